@@ -1,0 +1,68 @@
+# make demo   the slides' analysis, from a fresh clone
+# make test   the same, proved
+# make bench | lint | clean
+#
+# A virtual environment is made in .venv and the extensions are built in place. Stamp files in
+# .venv remember what is done, so that a second call goes straight to work.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# Extensions are compiled by the rule for $(VENV)/built, not at each of these calls.
+EDITABLE := MIXEDFAST_METADATA_ONLY=1 $(PIP) install --no-build-isolation --editable
+
+BUILD_TOOLS := "setuptools>=77" "cython>=3.0" "numpy>=2.0" "scipy>=1.11"
+SOURCES := setup.py pyproject.toml $(wildcard build_support/*.py csrc/*.c csrc/*.h mixedfast/*.pyx mixedfast/*.pxd)
+
+.PHONY: demo test bench lint build clean
+.DELETE_ON_ERROR:
+
+demo: build
+	@$(BIN)/mixedfast demo
+
+test: $(VENV)/tested-with build
+	$(BIN)/python -m pytest -q
+
+bench: $(VENV)/tested-with build
+	$(BIN)/python -m pytest -q benchmarks
+
+lint: $(VENV)/linted-with build
+	$(BIN)/ruff check .
+	$(BIN)/mypy mixedfast
+	$(BIN)/lint-imports
+
+build: $(VENV)/built
+
+$(VENV)/made:
+	@build_support/system_packages.sh $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade pip $(BUILD_TOOLS)
+	@touch $@
+
+# The package itself and what it needs, in place: sources are used where they are.
+$(VENV)/installed: $(VENV)/made pyproject.toml
+	$(EDITABLE) '.'
+	@touch $@
+
+# After a change of C or Cython only that is compiled again.
+$(VENV)/built: $(VENV)/installed $(SOURCES)
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+# scikit-sparse compiles against SuiteSparse; where it does not, its tests are skipped and say so.
+$(VENV)/tested-with: $(VENV)/installed
+	$(EDITABLE) '.[test,plots]'
+	@echo "Building scikit-sparse, the tests' second opinion (a minute, once)"
+	@$(EDITABLE) '.[second-opinion]' || \
+	    echo "scikit-sparse does not build here: the tests that compare with it will be skipped."
+	@touch $@
+
+$(VENV)/linted-with: $(VENV)/tested-with
+	$(EDITABLE) '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info mixedfast/_buildinfo.py mixedfast/*.so mixedfast/*.pyd
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache .benchmarks

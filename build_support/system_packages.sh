@@ -1,0 +1,87 @@
+#!/bin/sh
+# What must be on the machine before a virtual environment can be made: a C compiler, Python's own
+# headers, its venv module, and SuiteSparse's headers. What is missing is installed if that is
+# allowed (root, or sudo without a password; conda and Homebrew need neither); if not, one sentence
+# says what to type.
+set -eu
+python=${1:-python3}
+here=$(dirname "$0")
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+has "$python" || { echo "mixedfast needs Python 3.10 or later, and there is no '$python' here." >&2; exit 1; }
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
+    echo "mixedfast needs Python 3.10 or later; '$python' is $("$python" -V). Type: make PYTHON=python3.12 …" >&2
+    exit 1
+}
+
+# Each of these is a question: is it there?
+compiler() { has cc || has gcc || has clang; }
+headers() {
+    "$python" -c 'import os, sys, sysconfig
+sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))'
+}
+venv() { "$python" -c 'import ensurepip, venv' 2>/dev/null; }
+cholmod() { "$python" "$here/find_cholmod.py" >/dev/null; }
+
+# name_for COMPILER HEADERS VENV CHOLMOD: the packages of one package manager for what is missing.
+name_for() {
+    compiler || printf '%s ' "$1"
+    headers || printf '%s ' "$2"
+    venv || printf '%s ' "$3"
+    cholmod || printf '%s ' "$4"
+}
+
+if compiler && headers && venv && cholmod; then exit 0; fi
+
+if [ -n "${CONDA_PREFIX:-}" ] && has conda; then
+    packages=$(name_for c-compiler python python suitesparse)
+    install="conda install --yes --quiet"
+    as_root=no
+elif has apt-get; then
+    packages=$(name_for gcc python3-dev python3-venv libsuitesparse-dev)
+    # Headers are useless without those of the C library, which a bare gcc only recommends.
+    case $packages in *gcc*) packages="$packages libc6-dev" ;; esac
+    install="apt-get install --yes --no-install-recommends"
+    as_root=yes
+elif has dnf; then
+    packages=$(name_for gcc python3-devel python3 suitesparse-devel)
+    install="dnf install --assumeyes"
+    as_root=yes
+elif has brew; then
+    packages=$(name_for gcc python python suite-sparse)
+    install="brew install"
+    as_root=no
+else
+    echo "mixedfast needs a C compiler, Python's headers, its venv module and SuiteSparse (cholmod.h):" \
+        "install what is missing with your package manager." >&2
+    if compiler && headers && venv; then exit 0; else exit 1; fi
+fi
+
+become=""
+if [ "$as_root" = yes ] && [ "$(id -u)" -ne 0 ]; then
+    if has sudo && sudo -n true 2>/dev/null; then
+        become="sudo -n"
+    else
+        echo "mixedfast needs some system packages; type:  sudo $install $packages" >&2
+        # Without CHOLMOD alone the rest still works, and the build will say what does not.
+        if compiler && headers && venv && [ "${MIXEDFAST_REQUIRE_CHOLMOD:-0}" = 0 ]; then exit 0; else exit 1; fi
+    fi
+fi
+
+echo "Installing: $packages" >&2
+log=$(mktemp)
+# Lists of packages are fetched first where they may be missing, as in a fresh container.
+if has apt-get && [ "$as_root" = yes ]; then
+    DEBIAN_FRONTEND=noninteractive
+    export DEBIAN_FRONTEND
+    # shellcheck disable=SC2086
+    $become apt-get update >"$log" 2>&1 || true # the install below tells whether the lists are good enough
+fi
+# shellcheck disable=SC2086
+if ! $become $install $packages >>"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    echo "Installing failed; type:  ${become:+sudo }$install $packages" >&2
+    exit 1
+fi
+rm -f "$log"

@@ -1,0 +1,122 @@
+#include "schur.h"
+
+#include <string.h>
+
+static double *block_of(const mf_border *border, int64_t j, double *dense, int64_t *size, int64_t *first)
+{
+    int32_t c = border->component[j];
+    *first = border->start[c];
+    *size = border->start[c + 1] - *first;
+    return dense + border->offset[c];
+}
+
+void mf_border_half(const mf_border *border, const double *T, double *TV)
+{
+    int32_t k = border->k;
+    for (int64_t j = 0; j < border->n_levels; j++, T += k * k)
+        for (int64_t i = border->ptr[j]; i < border->ptr[j + 1]; i++) {
+            const double *v = border->vals + i * k;
+            for (int32_t a = 0; a < k; a++) {
+                double sum = 0.0;
+                for (int32_t b = 0; b < k; b++) sum += T[a * k + b] * v[b];
+                TV[i * k + a] = sum;
+            }
+        }
+}
+
+void mf_schur_update(const mf_border *border, const double *TV, double *dense)
+{
+    int32_t k = border->k;
+    for (int64_t j = 0; j < border->n_levels; j++) {
+        int64_t size, first;
+        double *S = block_of(border, j, dense, &size, &first);
+        int64_t lo = border->ptr[j], hi = border->ptr[j + 1];
+        for (int64_t right = lo; right < hi; right++) {
+            double *column = S + (border->cols[right] - first) * size - first;
+            const double *r = TV + right * k;
+            if (k == 1) {
+                for (int64_t left = lo; left <= right; left++) column[border->cols[left]] -= TV[left] * *r;
+            } else {
+                for (int64_t left = lo; left <= right; left++) {
+                    double sum = 0.0;
+                    for (int32_t a = 0; a < k; a++) sum += TV[left * k + a] * r[a];
+                    column[border->cols[left]] -= sum;
+                }
+            }
+        }
+    }
+}
+
+void mf_schur_rhs(const mf_border *border, const double *TV, int32_t r, const double *U, double *rest)
+{
+    int32_t k = border->k;
+    for (int64_t j = 0; j < border->n_levels; j++)
+        for (int64_t i = border->ptr[j]; i < border->ptr[j + 1]; i++) {
+            double *row = rest + (int64_t)border->cols[i] * r;
+            for (int32_t a = 0; a < k; a++) {
+                const double *u = U + (j * k + a) * r;
+                for (int32_t c = 0; c < r; c++) row[c] -= TV[i * k + a] * u[c];
+            }
+        }
+}
+
+void mf_border_back(const mf_border *border, int32_t r, const double *B, const double *W, double *out)
+{
+    int32_t k = border->k;
+    if (out != B) memcpy(out, B, (size_t)border->n_levels * k * r * sizeof *out);
+    for (int64_t j = 0; j < border->n_levels; j++)
+        for (int64_t i = border->ptr[j]; i < border->ptr[j + 1]; i++) {
+            const double *w = W + (int64_t)border->cols[i] * r;
+            for (int32_t a = 0; a < k; a++) {
+                double *row = out + (j * k + a) * r;
+                for (int32_t c = 0; c < r; c++) row[c] -= border->vals[i * k + a] * w[c];
+            }
+        }
+}
+
+void mf_border_project(const mf_border *border, const double *A, const double *T, double *H)
+{
+    int32_t k = border->k;
+    mf_border_half(border, T, H);
+    for (int64_t j = 0; j < border->n_levels; j++) {
+        const double *Aj = A + j * k * k, *Tj = T + j * k * k;
+        for (int64_t i = border->ptr[j]; i < border->ptr[j + 1]; i++) {
+            double *h = H + i * k;
+            const double *v = border->vals + i * k;
+            double q[64]; /* T'(T v), k <= MF_MAX_K */
+            for (int32_t a = 0; a < k; a++) {
+                q[a] = 0.0;
+                for (int32_t b = 0; b < k; b++) q[a] += Tj[b * k + a] * h[b];
+            }
+            for (int32_t a = 0; a < k; a++) {
+                double sum = v[a];
+                for (int32_t b = 0; b < k; b++) sum -= Aj[a * k + b] * q[b];
+                h[a] = sum;
+            }
+        }
+    }
+}
+
+void mf_border_k(const mf_border *border, const double *H, const double *dense, double *K)
+{
+    int32_t k = border->k;
+    for (int64_t j = 0; j < border->n_levels; j++, K += k * k) {
+        int64_t size, first;
+        const double *Q = block_of(border, j, (double *)dense, &size, &first);
+        int64_t lo = border->ptr[j], hi = border->ptr[j + 1];
+        for (int64_t left = lo; left < hi; left++) {
+            /* the column of Q below the diagonal: rows cols[left+1 ..] ascend, so the reads do too */
+            const double *column = Q + (border->cols[left] - first) * size - first;
+            const double *h = H + left * k;
+            double diagonal = column[border->cols[left]];
+            double below[64] = {0}; /* sum_{right > left} Q H_right */
+            for (int64_t right = left + 1; right < hi; right++) {
+                double q = column[border->cols[right]];
+                for (int32_t a = 0; a < k; a++) below[a] += q * H[right * k + a];
+            }
+            for (int32_t a = 0; a < k; a++)
+                for (int32_t b = 0; b < k; b++)
+                    K[a * k + b] -= h[a] * diagonal * h[b] + h[a] * below[b] + below[a] * h[b];
+        }
+    }
+}

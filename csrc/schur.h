@@ -1,0 +1,73 @@
+/* Several grouping factors: the largest is eliminated level by level, the rest is dense.
+ *
+ * The rest falls apart into connected components (one for each school when pupils are nested in
+ * schools, a single one when factors are crossed). Component c has m_c scalar columns, numbered
+ * start[c] .. start[c+1]; its dense m_c x m_c block sits at offset[c] of `dense`, column-major.
+ * The upper triangle holds S = A_rr - A_r1 (lambda M^-1 lambda') A_1r; the kernels that factor it use
+ * the lower one, so that both stay at hand in one square.
+ *
+ * A_1r is kept by levels j of the eliminated factor: columns cols[ptr[j] .. ptr[j+1]), ascending, and
+ * for each the k values of Z_j'WZ_col.
+ */
+#ifndef MF_SCHUR_H
+#define MF_SCHUR_H
+
+#include <stdint.h>
+
+typedef struct {
+    int64_t n_levels; /* of the eliminated factor */
+    int32_t k;
+    const int64_t *ptr;
+    const int32_t *cols;
+    const double *vals;         /* (nnz, k) */
+    const int32_t *component;   /* (n_levels) the component each level touches */
+    const int64_t *start;       /* (n_components + 1) */
+    const int64_t *offset;      /* (n_components + 1) into dense */
+} mf_border;
+
+/* TV (nnz,k): T_j times each column of A_1r. */
+void mf_border_half(const mf_border *border, const double *T, double *TV);
+
+/* S -= TV'TV on the upper triangles, for the levels listed (all when levels == NULL). */
+void mf_schur_update(const mf_border *border, const double *TV, double *dense);
+
+/* rest (m,r) -= A_r1 T'(U), with U = T B_1 (J,k,r). */
+void mf_schur_rhs(const mf_border *border, const double *TV, int32_t r, const double *U, double *rest);
+
+/* out (J,k,r) = B_1 - A_1r W. */
+void mf_border_back(const mf_border *border, int32_t r, const double *B, const double *W, double *out);
+
+/* H (nnz,k) = (I - A_j T_j'T_j) A_1r: Z_1'V_1^-1 Z_r on the pattern of A_1r. */
+void mf_border_project(const mf_border *border, const double *A, const double *T, double *H);
+
+/* K (J,k,k) -= H_j Q H_j', Q in the lower triangles of dense. */
+void mf_border_k(const mf_border *border, const double *H, const double *dense, double *K);
+
+/* Levels of the remaining factors, in the order of their scalar columns. Level i covers k_i columns from
+ * first[i]; its factor's lambda (k_i x k_i, C order) begins at lambda[i]. Component c has the levels
+ * level_start[c] .. level_start[c+1]. */
+typedef struct {
+    int64_t n_components;
+    const int64_t *start, *offset, *level_start;
+    const int64_t *first;
+    const int32_t *k;
+    const int64_t *lambda;
+    const double *lambdas;
+    int scalar; /* every k is 1: plain row and column scaling */
+} mf_rest;
+
+/* Lower triangles = lambda' S lambda + I from the upper ones; diagonal[] (m) keeps the diagonal of S. */
+void mf_rest_scale(const mf_rest *rest, double *dense, double *diagonal);
+
+/* Lower triangles X = lambda X lambda', in place. */
+void mf_rest_sandwich(const mf_rest *rest, double *dense);
+
+/* blocks[i] (k_i x k_i, one after the other) = diagonal blocks of the lower triangles. */
+void mf_rest_blocks(const mf_rest *rest, const double *dense, double *blocks);
+
+/* blocks[i] = (S - S Q S)_ii for the levels with wanted[i], S above (its diagonal in diagonal[]), Q below. The
+ * road for a singular lambda, where nothing can be divided by it: m^2 operations a column. `work` (2 m). */
+void mf_rest_blocks_singular(const mf_rest *rest, const double *dense, const double *diagonal,
+                             const uint8_t *wanted, double *blocks, double *work);
+
+#endif

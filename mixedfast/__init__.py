@@ -1,0 +1,77 @@
+"""mixedfast: linear mixed-effects models, fitted exactly and fast, with the inference they need.
+
+>>> import mixedfast as mf
+>>> m = mf.lmer("math ~ 1 + ses + (1 + ses | school)", mf.load_dataset("hsb"))
+>>> m.n_groups
+{'school': 160}
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mixedfast.errors import (
+    BuildError,
+    ConvergenceWarning,
+    DataError,
+    FormulaError,
+    MixedFastError,
+    NotDefinedError,
+    NotIdentifiedError,
+    SingularFitWarning,
+)
+
+if TYPE_CHECKING:
+    from mixedfast.api import crossproducts, fit, lmer
+    from mixedfast.crossprod import CrossProducts
+    from mixedfast.datasets import load_dataset
+    from mixedfast.ols import lm
+    from mixedfast.result import LMMResult
+    from mixedfast.versions import show_versions
+
+__version__ = "0.1.0"
+
+#: Names that live in rooms of their own and are fetched when first asked for: `import mixedfast` stays quick.
+_ROOMS = {
+    "CrossProducts": "crossprod",
+    "LMMResult": "result",
+    "crossproducts": "api",
+    "fit": "api",
+    "lm": "ols",
+    "lmer": "api",
+    "load_dataset": "datasets",
+    "show_versions": "versions",
+}
+
+__all__ = [
+    "BuildError",
+    "ConvergenceWarning",
+    "CrossProducts",
+    "DataError",
+    "FormulaError",
+    "LMMResult",
+    "MixedFastError",
+    "NotDefinedError",
+    "NotIdentifiedError",
+    "SingularFitWarning",
+    "__version__",
+    "crossproducts",
+    "fit",
+    "lm",
+    "lmer",
+    "load_dataset",
+    "show_versions",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'mixedfast' has no attribute {name!r}")
+    value = getattr(import_module(f"mixedfast.{_ROOMS[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

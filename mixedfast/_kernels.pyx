@@ -1,0 +1,567 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The door to the C kernels: shapes are checked here, the GIL is released, a status becomes one exception.
+
+Every function has a NumPy twin of the same name in ``_reference.py``; the tests hold the two together.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stddef cimport ptrdiff_t
+from libc.stdlib cimport calloc, free, malloc
+from scipy.linalg.cython_blas cimport dsymm, dsyrk, dtrsm
+from scipy.linalg.cython_lapack cimport dpotrf, dpotri
+
+import numpy as np
+
+cdef extern from "columns.h" nogil:
+    ctypedef struct mf_factor:
+        const char *values
+        ptrdiff_t stride
+        int32_t kind
+        const double *table
+        int64_t table_length
+    ctypedef struct mf_column:
+        const mf_factor *factors
+        int32_t n_factors
+        double shift, scale
+    int MF_TILE
+    int mf_evaluate(const mf_column *, const int32_t *, int64_t, int, const double *, double *)
+
+cdef extern from "crossprod.h" nogil:
+    ctypedef struct mf_group:
+        const int32_t *codes
+        int64_t n_levels
+        int32_t n_left
+        const int32_t *left
+        int32_t n_right
+        const int32_t *right
+        double *sums
+    int mf_crossprod(const mf_column *, int32_t, int64_t, int64_t, const double *, const int32_t *, int32_t,
+                     double *, const mf_group *, int32_t, double *)
+
+cdef extern from "pairs.h" nogil:
+    int mf_pair_order(const int32_t *, int64_t, const int32_t *, int64_t, int64_t, int32_t *, int32_t *,
+                      int64_t *, int64_t *, int64_t *)
+    int mf_pair_sums(const int32_t *, const int32_t *, int64_t, const int32_t *, const mf_column *, int32_t,
+                     int32_t, const double *, int32_t *, double *, double *)
+
+cdef extern from "levels.h" nogil:
+    int MF_MAX_K
+    int64_t mf_levels_factor(int64_t, int32_t, const double *, const double *, double *, double *)
+    void mf_levels_half(int64_t, int32_t, int32_t, const double *, const double *, double *)
+    void mf_levels_project(int64_t, int32_t, int32_t, const double *, const double *, const double *, double *)
+    void mf_levels_k(int64_t, int32_t, const double *, const double *, double *)
+
+cdef extern from "schur.h" nogil:
+    ctypedef struct mf_border:
+        int64_t n_levels
+        int32_t k
+        const int64_t *ptr
+        const int32_t *cols
+        const double *vals
+        const int32_t *component
+        const int64_t *start
+        const int64_t *offset
+    ctypedef struct mf_rest:
+        int64_t n_components
+        const int64_t *start
+        const int64_t *offset
+        const int64_t *level_start
+        const int64_t *first
+        const int32_t *k
+        const int64_t *lambda_ "lambda"
+        const double *lambdas
+        int scalar
+    void mf_border_half(const mf_border *, const double *, double *)
+    void mf_schur_update(const mf_border *, const double *, double *)
+    void mf_schur_rhs(const mf_border *, const double *, int32_t, const double *, double *)
+    void mf_border_back(const mf_border *, int32_t, const double *, const double *, double *)
+    void mf_border_project(const mf_border *, const double *, const double *, double *)
+    void mf_border_k(const mf_border *, const double *, const double *, double *)
+    void mf_rest_scale(const mf_rest *, double *, double *)
+    void mf_rest_sandwich(const mf_rest *, double *)
+    void mf_rest_blocks(const mf_rest *, const double *, double *)
+    void mf_rest_blocks_singular(const mf_rest *, const double *, const double *, const uint8_t *, double *,
+                                 double *)
+
+MAX_K = MF_MAX_K
+_KINDS = {"f8": 0, "f4": 1, "i8": 2, "i4": 3, "i2": 4, "i1": 5, "u1": 6, "b1": 6}
+_CODED = 7
+
+
+cdef int check(int status) except -1:
+    if status == 1:
+        raise ValueError("a grouping or category code is outside its range of levels")
+    if status:
+        raise ValueError(f"kernel status {status}")
+    return 0
+
+
+cdef int check_positions(const int32_t[::1] positions, int32_t size) except -1:
+    if positions.shape[0] == 0 or np.min(positions) < 0 or np.max(positions) >= size:
+        raise IndexError("a group names a column outside the pool")
+    return 0
+
+
+cdef class ColumnPool:
+    """Columns of [Z X y] as the C kernels read them; keeps the arrays behind them alive.
+
+    Parameters
+    ----------
+    columns : sequence of (factors, shift, scale)
+        ``factors`` is a sequence of objects with ``values`` and ``table`` (see `mixedfast.columns.Factor`).
+    n : int
+        Number of rows every factor must have.
+    sqrt_weights : (n,) float64 array, optional
+    """
+
+    cdef mf_column *columns
+    cdef mf_factor *factors
+    cdef readonly int32_t size
+    cdef readonly int64_t n
+    cdef const double *sqrt_weights
+    cdef list keep
+
+    def __cinit__(self, columns, int64_t n, sqrt_weights=None):
+        cdef Py_ssize_t total = sum(len(factors) for factors, _, _ in columns)
+        cdef Py_ssize_t at = 0, i
+        cdef const double[::1] weights, table
+        self.keep = []
+        self.size = len(columns)
+        self.n = n
+        self.columns = <mf_column *>calloc(max(self.size, 1), sizeof(mf_column))
+        self.factors = <mf_factor *>calloc(max(total, 1), sizeof(mf_factor))
+        if self.columns == NULL or self.factors == NULL:
+            raise MemoryError("column descriptions")
+        for i, (factors, shift, scale) in enumerate(columns):
+            self.columns[i].factors = self.factors + at
+            self.columns[i].n_factors = len(factors)
+            self.columns[i].shift = shift
+            self.columns[i].scale = scale
+            for factor in factors:
+                values = factor.values
+                if values.ndim != 1 or values.shape[0] != n:
+                    raise ValueError(f"a factor has shape {values.shape}, expected ({n},)")
+                self.factors[at].values = <const char *><size_t>values.__array_interface__["data"][0]
+                self.factors[at].stride = values.strides[0]
+                if factor.table is None:
+                    kind = _KINDS.get(values.dtype.str[1:])
+                    if kind is None or values.dtype.str[0] == ">":
+                        raise TypeError(f"a numeric factor has dtype {values.dtype}")
+                    self.factors[at].kind = kind
+                else:
+                    if values.dtype != np.int32:
+                        raise TypeError(f"codes have dtype {values.dtype}, expected int32")
+                    lookup = np.ascontiguousarray(factor.table, dtype=np.float64)
+                    table = lookup
+                    self.factors[at].kind = _CODED
+                    self.factors[at].table = &table[0] if table.shape[0] else NULL
+                    self.factors[at].table_length = table.shape[0]
+                    self.keep.append(lookup)
+                self.keep.append(values)
+                at += 1
+        if sqrt_weights is not None:
+            weights = sqrt_weights
+            if weights.shape[0] != n:
+                raise ValueError(f"weights have length {weights.shape[0]}, expected {n}")
+            self.sqrt_weights = &weights[0] if n else NULL
+            self.keep.append(sqrt_weights)
+
+    def __dealloc__(self):
+        free(self.columns)
+        free(self.factors)
+
+    def evaluate(self, int32_t column, rows=None):
+        """Column `column` (shifted, scaled, weighted) at every row, or at the rows named (int32)."""
+        cdef const int32_t[::1] index
+        cdef int64_t first, count = self.n
+        cdef const int32_t *at = NULL
+        cdef int status = 0, part
+        if not 0 <= column < self.size:
+            raise IndexError(f"column {column} of {self.size}")
+        if rows is not None:
+            rows = np.ascontiguousarray(rows, dtype=np.int32)
+            if rows.size and (rows.min() < 0 or rows.max() >= self.n):
+                raise IndexError(f"rows must lie in 0..{self.n - 1}")
+            index = rows
+            count = index.shape[0]
+            if count:
+                at = &index[0]
+        out = np.empty(count)
+        cdef double[::1] view = out
+        with nogil:
+            first = 0
+            while first < count and not status:
+                part = <int>min(count - first, <int64_t>(1 << 20))
+                status = mf_evaluate(&self.columns[column], at, first, part, self.sqrt_weights, &view[first])
+                first += part
+        check(status)
+        return out
+
+
+def crossprod(ColumnPool pool, int64_t first, int64_t last, const int32_t[::1] gram, groups):
+    """Cross-products over rows first..last.
+
+    Parameters
+    ----------
+    pool : ColumnPool
+    gram : (c,) int32, columns of the pool that make up [X y]
+    groups : list of (codes (n,) int32, n_levels, left (k,) int32, right (r,) int32)
+
+    Returns
+    -------
+    (c, c) array, list of (n_levels, k, r) arrays
+    """
+    cdef Py_ssize_t n_groups = len(groups), g
+    cdef mf_group *described = <mf_group *>calloc(max(n_groups, 1), sizeof(mf_group))
+    cdef double *work = <double *>malloc(2 * max(pool.size, 1) * MF_TILE * sizeof(double))
+    cdef const int32_t[::1] codes, left, right
+    cdef double[:, ::1] sums
+    cdef int status = 0
+    try:
+        if described == NULL or work == NULL:
+            raise MemoryError("cross-product workspace")
+        if not 0 <= first <= last <= pool.n:
+            raise ValueError(f"rows {first}..{last} of {pool.n}")
+        if gram.shape[0] and (np.min(gram) < 0 or np.max(gram) >= pool.size):
+            raise IndexError("gram names a column outside the pool")
+        square = np.zeros((gram.shape[0], gram.shape[0]))
+        totals = []
+        for g in range(n_groups):
+            codes, n_levels, left, right = groups[g]
+            if codes.shape[0] != pool.n:
+                raise ValueError(f"grouping codes have length {codes.shape[0]}, expected {pool.n}")
+            check_positions(left, pool.size)
+            check_positions(right, pool.size)
+            total = np.zeros((n_levels, left.shape[0], right.shape[0]))
+            sums = total.reshape(-1, right.shape[0])
+            totals.append(total)
+            described[g].codes = &codes[0] if codes.shape[0] else NULL
+            described[g].n_levels = n_levels
+            described[g].n_left = left.shape[0]
+            described[g].left = &left[0]
+            described[g].n_right = right.shape[0]
+            described[g].right = &right[0]
+            described[g].sums = &sums[0, 0] if sums.shape[0] else NULL
+        sums = square
+        with nogil:
+            status = mf_crossprod(pool.columns, pool.size, first, last, pool.sqrt_weights,
+                                  &gram[0] if gram.shape[0] else NULL, gram.shape[0],
+                                  &sums[0, 0] if gram.shape[0] else NULL, described, n_groups, work)
+        check(status)
+    finally:
+        free(described)
+        free(work)
+    return square, totals
+
+
+def pairs(const int32_t[::1] left, int64_t n_left, const int32_t[::1] right, int64_t n_right, ColumnPool pool,
+          int32_t k_left, int32_t k_right):
+    """Co-occurrence blocks Z_left'W Z_right: (indptr (n_left+1) int64, indices int32, data (nnz, k_left, k_right)).
+
+    The pool holds the k_left columns of the left factor, then the k_right of the right one.
+    """
+    cdef int64_t n = left.shape[0], found = 0
+    cdef int status = 0
+    if right.shape[0] != n or pool.n != n:
+        raise ValueError(f"lengths differ: {n}, {right.shape[0]}, {pool.n}")
+    if pool.size != k_left + k_right:
+        raise ValueError(f"the pool has {pool.size} columns, expected {k_left} + {k_right}")
+    if n >= 2**31:
+        raise ValueError("more than 2**31 - 1 rows at once: give them in batches")
+    order, spare = np.empty(max(n, 1), dtype=np.int32), np.empty(max(n, 1), dtype=np.int32)
+    counts, indptr = np.empty(max(n_left, n_right) + 1, dtype=np.int64), np.empty(n_left + 1, dtype=np.int64)
+    cdef int32_t[::1] order_, spare_ = spare
+    cdef int64_t[::1] counts_ = counts, indptr_ = indptr
+    order_ = order
+    with nogil:
+        status = mf_pair_order(&left[0] if n else NULL, n_left, &right[0] if n else NULL, n_right, n,
+                               &order_[0], &spare_[0], &counts_[0], &indptr_[0], &found)
+    check(status)
+    indices, data = np.empty(found, dtype=np.int32), np.empty((found, k_left, k_right))
+    work = np.empty((k_left + k_right) * MF_TILE)
+    cdef int32_t[::1] indices_ = indices
+    cdef double[:, :, ::1] data_ = data
+    cdef double[::1] work_ = work
+    if found:
+        with nogil:
+            status = mf_pair_sums(&left[0], &right[0], n, &order_[0], pool.columns, k_left, k_right,
+                                  pool.sqrt_weights, &indices_[0], &data_[0, 0, 0], &work_[0])
+        check(status)
+    return indptr, indices, data
+
+
+def levels_factor(const double[:, :, ::1] A, const double[:, ::1] lambda_, double[:, :, ::1] T):
+    """T_j = L_j^-1 lambda' with L_j L_j' = lambda'A_j lambda + I. Returns (log-determinant, status)."""
+    cdef int64_t J = A.shape[0], status = 0
+    cdef int32_t k = A.shape[1]
+    cdef double logdet = 0.0
+    if not (A.shape[2] == k == lambda_.shape[0] == lambda_.shape[1] == T.shape[1] == T.shape[2]) or T.shape[0] != J:
+        raise ValueError("levels_factor: A (J,k,k), lambda (k,k), T (J,k,k)")
+    if k > MF_MAX_K:
+        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
+    if J:
+        with nogil:
+            status = mf_levels_factor(J, k, &A[0, 0, 0], &lambda_[0, 0], &T[0, 0, 0], &logdet)
+    return logdet, status
+
+
+def levels_half(const double[:, :, ::1] T, const double[:, :, ::1] B):
+    """U_j = T_j B_j, (J,k,r)."""
+    cdef int64_t J = T.shape[0]
+    if B.shape[0] != J or B.shape[1] != T.shape[1] or T.shape[2] != T.shape[1]:
+        raise ValueError("levels_half: T (J,k,k), B (J,k,r)")
+    out = np.empty((J, B.shape[1], B.shape[2]))
+    cdef double[:, :, ::1] U = out
+    if out.size:
+        with nogil:
+            mf_levels_half(J, B.shape[1], B.shape[2], &T[0, 0, 0], &B[0, 0, 0], &U[0, 0, 0])
+    return out
+
+
+def levels_project(const double[:, :, ::1] A, const double[:, :, ::1] T, const double[:, :, ::1] B):
+    """C_j = B_j - A_j T_j'T_j B_j, (J,k,r)."""
+    cdef int64_t J = T.shape[0]
+    if A.shape[0] != J or B.shape[0] != J or not (A.shape[1] == A.shape[2] == T.shape[1] == T.shape[2] == B.shape[1]):
+        raise ValueError("levels_project: A (J,k,k), T (J,k,k), B (J,k,r)")
+    if A.shape[1] > MF_MAX_K:
+        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
+    out = np.empty((J, B.shape[1], B.shape[2]))
+    cdef double[:, :, ::1] C = out
+    if out.size:
+        with nogil:
+            mf_levels_project(J, B.shape[1], B.shape[2], &A[0, 0, 0], &T[0, 0, 0], &B[0, 0, 0], &C[0, 0, 0])
+    return out
+
+
+def levels_k(const double[:, :, ::1] A, const double[:, :, ::1] T):
+    """D_j = A_j - A_j T_j'T_j A_j, (J,k,k)."""
+    cdef int64_t J = T.shape[0]
+    if A.shape[0] != J or not (A.shape[1] == A.shape[2] == T.shape[1] == T.shape[2]):
+        raise ValueError("levels_k: A (J,k,k), T (J,k,k)")
+    if A.shape[1] > MF_MAX_K:
+        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
+    out = np.empty((J, A.shape[1], A.shape[1]))
+    cdef double[:, :, ::1] D = out
+    if out.size:
+        with nogil:
+            mf_levels_k(J, A.shape[1], &A[0, 0, 0], &T[0, 0, 0], &D[0, 0, 0])
+    return out
+
+
+cdef class Border:
+    """A_1r on the pattern of co-occurrence, and the dense remainder S it is eliminated into (see schur.h).
+
+    Parameters
+    ----------
+    ptr (J+1,) int64, cols (nnz,) int32, vals (nnz, k) : A_1r by levels of the eliminated factor
+    component (J,) int32, start (C+1,) int64 : connected components of the rest and their scalar columns
+    level_start (C+1,), first (L,), k_level (L,), lambda_at (L,) : the levels of the remaining factors
+    base_at (e,) int64, base (e,) : entries of A_rr as positions in the upper triangles of the dense blocks
+    """
+
+    cdef mf_border border
+    cdef mf_rest rest
+    cdef list keep
+    cdef readonly object dense, diagonal
+    cdef double[::1] dense_, diagonal_
+    cdef const int64_t[::1] base_at
+    cdef const double[::1] base
+    cdef const double[::1] lambdas  # kept: `invert` reads it again
+    cdef readonly int64_t m
+    cdef readonly int64_t n_components
+    cdef int64_t largest, blocks_size
+    cdef readonly object TV
+    cdef double[:, ::1] TV_
+
+    def __cinit__(self, const int64_t[::1] ptr, const int32_t[::1] cols, const double[:, ::1] vals,
+                  const int32_t[::1] component, const int64_t[::1] start, const int64_t[::1] level_start,
+                  const int64_t[::1] first, const int32_t[::1] k_level, const int64_t[::1] lambda_at,
+                  const int64_t[::1] base_at, const double[::1] base):
+        cdef int64_t C = start.shape[0] - 1, c
+        sizes = np.diff(np.asarray(start))
+        offset_array = np.concatenate([[0], np.cumsum(sizes.astype(np.int64) ** 2)]).astype(np.int64)
+        cdef const int64_t[::1] offset = offset_array
+        self.m = start[C]
+        self.n_components = C
+        self.largest = sizes.max()
+        self.dense = np.empty(offset_array[C])
+        self.diagonal = np.empty(self.m)
+        self.TV = np.empty((vals.shape[0], vals.shape[1]))
+        self.dense_, self.diagonal_, self.TV_ = self.dense, self.diagonal, self.TV
+        self.base_at, self.base = base_at, base
+        self.keep = [ptr.base, cols.base, vals.base, component.base, start.base, level_start.base, first.base,
+                     k_level.base, lambda_at.base, base_at.base, base.base, offset_array]
+        self.border.n_levels = ptr.shape[0] - 1
+        self.border.k = vals.shape[1]
+        self.border.ptr = &ptr[0]
+        self.border.cols = &cols[0] if cols.shape[0] else NULL
+        self.border.vals = &vals[0, 0] if vals.shape[0] else NULL
+        self.border.component = &component[0]
+        self.border.start = &start[0]
+        self.border.offset = &offset[0]
+        self.rest.n_components = C
+        self.rest.start = &start[0]
+        self.rest.offset = &offset[0]
+        self.rest.level_start = &level_start[0]
+        self.rest.first = &first[0]
+        self.rest.k = &k_level[0]
+        self.rest.lambda_ = &lambda_at[0]
+        self.rest.scalar = bool(np.max(k_level) == 1)
+        self.blocks_size = int((np.asarray(k_level).astype(np.int64) ** 2).sum())
+
+    def factor(self, const double[:, :, ::1] T, const double[::1] lambdas):
+        """S = A_rr - A_r1 T'T A_1r above the diagonal, the Cholesky factor of lambda'S lambda + I below.
+
+        Returns (log-determinant, 0), or (nan, 1 + component) when a component is not positive definite.
+        """
+        cdef int64_t i, c, size, failed = 0
+        cdef int info = 0, order
+        cdef double *D
+        cdef double logdet = 0.0
+        self.lambdas = lambdas
+        self.rest.lambdas = &self.lambdas[0]
+        self.dense_[:] = 0.0
+        with nogil:
+            for i in range(self.base_at.shape[0]):
+                self.dense_[self.base_at[i]] = self.base[i]
+            if self.TV_.shape[0]:
+                mf_border_half(&self.border, &T[0, 0, 0], &self.TV_[0, 0])
+                mf_schur_update(&self.border, &self.TV_[0, 0], &self.dense_[0])
+            mf_rest_scale(&self.rest, &self.dense_[0], &self.diagonal_[0])
+            for c in range(self.rest.n_components):
+                size = self.rest.start[c + 1] - self.rest.start[c]
+                order = <int>size
+                D = &self.dense_[self.rest.offset[c]]
+                dpotrf("L", &order, D, &order, &info)
+                if info:
+                    failed = c + 1
+                    break
+        if failed:
+            return float("nan"), failed
+        return self.logdet(), 0
+
+    cdef double logdet(self):
+        cdef int64_t c, i, size
+        cdef const double *D
+        from_diagonal = np.empty(self.m)
+        cdef double[::1] d = from_diagonal
+        for c in range(self.rest.n_components):
+            size = self.rest.start[c + 1] - self.rest.start[c]
+            D = &self.dense_[self.rest.offset[c]]
+            for i in range(size):
+                d[self.rest.start[c] + i] = D[i + i * size]
+        return 2.0 * np.log(from_diagonal).sum()
+
+    def eliminate(self, const double[:, :, ::1] U, double[:, ::1] rest):
+        """rest (m,r) -= A_r1 T'U, in place."""
+        if U.shape[0] != self.border.n_levels or rest.shape[0] != self.m or rest.shape[1] != U.shape[2]:
+            raise ValueError("eliminate: U (J,k,r), rest (m,r)")
+        if self.TV_.shape[0]:
+            with nogil:
+                mf_schur_rhs(&self.border, &self.TV_[0, 0], U.shape[2], &U[0, 0, 0], &rest[0, 0])
+
+    def half_solve(self, double[::1, :] B):
+        """B (m,r), Fortran order: L^-1 B in place, with the factor of `factor`."""
+        cdef int64_t c
+        cdef int order, width = <int>B.shape[1], ld = <int>B.shape[0]
+        cdef double one = 1.0
+        if B.shape[0] != self.m:
+            raise ValueError("half_solve: B (m,r)")
+        with nogil:
+            for c in range(self.rest.n_components):
+                order = <int>(self.rest.start[c + 1] - self.rest.start[c])
+                dtrsm("L", "L", "N", "N", &order, &width, &one, &self.dense_[self.rest.offset[c]], &order,
+                      &B[self.rest.start[c], 0], &ld)
+
+    def invert(self, blocks):
+        """Below the diagonal: the inverse of lambda'S lambda + I, then Q = lambda (.)^-1 lambda'.
+
+        `blocks` (sum of k*k over levels) gets the diagonal blocks of the inverse.
+        """
+        cdef int64_t c
+        cdef int order, info = 0
+        cdef double[::1] out = blocks
+        if out.shape[0] != self.blocks_size:
+            raise ValueError("invert: blocks has the wrong length")
+        with nogil:
+            for c in range(self.rest.n_components):
+                order = <int>(self.rest.start[c + 1] - self.rest.start[c])
+                dpotri("L", &order, &self.dense_[self.rest.offset[c]], &order, &info)
+                if info:
+                    break
+            mf_rest_blocks(&self.rest, &self.dense_[0], &out[0])
+            mf_rest_sandwich(&self.rest, &self.dense_[0])
+        if info:
+            raise ValueError("invert: no factor to invert")
+
+    def blocks_q(self):
+        """Diagonal blocks of Q, one after the other."""
+        blocks = np.empty(self.blocks_size)
+        cdef double[::1] out = blocks
+        with nogil:
+            mf_rest_blocks(&self.rest, &self.dense_[0], &out[0])
+        return blocks
+
+    def blocks_singular(self, const uint8_t[::1] wanted, double[::1] blocks):
+        """Diagonal blocks of S - S Q S for the levels wanted."""
+        cdef double[::1] work = np.empty(2 * self.largest)
+        with nogil:
+            mf_rest_blocks_singular(&self.rest, &self.dense_[0], &self.diagonal_[0], &wanted[0], &blocks[0], &work[0])
+
+    def times(self, const double[::1, :] X, bint upper):
+        """S X (upper) or Q X (lower), X (m,r) in Fortran order."""
+        cdef int64_t c, i, size
+        cdef int order, width = <int>X.shape[1], ld = <int>self.m
+        cdef double one = 1.0, zero = 0.0, kept
+        cdef double *D
+        cdef const double *own
+        if X.shape[0] != self.m:
+            raise ValueError("times: X (m,r)")
+        out = np.empty((self.m, X.shape[1]), order="F")
+        cdef double[::1, :] Y = out
+        with nogil:
+            for c in range(self.rest.n_components):
+                size = self.rest.start[c + 1] - self.rest.start[c]
+                order = <int>size
+                D = &self.dense_[self.rest.offset[c]]
+                if upper:
+                    swap_diagonal(D, size, &self.diagonal_[self.rest.start[c]])
+                dsymm("L", "U" if upper else "L", &order, &width, &one, D, &order,
+                      <double *>&X[self.rest.start[c], 0], &ld, &zero, &Y[self.rest.start[c], 0], &ld)
+                if upper:
+                    swap_diagonal(D, size, &self.diagonal_[self.rest.start[c]])
+        return out
+
+    def back(self, const double[:, :, ::1] B, const double[:, ::1] W):
+        """B - A_1r W, (J,k,r)."""
+        out = np.empty((B.shape[0], B.shape[1], B.shape[2]))
+        cdef double[:, :, ::1] result = out
+        if B.shape[0] != self.border.n_levels or W.shape[0] != self.m or W.shape[1] != B.shape[2]:
+            raise ValueError("back: B (J,k,r), W (m,r)")
+        with nogil:
+            mf_border_back(&self.border, B.shape[2], &B[0, 0, 0], &W[0, 0], &result[0, 0, 0])
+        return out
+
+    def project(self, const double[:, :, ::1] A, const double[:, :, ::1] T):
+        """H (nnz,k) = (I - A T'T) A_1r on the pattern of A_1r."""
+        out = np.empty((self.TV_.shape[0], self.TV_.shape[1]))
+        cdef double[:, ::1] H = out
+        if H.shape[0]:
+            with nogil:
+                mf_border_project(&self.border, &A[0, 0, 0], &T[0, 0, 0], &H[0, 0])
+        return out
+
+    def subtract_k(self, const double[:, ::1] H, double[:, :, ::1] K):
+        """K_j -= H_j Q H_j', in place."""
+        if H.shape[0]:
+            with nogil:
+                mf_border_k(&self.border, &H[0, 0], &self.dense_[0], &K[0, 0, 0])
+
+
+cdef void swap_diagonal(double *D, int64_t size, double *other) noexcept nogil:
+    cdef int64_t i
+    cdef double kept
+    for i in range(size):
+        kept = D[i + i * size]
+        D[i + i * size] = other[i]
+        other[i] = kept

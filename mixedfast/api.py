@@ -1,0 +1,138 @@
+"""The doors users come in by: `lmer`, `fit`, `crossproducts`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mixedfast.crossprod import CrossProducts, assemble
+from mixedfast.design import build
+from mixedfast.fit import fit_crossproducts
+from mixedfast.formula import parse
+from mixedfast.result import LMMResult
+
+__all__ = ["crossproducts", "fit", "lmer"]
+
+
+def lmer(
+    formula: str,
+    data: Any,
+    REML: bool = True,
+    weights: str | Any = None,
+    offset: str | Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    na_action: str = "omit",
+    start: Sequence[float] | None = None,
+    engine: str = "auto",
+    threads: int | None = None,
+) -> LMMResult:
+    """Fit a linear mixed model by REML or maximum likelihood.
+
+    Parameters
+    ----------
+    formula : str
+        lme4's language: ``"math ~ ses + (1 + ses | school)"``.
+    data : data frame or mapping of arrays
+        pandas, polars, pyarrow or any eager frame narwhals takes; or a dict of arrays.
+    REML : bool
+        Restricted maximum likelihood (the default), or maximum likelihood.
+    weights : str or (n,) array, optional
+        Precision weights: the residual variance of a row is sigma^2 / weight.
+    offset : str or (n,) array, optional
+        Subtracted from the response before fitting, added to fitted values.
+    contrasts : dict, optional
+        Categorical column -> contrast: ``"sum"``, ``"helmert"``, ``"poly"``, ``"treatment"`` or a matrix.
+    na_action : {"omit", "raise"}
+        What to do with rows that have a missing value in a variable used.
+    start : sequence of float, optional
+        theta to start from; the default is a moment estimate.
+    engine : {"auto", "block", "cholmod"}
+        How M(theta) is factored; chosen by structure unless said.
+    threads : int, optional
+        Threads that read the rows.
+
+    Returns
+    -------
+    LMMResult
+
+    Raises
+    ------
+    FormulaError, DataError, NotIdentifiedError
+        The message names the column or term and says what to do.
+
+    Warns
+    -----
+    SingularFitWarning, ConvergenceWarning
+
+    Examples
+    --------
+    >>> import mixedfast as mf
+    >>> m = mf.lmer("math ~ 1 + ses + (1 + ses | school)", mf.load_dataset("hsb"))
+    >>> m.params.round(4).to_dict()
+    {'Intercept': 12.665, 'ses': 2.3938}
+    """
+    design = build(parse(formula), data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action)
+    found = fit_crossproducts(assemble(design, threads), REML, None if start is None else np.asarray(start), engine)
+    result = LMMResult(found, design)
+    result._warn()
+    return result
+
+
+def fit(crossproducts: CrossProducts, REML: bool = True, start: Sequence[float] | None = None,
+        engine: str = "auto") -> LMMResult:  # fmt: skip
+    """Fit a model from saved, added or streamed cross-products; no rows are needed.
+
+    Parameters
+    ----------
+    crossproducts : CrossProducts
+    REML, start, engine
+        As for `lmer`.
+
+    Returns
+    -------
+    LMMResult
+        Without ``fitted`` and ``resid``, which need rows.
+
+    Examples
+    --------
+    >>> import mixedfast as mf
+    >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    >>> round(mf.fit(cp).criterion, 4)
+    1743.6283
+    """
+    result = LMMResult(fit_crossproducts(crossproducts, REML, None if start is None else np.asarray(start), engine))
+    result._warn()
+    return result
+
+
+def crossproducts(
+    formula: str,
+    data: Any,
+    weights: str | Any = None,
+    offset: str | Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    na_action: str = "omit",
+    threads: int | None = None,
+) -> CrossProducts:
+    """The cross-products of a model: all that fitting, testing and refitting need of the rows.
+
+    Parameters
+    ----------
+    formula, data, weights, offset, contrasts, na_action, threads
+        As for `lmer`.
+
+    Returns
+    -------
+    CrossProducts
+
+    Examples
+    --------
+    >>> import mixedfast as mf
+    >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    >>> cp.n, cp.groups[0].A.shape
+    (180, (18, 2, 2))
+    """
+    design = build(parse(formula), data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action)
+    return assemble(design, threads)

@@ -1,0 +1,142 @@
+"""Whether a design can tell its parameters apart: one small question a function.
+
+The limits on the number of groups are lme4's (Bates et al. 2015, section 2.3 and ``lmerControl``).
+Each check looks at a few rows first and at all of them only when those few leave a doubt.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from mixedfast.columns import Column, evaluate, matrix, take
+from mixedfast.errors import DataError, NotIdentifiedError
+from mixedfast.frames import ColumnData, Numeric
+
+__all__ = ["no_infinities", "random_term", "weights"]
+
+_FIRST_LOOK = 512  # rows; a slope that varies shows it here
+_ROUNDING = 8 * np.finfo(float).eps  # two columns that differ by no more are proportional
+
+
+def no_infinities(columns: Mapping[str, ColumnData]) -> None:
+    """Raise DataError, naming the column, when a numeric column holds an infinity."""
+    for name, column in columns.items():
+        if isinstance(column, Numeric) and column.values.dtype.kind == "f":
+            finite = np.isfinite(column.values)
+            if not finite.all():
+                first = int(np.argmin(finite))
+                raise DataError(
+                    f"column {name!r} holds {int((~finite).sum())} infinite values (the first in complete "
+                    f"row {first}): remove or replace them"
+                )
+
+
+def weights(values: np.ndarray) -> None:
+    """Raise DataError unless all weights (n,) are positive."""
+    wrong = int((values <= 0).sum())
+    if wrong:
+        raise DataError(f"weights must be positive; {wrong} are zero or negative: drop those rows")
+
+
+def random_term(
+    group: str, term: str, names: Sequence[str], columns: Sequence[Column], codes: np.ndarray, n_levels: int
+) -> None:
+    """Whether a random term can be estimated at all.
+
+    Raises
+    ------
+    DataError
+        When there is one group only.
+    NotIdentifiedError
+        When there are as many groups, or as many random effects, as rows; when a column of Z is zero,
+        or two columns are multiples of each other.
+
+    Warns
+    -----
+    UserWarning
+        When a slope has a single value in every group.
+    """
+    n = len(codes)
+    if n_levels < 2:
+        raise DataError(f"the grouping factor {group!r} has one level only: a random term needs at least two")
+    if n_levels >= n:
+        raise NotIdentifiedError(
+            f"{group!r} has as many levels ({n_levels}) as there are rows ({n}): the effects of {term} "
+            "cannot be told from the residuals; is another column meant?"
+        )
+    if len(columns) * n_levels >= n:
+        raise NotIdentifiedError(
+            f"{term} has {len(columns) * n_levels} random effects for {n} rows: the effects cannot be told "
+            "from the residuals; simplify the term"
+        )
+    alike = _zero_or_proportional(columns, n)
+    if alike is not None:
+        i, j = alike
+        what = (
+            f"{names[i]!r} is zero in every row" if i == j else f"{names[j]!r} is a multiple of {names[i]!r}"
+        )
+        raise NotIdentifiedError(f"in the random term {term}, the column {what}: leave it out")
+    for name, column in zip(names, columns, strict=True):
+        if len(columns) > 1 and column and _constant_within(column, codes, n_levels):
+            warnings.warn(
+                f"in the random term {term}, {name!r} has a single value in every group of {group!r}: "
+                "no slope is seen within a group, and its variance rests on differences between groups only",
+                UserWarning,
+                stacklevel=4,
+            )
+
+
+def _zero_or_proportional(columns: Sequence[Column], n: int) -> tuple[int, int] | None:
+    """A pair of proportional columns, or (i, i) for a column of zeros; None when there is none."""
+    suspects = list(range(len(columns)))
+    if suspects == [0] and not columns[0]:
+        return None
+    found: tuple[int, int] | None = None
+    for rows in _spread(n):
+        length = len(range(n)[rows])
+        found = None
+        values = matrix([take(columns[j], rows) for j in suspects], length)
+        peak = values[np.abs(values).argmax(axis=0), np.arange(len(suspects))]
+        zero = np.flatnonzero(peak == 0)
+        scaled = values / np.where(peak == 0, 1.0, peak)
+        doubtful: set[int] = set()
+        for j in range(len(suspects)):
+            others = np.abs(scaled[:, :j] - scaled[:, j : j + 1]).max(axis=0, initial=0.0) <= _ROUNDING
+            for i in np.flatnonzero(others):
+                doubtful |= {int(i), j}
+                found = found or (suspects[int(i)], suspects[j])
+        if len(zero):
+            doubtful |= set(zero.tolist())
+            found = (suspects[zero[0]], suspects[zero[0]])
+        if found is None:
+            return None
+        suspects = [suspects[j] for j in sorted(doubtful)]
+    return found
+
+
+def _spread(n: int) -> Iterator[slice]:
+    """Ever denser samples of the rows, the last one all of them; slices, so that nothing is copied."""
+    step = max(1, n // _FIRST_LOOK)
+    while step > 1:
+        yield slice(None, None, step)
+        step //= 8
+    yield slice(None)
+
+
+def _constant_within(column: Column, codes: np.ndarray, n_levels: int) -> bool:
+    """Whether a column has a single value within every group."""
+    n = len(codes)
+    length = min(n, _FIRST_LOOK)
+    while True:
+        head = codes[:length]
+        values = evaluate(take(column, slice(length)), length)
+        last = np.zeros(n_levels)
+        last[head] = values  # the last row of each group wins
+        if not np.array_equal(last[head], values):
+            return False
+        if length == n:
+            return True
+        length = min(n, 16 * length)

@@ -1,0 +1,508 @@
+"""From the right-hand side of a formula to columns, by formulaic's rules.
+
+formulaic decides the names, the terms and the contrasts; the rows need not pass through it. When every
+factor of a formula is a column or ``C(column, ...)``, formulaic sees a *skeleton*, a few rows that cover
+every level, and we keep what it decided: each column is a product of the user's own arrays and of tables
+with one value a level. Anything else (``poly``, ``bs``, ``log(x)``) is evaluated by formulaic on the rows.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from mixedfast.columns import Column, Factor
+from mixedfast.errors import DataError, FormulaError
+from mixedfast.formula import plain_name
+from mixedfast.frames import Categorical, ColumnData, Numeric
+
+__all__ = [
+    "Coding",
+    "Contrast",
+    "FixedTerm",
+    "Rows",
+    "code",
+    "code_again",
+    "coded_names",
+    "contrast_of",
+    "evaluate_expression",
+    "expression_names",
+    "used_names",
+]
+
+
+@dataclass(frozen=True)
+class FixedTerm:
+    """Which columns one term of a formula owns.
+
+    Parameters
+    ----------
+    name : str
+        As formulaic prints it: ``"Intercept"``, ``"ses"``, ``"sex:ses"``.
+    columns : tuple of int
+        Places among all columns of the formula, the rank-deficient ones included.
+    factors : tuple of str
+        The factors multiplied in the term: ``("C(sex, contr.sum)", "ses")``.
+    kinds : tuple of str
+        ``"numeric"`` or ``"categorical"``, one a factor.
+    variables : tuple of str
+        The data columns the term uses: ``("sex", "ses")``.
+    """
+
+    name: str
+    columns: tuple[int, ...]
+    factors: tuple[str, ...]
+    kinds: tuple[str, ...]
+    variables: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """How a categorical column is coded: what formulaic needs, and a label that tells it from others."""
+
+    label: str
+    value: Any = field(compare=False)
+
+
+Contrasts: TypeAlias = tuple[tuple[str, Contrast], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows a formula is evaluated on, none with a missing value.
+
+    ``columns`` are the variables by name; ``coded`` holds the codes of the ones used as categories.
+    """
+
+    n: int
+    columns: Mapping[str, ColumnData]
+    coded: Mapping[str, Categorical]
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """All that the coding of a variable depends on: its kind and its levels."""
+
+    name: str
+    categorical: bool
+    dtype: str
+    levels: tuple[tuple[str, Any], ...]  # with the type's name: 1, 1.0 and True are equal in Python
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """One factor of a column to be: a variable, and the table its codes are looked up in."""
+
+    variable: str
+    table: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Coding:
+    """How a formula turns variables into columns. Picklable; holds no rows.
+
+    Parameters
+    ----------
+    formula : str
+    names : tuple of str
+        Column names, as formulaic gives them.
+    terms : tuple of FixedTerm
+    levels : dict of str to ndarray
+        The levels of each variable used as categories.
+    products : tuple of tuple of _Piece or None
+        The columns as products, when every factor is plain.
+    model_spec : formulaic.ModelSpec or None
+        formulaic's own recipe (knots, centres), when some factor is not.
+    contrasts : tuple
+    """
+
+    formula: str
+    names: tuple[str, ...]
+    terms: tuple[FixedTerm, ...]
+    levels: Mapping[str, np.ndarray]
+    products: tuple[tuple[_Piece, ...], ...] | None
+    model_spec: Any
+    contrasts: Contrasts
+
+
+def code(formula: str, rows: Rows, contrasts: Contrasts = ()) -> tuple[Coding, tuple[Column, ...]]:
+    """The columns of a formula on some rows, and the coding that makes them again elsewhere.
+
+    Raises
+    ------
+    FormulaError
+        When formulaic cannot read or evaluate the formula.
+    DataError
+        When an evaluated column is not finite.
+    """
+    mine = tuple(pair for pair in contrasts if pair[0] in used_names(formula))
+    if _is_plain(formula):
+        coding = _plain_coding(formula, tuple(_shape(name, rows) for name in used_names(formula)), mine)
+        return coding, _multiply(coding, rows)
+    matrix, spec = _materialize(formula, _frame(rows, formula, mine), _context(rows, mine))
+    info = _factors(formula)
+    for factor, state in spec.factor_contrasts.items():
+        if info[factor.expr].kind in ("column", "coded"):
+            _require_all_levels(info[factor.expr], state, rows)
+    levels = {name: rows.coded[name].levels for name in used_names(formula) if name in rows.coded}
+    coding = Coding(formula, tuple(spec.column_names), _terms(spec), levels, None, spec, mine)
+    return coding, _dense_columns(matrix, coding)
+
+
+def code_again(coding: Coding, rows: Rows) -> tuple[Column, ...]:
+    """The columns of the same coding on other rows, whose codes already follow the coding's levels."""
+    if coding.products is not None:
+        return _multiply(coding, rows)
+    frame = _frame(rows, coding.formula, coding.contrasts)
+    matrix, _ = _materialize(coding.model_spec, frame, _context(rows, coding.contrasts))
+    return _dense_columns(matrix, coding)
+
+
+def evaluate_expression(expr: str, rows: Rows) -> np.ndarray:
+    """A response or an offset, shape (n,) float64: a column, or Python on columns such as ``log(y)``.
+
+    Raises
+    ------
+    DataError
+        When the result is not numeric, or not finite.
+    """
+    name = plain_name(expr)
+    if name is not None:
+        column = rows.columns[name]
+        if isinstance(column, Categorical):
+            raise DataError(f"column {name!r} holds categories where numbers are needed: convert it first")
+        return np.ascontiguousarray(column.values, dtype=np.float64)
+    matrix, spec = _materialize(f"0 + {{{expr}}}", _frame(rows, None, (), expression_names(expr)), {})
+    if matrix.shape[1] != 1 or _kinds(spec) != ("numeric",):
+        raise DataError(f"{expr!r} does not give one number a row")
+    values = np.ascontiguousarray(matrix[:, 0], dtype=np.float64)
+    _require_finite(values, expr)
+    return values
+
+
+# --- what a formula mentions ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _FactorInfo:
+    expr: str
+    kind: str  # "column", "coded" (C(column, ...)), "literal" or "python"
+    variables: tuple[str, ...]
+
+
+def used_names(formula: str) -> tuple[str, ...]:
+    """The data columns a formula uses, in order.
+
+    Examples
+    --------
+    >>> used_names("x*C(f, contr.sum) + log(`my var`)")
+    ('x', 'f', 'my var')
+    """
+    return tuple(dict.fromkeys(name for info in _factors(formula).values() for name in info.variables))
+
+
+def coded_names(formula: str) -> tuple[str, ...]:
+    """The columns a formula uses inside ``C()``, whatever their dtype."""
+    return tuple(info.variables[0] for info in _factors(formula).values() if info.kind == "coded")
+
+
+def expression_names(expr: str) -> tuple[str, ...]:
+    """The data columns a response or offset expression uses."""
+    name = plain_name(expr)
+    return (name,) if name is not None else _python_names(expr)[0]
+
+
+@lru_cache(maxsize=256)
+def _factors(formula: str) -> dict[str, _FactorInfo]:
+    from formulaic import Formula
+    from formulaic.errors import FormulaicError
+
+    try:
+        terms = list(Formula(formula))
+    except (FormulaicError, SyntaxError) as error:
+        raise FormulaError(f"formulaic cannot read {formula!r}: {_one_line(error)}") from error
+    return {f.expr: _factor_info(f.expr, f.eval_method.value) for term in terms for f in term.factors}
+
+
+def _factor_info(expr: str, method: str) -> _FactorInfo:
+    if method == "lookup":
+        return _FactorInfo(expr, "column", (expr,))
+    if method == "literal":
+        return _FactorInfo(expr, "literal", ())
+    names, is_coded = _python_names(expr)
+    return _FactorInfo(expr, "coded" if is_coded else "python", names)
+
+
+def _is_plain(formula: str) -> bool:
+    """Whether the columns are products of data columns and contrasts, so that a skeleton tells all."""
+    return all(
+        info.kind in ("column", "coded") or (info.kind == "literal" and info.expr == "1")
+        for info in _factors(formula).values()
+    )
+
+
+@lru_cache(maxsize=256)
+def _python_names(expr: str) -> tuple[tuple[str, ...], bool]:
+    """The columns a Python expression uses, and whether it is ``C()`` of one column."""
+    quoted: list[str] = []
+
+    def stand_in(found: re.Match[str]) -> str:
+        quoted.append(found.group(1))
+        return f"_quoted{len(quoted) - 1}_"
+
+    source = re.sub(r"`([^`]+)`", stand_in, expr)
+    names = {f"_quoted{i}_": name for i, name in enumerate(quoted)}
+    try:
+        tree = ast.parse(source.strip(), mode="eval").body
+    except SyntaxError as error:
+        raise FormulaError(f"cannot read {expr!r}: {error.msg}") from error
+    known = _functions()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in known:
+            raise FormulaError(
+                f"unknown function {node.func.id!r} in {expr!r}; formulaic knows {', '.join(sorted(known))}"
+            )
+    found = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    found = [names.get(name, name) for name in found if name not in known and not hasattr(builtins, name)]
+    for node in ast.walk(tree):  # Q("my var") names a column by a string
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Q":
+            found += [str(arg.value) for arg in node.args if isinstance(arg, ast.Constant)]
+    variables = tuple(dict.fromkeys(found))
+    is_coded = (
+        isinstance(tree, ast.Call)
+        and isinstance(tree.func, ast.Name)
+        and tree.func.id == "C"
+        and len(variables) == 1
+        and isinstance(tree.args[0] if tree.args else None, ast.Name)
+    )
+    return variables, is_coded
+
+
+@lru_cache(maxsize=1)
+def _functions() -> frozenset[str]:
+    from formulaic.transforms import TRANSFORMS
+
+    return frozenset(TRANSFORMS)
+
+
+# --- contrasts --------------------------------------------------------------------------------------
+
+
+def contrast_of(name: str, value: Any, levels: np.ndarray) -> Contrast:
+    """A user's contrast for one column: a name such as ``"sum"`` or ``"contr.sum"``, or a matrix.
+
+    Raises
+    ------
+    DataError
+        When the name is unknown, or the matrix does not have one row a level.
+    """
+    from formulaic.transforms.contrasts import Contrasts as FormulaicContrasts
+    from formulaic.transforms.contrasts import ContrastsRegistry
+
+    if isinstance(value, str):
+        known = {
+            key.lower(): key for key in vars(ContrastsRegistry) if not key.startswith("_") and key != "custom"
+        }
+        key = known.get(value.removeprefix("contr.").lower())
+        if key is None:
+            raise DataError(
+                f"unknown contrast {value!r} for {name!r}: one of {', '.join(known.values())}, or a matrix"
+            )
+        return Contrast(key, getattr(ContrastsRegistry, key))
+    if isinstance(value, FormulaicContrasts) or (
+        isinstance(value, type) and issubclass(value, FormulaicContrasts)
+    ):
+        return Contrast(repr(value), value)
+    matrix = np.asarray(value, dtype=np.float64)
+    if matrix.ndim != 2 or matrix.shape[0] != len(levels) or not np.isfinite(matrix).all():
+        raise DataError(
+            f"the contrast matrix of {name!r} has shape {matrix.shape}; it needs one finite row for each of "
+            f"the {len(levels)} levels {levels.tolist()[:8]}"
+        )
+    return Contrast(repr(matrix.tolist()), matrix)
+
+
+# --- the skeleton ------------------------------------------------------------------------------------
+
+
+def _shape(name: str, rows: Rows) -> _Shape:
+    column = rows.columns[name]
+    coded = rows.coded.get(name)
+    levels = tuple((type(v).__name__, v) for v in coded.levels.tolist()) if coded is not None else ()
+    dtype = column.values.dtype.name if isinstance(column, Numeric) else "category"
+    return _Shape(name, isinstance(column, Categorical), dtype, levels)
+
+
+@lru_cache(maxsize=256)
+def _plain_coding(formula: str, shapes: tuple[_Shape, ...], contrasts: Contrasts) -> Coding:
+    rows = _skeleton(shapes)
+    _, spec = _materialize(formula, _frame(rows, formula, contrasts), _context(rows, contrasts))
+    info = _factors(formula)
+    products: list[tuple[_Piece, ...]] = []
+    for structure in spec.structure:
+        for scoped in structure.scoped_terms:
+            choices = [_pieces(info[f.factor.expr], f.reduced, spec, rows) for f in scoped.factors]
+            # formulaic lets the first factor vary fastest
+            products += [tuple(reversed(chosen)) for chosen in itertools.product(*reversed(choices))]
+    levels = {shape.name: rows.coded[shape.name].levels for shape in shapes if shape.name in rows.coded}
+    return Coding(formula, tuple(spec.column_names), _terms(spec), levels, tuple(products), None, contrasts)
+
+
+def _skeleton(shapes: Sequence[_Shape]) -> Rows:
+    """A few rows that hold every level of every variable at least once."""
+    n = max([1, *(len(shape.levels) for shape in shapes)])
+    columns: dict[str, ColumnData] = {}
+    coded: dict[str, Categorical] = {}
+    for shape in shapes:
+        if shape.levels:
+            labels = [value for _, value in shape.levels]
+            levels = np.empty(len(labels), dtype=object)
+            levels[:] = labels
+            if all(kind in ("int", "float", "bool") for kind, _ in shape.levels):
+                levels = np.asarray(labels)
+            coded[shape.name] = Categorical(np.resize(np.arange(len(labels), dtype=np.int32), n), levels)
+        if shape.categorical:
+            columns[shape.name] = coded[shape.name]
+        elif shape.levels:
+            columns[shape.name] = Numeric(np.resize(coded[shape.name].levels, n).astype(shape.dtype))
+        else:
+            columns[shape.name] = Numeric(np.linspace(1.0, 2.0, n))
+    return Rows(n, columns, coded)
+
+
+def _pieces(info: _FactorInfo, reduced: bool, spec: Any, rows: Rows) -> list[_Piece]:
+    """The columns one factor contributes to a product."""
+    name = info.variables[0]
+    state = {factor.expr: state for factor, state in spec.factor_contrasts.items()}.get(info.expr)
+    if state is None:
+        return [_Piece(name, None)]
+    if len(state.levels) == 1 and reduced:
+        return []
+    _require_all_levels(info, state, rows)
+    place = {level: i for i, level in enumerate(state.levels)}
+    coding = np.asarray(state.get_coding_matrix(reduced_rank=reduced), dtype=np.float64)
+    table = coding[[place[level] for level in rows.coded[name].levels.tolist()]]
+    return [_Piece(name, np.ascontiguousarray(table[:, j])) for j in range(table.shape[1])]
+
+
+def _require_all_levels(info: _FactorInfo, state: Any, rows: Rows) -> None:
+    """Raise DataError when ``C(f, levels=...)`` leaves out a level that occurs."""
+    name = info.variables[0]
+    missing = [level for level in rows.coded[name].levels.tolist() if level not in set(state.levels)]
+    if missing:
+        raise DataError(f"{info.expr} leaves out levels of {name!r} that occur in the data: {missing[:8]}")
+
+
+def _multiply(coding: Coding, rows: Rows) -> tuple[Column, ...]:
+    assert coding.products is not None
+    return tuple(tuple(_factor(piece, rows) for piece in pieces) for pieces in coding.products)
+
+
+def _factor(piece: _Piece, rows: Rows) -> Factor:
+    if piece.table is not None:
+        return Factor(rows.coded[piece.variable].codes, piece.table)
+    column = rows.columns[piece.variable]
+    assert isinstance(column, Numeric)
+    return Factor(column.values)
+
+
+# --- formulaic ----------------------------------------------------------------------------------------
+
+
+def _frame(rows: Rows, formula: str | None, contrasts: Contrasts, names: Sequence[str] | None = None) -> Any:
+    """The variables of a formula as a pandas frame; the ones with a contrast come by the context."""
+    import pandas as pd
+
+    wanted = names if names is not None else used_names(formula or "0")
+    aside = {name for name, _ in contrasts}
+    data = {name: _series(rows.columns[name]) for name in wanted if name not in aside}
+    return pd.DataFrame(data, index=pd.RangeIndex(rows.n), copy=False)
+
+
+def _context(rows: Rows, contrasts: Contrasts) -> dict[str, Any]:
+    """Columns marked with the user's contrast, so that their name in a formula means that coding."""
+    import pandas as pd
+    from formulaic.transforms.contrasts import C
+
+    return {name: C(pd.Series(_series(rows.columns[name])), contrast.value) for name, contrast in contrasts}
+
+
+def _series(column: ColumnData) -> Any:
+    import pandas as pd
+
+    if isinstance(column, Numeric):
+        return column.values
+    return pd.Categorical.from_codes(column.codes, categories=pd.Index(column.levels.tolist()))
+
+
+def _materialize(spec: Any, frame: Any, context: Mapping[str, Any]) -> tuple[np.ndarray, Any]:
+    """formulaic's matrix (n, p) float64 and its recipe, for a formula or for a recipe made earlier."""
+    from formulaic import Formula
+    from formulaic.errors import FormulaicError
+
+    try:
+        if isinstance(spec, str):
+            found = Formula(spec).get_model_matrix(frame, context=context, output="numpy", na_action="ignore")
+        else:
+            found = spec.get_model_matrix(frame, context=context)
+    except (FormulaicError, ValueError) as error:
+        text = spec if isinstance(spec, str) else str(spec.formula)
+        raise FormulaError(f"formulaic cannot evaluate {text!r}: {_one_line(error)}") from error
+    return np.asarray(found, dtype=np.float64, order="F"), found.model_spec
+
+
+def _dense_columns(matrix: np.ndarray, coding: Coding) -> tuple[Column, ...]:
+    for j, name in enumerate(coding.names):
+        _require_finite(matrix[:, j], name)
+    constant = {j for term in coding.terms if not term.factors for j in term.columns}
+    return tuple(() if j in constant else (Factor(matrix[:, j]),) for j in range(matrix.shape[1]))
+
+
+def _require_finite(values: np.ndarray, name: str) -> None:
+    finite = np.isfinite(values)
+    if not finite.all():
+        raise DataError(
+            f"{name!r} is not a finite number in {int((~finite).sum())} rows: "
+            "check the column it is made from (a logarithm of zero, say)"
+        )
+
+
+def _terms(spec: Any) -> tuple[FixedTerm, ...]:
+    kinds = {expr: _kind(state) for expr, state in spec.encoder_state.items()}
+    terms = []
+    start = 0
+    for structure in spec.structure:
+        stop = start + len(structure.columns)
+        factors = tuple(f.expr for f in structure.term.factors if f.expr != "1")
+        info = [_factor_info(f.expr, f.eval_method.value) for f in structure.term.factors if f.expr != "1"]
+        terms.append(
+            FixedTerm(
+                name=str(structure.term) if factors else "Intercept",
+                columns=tuple(range(start, stop)),
+                factors=factors,
+                kinds=tuple(kinds.get(expr, "numeric") for expr in factors),
+                variables=tuple(dict.fromkeys(name for one in info for name in one.variables)),
+            )
+        )
+        start = stop
+    return tuple(terms)
+
+
+def _kind(state: tuple[Any, Any]) -> str:
+    return "categorical" if state[0].value == "categorical" else "numeric"
+
+
+def _kinds(spec: Any) -> tuple[str, ...]:
+    return tuple(_kind(state) for state in spec.encoder_state.values())
+
+
+def _one_line(error: Exception) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m|[⧛⧚]", "", str(error)).strip().replace("\n", " ")

@@ -1,0 +1,204 @@
+"""Relative covariance of the random effects: theta <-> lambda <-> Sigma.
+
+A term ``(… | g)`` with k columns has a relative covariance ``H = lambda lambda'`` (``Sigma = sigma^2 H``),
+lambda lower triangular, or diagonal for ``||``. ``theta`` lists the free elements of every lambda column by
+column, term after term, as lme4 does. Terms that share a grouping factor share one block-diagonal lambda.
+
+Inside a fit the columns of Z are shifted and scaled (`Basis`), because ``(1 + year | g)`` with years near 2000
+is a badly conditioned way to write a well conditioned model. The likelihood does not notice; theta is translated at the doors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+__all__ = ["Covariance", "TermShape", "lower_cholesky", "SINGULAR_TOLERANCE"]
+
+#: A relative standard deviation (a diagonal element of lambda, with the column of Z scaled to order one) below this
+#: counts as zero: the fit is called singular. lme4 uses the same 1e-4.
+SINGULAR_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class TermShape:
+    """Where one random term lives: its group, its columns in that group's block, its kind of covariance."""
+
+    group: int
+    start: int
+    k: int
+    correlated: bool
+
+    @property
+    def rows_columns(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column (within the group) of each theta, in theta's order."""
+        if self.correlated:
+            columns, rows = np.triu_indices(self.k)
+        else:
+            rows = columns = np.arange(self.k)
+        return rows + self.start, columns + self.start
+
+
+@dataclass(frozen=True, eq=False)
+class Covariance:
+    """The map from theta to one lambda a group, and derivatives through it.
+
+    Parameters
+    ----------
+    terms : sequence of TermShape
+    sizes : sequence of int
+        Columns of Z of each group (all terms together).
+    shift, scale : sequences of (K,) arrays
+        Basis of each group: the fit's column is ``(z - shift) * scale``.
+
+    Examples
+    --------
+    >>> cov = Covariance((TermShape(0, 0, 2, True),), (2,), (np.zeros(2),), (np.ones(2),))
+    >>> cov.lambdas(np.array([1.0, 0.5, 2.0]))[0]
+    array([[1. , 0. ],
+           [0.5, 2. ]])
+    """
+
+    terms: tuple[TermShape, ...]
+    sizes: tuple[int, ...]
+    shift: tuple[np.ndarray, ...]
+    scale: tuple[np.ndarray, ...]
+
+    @cached_property
+    def _index(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        places = [(np.full(len(term.rows_columns[0]), term.group), *term.rows_columns) for term in self.terms]
+        group, row, column = (np.concatenate(part) for part in zip(*places, strict=True))
+        return group, row, column
+
+    @property
+    def n_theta(self) -> int:
+        return len(self._index[0])
+
+    @cached_property
+    def diagonal(self) -> np.ndarray:
+        """Which thetas are diagonal elements of lambda, bool (n_theta,)."""
+        _, row, column = self._index
+        return row == column
+
+    @cached_property
+    def _members(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
+        """For each group: positions in theta, rows, columns."""
+        group, row, column = self._index
+        return tuple((at := np.flatnonzero(group == g), row[at], column[at]) for g in range(len(self.sizes)))
+
+    def lambdas(self, theta: np.ndarray) -> list[np.ndarray]:
+        """One (K, K) lower triangular lambda a group."""
+        blocks = []
+        for size, (at, row, column) in zip(self.sizes, self._members, strict=True):
+            block = np.zeros((size, size))
+            block[row, column] = theta[at]
+            blocks.append(block)
+        return blocks
+
+    def theta_of(self, lambdas: Sequence[np.ndarray]) -> np.ndarray:
+        """The free elements of some lambdas, as theta."""
+        theta = np.empty(self.n_theta)
+        for block, (at, row, column) in zip(lambdas, self._members, strict=True):
+            theta[at] = block[row, column]
+        return theta
+
+    @property
+    def identity(self) -> np.ndarray:
+        """theta with every lambda the identity: lme4's starting value."""
+        return self.diagonal.astype(float)
+
+    def term_block(self, term: TermShape, blocks: Sequence[np.ndarray]) -> np.ndarray:
+        inside = slice(term.start, term.start + term.k)
+        return blocks[term.group][inside, inside]
+
+    def gradient(self, lambdas: Sequence[np.ndarray], G: Sequence[np.ndarray]) -> np.ndarray:
+        """d/dtheta of a function whose derivative in H_g is the symmetric matrix G_g: 2 (G lambda)_ij."""
+        out = np.empty(self.n_theta)
+        for block, g, (at, row, column) in zip(lambdas, G, self._members, strict=True):
+            out[at] = 2.0 * (g @ block)[row, column]
+        return out
+
+    def hessian(
+        self, lambdas: Sequence[np.ndarray], G: Sequence[np.ndarray], H: dict[tuple[int, int], np.ndarray]
+    ) -> np.ndarray:
+        """d2/dtheta2 from G and the second derivatives in H: ``H[g, h]`` (K_g, K_g, K_h, K_h), g <= h."""
+        out = np.empty((self.n_theta, self.n_theta))
+        for g, (at_g, row_g, col_g) in enumerate(self._members):
+            for h, (at_h, row_h, col_h) in enumerate(self._members):
+                if h < g:
+                    continue
+                # dH = e_i lambda_k' + lambda_k e_i', so each side contracts one index with a column of lambda
+                part = np.einsum("abcd,bk,dl->akcl", H[g, h], lambdas[g], lambdas[h])
+                block = 4.0 * part[row_g[:, None], col_g[:, None], row_h, col_h]
+                if g == h:
+                    block += 2.0 * G[g][row_g[:, None], row_h] * (col_g[:, None] == col_h)
+                out[np.ix_(at_g, at_h)] = block
+                out[np.ix_(at_h, at_g)] = block.T
+        return out
+
+    def to_user(self, theta: np.ndarray) -> np.ndarray:
+        """theta for the columns of Z as the user wrote them, canonical (diagonals >= 0)."""
+        lambdas = self.lambdas(theta)
+        out = [np.zeros_like(block) for block in lambdas]
+        for term in self.terms:
+            back = np.linalg.inv(self._transform(term))
+            self.term_block(term, out)[...] = lower_cholesky(back @ self.term_block(term, lambdas))
+        return self.theta_of(out)
+
+    def to_internal(self, theta: np.ndarray) -> np.ndarray:
+        """theta for the shifted and scaled columns of Z."""
+        lambdas = self.lambdas(np.asarray(theta, dtype=float))
+        out = [np.zeros_like(block) for block in lambdas]
+        for term in self.terms:
+            self.term_block(term, out)[...] = lower_cholesky(self._transform(term) @ self.term_block(term, lambdas))
+        return self.theta_of(out)
+
+    def _transform(self, term: TermShape) -> np.ndarray:
+        """T with b_internal = T b_user: z b = (z - c) b + c b, and the c b go to the intercept (column 0)."""
+        inside = slice(term.start, term.start + term.k)
+        T = np.diag(1.0 / self.scale[term.group][inside])
+        T[0] += self.shift[term.group][inside]
+        return T
+
+    def singular_terms(self, theta: np.ndarray) -> tuple[bool, ...]:
+        """Whether each term's lambda (internal basis) has a diagonal element below SINGULAR_TOLERANCE."""
+        lambdas = self.lambdas(theta)
+        return tuple(
+            bool((np.abs(np.diag(self.term_block(term, lambdas))) < SINGULAR_TOLERANCE).any()) for term in self.terms
+        )
+
+
+def lower_cholesky(root: np.ndarray) -> np.ndarray:
+    """Lower triangular L with L L' = root root' and no negative diagonal; a zero pivot leaves a zero column.
+
+    Parameters
+    ----------
+    root : (k, k) array
+        Any square root; not squared, so that small variances keep their digits.
+
+    Examples
+    --------
+    >>> lower_cholesky(np.array([[0.0, 0.0], [3.0, 4.0]]))
+    array([[0., 0.],
+           [0., 5.]])
+    """
+    k = len(root)
+    work, L = np.array(root, dtype=float), np.zeros((k, k))
+    if k == 1:
+        return np.abs(work)
+    # rows of root are reduced in turn by Householder-like rotations of its columns (an LQ factorization); a row that
+    # has nothing left contributes no column, which keeps the factor of a singular matrix unique
+    basis = np.zeros((0, k))
+    size = np.linalg.norm(work, axis=1)
+    for i in range(k):
+        rest = work[i].copy()
+        for _ in range(2):  # twice is enough for orthogonality (Kahan and Parlett)
+            rest -= basis.T @ (basis @ rest)
+        norm = np.linalg.norm(rest)
+        direction = rest / norm if norm > 1e-14 * size[i] and norm > 0 else np.zeros(k)
+        basis = np.vstack([basis, direction])
+        L[i, : i + 1] = basis @ work[i]
+    return L

@@ -1,0 +1,464 @@
+"""From a table and a formula to a design: the response, the columns of X and Z, the groups.
+
+``build`` takes the data apart once and keeps references, not copies: the columns of X and Z are
+products of the user's arrays (`mixedfast.columns`). ``apply`` makes the same columns from new data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mixedfast import checks
+from mixedfast.coding import (
+    Coding,
+    Contrast,
+    FixedTerm,
+    Rows,
+    code,
+    code_again,
+    coded_names,
+    contrast_of,
+    evaluate_expression,
+    expression_names,
+    used_names,
+)
+from mixedfast.columns import Column
+from mixedfast.errors import DataError, FormulaError
+from mixedfast.formula import ModelSpec, expand_dot
+from mixedfast.frames import Categorical, Numeric, Table, as_table, drop_unused, factorize, recode
+from mixedfast.grouping import GroupRecipe, number_again, number_groups
+from mixedfast.rows import Used, complete, missing_masks, vector
+
+__all__ = ["Design", "FixedTerm", "NewData", "ReTerm", "Recipe", "apply", "build"]
+
+
+@dataclass(frozen=True, eq=False)
+class ReTerm:
+    """The random effects of one term: which group each row is in, and the columns of Z.
+
+    Parameters
+    ----------
+    group : str
+        As lme4 labels it: ``"school"``, ``"cask:batch"``.
+    names : tuple of str, length k
+        Column names of Z, as formulaic gives them: ``("Intercept", "ses")``.
+    correlated : bool
+        False for ``||``: the covariance matrix of the k effects is diagonal. So are the columns of
+        a factor among themselves, which lme4 keeps correlated.
+    codes : ndarray, shape (n,), int32
+        ``0 .. J-1``, every one of them used.
+    levels : ndarray, shape (J,)
+        The groups' labels; ``"A:1"`` for an interaction.
+    columns : tuple of Column, length k
+    """
+
+    group: str
+    names: tuple[str, ...]
+    correlated: bool
+    codes: np.ndarray
+    levels: np.ndarray
+    columns: tuple[Column, ...]
+
+    def __str__(self) -> str:
+        return f"({' + '.join(self.names)} {'|' if self.correlated else '||'} {self.group})"
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """All that new data need to be coded as the old were. Picklable; holds no rows.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    fixed : Coding
+    random : tuple of Coding
+        One a term, in the order of ``Design.terms``.
+    groups : tuple of GroupRecipe
+        One a term, in the order of ``Design.terms``.
+    levels : dict of str to ndarray
+        Levels of every variable used as categories in the fixed or random part.
+    numeric : frozenset of str
+        The variables that were numbers.
+    offset_column : str or None
+        The column given as ``offset=``, by name.
+    kept : tuple of int
+        The columns of X that the fit kept.
+    """
+
+    spec: ModelSpec
+    fixed: Coding
+    random: tuple[Coding, ...]
+    groups: tuple[GroupRecipe, ...]
+    levels: Mapping[str, np.ndarray]
+    numeric: frozenset[str]
+    offset_column: str | None
+    kept: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """A mixed model's data: y, the columns of X, the random terms.
+
+    Parameters
+    ----------
+    n : int
+        Rows used.
+    y : ndarray, shape (n,), float64
+        The offset is not subtracted. May be the user's own memory: never write to it.
+    weights, offset : ndarray, shape (n,), float64, or None
+    x : tuple of Column, length p
+        The columns kept; all of them until `keep_columns`.
+    x_names : tuple of str, length p
+    all_x_names : tuple of str
+        With the columns left out as linearly dependent.
+    kept : tuple of int, length p
+        Places of ``x`` among all columns.
+    has_intercept : bool
+        Whether a kept column is the constant 1.
+    terms : tuple of ReTerm
+        Most groups first, ties as in the formula.
+    fixed_terms : tuple of FixedTerm
+        Which of all the columns each fixed term owns.
+    kept_rows : ndarray of int64 or None
+        The rows of the data used; None when all were.
+    n_dropped : int
+        Rows left out because a value is missing.
+    missing : dict of str to int
+        Missing values by variable, for those that have any.
+    recipe : Recipe
+    variables : Rows
+        The data columns behind ``x`` and ``terms``, on the rows used.
+    spec : ModelSpec
+    response_name : str
+    """
+
+    n: int
+    y: np.ndarray
+    weights: np.ndarray | None
+    offset: np.ndarray | None
+    x: tuple[Column, ...]
+    x_names: tuple[str, ...]
+    all_x_names: tuple[str, ...]
+    kept: tuple[int, ...]
+    has_intercept: bool
+    terms: tuple[ReTerm, ...]
+    fixed_terms: tuple[FixedTerm, ...]
+    kept_rows: np.ndarray | None
+    n_dropped: int
+    missing: Mapping[str, int]
+    recipe: Recipe
+    variables: Rows
+    spec: ModelSpec
+    response_name: str
+
+    def keep_columns(self, idx: Sequence[int]) -> Design:
+        """The design with only some columns of X: places among the columns it has now.
+
+        The names, ``kept`` and the recipe follow; ``all_x_names`` and ``fixed_terms`` do not change.
+        """
+        kept = tuple(self.kept[i] for i in idx)
+        return replace(
+            self,
+            x=tuple(self.x[i] for i in idx),
+            x_names=tuple(self.x_names[i] for i in idx),
+            kept=kept,
+            has_intercept=any(self.x[i] == () for i in idx),
+            recipe=replace(self.recipe, kept=kept),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class NewData:
+    """New rows coded as the old: what a prediction reads.
+
+    Parameters
+    ----------
+    n : int
+        Rows without a missing value.
+    kept_rows : ndarray of int64 or None
+        Which rows of the new data they are; None for all.
+    x : tuple of Column
+        The columns of X that the fit kept.
+    terms : tuple of (codes, columns)
+        For each random term the group of each row, -1 for a group never seen, and the columns of Z.
+    offset : ndarray, shape (n,), or None
+    """
+
+    n: int
+    kept_rows: np.ndarray | None
+    x: tuple[Column, ...]
+    terms: tuple[tuple[np.ndarray, tuple[Column, ...]], ...]
+    offset: np.ndarray | None
+
+
+def build(
+    spec: ModelSpec,
+    data: Any,
+    weights: str | Any = None,
+    offset: str | Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    na_action: str = "omit",
+) -> Design:
+    """The design of a model on a table.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        From `mixedfast.formula.parse`.
+    data : data frame, mapping of arrays, or Table
+    weights, offset : str or array, shape (number of rows of the data,), optional
+        A column's name, or one number a row.
+    contrasts : dict, optional
+        Categorical column to contrast: ``"sum"``, ``"helmert"``, ``"poly"``, ``"contr.sum"``, a matrix.
+    na_action : {"omit", "raise"}
+        What to do with rows that miss a value in any variable used.
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    DataError, FormulaError, NotIdentifiedError
+        The message names the column or term.
+
+    Warns
+    -----
+    UserWarning
+        When a random slope has a single value in every group.
+
+    Examples
+    --------
+    >>> from mixedfast.formula import parse
+    >>> design = build(parse("y ~ x + (1 | g)"), {"y": [1, 2, 4, 3], "x": [0, 1, 0, 1], "g": list("aabb")})
+    >>> design.x_names, design.terms[0].codes
+    (('Intercept', 'x'), array([0, 0, 1, 1], dtype=int32))
+    """
+    table = as_table(data)
+    if table.n == 0:
+        raise DataError("the data have no rows")
+    spec = _without_dot(spec, table, weights)
+    used = _gather(spec, table, weights, offset)
+    used, kept_rows, missing = complete(used, na_action)
+    rows = _rows(used, spec)
+    coded_as = _contrasts(contrasts, rows, _formulas(spec))
+    y = _response(spec, rows)
+    fixed, x = code(spec.fixed, rows, coded_as)
+    terms, codings, groups = _random_part(spec, used, rows, coded_as)
+    if "weights" in used.vectors:
+        checks.weights(used.vectors["weights"])
+    for term in terms:
+        checks.random_term(term.group, str(term), term.names, term.columns, term.codes, len(term.levels))
+    recipe = Recipe(
+        spec=spec,
+        fixed=fixed,
+        random=codings,
+        groups=groups,
+        levels={name: column.levels for name, column in rows.coded.items()},
+        numeric=frozenset(name for name, column in rows.columns.items() if isinstance(column, Numeric)),
+        offset_column=offset if isinstance(offset, str) else None,
+        kept=tuple(range(len(x))),
+    )
+    return Design(
+        n=used.n,
+        y=y,
+        weights=used.vectors.get("weights"),
+        offset=_offset(spec, used, rows),
+        x=x,
+        x_names=fixed.names,
+        all_x_names=fixed.names,
+        kept=recipe.kept,
+        has_intercept=any(column == () for column in x),
+        terms=terms,
+        fixed_terms=fixed.terms,
+        kept_rows=kept_rows,
+        n_dropped=table.n - used.n,
+        missing=missing,
+        recipe=recipe,
+        variables=rows,
+        spec=spec,
+        response_name=spec.response,
+    )
+
+
+def apply(recipe: Recipe, data: Any, groups: bool = True) -> NewData:
+    """New data coded as the data of a fit were.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    data : data frame, mapping of arrays, or Table
+        The response need not be there; without ``groups``, neither need the grouping columns.
+    groups : bool
+        Whether to code the random terms.
+
+    Returns
+    -------
+    NewData
+        Rows with a missing value in a predictor are left out and can be told from ``kept_rows``; a
+        missing group counts as one never seen.
+
+    Raises
+    ------
+    DataError
+        For a missing column, or a level of a predictor that the fit never saw.
+
+    Examples
+    --------
+    >>> from mixedfast.formula import parse
+    >>> data = {"y": [1, 2, 4, 3], "x": [0, 1, 0, 1], "g": list("aabb")}
+    >>> recipe = build(parse("y ~ x + (1 | g)"), data).recipe
+    >>> apply(recipe, {"x": [5, 6], "g": ["b", "new"]}).terms[0][0]
+    array([ 1, -1], dtype=int32)
+    """
+    table = as_table(data)
+    spec = recipe.spec
+    wanted = [*used_names(spec.fixed), *(name for o in spec.offsets for name in expression_names(o))]
+    if groups:
+        wanted += [name for term in spec.random for name in used_names(term.expr)]
+    columns = {name: table.column(name) for name in wanted}
+    vectors = {}
+    if recipe.offset_column is not None:
+        vectors["offset"] = vector("offset", recipe.offset_column, table)
+    part_names = {name for group in recipe.groups for name in group.factors} if groups else set()
+    used = Used(table.n, columns, {name: table.grouping(name) for name in part_names}, vectors)
+    masks = missing_masks(replace(used, groups={}))
+    kept_rows = np.flatnonzero(~np.logical_or.reduce(list(masks.values()))) if masks else None
+    used = used if kept_rows is None else used.take(kept_rows)
+    checks.no_infinities(used.columns)
+    rows = _new_rows(recipe, used)
+    all_x = code_again(recipe.fixed, rows)
+    terms = tuple(
+        (number_again(group, used.groups), code_again(coding, rows))
+        for group, coding in zip(recipe.groups, recipe.random, strict=True)
+        if groups
+    )
+    return NewData(used.n, kept_rows, tuple(all_x[i] for i in recipe.kept), terms, _offset(spec, used, rows))
+
+
+# --- which columns, which rows ----------------------------------------------------------------------
+
+
+def _formulas(spec: ModelSpec) -> tuple[str, ...]:
+    return (spec.fixed, *(term.expr for term in spec.random))
+
+
+def _without_dot(spec: ModelSpec, table: Table, weights: Any) -> ModelSpec:
+    """The spec with ``.`` in the fixed part written out: the columns used nowhere else."""
+    if "." not in spec.fixed:
+        return spec
+    elsewhere = {name for term in spec.random for name in (*term.factors, *used_names(term.expr))}
+    for expr in (spec.response, *spec.offsets):
+        elsewhere.update(expression_names(expr))
+    if isinstance(weights, str):
+        elsewhere.add(weights)
+    rest = tuple(name for name in table.names if name not in elsewhere)
+    return replace(spec, fixed=expand_dot(spec.fixed, rest))
+
+
+def _gather(spec: ModelSpec, table: Table, weights: Any, offset: Any) -> Used:
+    names = list(expression_names(spec.response))
+    for formula in _formulas(spec):
+        names += used_names(formula)
+    for expr in spec.offsets:
+        names += expression_names(expr)
+    given = {"weights": weights, "offset": offset}
+    return Used(
+        table.n,
+        {name: table.column(name) for name in dict.fromkeys(names)},
+        {name: table.grouping(name) for term in spec.random for name in term.factors},
+        {label: vector(label, value, table) for label, value in given.items() if value is not None},
+    )
+
+
+def _rows(used: Used, spec: ModelSpec) -> Rows:
+    """The variables of the formulas, categories without their unused levels."""
+    columns = dict(used.columns)
+    coded: dict[str, Categorical] = {}
+    under_c = {name for formula in _formulas(spec) for name in coded_names(formula)}
+    for name, column in used.columns.items():
+        if isinstance(column, Categorical):
+            columns[name] = coded[name] = drop_unused(column)
+        elif name in under_c:
+            coded[name] = factorize(column.values)
+    return Rows(used.n, columns, coded)
+
+
+def _contrasts(
+    contrasts: Mapping[str, Any] | None, rows: Rows, formulas: Sequence[str]
+) -> tuple[tuple[str, Contrast], ...]:
+    known = {name for formula in formulas for name in used_names(formula)}
+    out = []
+    for name, value in (contrasts or {}).items():
+        if name not in known or not isinstance(rows.columns[name], Categorical):
+            what = (
+                "is not in the formula" if name not in known else f"is numeric (write C({name}, contr.sum))"
+            )
+            raise DataError(f"contrasts= names {name!r}, which {what}")
+        out.append((name, contrast_of(name, value, rows.coded[name].levels)))
+    return tuple(out)
+
+
+def _response(spec: ModelSpec, rows: Rows) -> np.ndarray:
+    for name in expression_names(spec.response):
+        if isinstance(rows.columns[name], Categorical):
+            raise DataError(f"the response {name!r} holds strings or categories; it must be numeric")
+    return evaluate_expression(spec.response, rows)
+
+
+def _offset(spec: ModelSpec, used: Used, rows: Rows) -> np.ndarray | None:
+    parts = [evaluate_expression(expr, rows) for expr in spec.offsets]
+    if "offset" in used.vectors:
+        parts.append(used.vectors["offset"])
+    return np.sum(parts, axis=0) if parts else None
+
+
+# --- groups --------------------------------------------------------------------------------------------
+
+
+def _random_part(
+    spec: ModelSpec, used: Used, rows: Rows, contrasts: tuple[tuple[str, Contrast], ...]
+) -> tuple[tuple[ReTerm, ...], tuple[Coding, ...], tuple[GroupRecipe, ...]]:
+    """The random terms with what codes them again, most groups first."""
+    found: dict[tuple[str, ...], tuple[np.ndarray, GroupRecipe]] = {}
+    parts = []
+    for term in spec.random:
+        if term.factors not in found:  # terms on one group share its codes
+            found[term.factors] = number_groups(term.group, term.factors, used.groups)
+        codes, group = found[term.factors]
+        coding, columns = code(term.expr, rows, contrasts)
+        if not columns:
+            raise FormulaError(f"the random term {term} has no effects: write (1 | {term.group})")
+        made = ReTerm(term.group, coding.names, term.correlated, codes, group.levels, columns)
+        parts.append((made, coding, group))
+    parts.sort(key=lambda part: -len(part[0].levels))
+    terms, codings, groups = zip(*parts, strict=True) if parts else ((), (), ())
+    return tuple(terms), tuple(codings), tuple(groups)
+
+
+def _new_rows(recipe: Recipe, used: Used) -> Rows:
+    """New variables under the old levels."""
+    columns = dict(used.columns)
+    coded: dict[str, Categorical] = {}
+    for name, column in used.columns.items():
+        if name not in recipe.levels:
+            if isinstance(column, Categorical):
+                raise DataError(f"column {name!r} was numeric in the fit and holds categories now")
+            continue
+        now = drop_unused(column) if isinstance(column, Categorical) else factorize(column.values)
+        levels = recipe.levels[name]
+        codes = recode(now, levels)
+        if (codes < 0).any():
+            new = sorted({str(level) for level in now.levels.tolist()} - {str(v) for v in levels.tolist()})
+            raise DataError(
+                f"column {name!r} has levels the fit never saw: {', '.join(new[:8]) or 'of another type'} "
+                f"(known: {', '.join(map(str, levels.tolist()[:8]))})"
+            )
+        coded[name] = Categorical(codes, levels)
+        if name not in recipe.numeric:
+            columns[name] = coded[name]
+    return Rows(used.n, columns, coded)

@@ -1,0 +1,45 @@
+"""Factorizations of M(theta) = Lambda'Z'WZ Lambda + I: one interface, chosen by structure, recorded in the fit.
+
+``block``     one grouping factor, or the largest eliminated level by level and the rest dense, one dense block for each
+              connected component. Nested factors make many small components, crossed ones a single large one.
+``cholmod``   any crossing or nesting, as one sparse matrix.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from mixedfast.crossprod import CrossProducts
+from mixedfast.engines.choose import choose
+
+__all__ = ["Engine", "choose"]
+
+
+class Engine(Protocol):
+    """What the system asks of a factorization. V0 = I + Z Lambda Lambda' Z' throughout (sigma = 1).
+
+    `factor` must come first; the other methods speak of the lambdas last given to it.
+    """
+
+    name: str
+    cp: CrossProducts
+
+    def factor(self, lambdas: list[np.ndarray]) -> tuple[float, np.ndarray] | None:
+        """(log|M|, [X y]'V0^-1[X y]), or None when M is not numerically positive definite."""
+
+    def project(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """For each group: diagonal blocks of K = Z'V0^-1 Z (J,K,K), and C = Z'V0^-1[X y] (J,K,p+1)."""
+
+    def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
+        """K F = Z'V0^-1 Z F; F and the answer are one (J,K,r) array a group."""
+
+    def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
+        """sum_ij K_ij[b,c] K_ij[a,d] over all pairs of levels, (K_g,K_g,K_h,K_h) for groups g <= h."""
+
+    def posterior(self) -> list[np.ndarray]:
+        """Diagonal blocks of Lambda M^-1 Lambda' (J,K,K): Var(b | y, beta) / sigma^2."""
+
+    def describe(self) -> dict[str, object]:
+        """What was chosen and how large it is, for the fit's record."""

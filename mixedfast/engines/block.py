@@ -1,0 +1,148 @@
+"""The block engine: eliminate the largest grouping factor level by level, keep the rest dense by component.
+
+With one factor there is no rest and everything is batched k x k work. With several, the Schur complement S of the
+largest factor is formed once a theta *before* scaling by lambda, so that Z'V^-1 Z comes without dividing by lambda and
+singular covariances need no special road in the algebra.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mixedfast import _kernels
+from mixedfast.crossprod import CrossProducts
+from mixedfast.engines.layout import Layout, lay_out
+from mixedfast.engines.traces import outer_sum, pair_traces
+
+__all__ = ["BlockEngine"]
+
+#: Below this relative size of lambda' K lambda, K is not read off I - M^-1 (cancellation would cost the digits) but
+#: formed directly.
+_SMALL_LAMBDA = 1e-4
+
+
+class BlockEngine:
+    """See `mixedfast.engines.Engine` for the methods.
+
+    Parameters
+    ----------
+    cp : CrossProducts
+    """
+
+    name = "block"
+
+    def __init__(self, cp: CrossProducts) -> None:
+        self.cp = cp
+        self.layout: Layout = lay_out(cp)
+        self._lead = cp.groups[self.layout.lead]
+        self._A = np.ascontiguousarray(self._lead.A)
+        self._B = np.ascontiguousarray(self._lead.B)
+        self._T = np.empty_like(self._A)
+        self._border: Any = None
+        if self.layout.rest:
+            self._border = _kernels.Border(*self.layout.border_arguments)
+            self._rest_rhs = self.layout.stack([cp.groups[g].B for g in self.layout.rest])
+
+    def describe(self) -> dict[str, object]:
+        return {
+            "engine": self.name,
+            "eliminated": self._lead.name,
+            "dense_columns": int(self.layout.m),
+            "components": int(self.layout.n_components),
+        }
+
+    def factor(self, lambdas: list[np.ndarray]) -> tuple[float, np.ndarray] | None:
+        self._lambdas = lambdas
+        self._inverted = False
+        logdet, status = _kernels.levels_factor(self._A, lambdas[self.layout.lead], self._T)
+        if status:
+            return None
+        U = _kernels.levels_half(self._T, self._B)
+        flat = U.reshape(-1, U.shape[2])
+        S = self.cp.xy - flat.T @ flat
+        if self._border is not None:
+            packed = self.layout.pack_lambdas(lambdas)
+            more, failed = self._border.factor(self._T, packed)
+            if failed:
+                return None
+            logdet += more
+            self._B_rest = self._rest_rhs.copy()
+            self._border.eliminate(U, self._B_rest)
+            half = np.asfortranarray(self.layout.scale_rows(self._B_rest, lambdas, transpose=True))
+            self._border.half_solve(half)
+            S -= half.T @ half
+        return logdet, S
+
+    def project(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        if self._border is None:
+            K = _kernels.levels_k(self._A, self._T)
+            return [K], [_kernels.levels_project(self._A, self._T, self._B)]
+        K_rest = self._invert()
+        self._H = self._border.project(self._A, self._T)
+        K_lead = _kernels.levels_k(self._A, self._T)
+        self._border.subtract_k(self._H, K_lead)
+        C_lead, C_rest = self._apply(self._B, self._B_rest)
+        return self.layout.join(K_lead, K_rest), self.layout.join(C_lead, self.layout.unstack(C_rest))
+
+    def _apply(self, B: np.ndarray, B_rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Z'V0^-1(.) from Z'(.); B_rest has the lead factor eliminated already. Rest part stays stacked."""
+        W = self._border.times(np.asfortranarray(B_rest), False)
+        C_rest = np.ascontiguousarray(B_rest - self._border.times(W, True))
+        reduced = self._border.back(B, np.ascontiguousarray(W))
+        return _kernels.levels_project(self._A, self._T, reduced), C_rest
+
+    def _invert(self) -> list[np.ndarray]:
+        """Invert the dense rest; diagonal blocks of K for each remaining group."""
+        layout, border = self.layout, self._border
+        flat = np.empty(layout.blocks_size)
+        border.invert(flat)
+        self._inverted = True
+        inverse = layout.split_blocks(flat)
+        K, singular = [], np.zeros(layout.n_rest_levels, dtype=np.uint8)
+        for g, block in zip(layout.rest, inverse, strict=True):
+            lam = self._lambdas[g]
+            if np.abs(np.diag(lam)).min() < _SMALL_LAMBDA:
+                singular[layout.levels_of(g)] = 1
+                K.append(block)
+                continue
+            back = np.linalg.inv(lam)
+            K.append(back.T @ (np.eye(len(lam)) - block) @ back)
+        if singular.any():
+            direct = np.zeros(layout.blocks_size)
+            border.blocks_singular(singular, direct)
+            for i, (g, block) in enumerate(zip(layout.rest, layout.split_blocks(direct), strict=True)):
+                if singular[layout.levels_of(g)].any():
+                    K[i] = block
+        return K
+
+    def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
+        lead = self.layout.lead
+        if self._border is None:
+            return [_kernels.levels_project(self._A, self._T, np.matmul(self._A, F[lead]))]
+        B, B_rest = self.layout.times_a(F)
+        U = _kernels.levels_half(self._T, B)
+        self._border.eliminate(U, B_rest)
+        C_lead, C_rest = self._apply(B, B_rest)
+        return self.layout.join(C_lead, self.layout.unstack(C_rest))
+
+    def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
+        """sum_ij K_ij[b,c] K_ij[a,d] over all pairs of levels, (K_g,K_g,K_h,K_h) for groups g <= h."""
+        if self._border is None:
+            return {(0, 0): outer_sum(K[0])}
+        D = _kernels.levels_k(self._A, self._T)
+        border = self._border
+        return pair_traces(self.layout, border.dense, border.diagonal, self._H, D, K[self.layout.lead])
+
+    def posterior(self) -> list[np.ndarray]:
+        Q = np.matmul(self._T.transpose(0, 2, 1), self._T)
+        if self._border is None:
+            return [Q]
+        if not self._inverted:
+            self._invert()
+        # Q_11 = T'T + (T'T A_1r) Q_rr (A_r1 T'T); subtract_k takes away, so the sign is turned twice
+        right = self.layout.border_times(Q)
+        minus = -Q
+        self._border.subtract_k(right, minus)
+        return self.layout.join(-minus, self.layout.split_blocks(self._border.blocks_q()))

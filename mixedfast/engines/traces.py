@@ -1,0 +1,148 @@
+"""Sums over all pairs of levels that second derivatives need: sum_ij K_ij[b,c] K_ij[a,d], K = Z'V0^-1 Z.
+
+K is dense between crossed factors, and as large as the eliminated factor squared. It is never formed there: with h = Z_1'V_1^-1 Z_r
+(sparse), S the dense rest before scaling and Q = lambda M^-1 lambda' of the rest,
+
+    K_1r = h R,   K_rr = S R,   R = I - Q S,   K_11 = D - h Q h'      (D block diagonal)
+
+and every sum becomes a trace of products of matrices of the rest's size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mixedfast.engines.layout import Layout
+
+__all__ = ["outer_sum", "pair_traces"]
+
+PairTraces = dict[tuple[int, int], np.ndarray]
+
+
+def outer_sum(blocks: np.ndarray) -> np.ndarray:
+    """sum_j M_j[b,c] M_j[a,d] -> [a,b,c,d], by one matrix product."""
+    flat = blocks.reshape(blocks.shape[0], -1)
+    rows, columns = blocks.shape[1:]
+    return (flat.T @ flat).reshape(rows, columns, rows, columns).transpose(2, 0, 1, 3)
+
+
+def symmetric_matrix(layout: Layout, dense: np.ndarray, diagonal: np.ndarray | None, upper: bool) -> Any:
+    """The rest's S (upper triangles, its diagonal apart) or Q (lower) as one matrix.
+
+    Dense when there is one component or few; block diagonal sparse when the rest falls into many small ones.
+    """
+    size = np.diff(layout.start)
+    if layout.n_components == 1:
+        square = dense.reshape(layout.m, layout.m)  # C order of column-major storage: the triangles change sides
+        half = np.tril(square, -1) if upper else np.triu(square, 1)
+        return half + half.T + np.diag(np.diag(square) if diagonal is None else diagonal)
+    from scipy.sparse import csr_array
+
+    component = np.repeat(np.arange(layout.n_components), size**2)
+    offset = np.concatenate([[0], np.cumsum(size**2)])
+    inside = np.arange(offset[-1]) - offset[component]
+    column, row = inside // size[component], inside % size[component]
+    keep = (row < column) if upper else (row > column)
+    rows, columns, values = row[keep], column[keep], dense[keep]
+    base = layout.start[component[keep]]
+    own = np.arange(layout.m)
+    on_diagonal = dense[row == column] if diagonal is None else diagonal
+    return csr_array(
+        (
+            np.concatenate([values, values, on_diagonal]),
+            (
+                np.concatenate([base + rows, base + columns, own]),
+                np.concatenate([base + columns, base + rows, own]),
+            ),
+        ),
+        shape=(layout.m, layout.m),
+    )
+
+
+def _transposed_dot(X: Any, Y: Any) -> float:
+    """tr(X Y) without the product."""
+    product = X.T * Y if isinstance(X, np.ndarray) else X.T.multiply(Y)
+    return float(product.sum())
+
+
+def _column_dots(layout: Layout, g: int, X: Any, Y: Any) -> np.ndarray:
+    """sum over levels l of g of X[:,l c]'Y[:,l d], (K,K)."""
+    columns = layout.columns_of(g)
+    k = columns.shape[1]
+    out = np.empty((k, k))
+    for c in range(k):
+        for d in range(k):
+            left, right = X[:, columns[:, c]], Y[:, columns[:, d]]
+            out[c, d] = (left * right if isinstance(left, np.ndarray) else left.multiply(right)).sum()
+    return out
+
+
+def _block_dots(layout: Layout, g: int, h: int, K: Any) -> np.ndarray:
+    """sum over levels i of g, j of h of K_ij[b,c] K_ij[a,d] -> [a,b,c,d]."""
+    rows, columns = layout.columns_of(g), layout.columns_of(h)
+    k_g, k_h = rows.shape[1], columns.shape[1]
+    parts = [[K[rows[:, b]][:, columns[:, c]] for c in range(k_h)] for b in range(k_g)]
+    out = np.empty((k_g, k_g, k_h, k_h))
+    for a, b, c, d in np.ndindex(out.shape):
+        X, Y = parts[b][c], parts[a][d]
+        out[a, b, c, d] = (X * Y if isinstance(X, np.ndarray) else X.multiply(Y)).sum()
+    return out
+
+
+def pair_traces(
+    layout: Layout, dense: np.ndarray, diagonal: np.ndarray, H: np.ndarray, D: np.ndarray, K_lead: np.ndarray
+) -> PairTraces:
+    """sum_ij K_ij[b,c] K_ij[a,d] for every two groups g <= h, as (K_g,K_g,K_h,K_h).
+
+    Parameters
+    ----------
+    layout : Layout
+    dense, diagonal : the Border's storage after `invert`
+    H : (nnz, k) array
+        Z_1'V_1^-1 Z_r on the pattern of the border.
+    D : (J, k, k) array
+        Z_1'V_1^-1 Z_1.
+    K_lead : (J, k, k) array
+        Diagonal blocks of K of the eliminated factor.
+    """
+    from scipy.sparse import csr_array
+
+    lead, k = layout.lead, D.shape[1]
+    S = symmetric_matrix(layout, dense, diagonal, upper=True)
+    Q = symmetric_matrix(layout, dense, None, upper=False)
+    identity = np.eye(layout.m) if isinstance(S, np.ndarray) else csr_array(_sparse_identity(layout.m))
+    R = identity - Q @ S
+    ptr, cols, _ = layout.border
+    h = [csr_array((H[:, a], cols, ptr), shape=(len(D), layout.m)) for a in range(k)]
+    W = {}
+    for a in range(k):
+        for b in range(a + 1):
+            product = h[a].T @ h[b]
+            W[a, b] = product.toarray() if isinstance(S, np.ndarray) else product
+            W[b, a] = W[a, b].T
+    out: PairTraces = {}
+    QW = {(a, b): Q @ W[a, b] for a in range(k) for b in range(k)}
+    N = D - K_lead
+    own = outer_sum(K_lead) - outer_sum(N)
+    for a, b, c, d in np.ndindex(own.shape):
+        own[a, b, c, d] += _transposed_dot(QW[c, d], QW[a, b])
+    out[lead, lead] = own
+    WR = {key: w @ R for key, w in W.items()}
+    K_rest = S @ R
+    for i, g in enumerate(layout.rest):
+        block = np.empty((k, k, layout.cp.groups[g].k, layout.cp.groups[g].k))
+        for a in range(k):
+            for b in range(k):
+                block[a, b] = _column_dots(layout, g, R, WR[b, a])
+        out[min(lead, g), max(lead, g)] = block if lead < g else block.transpose(2, 3, 0, 1)
+        for other in layout.rest[i:]:
+            out[g, other] = _block_dots(layout, g, other, K_rest)
+    return out
+
+
+def _sparse_identity(m: int) -> Any:
+    from scipy.sparse import eye_array
+
+    return eye_array(m)

@@ -1,0 +1,241 @@
+"""`Fit`: what the optimum is, frozen, in the units of the user's data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mixedfast.covariance import Covariance
+from mixedfast.crossprod import CrossProducts
+from mixedfast.engines import choose
+from mixedfast.errors import NotIdentifiedError
+from mixedfast.optimize import Optimum, minimize
+from mixedfast.start import starting_theta
+from mixedfast.system import PLSSystem, Solution
+
+__all__ = ["Fit", "fit_crossproducts", "solve_at"]
+
+#: A column of X is dropped when what earlier columns leave of its sum of squares is below this fraction. Sums of
+#: squares carry 16 digits, so a column that is free to 1e-5 of its length is still told from a dependent one.
+RANK_TOLERANCE = 1e-10
+#: A residual sum of squares below this fraction of the total is rounding: the model reproduces the data exactly.
+EXACT_FIT_TOLERANCE = 1e-13
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The optimum of a linear mixed model (or the model at a given theta).
+
+    Parameters
+    ----------
+    cp : CrossProducts
+        Of the identifiable columns of X.
+    reml : bool
+    theta_internal : (m,) array
+        theta in the shifted and scaled basis of `cp`.
+    solution : Solution
+    optimum : Optimum or None
+        None when theta was given, not searched for.
+    engine : dict
+        What the engine says of itself.
+    """
+
+    cp: CrossProducts
+    reml: bool
+    theta_internal: np.ndarray
+    solution: Solution
+    optimum: Optimum | None
+    engine: dict[str, object]
+    engine_wanted: str = "auto"
+    _memo: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def memo(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` returns, made once a fit."""
+        if name not in self._memo:
+            self._memo[name] = make()
+        return self._memo[name]
+
+    @property
+    def system(self) -> PLSSystem:
+        """The system solved at the optimum, for reading; searches make their own (`new_system`)."""
+
+        def solved() -> PLSSystem:
+            system = self.new_system()
+            system.solve(self.theta_internal)
+            return system
+
+        return self.memo("system", solved)
+
+    def new_system(self, reml: bool | None = None, cp: CrossProducts | None = None) -> PLSSystem:
+        """A private workspace on these cross-products (or others of the same shape)."""
+        data = self.cp if cp is None else cp
+        return PLSSystem(data, choose(data, self.engine_wanted), self.reml if reml is None else reml)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_memo": {}}
+
+    @property
+    def covariance(self) -> Covariance:
+        return self.cp.covariance
+
+    @property
+    def nu(self) -> int:
+        """Divisor of the residual sum of squares: n - p (REML) or n (ML)."""
+        return self.cp.n - self.cp.p if self.reml else self.cp.n
+
+    @cached_property
+    def theta(self) -> np.ndarray:
+        return self.covariance.to_user(self.theta_internal)
+
+    @cached_property
+    def beta(self) -> np.ndarray:
+        return self.cp.to_user_beta(self.solution.beta)
+
+    @property
+    def sigma(self) -> float:
+        return math.sqrt(self.solution.r2 / self.nu) / float(self.cp.scale[-1])
+
+    @cached_property
+    def vcov(self) -> np.ndarray:
+        """Covariance of beta, (p,p): sigma^2 (X'V0^-1 X)^-1."""
+        half = self.cp.beta_transform() @ np.linalg.inv(self.solution.LX).T * self.sigma
+        return half @ half.T
+
+    @property
+    def deviance(self) -> float:
+        return self.solution.deviance
+
+    def _back(self, term_number: int) -> np.ndarray:
+        """T^-1 of one term: b_user = T^-1 b_internal."""
+        cov = self.covariance
+        return np.linalg.inv(cov._transform(cov.terms[term_number]))
+
+    @cached_property
+    def relative(self) -> list[np.ndarray]:
+        """H of each term in the user's basis, (k,k): Sigma = sigma^2 H."""
+        lambdas = self.covariance.lambdas(self.theta)
+        blocks = [self.covariance.term_block(term, lambdas) for term in self.covariance.terms]
+        return [block @ block.T for block in blocks]
+
+    @cached_property
+    def modes(self) -> list[np.ndarray]:
+        """Conditional modes b of each term, (J,k), in the user's basis and units."""
+        lambdas = self.covariance.lambdas(self.theta_internal)
+        v = self.system.v
+        out = []
+        for i, term in enumerate(self.covariance.terms):
+            block = self.covariance.term_block(term, lambdas)
+            internal = v[term.group][:, term.start : term.start + term.k] @ (block @ block.T)
+            out.append(internal @ self._back(i).T / self.cp.scale[-1])
+        return out
+
+    @cached_property
+    def posterior(self) -> list[np.ndarray]:
+        """Var(b | y, beta) of each term, (J,k,k)."""
+        Q = self.system.engine.posterior()
+        out = []
+        for i, term in enumerate(self.covariance.terms):
+            inside = slice(term.start, term.start + term.k)
+            back = self._back(i)
+            out.append(self.sigma**2 * (back @ Q[term.group][:, inside, inside] @ back.T))
+        return out
+
+    @property
+    def singular_terms(self) -> tuple[bool, ...]:
+        return self.covariance.singular_terms(self.theta_internal)
+
+
+def identifiable(cp: CrossProducts) -> np.ndarray:
+    """Positions of the columns of X that earlier columns do not determine, as R's lm keeps them."""
+    G = cp.xy[:-1, :-1].copy()
+    size = np.diag(G).copy()
+    if cp.intercept is not None:  # measure against the spread, not against the distance from zero
+        own = G[cp.intercept] / math.sqrt(G[cp.intercept, cp.intercept])
+        size = np.where(np.arange(len(size)) == cp.intercept, size, size - own**2)
+        size[size <= RANK_TOLERANCE * np.diag(G)] = np.inf  # constant: the intercept says it all
+    kept = []
+    for j in range(len(G)):
+        if not G[j, j] > RANK_TOLERANCE * size[j]:
+            continue
+        kept.append(j)
+        G -= np.outer(G[:, j], G[j]) / G[j, j]
+    return np.array(kept, dtype=int)
+
+
+def check_identified(cp: CrossProducts) -> None:
+    """Refuse what no estimate can be made from: no residual left, no degrees of freedom left."""
+    if cp.n <= cp.p:
+        raise NotIdentifiedError(f"{cp.n} rows cannot determine {cp.p} fixed effects and a residual variance")
+    xx, xy = cp.xy[:-1, :-1], cp.xy[:-1, -1]
+    residual = cp.xy[-1, -1] - (xy @ np.linalg.solve(xx, xy) if cp.p else 0.0)
+    if not residual > EXACT_FIT_TOLERANCE * cp.xy[-1, -1]:
+        raise NotIdentifiedError(
+            "the fixed effects reproduce the response exactly (or it is constant): no variance is left to estimate"
+        )
+
+
+def fit_crossproducts(
+    cp: CrossProducts, reml: bool = True, start: np.ndarray | None = None, engine: str = "auto"
+) -> Fit:
+    """Fit a model from its cross-products.
+
+    Parameters
+    ----------
+    cp : CrossProducts
+    reml : bool
+    start : (m,) array, optional
+        theta to start from, in the user's basis.
+    engine : {"auto", "block", "cholmod"}
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    NotIdentifiedError
+        When the columns of X reproduce y, or there are more of them than rows.
+    """
+    cp = cp.keep(identifiable(cp))
+    check_identified(cp)
+    system = PLSSystem(cp, choose(cp, engine), reml)
+    first = starting_theta(cp) if start is None else cp.covariance.to_internal(np.asarray(start, dtype=float))
+    optimum = minimize(system, first, exact=len(cp.groups) == 1)
+    theta = canonical(cp.covariance, optimum.theta)
+    if not np.array_equal(theta, optimum.theta):  # signs turned: the same point, solved again so that all agrees
+        system.solve(theta)
+    fit = Fit(cp, reml, theta, system.solution, replace(optimum, theta=theta), system.engine.describe(), engine)
+    fit.memo("system", lambda: system)
+    return fit
+
+
+def canonical(cov: Covariance, theta: np.ndarray) -> np.ndarray:
+    """The same covariances with no negative diagonal in lambda."""
+    lambdas = cov.lambdas(theta)
+    for block in lambdas:
+        block *= np.where(np.diag(block) < 0, -1.0, 1.0)
+    return cov.theta_of(lambdas)
+
+
+def solve_at(cp: CrossProducts, theta: np.ndarray, reml: bool = True, engine: str = "auto") -> Fit:
+    """The model at a given theta (user's basis): criterion, beta, sigma, modes; nothing is searched for.
+
+    Raises
+    ------
+    NotIdentifiedError
+        When the system is not positive definite there.
+    """
+    cp = cp.keep(identifiable(cp))
+    system = PLSSystem(cp, choose(cp, engine), reml)
+    internal = cp.covariance.to_internal(np.asarray(theta, dtype=float))
+    solution = system.solve(internal)
+    if solution is None:
+        raise NotIdentifiedError(f"the model is not positive definite at theta = {np.asarray(theta).tolist()}")
+    fit = Fit(cp, reml, internal, solution, None, system.engine.describe(), engine)
+    fit.memo("system", lambda: system)
+    return fit

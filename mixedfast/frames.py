@@ -1,0 +1,415 @@
+"""Tables of any make as plain arrays.
+
+The only room that knows pandas, polars, Arrow and the rest. Everything behind it sees a `Table`,
+whose columns are `Numeric` (the user's own array where that is possible) or `Categorical` (int32
+codes and levels). No row is ever looked at by Python code.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import narwhals as nw
+import numpy as np
+
+from mixedfast.errors import DataError
+
+__all__ = ["Categorical", "Numeric", "Table", "as_table", "drop_unused", "factorize", "recode"]
+
+# The dtypes the kernels read in place, and what the other numeric ones become.
+_KEPT = frozenset(["float64", "float32", "int64", "int32", "int16", "int8", "uint8", "bool"])
+_WIDENED = {"float16": np.float32, "uint16": np.int32, "uint32": np.int64}
+
+
+@dataclass(frozen=True, eq=False)
+class Numeric:
+    """Numbers. ``values`` (n,) keeps float, int and bool dtypes; missing values are NaN."""
+
+    values: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Categorical:
+    """Categories. ``codes`` (n,) int32 index ``levels`` (J,); -1 is a missing value."""
+
+    codes: np.ndarray
+    levels: np.ndarray
+    ordered: bool = False
+
+
+ColumnData: TypeAlias = Numeric | Categorical
+
+
+class Table:
+    """Named columns of equal length, converted when first asked for.
+
+    Parameters
+    ----------
+    names : sequence of str
+    n : int
+        Number of rows.
+    fetch : callable
+        ``fetch(name)`` gives the column as a `Numeric` or `Categorical`.
+
+    Examples
+    --------
+    >>> table = as_table({"y": [1.0, 2.0], "g": ["b", "a"]})
+    >>> table.names, table.n
+    (('y', 'g'), 2)
+    >>> table.column("g").codes
+    array([1, 0], dtype=int32)
+    """
+
+    def __init__(self, names: Sequence[str], n: int, fetch: Callable[[str], ColumnData]) -> None:
+        self.names = tuple(names)
+        self.n = n
+        self._fetch = fetch
+        self._columns: dict[str, ColumnData] = {}
+
+    def column(self, name: str) -> ColumnData:
+        """A column by name.
+
+        Raises
+        ------
+        DataError
+            When there is no such column (close names are suggested), or its dtype cannot be used.
+        """
+        if name not in self._columns:
+            if name not in self.names:
+                close = difflib.get_close_matches(name, self.names, n=3)
+                hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+                known = ", ".join(self.names[:12]) + (", ..." if len(self.names) > 12 else "")
+                raise DataError(f"no column {name!r} in the data{hint} (columns: {known})")
+            self._columns[name] = self._fetch(name)
+        return self._columns[name]
+
+    def grouping(self, name: str) -> Categorical:
+        """A column as a grouping factor: any dtype that has distinct values to group by.
+
+        Integers become sorted levels, floats too when they hold whole numbers only.
+
+        Raises
+        ------
+        DataError
+            When the column holds fractions or infinities.
+        """
+        column = self.column(name)
+        if isinstance(column, Categorical):
+            return column
+        values = column.values
+        if values.dtype.kind == "f":
+            known = values[np.isfinite(values)]
+            if np.isinf(values).any() or not np.array_equal(known, np.trunc(known)):
+                raise DataError(
+                    f"column {name!r} groups the rows but holds numbers that are not whole; "
+                    "if they are labels, convert them to strings or categories"
+                )
+            found = factorize(values)
+            # whole numbers of a column with missing values: 3 is a better label than 3.0
+            return Categorical(found.codes, found.levels.astype(np.int64))
+        return factorize(values)
+
+
+def as_table(data: Any) -> Table:
+    """A `Table` over any eager data frame narwhals takes, or a mapping of arrays.
+
+    Parameters
+    ----------
+    data : pandas or polars DataFrame, pyarrow Table, mapping of name to array, ...
+        A `Table` is returned as it is.
+
+    Raises
+    ------
+    DataError
+        When this is not a table, two columns share a name, or arrays differ in length.
+
+    Examples
+    --------
+    >>> as_table({"x": [1, 2, 3]}).column("x").values
+    array([1, 2, 3])
+    """
+    if isinstance(data, Table):
+        return data
+    if nw.dependencies.is_pandas_dataframe(data):
+        return _pandas_table(data)
+    if isinstance(data, Mapping):
+        return _mapping_table(data)
+    try:
+        frame = nw.from_native(data, eager_only=True)
+    except TypeError as error:
+        raise DataError(
+            f"data must be a data frame (pandas, polars, pyarrow, ...) or a dict of arrays, "
+            f"not {type(data).__name__}; collect a lazy frame first"
+        ) from error
+    names = frame.columns
+    _refuse_duplicates(names)
+    return Table(names, len(frame), lambda name: _series_column(name, frame[name]))
+
+
+def factorize(values: np.ndarray) -> Categorical:
+    """Codes and sorted levels of a numeric array, NaN as missing.
+
+    Integers of a small range are counted, others hashed; no sort of the rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = factorize(np.array([30, 10, 30]))
+    >>> found.codes, found.levels
+    (array([1, 0, 1], dtype=int32), array([10, 30]))
+    """
+    if values.dtype.kind == "b":
+        return drop_unused(Categorical(values.astype(np.int32), np.array([False, True])))
+    if values.dtype.kind == "f":
+        return _hashed(values)
+    if not len(values):
+        return Categorical(np.empty(0, np.int32), values[:0])
+    low, high = int(values.min()), int(values.max())
+    if high - low > 4 * len(values) + 65536:
+        return _hashed(values)
+    shifted = values.astype(np.int64, copy=False) - low
+    codes, used = _compact(shifted, high - low + 1)
+    return Categorical(codes, used + low)
+
+
+def drop_unused(column: Categorical) -> Categorical:
+    """The same column without the levels that no row has; missing codes stay -1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> kept = drop_unused(Categorical(np.array([2, 0], dtype=np.int32), np.array(["a", "b", "c"])))
+    >>> kept.codes, kept.levels.tolist()
+    (array([1, 0], dtype=int32), ['a', 'c'])
+    """
+    codes, levels = column.codes, column.levels
+    if not len(codes):
+        return Categorical(codes, levels[:0], column.ordered)
+    if codes.min() < 0:
+        shifted, used = _compact(codes + 1, len(levels) + 1, keep_first=True)
+        return Categorical(shifted - 1, levels[used[1:] - 1], column.ordered)
+    codes, used = _compact(codes, len(levels))
+    return column if len(used) == len(levels) else Categorical(codes, levels[used], column.ordered)
+
+
+def recode(column: Categorical, levels: np.ndarray) -> np.ndarray:
+    """The codes of a column under another list of levels, shape (n,) int32; -1 where it has none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> new = Categorical(np.array([0, 1], dtype=np.int32), np.array(["z", "a"]))
+    >>> recode(new, np.array(["a", "b"]))
+    array([-1,  0], dtype=int32)
+    """
+    place = {level: i for i, level in enumerate(levels.tolist())}
+    table = np.array([place.get(level, -1) for level in column.levels.tolist()] + [-1], dtype=np.int32)
+    codes: np.ndarray = table[column.codes]  # code -1 reads the last entry, which is -1
+    return codes
+
+
+# --- codes ----------------------------------------------------------------------------------------
+
+
+def _compact(codes: np.ndarray, size: int, keep_first: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Codes in ``0 .. size-1`` renumbered over the used ones: int32 codes (n,), used ones (J,)."""
+    counts = np.bincount(codes, minlength=size)
+    if keep_first:
+        counts[0] += 1
+    used = np.flatnonzero(counts)
+    if len(used) == size:
+        return codes.astype(np.int32, copy=False), used
+    table = np.empty(size, dtype=np.int32)
+    table[used] = np.arange(len(used), dtype=np.int32)
+    return table[codes], used
+
+
+def _hashed(values: np.ndarray) -> Categorical:
+    """Codes and sorted levels by hashing, for numbers of any range; NaN is -1."""
+    import pandas as pd
+
+    codes, found = pd.factorize(values, sort=True)
+    return Categorical(codes.astype(np.int32), np.asarray(found))
+
+
+def _sorted_levels(codes: np.ndarray, levels: Sequence[Any] | np.ndarray) -> Categorical:
+    """A categorical with its levels in sorted order, given in any order; unused ones dropped."""
+    column = drop_unused(Categorical(codes, _labels(levels)))
+    order = sorted(range(len(column.levels)), key=column.levels.tolist().__getitem__)
+    place = np.empty(len(order) + 1, dtype=np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    place[-1] = -1
+    return Categorical(place[column.codes], column.levels[order])
+
+
+def _labels(levels: Any) -> np.ndarray:
+    """Levels as a one-dimensional array; strings as objects, numbers as numbers."""
+    array = np.asarray(levels)
+    if array.dtype.kind in "biuf" and array.ndim == 1:
+        return array
+    out = np.empty(len(levels), dtype=object)
+    out[:] = list(levels)
+    return out
+
+
+def _numeric(name: str, values: np.ndarray) -> Numeric:
+    """An array in one of the dtypes the kernels read; the same memory whenever it already is."""
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
+    dtype = values.dtype.name
+    if dtype in _KEPT:
+        return Numeric(values)
+    if dtype in _WIDENED:
+        return Numeric(values.astype(_WIDENED[dtype]))
+    if dtype == "uint64":
+        fits = not len(values) or values.max() <= np.iinfo(np.int64).max
+        return Numeric(values.astype(np.int64 if fits else np.float64))
+    if values.dtype.kind == "f":
+        return Numeric(values.astype(np.float64))
+    raise _unusable(name, dtype)
+
+
+def _unusable(name: str, dtype: object) -> DataError:
+    return DataError(
+        f"column {name!r} has dtype {dtype}, which a model cannot use: "
+        "convert it to numbers (for a date, days since a start) or to strings"
+    )
+
+
+def _refuse_duplicates(names: Sequence[Any]) -> None:
+    if len(set(names)) < len(names):
+        twice = sorted({str(name) for name in names if list(names).count(name) > 1})
+        raise DataError(f"two columns are called {', '.join(map(repr, twice))}: rename one")
+
+
+# --- pandas, and dicts of arrays ---------------------------------------------------------------------
+
+
+def _pandas_table(frame: Any) -> Table:
+    if frame.columns.nlevels > 1:
+        raise DataError("the columns have a MultiIndex: flatten it to one name a column first")
+    if not frame.columns.is_unique:
+        _refuse_duplicates(list(frame.columns))
+    return Table([str(c) for c in frame.columns], len(frame), _by_label(frame))
+
+
+def _by_label(frame: Any) -> Callable[[str], ColumnData]:
+    labels = {str(label): label for label in frame.columns}
+    return lambda name: _pandas_column(name, frame[labels[name]])
+
+
+def _pandas_column(name: str, series: Any) -> ColumnData:
+    import pandas as pd
+
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
+        return _numeric(name, series.to_numpy())
+    if isinstance(dtype, pd.CategoricalDtype):
+        found = series.array
+        codes = found.codes.astype(np.int32, copy=False)
+        return Categorical(codes, _labels(found.categories.to_numpy()), bool(dtype.ordered))
+    if isinstance(dtype, pd.StringDtype):
+        return _pandas_strings(series)
+    if getattr(dtype, "kind", "O") in "biuf":
+        if series.isna().any():
+            return Numeric(series.to_numpy(dtype=np.float64, na_value=np.nan))
+        return _numeric(name, series.to_numpy(dtype=getattr(dtype, "numpy_dtype", None)))
+    held = pd.api.types.infer_dtype(series, skipna=True)
+    if held == "string":
+        return _pandas_strings(series)
+    if held in ("integer", "floating", "boolean", "mixed-integer-float", "empty"):
+        if held == "empty" or series.isna().any():
+            return Numeric(series.astype("object").where(series.notna(), np.nan).to_numpy(dtype=np.float64))
+        return _numeric(name, np.array(series.tolist()))
+    raise _unusable(name, f"{dtype} (holding {held})")
+
+
+def _pandas_strings(series: Any) -> Categorical:
+    import pandas as pd
+
+    codes, levels = pd.factorize(series)
+    return _sorted_levels(codes.astype(np.int32), levels.tolist())
+
+
+def _mapping_table(data: Mapping[Any, Any]) -> Table:
+    names = [str(name) for name in data]
+    _refuse_duplicates(names)
+    columns = {str(name): value for name, value in data.items()}
+    lengths: dict[str, int] = {}
+    for name, value in columns.items():
+        if not hasattr(value, "__len__") or isinstance(value, (str, bytes)):
+            raise DataError(f"column {name!r} is a single value; every column needs one value a row")
+        lengths[name] = len(value)
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"the columns differ in length: {lengths}")
+    n = next(iter(lengths.values()), 0)
+    return Table(names, n, lambda name: _array_column(name, columns[name]))
+
+
+def _array_column(name: str, value: Any) -> ColumnData:
+    if isinstance(value, np.ma.MaskedArray):
+        value = np.ma.filled(value.astype(np.float64), np.nan)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc" and value.ndim == 1:
+        return _numeric(name, value)
+    if nw.dependencies.is_polars_series(value) or nw.dependencies.is_pyarrow_chunked_array(value):
+        return _series_column(name, nw.from_native(value, series_only=True))
+    if np.ndim(value) > 1:
+        raise DataError(f"column {name!r} has {np.ndim(value)} dimensions: give its columns one by one")
+    import pandas as pd
+
+    return _pandas_column(name, value if isinstance(value, pd.Series) else pd.Series(value))
+
+
+# --- polars, Arrow and the other frames narwhals knows --------------------------------------------------
+
+
+def _series_column(name: str, series: Any) -> ColumnData:
+    dtype = series.dtype
+    if dtype.is_numeric() and not dtype.is_decimal():
+        return _numeric(name, series.to_numpy())
+    if dtype == nw.Boolean:
+        values = series.to_numpy()
+        if values.dtype == np.bool_:
+            return Numeric(values)
+        return Numeric(series.cast(nw.Int8).cast(nw.Float64).to_numpy())
+    if dtype in (nw.String, nw.Categorical, nw.Enum):
+        if series.implementation.is_polars():
+            return _polars_strings(series.to_native(), isinstance(dtype, nw.Enum))
+        if series.implementation.is_pyarrow():
+            return _arrow_strings(series.to_native())
+        return _pandas_column(name, series.to_pandas())
+    if str(dtype) == "Unknown" and len(series) == series.null_count():
+        return Numeric(np.full(len(series), np.nan))
+    raise _unusable(name, dtype)
+
+
+def _polars_strings(series: Any, is_enum: bool) -> Categorical:
+    import polars as pl
+
+    coded = series if is_enum or series.dtype == pl.Categorical else series.cast(pl.Categorical)
+    codes = coded.to_physical().cast(pl.Int64).fill_null(-1).to_numpy().astype(np.int32)
+    if is_enum:
+        return Categorical(codes, _labels(series.dtype.categories.to_list()))
+    # polars may number categories globally: number the ones that occur
+    present = coded.drop_nulls().unique()
+    found = present.to_physical().to_numpy().astype(np.int64)
+    levels = np.empty(int(found.max(initial=-1)) + 1, dtype=object)
+    levels[found] = present.cast(pl.String).to_list()
+    return _sorted_levels(codes, levels)
+
+
+def _arrow_strings(array: Any) -> Categorical:
+    import pyarrow as pa
+
+    is_dictionary = pa.types.is_dictionary(array.type)
+    coded = (array if is_dictionary else array.dictionary_encode()).unify_dictionaries().combine_chunks()
+    if isinstance(coded, pa.ChunkedArray):
+        coded = coded.chunk(0)
+    codes = coded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    levels = coded.dictionary.to_pylist()
+    if is_dictionary:
+        return Categorical(codes, _labels(levels), bool(array.type.ordered))
+    return _sorted_levels(codes, levels)

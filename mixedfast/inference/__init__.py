@@ -1,0 +1,1 @@
+"""Tests, intervals and tables of a fitted model, all from its cross-products."""

@@ -1,0 +1,204 @@
+"""Denominator degrees of freedom: a registry from a method's name to what it does, and the tests built on it.
+
+Sources: FIELD.md section 4. A method that is not defined for a design says so (`NotDefinedError`); none falls back to another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixedfast.errors import NotDefinedError
+from mixedfast.fit import Fit
+from mixedfast.inference import levels
+from mixedfast.inference.varpar import kenward_roger, reml_fit, satterthwaite
+
+__all__ = ["METHODS", "Method", "f_test", "method", "rank_reduced", "t_test"]
+
+#: Eigenvalues of L Phi L' below this fraction of the largest mean that a row of L repeats others (lmerTest's rule).
+RANK_TOLERANCE = float(np.sqrt(np.finfo(float).eps))
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to find denominator degrees of freedom.
+
+    Parameters
+    ----------
+    name : str
+    label : str
+        As a page prints it.
+    fit : callable
+        The fit whose estimates are tested: the fit itself, or its REML refit.
+    vcov : callable
+        Fit -> covariance of beta used in the tests, (p,p).
+    df : callable
+        (fit, l (p,)) -> df of one contrast.
+    joint : callable
+        (fit, L (q,p) of full row rank, difference (q,)) -> (F, df).
+    """
+
+    name: str
+    label: str
+    fit: Callable[[Fit], Fit]
+    vcov: Callable[[Fit], np.ndarray]
+    df: Callable[[Fit, np.ndarray], float]
+    joint: Callable[[Fit, np.ndarray, np.ndarray], tuple[float, float]]
+
+
+def _wald_f(fit: Fit, L: np.ndarray, difference: np.ndarray) -> float:
+    return float(difference @ np.linalg.solve(L @ fit.vcov @ L.T, difference)) / len(L)
+
+
+def _satterthwaite_joint(fit: Fit, L: np.ndarray, difference: np.ndarray) -> tuple[float, float]:
+    """Fai and Cornelius (1996), with lmerTest's rules (Kuznetsova et al. 2017, section 3.2).
+
+    The df of the eigen-contrasts: their mean when they agree to 1e-8, 2 when any is at most 2.
+    """
+    values, vectors = np.linalg.eigh(L @ fit.vcov @ L.T)
+    rows = vectors.T @ L
+    F = float(((vectors.T @ difference) ** 2 / values).mean())
+    nu = np.array([satterthwaite(fit).df(row) for row in rows])
+    q = len(nu)
+    if q == 1 or np.abs(nu - nu[0]).max() < 1e-8:
+        return F, float(nu.mean())
+    if (nu <= 2.0).any():
+        return F, 2.0
+    expectation = float((nu / (nu - 2.0)).sum())
+    return F, 2.0 * expectation / (expectation - q)
+
+
+def _structural(name: str, label: str) -> Method:
+    """A method that gives every coefficient its df by the design; a contrast takes the least of those it touches."""
+
+    def df(fit: Fit, contrast: np.ndarray) -> float:
+        each = fit.memo(f"df {name}", lambda: levels.RULES[name](fit.cp))
+        used = np.abs(contrast) > 1e-10 * max(np.abs(contrast).max(), 1e-300)
+        return float(each[used].min()) if used.any() else float(each.min())
+
+    def joint(fit: Fit, L: np.ndarray, difference: np.ndarray) -> tuple[float, float]:
+        return _wald_f(fit, L, difference), df(fit, np.abs(L).max(axis=0))
+
+    return Method(name, label, lambda fit: fit, lambda fit: fit.vcov, df, joint)
+
+
+def _kr_df(fit: Fit, contrast: np.ndarray) -> float:
+    return kenward_roger(fit).f_test(contrast[None, :], np.zeros(1))[1]
+
+
+_METHODS: dict[str, Method] = {
+    m.name: m
+    for m in (
+        Method(
+            "satterthwaite", "Satterthwaite's method", lambda fit: fit, lambda fit: fit.vcov,
+            lambda fit, contrast: satterthwaite(fit).df(contrast), _satterthwaite_joint,
+        ),
+        Method(
+            "kenward-roger", "Kenward and Roger's method", reml_fit, lambda fit: kenward_roger(fit).vcov, _kr_df,
+            lambda fit, L, difference: kenward_roger(fit).f_test(L, difference),
+        ),
+        _structural("residual", "residual degrees of freedom"),
+        _structural("group", "the group count (J - q - 1)"),
+        _structural("hlm", "the HLM program's rule"),
+        _structural("inner-outer", "nlme's inner-outer rule"),
+        _structural("between-within", "the between-within rule"),
+        _structural("containment", "the containment rule"),
+        Method(
+            "asymptotic", "the normal distribution", lambda fit: fit, lambda fit: fit.vcov,
+            lambda fit, contrast: np.inf, lambda fit, L, difference: (_wald_f(fit, L, difference), np.inf),
+        ),
+    )
+}  # fmt: skip
+
+METHODS: tuple[str, ...] = tuple(_METHODS)
+
+
+def method(name: str) -> Method:
+    """The method of that name.
+
+    Raises
+    ------
+    NotDefinedError
+        For an unknown name, with the list of known ones.
+    """
+    if name not in _METHODS:
+        raise NotDefinedError(f"ddf={name!r} is not a method: choose from {', '.join(METHODS)}")
+    return _METHODS[name]
+
+
+def t_test(
+    fit: Fit, L: np.ndarray, rhs: np.ndarray | float = 0.0, ddf: str = "satterthwaite", level: float = 0.95
+) -> dict[str, np.ndarray]:
+    """One t test for each row of L: estimate, std_error, df, statistic, p_value, conf_low, conf_high, each (r,).
+
+    Parameters
+    ----------
+    fit : Fit
+    L : (r, p) array
+        Over the identifiable coefficients, user's basis.
+    rhs : float or (r,) array
+        Values under the null hypothesis.
+    ddf : str
+        One of METHODS.
+    level : float
+        Of the confidence intervals.
+    """
+    from scipy.stats import t as student
+
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level={level!r} must lie between 0 and 1")
+    chosen = method(ddf)
+    source = chosen.fit(fit)
+    L = np.atleast_2d(np.asarray(L, dtype=float))
+    estimate = L @ source.beta
+    std_error = np.sqrt(np.einsum("ij,jk,ik->i", L, chosen.vcov(source), L))
+    df = np.array([chosen.df(source, row) for row in L])
+    statistic = np.divide(estimate - rhs, std_error, out=np.full(len(L), np.nan), where=std_error > 0)
+    margin = student.ppf(0.5 + 0.5 * level, df) * std_error
+    return {
+        "estimate": estimate,
+        "std_error": std_error,
+        "df": df,
+        "statistic": statistic,
+        "p_value": 2.0 * student.sf(np.abs(statistic), df),
+        "conf_low": estimate - margin,
+        "conf_high": estimate + margin,
+    }
+
+
+def rank_reduced(fit: Fit, L: np.ndarray, rhs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Independent rows that span the same hypothesis: (q,p) and (q,), q = rank of L Phi L'."""
+    values, vectors = np.linalg.eigh(L @ fit.vcov @ L.T)
+    keep = values > RANK_TOLERANCE * max(values.max(), 0.0)
+    return vectors[:, keep].T @ L, vectors[:, keep].T @ rhs
+
+
+def f_test(
+    fit: Fit, L: np.ndarray, rhs: np.ndarray | float = 0.0, ddf: str = "satterthwaite"
+) -> tuple[float, int, float, float]:
+    """Joint test of L beta = rhs: (F, numerator df, denominator df, p value).
+
+    Parameters
+    ----------
+    fit : Fit
+    L : (r, p) array
+        Over the identifiable coefficients, user's basis; rows may repeat one another.
+    rhs : float or (r,) array
+    ddf : str
+        One of METHODS.
+    """
+    from scipy.stats import chi2
+    from scipy.stats import f as fisher
+
+    chosen = method(ddf)
+    source = chosen.fit(fit)
+    L = np.atleast_2d(np.asarray(L, dtype=float))
+    rows, right = rank_reduced(source, L, np.broadcast_to(np.asarray(rhs, dtype=float), (len(L),)))
+    q = len(rows)
+    if q == 0:
+        return np.nan, 0, np.nan, np.nan
+    F, df = chosen.joint(source, rows, rows @ source.beta - right)
+    p_value = chi2.sf(q * F, q) if np.isinf(df) else fisher.sf(F, q, df)
+    return F, q, df, float(p_value)

@@ -1,0 +1,178 @@
+"""A Newton method on theta with a certificate at the end.
+
+theta enters the model only through ``H = lambda lambda'``, so the search is free of bounds: a variance that wants to be zero
+is reached at theta = 0 from either side, and the sign of a column of lambda is turned at the end. Steps come from the
+exact Hessian (or average information where traces are dear), made positive definite by its eigenvalues, and are halved
+until the deviance falls.
+
+The certificate is stated in units of the deviance, which have a meaning whatever the scale of the data:
+
+* the Newton decrement ``g'H^-1 g / 2``: how much lower a quadratic model says the deviance could be;
+* for singular fits, the same for leaving the boundary: ``dd/dH`` must not be negative in any direction vv' there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mixedfast.system import PLSSystem
+
+__all__ = ["Optimum", "minimize", "DECREMENT_TOLERANCE", "CERTIFICATE_TOLERANCE"]
+
+#: The search stops when the quadratic model promises less than this (deviance units).
+DECREMENT_TOLERANCE = 1e-11
+#: A fit is called converged when the certificate promises less than this. One unit of deviance is about what noise
+#: does; 1e-4 of it moves an estimate by under a hundredth of its standard error.
+CERTIFICATE_TOLERANCE = 1e-4
+_MAX_ITERATIONS = 100
+_MAX_HALVINGS = 30
+#: Eigenvalues of the Hessian are raised to this fraction of the largest before a step is taken.
+_FLOOR = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """Where the search ended and what proves it.
+
+    ``gradient`` and ``hessian`` are in theta (internal basis); ``decrement`` and ``boundary_decrement`` are in units
+    of the deviance; ``log`` has one (evaluation, deviance, decrement) an iteration.
+    """
+
+    theta: np.ndarray
+    deviance: float
+    gradient: np.ndarray
+    hessian: np.ndarray
+    decrement: float
+    boundary_decrement: float
+    converged: bool
+    message: str
+    evaluations: int
+    rejected: int
+    iterations: int
+    exact_hessian: bool
+    log: tuple[tuple[int, float, float], ...] = field(repr=False, default=())
+
+
+def minimize(system: PLSSystem, start: np.ndarray, exact: bool) -> Optimum:
+    """Minimize the profiled deviance from `start` (internal basis).
+
+    Parameters
+    ----------
+    system : PLSSystem
+    start : (n_theta,) array
+    exact : bool
+        Use the exact Hessian in every step; otherwise average information.
+
+    Returns
+    -------
+    Optimum
+        With ``system`` solved at ``Optimum.theta``.
+    """
+    theta = np.array(start, dtype=float)
+    solution = system.solve(theta)
+    if solution is None:
+        theta = system.covariance.identity
+        solution = system.solve(theta)
+    if solution is None:
+        raise ArithmeticError("the system is not positive definite at any starting value")
+    log: list[tuple[int, float, float]] = []
+    message = "the iteration limit was reached"
+    escaped = False
+    gradient = hessian = np.empty(0)
+    decrement = boundary = np.inf
+    iteration = 0
+    while True:
+        gradient, hessian = system.gradient(), system.hessian(exact)
+        step, decrement = _newton_step(gradient, hessian)
+        log.append((system.evaluations, solution.deviance, decrement))
+        noise = 1e-15 * abs(solution.deviance)  # below this a fall of the deviance cannot be seen
+        if decrement < max(DECREMENT_TOLERANCE, noise):
+            boundary, direction = _boundary_decrement(system)
+            if boundary < CERTIFICATE_TOLERANCE or escaped:
+                message = "converged"
+                break
+            escaped = True  # a stationary point that is no minimum over covariances: leave it once along vv'
+            step = direction - theta
+        if iteration == _MAX_ITERATIONS:
+            break
+        iteration += 1
+        moved = _line_search(system, theta, solution.deviance, step, float(gradient @ step))
+        if moved is None:
+            system.solve(theta)
+            system.gradient()
+            boundary, _ = _boundary_decrement(system)
+            message = "no step lowers the deviance further"
+            break
+        theta, solution = moved
+    proven = decrement < CERTIFICATE_TOLERANCE and boundary < CERTIFICATE_TOLERANCE
+    return Optimum(
+        theta=theta, deviance=solution.deviance, gradient=gradient, hessian=hessian, decrement=float(decrement),
+        boundary_decrement=float(boundary), converged=bool(proven), message=message,
+        evaluations=system.evaluations, rejected=system.rejected, iterations=iteration, exact_hessian=exact,
+        log=tuple(log),
+    )  # fmt: skip
+
+
+def _newton_step(gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, float]:
+    """A descent step and the decrease of the deviance it promises, from |H|'s eigenvalues."""
+    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(hessian)), 1e-300))
+    values, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))
+    size = np.abs(values)
+    size = np.maximum(size, _FLOOR * max(size.max(), 1e-300))
+    along = vectors.T @ (scale * gradient)
+    return -scale * (vectors @ (along / size)), float(0.5 * (along**2 / size).sum())
+
+
+def _line_search(
+    system: PLSSystem, theta: np.ndarray, deviance: float, step: np.ndarray, slope: float
+) -> tuple[np.ndarray, object] | None:
+    """Halve the step until the deviance falls as Armijo asks (or cannot be told from level)."""
+    longest = np.abs(step).max() / max(1.0, 2.0 * np.abs(theta).max())
+    t = 1.0 if longest <= 1.0 else 1.0 / longest
+    slack = 1e-14 * abs(deviance)
+    for _ in range(_MAX_HALVINGS):
+        solution = system.solve(theta + t * step)
+        if solution is not None and solution.deviance <= deviance + 1e-4 * t * min(slope, 0.0) + slack:
+            return theta + t * step, solution
+        t *= 0.5
+    return None
+
+
+def _boundary_decrement(system: PLSSystem) -> tuple[float, np.ndarray]:
+    """How much the deviance could fall by adding variance t vv' that theta's own gradient cannot see.
+
+    At a stationary theta, dd/dH lambda = 0; a negative eigenvalue of dd/dH (restricted to each term) is then a way down
+    that starts at the boundary. Returns the fall a quadratic model promises, and the theta it leads to.
+    """
+    cov, lambdas = system.covariance, system.lambdas
+    singular = cov.singular_terms(cov.theta_of(lambdas))
+    theta = cov.theta_of(lambdas)
+    if not any(singular):
+        return 0.0, theta
+    G, H = system.gradient_blocks(), None
+    best, best_theta = 0.0, theta
+    for term, flag in zip(cov.terms, singular, strict=True):
+        if not flag:
+            continue
+        inside = slice(term.start, term.start + term.k)
+        g = G[term.group][inside, inside]
+        H = H or system.hessian_blocks(False)
+        h = H[term.group, term.group][inside, inside, inside, inside]
+        scale = 1.0 / np.sqrt(np.maximum(np.sqrt(np.abs(np.einsum("aaaa->a", h))), 1e-300))
+        if term.correlated:
+            values, vectors = np.linalg.eigh(g * np.outer(scale, scale))
+            directions = [scale * vectors[:, 0]] if values[0] < 0 else []
+        else:
+            directions = [scale[a] * np.eye(term.k)[a] for a in range(term.k) if g[a, a] < 0]
+        for v in directions:
+            slope = float(v @ g @ v)
+            bend = float(np.einsum("abcd,a,b,c,d->", h, v, v, v, v))
+            fall = 0.5 * slope**2 / max(bend, 1e-300)
+            if fall > best:
+                moved = [block.copy() for block in lambdas]
+                root = np.column_stack([moved[term.group][inside, inside], np.sqrt(-slope / max(bend, 1e-300)) * v])
+                moved[term.group][inside, inside] = np.linalg.qr(root.T, mode="r").T
+                best, best_theta = fall, cov.theta_of(moved)
+    return best, best_theta

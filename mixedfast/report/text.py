@@ -1,0 +1,491 @@
+"""Pages of text: the tables users of lme4, lmerTest and R's lm know how to read.
+
+A page is a tuple of sections, each a paragraph or a `Grid`. The same sections print as plain text
+and as HTML. Functions here only lay out what a result already knows; they compute nothing about
+the model.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from mixedfast.errors import DataError
+from mixedfast.report.digits import STARS_LEGEND, chop, decimals, p_value, p_values, significant, stars
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mixedfast.ols import OLSResult
+    from mixedfast.result import LMMResult
+
+__all__ = [
+    "Cells",
+    "Grid",
+    "Page",
+    "Section",
+    "Summary",
+    "anova_grid",
+    "anova_text",
+    "matrix_grid",
+    "ols_page",
+    "ols_text",
+    "page_html",
+    "page_text",
+    "summary_text",
+]
+
+#: Longer lines of prose are broken; tables are not.
+_WIDTH = 88
+
+#: Above this many coefficients their correlations fill the screen and help nobody.
+_MOST_CORRELATIONS = 12
+
+#: What text puts between a table and the legend of its stars.
+_RULE = "---\n"
+
+_DDF_WORDS = {
+    "residual": "residual degrees of freedom",
+    "group": "groups minus predictors minus one as degrees of freedom",
+    "hlm": "the HLM program's degrees of freedom",
+    "inner-outer": "inner-outer degrees of freedom",
+    "between-within": "between-within degrees of freedom",
+    "containment": "containment degrees of freedom",
+    "satterthwaite": "Satterthwaite's degrees of freedom",
+    "kenward-roger": "Kenward and Roger's degrees of freedom",
+}
+
+_HEADERS = {
+    "df": "Df",
+    "sum_sq": "Sum Sq",
+    "mean_sq": "Mean Sq",
+    "num_df": "NumDF",
+    "den_df": "DenDF",
+    "f_value": "F value",
+    "chisq": "Chisq",
+    "loglik": "logLik",
+    "aic": "AIC",
+    "bic": "BIC",
+    "statistic": "Statistic",
+}
+
+
+# --- pages ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cells:
+    """One column of a printed table: a header over cells, set right unless `left`."""
+
+    header: str
+    cells: tuple[str, ...]
+    left: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A printed table: columns of equal length, a heading above, a note below."""
+
+    columns: tuple[Cells, ...]
+    heading: str = ""
+    note: str = ""
+
+
+Section: TypeAlias = str | Grid
+
+
+class Page:
+    """A page that prints as text and shows as HTML in a notebook.
+
+    Parameters
+    ----------
+    sections : sequence of str or Grid
+        Paragraphs and tables, from top to bottom.
+
+    Examples
+    --------
+    >>> print(Page(["A page", Grid((Cells("x", ("1", "10")),), heading="Numbers:")]))
+    A page
+    <BLANKLINE>
+    Numbers:
+     x
+     1
+    10
+    """
+
+    def __init__(self, sections: Sequence[Section]) -> None:
+        self.sections = tuple(sections)
+
+    def __str__(self) -> str:
+        return page_text(self.sections)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return page_html(self.sections)
+
+
+def page_text(sections: Sequence[Section]) -> str:
+    """The sections as plain text, one blank line between two of them."""
+    return "\n\n".join(_grid_text(part) if isinstance(part, Grid) else _wrapped(part) for part in sections)
+
+
+def page_html(sections: Sequence[Section]) -> str:
+    """The sections as HTML: paragraphs and tables with captions, no styling."""
+    return "\n".join(_grid_html(part) if isinstance(part, Grid) else _paragraph(part) for part in sections)
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.fill(line, _WIDTH, break_on_hyphens=False) for line in text.splitlines())
+
+
+def _grid_text(grid: Grid) -> str:
+    columns = [_pad(column) for column in grid.columns]
+    lines = [" ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+    return "\n".join(line for line in [grid.heading, *lines, grid.note] if line)
+
+
+def _pad(column: Cells) -> list[str]:
+    width = max(map(len, (column.header, *column.cells)))
+    side = "<" if column.left else ">"
+    return [f"{cell:{side}{width}}" for cell in (column.header, *column.cells)]
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{'<br>'.join(html.escape(line) for line in text.splitlines())}</p>"
+
+
+def _grid_html(grid: Grid) -> str:
+    caption = f"<caption>{html.escape(grid.heading)}</caption>" if grid.heading else ""
+    head = _row_html("th", [column.header for column in grid.columns])
+    rows = zip(*(column.cells for column in grid.columns), strict=True)
+    body = "\n".join(_row_html("td", row) for row in rows)
+    note = grid.note.removeprefix(_RULE)
+    below = f"\n{_paragraph(note)}" if note else ""
+    return f"<table>{caption}\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody></table>{below}"
+
+
+def _row_html(tag: str, cells: Sequence[str]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
+
+
+# --- parts of pages ------------------------------------------------------------------------------
+
+
+def _labels(names: Iterable[Any], header: str = "") -> Cells:
+    return Cells(header, tuple(map(str, names)), left=True)
+
+
+def _star_cells(values: Sequence[float]) -> Cells:
+    return Cells("", tuple(map(stars, values)), left=True)
+
+
+def _quantile_grid(residuals: np.ndarray, heading: str) -> Grid:
+    """Five quantiles of the residuals."""
+    values = chop(np.quantile(residuals, [0, 0.25, 0.5, 0.75, 1]).tolist(), 5)
+    names = ("Min", "1Q", "Median", "3Q", "Max")
+    shown = significant(values, 4)
+    return Grid(tuple(Cells(name, (text,)) for name, text in zip(names, shown, strict=True)), heading)
+
+
+def _coefficient_grid(table: pd.DataFrame, heading: str, letter: str, with_df: bool, tests: bool) -> Grid:
+    """Estimates, standard errors and their tests.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As ``coef_table`` gives it.
+    heading : str
+    letter : str
+        ``"t"`` or ``"z"``.
+    with_df, tests : bool
+        Whether to show the degrees of freedom, and the p-values.
+    """
+    scale = ["estimate", "std_error", *(["df"] if with_df else [])]
+    # one count of decimals for the whole block, so that estimates compare with their errors
+    block = significant(table[scale].to_numpy(dtype=float).T.ravel().tolist(), 4)
+    n = len(table)
+    headers = ("Estimate", "Std. Error", "df")
+    columns = [Cells(headers[j], tuple(block[j * n : (j + 1) * n])) for j in range(len(scale))]
+    ratios = [round(value, 3) for value in table["statistic"].tolist()]
+    columns.append(Cells(f"{letter} value", tuple(significant(ratios, 4))))
+    note = ""
+    if tests:
+        values = table["p_value"].tolist()
+        columns += [Cells(f"Pr(>|{letter}|)", tuple(p_values(values))), _star_cells(values)]
+        note = f"{_RULE}{STARS_LEGEND}"
+    return Grid((_labels(table.index), *columns), heading, note)
+
+
+def matrix_grid(frame: pd.DataFrame, heading: str = "", digits: int = 7) -> Grid:
+    """A square table of numbers, such as a correlation matrix, with its names on both sides."""
+    columns = (Cells(str(name), tuple(significant(frame[name].tolist(), digits))) for name in frame.columns)
+    return Grid((_labels(frame.index), *columns), heading)
+
+
+def anova_grid(frame: pd.DataFrame, heading: str, p_header: str = "Pr(>F)") -> Grid:
+    """An analysis-of-variance or likelihood-ratio table laid out as R prints it.
+
+    Parameters
+    ----------
+    frame : DataFrame, terms or models as index
+        Columns ``p_value``, ``f_value`` or ``chisq`` and any others: degrees of freedom, sums of squares.
+        A missing value leaves its cell blank, a column of strings is set left.
+    heading : str
+    p_header : str
+        Header of the p-values; ``Pr(>Chisq)`` when there is a column ``chisq``.
+    """
+    p_header = "Pr(>Chisq)" if "chisq" in frame.columns else p_header
+    columns = [_anova_cells(name, frame[name].tolist(), p_header) for name in map(str, frame.columns)]
+    note = ""
+    if "p_value" in frame.columns:
+        columns.append(_star_cells(frame["p_value"].tolist()))
+        note = f"{_RULE}{STARS_LEGEND}"
+    return Grid((_labels(frame.index), *columns), heading, note)
+
+
+def _anova_cells(name: str, values: list[Any], p_header: str) -> Cells:
+    """One column of an analysis of variance: p-values, test statistics and amounts each have a rule."""
+    if any(isinstance(value, str) for value in values):
+        return _labels(values, name)
+    if name == "p_value":
+        shown = p_values(values, 4)
+    elif name in ("f_value", "chisq", "statistic"):
+        shown = significant([round(value, 4) for value in values], 5)
+    else:
+        shown = significant(chop(values, 5), 5)
+    blank = ("" if math.isnan(value) else text for value, text in zip(values, shown, strict=True))
+    return Cells(p_header if name == "p_value" else _HEADERS.get(name, name), tuple(blank))
+
+
+def anova_text(frame: pd.DataFrame, heading: str) -> str:
+    """The table of `anova_grid` as text.
+
+    Parameters
+    ----------
+    frame : DataFrame, terms or models as index
+    heading : str
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> numbers = {"df": [1, 8], "sum_sq": [9.0, 4.0], "f_value": [18.0, float("nan")]}
+    >>> table = pd.DataFrame(numbers, index=["x", "Residuals"])
+    >>> print(anova_text(table, "Analysis of variance, response: y"))
+    Analysis of variance, response: y
+              Df Sum Sq F value
+    x          1      9      18
+    Residuals  8      4
+    """
+    return page_text((anova_grid(frame, heading),))
+
+
+def _row_notes(n_dropped: int, dropped_columns: Sequence[str]) -> list[str]:
+    """Notes on what the data lost on the way into the model."""
+    notes = []
+    if n_dropped:
+        notes.append(f"{n_dropped} row{'s' if n_dropped > 1 else ''} left out: missing values.")
+    if dropped_columns:
+        notes.append(f"Left out, a linear combination of other columns: {', '.join(dropped_columns)}.")
+    return notes
+
+
+# --- the mixed model -----------------------------------------------------------------------------
+
+
+class Summary(Page):
+    """The page of a mixed model.
+
+    Parameters
+    ----------
+    m : LMMResult
+    ddf : str or None
+        The method of the denominator degrees of freedom; None leaves tests out.
+    """
+
+    def __init__(self, m: LMMResult, ddf: str | None = "satterthwaite") -> None:
+        super().__init__(_lmm_sections(m, ddf))
+
+
+def summary_text(m: LMMResult, ddf: str | None = "satterthwaite") -> str:
+    """The page of a mixed model as text; see `Summary`."""
+    return str(Summary(m, ddf))
+
+
+def _lmm_sections(m: LMMResult, ddf: str | None) -> list[Section]:
+    parts: list[Section | None] = [
+        _lmm_title(m, ddf),
+        _criterion(m),
+        _scaled_residuals(m),
+        _random_grid(m.varcorr, m.nobs, m.n_groups),
+        _fixed_grid(m, ddf),
+        _correlation_section(m.vcov()),
+        "\n".join(_lmm_notes(m)) or None,
+    ]
+    return [part for part in parts if part is not None]
+
+
+def _lmm_title(m: LMMResult, ddf: str | None) -> str:
+    how = "REML" if m.reml else "maximum likelihood"
+    tests = {None: "", "asymptotic": "; large-sample z tests"}.get(ddf, f"; t tests with {_ddf_words(ddf)}")
+    weights = "\nWeights: precision weights" if m.weights_used else ""
+    return f"Linear mixed model fit by {how}{tests}\nFormula: {m.formula}{weights}"
+
+
+def _ddf_words(ddf: str | None) -> str:
+    return _DDF_WORDS.get(str(ddf), f"{ddf} degrees of freedom")
+
+
+def _criterion(m: LMMResult) -> Section:
+    """The REML criterion, or under ML the likelihood and what is made of it."""
+    if m.reml:
+        return f"REML criterion at the optimum: {m.criterion:.1f}"
+    numbers = {"AIC": m.aic, "BIC": m.bic, "logLik": m.loglik, "deviance": m.criterion}
+    cells = [Cells(name, (f"{value:.1f}",)) for name, value in numbers.items()]
+    return Grid((*cells, Cells("df.resid", (str(m.nobs - m.df_model),))))
+
+
+def _scaled_residuals(m: LMMResult) -> Section:
+    """Quantiles of the scaled residuals, or why there are none."""
+    try:
+        residuals = m.resid(type="scaled")
+    except DataError:  # fitted from cross-products, or unpickled: the rows are elsewhere
+        return "Scaled residuals: not shown, this result does not hold the rows of the data."
+    return _quantile_grid(residuals, "Scaled residuals:")
+
+
+def _random_grid(varcorr: pd.DataFrame, nobs: int, n_groups: Mapping[str, int]) -> Grid:
+    """Variances, standard deviations and correlations of the random effects."""
+    rows = _random_rows(varcorr)
+    columns = [
+        _labels([group for group, *_ in rows], "Groups"),
+        _labels([name for _, name, *_ in rows], "Name"),
+        Cells("Variance", tuple(significant([variance for _, _, variance, _, _ in rows], 4))),
+        Cells("Std.Dev.", tuple(significant([sd for *_, sd, _ in rows], 4))),
+    ]
+    if any(correlations for *_, correlations in rows):
+        shown = (" ".join(f"{text:>5}" for text in decimals(row[-1], 2)) for row in rows)
+        columns.append(Cells("Corr", tuple(shown), left=True))
+    groups = "; ".join(f"{name}, {count}" for name, count in n_groups.items())
+    return Grid(tuple(columns), "Random effects:", f"Number of obs: {nobs}, groups: {groups}")
+
+
+def _random_rows(varcorr: pd.DataFrame) -> list[tuple[str, str, float, float, list[float]]]:
+    """Group, name, variance, standard deviation and correlations with the rows above, for each variance.
+
+    The group is named on the first row of a set of correlated effects only, so an effect that stands
+    alone (``||``) names its group again.
+    """
+    records = varcorr.to_dict("records")
+    pairs = {
+        (r["group"], frozenset((r["name1"], r["name2"]))): r["corr"] for r in records if _is_covariance(r)
+    }
+    rows: list[tuple[str, str, float, float, list[float]]] = []
+    group, names = "", list[str]()
+    for record in (r for r in records if not _is_covariance(r)):
+        name = record["name1"] if isinstance(record["name1"], str) else ""
+        found = [pairs.get((record["group"], frozenset((other, name)))) for other in names]
+        correlations = [value for value in found if value is not None]
+        joined = bool(correlations) and record["group"] == group
+        group, names = record["group"], [*names, name] if joined else [name]
+        shown = "" if joined else group
+        rows.append((shown, name, record["variance"], record["sd"], correlations if joined else []))
+    return rows
+
+
+def _is_covariance(record: Mapping[Any, Any]) -> bool:
+    return isinstance(record["name2"], str) and record["name2"] != ""
+
+
+def _fixed_grid(m: LMMResult, ddf: str | None) -> Grid:
+    """The fixed effects; without a method of degrees of freedom, no tests either."""
+    table = m.coef_table(ddf=ddf or "asymptotic")
+    letter = "z" if ddf == "asymptotic" else "t"
+    return _coefficient_grid(
+        table, "Fixed effects:", letter, with_df=ddf not in (None, "asymptotic"), tests=ddf is not None
+    )
+
+
+def _correlation_section(vcov: pd.DataFrame) -> Section | None:
+    """Correlations of the estimated coefficients, the lower triangle; nothing for a single one."""
+    names = [str(name) for name in vcov.index]
+    if len(names) < 2:
+        return None
+    if len(names) > _MOST_CORRELATIONS:
+        return f"Correlation of fixed effects: {len(names)} coefficients, too many to show; vcov() has them."
+    covariance = vcov.to_numpy(dtype=float)
+    sds = np.sqrt(np.diag(covariance))
+    shown = [decimals(row, 3) for row in (covariance / np.outer(sds, sds)).tolist()]
+    below = range(1, len(names))
+    columns = (
+        Cells(_abbreviate(names[j], 6), tuple(shown[i][j] if j < i else "" for i in below))
+        for j in range(len(names) - 1)
+    )
+    labels = _labels([_abbreviate(names[i], 11) for i in below])
+    return Grid((labels, *columns), "Correlation of fixed effects:")
+
+
+def _abbreviate(name: str, length: int) -> str:
+    """A shorter name: its last small vowels go first, then its last small letters, then its end."""
+    for droppable in ("aeiou", "abcdefghijklmnopqrstuvwxyz"):
+        for position in range(len(name) - 1, 0, -1):
+            if len(name) > length and name[position] in droppable and name[position - 1].isalnum():
+                name = name[:position] + name[position + 1 :]
+    return name[:length]
+
+
+def _lmm_notes(m: LMMResult) -> list[str]:
+    """What a reader of the page must know about the data and the fit."""
+    notes = _row_notes(m.n_dropped, m.dropped_columns)
+    if m.is_singular:
+        notes.append(
+            "Singular fit: a variance is estimated as zero, or a correlation as one. "
+            "The estimates stand; a simpler random part fits as well."
+        )
+    if not m.converged:
+        notes.append("The optimizer stopped before it reached an optimum: do not use these estimates.")
+    return notes
+
+
+# --- ordinary regression -------------------------------------------------------------------------
+
+
+def ols_text(lm: OLSResult) -> str:
+    """The page of an ordinary regression as text; see `ols_page`."""
+    return str(ols_page(lm))
+
+
+def ols_page(lm: OLSResult) -> Page:
+    """The page of an ordinary regression, as users of R's lm know it.
+
+    Parameters
+    ----------
+    lm : OLSResult
+    """
+    weighted = lm.weights is not None
+    residuals = lm.resid if lm.weights is None else lm.resid * np.sqrt(lm.weights)
+    parts: list[Section] = [
+        f"Linear model fit by {'weighted ' if weighted else ''}least squares\nFormula: {lm.formula}",
+        _quantile_grid(residuals, "Weighted residuals:" if weighted else "Residuals:"),
+        _coefficient_grid(lm.coef_table(), "Coefficients:", "t", with_df=False, tests=True),
+        "\n".join(_ols_fit_lines(lm)),
+    ]
+    notes = _row_notes(lm.n_dropped, lm.dropped_columns)
+    return Page([*parts, "\n".join(notes)] if notes else parts)
+
+
+def _ols_fit_lines(lm: OLSResult) -> list[str]:
+    lines = [f"Residual standard error: {lm.sigma:.4g} on {lm.df_resid} degrees of freedom"]
+    if lm.fstatistic.df1 > 0:
+        f = lm.fstatistic
+        lines += [
+            f"Multiple R-squared: {lm.r2:.4g}, Adjusted R-squared: {lm.r2_adj:.4g}",
+            f"F-statistic: {f.value:.4g} on {f.df1} and {f.df2} DF, p-value: {p_value(f.p)}",
+        ]
+    return lines

@@ -1,0 +1,89 @@
+"""Starting values from moments: MINQUE(0), one look at the cross-products and no factorization.
+
+Rao (1971, J. Multivariate Anal. 1) chooses quadratic forms e'Ge of the residuals and equates them to their expectations.
+With weights at zero variance ratios these need only Z'Z and Z'e. The answer is unbiased and rough, which is what a Newton
+method wants of a start: it is within a factor of two on most data, where lambda = 1 can be off by hundreds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixedfast.covariance import Covariance, TermShape
+from mixedfast.crossprod import CrossProducts
+from mixedfast.engines.traces import outer_sum
+
+__all__ = ["starting_theta"]
+
+#: The start is kept inside: relative standard deviations no smaller than this (a start at exactly zero is a
+#: stationary point of the deviance in theta, whatever the data say) and no larger than its inverse.
+_INSIDE = 0.05
+
+
+def starting_theta(cp: CrossProducts) -> np.ndarray:
+    """theta (internal basis) from moments, every lambda well inside the cone.
+
+    Parameters
+    ----------
+    cp : CrossProducts
+        Of full column rank in X.
+
+    Returns
+    -------
+    (n_theta,) array
+    """
+    cov = cp.covariance
+    beta = np.linalg.solve(cp.xy[:-1, :-1], cp.xy[:-1, -1])
+    residual = float(cp.xy[-1, -1] - cp.xy[:-1, -1] @ beta)
+    v = [g.B[:, :, -1] - g.B[:, :, :-1] @ beta for g in cp.groups]
+    elements = [(term, a, b) for term in cov.terms for a, b in _free(term)]
+    size = len(elements)
+    U = _traces(cp)
+    equations, right = np.empty((size + 1, size + 1)), np.empty(size + 1)
+    for i, (term, a, b) in enumerate(elements):
+        equations[i, size] = equations[size, i] = _pick(cp.groups[term.group].A.sum(axis=0), a, b)
+        right[i] = _pick(v[term.group].T @ v[term.group], a, b)
+        for j, (other, c, d) in enumerate(elements[: i + 1]):
+            g, h = term.group, other.group
+            block = U[g, h] if g <= h else U[h, g].transpose(2, 3, 0, 1)
+            equations[i, j] = equations[j, i] = sum(
+                block[p, q, r, s] for p, q in {(a, b), (b, a)} for r, s in {(c, d), (d, c)}
+            )
+    equations[size, size], right[size] = cp.n, residual
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(equations), 1e-300))
+    gamma = scale * np.linalg.lstsq(equations * np.outer(scale, scale), scale * right, rcond=1e-10)[0]
+    sigma2 = max(gamma[size], 0.05 * residual / cp.n)
+    if not sigma2 > 0:
+        return cov.identity
+    return _inside(cov, elements, gamma[:size] / sigma2)
+
+
+def _free(term: TermShape) -> list[tuple[int, int]]:
+    """Positions (row, column within the group) of the free elements of the term's covariance."""
+    rows, columns = term.rows_columns
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
+
+
+def _pick(matrix: np.ndarray, a: int, b: int) -> float:
+    return float(matrix[a, b] if a == b else 2.0 * matrix[a, b])
+
+
+def _traces(cp: CrossProducts) -> dict[tuple[int, int], np.ndarray]:
+    """sum over co-occurring levels of A_ij[b,c] A_ij[a,d], as (K_g,K_g,K_h,K_h)."""
+    out = {(g, g): outer_sum(group.A) for g, group in enumerate(cp.groups)}
+    for (g, h), pair in cp.pairs.items():
+        out[g, h] = outer_sum(pair.data)
+    return out
+
+
+def _inside(cov: Covariance, elements: list[tuple[TermShape, int, int]], gamma: np.ndarray) -> np.ndarray:
+    """The lambdas of the estimated relative covariances, their eigenvalues kept away from zero."""
+    relative = [np.zeros((size, size)) for size in cov.sizes]
+    for (term, a, b), value in zip(elements, gamma, strict=True):
+        relative[term.group][a, b] = relative[term.group][b, a] = value
+    lambdas = [np.zeros((size, size)) for size in cov.sizes]
+    for term in cov.terms:
+        values, vectors = np.linalg.eigh(cov.term_block(term, relative))
+        values = np.clip(values, _INSIDE**2, _INSIDE**-2)
+        cov.term_block(term, lambdas)[...] = np.linalg.cholesky((vectors * values) @ vectors.T)
+    return cov.theta_of(lambdas)

@@ -1,0 +1,148 @@
+"""Builds the two C extensions; everything else about the package is in pyproject.toml."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from glob import glob
+from pathlib import Path
+
+from Cython import __version__ as cython_version
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError, CompileError, LinkError
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "build_support"))  # a build front end does not put the project on the path
+import find_cholmod  # noqa: E402
+
+# No -march=native: what is built here must run elsewhere. -fno-math-errno lets sqrt be one instruction.
+FLAGS = ["-O3", "-std=c99", "-fno-math-errno", "-DNDEBUG", "-g0"]
+MSVC_FLAGS = ["/O2", "/DNDEBUG"]
+REQUIRE = "MIXEDFAST_REQUIRE_CHOLMOD"
+
+BUILDINFO = '''"""How the extensions were built. Written by setup.py; `mixedfast versions` shows it."""
+
+from __future__ import annotations
+
+CHOLMOD: str | None = {version!r}
+CHOLMOD_FOUND_BY: str | None = {found_by!r}
+METIS: bool = {metis!r}
+COMPILER: str = {compiler!r}
+C_FLAGS: tuple[str, ...] = {flags!r}
+CYTHON: str = {cython!r}
+'''
+
+
+class BuildExtensions(build_ext):
+    """Look for CHOLMOD, build with or without it, and write down which."""
+
+    def build_extensions(self) -> None:
+        self.flags = MSVC_FLAGS if self.compiler.compiler_type == "msvc" else FLAGS
+        for extension in self.extensions:
+            extension.extra_compile_args = self.flags
+        cholmod = self.look_for_cholmod()
+        if cholmod is None:
+            self.extensions = [e for e in self.extensions if e.name != "mixedfast._cholmod"]
+        else:
+            self.point_to(cholmod.place)
+        super().build_extensions()
+        self.buildinfo = BUILDINFO.format(
+            version=cholmod.version if cholmod else None,
+            found_by=cholmod.place.found_by if cholmod else None,
+            metis=bool(cholmod and cholmod.metis),
+            compiler=self.compiler.compiler_type,
+            flags=tuple(self.flags),
+            cython=cython_version,
+        )
+        self.write_buildinfo(Path(self.build_lib) / "mixedfast")
+
+    def look_for_cholmod(self) -> find_cholmod.Cholmod | None:
+        try:
+            cholmod = find_cholmod.find(os.environ, self.probe)
+        except find_cholmod.CholmodNotFound as error:
+            raise BaseError(str(error)) from error
+        if cholmod is not None:
+            metis = "with" if cholmod.metis else "without"
+            print(f"mixedfast: CHOLMOD {cholmod.version} {metis} METIS, found by: {cholmod.place.found_by}")
+            return cholmod
+        advice = find_cholmod.advice(os.environ)
+        if os.environ.get(REQUIRE, "0") not in ("", "0"):
+            raise BaseError(f"CHOLMOD was not found and {REQUIRE} is set. Type: {advice}")
+        line = "*" * 78
+        print(
+            f"{line}\nmixedfast is being built WITHOUT CHOLMOD (SuiteSparse).\n"
+            "Models with one grouping factor, and small crossed ones, will work.\n"
+            "Large crossed or nested models (engine='cholmod') will NOT: they raise BuildError.\n"
+            f"To have them, type:  {advice}\nand build again.\n{line}",
+            file=sys.stderr,
+        )
+        return None
+
+    def probe(self, place: find_cholmod.Place) -> str | None:
+        """Compile, link and run the probe; what it printed, or None."""
+        libraries = [] if place.library is None else [str(place.library)]
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "probe.c"
+            source.write_text(find_cholmod.PROBE)
+            try:
+                objects = self.compiler.compile(
+                    [str(source)], output_dir=folder, include_dirs=[str(place.include)]
+                )
+                self.compiler.link_executable(
+                    objects,
+                    str(Path(folder) / "probe"),
+                    libraries=["cholmod"],
+                    library_dirs=libraries,
+                    runtime_library_dirs=[] if os.name == "nt" else libraries,
+                )
+            except (CompileError, LinkError):
+                return None
+            done = subprocess.run([str(Path(folder) / "probe")], capture_output=True, text=True, check=False)
+            return done.stdout if done.returncode == 0 else None
+
+    def point_to(self, place: find_cholmod.Place) -> None:
+        extension = next(e for e in self.extensions if e.name == "mixedfast._cholmod")
+        extension.include_dirs.append(str(place.include))
+        if place.library is not None:
+            extension.library_dirs.append(str(place.library))
+            if os.name != "nt":
+                extension.runtime_library_dirs.append(str(place.library))
+
+    def write_buildinfo(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "_buildinfo.py").write_text(self.buildinfo)
+
+    def copy_extensions_to_source(self) -> None:
+        """Called for a build in place, after everything was built in `build_lib`."""
+        super().copy_extensions_to_source()
+        self.write_buildinfo(ROOT / "mixedfast")
+
+
+def extensions() -> list[Extension]:
+    headers = sorted(glob("csrc/*.h"))
+    kernels = [name for name in sorted(glob("csrc/*.c")) if not name.endswith("selinv.c")]
+    return [
+        Extension(
+            "mixedfast._kernels", ["mixedfast/_kernels.pyx", *kernels], include_dirs=["csrc"], depends=headers
+        ),
+        Extension(
+            "mixedfast._cholmod",
+            ["mixedfast/_cholmod.pyx", "csrc/selinv.c"],
+            include_dirs=["csrc"],
+            libraries=["cholmod"],
+            depends=[*headers, "mixedfast/_cholmod.pxd"],
+        ),
+    ]
+
+
+os.chdir(ROOT)
+if os.environ.get("MIXEDFAST_METADATA_ONLY") == "1":  # for the Makefile, which compiles in place afterwards, once
+    setup()
+else:
+    setup(
+        ext_modules=cythonize(extensions(), build_dir="build/cython"), cmdclass={"build_ext": BuildExtensions}
+    )

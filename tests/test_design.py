@@ -1,0 +1,504 @@
+"""Designs: formulaic's columns without formulaic's memory, lme4's terms, and every refusal."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from formulaic import model_matrix
+from formulaic.errors import DataMismatchWarning
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mixedfast.columns import Factor, evaluate, matrix, same, take
+from mixedfast.design import Design, apply, build
+from mixedfast.errors import DataError, FormulaError, NotIdentifiedError
+from mixedfast.formula import parse
+
+N = 60
+ROUNDING = {"rtol": 1e-13, "atol": 1e-13}  # products of two or three numbers, in another order at most
+
+
+def make_frame() -> pd.DataFrame:
+    rng = np.random.default_rng(20)
+    return pd.DataFrame(
+        {
+            "y": rng.normal(size=N),
+            "x": rng.normal(size=N) + 4,
+            "z": rng.normal(size=N).astype(np.float32),
+            "k": rng.integers(0, 3, N),
+            "h": rng.integers(0, 4, N) / 2,
+            "b": rng.random(N) < 0.5,
+            "f": pd.Categorical(rng.choice(list("abc"), N), categories=["c", "a", "never", "b"]),
+            "s": rng.choice(["u", "v"], N),
+            "g": np.repeat(np.arange(12), 5)[rng.permutation(N)],
+            "my var": rng.normal(size=N),
+        }
+    )
+
+
+FRAME = make_frame()
+USED = FRAME.assign(f=FRAME["f"].cat.remove_unused_categories())  # what formulaic is to see
+
+
+def design(formula: str, data: Any = None, **options: Any) -> Design:
+    return build(parse(formula, require_random=False), FRAME if data is None else data, **options)
+
+
+PLAIN = [
+    "1", "0", "x", "x + z", "0 + x", "x - 1", "b", "x*z", "x:z", "k + k:x",
+    "f", "0 + f", "s + f", "0 + f + s", "f*s", "f:s", "0 + f:s", "x*f", "x:f", "0 + x:f", "x*f - x", "f/x",
+    "f*s*x", "(x + f + s)^2", "f + s:f + x:s", "C(k)", "C(k)*x", "C(h) + h", "C(b):x", "C(s):C(k)",
+    "0 + C(k):s",
+    "C(f, contr.sum)", "C(f, contr.sum):x", "C(f, contr.helmert)*s", "C(k, contr.poly)",
+    "C(f, contr.treatment('a'))", "C(f, contr.sum)*C(s, contr.sum)", "C(f, levels=['b', 'a', 'c'])",
+    "`my var`*f",
+]  # fmt: skip
+PYTHON = [
+    "poly(x, 2)",
+    "bs(x, df=4)*s",
+    "log(x) + f",
+    "I(x**2):f",
+    "scale(x)*z",
+    "3:x",
+    "{x + z}",
+    "cr(x, df=3)",
+]
+
+
+@pytest.mark.parametrize("formula", [*PLAIN, *PYTHON])
+def test_names_and_values_are_formulaics(formula: str) -> None:
+    made = design(f"y ~ {formula}")
+    theirs = model_matrix(formula, USED, output="numpy")
+    assert made.x_names == tuple(theirs.model_spec.column_names)
+    np.testing.assert_allclose(matrix(made.x, N), theirs, **ROUNDING)
+    assert [t.name for t in made.fixed_terms if t.factors] == [
+        str(t) for t in theirs.model_spec.formula if str(t) != "1"
+    ]
+    assert [i for t in made.fixed_terms for i in t.columns] == list(range(len(made.x)))
+    assert made.has_intercept == ("Intercept" in made.x_names)
+
+
+@pytest.mark.parametrize("formula", PLAIN)
+def test_plain_formulas_stay_products_of_the_users_arrays(formula: str) -> None:
+    made = design(f"y ~ {formula}")
+    for column in made.x:
+        for factor in column:
+            if factor.table is None:
+                assert any(
+                    np.shares_memory(factor.values, FRAME[name].to_numpy())
+                    for name in ("x", "z", "k", "b", "h", "my var")
+                )
+            else:
+                assert factor.values.dtype == np.int32 and factor.table.dtype == np.float64
+
+
+def test_random_columns_follow_the_same_rules() -> None:
+    made = design("y ~ x + (x*s | g) + (0 + f || g)")
+    wide, diagonal = made.terms
+    assert wide.names == ("Intercept", "x", "s[T.v]", "x:s[T.v]")
+    assert diagonal.names == ("f[c]", "f[a]", "f[b]")
+    assert (wide.correlated, diagonal.correlated) == (True, False)
+    assert wide.codes is diagonal.codes  # terms on one group share its codes
+    np.testing.assert_allclose(matrix(wide.columns, N), model_matrix("x*s", USED, output="numpy"), **ROUNDING)
+
+
+def test_fixed_terms_tell_their_factors_and_kinds() -> None:
+    term = design("y ~ x*C(f, contr.sum) + poly(z, 2)").fixed_terms[-1]
+    assert (term.name, term.variables, term.kinds) == (
+        "x:C(f, contr.sum)",
+        ("x", "f"),
+        ("numeric", "categorical"),
+    )
+    assert (term.factors, term.columns) == (("x", "C(f, contr.sum)"), (6, 7))
+
+
+# --- contrasts ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "marked"), [("sum", "contr.sum"), ("contr.helmert", "contr.helmert"), ("poly", "contr.poly")]
+)
+def test_contrasts_argument_codes_as_C_does(name: str, marked: str) -> None:
+    made = design("y ~ f*x + (f | s)", contrasts={"f": name})
+    theirs = model_matrix(f"C(f, {marked})*x", USED, output="numpy")
+    np.testing.assert_allclose(matrix(made.x, N), theirs, **ROUNDING)
+    plain = [column.replace(f"C(f, {marked})", "f") for column in theirs.model_spec.column_names]
+    assert list(made.x_names) == plain
+    assert made.terms[0].names == tuple(plain[:3])
+
+
+def test_contrast_matrix() -> None:
+    coding = np.array([[1.0, 0.0], [0.0, 2.0], [-1.0, -2.0]])
+    for formula in ("f*s", "f + log(x)"):
+        made = design(f"y ~ {formula}", contrasts={"f": coding})
+        codes = USED["f"].cat.codes.to_numpy()
+        np.testing.assert_array_equal(matrix(made.x, N)[:, 1:3], coding[codes])
+
+
+def test_two_contrasts_of_one_formula_do_not_share_a_coding() -> None:
+    first = design("y ~ f", contrasts={"f": np.eye(3)[:, 1:]})
+    second = design("y ~ f", contrasts={"f": 2 * np.eye(3)[:, 1:]})
+    np.testing.assert_array_equal(2 * matrix(first.x, N)[:, 1:], matrix(second.x, N)[:, 1:])
+
+
+def test_levels_equal_in_python_keep_their_own_names() -> None:
+    names = [
+        design("y ~ C(v)", {"y": FRAME["y"], "v": FRAME["b"].astype(kind)}).x_names[1]
+        for kind in (bool, int, float)
+    ]
+    assert names == ["C(v)[T.True]", "C(v)[T.1]", "C(v)[T.1.0]"]
+
+
+# --- makes of tables ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "formula", ["y ~ x*f + b + C(k) + (1 + z | g) + (1 | s:g)", "y ~ poly(x, 2)*f + (1 | g)"]
+)
+def test_tables_of_every_make_give_one_design(formula: str) -> None:
+    pl, pa = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
+    first = design(formula)
+    levels = ["c", "a", "never", "b"]
+    makes = {
+        "polars": pl.from_pandas(FRAME.astype({"f": str})).with_columns(pl.col("f").cast(pl.Enum(levels))),
+        "arrow": pa.Table.from_pandas(FRAME),
+        "dict": {name: FRAME[name] if name == "f" else FRAME[name].to_numpy() for name in FRAME},
+    }
+    for made in (design(formula, data) for data in makes.values()):
+        assert made.x_names == first.x_names
+        np.testing.assert_array_equal(made.y, first.y)
+        np.testing.assert_array_equal(matrix(made.x, N), matrix(first.x, N))
+        for mine, theirs in zip(made.terms, first.terms, strict=True):
+            assert (mine.group, mine.names) == (theirs.group, theirs.names)
+            np.testing.assert_array_equal(mine.codes, theirs.codes)
+            assert mine.levels.tolist() == theirs.levels.tolist()
+            np.testing.assert_array_equal(matrix(mine.columns, N), matrix(theirs.columns, N))
+
+
+# --- groups ---------------------------------------------------------------------------------------
+
+
+def test_terms_come_with_most_levels_first_and_ties_as_written() -> None:
+    made = design("y ~ 1 + (1 | s) + (1 | k) + (1 | g) + (0 + x | k)")
+    assert [(t.group, t.names[0]) for t in made.terms] == [
+        ("g", "Intercept"), ("k", "Intercept"), ("k", "x"), ("s", "Intercept"),
+    ]  # fmt: skip
+    assert [c.names[0] for c in made.recipe.random] == ["Intercept", "Intercept", "x", "Intercept"]
+
+
+def test_nested_groups_number_only_what_occurs() -> None:
+    made = design("y ~ 1 + (1 | f/k)")
+    inner, outer = made.terms
+    labels = FRAME["k"].astype(str) + ":" + FRAME["f"].astype(str)
+    assert (inner.group, outer.group) == ("k:f", "f")
+    assert inner.levels[inner.codes].tolist() == labels.tolist()
+    assert len(inner.levels) == labels.nunique()
+    assert outer.levels.tolist() == ["c", "a", "b"]  # the column's order; "never" does not occur
+    order = [f"{k}:{f}" for k in range(3) for f in "cab" if f"{k}:{f}" in set(labels)]
+    assert inner.levels.tolist() == order  # the first factor varies slowest
+
+
+def test_three_way_groups() -> None:
+    term = design("y ~ 1 + (1 | s:k:b)").terms[0]
+    labels = FRAME["s"] + ":" + FRAME["k"].astype(str) + ":" + FRAME["b"].astype(str)
+    assert term.levels[term.codes].tolist() == labels.tolist()
+
+
+def test_crossing_huge_integers_does_not_overflow() -> None:
+    big = FRAME["g"].to_numpy() * (2**61 // 12)
+    term = build(parse("y ~ 1 + (1 | a:b)"), {"y": FRAME["y"], "a": big, "b": big}).terms[0]
+    assert term.levels[term.codes].tolist() == [f"{v}:{v}" for v in big]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)), min_size=30, max_size=40))
+def test_any_interaction_of_groups_agrees_with_its_labels(rows: list[tuple[int, int, int]]) -> None:
+    a, b, c = (np.array(part) for part in zip(*(rows * 6), strict=True))
+    if len(set(rows)) < 2:
+        return
+    data = {"y": np.arange(len(a), dtype=float), "a": a, "b": b, "c": c}
+    made = build(parse("y ~ 1 + (1 | a:b:c)"), data)
+    term = made.terms[0]
+    assert term.levels[term.codes].tolist() == [f"{i}:{j}:{k}" for i, j, k in zip(a, b, c, strict=True)]
+    again, _ = apply(made.recipe, data).terms[0]
+    np.testing.assert_array_equal(again, term.codes)
+
+
+# --- missing values, weights, offsets -------------------------------------------------------------
+
+
+def holes() -> pd.DataFrame:
+    frame = FRAME.astype({"g": float})
+    frame.loc[[1, 2], "x"] = np.nan
+    frame.loc[2, "y"] = np.nan
+    frame.loc[5, "f"] = None
+    frame.loc[7, "g"] = np.nan
+    frame.loc[9, "s"] = None
+    frame.loc[11, "my var"] = np.nan  # not used, so not missed
+    return frame
+
+
+def test_missing_values_are_counted_by_variable() -> None:
+    weights = np.ones(N)
+    weights[12] = np.nan
+    made = design("y ~ x*f + (1 | g/s)", holes(), weights=weights)
+    gone = [1, 2, 5, 7, 9, 12]
+    assert (made.n, made.n_dropped) == (N - 6, 6)
+    assert made.missing == {"y": 1, "x": 2, "f": 1, "g": 1, "s": 1, "weights": 1}
+    assert made.kept_rows is not None
+    assert made.kept_rows.tolist() == [i for i in range(N) if i not in gone]
+    kept = FRAME.drop(index=gone)
+    np.testing.assert_array_equal(made.y, kept["y"])
+    np.testing.assert_allclose(
+        matrix(made.x, made.n),
+        model_matrix("x*f", kept.assign(f=kept.f.cat.remove_unused_categories()), output="numpy"),
+        **ROUNDING,
+    )
+    assert made.terms[1].levels[made.terms[1].codes].tolist() == kept["g"].tolist()
+
+
+def test_no_missing_values_means_all_rows() -> None:
+    made = design("y ~ x + (1 | g)")
+    assert made.kept_rows is None and made.n_dropped == 0 and made.missing == {}
+
+
+def test_a_level_that_only_missing_rows_had_is_dropped() -> None:
+    frame = FRAME.copy()
+    frame.loc[frame["f"] == "b", "x"] = np.nan
+    assert design("y ~ x + f", frame).x_names == ("Intercept", "x", "f[T.a]")
+
+
+def test_raise_on_missing_names_the_columns() -> None:
+    with pytest.raises(DataError, match=r"'y' \(1\), 'x' \(2\)"):
+        design("y ~ x + (1 | g)", holes(), na_action="raise")
+
+
+def test_weights_and_offsets() -> None:
+    made = design("y ~ x + offset(z) + offset(log(x)) + (1 | g)", weights="x", offset=np.arange(N))
+    np.testing.assert_array_equal(made.weights, FRAME["x"])
+    expected = FRAME["z"].astype(float) + np.log(FRAME["x"]) + np.arange(N)
+    np.testing.assert_allclose(made.offset, expected, **ROUNDING)
+    assert design("y ~ x").offset is None and design("y ~ x").weights is None
+
+
+def test_response_expression() -> None:
+    np.testing.assert_array_equal(design("log(x) ~ z + (1 | g)").y, np.log(FRAME["x"]))
+    np.testing.assert_array_equal(design("x - y ~ z + (1 | g)").y, FRAME["x"] - FRAME["y"])
+    assert design("k ~ x").y.dtype == np.float64
+
+
+def test_dot_is_the_columns_used_nowhere_else() -> None:
+    data = FRAME[["y", "x", "z", "s", "g", "k"]]
+    assert design("y ~ . + (z | g)", data, weights="x").x_names == ("Intercept", "s[T.v]", "k")
+    assert design("y ~ I(x*1.5) + (1 | g)", data).x_names == ("Intercept", "I(x * 1.5)")
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+def changed(**columns: Any) -> pd.DataFrame:
+    return FRAME.assign(**columns)
+
+
+HALF = np.where(FRAME["b"], 1, np.nan)
+OTHER_HALF = np.where(FRAME["b"], np.nan, 1)
+ONE_INFINITE = np.where(np.arange(N) == 3, np.inf, 1)
+
+
+@pytest.mark.parametrize(
+    ("formula", "data", "error", "says"),
+    [
+        ("y ~ xx + (1 | g)", FRAME, DataError, "no column 'xx'"),
+        ("y ~ x + (1 | gg)", FRAME, DataError, "did you mean 'g'"),
+        ("y ~ log(w) + (1 | g)", FRAME, DataError, "no column 'w'"),
+        ("y ~ ns(x, 3) + (1 | g)", FRAME, FormulaError, "unknown function 'ns'"),
+        ("y ~ poly(x, 0.5) + (1 | g)", FRAME, FormulaError, "cannot evaluate"),
+        ("y ~ log(x + (1 | g)", FRAME, FormulaError, "never closed"),
+        ("y ~ x ++ + (1 | g)", FRAME, FormulaError, "cannot read"),
+        ("y ~ I(x +) + (1 | g)", FRAME, FormulaError, "cannot"),
+        ("s ~ x + (1 | g)", FRAME, DataError, "response 's'"),
+        ("log(s) ~ x + (1 | g)", FRAME, DataError, "response 's'"),
+        ("y ~ x + (1 | g)", FRAME.iloc[:0], DataError, "no rows"),
+        ("y ~ x + (1 | g)", changed(x=np.nan), DataError, "every value of 'x'"),
+        ("y ~ x + (1 | g)", changed(y=HALF, x=OTHER_HALF), DataError, "no row is complete"),
+        ("y ~ x + (1 | g)", changed(x=ONE_INFINITE), DataError, "'x' holds 1 infinite"),
+        ("y ~ x + (1 | g)", changed(y=-ONE_INFINITE), DataError, "'y' holds 1 infinite"),
+        ("y ~ x + (1 | x)", FRAME, DataError, "'x' groups the rows"),
+        ("y ~ x + (1 | one)", changed(one="a"), DataError, "'one' has one level"),
+        ("y ~ x + (1 | row)", changed(row=range(N)), NotIdentifiedError, "'row' has as many levels"),
+        ("y ~ x + (f + x | s:g)", FRAME, NotIdentifiedError, "random effects for 60 rows"),
+        ("y ~ x + (0 | g)", FRAME, FormulaError, "no effects"),
+        ("y ~ x + (v | g)", changed(v=3.0), NotIdentifiedError, "'v' is a multiple of 'Intercept'"),
+        ("y ~ x + (0 + v | g)", changed(v=0.0), NotIdentifiedError, "'v' is zero"),
+        ("y ~ x + (x + v | s)", changed(v=-2 * FRAME["x"]), NotIdentifiedError, "'v' is a multiple of 'x'"),
+    ],
+)  # fmt: skip
+def test_refusals_name_what_is_wrong(formula: str, data: Any, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        design(formula, data)
+
+
+@pytest.mark.parametrize(("formula", "says"), [("log(y) ~ x", r"'log\(y\)'"), ("y ~ log(v)", r"'log\(v\)'")])
+def test_functions_that_give_no_number(formula: str, says: str) -> None:
+    with pytest.warns(RuntimeWarning, match="log"), pytest.raises(DataError, match=says + " is not a finite"):
+        design(formula, changed(v=FRAME["x"] - 4))
+
+
+@pytest.mark.parametrize("formula", ["y ~ C(f, levels=['a', 'b'])", "y ~ C(f, levels=['a', 'b']) + log(x)"])
+def test_levels_that_leave_out_data(formula: str) -> None:
+    with pytest.warns(DataMismatchWarning), pytest.raises(DataError, match="leaves out levels of 'f'"):
+        design(formula)
+
+
+def test_a_data_column_called_intercept_is_not_the_intercept() -> None:
+    made = design("y ~ 0 + Intercept + log(x)", changed(Intercept=FRAME["z"]))
+    assert not made.has_intercept
+    np.testing.assert_array_equal(matrix(made.x, N)[:, 0], FRAME["z"])
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"weights": np.ones(3)}, "weights has 3 values for 60 rows"),
+        ({"offset": np.ones(61)}, "offset has 61 values"),
+        ({"weights": np.arange(N)}, "1 are zero or negative"),
+        ({"weights": "y"}, "zero or negative"),
+        ({"weights": "s"}, "holds categories"),
+        ({"weights": "w"}, "no column 'w'"),
+        ({"offset": np.full(N, np.inf)}, "offset holds infinite"),
+        ({"offset": np.full(N, np.nan)}, "every value of 'offset'"),
+        ({"na_action": "pass"}, "na_action"),
+        ({"contrasts": {"q": "sum"}}, "'q', which is not in the formula"),
+        ({"contrasts": {"x": "sum"}}, "C\\(x, contr.sum\\)"),
+        ({"contrasts": {"f": "sums"}}, "unknown contrast 'sums'"),
+        ({"contrasts": {"f": np.eye(2)}}, "one finite row for each of the 3 levels"),
+    ],
+)
+def test_refused_options(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        design("y ~ x + f + (1 | g)", **options)
+
+
+def test_a_column_with_a_hole_in_the_first_sample_is_not_taken_for_zero() -> None:
+    """The check looks at a few rows first; a column that is zero on those is not refused."""
+    n = 6000
+    data = {"y": np.arange(n), "x": (np.arange(n) == 4321) * 1.0, "g": np.arange(n) % 50}
+    assert design("y ~ 1 + (0 + x | g)", data).terms[0].names == ("x",)
+    data["v"] = np.where(np.arange(n) == 4321, 2.0, 1.0)
+    assert design("y ~ 1 + (v | g)", data).terms[0].names == ("Intercept", "v")
+
+
+def test_a_slope_constant_in_every_group_warns() -> None:
+    data = changed(v=FRAME["g"] % 3)
+    with pytest.warns(UserWarning, match="'v' has a single value in every group of 'g'"):
+        design("y ~ x + (1 + v | g)", data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        design("y ~ x + (1 + x | g)", data)
+        design("y ~ x + (0 + v | g)", data)
+
+
+def test_a_covariate_far_from_zero_is_not_taken_for_a_constant() -> None:
+    assert design("y ~ x + (1 + v | g)", changed(v=2000 + FRAME["x"] * 1e-6)).terms[0].names[1] == "v"
+
+
+# --- narrowing and new data -----------------------------------------------------------------------
+
+
+def test_keep_columns() -> None:
+    made = design("y ~ x*f").keep_columns([1, 2, 5]).keep_columns([0, 2])
+    assert (made.x_names, made.kept, made.has_intercept) == (("x", "x:f[T.b]"), (1, 5), False)
+    assert len(made.all_x_names) == 6
+    assert [len(apply(made.recipe, FRAME).x), made.recipe.kept] == [2, (1, 5)]
+
+
+@pytest.mark.parametrize(
+    "formula", ["y ~ x*f + C(k) + (f | g) + (1 | s:g)", "y ~ poly(x, 2)*f + bs(z, df=4) + (scale(x) | s/g)"]
+)
+def test_new_data_are_coded_as_the_old_ones(formula: str) -> None:
+    made = design(formula, contrasts={"f": "sum"})
+    recipe = pickle.loads(pickle.dumps(made.recipe))
+    rows = np.array([7, 3, 11, 4])
+    new = apply(recipe, FRAME.drop(columns="y").iloc[rows].astype({"f": str}))
+    assert new.n == 4 and new.kept_rows is None
+    np.testing.assert_allclose(matrix(new.x, 4), matrix(made.x, N)[rows], **ROUNDING)
+    for (codes, columns), term in zip(new.terms, made.terms, strict=True):
+        np.testing.assert_array_equal(codes, term.codes[rows])
+        np.testing.assert_allclose(matrix(columns, 4), matrix(term.columns, N)[rows], **ROUNDING)
+
+
+def test_recipes_hold_no_rows() -> None:
+    sizes = []
+    for copies in (1, 20):
+        made = design("y ~ x*f + log(x) + (x | g)", pd.concat([FRAME] * copies))
+        sizes.append(len(pickle.dumps(made.recipe)))
+    assert sizes[0] == sizes[1]
+
+
+def test_new_groups_missing_groups_and_missing_rows() -> None:
+    recipe = design("y ~ x + (1 | g/s)").recipe
+    new = apply(
+        recipe, {"x": [1.0, np.nan, 2.0, 3.0], "g": [99.0, 1.0, np.nan, 1.0], "s": ["u", "u", "u", "new"]}
+    )
+    assert new.kept_rows is not None and new.kept_rows.tolist() == [0, 2, 3]
+    (inner, _), (outer, _) = new.terms
+    assert inner.tolist() == [-1, -1, -1]
+    assert outer.tolist() == [-1, -1, 1]
+
+
+def test_population_predictions_need_no_groups() -> None:
+    new = apply(design("y ~ x + (z | g)").recipe, {"x": [1.0]}, groups=False)
+    assert new.terms == () and matrix(new.x, 1).tolist() == [[1.0, 1.0]]
+
+
+def test_offsets_of_new_data() -> None:
+    recipe = design("y ~ x + offset(z) + (1 | g)", offset="h").recipe
+    new = apply(recipe, {"x": [1.0], "z": [2.0], "h": [0.5], "g": [1]})
+    assert new.offset is not None and new.offset.tolist() == [2.5]
+
+
+@pytest.mark.parametrize("formula", ["y ~ f + (1 | g)", "y ~ f + log(x) + (1 | g)", "y ~ 1 + (f | s)"])
+def test_unknown_level_in_new_data(formula: str) -> None:
+    with pytest.raises(DataError, match="'f' has levels the fit never saw: q"):
+        apply(design(formula).recipe, FRAME.assign(f="q"))
+
+
+def test_unknown_value_under_C_in_new_data() -> None:
+    with pytest.raises(DataError, match="'k' has levels the fit never saw: 7"):
+        apply(design("y ~ C(k)").recipe, {"k": [7]})
+
+
+def test_numbers_that_became_categories() -> None:
+    with pytest.raises(DataError, match="'x' was numeric"):
+        apply(design("y ~ x").recipe, {"x": ["a"]})
+
+
+# --- columns --------------------------------------------------------------------------------------
+
+
+def test_columns_of_any_dtype_and_stride() -> None:
+    base = np.arange(12)
+    for dtype in ("float64", "float32", "int64", "int32", "int16", "int8", "uint8", "bool"):
+        values = base.astype(dtype)[::-2]
+        expected = values.astype(float)
+        np.testing.assert_array_equal(evaluate((Factor(values),), 6), expected)
+        np.testing.assert_array_equal(evaluate(take((Factor(values),), slice(1, 4)), 3), expected[1:4])
+        np.testing.assert_array_equal(evaluate((Factor(values), Factor(values)), 6), expected**2)
+
+
+def test_evaluating_never_returns_the_users_memory() -> None:
+    values = np.ones(3)
+    evaluate((Factor(values),), 3)[:] = 7
+    assert values.tolist() == [1, 1, 1]
+
+
+def test_same_looks_at_memory() -> None:
+    codes, table = np.array([0, 1], dtype=np.int32), np.array([0.0, 1.0])
+    assert same((Factor(codes, table),), (Factor(codes[:], table),))
+    assert not same((Factor(codes, table),), (Factor(codes),))
+    assert not same((Factor(codes),), (Factor(codes[::-1]),))
+    assert not same((), (Factor(codes),))

@@ -1,0 +1,161 @@
+"""Ordinary regression against R's lm, and against its own definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mixedfast as mf
+from mixedfast.datasets import load_dataset
+from mixedfast.errors import DataError, FormulaError
+from mixedfast.ols import lm
+
+#: Two correct QR factorizations of these small designs agree to a few thousand units in the last place.
+ALGEBRA = 1e-10
+
+#: R's numbers below were printed with twelve digits.
+PRINTED = 1e-11
+
+
+@pytest.fixture(scope="module")
+def sleepstudy() -> pd.DataFrame:
+    return load_dataset("sleepstudy")
+
+
+@pytest.fixture(scope="module")
+def cake() -> pd.DataFrame:
+    return load_dataset("cake")
+
+
+def test_likelihood_and_criteria_agree_with_r(sleepstudy: pd.DataFrame, cake: pd.DataFrame) -> None:
+    m = lm("Reaction ~ Days + Subject", sleepstudy)
+    weighted = lm("angle ~ recipe + temp", cake, weights=np.arange(1, 271))
+    found = [m.loglik, m.aic, m.bic, weighted.loglik, weighted.bic]
+    from_r = [-863.436001945769, 1766.87200389, 1830.73114091, -878.864963129678, 1785.72203605]
+    np.testing.assert_allclose(found, from_r, rtol=PRINTED)
+
+
+# R 4.2.2: print(anova(lm(angle ~ recipe + temp, cake, weights = 1:270)))
+WEIGHTED_ANOVA = """\
+Analysis of variance, response: angle
+           Df  Sum Sq Mean Sq F value    Pr(>F)
+recipe      2   59662   29831  7.4183 0.0007327 ***
+temp        1  214905  214905 53.4419 3.124e-12 ***
+Residuals 266 1069658    4021
+---
+Signif. codes: 0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1"""
+
+# R 4.2.2: print(summary(lm(Reaction ~ Days + I(2 * Days), sleepstudy))), our names and words
+DEFICIENT_PAGE = """\
+Linear model fit by least squares
+Formula: Reaction ~ Days + I(2 * Days)
+
+Residuals:
+     Min      1Q Median     3Q     Max
+-110.848 -27.483  1.546 26.142 139.953
+
+Coefficients:
+            Estimate Std. Error t value Pr(>|t|)
+Intercept    251.405      6.610  38.033  < 2e-16 ***
+Days          10.467      1.238   8.454 9.89e-15 ***
+I(2 * Days)       NA         NA      NA       NA
+---
+Signif. codes: 0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1
+
+Residual standard error: 47.71 on 178 degrees of freedom
+Multiple R-squared: 0.2865, Adjusted R-squared: 0.2825
+F-statistic: 71.46 on 1 and 178 DF, p-value: 9.894e-15
+
+Left out, a linear combination of other columns: I(2 * Days)."""
+
+
+def test_the_weighted_anova_table_is_r_s(cake: pd.DataFrame) -> None:
+    from mixedfast.report.text import anova_text
+
+    table = lm("angle ~ recipe + temp", cake, weights=np.arange(1, 271)).anova()
+    assert anova_text(table, "Analysis of variance, response: angle") == WEIGHTED_ANOVA
+
+
+def test_a_rank_deficient_page_is_r_s(sleepstudy: pd.DataFrame) -> None:
+    assert str(lm("Reaction ~ Days + I(2 * Days)", sleepstudy).summary()) == DEFICIENT_PAGE
+
+
+def test_dependent_columns_leave_the_others_as_they_were(sleepstudy: pd.DataFrame) -> None:
+    frame = sleepstudy.assign(twice=2 * sleepstudy["Days"], square=sleepstudy["Days"] ** 2)
+    full = lm("Reaction ~ Days + twice + square", frame)
+    plain = lm("Reaction ~ Days + square", frame)
+    assert full.dropped_columns == ("twice",)
+    assert np.isnan(full.params["twice"])
+    assert np.isnan(full.bse["twice"])
+    np.testing.assert_allclose(full.params.dropna(), plain.params, rtol=ALGEBRA)
+    assert list(full.anova().index) == ["Days", "square", "Residuals"]
+    np.testing.assert_allclose(full.predict(frame), plain.fitted, rtol=ALGEBRA)
+
+
+def test_weights_and_offset_satisfy_the_normal_equations() -> None:
+    rng = np.random.default_rng(1)
+    x, shift, w = rng.normal(size=50), rng.normal(size=50), rng.uniform(0.5, 2, 50)
+    data = {"x": x, "y": 1 + 2 * x + shift + rng.normal(size=50), "shift": shift, "w": w}
+    m = lm("y ~ x + offset(shift)", data, weights="w")
+    # the scale of the two sums is that of n; a wrong sign anywhere gives order one
+    np.testing.assert_allclose([w @ m.resid, w @ (x * m.resid)], 0, atol=1e-11)
+    np.testing.assert_allclose(m.fitted + m.resid, data["y"], rtol=ALGEBRA)
+    design = np.column_stack([np.ones(50), x])
+    variance = (w @ m.resid**2) / 48
+    np.testing.assert_allclose(m.vcov(), variance * np.linalg.inv(design.T * w @ design), rtol=ALGEBRA)
+
+
+def test_sequential_sums_of_squares_add_up(cake: pd.DataFrame) -> None:
+    m = lm("angle ~ recipe * temperature", cake)
+    table = m.anova()
+    around_mean = np.sum((cake["angle"] - cake["angle"].mean()) ** 2)
+    np.testing.assert_allclose(table["sum_sq"].sum(), around_mean, rtol=ALGEBRA)
+    assert table["df"].tolist() == [2, 5, 10, 252]
+    np.testing.assert_allclose(m.r2, 1 - table["sum_sq"].iloc[-1] / around_mean, rtol=ALGEBRA)
+
+
+def test_without_intercept_r2_is_around_zero(sleepstudy: pd.DataFrame) -> None:
+    m = lm("Reaction ~ 0 + Days", sleepstudy)
+    y = sleepstudy["Reaction"].to_numpy()
+    np.testing.assert_allclose(m.r2, 1 - m.resid @ m.resid / (y @ y), rtol=ALGEBRA)
+    assert (m.fstatistic.df1, m.fstatistic.df2) == (1, 179)
+
+
+def test_an_intercept_alone_has_no_overall_test(sleepstudy: pd.DataFrame) -> None:
+    m = lm("Reaction ~ 1", sleepstudy)
+    assert m.fstatistic.df1 == 0
+    assert "F-statistic" not in str(m.summary())
+    np.testing.assert_allclose(m.sigma, sleepstudy["Reaction"].std(), rtol=ALGEBRA)
+
+
+def test_intervals_have_the_level_asked_for(sleepstudy: pd.DataFrame) -> None:
+    from scipy import stats
+
+    m = lm("Reaction ~ Days", sleepstudy)
+    table = m.coef_table(level=0.9)
+    reach = stats.t.ppf(0.95, 178) * m.bse
+    np.testing.assert_allclose(table["conf_high"] - table["estimate"], reach, rtol=ALGEBRA)
+    with pytest.raises(DataError, match="level"):
+        m.coef_table(level=95)
+
+
+def test_missing_rows_are_dropped_counted_and_predicted_as_missing(sleepstudy: pd.DataFrame) -> None:
+    frame = sleepstudy.copy()
+    frame.loc[[3, 8], "Days"] = np.nan
+    m = lm("Reaction ~ Days", frame)
+    assert (m.nobs, m.n_dropped) == (178, 2)
+    assert "2 rows left out: missing values." in str(m.summary())
+    assert np.flatnonzero(np.isnan(m.predict(frame))).tolist() == [3, 8]
+    with pytest.raises(DataError, match="Days"):
+        lm("Reaction ~ Days", frame, na_action="raise")
+
+
+def test_a_random_term_is_sent_to_lmer(sleepstudy: pd.DataFrame) -> None:
+    with pytest.raises(FormulaError, match=r"\(1 \| Subject\).*mf\.lmer"):
+        mf.lm("Reaction ~ Days + (1 | Subject)", sleepstudy)
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(DataError, match="2 rows for 2 coefficients"):
+        lm("y ~ x", {"y": [1.0, 2.0], "x": [0.0, 1.0]})
