@@ -8,7 +8,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 # Extensions are compiled by the rule for $(VENV)/built, not at each of these calls.
 EDITABLE := MIXEDFAST_METADATA_ONLY=1 $(PIP) install --no-build-isolation --editable
 
@@ -36,13 +36,13 @@ build: $(VENV)/built
 
 $(VENV)/made:
 	@build_support/system_packages.sh $(PYTHON)
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --upgrade pip $(BUILD_TOOLS)
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --upgrade pip $(BUILD_TOOLS)
 	@touch $@
 
 # The package itself and what it needs, in place: sources are used where they are.
 $(VENV)/installed: $(VENV)/made pyproject.toml
-	$(EDITABLE) '.'
+	@$(EDITABLE) '.'
 	@touch $@
 
 # After a change of C or Cython only that is compiled again.
@@ -52,14 +52,14 @@ $(VENV)/built: $(VENV)/installed $(SOURCES)
 
 # scikit-sparse compiles against SuiteSparse; where it does not, its tests are skipped and say so.
 $(VENV)/tested-with: $(VENV)/installed
-	$(EDITABLE) '.[test,plots]'
+	@$(EDITABLE) '.[test,plots]'
 	@echo "Building scikit-sparse, the tests' second opinion (a minute, once)"
 	@$(EDITABLE) '.[second-opinion]' || \
 	    echo "scikit-sparse does not build here: the tests that compare with it will be skipped."
 	@touch $@
 
 $(VENV)/linted-with: $(VENV)/tested-with
-	$(EDITABLE) '.[dev]'
+	@$(EDITABLE) '.[dev]'
 	@touch $@
 
 clean:

@@ -140,7 +140,7 @@ def extensions() -> list[Extension]:
 
 
 os.chdir(ROOT)
-if os.environ.get("MIXEDFAST_METADATA_ONLY") == "1":  # for the Makefile, which compiles in place afterwards, once
+if os.environ.get("MIXEDFAST_METADATA_ONLY") == "1":  # for the Makefile, which compiles once, afterwards
     setup()
 else:
     setup(

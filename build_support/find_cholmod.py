@@ -164,7 +164,8 @@ def find(environ: Mapping[str, str], probe: Callable[[Place], str | None]) -> Ch
         if place.found_by == "environment":
             raise CholmodNotFound(
                 f"the environment says that CHOLMOD is in {place.include} "
-                f"(library: {place.library or 'the default place'}), but a program that uses it does not build or run"
+                f"(library: {place.library or 'the default place'}), "
+                "but a program that uses it does not build or run"
             )
     return None
 

@@ -44,7 +44,9 @@ def check_lower_triangle(n: int, indptr: Indices, indices: Indices) -> None:
     no_diagonal[~no_diagonal] = indices[indptr[:-1][~no_diagonal]] != np.flatnonzero(~no_diagonal)
     if no_diagonal.any():
         column = np.argmax(no_diagonal)
-        raise ValueError(f"column {column} must begin with its diagonal entry and hold the lower triangle only")
+        raise ValueError(
+            f"column {column} must begin with its diagonal entry and hold the lower triangle only"
+        )
     unsorted = np.diff(indices) <= 0
     unsorted[indptr[1:-1] - 1] = False  # from one column to the next rows may go down
     if unsorted.any():

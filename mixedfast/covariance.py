@@ -141,27 +141,29 @@ class Covariance:
 
     def to_user(self, theta: np.ndarray) -> np.ndarray:
         """theta for the columns of Z as the user wrote them, canonical (diagonals >= 0)."""
-        lambdas = self.lambdas(theta)
-        out = [np.zeros_like(block) for block in lambdas]
-        for term in self.terms:
-            back = np.linalg.inv(self._transform(term))
-            self.term_block(term, out)[...] = lower_cholesky(back @ self.term_block(term, lambdas))
-        return self.theta_of(out)
+        return self._translate(theta, [np.linalg.inv(T) for T in self.transforms])
 
     def to_internal(self, theta: np.ndarray) -> np.ndarray:
         """theta for the shifted and scaled columns of Z."""
-        lambdas = self.lambdas(np.asarray(theta, dtype=float))
-        out = [np.zeros_like(block) for block in lambdas]
+        return self._translate(np.asarray(theta, dtype=float), self.transforms)
+
+    def _translate(self, theta: np.ndarray, sides: Sequence[np.ndarray]) -> np.ndarray:
+        moved = [side @ block for side, block in zip(sides, self.lambdas(theta), strict=True)]
+        out = [np.zeros_like(block) for block in moved]
         for term in self.terms:
-            self.term_block(term, out)[...] = lower_cholesky(self._transform(term) @ self.term_block(term, lambdas))
+            self.term_block(term, out)[...] = lower_cholesky(self.term_block(term, moved))
         return self.theta_of(out)
 
-    def _transform(self, term: TermShape) -> np.ndarray:
-        """T with b_internal = T b_user: z b = (z - c) b + c b, and the c b go to the intercept (column 0)."""
-        inside = slice(term.start, term.start + term.k)
-        T = np.diag(1.0 / self.scale[term.group][inside])
-        T[0] += self.shift[term.group][inside]
-        return T
+    @cached_property
+    def transforms(self) -> tuple[np.ndarray, ...]:
+        """T (K,K) of each group, b_internal = T b_user: z b = (z - c) b + c b, and the c b go to the term's intercept."""
+        out = []
+        for scale in self.scale:
+            out.append(np.diag(1.0 / scale))
+        for term in self.terms:
+            inside = slice(term.start, term.start + term.k)
+            out[term.group][term.start, inside] += self.shift[term.group][inside]
+        return tuple(out)
 
     def singular_terms(self, theta: np.ndarray) -> tuple[bool, ...]:
         """Whether each term's lambda (internal basis) has a diagonal element below SINGULAR_TOLERANCE."""

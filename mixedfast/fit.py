@@ -110,11 +110,6 @@ class Fit:
     def deviance(self) -> float:
         return self.solution.deviance
 
-    def _back(self, term_number: int) -> np.ndarray:
-        """T^-1 of one term: b_user = T^-1 b_internal."""
-        cov = self.covariance
-        return np.linalg.inv(cov._transform(cov.terms[term_number]))
-
     @cached_property
     def relative(self) -> list[np.ndarray]:
         """H of each term in the user's basis, (k,k): Sigma = sigma^2 H."""
@@ -123,27 +118,26 @@ class Fit:
         return [block @ block.T for block in blocks]
 
     @cached_property
+    def _back(self) -> list[np.ndarray]:
+        """T^-1 of each group: b_user = T^-1 b_internal."""
+        return [np.linalg.inv(T) for T in self.covariance.transforms]
+
+    @cached_property
     def modes(self) -> list[np.ndarray]:
-        """Conditional modes b of each term, (J,k), in the user's basis and units."""
+        """Conditional modes b of each group, (J,K), in the user's basis and units: b = H Z'V0^-1 (y - X beta)."""
         lambdas = self.covariance.lambdas(self.theta_internal)
-        v = self.system.v
-        out = []
-        for i, term in enumerate(self.covariance.terms):
-            block = self.covariance.term_block(term, lambdas)
-            internal = v[term.group][:, term.start : term.start + term.k] @ (block @ block.T)
-            out.append(internal @ self._back(i).T / self.cp.scale[-1])
-        return out
+        return [
+            v @ (block @ block.T) @ back.T / self.cp.scale[-1]
+            for v, block, back in zip(self.system.v, lambdas, self._back, strict=True)
+        ]
 
     @cached_property
     def posterior(self) -> list[np.ndarray]:
-        """Var(b | y, beta) of each term, (J,k,k)."""
-        Q = self.system.engine.posterior()
-        out = []
-        for i, term in enumerate(self.covariance.terms):
-            inside = slice(term.start, term.start + term.k)
-            back = self._back(i)
-            out.append(self.sigma**2 * (back @ Q[term.group][:, inside, inside] @ back.T))
-        return out
+        """Var(b | y, beta) of each group, (J,K,K)."""
+        return [
+            self.sigma**2 * (back @ Q @ back.T)
+            for Q, back in zip(self.system.engine.posterior(), self._back, strict=True)
+        ]
 
     @property
     def singular_terms(self) -> tuple[bool, ...]:

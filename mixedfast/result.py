@@ -182,20 +182,11 @@ class LMMResult:
         import pandas as pd
 
         out: dict[str, Any] = {}
-        terms = self._fit.covariance.terms
         for g, group in enumerate(self._fit.cp.groups):
-            mine = [i for i, term in enumerate(terms) if term.group == g]
-            mine.sort(key=lambda i: terms[i].start)
-            modes = np.hstack([self._fit.modes[i] for i in mine])
-            frame = pd.DataFrame(modes, index=pd.Index(group.levels, name=group.name), columns=list(group.names))
-            if cond_var:
-                cov = np.zeros((group.n_levels, group.k, group.k))
-                for i in mine:
-                    inside = slice(terms[i].start, terms[i].start + terms[i].k)
-                    cov[:, inside, inside] = self._fit.posterior[i]
-                out[group.name] = (frame, cov)
-            else:
-                out[group.name] = frame
+            frame = pd.DataFrame(
+                self._fit.modes[g], index=pd.Index(group.levels, name=group.name), columns=list(group.names)
+            )
+            out[group.name] = (frame, self._fit.posterior[g].copy()) if cond_var else frame
         return out
 
     def coef(self) -> dict[str, pd.DataFrame]:

@@ -22,8 +22,9 @@ def population(fit: Fit, design: Design) -> np.ndarray:
 def fitted(fit: Fit, design: Design) -> np.ndarray:
     """X beta + Z b plus the offset, (n,)."""
     out = population(fit, design)
-    for term, modes in zip(design.terms, fit.modes, strict=True):
-        for a, column in enumerate(term.columns):
+    for term, shape in zip(design.terms, fit.cp.terms, strict=True):
+        modes = fit.modes[shape.group]
+        for a, column in enumerate(term.columns, shape.start):
             effect = modes[:, a][term.codes]
             out += effect * evaluate(column, design.n) if column else effect
     return out

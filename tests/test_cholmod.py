@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import resource
 import sys
 import threading
@@ -197,7 +198,8 @@ def test_the_cheapest_ordering_is_kept():
 
 
 def test_nothing_more_is_tried_once_there_is_no_fill():
-    arrow = factor_of(positive_definite(mask_of("arrow", 30, np.random.default_rng(0)), np.random.default_rng(0)))
+    rng = np.random.default_rng(0)
+    arrow = factor_of(positive_definite(mask_of("arrow", 30, rng), rng))
     assert [c["ordering"] for c in arrow.candidates] == ["amd"]
     assert arrow.nnz_L == 59
 
@@ -341,6 +343,14 @@ def test_agrees_with_scikit_sparse(example, kind):
     same = factor_of(example, kind=kind, orderings="given", perm=other.P())
     if np.array_equal(same.perm, other.P()):
         np.testing.assert_allclose(dense_L(same), other.L().toarray(), rtol=1e-12, atol=1e-14)
+
+
+def test_the_example_in_the_docstring_runs():
+    finder = doctest.DocTestFinder().find(Factor, "Factor", module=False, globs={})
+    runner = doctest.DocTestRunner()
+    results = [runner.run(test) for test in finder]
+    assert sum(r.attempted for r in results) > 3
+    assert sum(r.failed for r in results) == 0
 
 
 def test_version_is_three_numbers():

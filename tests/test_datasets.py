@@ -61,7 +61,8 @@ def test_students_have_the_columns_of_their_own_school() -> None:
 
 
 def test_a_frame_may_be_changed_without_changing_the_next() -> None:
-    load_dataset("dyestuff")["Yield"] = 0
+    frame = load_dataset("dyestuff")
+    frame["Yield"] = 0
     assert load_dataset("dyestuff")["Yield"].min() > 0
 
 

@@ -79,7 +79,7 @@ extras <- list(
   hsb_factors_best = model("hsb", "math ~ ses + minority + sex + sector + (ses + sex | school)"),
   # published tables
   orthodont_intercept = model("orthodont", "distance ~ age * Sex + (1 | Subject)", profile = TRUE),
-  orthodont_slope = model("orthodont", "distance ~ age * Sex + (age | Subject)", profile = TRUE),
+  orthodont_slope = model("orthodont", "distance ~ age * Sex + (age | Subject)"),
   oats_split = model("oats", "yield ~ nitro * Variety + (1 | Block/Variety)", profile = TRUE),
   machines_nested = model("machines", "score ~ Machine + (1 | Worker/Machine)", profile = TRUE),
   machines_full = model("machines", "score ~ Machine + (0 + Machine | Worker)")
