@@ -119,6 +119,9 @@ class CrossProducts:
     intercept : int or None
         Position of the intercept among the columns of X.
     sum_log_weights : float
+    unweighted : (c, c) array or None
+        Products of [1 X Z] without weights, same basis (Z's columns group after group): means and variances over rows need
+        them. None when `xy` and the groups say as much: no weights and an intercept.
     meta : Meta
     """
 
@@ -133,6 +136,7 @@ class CrossProducts:
     kept: np.ndarray
     intercept: int | None
     sum_log_weights: float = 0.0
+    unweighted: np.ndarray | None = None
     meta: Meta = field(default_factory=Meta)
 
     @property
@@ -162,8 +166,32 @@ class CrossProducts:
             groups=tuple(replace(g, B=np.ascontiguousarray(g.B[:, :, both])) for g in self.groups),
             x_names=tuple(self.x_names[i] for i in columns),
             kept=self.kept[columns],
+            unweighted=None if self.unweighted is None else self._keep_unweighted(columns),
             intercept=intercept,
         )
+
+    def _keep_unweighted(self, columns: np.ndarray) -> np.ndarray:
+        stay = np.concatenate([[0], 1 + columns, np.arange(1 + self.p, len(self.unweighted))])
+        return np.ascontiguousarray(self.unweighted[np.ix_(stay, stay)])
+
+    def row_moments(self) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+        """Means (p,) and covariances (p,p; divisor n - 1) of the columns of X over rows, and mean of zz' (K,K) of each group.
+
+        Internal basis, every row counted once whatever its weight.
+        """
+        if self.unweighted is None:
+            total, square = self.xy[self.intercept, :-1], self.xy[:-1, :-1]
+            zz = [g.A.sum(axis=0) / self.n for g in self.groups]
+        else:
+            total, square = self.unweighted[0, 1 : self.p + 1], self.unweighted[1 : self.p + 1, 1 : self.p + 1]
+            ends = 1 + self.p + np.concatenate([[0], np.cumsum([g.k for g in self.groups])])
+            zz = [self.unweighted[a:b, a:b] / self.n for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        mean = total / self.n
+        return mean, (square - self.n * np.outer(mean, mean)) / (self.n - 1), zz
+
+    def column_means(self) -> np.ndarray:
+        """Means over rows of the columns of X in the user's units, (p,)."""
+        return self.row_moments()[0] / self.scale[:-1] + self.shift[:-1]
 
     def beta_transform(self) -> np.ndarray:
         """T (p, p) with beta_user = T beta_internal (before the shift and scale of y)."""
@@ -295,6 +323,11 @@ def assemble(design: Design, threads: int | None = None) -> CrossProducts:
                     _kernels.ColumnPool(described_pair, n, sqrt_weights), len(z_columns[g]), len(z_columns[h]),
                 )
             )
+    unweighted = None
+    if sqrt_weights is not None or intercept is None:
+        wanted = [pool.add((), 0.0, 1.0), *gram[:-1].tolist(), *(c for positions in z_columns for c in positions)]
+        plain = _kernels.ColumnPool(pool.columns, n)
+        unweighted = _threaded(plain, n, np.array(wanted, dtype=np.int32), [], threads)[0]
     shift, scale = (np.array(part) for part in zip(*basis, strict=True))
     return CrossProducts(
         n=n,
@@ -308,6 +341,7 @@ def assemble(design: Design, threads: int | None = None) -> CrossProducts:
         kept=np.arange(len(design.x_names)),
         intercept=intercept,
         sum_log_weights=0.0 if design.weights is None else float(np.log(design.weights).sum()),
+        unweighted=unweighted,
         meta=Meta(
             design.spec.formula, design.response_name, design.all_x_names, design.fixed_terms, design.n_dropped,
             dict(design.missing), design.weights is not None, design.recipe,

@@ -10,6 +10,9 @@ import numpy as np
 
 from mixedfast import rowwise
 from mixedfast.errors import ConvergenceWarning, DataError, SingularFitWarning
+from mixedfast.inference import shares, tables
+from mixedfast.inference.shares import ICC, R2
+from mixedfast.inference.varpar import kenward_roger
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +113,8 @@ class LMMResult:
         if ddf not in (None, "kenward-roger"):
             raise ValueError(f'vcov(ddf={ddf!r}): None or "kenward-roger"')
         names = list(self._fit.cp.x_names)
-        return pd.DataFrame(self._fit.vcov, index=names, columns=names)
+        matrix = self._fit.vcov if ddf is None else kenward_roger(self._fit).vcov
+        return pd.DataFrame(matrix, index=names, columns=names)
 
     def _series(self, values: np.ndarray) -> pd.Series:
         import pandas as pd
@@ -204,6 +208,53 @@ class LMMResult:
                 frame[column] += modes.loc[:, modes.columns == column].sum(axis=1)
             out[name] = frame
         return out
+
+    # -- tests, tables, intervals --------------------------------------------------------------------------
+
+    def coef_table(self, ddf: str = "satterthwaite", level: float = 0.95) -> pd.DataFrame:
+        """Fixed effects with standard errors, df, t tests and confidence intervals.
+
+        Parameters
+        ----------
+        ddf : str
+            How denominator degrees of freedom are found: ``"satterthwaite"``, ``"kenward-roger"``, ``"residual"``, ``"group"``,
+            ``"hlm"``, ``"inner-outer"``, ``"between-within"``, ``"containment"`` or ``"asymptotic"``.
+        level : float
+            Of the confidence intervals.
+
+        Returns
+        -------
+        DataFrame
+            Index ``term``; columns ``estimate, std_error, df, statistic, p_value, conf_low, conf_high``.
+
+        Raises
+        ------
+        NotDefinedError
+            When the method is unknown or not defined for this design.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.coef_table().df.round(2).to_dict()
+        {'Intercept': 17.0, 'Days': 17.0}
+        """
+        return tables.coef_table(self._fit, ddf, level)
+
+    def ddf_table(self) -> pd.DataFrame:
+        """Every df method side by side: index ``(term, method)``, columns ``df, p_value, note``.
+
+        Where a method is not defined for the design, the numbers are NaN and ``note`` says why.
+        """
+        return tables.ddf_table(self._fit)
+
+    def icc(self) -> ICC:
+        """Intraclass correlation: adjusted (of what fixed effects leave) and unadjusted (of everything)."""
+        return shares.icc(self._fit)
+
+    def r2(self) -> R2:
+        """Nakagawa's marginal and conditional R2, random slopes after Johnson (2014)."""
+        return shares.r2(self._fit)
 
     # -- how the fit went ----------------------------------------------------------------------------------
 

@@ -76,11 +76,7 @@ def _blas(library: str) -> str:
 
 def _cholmod() -> str:
     module = _own_module("_cholmod")
-    return (
-        "not built: models with several grouping factors use dense blocks"
-        if module is None
-        else module.version()
-    )
+    return "not built" if module is None else module.version()
 
 
 def _build() -> dict[str, str]:

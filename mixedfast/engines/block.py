@@ -29,13 +29,15 @@ class BlockEngine:
     Parameters
     ----------
     cp : CrossProducts
+    layout : Layout, optional
+        Who is eliminated and how the rest falls apart, when that is known already.
     """
 
     name = "block"
 
-    def __init__(self, cp: CrossProducts) -> None:
+    def __init__(self, cp: CrossProducts, layout: Layout | None = None) -> None:
         self.cp = cp
-        self.layout: Layout = lay_out(cp)
+        self.layout = lay_out(cp) if layout is None else layout
         self._lead = cp.groups[self.layout.lead]
         self._A = np.ascontiguousarray(self._lead.A)
         self._B = np.ascontiguousarray(self._lead.B)

@@ -1,12 +1,87 @@
-"""Which engine factors a model, by its structure alone."""
+"""Which engine factors a model, by its structure alone: levels, fill, operations."""
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines.block import BlockEngine
+from mixedfast.engines.layout import Layout, lay_out
+from mixedfast.engines.sparse import CholmodEngine, Pattern, analyse
+from mixedfast.errors import BuildError, DataError
 
-__all__ = ["choose"]
+if TYPE_CHECKING:
+    from mixedfast.engines import Engine
+
+__all__ = ["ENGINES", "choose"]
+
+ENGINES = ("auto", "block", "cholmod")
+
+#: A dense rest of so few numbers is factored in less time than a sparse analysis takes.
+_SMALL_REST = 2_000_000
+#: The dense rest may take this share of the machine's memory.
+_MEMORY_SHARE = 0.4
+#: Dense arithmetic runs about this many times faster, operation for operation, than sparse (benchmarks/NOTES.md).
+_DENSE_ADVANTAGE = 8.0
 
 
-def choose(cp: CrossProducts, wanted: str = "auto"):  # provisional signature, completed with the sparse engine
-    return BlockEngine(cp)
+def choose(cp: CrossProducts, wanted: str = "auto") -> Engine:
+    """The engine for these cross-products.
+
+    Parameters
+    ----------
+    cp : CrossProducts
+    wanted : {"auto", "block", "cholmod"}
+
+    Raises
+    ------
+    DataError
+        For an unknown name.
+    BuildError
+        When the model needs CHOLMOD and it was not built.
+    """
+    if wanted not in ENGINES:
+        raise DataError(f"engine={wanted!r}: choose one of {', '.join(ENGINES)}")
+    if wanted == "cholmod":
+        return CholmodEngine(cp)
+    layout = lay_out(cp)
+    if wanted == "block" or not layout.rest:
+        return BlockEngine(cp, layout)
+    size = np.diff(layout.start).astype(float)
+    dense_numbers = float((size**2).sum())
+    if dense_numbers <= _SMALL_REST:
+        return BlockEngine(cp, layout)
+    too_large = 8.0 * dense_numbers > _MEMORY_SHARE * _memory()
+    try:
+        pattern = Pattern(cp)
+        factor = analyse(pattern)
+    except BuildError:
+        if too_large:
+            raise
+        return BlockEngine(cp, layout)
+    if not too_large and block_operations(layout) < _DENSE_ADVANTAGE * 3.0 * factor.flops:
+        return BlockEngine(cp, layout)
+    return CholmodEngine(cp, pattern, factor)
+
+
+def block_operations(layout: Layout) -> float:
+    """Operations of one factorization and inverse in the block engine.
+
+    The Schur update and the read-out of K each touch every pair of columns a level of the eliminated factor meets; they are
+    scattered, so they count at the sparse rate.
+    """
+    met = np.diff(layout.border[0]).astype(float)
+    k = layout.cp.groups[layout.lead].k
+    scattered = 2.0 * k * float((met**2).sum())
+    dense = float((np.diff(layout.start).astype(float) ** 3).sum())
+    return dense + _DENSE_ADVANTAGE * scattered
+
+
+def _memory() -> float:
+    """Bytes of memory of the machine; a cautious guess where it cannot be asked."""
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return float(os.sysconf("SC_PHYS_PAGES")) * float(os.sysconf("SC_PAGE_SIZE"))
+    return 8.0 * 2**30

@@ -10,13 +10,16 @@ and every sum becomes a trace of products of matrices of the rest's size.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixedfast.engines.layout import Layout
 
-__all__ = ["outer_sum", "pair_traces"]
+if TYPE_CHECKING:
+    from mixedfast.engines import Engine
+
+__all__ = ["outer_sum", "pair_traces", "pair_traces_by_columns"]
 
 PairTraces = dict[tuple[int, int], np.ndarray]
 
@@ -139,6 +142,35 @@ def pair_traces(
         out[min(lead, g), max(lead, g)] = block if lead < g else block.transpose(2, 3, 0, 1)
         for other in layout.rest[i:]:
             out[g, other] = _block_dots(layout, g, other, K_rest)
+    return out
+
+
+#: Numbers held at a time by `pair_traces_by_columns`.
+_BATCH_NUMBERS = 4_000_000
+
+
+def pair_traces_by_columns(engine: Engine) -> PairTraces:
+    """The same sums from columns of K, a batch at a time, for an engine that can only multiply by K.
+
+    Costs one solve a random effect.
+    """
+    groups = engine.cp.groups
+    q = sum(g.n_levels * g.k for g in groups)
+    out: PairTraces = {}
+    for h, group in enumerate(groups):
+        for g in range(h + 1):
+            out[g, h] = np.zeros((groups[g].k,) * 2 + (group.k,) * 2)
+        step = max(1, _BATCH_NUMBERS // (q * group.k))
+        for first in range(0, group.n_levels, step):
+            levels = np.arange(first, min(first + step, group.n_levels))
+            unit = np.zeros((group.n_levels, group.k, len(levels), group.k))
+            for c in range(group.k):
+                unit[levels, c, np.arange(len(levels)), c] = 1.0
+            F = [np.zeros((other.n_levels, other.k, unit.shape[2] * group.k)) for other in groups]
+            F[h] = unit.reshape(group.n_levels, group.k, -1)
+            for g, part in enumerate(engine.times_k(F)[: h + 1]):
+                K = part.reshape(*part.shape[:2], len(levels), group.k)
+                out[g, h] += np.einsum("ibjc,iajd->abcd", K, K, optimize=True)
     return out
 
 

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 #: Longer lines of prose are broken; tables are not.
-_WIDTH = 88
+_WIDTH = 96
 
 #: Above this many coefficients their correlations fill the screen and help nobody.
 _MOST_CORRELATIONS = 12

@@ -1,0 +1,52 @@
+"""Shares of variance: intraclass correlation and the R2 of Nakagawa and Schielzeth, from cross-products."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mixedfast.fit import Fit
+
+__all__ = ["ICC", "R2", "icc", "r2", "variances"]
+
+
+class ICC(NamedTuple):
+    """Intraclass correlation: the random effects' share of the variance the fixed effects leave, and of all variance."""
+
+    adjusted: float
+    unadjusted: float
+
+
+class R2(NamedTuple):
+    """Variance explained by the fixed effects alone, and together with the random effects."""
+
+    marginal: float
+    conditional: float
+
+
+def variances(fit: Fit) -> tuple[float, float, float]:
+    """Variance of the fixed part, mean variance of the random part over rows, residual variance.
+
+    The random part counts the mean over rows of z'Sigma z, which gives random slopes their due (Johnson 2014, Methods Ecol. Evol.
+    5, eq. 10). With weights the residual variance is that of a row of weight one.
+    """
+    _, covariance, zz = fit.cp.row_moments()
+    beta = fit.solution.beta / fit.cp.scale[-1]
+    fixed = float(beta @ covariance @ beta)
+    lambdas = fit.covariance.lambdas(fit.theta_internal)
+    random = sum(float(np.sum((block @ block.T) * z)) for block, z in zip(lambdas, zz, strict=True))
+    return fixed, fit.sigma**2 * random, fit.sigma**2
+
+
+def icc(fit: Fit) -> ICC:
+    """Intraclass correlations (Nakagawa, Johnson and Schielzeth 2017, J. R. Soc. Interface 14)."""
+    fixed, random, residual = variances(fit)
+    return ICC(random / (random + residual), random / (fixed + random + residual))
+
+
+def r2(fit: Fit) -> R2:
+    """Marginal and conditional R2 (Nakagawa and Schielzeth 2013, Methods Ecol. Evol. 4, eq. 26-30; slopes: Johnson 2014)."""
+    fixed, random, residual = variances(fit)
+    total = fixed + random + residual
+    return R2(fixed / total, (fixed + random) / total)
