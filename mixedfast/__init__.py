@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mixedfast.datasets import load_dataset
     from mixedfast.ols import lm
     from mixedfast.result import LMMResult
+    from mixedfast.storage import load
     from mixedfast.versions import show_versions
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ _ROOMS = {
     "fit": "api",
     "lm": "ols",
     "lmer": "api",
+    "load": "storage",
     "load_dataset": "datasets",
     "show_versions": "versions",
 }
@@ -60,6 +62,7 @@ __all__ = [
     "fit",
     "lm",
     "lmer",
+    "load",
     "load_dataset",
     "show_versions",
 ]

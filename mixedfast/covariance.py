@@ -16,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
-__all__ = ["Covariance", "TermShape", "lower_cholesky", "SINGULAR_TOLERANCE"]
+__all__ = ["SINGULAR_TOLERANCE", "Covariance", "TermShape", "lower_cholesky", "lower_root"]
 
 #: A relative standard deviation (a diagonal element of lambda, with the column of Z scaled to order one) below this
 #: counts as zero: the fit is called singular. lme4 uses the same 1e-4.
@@ -171,6 +171,11 @@ class Covariance:
         return tuple(
             bool((np.abs(np.diag(self.term_block(term, lambdas))) < SINGULAR_TOLERANCE).any()) for term in self.terms
         )
+
+
+def lower_root(columns: np.ndarray) -> np.ndarray:
+    """Lower triangular (k,k) L with L L' = columns columns', columns (k,r) with r >= k; by QR, nothing is squared."""
+    return np.asarray(np.linalg.qr(columns.T, mode="r")).T
 
 
 def lower_cholesky(root: np.ndarray) -> np.ndarray:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from mixedfast import _kernels
 from mixedfast.columns import Factor
 from mixedfast.covariance import Covariance, TermShape
 from mixedfast.errors import DataError
+from mixedfast.storage import save
 
 if TYPE_CHECKING:
     from mixedfast.coding import FixedTerm
@@ -152,6 +155,10 @@ class CrossProducts:
             tuple(g.scale for g in self.groups),
         )
 
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the cross-products to a file that `mixedfast.load` reads."""
+        save(self, path)
+
     def keep(self, columns: np.ndarray) -> CrossProducts:
         """The same with only some columns of X (positions, ascending)."""
         if len(columns) == self.p:
@@ -185,7 +192,7 @@ class CrossProducts:
         else:
             total, square = self.unweighted[0, 1 : self.p + 1], self.unweighted[1 : self.p + 1, 1 : self.p + 1]
             ends = 1 + self.p + np.concatenate([[0], np.cumsum([g.k for g in self.groups])])
-            zz = [self.unweighted[a:b, a:b] / self.n for a, b in zip(ends[:-1], ends[1:], strict=True)]
+            zz = [self.unweighted[a:b, a:b] / self.n for a, b in pairwise(ends)]
         mean = total / self.n
         return mean, (square - self.n * np.outer(mean, mean)) / (self.n - 1), zz
 

@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mixedfast.system import PLSSystem
+from mixedfast.covariance import lower_root
+from mixedfast.system import PLSSystem, Solution
 
-__all__ = ["Optimum", "minimize", "DECREMENT_TOLERANCE", "CERTIFICATE_TOLERANCE"]
+__all__ = ["CERTIFICATE_TOLERANCE", "DECREMENT_TOLERANCE", "Optimum", "minimize"]
 
 #: The search stops when the quadratic model promises less than this (deviance units).
 DECREMENT_TOLERANCE = 1e-11
@@ -127,7 +128,7 @@ def _newton_step(gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray,
 
 def _line_search(
     system: PLSSystem, theta: np.ndarray, deviance: float, step: np.ndarray, slope: float
-) -> tuple[np.ndarray, object] | None:
+) -> tuple[np.ndarray, Solution] | None:
     """Halve the step until the deviance falls as Armijo asks (or cannot be told from level)."""
     longest = np.abs(step).max() / max(1.0, 2.0 * np.abs(theta).max())
     t = 1.0 if longest <= 1.0 else 1.0 / longest
@@ -173,6 +174,6 @@ def _boundary_decrement(system: PLSSystem) -> tuple[float, np.ndarray]:
             if fall > best:
                 moved = [block.copy() for block in lambdas]
                 root = np.column_stack([moved[term.group][inside, inside], np.sqrt(-slope / max(bend, 1e-300)) * v])
-                moved[term.group][inside, inside] = np.linalg.qr(root.T, mode="r").T
+                moved[term.group][inside, inside] = lower_root(root)
                 best, best_theta = fall, cov.theta_of(moved)
     return best, best_theta

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cached_property
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +12,11 @@ import numpy as np
 from mixedfast import rowwise
 from mixedfast.errors import ConvergenceWarning, DataError, SingularFitWarning
 from mixedfast.inference import shares, tables
+from mixedfast.inference.anova import anova_table, drop1, ranova
+from mixedfast.inference.profile import Profile, profile
 from mixedfast.inference.shares import ICC, R2
 from mixedfast.inference.varpar import kenward_roger
+from mixedfast.storage import save
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,11 +203,10 @@ class LMMResult:
 
         out = {}
         for name, modes in self.ranef().items():
-            columns = list(dict.fromkeys([*self.params.index, *modes.columns]))
-            fixed = self.params.reindex(columns).where([c in self.params.index for c in columns], 0.0)
-            frame = pd.DataFrame(
-                np.tile(fixed.to_numpy(), (len(modes), 1)), index=modes.index, columns=columns
-            )
+            fixed = self.params
+            columns = list(dict.fromkeys([*fixed.index, *modes.columns]))
+            start = np.array([fixed[c] if c in fixed.index else 0.0 for c in columns])
+            frame = pd.DataFrame(np.tile(start, (len(modes), 1)), index=modes.index, columns=columns)
             for column in modes.columns.unique():
                 frame[column] += modes.loc[:, modes.columns == column].sum(axis=1)
             out[name] = frame
@@ -247,6 +250,57 @@ class LMMResult:
         Where a method is not defined for the design, the numbers are NaN and ``note`` says why.
         """
         return tables.ddf_table(self._fit)
+
+    def anova(self, type: str = "III", ddf: str = "satterthwaite") -> pd.DataFrame:
+        """F tests of the terms of the fixed part.
+
+        Parameters
+        ----------
+        type : {"I", "II", "III"}
+            Sequential, by containment, or marginal sums of squares; type III does not depend on the contrasts used to fit.
+        ddf : str
+            As for `coef_table`.
+
+        Returns
+        -------
+        DataFrame
+            Index ``term``; columns ``sum_sq, mean_sq, num_df, den_df, f_value, p_value``.
+        """
+        return anova_table(self._fit, type, ddf)
+
+    def ranova(self) -> pd.DataFrame:
+        """Likelihood-ratio tests of the random terms, each dropped or reduced in turn."""
+        return ranova(self._fit)
+
+    def drop1(self, ddf: str = "satterthwaite") -> pd.DataFrame:
+        """F tests of the fixed terms that may be dropped (no higher-order term contains them)."""
+        return drop1(self._fit, ddf)
+
+    def confint(self, method: str = "wald", level: float = 0.95, ddf: str = "satterthwaite") -> pd.DataFrame:
+        """Confidence intervals.
+
+        Parameters
+        ----------
+        method : {"wald", "profile"}
+            Wald intervals of the fixed effects, or profile likelihood intervals of all parameters.
+        level : float
+        ddf : str
+            For Wald intervals.
+
+        Returns
+        -------
+        DataFrame
+            ``conf_low, conf_high``.
+        """
+        if method == "wald":
+            return tables.wald_intervals(self._fit, level, ddf)
+        if method == "profile":
+            return self.profile().confint(level)
+        raise ValueError(f'confint(method={method!r}): "wald" or "profile"')
+
+    def profile(self, parameters: Any = None) -> Profile:
+        """Likelihood profiles of standard deviations, correlations and coefficients (of the ML criterion, as lme4)."""
+        return profile(self._fit, parameters)
 
     def icc(self) -> ICC:
         """Intraclass correlation: adjusted (of what fixed effects leave) and unadjusted (of everything)."""
@@ -351,6 +405,10 @@ class LMMResult:
         kind = "REML" if self.reml else "ML"
         groups = ", ".join(f"{name} {count}" for name, count in self.n_groups.items())
         return f"<LMMResult {self.formula}; {kind}; {self.nobs} rows; groups: {groups}; criterion {self.criterion:.4f}>"
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the result to a file that `mixedfast.load` reads; no rows go with it unless ``keep_rows`` is set."""
+        save(self, path)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickles carry no rows (set ``m.keep_rows = True`` before pickling to carry them)."""

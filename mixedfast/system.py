@@ -24,6 +24,7 @@ from mixedfast.engines import Engine
 __all__ = ["PLSSystem", "Solution"]
 
 HessianBlocks = dict[tuple[int, int], np.ndarray]
+Pieces = tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,7 @@ class PLSSystem:
             + self.nu * (1.0 + math.log(2.0 * math.pi / self.nu) - 2.0 * math.log(cp.scale[-1]))
             - (2.0 * float(np.log(cp.scale[:-1]).sum()) if reml else 0.0)
         )
+        self.solution: Solution
         self.evaluations = 0
         self.rejected = 0
 
@@ -72,12 +74,13 @@ class PLSSystem:
         """Factor at theta; None when the system is not numerically positive definite there."""
         self.evaluations += 1
         self.lambdas = self.covariance.lambdas(theta)
-        self._parts: tuple | None = None
+        self._parts: Pieces | None = None
         factored = self.engine.factor(self.lambdas)
         if factored is not None:
-            self.solution = self._finish(*factored)
-            if self.solution is not None:
-                return self.solution
+            solution = self._finish(*factored)
+            if solution is not None:
+                self.solution = solution
+                return solution
         self.rejected += 1
         return None
 
@@ -97,7 +100,7 @@ class PLSSystem:
 
     # -- derivatives -------------------------------------------------------------------------------------------
 
-    def _pieces(self) -> tuple:
+    def _pieces(self) -> Pieces:
         """K blocks, D = C_X L_X^-T (so that D D' = C Phi C') and v of each group, at the last theta solved."""
         if self._parts is None:
             K, C = self.engine.project()

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mixedfast.covariance import lower_root
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines.traces import pair_traces_by_columns
 from mixedfast.errors import BuildError
@@ -212,7 +213,7 @@ class CholmodEngine:
 
 def _plus_variance(lam: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """The lower Cholesky factor of lam lam' + diag(variance)."""
-    return np.linalg.qr(np.hstack([lam, np.diag(np.sqrt(variance))]).T, mode="r").T
+    return lower_root(np.hstack([lam, np.diag(np.sqrt(variance))]))
 
 
 def _from_inverse(lam: np.ndarray, inverse: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Sums over all pairs of levels that second derivatives need: sum_ij K_ij[b,c] K_ij[a,d], K = Z'V0^-1 Z.
 
-K is dense between crossed factors, and as large as the eliminated factor squared. It is never formed there: with h = Z_1'V_1^-1 Z_r
-(sparse), S the dense rest before scaling and Q = lambda M^-1 lambda' of the rest,
+K is dense between crossed factors, and as large as the eliminated factor squared. It is never formed there: with
+h = Z_1'V_1^-1 Z_r (sparse), S the dense rest before scaling and Q = lambda M^-1 lambda' of the rest,
 
     K_1r = h R,   K_rr = S R,   R = I - Q S,   K_11 = D - h Q h'      (D block diagonal)
 

@@ -1,6 +1,6 @@
 """What an analysis of variance tests: one matrix L a term, type I, II or III, and single deletions.
 
-All from X'WX and the coding of the factors. The types are those of SAS ("The Four Types of Estimable Functions",
+All from X'X and the coding of the factors. The types are those of SAS ("The Four Types of Estimable Functions",
 SAS/STAT User's Guide). Which basis spans a hypothesis does not change F but does change Satterthwaite's df a little, so
 the rows follow lmerTest's conventions (Kuznetsova, Brockhoff and Christensen 2017, JSS 82(13), section 3): unit upper
 triangular for type I, the identity on a term's own columns for type II, the same for type III with treatment coding.
@@ -23,7 +23,7 @@ from mixedfast.coding import Coding, FixedTerm, used_names
 from mixedfast.crossprod import CrossProducts
 from mixedfast.errors import NotDefinedError
 
-__all__ = ["TYPES", "alias_matrix", "contains", "deletions", "hypotheses", "unaliased"]
+__all__ = ["TYPES", "alias_matrix", "column_parts", "contains", "deletions", "hypotheses", "unaliased"]
 
 #: Coefficients below this share of the largest are rounding. True ones are ratios of small whole numbers.
 TOLERANCE = 1e-9
@@ -57,14 +57,14 @@ def hypotheses(cp: CrossProducts, type: str = "III", alias: np.ndarray | None = 
 
     Notes
     -----
-    With prior weights types I and II are weighted too: they project in X'WX.
+    Prior weights say how precise a row is, not what is asked: every row counts once in types I and II, as in lmerTest.
 
     Examples
     --------
     >>> import mixedfast as mf
     >>> cp = mf.crossproducts("math ~ ses + sex + (1 | school)", mf.load_dataset("hsb"))
     >>> {name: L.tolist() for name, L in hypotheses(cp, "III").items()}
-    {'ses': [[0.0, 0.0, 1.0]], 'sex': [[0.0, 1.0, 0.0]]}
+    {'ses': [[0.0, 1.0, 0.0]], 'sex': [[0.0, 0.0, 1.0]]}
     """
     if type not in TYPES:
         raise NotDefinedError(f"type={type!r} of analysis of variance is not defined: choose from {', '.join(TYPES)}")
@@ -95,8 +95,9 @@ def _own(cp: CrossProducts, term: FixedTerm) -> np.ndarray:
 
 
 def _triangle(cp: CrossProducts) -> np.ndarray:
-    """Upper triangular R of X'WX = R'R in the user's basis, (p, p)."""
-    internal = np.linalg.cholesky(cp.xy[:-1, :-1]).T
+    """Upper triangular R of X'X = R'R in the user's basis, (p, p)."""
+    mean, covariance, _ = cp.row_moments()
+    internal = np.linalg.cholesky((cp.n - 1) * covariance + cp.n * np.outer(mean, mean)).T
     return np.linalg.qr(np.linalg.solve(cp.beta_transform().T, internal.T).T, mode="r")
 
 
@@ -104,7 +105,7 @@ def _triangle(cp: CrossProducts) -> np.ndarray:
 
 
 def _sequential(cp: CrossProducts, alias: np.ndarray | None = None) -> Hypotheses:
-    """Type I: the rows of the unit upper triangular factor of X'WX."""
+    """Type I: the rows of the unit upper triangular factor of X'X."""
     R = _triangle(cp)
     unit = R / np.diag(R)[:, None]
     return {term.name: unit[_own(cp, term)] for term in _terms(cp)}
@@ -227,7 +228,7 @@ class _Dummies:
     def __init__(self, cp: CrossProducts, live: list[FixedTerm]) -> None:
         if cp.meta.recipe is None:
             raise NotDefinedError("type III needs the coding of the factors, which these cross-products do not carry")
-        parts = _column_parts(cp.meta.recipe.fixed)
+        parts = column_parts(cp.meta.recipe.fixed)
         self.terms = [term for term in cp.meta.fixed_terms if not term.factors or term in live]
         levels = {name: len(table) for part in parts for name, table in part.tables.items()}
         cells = [
@@ -277,7 +278,7 @@ def _names(parts: list[_Parts], term: FixedTerm) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for j in term.columns for name in parts[j].tables))[::-1]
 
 
-def _column_parts(coding: Coding) -> list[_Parts]:
+def column_parts(coding: Coding) -> list[_Parts]:
     """Every column of X taken apart."""
     if coding.products is not None:
         return [

@@ -35,13 +35,12 @@ if TYPE_CHECKING:
 __all__ = ["RULES", "Rule", "between_within", "containment", "group", "hlm", "inner_outer", "residual"]
 
 #: A column whose sum of squares within groups is below this fraction of its whole sum of squares is constant
-#: there. Sums of squares carry 16 digits and lose about half of log10(n) of them to rounding; one row in 1e9 that
-#: differs by a standard deviation still shows.
+#: there. Sums of squares carry 16 digits and lose about half of log10(n) of them to rounding; one row in 1e9
+#: that differs by a standard deviation still shows.
 WITHIN_TOLERANCE = 1e-10
 
-_INTERCEPT = (
-    -1
-)  # stands for the equation of the intercept, where a column's place stands for that of its slope
+#: Stands for the intercept's equation where a column's place stands for the equation of its slope.
+_INTERCEPT = -1
 
 Rule = Callable[[CrossProducts], np.ndarray]
 
@@ -110,10 +109,11 @@ def group(cp: CrossProducts) -> np.ndarray:
 def hlm(cp: CrossProducts) -> np.ndarray:
     """What the HLM program prints: every coefficient counted within its own level-2 equation.
 
-    A model of two levels is read as one equation for the intercept and one for every level-1 slope. Predictors
-    constant within groups belong to the intercept's equation, their products with a level-1 column to the
-    equation of that slope. In the equation of a random coefficient df = J - S - 1, S its level-2 predictors; in
-    the equation of a coefficient that does not vary between groups df = n - p (HLM up to version 6).
+    A model of two levels is read as one equation for the intercept and one for every level-1 slope.
+    Predictors constant within groups belong to the intercept's equation, their products with a level-1 column
+    to the equation of that slope. In the equation of a random coefficient df = J - S - 1, S its level-2
+    predictors; in the equation of a coefficient that does not vary between groups df = n - p (HLM up to
+    version 6).
 
     A predictor's level is read off the data, so a group's own variable is never taken for a level-1 one, as a
     user of HLM can do by mistake.
@@ -161,8 +161,8 @@ def inner_outer(cp: CrossProducts) -> np.ndarray:
 
     With m_i groups at level i (outermost first, rows last, m_0 = 1) and p_i columns at level i,
     df = m_i - (m_{i-1} + p_i). A column that varies within any one group of a level belongs further in. The
-    intercept is not counted in p_i and gets the largest df of all levels. Without an intercept m_0 = 0 and every
-    level but the outermost gets one more: so nlme's ``lme`` has it, though the book does not.
+    intercept is not counted in p_i and gets the largest df of all levels. Without an intercept m_0 = 0 and
+    every level but the outermost gets one more: so nlme's ``lme`` has it, though the book does not.
 
     Parameters
     ----------
@@ -191,9 +191,7 @@ def inner_outer(cp: CrossProducts) -> np.ndarray:
     """
     chain = _nested_chain("inner-outer", cp)
     varies = np.array([_varies("inner-outer", cp, g) for g in chain])
-    place = varies.sum(
-        axis=0
-    )  # 0: constant within the outermost groups; the last: varies within the innermost
+    place = varies.sum(axis=0)  # of how many factors it varies within the groups
     is_intercept = np.arange(cp.p) == cp.intercept
     has_intercept = cp.intercept is not None
     sizes = np.array([int(has_intercept), *(cp.groups[g].n_levels for g in chain), cp.n])
@@ -208,12 +206,12 @@ def between_within(cp: CrossProducts) -> np.ndarray:
     """n - p in two portions: between subjects and within them.
 
     Subjects are the groups of the outermost factor, in which all others must be nested. A term that changes
-    within any subject has the within portion, every other term, the intercept among them, the between portion:
-    subjects - coefficients of the terms constant within subjects. A term counts as a whole.
+    within any subject has the within portion, every other term, the intercept among them, the between
+    portion: subjects - coefficients of the terms constant within subjects. A term counts as a whole.
 
-    SAS divides the within portion further when several within-subject terms hold classification variables. Its
-    documentation does not say how for unbalanced data, so that is not done here: every within-subject term has
-    the whole portion, as Schluchter and Elashoff have it.
+    SAS divides the within portion further when several within-subject terms hold classification variables.
+    Its documentation does not say how for unbalanced data, so that is not done here: every within-subject
+    term has the whole portion, as Schluchter and Elashoff have it.
 
     Parameters
     ----------
@@ -255,11 +253,11 @@ def between_within(cp: CrossProducts) -> np.ndarray:
 def containment(cp: CrossProducts) -> np.ndarray:
     """SAS's default: the smallest rank that a random effect containing the term adds to [X Z].
 
-    ``(1 | g)`` is the effect g, ``(x | g)`` the effects g and x*g. An effect contains a term when it has the same
-    numeric factors, and all its classification variables and more; so the intercept is contained in every effect
-    without a numeric factor. It goes by names: a copy of a variable under another name changes the result. A
-    term that no effect contains has n - rank [X Z]. Effects enter [X Z] coarsest grouping factor first, the
-    order of a split-plot analysis (SAS takes the order in which they are written).
+    ``(1 | g)`` is the effect g, ``(x | g)`` the effects g and x*g. An effect contains a term when it has the
+    same numeric factors, and all its classification variables and more; so the intercept is contained in
+    every effect without a numeric factor. It goes by names: a copy of a variable under another name changes
+    the result. A term that no effect contains has n - rank [X Z]. Effects enter [X Z] coarsest grouping
+    factor first, the order of a split-plot analysis (SAS takes the order in which they are written).
 
     Parameters
     ----------
@@ -273,13 +271,13 @@ def containment(cp: CrossProducts) -> np.ndarray:
     Raises
     ------
     NotDefinedError
-        When an effect adds no rank, no residual rank is left, or crossed factors need a dense matrix of more than
-        `mixedfast.inference.rank.MEMORY_LIMIT` bytes.
+        When an effect adds no rank, no residual rank is left, or crossed factors need a dense matrix of more
+        than `mixedfast.inference.rank.MEMORY_LIMIT` bytes.
 
     References
     ----------
-    SAS/STAT User's Guide, The GLIMMIX Procedure, "Containment Degrees of Freedom Approximation"; what contains
-    what: "The Four Types of Estimable Functions" in the same guide.
+    SAS/STAT User's Guide, The GLIMMIX Procedure, "Containment Degrees of Freedom Approximation"; what
+    contains what: "The Four Types of Estimable Functions" in the same guide.
 
     Examples
     --------
@@ -353,8 +351,8 @@ def _varies(method: str, cp: CrossProducts, g: int) -> np.ndarray:
     ones, name = _ones(cp, g), cp.groups[g].name
     if ones is None:
         raise NotDefinedError(
-            f"{method}: whether a predictor varies within {name} shows only when the random effects of {name} "
-            f"include an intercept, as in (1 + x | {name})"
+            f"{method}: whether a predictor varies within {name} shows only when the random effects of "
+            f"{name} include an intercept, as in (1 + x | {name})"
         )
     counts = np.einsum("a,jab,b->j", ones, cp.groups[g].A, ones)
     sums = np.einsum("a,jax->jx", ones, cp.groups[g].B[:, :, : cp.p])
@@ -367,7 +365,7 @@ def _ones(cp: CrossProducts, g: int) -> np.ndarray | None:
     """c (K,) with Z_g c = 1: the intercept's place, or what adds up to it; None when Z_g does not span 1."""
     names = cp.groups[g].names
     if "Intercept" in names:
-        return (np.array(names) == "Intercept").astype(float)
+        return np.array([float(name == "Intercept") for name in names])
     if cp.intercept is None:
         return None
     c, left = _projection(cp, g, cp.intercept, np.eye(cp.p))
@@ -375,7 +373,7 @@ def _ones(cp: CrossProducts, g: int) -> np.ndarray | None:
 
 
 def _projection(cp: CrossProducts, g: int, column: int, basis: np.ndarray) -> tuple[np.ndarray, float]:
-    """Coefficients (K,) of one column of X `basis` on Z_g, and the fraction of its sum of squares they leave."""
+    """Coefficients (K,) of one column of X `basis` on Z_g, and the share of its sum of squares they leave."""
     total = float(basis[:, column] @ cp.xy[:-1, :-1] @ basis[:, column])
     b = cp.groups[g].B[:, :, : cp.p].sum(axis=0) @ basis[:, column]
     c = np.linalg.pinv(cp.groups[g].A.sum(axis=0), rcond=RANK_TOLERANCE, hermitian=True) @ b
@@ -405,7 +403,7 @@ def _terms(method: str, cp: CrossProducts) -> Iterator[tuple[FixedTerm, np.ndarr
 
 
 def _slopes(cp: CrossProducts, varies: np.ndarray) -> np.ndarray:
-    """The level-1 column whose equation each column of X belongs to, (p,) int; `_INTERCEPT` for the intercept's."""
+    """The level-1 column whose equation each column of X is in, (p,) int, or `_INTERCEPT`."""
     terms = list(_terms("hlm", cp))
     inner = {term.factors[0]: varies[columns].any() for term, columns in terms if len(term.factors) == 1}
     parts = {c: _parts(term, cp.x_names[c]) for term, columns in terms for c in columns.tolist()}

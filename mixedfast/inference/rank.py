@@ -1,4 +1,4 @@
-"""The rank of [X Z] from cross-products, group by group; for nested factors nothing grows but the list of groups.
+"""The rank of [X Z] from cross-products: group by group when factors are nested, a dense rest when crossed.
 
 The cross-products are positive semidefinite, so eliminating a factor's columns (a Schur complement with a
 pseudo-inverse) leaves a matrix whose rank is the rank still to be counted.
@@ -16,8 +16,9 @@ from mixedfast.errors import NotDefinedError
 
 __all__ = ["MEMORY_LIMIT", "RANK_TOLERANCE", "design_rank", "is_nested"]
 
-#: A direction counts towards a rank when what was eliminated before leaves more than this fraction of its sum of
-#: squares. Sums of squares carry 16 digits, so a column free to 1e-5 of its length is told from a dependent one.
+#: A direction counts towards a rank when what was eliminated before leaves more than this fraction of its sum
+#: of squares. Sums of squares carry 16 digits, so a column free to 1e-5 of its length is told from a
+#: dependent one.
 RANK_TOLERANCE = 1e-10
 #: Bytes that the dense matrix of crossed factors may take.
 MEMORY_LIMIT = 2**30
@@ -69,8 +70,8 @@ def design_rank(cp: CrossProducts, sizes: tuple[int, ...]) -> int:
 def _rank_nested(cp: CrossProducts, used: list[int], sizes: tuple[int, ...]) -> int:
     """Eliminate the innermost groups first; what they leave of the outer ones is again one block a group.
 
-    ``carry`` (J, a, a+p) is what elimination has so far taken off the products of a columns, those of this and the
-    outer factors, with one another and with X, summed over the groups inside each level.
+    ``carry`` (J, a, a+p) is what elimination has so far taken off the products of a columns, those of this
+    and the outer factors, with one another and with X, summed over the groups inside each level.
     """
     left = cp.xy[:-1, :-1].copy()
     width = sum(sizes[g] for g in used)
@@ -108,8 +109,8 @@ def _rank_crossed(cp: CrossProducts, used: list[int], sizes: tuple[int, ...]) ->
     needed = 3 * 8 * int(edges[-1]) ** 2  # the matrix, its scaled copy, and a product on its way into it
     if needed > MEMORY_LIMIT:
         raise NotDefinedError(
-            f"containment: for the crossed factors {', '.join(cp.groups[h].name for h in used)} the rank of [X Z] "
-            f"needs a dense matrix of {edges[-1]} columns ({needed / 2**30:.3g} GiB; the limit is "
+            f"containment: for the crossed factors {', '.join(cp.groups[h].name for h in used)} the rank of "
+            f"[X Z] needs a dense matrix of {edges[-1]} columns ({needed / 2**30:.3g} GiB; the limit is "
             f"{MEMORY_LIMIT / 2**30:.3g}): use satterthwaite"
         )
     k, J = sizes[first], cp.groups[first].n_levels
@@ -126,7 +127,7 @@ def _rank_crossed(cp: CrossProducts, used: list[int], sizes: tuple[int, ...]) ->
 
 
 def _gram(cp: CrossProducts, used: list[int], sizes: tuple[int, ...], edges: np.ndarray) -> np.ndarray:
-    """[Z X]'W[Z X] of some groups, dense."""
+    """The upper triangle of [Z X]'W[Z X] of some groups, dense."""
     from scipy import sparse
 
     G = np.zeros((edges[-1], edges[-1]))
@@ -141,7 +142,7 @@ def _gram(cp: CrossProducts, used: list[int], sizes: tuple[int, ...], edges: np.
         G[spans[at], spans[-1]] = cp.groups[g].B[:, :k, : cp.p].reshape(J * k, cp.p)
         for beside, h in enumerate(used[at + 1 :], at + 1):
             G[spans[at], spans[beside]] = _pair_matrix(cp, g, h, sizes).toarray()
-    return np.triu(G) + np.triu(G, 1).T
+    return G
 
 
 def _pair_matrix(cp: CrossProducts, g: int, h: int, sizes: tuple[int, ...]) -> Any:
@@ -167,7 +168,10 @@ def _inverse_root(blocks: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, int
 
 
 def _rank_psd(G: np.ndarray, size: np.ndarray) -> int:
-    """Rank of a positive semidefinite matrix by Cholesky with pivoting, zero judged against ``size`` (p,)."""
+    """Rank of a positive semidefinite matrix by Cholesky with pivoting, zero judged against ``size`` (p,).
+
+    Only the upper triangle is read.
+    """
     from scipy.linalg import lapack
 
     live = np.flatnonzero(np.diag(G) > RANK_TOLERANCE * size)  # dpstrf takes its first pivot on trust

@@ -28,8 +28,8 @@ class R2(NamedTuple):
 def variances(fit: Fit) -> tuple[float, float, float]:
     """Variance of the fixed part, mean variance of the random part over rows, residual variance.
 
-    The random part counts the mean over rows of z'Sigma z, which gives random slopes their due (Johnson 2014, Methods Ecol. Evol.
-    5, eq. 10). With weights the residual variance is that of a row of weight one.
+    The random part counts the mean over rows of z'Sigma z, which gives random slopes their due (Johnson 2014, Methods
+    Ecol. Evol. 5, eq. 10). With weights the residual variance is that of a row of weight one.
     """
     _, covariance, zz = fit.cp.row_moments()
     beta = fit.solution.beta / fit.cp.scale[-1]

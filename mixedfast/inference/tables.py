@@ -35,8 +35,8 @@ def ddf_table(fit: Fit, methods: tuple[str, ...] = METHODS) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Index ``(term, method)``, columns ``df, p_value, note``; where a method is not defined for the design the numbers are NaN
-        and the note says why.
+        Index ``(term, method)``, columns ``df, p_value, note``; where a method is not defined for the design the numbers are
+        NaN and the note says why.
     """
     import pandas as pd
 

@@ -172,7 +172,7 @@ class KenwardRoger:
         traces = np.trace(TP, axis1=1, axis2=2)
         A1 = float(traces @ self.W @ traces)
         A2 = float(np.einsum("rs,rij,sji->", self.W, TP, TP))
-        if A2 <= 1e-14 * max(1.0, abs(A1)):  # the covariance of beta does not depend on estimated variances
+        if 1e-14 * max(1.0, abs(A1)) >= A2:  # the covariance of beta does not depend on estimated variances
             return unscaled, np.inf
         return _scaled_f(unscaled, q, A1, A2)
 

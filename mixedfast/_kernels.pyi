@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
+
+MAX_K: int
+
+class ColumnPool:
+    size: int
+    n: int
+    def __init__(
+        self, columns: Sequence[tuple[Sequence[Any], float, float]], n: int, sqrt_weights: Floats | None = None
+    ) -> None: ...
+    def evaluate(self, column: int, rows: Ints | None = None) -> Floats: ...
+
+def crossprod(
+    pool: ColumnPool, first: int, last: int, gram: Ints, groups: Sequence[tuple[Ints, int, Ints, Ints]]
+) -> tuple[Floats, list[Floats]]: ...
+def pairs(
+    left: Ints, n_left: int, right: Ints, n_right: int, pool: ColumnPool, k_left: int, k_right: int
+) -> tuple[Longs, Ints, Floats]: ...
+def levels_factor(A: Floats, lambda_: Floats, T: Floats) -> tuple[float, int]: ...
+def levels_half(T: Floats, B: Floats) -> Floats: ...
+def levels_project(A: Floats, T: Floats, B: Floats) -> Floats: ...
+def levels_k(A: Floats, T: Floats) -> Floats: ...
+
+class Border:
+    dense: Floats
+    diagonal: Floats
+    m: int
+    n_components: int
+    TV: Floats
+    def __init__(
+        self,
+        ptr: Longs,
+        cols: Ints,
+        vals: Floats,
+        component: Ints,
+        start: Longs,
+        level_start: Longs,
+        first: Longs,
+        k_level: Ints,
+        lambda_at: Longs,
+        base_at: Longs,
+        base: Floats,
+    ) -> None: ...
+    def factor(self, T: Floats, lambdas: Floats) -> tuple[float, int]: ...
+    def eliminate(self, U: Floats, rest: Floats) -> None: ...
+    def half_solve(self, B: Floats) -> None: ...
+    def invert(self, blocks: Floats) -> None: ...
+    def blocks_q(self) -> Floats: ...
+    def blocks_singular(self, wanted: NDArray[np.uint8], blocks: Floats) -> None: ...
+    def times(self, X: Floats, upper: bool) -> Floats: ...
+    def back(self, B: Floats, W: Floats) -> Floats: ...
+    def project(self, A: Floats, T: Floats) -> Floats: ...
+    def subtract_k(self, H: Floats, K: Floats) -> None: ...
