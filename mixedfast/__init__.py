@@ -23,7 +23,7 @@ from mixedfast.errors import (
 )
 
 if TYPE_CHECKING:
-    from mixedfast.api import crossproducts, fit, lmer
+    from mixedfast.api import anova, crossproducts, fit, lmer
     from mixedfast.crossprod import CrossProducts
     from mixedfast.datasets import load_dataset
     from mixedfast.ols import lm
@@ -37,6 +37,7 @@ __version__ = "0.1.0"
 _ROOMS = {
     "CrossProducts": "crossprod",
     "LMMResult": "result",
+    "anova": "api",
     "crossproducts": "api",
     "fit": "api",
     "lm": "ols",
@@ -58,6 +59,7 @@ __all__ = [
     "NotIdentifiedError",
     "SingularFitWarning",
     "__version__",
+    "anova",
     "crossproducts",
     "fit",
     "lm",

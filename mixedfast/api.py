@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixedfast.crossprod import CrossProducts, assemble
 from mixedfast.design import build
-from mixedfast.fit import fit_crossproducts
+from mixedfast.fitting import fit_crossproducts
 from mixedfast.formula import parse
+from mixedfast.inference.anova import compare
 from mixedfast.result import LMMResult
 
-__all__ = ["crossproducts", "fit", "lmer"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["anova", "crossproducts", "fit", "lmer"]
 
 
 def lmer(
@@ -136,3 +140,31 @@ def crossproducts(
     """
     design = build(parse(formula), data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action)
     return assemble(design, threads)
+
+
+def anova(*models: LMMResult, refit: bool = True) -> pd.DataFrame:
+    """Likelihood-ratio tests of nested models fitted to the same data.
+
+    Parameters
+    ----------
+    *models : LMMResult
+        Two or more, in any order.
+    refit : bool
+        Refit models fitted by REML by maximum likelihood first (the models themselves do not change).
+
+    Returns
+    -------
+    DataFrame
+        One row a model, fewest parameters first.
+
+    Examples
+    --------
+    >>> import mixedfast as mf
+    >>> sleep = mf.load_dataset("sleepstudy")
+    >>> table = mf.anova(
+    ...     mf.lmer("Reaction ~ Days + (1 | Subject)", sleep), mf.lmer("Reaction ~ Days + (Days | Subject)", sleep)
+    ... )
+    >>> table.chisq.round(3).tolist()
+    [nan, 42.139]
+    """
+    return compare([model._fit for model in models], refit=refit)

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = ["CrossProducts", "GroupProducts", "Meta", "PairProducts", "assemble"]
 
+#: The basis of a column, by the arrays it is made of.
+Known = dict[tuple[int, ...], tuple[float, float]]
+#: A grouping factor as the kernel takes it: codes, number of levels, columns on either side.
+Described = tuple[np.ndarray, int, np.ndarray, np.ndarray]
+
 #: Rows looked at to choose shifts and scales. They need only be near the mean and the spread.
 _SAMPLE = 1024
 #: Below this many rows a thread, starting threads costs more than it saves.
@@ -173,13 +178,13 @@ class CrossProducts:
             groups=tuple(replace(g, B=np.ascontiguousarray(g.B[:, :, both])) for g in self.groups),
             x_names=tuple(self.x_names[i] for i in columns),
             kept=self.kept[columns],
-            unweighted=None if self.unweighted is None else self._keep_unweighted(columns),
+            unweighted=None if self.unweighted is None else self._keep_unweighted(self.unweighted, columns),
             intercept=intercept,
         )
 
-    def _keep_unweighted(self, columns: np.ndarray) -> np.ndarray:
-        stay = np.concatenate([[0], 1 + columns, np.arange(1 + self.p, len(self.unweighted))])
-        return np.ascontiguousarray(self.unweighted[np.ix_(stay, stay)])
+    def _keep_unweighted(self, products: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        stay = np.concatenate([[0], 1 + columns, np.arange(1 + self.p, len(products))])
+        return np.ascontiguousarray(products[np.ix_(stay, stay)])
 
     def row_moments(self) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
         """Means (p,) and covariances (p,p; divisor n - 1) of the columns of X over rows, and mean of zz' (K,K) of each group.
@@ -311,11 +316,11 @@ def assemble(design: Design, threads: int | None = None) -> CrossProducts:
 
     products = []
     p1 = len(gram)
-    for members, (_, _, left, right), total, b in zip(groups, described, sums, z_basis, strict=True):
+    for members, (_, _, left, right), total, own in zip(groups, described, sums, z_basis, strict=True):
         where = {int(c): i for i, c in reversed(list(enumerate(right)))}
         A = np.ascontiguousarray(total[:, :, [where[int(c)] for c in left]])
         B = total if total.shape[2] == p1 else np.ascontiguousarray(total[:, :, :p1])
-        shift, scale = (np.array(part) for part in zip(*b, strict=True))
+        shift, scale = np.array(own, dtype=float).T.copy()
         first = design.terms[members[0]]
         names = tuple(name for t in members for name in design.terms[t].names)
         products.append(GroupProducts(first.group, first.levels, names, A, B, shift, scale))
@@ -335,7 +340,7 @@ def assemble(design: Design, threads: int | None = None) -> CrossProducts:
         wanted = [pool.add((), 0.0, 1.0), *gram[:-1].tolist(), *(c for positions in z_columns for c in positions)]
         plain = _kernels.ColumnPool(pool.columns, n)
         unweighted = _threaded(plain, n, np.array(wanted, dtype=np.int32), [], threads)[0]
-    shift, scale = (np.array(part) for part in zip(*basis, strict=True))
+    shift, scale = np.array(basis, dtype=float).T.copy()
     return CrossProducts(
         n=n,
         xy=xy,
@@ -365,7 +370,7 @@ def _group_layout(design: Design) -> list[list[int]]:
 
 
 def _term_basis(
-    column: Column, centred: bool, intercept: int | None, known: dict, n: int, rows: np.ndarray
+    column: Column, centred: bool, intercept: int | None, known: Known, n: int, rows: np.ndarray
 ) -> tuple[float, float]:
     """Basis of a column of Z: X's own when the column is in X too (so that its products are shared)."""
     if centred == (intercept is not None):
@@ -376,12 +381,12 @@ def _term_basis(
 
 
 def _threaded(
-    pool: _kernels.ColumnPool, n: int, gram: np.ndarray, groups: list, threads: int | None
+    pool: _kernels.ColumnPool, n: int, gram: np.ndarray, groups: list[Described], threads: int | None
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     count = min(threads or os.cpu_count() or 1, max(1, n // _ROWS_PER_THREAD))
     if count == 1:
         return _kernels.crossprod(pool, 0, n, gram, groups)
-    edges = np.linspace(0, n, count + 1).astype(np.int64)
+    edges = [n * i // count for i in range(count + 1)]
     with ThreadPoolExecutor(count) as workers:
         parts = list(workers.map(lambda i: _kernels.crossprod(pool, edges[i], edges[i + 1], gram, groups), range(count)))
     xy, sums = parts[0]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mixedfast.design import Design
-    from mixedfast.fit import Fit
+    from mixedfast.fitting import Fit
     from mixedfast.report.text import Summary
 
 __all__ = ["LMMResult"]

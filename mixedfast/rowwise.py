@@ -6,7 +6,7 @@ import numpy as np
 
 from mixedfast.columns import evaluate
 from mixedfast.design import Design
-from mixedfast.fit import Fit
+from mixedfast.fitting import Fit
 
 __all__ = ["fitted", "population", "residuals"]
 

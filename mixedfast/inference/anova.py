@@ -16,7 +16,7 @@ from mixedfast.coding import Coding, FixedTerm
 from mixedfast.covariance import TermShape
 from mixedfast.crossprod import CrossProducts, GroupProducts, PairProducts
 from mixedfast.errors import DataError, NotDefinedError
-from mixedfast.fit import Fit, fit_crossproducts
+from mixedfast.fitting import Fit, fit_crossproducts
 from mixedfast.inference.ddf import f_test, method
 from mixedfast.inference.hypotheses import Hypotheses, column_parts, deletions, hypotheses
 
@@ -68,7 +68,7 @@ def anova_table(
     >>> m = mf.lmer("math ~ ses + sex + (1 | school)", mf.load_dataset("hsb"))
     >>> anova_table(m._fit)[["num_df", "f_value"]].round(2)
           num_df  f_value
-    term                 
+    term
     ses      1.0   499.46
     sex      1.0    51.53
     """
@@ -256,7 +256,7 @@ def ranova(fit: Fit) -> pd.DataFrame:
     >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
     >>> ranova(m._fit)[["npar", "chisq", "df"]].round(3)
                               npar   chisq   df
-    term                                       
+    term
     <none>                       6     NaN  NaN
     Days in (Days | Subject)     4  42.837  2.0
     """

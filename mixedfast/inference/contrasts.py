@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.errors import FormulaError, NotIdentifiedError
-from mixedfast.fit import Fit
+from mixedfast.fitting import Fit
 from mixedfast.inference.ddf import f_test, t_test
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def contrast(
     >>> m = mf.lmer("math ~ ses + sex + (1 | school)", mf.load_dataset("hsb"))
     >>> contrast(m._fit, "ses = 2, 2*ses - sex[T.Male] = 0").round(3)[["estimate", "std_error"]]
                               estimate  std_error
-    ses = 2                      2.348      0.105
-    2*ses - sex[T.Male] = 0      3.530      0.267
+    ses = 2                      2.356      0.105
+    2*ses - sex[T.Male] = 0      3.525      0.275
     >>> contrast(m._fit, {"ses": 1, "sex[T.Male]": -1}, joint=True)["num_df"].tolist()
     [1]
     """
@@ -194,12 +194,14 @@ class _Linear:
 
 def _equations(text: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """``a = b = 0`` as rows: each side but the last equals the last."""
-    sides = [_Reader(side, names).read() for side in _cut(text.replace("==", "="), "=")]
+    pieces = _cut(text, "=")
+    written = [piece for i, piece in enumerate(pieces) if piece or i in (0, len(pieces) - 1)]  # "==" is "=" too
+    sides = [_Reader(side, names).read() for side in written]
     last = sides[-1] if len(sides) > 1 else _Linear(np.zeros(len(names)))
     rows = [side.plus(last, -1.0) for side in sides[: max(1, len(sides) - 1)]]
     if not all(row.weights.any() for row in rows):
         raise FormulaError(f"{text.strip()!r} says nothing about a coefficient")
-    return np.array([row.weights for row in rows]), np.array([-row.constant for row in rows])
+    return np.array([row.weights for row in rows]) + 0.0, np.array([0.0 - row.constant for row in rows])
 
 
 def _cut(text: str, mark: str) -> list[str]:

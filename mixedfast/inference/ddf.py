@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfast.errors import NotDefinedError
-from mixedfast.fit import Fit
+from mixedfast.fitting import Fit
 from mixedfast.inference import levels
 from mixedfast.inference.varpar import kenward_roger, reml_fit, satterthwaite
 

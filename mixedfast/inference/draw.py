@@ -4,9 +4,9 @@ With D = [Z X] and ``y* = X beta + Z b* + e``, e ~ N(0, sigma^2 I) (rows times s
 
     Z'y* = Z'X beta + Z'Z b* + Z'e,   X'y* = X'X beta + X'Z b* + X'e,   y*'y*
 
-and ``D'e ~ N(0, sigma^2 D'D)``. A factor ``D'D = F F'`` whose columns are orthonormal directions in the space D spans turns
-independent normals z into ``D'e = sigma F z``; the same z give the length of e's projection, ``sigma^2 z'z``, and what is left of e is
-``sigma^2 chi^2`` with n - rank(D) degrees of freedom. F is built by eliminating blocks: levels of the largest factor,
+and ``D'e ~ N(0, sigma^2 D'D)``. A factor ``D'D = F F'``, its columns standing for orthonormal directions in
+the space D spans, turns independent normals z into ``D'e = sigma F z``. The same z give the length of e's projection,
+``sigma^2 z'z``; what is left of e is ``sigma^2 chi^2`` with n - rank(D) degrees of freedom. F is built by eliminating blocks: levels of the largest factor,
 then the connected components of the rest, then X. Every block is factored by its eigenvalues, so that dependent
 columns (an intercept in both Z and X) are met without harm.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from mixedfast.errors import NotDefinedError
 
 if TYPE_CHECKING:
     from mixedfast.crossprod import CrossProducts
-    from mixedfast.fit import Fit
+    from mixedfast.fitting import Fit
 
 __all__ = ["ResponseSampler", "Responses", "semidefinite_root"]
 
@@ -212,7 +212,7 @@ def _times_zz(cp: CrossProducts, layout: Layout, b: list[np.ndarray]) -> list[np
     return layout.join(first, layout.unstack(rest))
 
 
-def _eliminate(layout: Layout, H: np.ndarray) -> tuple[object, list[_Block], int]:
+def _eliminate(layout: Layout, H: np.ndarray) -> tuple[Any, list[_Block], int]:
     """H A_1r (sparse, (q_1, m)), the factored components of the Schur complement of the rest, and their rank."""
     from scipy.sparse import csr_array
 

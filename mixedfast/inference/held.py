@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfast.covariance import lower_cholesky
+from mixedfast.covariance import lower_cholesky, lower_root
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines import Engine
 from mixedfast.inference.parameters import Parameter, absolute, transform
@@ -262,7 +262,7 @@ class _Held:
         coordinates, tau = self._split(x)
         self.roots = self.chart.roots(coordinates)
         self.tau = tau
-        relative = [np.linalg.qr(L.T, mode="r").T * math.exp(-tau) for L in self.roots]
+        relative = [lower_root(L) * math.exp(-tau) for L in self.roots]
         self.theta = self.system.covariance.theta_of(relative)
         solution = self.system.solve(self.theta)
         if solution is None:

@@ -23,7 +23,7 @@ from mixedfast.coding import Coding, FixedTerm, used_names
 from mixedfast.crossprod import CrossProducts
 from mixedfast.errors import NotDefinedError
 
-__all__ = ["TYPES", "alias_matrix", "column_parts", "contains", "deletions", "hypotheses", "unaliased"]
+__all__ = ["TYPES", "alias_matrix", "column_parts", "contains", "deletions", "estimable", "hypotheses", "unaliased"]
 
 #: Coefficients below this share of the largest are rounding. True ones are ratios of small whole numbers.
 TOLERANCE = 1e-9
@@ -98,7 +98,7 @@ def _triangle(cp: CrossProducts) -> np.ndarray:
     """Upper triangular R of X'X = R'R in the user's basis, (p, p)."""
     mean, covariance, _ = cp.row_moments()
     internal = np.linalg.cholesky((cp.n - 1) * covariance + cp.n * np.outer(mean, mean)).T
-    return np.linalg.qr(np.linalg.solve(cp.beta_transform().T, internal.T).T, mode="r")
+    return np.asarray(np.linalg.qr(np.linalg.solve(cp.beta_transform().T, internal.T).T, mode="r"))
 
 
 # --- types I and II -----------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def _partial(cp: CrossProducts, alias: np.ndarray | None = None) -> Hypotheses:
         above = [_own(cp, other) for other in _terms(cp) if contains(other, term)]
         after = np.concatenate([np.empty(0, dtype=int), *above])
         before = np.setdiff1d(np.arange(cp.p), np.concatenate([own, after]))
-        turned = np.linalg.qr(R[:, np.concatenate([before, own, after])], mode="r")
+        turned = np.asarray(np.linalg.qr(R[:, np.concatenate([before, own, after])], mode="r"))
         mine = slice(len(before), len(before) + len(own))
         L = np.zeros((len(own), cp.p))
         own_rows = turned[mine, mine]
@@ -361,6 +361,27 @@ def alias_matrix(cp: CrossProducts, kept: np.ndarray) -> np.ndarray:
     internal = np.linalg.solve(X[np.ix_(kept, kept)], X[kept])
     user = cp.keep(kept).beta_transform() @ np.linalg.solve(cp.beta_transform().T, internal.T).T
     return _clean(user)
+
+
+def estimable(cp: CrossProducts, rows: np.ndarray, alias: np.ndarray | None = None) -> np.ndarray:
+    """Combinations of all columns as combinations of those kept; NaN where the data do not determine them.
+
+    Parameters
+    ----------
+    cp : CrossProducts
+    rows : (r, p_all) array
+    alias : (p, p_all) array, optional
+        From `alias_matrix`. Without it the columns left out count as zero, and any weight on them is too much.
+
+    Returns
+    -------
+    (r, p) array
+    """
+    known = unaliased(cp) if alias is None else alias
+    kept = rows[:, cp.kept]
+    size = np.abs(rows).max(axis=1, initial=1.0)
+    lost = np.abs(kept @ known - rows).max(axis=1, initial=0.0) > np.sqrt(TOLERANCE) * size
+    return np.where(lost[:, None], np.nan, kept)
 
 
 # --- small matrices -----------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from mixedfast.system import PLSSystem
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfast.fit import Fit
+    from mixedfast.fitting import Fit
 
 __all__ = ["Profile", "profile"]
 
@@ -40,7 +40,21 @@ _MAX_POINTS = 60
 #: Constrained fits below the minimum by more than this mean that the minimum was not one (deviance units).
 _BELOW = 1e-4
 
+#: Below this abs(zeta) the slope d'(v) / (2 zeta) is a quotient of two small numbers and is not used.
+_NEAR_ZERO = 1e-3
+#: The level whose ends are computed and not only interpolated, and fits spent on each end.
+_USUAL_LEVEL, _SHARPENINGS = 0.95, 2
+
 Evaluate = Callable[[float], "tuple[float, float] | None"]
+"""value held -> (deviance, d deviance / d value), or None when the constrained fit fails."""
+
+
+class Place(NamedTuple):
+    """One point of a profile; ``slope`` is d zeta / d value, NaN where it is not known."""
+
+    value: float
+    zeta: float
+    slope: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +106,8 @@ class Profile:
 
     def curve(self, name: str) -> Callable[[np.ndarray], np.ndarray]:
         """zeta of one parameter as a monotone function of its value, between the points computed."""
-        return _interpolant(self.traces[name])
+        trace = self.traces[name]
+        return _interpolant(trace.value, trace.zeta, trace.slope)
 
     def confint(self, level: float = 0.95) -> pd.DataFrame:
         """Intervals: the values whose abs(zeta) is at most the normal quantile.
@@ -275,8 +290,8 @@ def _walk(
     """zeta on both sides of the estimate, out to `cutoff` or the parameter's bounds."""
     sides = [_side(p, center, sign * width, evaluate_from, deviance, cutoff) for sign in (-1.0, 1.0)]
     (down, down_closed), (up, up_closed) = sides
-    points = [*reversed(down), (center, 0.0, np.nan), *up]
-    value, zeta, slope = (np.array(part, dtype=float) for part in zip(*points, strict=True))
+    places = [*reversed(down), Place(center, 0.0, np.nan), *up]
+    value, zeta, slope = (np.array(part, dtype=float) for part in zip(*places, strict=True))
     at = len(down)
     slope[at] = _slope_at_zero(value - center, zeta, slope, at)
     return Trace(p, value, zeta, slope, (down_closed, up_closed))
@@ -284,45 +299,75 @@ def _walk(
 
 def _side(
     p: Parameter, center: float, step: float, evaluate: Evaluate, deviance: float, cutoff: float
-) -> tuple[list[tuple[float, float, float]], bool]:
-    """Points (value, zeta, slope) from the estimate outwards, and whether a bound ended them."""
+) -> tuple[list[Place], bool]:
+    """Places from the estimate outwards, and whether a bound ended them."""
     sign = math.copysign(1.0, step)
     bound = p.bounds[0] if sign < 0 else p.bounds[1]
-    points: list[tuple[float, float, float]] = []
+    places: list[Place] = []
     value, zeta, length = center, 0.0, abs(step) * _STEP
-    while abs(zeta) < cutoff and len(points) < _MAX_POINTS:
-        if value == bound:
-            return points, True
+    while abs(zeta) < cutoff and len(places) < _MAX_POINTS and value != bound:
         if p.kind == "sigma" and sign < 0:  # sigma is never held at zero: each step leaves at least half of it
             length = min(length, 0.5 * value)
         following = value + sign * length
         if sign * (bound - following) < 0.05 * length:  # do not leave a crumb before the bound
             following = bound
-        found = evaluate(following)
-        if found is None:
+        place = _place(p, following, sign, evaluate, deviance)
+        if place is None:
             warnings.warn(f"the profile of {p.name} stops at {value:.6g}: the next constrained fit failed",
-                          ConvergenceWarning, stacklevel=4)  # fmt: skip
-            return points, False
-        rise = found[0] - deviance
-        if rise < -_BELOW:
-            warnings.warn(
-                f"with {p.name} held at {following:.6g} the deviance is {-rise:.2g} lower than at the estimates: "
-                "the fit is not a global optimum", ConvergenceWarning, stacklevel=4,
-            )  # fmt: skip
-        before, zeta = zeta, sign * math.sqrt(max(rise, 0.0))
-        zeta = sign * max(abs(zeta), abs(before))  # rounding only: held farther away, a fit cannot be better
-        slope = found[1] / (2.0 * zeta) if abs(zeta) > 1e-3 else np.nan
-        points.append((following, zeta, slope))
-        moved, value = abs(following - value), following
-        gained = abs(zeta - before)
-        wish = _STEP / slope if np.isfinite(slope) and slope > 0 else moved * _GROWTH
+                          ConvergenceWarning, stacklevel=5)  # fmt: skip
+            return places, False
+        # rounding and local minima only: held farther away, the best fit cannot be better
+        place = place._replace(zeta=sign * max(abs(place.zeta), abs(zeta)))
+        places.append(place)
+        moved, gained = abs(following - value), abs(place.zeta - zeta)
+        value, zeta = following, place.zeta
+        wish = _STEP / place.slope if np.isfinite(place.slope) and place.slope > 0 else moved * _GROWTH
         length = float(np.clip(wish, 0.2 * moved, moved * (_GROWTH if gained > 0.1 * _STEP else 4.0)))
-    return points, value == bound
+    _sharpen(p, center, sign, places, evaluate, deviance)
+    return places, value == bound
+
+
+def _place(p: Parameter, value: float, sign: float, evaluate: Evaluate, deviance: float) -> Place | None:
+    """zeta and its slope at one value; None when the constrained fit fails."""
+    found = evaluate(value)
+    if found is None:
+        return None
+    rise = found[0] - deviance
+    if rise < -_BELOW:
+        warnings.warn(
+            f"with {p.name} held at {value:.6g} the deviance is {-rise:.2g} lower than at the estimates: "
+            "the fit is not a global optimum", ConvergenceWarning, stacklevel=6,
+        )  # fmt: skip
+    zeta = sign * math.sqrt(max(rise, 0.0))
+    return Place(value, zeta, found[1] / (2.0 * zeta) if abs(zeta) > _NEAR_ZERO else np.nan)
+
+
+def _sharpen(
+    p: Parameter, center: float, sign: float, places: list[Place], evaluate: Evaluate, deviance: float
+) -> None:
+    """Add the end of the usual interval itself: a profile may have kinks there that no cubic follows."""
+    if not places:
+        return
+    target = sign * NormalDist().inv_cdf(0.5 + 0.5 * _USUAL_LEVEL)
+    for _ in range(_SHARPENINGS):
+        path = sorted([Place(center, 0.0, np.nan), *places])
+        value, zeta, slope = (np.array(part, dtype=float) for part in zip(*path, strict=True))
+        roots = _interpolant(value, zeta, slope).solve(target, extrapolate=False)
+        if not len(roots) or np.abs(value - roots[0]).min() < 1e-4 * np.ptp(value):
+            return
+        place = _place(p, float(roots[0]), sign, evaluate, deviance)
+        inner = [other for other in path if sign * (other.value - roots[0]) < 0][-1 if sign > 0 else 0]
+        outer = [other for other in path if sign * (other.value - roots[0]) > 0][0 if sign > 0 else -1]
+        # a fit that failed or fell into another valley is no better than the cubic
+        if place is None or not abs(inner.zeta) <= abs(place.zeta) <= abs(outer.zeta):
+            return
+        places.append(place)
+        places.sort(key=lambda other: sign * other.value)
 
 
 def _slope_at_zero(h: np.ndarray, zeta: np.ndarray, slope: np.ndarray, at: int) -> float:
     """d zeta / d value at the estimate, from zeta = a h + b h^2 + ... through the neighbours' values and slopes."""
-    near = [i for i in (at - 1, at + 1) if 0 <= i < len(h) and abs(zeta[i]) > 1e-3]
+    near = [i for i in (at - 1, at + 1) if 0 <= i < len(h) and abs(zeta[i]) > _NEAR_ZERO]
     rows, right = [], []
     order = 2 * len(near)
     size = max((abs(h[i]) for i in near), default=1.0)
@@ -341,20 +386,21 @@ def _slope_at_zero(h: np.ndarray, zeta: np.ndarray, slope: np.ndarray, at: int) 
 # -- reading a trace -----------------------------------------------------------------------------------------------
 
 
-def _interpolant(trace: Trace) -> Any:
+def _interpolant(value: np.ndarray, zeta: np.ndarray, slope: np.ndarray) -> Any:
     """A monotone cubic through values and slopes.
 
-    Slopes that are unknown are PCHIP's; all are kept below three times the neighbouring secants, which is enough for
-    monotonicity (Fritsch and Carlson 1980, SIAM J. Numer. Anal. 17).
+    Slopes that are unknown are PCHIP's. Each piece keeps its slopes between zero and three times its secant, which is enough
+    for monotonicity (Fritsch and Carlson 1980, SIAM J. Numer. Anal. 17); neighbours need not agree, as at a kink.
     """
-    from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
+    from scipy.interpolate import PchipInterpolator, PPoly
 
-    value, zeta = trace.value, trace.zeta
-    secant = np.diff(zeta) / np.diff(value)
-    guess = PchipInterpolator(value, zeta).derivative()(value) if len(value) > 2 else np.full(len(value), secant[0])
-    slope = np.where(np.isfinite(trace.slope), trace.slope, guess)
-    limit = 3.0 * np.minimum(np.append(secant[:1], secant), np.append(secant, secant[-1:]))
-    return CubicHermiteSpline(value, zeta, np.clip(slope, 0.0, limit))
+    h, rise = np.diff(value), np.diff(zeta)
+    guess = PchipInterpolator(value, zeta).derivative()(value) if len(value) > 2 else np.full(2, rise[0] / h[0])
+    slope = np.where(np.isfinite(slope), slope, guess)
+    left, right = (np.clip(part, 0.0, 3.0 * rise / h) for part in (slope[:-1], slope[1:]))
+    cubic = (left + right - 2.0 * rise / h) / h**2
+    square = (3.0 * rise / h - 2.0 * left - right) / h
+    return PPoly(np.array([cubic, square, left, zeta[:-1]]), value)
 
 
 def _ends(trace: Trace, quantile: float) -> tuple[float, float]:
@@ -362,7 +408,7 @@ def _ends(trace: Trace, quantile: float) -> tuple[float, float]:
     if len(trace.value) < 2:
         low, high = trace.parameter.bounds
         return low if trace.closed[0] else np.nan, high if trace.closed[1] else np.nan
-    curve = _interpolant(trace)
+    curve = _interpolant(trace.value, trace.zeta, trace.slope)
     out = []
     for side, target in enumerate((-quantile, quantile)):
         at = -side  # first or last point

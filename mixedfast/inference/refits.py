@@ -14,7 +14,8 @@ import numpy as np
 
 from mixedfast import _kernels
 from mixedfast.covariance import SINGULAR_TOLERANCE, Covariance
-from mixedfast.fit import Fit
+from mixedfast.engines import Engine
+from mixedfast.fitting import Fit
 from mixedfast.inference.draw import Responses
 from mixedfast.optimize import minimize
 
@@ -94,9 +95,11 @@ def _elements(cov: Covariance, squares: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts, axis=-1)
 
 
-def _scores(fit: Fit, engine) -> np.ndarray:
+def _scores(fit: Fit, engine: Engine) -> np.ndarray:
     """See `Refits`; one response, any engine."""
     factored = engine.factor(fit.covariance.lambdas(fit.theta_internal))
+    if factored is None:  # M does not depend on the response, and the fit itself stands there
+        raise ArithmeticError("the fit's own system is not positive definite")
     _, C = engine.project()
     residual = np.append(-fit.solution.beta, 1.0)
     e = factored[1] @ residual

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixedfast.fit import Fit
+from mixedfast.fitting import Fit
 
 __all__ = ["ICC", "R2", "icc", "r2", "variances"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedfast.errors import NotDefinedError
-from mixedfast.fit import Fit
+from mixedfast.fitting import Fit
 from mixedfast.inference.ddf import METHODS, t_test
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfast.fit import Fit, fit_crossproducts
+from mixedfast.fitting import Fit, fit_crossproducts
 from mixedfast.system import PLSSystem
 
 __all__ = ["KenwardRoger", "Satterthwaite", "kenward_roger", "reml_fit", "satterthwaite", "standard_errors"]

@@ -223,7 +223,7 @@ def _mixed(m: LMMResult, null: LMMResult) -> tuple[Section, ...]:
         anova_grid(table, "Analysis of variance (type III, Satterthwaite's degrees of freedom):"),
         _say(
             "F is the mean square over the residual variance:",
-            f"{table.loc['ses', 'mean_sq']:.0f} / {residual:.4f} = {table.loc['ses', 'f_value']:.1f}.",
+            f"{table['mean_sq']['ses']:.0f} / {residual:.4f} = {table['f_value']['ses']:.1f}.",
         ),
     )
 

@@ -1,0 +1,381 @@
+"""Estimated marginal means: what the model predicts for every level of a factor, other factors averaged evenly.
+
+Searle, Speed and Milliken (1980, The American Statistician 34), population marginal means. The model is evaluated on a
+reference grid, every combination of the factors' levels with covariates at their means, and averaged.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedfast.coding import expression_names, used_names
+from mixedfast.columns import matrix
+from mixedfast.design import Design, Recipe, apply
+from mixedfast.errors import DataError, FormulaError, NotDefinedError
+from mixedfast.fitting import Fit
+from mixedfast.frames import Numeric
+from mixedfast.inference.ddf import t_test
+from mixedfast.inference.hypotheses import estimable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ADJUSTMENTS", "MarginalMeans", "emmeans"]
+
+ADJUSTMENTS = ("tukey", "holm", "bonferroni", "none")
+
+
+@dataclass(frozen=True, eq=False)
+class MarginalMeans:
+    """Estimated marginal means; made by `emmeans`.
+
+    Parameters
+    ----------
+    fit : Fit
+    specs, by : tuple of str
+        The variables whose means these are, and those that split them into families.
+    levels : tuple of tuple
+        One a mean: values of ``specs``, then of ``by``.
+    L : (m, p) array
+        Over the identifiable coefficients; the means are ``L beta + offset``. NaN rows cannot be estimated.
+    offset : (m,) array
+    at : dict
+        Where the other covariates were held.
+    ddf : str
+    level : float
+    """
+
+    fit: Fit
+    specs: tuple[str, ...]
+    by: tuple[str, ...]
+    levels: tuple[tuple[Any, ...], ...]
+    L: np.ndarray
+    offset: np.ndarray
+    at: Mapping[str, Any]
+    ddf: str
+    level: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """The means: one column a variable, then ``emmean, std_error, df, conf_low, conf_high``."""
+        import pandas as pd
+
+        tests = _tests(self.fit, self.L, self.ddf, self.level)
+        moved = {name: tests[name] + self.offset for name in ("estimate", "conf_low", "conf_high")}
+        return pd.DataFrame(
+            {
+                **{name: [row[i] for row in self.levels] for i, name in enumerate((*self.specs, *self.by))},
+                "emmean": moved["estimate"],
+                "std_error": tests["std_error"],
+                "df": tests["df"],
+                "conf_low": moved["conf_low"],
+                "conf_high": moved["conf_high"],
+            }
+        )
+
+    def pairs(self, adjust: str = "tukey") -> pd.DataFrame:
+        """All differences of two means, within each level of ``by``.
+
+        Parameters
+        ----------
+        adjust : {"tukey", "holm", "bonferroni", "none"}
+            How p values allow for the number of means (Tukey) or of comparisons in a family.
+
+        Returns
+        -------
+        DataFrame
+            ``contrast``, the variables of ``by``, then ``estimate, std_error, df, statistic, p_value``.
+
+        Raises
+        ------
+        NotDefinedError
+            For an unknown adjustment.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("math ~ ses + sector + (1 | school)", mf.load_dataset("hsb"))
+        >>> emmeans(m._fit, "sector").pairs().round(3)[["contrast", "estimate", "std_error"]]
+                    contrast  estimate  std_error
+        0  Catholic - Public     2.101      0.341
+        """
+        import pandas as pd
+
+        if adjust not in ADJUSTMENTS:
+            raise NotDefinedError(f"adjust={adjust!r} is not an adjustment: choose from {', '.join(ADJUSTMENTS)}")
+        frames = [self._family(list(members), adjust) for members in self._families().values()]
+        return pd.concat(frames, ignore_index=True)
+
+    def _families(self) -> dict[tuple[Any, ...], list[int]]:
+        families: dict[tuple[Any, ...], list[int]] = {}
+        for i, row in enumerate(self.levels):
+            families.setdefault(row[len(self.specs) :], []).append(i)
+        return families
+
+    def _family(self, members: list[int], adjust: str) -> pd.DataFrame:
+        import pandas as pd
+
+        couples = list(itertools.combinations(members, 2))
+        first, second = (np.array([pair[k] for pair in couples], dtype=int) for k in (0, 1))
+        tests = _tests(self.fit, self.L[first] - self.L[second], self.ddf, self.level)
+        shift = self.offset[first] - self.offset[second]
+        estimate = tests["estimate"] + shift
+        statistic = tests["statistic"] + shift / tests["std_error"]
+        by = self.levels[members[0]][len(self.specs) :]
+        return pd.DataFrame(
+            {
+                "contrast": [f"{self._label(i)} - {self._label(j)}" for i, j in couples],
+                **dict(zip(self.by, by, strict=True)),
+                "estimate": estimate,
+                "std_error": tests["std_error"],
+                "df": tests["df"],
+                "statistic": statistic,
+                "p_value": _adjusted(statistic, tests["df"], len(members), adjust),
+            }
+        )
+
+    def _label(self, i: int) -> str:
+        return " ".join(str(value) for value in self.levels[i][: len(self.specs)])
+
+    def _notes(self) -> str:
+        held = ", ".join(f"{name} = {_short(value)}" for name, value in self.at.items())
+        interval = f"{100 * self.level:g}% intervals, df by {self.ddf}"
+        return f"{interval}; at {held}" if held else interval
+
+    def __str__(self) -> str:
+        return f"{self.to_frame().to_string(index=False)}\n{self._notes()}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"{self.to_frame().to_html(index=False)}<p>{escape(self._notes())}</p>"
+
+
+def emmeans(
+    fit: Fit,
+    specs: str | Sequence[str],
+    at: Mapping[str, Any] | None = None,
+    by: str | Sequence[str] | None = None,
+    ddf: str = "satterthwaite",
+    level: float = 0.95,
+    weights: str = "equal",
+    design: Design | None = None,
+    alias: np.ndarray | None = None,
+) -> MarginalMeans:
+    """Estimated marginal means.
+
+    Parameters
+    ----------
+    fit : Fit
+    specs : str or sequence of str
+        The variables to give means for: ``"f"``, ``["f", "g"]``, or ``"f | g"`` for f within each g.
+    at : dict, optional
+        Variable -> the value, or list of values, to use instead of a covariate's mean or all levels of a factor.
+    by : str or sequence of str, optional
+        Variables that split the comparisons into families.
+    ddf : str
+    level : float
+    weights : {"equal", "proportional"}
+        How cells are averaged over the other factors: evenly, or by how many rows they hold (which needs the rows).
+    design : Design, optional
+        The rows; needed for the mean of a covariate that is not itself a column of X.
+    alias : (p, p_all) array, optional
+        From `alias_matrix`; tells which means can be estimated when columns were left out.
+
+    Returns
+    -------
+    MarginalMeans
+
+    Raises
+    ------
+    FormulaError
+        For a variable that is not in the fixed part.
+    DataError
+        When a mean is needed that only the rows can tell; ``at=`` is the way out.
+
+    Notes
+    -----
+    Covariates are held at the mean of the variable itself over rows, also where the formula transforms it.
+
+    Examples
+    --------
+    >>> import mixedfast as mf
+    >>> m = mf.lmer("math ~ ses + sector + (1 | school)", mf.load_dataset("hsb"))
+    >>> emmeans(m._fit, "sector").to_frame().round(2)[["sector", "emmean", "std_error"]]
+         sector  emmean  std_error
+    0  Catholic   13.82       0.25
+    1    Public   11.72       0.23
+    """
+    recipe = fit.cp.meta.recipe
+    if recipe is None:
+        raise NotDefinedError("emmeans needs the coding of the model, which these cross-products do not carry")
+    wanted, families = _asked(specs, by)
+    given = dict(at or {})
+    known = _variables(recipe)
+    for name in (*wanted, *families, *given):
+        _require(name, known)
+    factors = {name: recipe.levels[name].tolist() for name in known if _is_factor(name, fit, recipe)}
+    values = {name: _values(name, given, factors, fit, design) for name in known}
+    order = [*wanted, *families, *(name for name in known if name not in (*wanted, *families))]
+    # the first variable varies fastest, families last
+    cells = [row[::-1] for row in itertools.product(*(values[name] for name in reversed(order)))]
+    grid = {name: [row[i] for row in cells] for i, name in enumerate(order)}
+    X, offset = _rows(recipe, grid, len(cells), len(fit.cp.meta.x_names))
+    shares = _shares(weights, cells, order, [name for name in factors if name not in (*wanted, *families)], design)
+    keys = [row[: len(wanted) + len(families)] for row in cells]
+    levels = tuple(dict.fromkeys(keys))
+    mine = [np.array([key == one for key in keys]) for one in levels]
+    averaged = np.array([np.average(X[rows], axis=0, weights=shares[rows]) for rows in mine])
+    return MarginalMeans(
+        fit=fit, specs=wanted, by=families, levels=levels, L=estimable(fit.cp, averaged, alias),
+        offset=np.array([np.average(offset[rows], weights=shares[rows]) for rows in mine]),
+        at={name: value[0] for name, value in values.items() if len(value) == 1 and name not in (*wanted, *families)},
+        ddf=ddf, level=level,
+    )  # fmt: skip
+
+
+# --- the question -------------------------------------------------------------------------------------------
+
+
+def _asked(specs: str | Sequence[str], by: str | Sequence[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The variables asked for and those that split them; ``"f | g"`` says both."""
+    families = (by,) if isinstance(by, str) else tuple(by or ())
+    wanted: tuple[str, ...] = tuple(specs)
+    if isinstance(specs, str):
+        left, _, right = specs.strip().removeprefix("~").partition("|")
+        wanted, families = _listed(left), (*_listed(right), *families)
+    if not wanted:
+        raise FormulaError(f"specs={specs!r} names no variable to give means for")
+    return wanted, families
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """The names in ``"f + g"`` or ``"f * g"``."""
+    return tuple(name.strip() for name in text.replace("*", "+").split("+") if name.strip())
+
+
+def _variables(recipe: Recipe) -> tuple[str, ...]:
+    """The data columns the fixed part and its offsets use."""
+    offsets = [name for expr in recipe.spec.offsets for name in expression_names(expr)]
+    given = [recipe.offset_column] if recipe.offset_column is not None else []
+    return tuple(dict.fromkeys([*used_names(recipe.fixed.formula), *offsets, *given]))
+
+
+def _require(name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it uses {', '.join(known) or 'no variable'}"
+        raise FormulaError(f"the fixed part has no variable {name!r}: {hint}")
+
+
+def _is_factor(name: str, fit: Fit, recipe: Recipe) -> bool:
+    """Whether a variable only ever enters as categories."""
+    if name not in recipe.levels:
+        return False
+    kinds = [
+        kind
+        for term in fit.cp.meta.fixed_terms
+        for factor, kind in zip(term.factors, term.kinds, strict=True)
+        if name in used_names(factor)
+    ]
+    return name not in recipe.numeric or (bool(kinds) and set(kinds) == {"categorical"})
+
+
+def _values(
+    name: str, given: Mapping[str, Any], factors: Mapping[str, list[Any]], fit: Fit, design: Design | None
+) -> list[Any]:
+    """The values of one variable on the grid."""
+    if name not in given:
+        return factors[name] if name in factors else [_mean(name, fit, design)]
+    value = given[name]
+    values = [value] if isinstance(value, str) or not np.iterable(value) else list(value)
+    unknown = [v for v in values if v not in factors[name]] if name in factors else []
+    if unknown or not values:
+        raise DataError(f"at={{{name!r}: {value!r}}}: the levels of {name} are {factors.get(name)}")
+    return values
+
+
+def _mean(name: str, fit: Fit, design: Design | None) -> float:
+    """The mean of a covariate over rows: from the cross-products when it is a column of X, else from the rows."""
+    cp = fit.cp
+    for term in cp.meta.fixed_terms:
+        if term.factors == (name,) and term.kinds == ("numeric",) and term.columns[0] in cp.kept:
+            return float(cp.column_means()[np.flatnonzero(cp.kept == term.columns[0])[0]])
+    column = None if design is None else design.variables.columns.get(name)
+    if not isinstance(column, Numeric):
+        raise DataError(
+            f"the mean of {name!r} is not known from the cross-products: say where to hold it, at={{{name!r}: value}}"
+        )
+    return float(np.mean(column.values, dtype=np.float64))
+
+
+def _rows(recipe: Recipe, grid: Mapping[str, list[Any]], n: int, p_all: int) -> tuple[np.ndarray, np.ndarray]:
+    """All columns of X on the grid, (n, p_all), and the offset, (n,)."""
+    coded = apply(recipe, {name: np.asarray(column) for name, column in grid.items()}, groups=False)
+    X = np.zeros((n, p_all))
+    X[:, list(recipe.kept)] = matrix(coded.x, n)
+    return X, np.zeros(n) if coded.offset is None else coded.offset
+
+
+def _shares(
+    weights: str, cells: list[tuple[Any, ...]], order: list[str], others: list[str], design: Design | None
+) -> np.ndarray:
+    """The weight of each cell of the grid in its mean."""
+    if weights == "equal":
+        return np.ones(len(cells))
+    if weights != "proportional":
+        raise NotDefinedError(f"weights={weights!r}: 'equal' or 'proportional'")
+    if design is None:
+        raise DataError("weights='proportional' counts rows, and this result was made without them")
+    coded = [design.variables.coded[name] for name in others]
+    shape = tuple(len(column.levels) for column in coded)
+    counts = np.zeros(shape)
+    np.add.at(counts, tuple(column.codes for column in coded), 1.0)
+    places = [
+        (order.index(name), {level: i for i, level in enumerate(column.levels.tolist())})
+        for name, column in zip(others, coded, strict=True)
+    ]
+    return np.array([counts[tuple(where[row[i]] for i, where in places)] for row in cells])
+
+
+# --- numbers ------------------------------------------------------------------------------------------------
+
+
+def _tests(fit: Fit, L: np.ndarray, ddf: str, level: float) -> dict[str, np.ndarray]:
+    """`t_test` with NaN for rows that cannot be estimated."""
+    can = ~np.isnan(L).any(axis=1)
+    out = {}
+    for name, values in t_test(fit, L[can], 0.0, ddf, level).items():
+        out[name] = np.full(len(L), np.nan)
+        out[name][can] = values
+    return out
+
+
+def _adjusted(statistic: np.ndarray, df: np.ndarray, n_means: int, adjust: str) -> np.ndarray:
+    """p values of a family of pairwise differences."""
+    from scipy.stats import studentized_range
+    from scipy.stats import t as student
+
+    if adjust == "tukey" and n_means > 2:  # for two means the studentized range is t itself
+        return np.asarray(studentized_range.sf(np.abs(statistic) * np.sqrt(2.0), n_means, df))
+    p_value = np.asarray(2.0 * student.sf(np.abs(statistic), df))
+    count = np.count_nonzero(~np.isnan(p_value))
+    if adjust == "bonferroni":
+        return np.minimum(p_value * count, 1.0)
+    if adjust == "holm":
+        order = np.argsort(p_value)[:count]
+        out = np.full(len(p_value), np.nan)
+        out[order] = np.minimum(np.maximum.accumulate(p_value[order] * np.arange(count, 0, -1)), 1.0)
+        return out
+    return p_value
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, (int, float)) else str(value)

@@ -1,0 +1,523 @@
+"""Every kernel against its NumPy twin, and what a kernel must refuse."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mixedfast import _kernels, _reference
+from mixedfast.columns import Factor
+
+#: Sums of a few hundred products of order one, added in another order.
+ROUNDING = 1e-12
+#: After a Cholesky factor of matrices with a condition number below 1e4.
+SOLVED = 1e-9
+NUMERIC = ("f8", "f4", "i8", "i4", "i2", "i1", "u1", "?")
+#: Zero to one row, and one less, as many and one more than a tile of 128 rows.
+ROWS = st.sampled_from([0, 1, 2, 17, 127, 128, 129, 300])
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def close(ours, theirs, tolerance=ROUNDING):
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    assert ours.shape == theirs.shape
+    scale = max(1.0, np.abs(theirs).max(initial=0.0))
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * scale)
+
+
+# -- columns ---------------------------------------------------------------------------------------------
+
+
+def a_factor(rng, n, kind, stride):
+    """A read-only factor of a kind, its rows `stride` apart in memory (backwards when negative)."""
+    length = n * abs(stride)
+    if kind == "coded":
+        values, table = rng.integers(0, 4, length, dtype=np.int32), rng.normal(size=4)
+    else:
+        wide = rng.normal(size=length) if kind.startswith("f") else rng.integers(0, 2, length)
+        values, table = wide.astype(kind), None
+    values = values[::stride]
+    values.flags.writeable = False
+    return Factor(values, table)
+
+
+@st.composite
+def pools(draw, n=ROWS, columns=st.integers(1, 5)):
+    """The same pool for the kernels and for the twins."""
+    count, rng = draw(n), np.random.default_rng(draw(SEEDS))
+    kinds = st.lists(st.sampled_from([*NUMERIC, "coded"]), max_size=3)
+    described = [
+        (
+            tuple(a_factor(rng, count, kind, draw(st.sampled_from([1, 2, -1]))) for kind in draw(kinds)),
+            draw(st.sampled_from([0.0, 0.7])),
+            draw(st.sampled_from([1.0, 0.25])),
+        )
+        for _ in range(draw(columns))
+    ]
+    weights = np.sqrt(rng.uniform(0.1, 3.0, count)) if draw(st.booleans()) else None
+    fast = _kernels.ColumnPool(described, count, weights)
+    return fast, _reference.ColumnPool(described, count, weights), rng
+
+
+@given(pools())
+def test_columns_are_evaluated(made):
+    fast, twin, rng = made
+    assert (fast.n, fast.size) == (twin.n, twin.size)
+    rows = rng.integers(0, max(fast.n, 1), min(fast.n, 40), dtype=np.int32)
+    for column in range(fast.size):
+        np.testing.assert_array_equal(fast.evaluate(column), twin.evaluate(column))
+        np.testing.assert_array_equal(fast.evaluate(column, rows), twin.evaluate(column, rows))
+
+
+@pytest.mark.parametrize("kind", [*NUMERIC, "coded"])
+@pytest.mark.parametrize("stride", [1, 3, -2])
+def test_every_kind_of_factor_is_read_in_place(kind, stride):
+    factor = a_factor(np.random.default_rng(5), 200, kind, stride)
+    columns = [((factor,), 0.0, 1.0), ((factor, factor), 0.5, 2.0)]
+    fast, twin = _kernels.ColumnPool(columns, 200), _reference.ColumnPool(columns, 200)
+    for column in range(2):
+        np.testing.assert_array_equal(fast.evaluate(column), twin.evaluate(column))
+
+
+def test_a_pool_keeps_its_arrays_alive():
+    pool = _kernels.ColumnPool([((Factor(np.arange(1000.0)),), 0.0, 1.0)], 1000, np.full(1000, 2.0))
+    rubbish = [np.full(1000, np.nan) for _ in range(200)]  # takes the memory of anything let go
+    np.testing.assert_array_equal(pool.evaluate(0), 2.0 * np.arange(1000.0))
+    assert len(rubbish) == 200
+
+
+@pytest.mark.parametrize("code", [-1, 4, 2**31 - 1, -(2**31)])
+def test_a_category_code_outside_its_table_is_refused(code):
+    codes = np.zeros(300, dtype=np.int32)
+    codes[250] = code
+    pool = _kernels.ColumnPool([((Factor(codes, np.ones(4)),), 0.0, 1.0)], 300)
+    with pytest.raises(ValueError, match="code"):
+        pool.evaluate(0)
+    with pytest.raises(ValueError, match="code"):
+        _kernels.crossprod(pool, 0, 300, np.zeros(1, dtype=np.int32), [])
+
+
+@pytest.mark.parametrize(
+    ("values", "table", "error"),
+    [
+        (np.zeros(9), None, ValueError),
+        (np.zeros((10, 1)), None, ValueError),
+        (np.zeros(10, dtype=">f8"), None, TypeError),
+        (np.zeros(10, dtype="f2"), None, TypeError),
+        (np.zeros(10, dtype="u4"), None, TypeError),
+        (np.zeros(10, dtype=complex), None, TypeError),
+        (np.zeros(10, dtype=object), None, TypeError),
+        (np.zeros(10, dtype=np.int64), np.ones(1), TypeError),
+    ],
+)
+def test_a_factor_of_the_wrong_shape_or_type_is_refused(values, table, error):
+    with pytest.raises(error, match="factor|codes"):
+        _kernels.ColumnPool([((Factor(values, table),), 0.0, 1.0)], 10)
+
+
+def test_weights_and_positions_outside_a_pool_are_refused():
+    column = [((), 0.0, 1.0)]
+    with pytest.raises(ValueError, match="weights"):
+        _kernels.ColumnPool(column, 10, np.ones(9))
+    with pytest.raises(ValueError, match="contiguous"):
+        _kernels.ColumnPool(column, 10, np.ones(20)[::2])
+    pool = _kernels.ColumnPool(column, 10)
+    for position in (-1, 1):
+        with pytest.raises(IndexError):
+            pool.evaluate(position)
+    for row in (-1, 10):
+        with pytest.raises(IndexError):
+            pool.evaluate(0, np.array([row], dtype=np.int32))
+
+
+# -- cross-products --------------------------------------------------------------------------------------
+
+
+@given(pools(), st.data())
+def test_crossprod(made, data):
+    fast, twin, rng = made
+    position = st.lists(st.integers(0, fast.size - 1), min_size=1, max_size=4)
+    draw = lambda: np.array(data.draw(position), dtype=np.int32)  # noqa: E731
+    groups = []
+    for n_levels in data.draw(st.lists(st.sampled_from([1, 3, 40]), max_size=2)):
+        codes = rng.integers(0, n_levels, fast.n, dtype=np.int32)
+        codes.flags.writeable = False
+        groups.append((codes, n_levels, draw(), draw()))
+    first = data.draw(st.integers(0, fast.n))
+    last = data.draw(st.integers(first, fast.n))
+    gram = draw()
+    square, sums = _kernels.crossprod(fast, first, last, gram, groups)
+    expected, expected_sums = _reference.crossprod(twin, first, last, gram, groups)
+    close(square, expected)
+    np.testing.assert_array_equal(square, square.T)
+    for ours, theirs in zip(sums, expected_sums, strict=True):
+        close(ours, theirs)
+
+
+def simple_pool(n, columns=2):
+    values = np.linspace(-1.0, 1.0, n)
+    return _kernels.ColumnPool([((Factor(values + c),), 0.0, 1.0) for c in range(columns)], n)
+
+
+def positions(*which):
+    return np.array(which, dtype=np.int32)
+
+
+@pytest.mark.parametrize("code", [-1, 3, 2**31 - 1, -(2**31)])
+@pytest.mark.parametrize("row", [0, 128, 299])
+def test_crossprod_refuses_a_group_code_out_of_range(code, row):
+    codes = np.zeros(300, dtype=np.int32)
+    codes[row] = code
+    with pytest.raises(ValueError, match="code"):
+        _kernels.crossprod(simple_pool(300), 0, 300, positions(0), [(codes, 3, positions(0), positions(1))])
+
+
+def test_crossprod_refuses_what_does_not_fit():
+    pool, codes = simple_pool(10), np.zeros(10, dtype=np.int32)
+    for first, last in ((-1, 5), (0, 11), (6, 5)):
+        with pytest.raises(ValueError, match="rows"):
+            _kernels.crossprod(pool, first, last, positions(0), [])
+    for gram in (positions(2), positions(-1)):
+        with pytest.raises(IndexError):
+            _kernels.crossprod(pool, 0, 10, gram, [])
+    for left, right in ((positions(2), positions(0)), (positions(0), positions(-1)), (positions(), positions(0))):
+        with pytest.raises(IndexError):
+            _kernels.crossprod(pool, 0, 10, positions(0), [(codes, 1, left, right)])
+    with pytest.raises(ValueError, match="length"):
+        _kernels.crossprod(pool, 0, 10, positions(0), [(codes[:9], 1, positions(0), positions(1))])
+    with pytest.raises(ValueError, match="dtype|mismatch"):
+        _kernels.crossprod(
+            pool, 0, 10, positions(0), [(codes.astype(np.int64), 1, positions(0), positions(1))]
+        )
+
+
+@given(ROWS, st.integers(1, 3), st.integers(1, 3), st.sampled_from([1, 4, 30]), st.sampled_from([1, 5]), SEEDS)
+def test_pairs(n, k_left, k_right, n_left, n_right, seed):
+    rng = np.random.default_rng(seed)
+    columns = [((a_factor(rng, n, "f8", 1),), 0.1, 0.5) for _ in range(k_left + k_right)]
+    left, right = rng.integers(0, n_left, n, dtype=np.int32), rng.integers(0, n_right, n, dtype=np.int32)
+    weights = np.sqrt(rng.uniform(0.5, 2.0, n))
+    arguments = (left, n_left, right, n_right)
+    indptr, indices, data = _kernels.pairs(*arguments, _kernels.ColumnPool(columns, n, weights), k_left, k_right)
+    expected = _reference.pairs(*arguments, _reference.ColumnPool(columns, n, weights), k_left, k_right)
+    np.testing.assert_array_equal(indptr, expected[0])
+    np.testing.assert_array_equal(indices, expected[1])
+    close(data, expected[2])
+
+
+@pytest.mark.parametrize("code", [-1, 3, 2**31 - 1, -(2**31)])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_pairs_refuse_a_code_out_of_range(code, side):
+    codes = {"left": np.zeros(200, dtype=np.int32), "right": np.zeros(200, dtype=np.int32)}
+    codes[side][150] = code
+    with pytest.raises(ValueError, match="code"):
+        _kernels.pairs(codes["left"], 3, codes["right"], 3, simple_pool(200), 1, 1)
+
+
+def test_pairs_refuse_what_does_not_fit():
+    codes = np.zeros(10, dtype=np.int32)
+    with pytest.raises(ValueError, match="lengths"):
+        _kernels.pairs(codes, 1, codes[:9], 1, simple_pool(10), 1, 1)
+    with pytest.raises(ValueError, match="lengths"):
+        _kernels.pairs(codes, 1, codes, 1, simple_pool(9), 1, 1)
+    with pytest.raises(ValueError, match="pool"):
+        _kernels.pairs(codes, 1, codes, 1, simple_pool(10), 2, 1)
+
+
+# -- one grouping factor ---------------------------------------------------------------------------------
+
+
+@st.composite
+def levels(draw, J=st.sampled_from([0, 1, 2, 9]), k=st.integers(1, 6)):
+    """A (J,k,k) of positive semidefinite blocks, some of deficient rank, and a lambda that may be singular."""
+    J, k, rng = draw(J), draw(k), np.random.default_rng(draw(SEEDS))
+    roots = rng.normal(size=(J, draw(st.sampled_from([1, k + 2])), k))
+    lam = np.tril(rng.normal(size=(k, k)))
+    zero = draw(st.sampled_from(["none", "last", "first", "all"]))
+    if zero != "none":
+        lam[{"last": slice(k - 1, None), "first": slice(0, 1), "all": slice(None)}[zero]] = 0.0
+    return roots.transpose(0, 2, 1) @ roots, lam, rng
+
+
+@given(levels(), st.sampled_from([0, 1, 4]))
+def test_levels(made, r):
+    A, lam, rng = made
+    T, expected = np.empty_like(A), np.empty_like(A)
+    logdet, status = _kernels.levels_factor(A, lam, T)
+    expected_logdet, expected_status = _reference.levels_factor(A, lam, expected)
+    assert status == expected_status == 0
+    close(logdet, expected_logdet)
+    close(T, expected, SOLVED)
+    B = rng.normal(size=(*A.shape[:2], r))
+    close(_kernels.levels_half(T, B), _reference.levels_half(T, B))
+    close(_kernels.levels_project(A, T, B), _reference.levels_project(A, T, B))
+    close(_kernels.levels_k(A, T), _reference.levels_k(A, T))
+
+
+def test_levels_read_what_must_not_be_written():
+    A, lam, B = np.eye(2)[None] * 3.0, np.eye(2), np.ones((1, 2, 1))
+    for array in (A, lam, B):
+        array.flags.writeable = False
+    T = np.empty((1, 2, 2))
+    _kernels.levels_factor(A, lam, T)
+    T.flags.writeable = False
+    close(_kernels.levels_half(T, B), _reference.levels_half(T, B))
+    with pytest.raises(ValueError, match="read-only"):
+        _kernels.levels_factor(A, lam, T)
+
+
+@pytest.mark.parametrize("bad", [-5.0, np.nan, np.inf])
+def test_the_first_level_that_is_not_positive_definite_is_named(bad):
+    A = np.tile(np.eye(2), (6, 1, 1))
+    A[3, 1, 1] = bad
+    assert _kernels.levels_factor(A, np.eye(2), np.empty_like(A))[1] == 4
+    assert _reference.levels_factor(A[:, :1, :1] * -5.0, np.eye(1), np.empty((6, 1, 1)))[1] == 1
+
+
+def test_log_determinants_of_any_size_do_not_overflow():
+    A = np.concatenate([np.full(300, 1e30), np.full(300, 1e-30)])[:, None, None]
+    logdet, status = _kernels.levels_factor(A, np.eye(1), np.empty_like(A))
+    assert status == 0
+    assert logdet == pytest.approx(np.log1p(A).sum(), rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "shapes"),
+    [
+        ("levels_factor", ((4, 2, 3), (2, 2), (4, 2, 2))),
+        ("levels_factor", ((4, 2, 2), (3, 3), (4, 2, 2))),
+        ("levels_factor", ((4, 2, 2), (2, 2), (3, 2, 2))),
+        ("levels_factor", ((4, 2, 2), (2, 2), (4, 2, 3))),
+        ("levels_factor", ((1, 65, 65), (65, 65), (1, 65, 65))),
+        ("levels_half", ((4, 2, 2), (3, 2, 1))),
+        ("levels_half", ((4, 2, 2), (4, 3, 1))),
+        ("levels_half", ((4, 3, 2), (4, 3, 1))),
+        ("levels_project", ((4, 2, 2), (4, 2, 2), (4, 3, 1))),
+        ("levels_project", ((3, 2, 2), (4, 2, 2), (4, 2, 1))),
+        ("levels_project", ((1, 65, 65), (1, 65, 65), (1, 65, 1))),
+        ("levels_k", ((4, 2, 2), (4, 3, 3))),
+        ("levels_k", ((3, 2, 2), (4, 2, 2))),
+        ("levels_k", ((1, 65, 65), (1, 65, 65))),
+    ],
+)
+def test_levels_refuse_what_does_not_fit(kernel, shapes):
+    with pytest.raises(ValueError, match=f"{kernel}|more than"):
+        getattr(_kernels, kernel)(*(np.zeros(shape) for shape in shapes))
+
+
+# -- several grouping factors ----------------------------------------------------------------------------
+
+
+def a_border(rng, k, components, widths, J, singular):
+    """Arguments of Border, T of the eliminated factor, its A, and the lambdas of the rest.
+
+    A = Z'Z with random Z, so that everything stays positive definite whatever lambda is. Level i of the rest has
+    widths[i % len(widths)] columns; each component has two or three levels.
+    """
+    sizes = rng.integers(2, 4, components)
+    k_level = np.array([widths[i % len(widths)] for i in range(sizes.sum())], dtype=np.int32)
+    first = np.concatenate([[0], np.cumsum(k_level)[:-1]]).astype(np.int64)
+    m = int(k_level.sum())
+    level_start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    start = np.append(first, m)[level_start].astype(np.int64)
+    component = rng.integers(0, components, J).astype(np.int32)
+    ptr, cols, vals, A = [0], [], [], np.empty((J, k, k))
+    A_rr = np.zeros((m, m))
+    for c in range(components):
+        own = rng.normal(size=(3, start[c + 1] - start[c]))
+        A_rr[start[c] : start[c + 1], start[c] : start[c + 1]] = own.T @ own
+    for j, c in enumerate(component):
+        touched = np.flatnonzero(rng.random(start[c + 1] - start[c]) < 0.6) + start[c]
+        Z, right = rng.normal(size=(5, k)), rng.normal(size=(5, len(touched)))
+        A[j] = Z.T @ Z
+        A_rr[np.ix_(touched, touched)] += right.T @ right
+        cols += touched.tolist()
+        vals += (Z.T @ right).T.tolist()
+        ptr.append(len(cols))
+    size = np.diff(start)
+    offset = np.concatenate([[0], np.cumsum(size**2)])
+    base_at, base = [], []
+    for c in range(components):
+        for row, column in zip(*np.triu_indices(size[c]), strict=True):
+            base_at.append(offset[c] + row + column * size[c])
+            base.append(A_rr[start[c] + row, start[c] + column])
+    lam = {width: np.tril(rng.normal(size=(width, width))) for width in widths}
+    if singular:
+        lam[widths[0]][0] = 0.0
+    place = dict(zip(lam, np.concatenate([[0], np.cumsum([w * w for w in lam])[:-1]]), strict=True))
+    arguments = (
+        np.array(ptr, dtype=np.int64), np.array(cols, dtype=np.int32), np.array(vals).reshape(-1, k), component, start,
+        level_start, first, k_level, np.array([place[w] for w in k_level.tolist()], dtype=np.int64),
+        np.array(base_at, dtype=np.int64), np.array(base),
+    )  # fmt: skip
+    T = np.empty_like(A)
+    _reference.levels_factor(A, np.tril(rng.normal(size=(k, k))), T)
+    return SimpleNamespace(
+        arguments=arguments, A=A, T=T, lambdas=np.concatenate([block.ravel() for block in lam.values()]), m=m,
+        J=J, k=k, n_levels=len(k_level), blocks=int((k_level.astype(int) ** 2).sum()),
+    )  # fmt: skip
+
+
+@st.composite
+def borders(draw):
+    rng = np.random.default_rng(draw(SEEDS))
+    widths = draw(st.sampled_from([(1,), (2,), (1, 3), (2, 1, 4)]))
+    J = draw(st.sampled_from([1, 2, 12]))
+    return a_border(rng, draw(st.integers(1, 4)), draw(st.integers(1, 4)), widths, J, draw(st.booleans())), rng
+
+
+@given(borders(), st.sampled_from([1, 3]))
+def test_border(made, r):
+    case, rng = made
+    fast, twin = _kernels.Border(*case.arguments), _reference.Border(*case.arguments)
+    assert (fast.m, fast.n_components) == (twin.m, twin.n_components)
+    logdet, failed = fast.factor(case.T, case.lambdas)
+    expected, twin_failed = twin.factor(case.T, case.lambdas)
+    assert failed == twin_failed == 0
+    close(logdet, expected, SOLVED)
+
+    U, rest = rng.normal(size=(case.J, case.k, r)), rng.normal(size=(case.m, r))
+    expected = rest.copy()
+    fast.eliminate(U, rest)
+    twin.eliminate(U, expected)
+    close(rest, expected)
+    half = np.asfortranarray(rest)
+    expected = half.copy()
+    fast.half_solve(half)
+    twin.half_solve(expected)
+    close(half, expected, SOLVED)
+
+    ours, theirs = np.empty(case.blocks), np.empty(case.blocks)
+    fast.invert(ours)
+    twin.invert(theirs)
+    close(ours, theirs, SOLVED)
+    close(fast.blocks_q(), twin.blocks_q(), SOLVED)
+    wanted = (rng.random(case.n_levels) < 0.7).astype(np.uint8)
+    ours, theirs = np.zeros(case.blocks), np.zeros(case.blocks)
+    fast.blocks_singular(wanted, ours)
+    twin.blocks_singular(wanted, theirs)
+    close(ours, theirs, SOLVED)
+
+    X = np.asfortranarray(rng.normal(size=(case.m, r)))
+    for upper in (True, False, True):  # the upper half is put back as it was
+        close(fast.times(X, upper), twin.times(X, upper), SOLVED)
+    B, W = rng.normal(size=(case.J, case.k, r)), rng.normal(size=(case.m, r))
+    close(fast.back(B, W), twin.back(B, W))
+    H = fast.project(case.A, case.T)
+    close(H, twin.project(case.A, case.T))
+    K = rng.normal(size=(case.J, case.k, case.k))
+    expected = K.copy()
+    fast.subtract_k(H, K)
+    twin.subtract_k(H, expected)
+    close(K, expected, SOLVED)
+
+
+def test_a_border_can_be_factored_again_and_again():
+    case = a_border(np.random.default_rng(3), 2, 3, (2, 1), 9, False)
+    fast = _kernels.Border(*case.arguments)
+    once = fast.factor(case.T, case.lambdas)
+    fast.invert(np.empty(case.blocks))
+    assert fast.factor(case.T, 0.1 * case.lambdas) != once
+    assert fast.factor(case.T, case.lambdas) == once
+
+
+def test_the_component_that_is_not_positive_definite_is_named():
+    case = a_border(np.random.default_rng(4), 1, 3, (1,), 6, False)
+    sizes = np.diff(case.arguments[4])
+    base = case.arguments[-1].copy()
+    base[int((sizes[:1] * (sizes[:1] + 1) // 2).sum())] = -1e6  # the first entry of the second component
+    fast = _kernels.Border(*case.arguments[:-1], base)
+    logdet, failed = fast.factor(case.T, np.ones_like(case.lambdas))
+    assert np.isnan(logdet)
+    assert failed == 2
+    assert _reference.Border(*case.arguments[:-1], base).factor(case.T, np.ones_like(case.lambdas))[1] == 2
+
+
+def test_zero_lambda_leaves_the_remainder_unscaled():
+    case = a_border(np.random.default_rng(6), 2, 2, (2,), 5, False)
+    fast, twin = _kernels.Border(*case.arguments), _reference.Border(*case.arguments)
+    zero = np.zeros_like(case.lambdas)
+    assert fast.factor(case.T, zero) == (0.0, 0)
+    twin.factor(case.T, zero)
+    blocks = np.empty(case.blocks)
+    fast.invert(blocks)
+    twin.invert(np.empty(case.blocks))
+    close(fast.blocks_q(), np.zeros(case.blocks))
+    every = np.ones(case.n_levels, dtype=np.uint8)
+    ours, theirs = np.zeros(case.blocks), np.zeros(case.blocks)
+    fast.blocks_singular(every, ours)
+    twin.blocks_singular(every, theirs)
+    close(ours, theirs)
+
+
+def a_solved_border():
+    case = a_border(np.random.default_rng(7), 2, 2, (2,), 5, False)
+    fast = _kernels.Border(*case.arguments)
+    fast.factor(case.T, case.lambdas)
+    return case, fast
+
+
+def wrong_calls(case, fast):
+    """Calls of Border with one argument of the wrong shape."""
+    zeros, J, k, m = np.zeros, case.J, case.k, case.m
+    return {
+        "eliminate U": lambda: fast.eliminate(zeros((J + 1, k, 1)), zeros((m, 1))),
+        "eliminate rest": lambda: fast.eliminate(zeros((J, k, 1)), zeros((m - 1, 1))),
+        "eliminate width": lambda: fast.eliminate(zeros((J, k, 2)), zeros((m, 1))),
+        "half_solve": lambda: fast.half_solve(zeros((m - 1, 1), order="F")),
+        "half_solve order": lambda: fast.half_solve(zeros((m, 2))),
+        "invert": lambda: fast.invert(zeros(case.blocks - 1)),
+        "times": lambda: fast.times(zeros((m + 1, 1), order="F"), True),
+        "back B": lambda: fast.back(zeros((J - 1, k, 1)), zeros((m, 1))),
+        "back W": lambda: fast.back(zeros((J, k, 1)), zeros((m, 2))),
+        # from here on nothing is looked at yet
+        "factor T": lambda: fast.factor(zeros((J - 1, k, k)), case.lambdas),
+        "factor lambdas": lambda: fast.factor(case.T, case.lambdas[:-1].copy()),
+        "eliminate k": lambda: fast.eliminate(zeros((J, k - 1, 1)), zeros((m, 1))),
+        "back k": lambda: fast.back(zeros((J, k - 1, 1)), zeros((m, 1))),
+        "project A": lambda: fast.project(zeros((J - 1, k, k)), case.T),
+        "project T": lambda: fast.project(case.A, zeros((J, k - 1, k - 1))),
+        "subtract_k H": lambda: fast.subtract_k(zeros((1, k)), zeros((J, k, k))),
+        "subtract_k K": lambda: fast.subtract_k(fast.project(case.A, case.T), zeros((J - 1, k, k))),
+        "blocks_singular wanted": lambda: fast.blocks_singular(zeros(1, np.uint8), zeros(case.blocks)),
+        "blocks_singular blocks": lambda: fast.blocks_singular(zeros(case.n_levels, np.uint8), zeros(1)),
+    }
+
+
+@pytest.mark.parametrize("call", list(wrong_calls(*a_solved_border())))
+def test_border_refuses_what_does_not_fit(call):
+    with pytest.raises(ValueError, match=call.split()[0] + "|contiguous"):
+        wrong_calls(*a_solved_border())[call]()
+
+
+BORDER_ARGUMENTS = (
+    "ptr", "cols", "vals", "component", "start", "level_start", "first", "k_level", "lambda_at", "base_at", "base",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ptr", 10**6), ("ptr", -1), ("cols", -1), ("cols", 10**6), ("component", -1), ("component", 2), ("start", 10**6),
+        ("level_start", 10**6), ("first", 10**6), ("k_level", 65), ("base_at", -1), ("base_at", 10**6), ("lambda_at", -1),
+    ],
+)  # fmt: skip
+def test_border_refuses_an_index_out_of_range(name, value):
+    case, _ = a_solved_border()
+    arguments = dict(zip(BORDER_ARGUMENTS, (a.copy() for a in case.arguments), strict=True))
+    arguments[name][-1] = value
+    with pytest.raises((ValueError, IndexError), match=name):
+        _kernels.Border(*arguments.values())
+
+
+@pytest.mark.parametrize("name", ["cols", "component", "first", "k_level", "lambda_at", "base_at"])
+def test_border_refuses_arrays_that_do_not_belong_together(name):
+    case, _ = a_solved_border()
+    arguments = dict(zip(BORDER_ARGUMENTS, case.arguments, strict=True))
+    arguments[name] = arguments[name][:-1].copy()
+    with pytest.raises((ValueError, IndexError), match=name):
+        _kernels.Border(*arguments.values())
