@@ -348,6 +348,53 @@ def levels_k(const double[:, :, ::1] A, const double[:, :, ::1] T):
     return out
 
 
+def _within(name, values, low, high):
+    """Refuse an index array with an entry outside low..high-1: the kernels trust it."""
+    values = np.asarray(values)
+    if values.size and (values.min() < low or values.max() >= high):
+        raise IndexError(f"{name} must lie in {low}..{high - 1}")
+
+
+def _pointers(name, values, end):
+    """Refuse an array of pointers that does not climb from 0 to end."""
+    values = np.asarray(values)
+    if values.size == 0 or values[0] != 0 or (np.diff(values) < 0).any() or (end is not None and values[values.size - 1] != end):
+        raise ValueError(f"{name} must climb from 0 to {end}")
+
+
+def _check_border(ptr, cols, vals, component, start, level_start, first, k_level, lambda_at, base_at, base):
+    """The arrays of a Border belong together and point inside one another."""
+    _pointers("ptr", ptr, None)
+    if cols.shape[0] != ptr[ptr.size - 1] or vals.shape[0] != cols.shape[0]:
+        raise ValueError("ptr must end at the number of cols and vals")
+    if component.shape[0] != ptr.shape[0] - 1:
+        raise ValueError("component must have one entry a level of ptr")
+    if not 1 <= vals.shape[1] <= MAX_K:
+        raise ValueError(f"vals must have 1 to {MAX_K} columns")
+    _within("k_level", k_level, 1, MAX_K + 1)
+    m, n_levels = int(k_level.astype(np.int64).sum()), k_level.shape[0]
+    for name, values in (("first", first), ("lambda_at", lambda_at)):
+        if values.shape[0] != n_levels:
+            raise ValueError(f"{name} and k_level must have one entry a level")
+    _pointers("start", start, m)
+    _pointers("level_start", level_start, n_levels)
+    if level_start.shape[0] != start.shape[0] or start.shape[0] < 2:
+        raise ValueError("start and level_start must have one entry a component, and one more")
+    if (first != np.concatenate([[0], np.cumsum(k_level.astype(np.int64))])[:n_levels]).any():
+        raise ValueError("first must be the running sum of k_level")
+    if (np.append(first, m)[level_start] != start).any():
+        raise ValueError("level_start and start must cut at the same places")
+    _within("component", component, 0, start.shape[0] - 1)
+    _within("lambda_at", lambda_at, 0, np.iinfo(np.int32).max)
+    level = np.repeat(np.arange(component.shape[0]), np.diff(ptr))
+    low, high = start[:start.size - 1][component], start[1:][component]
+    if cols.size and ((cols < low[level]) | (cols >= high[level])).any():
+        raise IndexError("cols must lie in their level's component")
+    if base_at.shape[0] != base.shape[0]:
+        raise ValueError("base_at and base must have the same length")
+    _within("base_at", base_at, 0, int((np.diff(start) ** 2).sum()))
+
+
 cdef class Border:
     """A_1r on the pattern of co-occurrence, and the dense remainder S it is eliminated into (see schur.h).
 
@@ -369,7 +416,7 @@ cdef class Border:
     cdef const double[::1] lambdas  # kept: `invert` reads it again
     cdef readonly int64_t m
     cdef readonly int64_t n_components
-    cdef int64_t largest, blocks_size
+    cdef int64_t largest, blocks_size, lambdas_size
     cdef readonly object TV
     cdef double[:, ::1] TV_
 
@@ -378,6 +425,9 @@ cdef class Border:
                   const int64_t[::1] first, const int32_t[::1] k_level, const int64_t[::1] lambda_at,
                   const int64_t[::1] base_at, const double[::1] base):
         cdef int64_t C = start.shape[0] - 1, c
+        _check_border(*[np.asarray(part) for part in [ptr.base, cols.base, vals.base, component.base, start.base,
+                                                      level_start.base, first.base, k_level.base, lambda_at.base,
+                                                      base_at.base, base.base]])
         sizes = np.diff(np.asarray(start))
         offset_array = np.concatenate([[0], np.cumsum(sizes.astype(np.int64) ** 2)]).astype(np.int64)
         cdef const int64_t[::1] offset = offset_array
@@ -407,6 +457,7 @@ cdef class Border:
         self.rest.k = &k_level[0]
         self.rest.lambda_ = &lambda_at[0]
         self.rest.scalar = bool(np.max(k_level) == 1)
+        self.lambdas_size = int((np.asarray(lambda_at) + np.asarray(k_level).astype(np.int64) ** 2).max())
         self.blocks_size = int((np.asarray(k_level).astype(np.int64) ** 2).sum())
 
     def factor(self, const double[:, :, ::1] T, const double[::1] lambdas):
@@ -418,6 +469,10 @@ cdef class Border:
         cdef int info = 0, order
         cdef double *D
         cdef double logdet = 0.0
+        if T.shape[0] != self.border.n_levels or T.shape[1] != self.border.k or T.shape[2] != self.border.k:
+            raise ValueError("factor: T (J,k,k)")
+        if lambdas.shape[0] < self.lambdas_size:
+            raise ValueError(f"factor: lambdas needs {self.lambdas_size} numbers")
         self.lambdas = lambdas
         self.rest.lambdas = &self.lambdas[0]
         self.dense_[:] = 0.0
@@ -440,6 +495,11 @@ cdef class Border:
             return float("nan"), failed
         return self.logdet(), 0
 
+    cdef int check_levels(self, const double[:, :, ::1] blocks, message) except -1:
+        if blocks.shape[0] != self.border.n_levels or blocks.shape[1] != self.border.k or blocks.shape[2] != self.border.k:
+            raise ValueError(message)
+        return 0
+
     cdef double logdet(self):
         cdef int64_t c, i, size
         cdef const double *D
@@ -454,7 +514,7 @@ cdef class Border:
 
     def eliminate(self, const double[:, :, ::1] U, double[:, ::1] rest):
         """rest (m,r) -= A_r1 T'U, in place."""
-        if U.shape[0] != self.border.n_levels or rest.shape[0] != self.m or rest.shape[1] != U.shape[2]:
+        if U.shape[0] != self.border.n_levels or U.shape[1] != self.border.k or rest.shape[0] != self.m or rest.shape[1] != U.shape[2]:
             raise ValueError("eliminate: U (J,k,r), rest (m,r)")
         if self.TV_.shape[0]:
             with nogil:
@@ -504,6 +564,8 @@ cdef class Border:
 
     def blocks_singular(self, const uint8_t[::1] wanted, double[::1] blocks):
         """Diagonal blocks of S - S Q S for the levels wanted."""
+        if wanted.shape[0] != self.rest.level_start[self.rest.n_components] or blocks.shape[0] != self.blocks_size:
+            raise ValueError("blocks_singular: wanted has one entry a level, blocks k*k numbers a level")
         cdef double[::1] work = np.empty(2 * self.largest)
         with nogil:
             mf_rest_blocks_singular(&self.rest, &self.dense_[0], &self.diagonal_[0], &wanted[0], &blocks[0], &work[0])
@@ -536,7 +598,7 @@ cdef class Border:
         """B - A_1r W, (J,k,r)."""
         out = np.empty((B.shape[0], B.shape[1], B.shape[2]))
         cdef double[:, :, ::1] result = out
-        if B.shape[0] != self.border.n_levels or W.shape[0] != self.m or W.shape[1] != B.shape[2]:
+        if B.shape[0] != self.border.n_levels or B.shape[1] != self.border.k or W.shape[0] != self.m or W.shape[1] != B.shape[2]:
             raise ValueError("back: B (J,k,r), W (m,r)")
         with nogil:
             mf_border_back(&self.border, B.shape[2], &B[0, 0, 0], &W[0, 0], &result[0, 0, 0])
@@ -544,6 +606,8 @@ cdef class Border:
 
     def project(self, const double[:, :, ::1] A, const double[:, :, ::1] T):
         """H (nnz,k) = (I - A T'T) A_1r on the pattern of A_1r."""
+        self.check_levels(A, "project: A (J,k,k)")
+        self.check_levels(T, "project: T (J,k,k)")
         out = np.empty((self.TV_.shape[0], self.TV_.shape[1]))
         cdef double[:, ::1] H = out
         if H.shape[0]:
@@ -553,6 +617,9 @@ cdef class Border:
 
     def subtract_k(self, const double[:, ::1] H, double[:, :, ::1] K):
         """K_j -= H_j Q H_j', in place."""
+        self.check_levels(K, "subtract_k: K (J,k,k)")
+        if H.shape[0] != self.TV_.shape[0] or H.shape[1] != self.border.k:
+            raise ValueError("subtract_k: H (nnz,k)")
         if H.shape[0]:
             with nogil:
                 mf_border_k(&self.border, &H[0, 0], &self.dense_[0], &K[0, 0, 0])

@@ -50,8 +50,8 @@ def anova_table(
     Returns
     -------
     DataFrame
-        Index ``term``; ``sum_sq, mean_sq, num_df, den_df, f_value, p_value``. The mean square is F sigma^2, so that the
-        sums of squares compare with those of a regression. Terms that left no column are NaN.
+        Index ``term``; ``sum_sq, mean_sq, num_df, den_df, f_value, p_value``. The mean square is the Wald statistic over its
+        df, times sigma^2: F sigma^2, but for Kenward and Roger's, who also scale F. Terms that left no column are NaN.
 
     Raises
     ------
@@ -104,11 +104,15 @@ def drop1(fit: Fit, ddf: str = "satterthwaite", alias: np.ndarray | None = None)
 def _f_table(fit: Fit, tests: Hypotheses, ddf: str) -> pd.DataFrame:
     import pandas as pd
 
-    variance = method(ddf).fit(fit).sigma ** 2
+    chosen = method(ddf)
+    source = chosen.fit(fit)
+    vcov = chosen.vcov(source)
     rows = []
     for L in tests.values():
         F, num_df, den_df, p_value = f_test(fit, L, ddf=ddf) if len(L) else (np.nan,) * 4
-        rows.append((F * variance * num_df, F * variance, num_df, den_df, F, p_value))
+        beta = L @ source.beta
+        sum_sq = source.sigma**2 * float(beta @ np.linalg.lstsq(L @ vcov @ L.T, beta, rcond=None)[0]) if len(L) else np.nan
+        rows.append((sum_sq, sum_sq / num_df, num_df, den_df, F, p_value))
     columns = ["sum_sq", "mean_sq", "num_df", "den_df", "f_value", "p_value"]
     return pd.DataFrame(rows, index=pd.Index(list(tests), name="term"), columns=columns, dtype=float)
 

@@ -168,7 +168,7 @@ def _labels(weights: np.ndarray, values: np.ndarray, names: Sequence[str]) -> li
 
 def _sum(row: np.ndarray, names: Sequence[str]) -> str:
     text = ""
-    for j in np.flatnonzero(row):
+    for j in np.flatnonzero(row).tolist():
         size = abs(row[j])
         sign = ("-" if row[j] < 0 else "") if not text else (" - " if row[j] < 0 else " + ")
         text += sign + (names[j] if size == 1.0 else f"{size:g}*{names[j]}")

@@ -6,9 +6,9 @@ With D = [Z X] and ``y* = X beta + Z b* + e``, e ~ N(0, sigma^2 I) (rows times s
 
 and ``D'e ~ N(0, sigma^2 D'D)``. A factor ``D'D = F F'``, its columns standing for orthonormal directions in
 the space D spans, turns independent normals z into ``D'e = sigma F z``. The same z give the length of e's projection,
-``sigma^2 z'z``; what is left of e is ``sigma^2 chi^2`` with n - rank(D) degrees of freedom. F is built by eliminating blocks: levels of the largest factor,
-then the connected components of the rest, then X. Every block is factored by its eigenvalues, so that dependent
-columns (an intercept in both Z and X) are met without harm.
+``sigma^2 z'z``; what is left of e is ``sigma^2 chi^2`` with n - rank(D) degrees of freedom. F is built by eliminating blocks:
+levels of the largest factor, then the connected components of the rest, then X. Every block is factored by its
+eigenvalues, so that dependent columns (an intercept in both Z and X) are met without harm.
 """
 
 from __future__ import annotations

@@ -1,0 +1,240 @@
+"""The system and the inference on it against dense algebra and against differences, on designs made by hypothesis."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from mixedfast._reference import DenseModel, dense_model
+from mixedfast.crossprod import assemble
+from mixedfast.design import build
+from mixedfast.engines import choose
+from mixedfast.fitting import fit_crossproducts, solve_at
+from mixedfast.formula import parse
+from mixedfast.inference.ddf import f_test, t_test
+from mixedfast.inference.varpar import hessian_theta_sigma, kenward_roger, satterthwaite
+from mixedfast.system import PLSSystem
+
+FORMULAS = {
+    "one factor": "y ~ x + (1 | a)",
+    "one slope": "y ~ x + (0 + x | a)",
+    "slope": "y ~ x + z + (x | a)",
+    "two slopes": "y ~ x + (x + z | a)",
+    "uncorrelated": "y ~ x + (x || a)",
+    "terms on one group": "y ~ x + (x | a) + (0 + z | a)",
+    "no intercept": "y ~ 0 + x + z + (1 | a)",
+    "crossed": "y ~ x + (1 | a) + (1 | b)",
+    "nested": "y ~ x + (1 | c / b)",
+    "crossed slopes": "y ~ x + z + (x | a) + (z | b)",
+    "many terms": "y ~ x + (x | a) + (z || b) + (1 | c)",
+}
+#: Dense inverses of 60 x 60 matrices with condition numbers up to 1e4.
+DENSE = 1e-9
+#: Central differences with step 1e-4 of values good to 1e-12: truncation and rounding are both near 1e-8.
+DIFFERENCES = 2e-6
+STEP = 1e-4
+FEW = settings(max_examples=5)
+
+every_formula = pytest.mark.parametrize("formula", FORMULAS.values(), ids=list(FORMULAS))
+seeds = st.integers(0, 2**32 - 1)
+
+
+def close(ours, theirs, tolerance=DENSE):
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    assert ours.shape == theirs.shape
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * max(1.0, np.abs(theirs).max(initial=0.0)))
+
+
+def a_table(seed, n=60, spread=1.0):
+    """Crossed a (7) and b (5), c (3) above b; effects of every group, x far from zero."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.permutation(np.arange(n) % 7), rng.permutation(np.arange(n) % 5)
+    x, z = 5.0 + rng.normal(size=n), rng.normal(size=n)
+    effects = rng.normal(size=7)[a] + rng.normal(size=5)[b] + rng.normal(size=3)[b % 3]
+    slopes = rng.normal(size=7)[a] * (x - 5.0) + rng.normal(size=5)[b] * z
+    y = 3.0 + 0.5 * x + spread * (effects + slopes) + rng.normal(size=n)
+    return {"y": y, "x": x, "z": z, "a": a, "b": b, "c": b % 3, "w": rng.uniform(0.3, 3.0, n), "o": rng.normal(size=n)}
+
+
+def a_design(formula, seed, weighted, spread=1.0):
+    more = {"weights": "w", "offset": "o"} if weighted else {}
+    return build(parse(formula), a_table(seed, spread=spread), **more)
+
+
+def a_theta(cov, seed, kind):
+    """theta inside the cone, at zero, or with one diagonal element zero (and any signs elsewhere)."""
+    rng = np.random.default_rng(seed)
+    theta = np.where(cov.diagonal, rng.uniform(0.2, 1.5, cov.n_theta), 0.5 * rng.normal(size=cov.n_theta))
+    if kind == "zero":
+        return np.zeros_like(theta)
+    if kind == "singular":
+        theta[rng.choice(np.flatnonzero(cov.diagonal))] = 0.0
+    return theta
+
+
+def in_the_fit_s_basis(dense: DenseModel, cp, design) -> DenseModel:
+    """The same model with the columns of Z shifted and scaled as the fit has them."""
+    Z = []
+    for group, z in zip(cp.groups, dense.Z, strict=True):
+        codes = next(term.codes for term in design.terms if term.group == group.name)
+        member = np.equal.outer(codes, np.arange(group.n_levels))
+        Z.append((z - member[:, :, None] * group.shift) * group.scale)
+    return replace(dense, Z=tuple(Z))
+
+
+# -- one theta -------------------------------------------------------------------------------------------
+
+
+@every_formula
+@FEW
+@given(seeds, st.booleans(), st.booleans(), st.sampled_from(["inside", "zero", "singular"]))
+def test_solution_agrees_with_dense_algebra(formula, seed, weighted, reml, kind):
+    design = a_design(formula, seed, weighted)
+    cp = assemble(design)
+    theta = cp.covariance.to_user(cp.covariance.to_internal(a_theta(cp.covariance, seed, kind)))
+    fit, dense = solve_at(cp, theta, reml), dense_model(design, reml)
+    expected = dense.solve(theta)
+    close(fit.theta, theta)
+    assert fit.deviance == pytest.approx(expected.deviance, rel=DENSE)
+    assert fit.sigma == pytest.approx(expected.sigma, rel=DENSE)
+    close(fit.beta, expected.beta)
+    close(fit.vcov, expected.vcov)
+    for g in range(len(cp.groups)):
+        close(fit.modes[g], expected.modes[g])
+        close(fit.posterior[g], expected.posterior[g])
+
+
+@every_formula
+@FEW
+@given(seeds, st.booleans(), st.booleans(), st.sampled_from(["inside", "zero", "singular"]))
+def test_derivatives_agree_with_dense_algebra(formula, seed, weighted, reml, kind):
+    design = a_design(formula, seed, weighted)
+    cp = assemble(design)
+    system = PLSSystem(cp, choose(cp), reml)
+    theta = a_theta(cp.covariance, seed, kind)
+    system.solve(theta)
+    dense = in_the_fit_s_basis(dense_model(design, reml), cp, design)
+    close(system.gradient(), dense.gradient(theta))
+    close(system.hessian(True), dense.hessian(theta))
+
+
+@every_formula
+@FEW
+@given(seeds, st.booleans(), st.booleans(), st.sampled_from(["inside", "zero", "singular"]))
+def test_derivatives_agree_with_differences(formula, seed, weighted, reml, kind):
+    cp = assemble(a_design(formula, seed, weighted))
+    system = PLSSystem(cp, choose(cp), reml)
+    theta = a_theta(cp.covariance, seed, kind)
+    system.solve(theta)
+    gradient, hessian = system.gradient(), system.hessian(True)
+    slopes, bends = [], []
+    for direction in STEP * np.eye(len(theta)):
+        up, gradient_up = system.solve(theta + direction).deviance, system.gradient()
+        down, gradient_down = system.solve(theta - direction).deviance, system.gradient()
+        slopes.append((up - down) / (2.0 * STEP))
+        bends.append((gradient_up - gradient_down) / (2.0 * STEP))
+    # the curvature sets the size of the truncation error of both
+    size = max(1.0, np.abs(hessian).max())
+    close(gradient / size, np.array(slopes) / size, DIFFERENCES)
+    close(hessian / size, np.array(bends) / size, DIFFERENCES)
+
+
+@every_formula
+@FEW
+@given(seeds, st.booleans(), st.sampled_from(["inside", "zero", "singular"]))
+def test_average_information_has_no_negative_direction(formula, seed, reml, kind):
+    cp = assemble(a_design(formula, seed, False))
+    system = PLSSystem(cp, choose(cp), reml)
+    system.solve(a_theta(cp.covariance, seed, kind))
+    blocks = system.hessian_blocks(False)
+    directions = [
+        (group, row, column)
+        for group, size in enumerate(cp.covariance.sizes)
+        for row in range(size)
+        for column in range(row + 1)
+    ]
+    matrix = np.empty((len(directions),) * 2)
+    for i, (g, a, b) in enumerate(directions):
+        for j, (h, c, d) in enumerate(directions):
+            matrix[i, j] = blocks[g, h][a, b, c, d] if g <= h else blocks[h, g][c, d, a, b]
+    assert np.isfinite(matrix).all()
+    close(matrix, matrix.T, 1e-12)
+    values = np.linalg.eigvalsh(matrix)
+    assert values[0] > -1e-12 * values[-1]
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + (x | a)", "y ~ x + (x | a) + (1 | b)"])
+def test_a_theta_that_cannot_be_factored_is_backed_away_from(formula):
+    cp = assemble(a_design(formula, 1, False))
+    system = PLSSystem(cp, choose(cp), True)
+    assert system.solve(np.full(cp.covariance.n_theta, np.nan)) is None
+    assert system.solve(np.full(cp.covariance.n_theta, 1e200)) is None
+    assert system.rejected == 2
+    before = system.solve(cp.covariance.identity)
+    assert before is not None
+    fresh = PLSSystem(cp, choose(cp), True).solve(cp.covariance.identity)
+    assert before.deviance == fresh.deviance
+
+
+# -- the optimum and the inference at it -----------------------------------------------------------------
+
+
+@every_formula
+@FEW
+@given(seeds, st.booleans(), st.booleans())
+def test_no_theta_nearby_is_better(formula, seed, weighted, reml):
+    design = a_design(formula, seed, weighted)
+    cp = assemble(design)
+    fit, dense = fit_crossproducts(cp, reml), dense_model(design, reml)
+    assert fit.optimum.converged
+    rng = np.random.default_rng(seed)
+    for length in (1e-3, 0.1, 1.0):
+        moved = fit.theta + length * rng.normal(size=fit.theta.shape)
+        assert dense.solve(moved).deviance >= fit.deviance - 1e-9 * abs(fit.deviance)
+
+
+@every_formula
+@FEW
+@given(seeds, st.booleans(), st.booleans(), st.sampled_from([0.0, 1.0]))
+def test_satterthwaite_agrees_with_dense_algebra(formula, seed, weighted, reml, spread):
+    design = a_design(formula, seed, weighted, spread)  # spread 0: no group differs, most fits are singular
+    fit, dense = fit_crossproducts(assemble(design), reml), dense_model(design, reml)
+    values = np.linalg.eigvalsh(dense.information(fit.theta, fit.sigma))
+    assert satterthwaite(fit).n_dropped == (np.linalg.eigvalsh(hessian_theta_sigma(fit)) <= 1e-8).sum()
+    # otherwise there is a direction the data say nothing about, and the inverse is anybody's guess
+    assume(values[0] > 1e-4 * values[-1])
+    rng = np.random.default_rng(seed)
+    contrasts = np.vstack([np.eye(fit.cp.p), rng.normal(size=(1, fit.cp.p))])
+    tests = t_test(fit, contrasts, ddf="satterthwaite")
+    Phi = dense.solve(fit.theta).vcov
+    for i, contrast in enumerate(contrasts):
+        expected = dense.satterthwaite(fit.theta, fit.sigma, contrast)
+        assert tests["df"][i] == pytest.approx(expected, rel=1e-6)  # the optimum itself is good to about 1e-7
+        assert tests["std_error"][i] == pytest.approx(np.sqrt(contrast @ Phi @ contrast), rel=DENSE)
+
+
+@every_formula
+@FEW
+@given(seeds, st.booleans(), st.sampled_from([0.0, 1.0]))
+def test_kenward_roger_agrees_with_dense_algebra(formula, seed, weighted, spread):
+    design = a_design(formula, seed, weighted, spread)
+    fit, dense = fit_crossproducts(assemble(design), True), dense_model(design, True)
+    ours, expected = kenward_roger(fit), dense.kenward_roger(fit.theta, fit.sigma)
+    close(ours.vcov / expected.vcov.max(), expected.vcov / expected.vcov.max(), 1e-7)
+    single = [np.eye(fit.cp.p)[i : i + 1] for i in range(fit.cp.p)]
+    for L in (*single, np.eye(fit.cp.p)):
+        statistic, df = ours.f_test(L, L @ fit.beta)
+        expected_F, expected_df = expected.f_test(L, L @ fit.beta)
+        assert df == pytest.approx(expected_df, rel=1e-6)
+        assert statistic == pytest.approx(expected_F, rel=1e-6)
+
+
+def test_ml_fits_are_tested_with_the_reml_refit_by_kenward_and_roger():
+    cp = assemble(a_design("y ~ x + z + (x | a)", 11, False))
+    L = np.eye(cp.p)[1:]
+    ours = f_test(fit_crossproducts(cp, False), L, ddf="kenward-roger")
+    assert ours == pytest.approx(f_test(fit_crossproducts(cp, True), L, ddf="kenward-roger"), rel=1e-12)
