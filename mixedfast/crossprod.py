@@ -130,6 +130,8 @@ class CrossProducts:
     unweighted : (c, c) array or None
         Products of [1 X Z] without weights, same basis (Z's columns group after group): means and variances over rows need
         them. None when `xy` and the groups say as much: no weights and an intercept.
+    alias : (p, p_all) array or None
+        How all columns of X follow from those kept, X_all = X_kept alias, user's basis; None before `keep` leaves any out.
     meta : Meta
     """
 
@@ -145,6 +147,7 @@ class CrossProducts:
     intercept: int | None
     sum_log_weights: float = 0.0
     unweighted: np.ndarray | None = None
+    alias: np.ndarray | None = None
     meta: Meta = field(default_factory=Meta)
 
     @property
@@ -169,8 +172,10 @@ class CrossProducts:
         if len(columns) == self.p:
             return self
         both = np.append(columns, self.p)
+        X = self.xy[:-1, :-1]
+        internal = np.linalg.solve(X[np.ix_(columns, columns)], X[columns])
         intercept = None if self.intercept is None else int(np.flatnonzero(columns == self.intercept)[0])
-        return replace(
+        fewer = replace(
             self,
             xy=np.ascontiguousarray(self.xy[np.ix_(both, both)]),
             shift=self.shift[both],
@@ -181,6 +186,8 @@ class CrossProducts:
             unweighted=None if self.unweighted is None else self._keep_unweighted(self.unweighted, columns),
             intercept=intercept,
         )
+        alias = fewer.beta_transform() @ np.linalg.solve(self.beta_transform().T, internal.T).T
+        return replace(fewer, alias=alias)
 
     def _keep_unweighted(self, products: np.ndarray, columns: np.ndarray) -> np.ndarray:
         stay = np.concatenate([[0], 1 + columns, np.arange(1 + self.p, len(products))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -177,10 +178,16 @@ def test_empty_cell_hypotheses_are_those_of_sas():
         np.testing.assert_allclose(found[term], np.array(L), atol=1e-7)  # R writes seven digits
 
 
+def test_a_fit_knows_the_alias_of_its_empty_cell():
+    m = mf.lmer(EMPTY["mixed"][0], pd.DataFrame(topic("empty_cells")["data"]))
+    known = alias_matrix(assemble(m._design), m._fit.cp.kept)
+    pd.testing.assert_frame_equal(anova_table(m._fit, "III"), anova_table(m._fit, "III", alias=known))
+
+
 def test_empty_cell_without_the_alias_is_refused():
     m = mf.lmer(EMPTY["mixed"][0], pd.DataFrame(topic("empty_cells")["data"]))
     with pytest.raises(NotDefinedError, match="could not be identified"):
-        anova_table(m._fit, "III")
+        hypotheses(replace(m._fit.cp, alias=None), "III")
 
 
 # --- deletions ----------------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """Parametric bootstrap in cross-product space.
 
-A replicate is a response drawn from the fitted model (`mixedfast.inference.draw`) and a refit that starts at the fit's own theta
-(`mixedfast.inference.refits`). Neither sees a row, so with one grouping factor or nested ones a replicate costs the same at seven
-thousand and at seventy million rows.
+A replicate is a response drawn from the fitted model (`mixedfast.inference.draw`) and a refit that starts at the fit's own
+theta (`mixedfast.inference.refits`). Neither sees a row, so with one grouping factor or nested ones a replicate costs the
+same at seven thousand and at seventy million rows.
 
-Replicate r draws from its own stream, the r-th substream of a counter-based generator (Philox; Salmon et al. 2011), and replicates
-are worked on in batches whose size depends on the model alone. Results are therefore the same bits for any number of threads.
+Replicate r draws from its own stream, the r-th substream of a counter-based generator (Philox; Salmon et al. 2011), and
+replicates are worked on in batches whose size depends on the model alone. Results are therefore the same bits for any number
+of threads.
 """
 
 from __future__ import annotations
@@ -182,7 +183,8 @@ def bootstrap(
     seed : int, optional
         The same seed gives the same bits, whatever the number of threads.
     threads : int, optional
-        Default: the machine's cores.
+        Default: the machine's cores with one grouping factor; one thread with several, where the linear algebra library
+        has threads of its own.
     progress : bool
         Show how far it is: with tqdm where that is installed, otherwise a line on stderr.
 
@@ -216,7 +218,8 @@ def bootstrap(
     def work(batch: range) -> Refits:
         return refit(fit, sampler.draw([_generator(key, r) for r in batch]))
 
-    done = _run(work, batches, threads or os.cpu_count() or 1, progress, n)
+    default = (os.cpu_count() or 1) if len(fit.cp.groups) == 1 else 1
+    done = _run(work, batches, threads or default, progress, n)
     return _collect(fit, [done[i] for i in sorted(done)], n)
 
 
@@ -342,4 +345,4 @@ def _effects(term: Any, b: np.ndarray, n: int) -> np.ndarray:
     """Z b of one term, (n,)."""
     from mixedfast.columns import evaluate
 
-    return sum(b[term.codes, a] * evaluate(column, n) for a, column in enumerate(term.columns))  # type: ignore[return-value]
+    return sum(b[term.codes, a] * evaluate(column, n) for a, column in enumerate(term.columns))

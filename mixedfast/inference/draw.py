@@ -60,7 +60,7 @@ class Responses:
 
 
 def semidefinite_root(A: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """F, H and ranks with F F' = A and H A H' = I on A's range, zero elsewhere; a batch at a time.
+    """F and H with F F' = A and H A H' = diag(kept), and which directions A has; a batch at a time.
 
     Parameters
     ----------
@@ -72,13 +72,14 @@ def semidefinite_root(A: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.n
     Returns
     -------
     F, H : (..., k, k) arrays
-    rank : (...) int array
+        Columns of F and rows of H are zero for directions that A does not have.
+    kept : (..., k) bool array
 
     Examples
     --------
-    >>> F, H, rank = semidefinite_root(np.ones((2, 2)), np.ones(2))
-    >>> np.allclose(F @ F.T, 1.0), int(rank)
-    (True, 1)
+    >>> F, H, kept = semidefinite_root(np.ones((2, 2)), np.ones(2))
+    >>> np.allclose(F @ F.T, 1.0), kept.tolist()
+    (True, [False, True])
     """
     unit = np.sqrt(np.where(size > 0, size, 1.0))
     values, vectors = np.linalg.eigh(A / (unit[..., :, None] * unit[..., None, :]))
@@ -87,7 +88,7 @@ def semidefinite_root(A: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.n
     inverse = np.divide(1.0, root, out=np.zeros_like(root), where=kept)
     F = unit[..., :, None] * vectors * root[..., None, :]
     H = (vectors * inverse[..., None, :]).swapaxes(-1, -2) / unit[..., None, :]
-    return F, H, kept.sum(axis=-1)
+    return F, H, kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,22 +131,22 @@ class ResponseSampler:
         layout = self._layout = lay_out(cp)
         lead = cp.groups[layout.lead]
         A, p = lead.A, cp.p
-        self._F, H, ranks = semidefinite_root(A, np.einsum("jaa->ja", A))
-        rank = int(ranks.sum())
+        self._F, H, kept = semidefinite_root(A, np.einsum("jaa->ja", A))
+        self._kept = [kept.ravel(), np.ones(layout.m, dtype=bool)]
         self._X_lead = np.matmul(H, lead.B[:, :, :p])
         left = cp.xy[:p, :p] - np.einsum("jas,jat->st", self._X_lead, self._X_lead)
         self._blocks: list[_Block] = []
         if layout.rest:
-            self._border, self._blocks, more = _eliminate(layout, H)
-            rank += more
+            self._border, self._blocks, self._kept[1] = _eliminate(layout, H)
             flat = self._X_lead.reshape(-1, p)
             X_rest = layout.stack([cp.groups[g].B[:, :, :p] for g in layout.rest]) - self._border.T @ flat
             self._X_rest = np.empty_like(X_rest)
             for block in self._blocks:
                 block.times(block.H, X_rest, self._X_rest)
             left = left - self._X_rest.T @ self._X_rest
-        self._F_x, _, last = semidefinite_root(left, np.diag(cp.xy)[:p])
-        self.rank = rank + int(last)
+        self._F_x, _, kept = semidefinite_root(left, np.diag(cp.xy)[:p])
+        self._kept.append(kept)
+        self.rank = int(sum(part.sum() for part in self._kept))
         self._sizes = [lead.A.shape[0] * lead.k, layout.m, p, *(g.n_levels * g.k for g in cp.groups)]
 
     @property
@@ -185,7 +186,8 @@ class ResponseSampler:
             e_x += self._X_rest.T @ rest
             for g, part in zip(layout.rest, layout.unstack(own), strict=True):
                 e_parts[g] = part
-        ee = sum((z**2).sum(axis=1) for z in (z_lead, z_rest, z_x)) + self.sigma**2 * beyond
+        parts = zip((z_lead, z_rest, z_x), self._kept, strict=True)
+        ee = sum((z[:, kept] ** 2).sum(axis=1) for z, kept in parts) + self.sigma**2 * beyond
 
         # b* and what it adds
         b = [
@@ -212,8 +214,8 @@ def _times_zz(cp: CrossProducts, layout: Layout, b: list[np.ndarray]) -> list[np
     return layout.join(first, layout.unstack(rest))
 
 
-def _eliminate(layout: Layout, H: np.ndarray) -> tuple[Any, list[_Block], int]:
-    """H A_1r (sparse, (q_1, m)), the factored components of the Schur complement of the rest, and their rank."""
+def _eliminate(layout: Layout, H: np.ndarray) -> tuple[Any, list[_Block], np.ndarray]:
+    """H A_1r (sparse, (q_1, m)), the factored components of the Schur complement of the rest, and its directions (m,)."""
     from scipy.sparse import csr_array
 
     largest = int(np.diff(layout.start).max())
@@ -235,7 +237,7 @@ def _eliminate(layout: Layout, H: np.ndarray) -> tuple[Any, list[_Block], int]:
     sizes = np.diff(layout.start)
     component = np.repeat(np.arange(layout.n_components), sizes)
     row, col, data = schur.row, schur.col, schur.data
-    blocks, rank = [], 0
+    blocks, kept = [], np.zeros(layout.m, dtype=bool)
     for s in np.unique(sizes[sizes > 0]):
         members = np.flatnonzero(sizes == s)
         place = np.full(layout.n_components, -1)
@@ -245,7 +247,6 @@ def _eliminate(layout: Layout, H: np.ndarray) -> tuple[Any, list[_Block], int]:
         at = component[row[mine]]
         dense[place[at], row[mine] - layout.start[at], col[mine] - layout.start[at]] = data[mine]
         columns = layout.start[members][:, None] + np.arange(s)
-        F, H_rest, ranks = semidefinite_root(dense, original[columns])
+        F, H_rest, kept[columns] = semidefinite_root(dense, original[columns])
         blocks.append(_Block(columns, F, H_rest))
-        rank += int(ranks.sum())
-    return border, blocks, rank
+    return border, blocks, kept

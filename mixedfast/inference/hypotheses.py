@@ -68,7 +68,7 @@ def hypotheses(cp: CrossProducts, type: str = "III", alias: np.ndarray | None = 
     """
     if type not in TYPES:
         raise NotDefinedError(f"type={type!r} of analysis of variance is not defined: choose from {', '.join(TYPES)}")
-    return TYPES[type](cp, alias)
+    return TYPES[type](cp, stored_alias(cp) if alias is None and cp.alias is not None else alias)
 
 
 def contains(larger: FixedTerm, smaller: FixedTerm) -> bool:
@@ -152,7 +152,7 @@ def deletions(cp: CrossProducts, alias: np.ndarray | None = None) -> Hypotheses:
     -------
     dict of str to (r, p) array
     """
-    known = unaliased(cp) if alias is None else alias
+    known = stored_alias(cp) if alias is None else alias
     terms = _terms(cp)
     out = {}
     for term in terms:
@@ -357,10 +357,12 @@ def alias_matrix(cp: CrossProducts, kept: np.ndarray) -> np.ndarray:
     array([[1., 0., 0.],
            [0., 1., 2.]])
     """
-    X = cp.xy[:-1, :-1]
-    internal = np.linalg.solve(X[np.ix_(kept, kept)], X[kept])
-    user = cp.keep(kept).beta_transform() @ np.linalg.solve(cp.beta_transform().T, internal.T).T
-    return _clean(user)
+    return stored_alias(cp.keep(kept))
+
+
+def stored_alias(cp: CrossProducts) -> np.ndarray:
+    """The alias matrix of cross-products some columns were left out of: (p, p_all)."""
+    return unaliased(cp) if cp.alias is None else _clean(cp.alias)
 
 
 def estimable(cp: CrossProducts, rows: np.ndarray, alias: np.ndarray | None = None) -> np.ndarray:
@@ -377,7 +379,7 @@ def estimable(cp: CrossProducts, rows: np.ndarray, alias: np.ndarray | None = No
     -------
     (r, p) array
     """
-    known = unaliased(cp) if alias is None else alias
+    known = stored_alias(cp) if alias is None else alias
     kept = rows[:, cp.kept]
     size = np.abs(rows).max(axis=1, initial=1.0)
     lost = np.abs(kept @ known - rows).max(axis=1, initial=0.0) > np.sqrt(TOLERANCE) * size

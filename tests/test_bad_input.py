@@ -1,0 +1,249 @@
+"""What cannot be fitted gets a named error that says which column or term; what can gets no warning it has not earned."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from cases import frame, golden, golden_names
+
+import mixedfast as mf
+from mixedfast import ConvergenceWarning, DataError, FormulaError, NotIdentifiedError, SingularFitWarning
+
+N = 60
+FORMULA = "y ~ x + (1 | g)"
+
+
+def a_table(**changed):
+    rng = np.random.default_rng(0)
+    g, x = np.arange(N) % 6, rng.normal(size=N)
+    y = 1.0 + x + rng.normal(size=6)[g] + rng.normal(size=N)
+    return {"y": y, "x": x, "g": g, "s": np.array(list("abc"))[np.arange(N) % 3], "w": np.ones(N)} | changed
+
+
+def with_value(name, value, row=3):
+    values = np.array(a_table()[name], dtype=float)
+    values[row] = value
+    return a_table(**{name: values})
+
+
+def refused(error, words, formula=FORMULA, data=None, **options):
+    """`lmer` raises exactly this error, with these words in the message, and no warning before it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(error, match=words) as caught:
+            mf.lmer(formula, a_table() if data is None else data, **options)
+    assert isinstance(caught.value, mf.MixedFastError)
+
+
+def test_the_table_itself_is_good():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert mf.lmer(FORMULA, a_table(), weights="w").converged
+
+
+# -- the formula -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("formula", "words"),
+    [
+        ("y ~ x + (1 | g", r"'\(' is never closed in '\(1 \| g'"),
+        ("y ~ x + (1 | g))", r"'\)' closes nothing"),
+        ("y ~ (x + (1 | g)", "never closed"),
+        ("y ~ x", "no random term in 'y ~ x'"),
+        ("x + (1 | g)", "no '~'"),
+        ("", "no '~'"),
+        ("y ~ x + (1 | )", "no grouping factor"),
+        ("y ~ x + ( | g)", "nothing before the bar"),
+        ("y ~ x + (0 | g)", r"\(0 \| g\) has no effects"),
+        ("y ~ x + (1 | g) + (1 | g)", r"\(1 \| g\) occurs twice"),
+        ("y ~ nofunc(x) + (1 | g)", "unknown function 'nofunc'"),
+    ],
+)
+def test_formulas(formula, words):
+    refused(FormulaError, words, formula)
+
+
+@pytest.mark.parametrize("formula", [None, 3, ["y ~ x + (1 | g)"]])
+def test_a_formula_that_is_no_string(formula):
+    refused(FormulaError, "a formula is a string", formula)
+
+
+# -- the data --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "formula", ["y ~ q + (1 | g)", "y ~ x + (1 | q)", "q ~ x + (1 | g)", "y ~ x + (q | g)", "y ~ x + (1 | g:q)"]
+)
+def test_a_missing_column_is_named(formula):
+    refused(DataError, "no column 'q'", formula)
+
+
+def test_a_string_response_is_named():
+    refused(DataError, "the response 's'", "s ~ x + (1 | g)")
+
+
+@pytest.mark.parametrize(
+    "data", [{}, pd.DataFrame(), {k: v[:0] for k, v in a_table().items()}, pd.DataFrame(a_table()).iloc[:0]]
+)
+def test_an_empty_table(data):
+    refused(DataError, "no rows", data=data)
+
+
+@pytest.mark.parametrize("data", [5, "x", [1, 2], None])
+def test_data_that_are_no_table(data):
+    with pytest.raises(DataError, match="data must be a data frame"):
+        mf.lmer(FORMULA, data)
+
+
+def test_columns_of_different_lengths():
+    refused(DataError, "'x': 50", data=a_table(x=np.ones(50)))
+
+
+@pytest.mark.parametrize("name", ["y", "x", "w", "g"])
+def test_a_column_that_is_all_missing_is_named(name):
+    given = {"weights": "w"} if name == "w" else {}
+    word = "weights" if name == "w" else name
+    refused(DataError, f"every value of '{word}' is missing", data=a_table(**{name: np.full(N, np.nan)}), **given)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["y", "x"])
+def test_infinities_are_named_with_their_row(name, value):
+    refused(DataError, f"column '{name}' holds 1 infinite values .*row 3", data=with_value(name, value))
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_weights_that_are_not_positive(value):
+    refused(DataError, "weights must be positive; 1", data=with_value("w", value), weights="w")
+
+
+@pytest.mark.parametrize("name", ["weights", "offset"])
+def test_infinite_weights_and_offset(name):
+    refused(DataError, f"{name} holds infinite", data=with_value("w", np.inf), **{name: "w"})
+
+
+@pytest.mark.parametrize("name", ["weights", "offset"])
+@pytest.mark.parametrize(("values", "words"), [(np.ones(N - 1), "59 values for 60 rows"), (np.ones((N, 1)), "dimensions")])
+def test_weights_and_offset_of_the_wrong_shape(name, values, words):
+    refused(DataError, f"{name}.* {words}", **{name: values})
+
+
+def test_weights_that_are_no_numbers_or_not_there():
+    refused(DataError, "no column 'q'", weights="q")
+    refused(DataError, "weights='s'", weights="s")
+
+
+def test_duplicate_column_names():
+    rows = pd.DataFrame(a_table())
+    refused(DataError, "two columns are called 'x'", data=pd.concat([rows, rows[["x"]]], axis=1))
+
+
+@pytest.mark.parametrize("values", [np.ones(N) + 1j, np.arange(N).astype("M8[D]"), np.array([object()] * N)])
+def test_columns_a_model_cannot_use(values):
+    refused(DataError, "column 'x' has dtype", data=a_table(x=values))
+
+
+@pytest.mark.parametrize("name", ["y", "x"])
+def test_values_whose_squares_overflow(name):
+    refused(DataError, "overflow", data=a_table(**{name: 1e200 * a_table()[name]}))
+
+
+# -- what the data cannot tell ---------------------------------------------------------------------------
+
+
+def test_one_level():
+    refused(DataError, "'g' has one level", data=a_table(g=np.zeros(N)))
+
+
+def test_as_many_levels_as_rows():
+    refused(NotIdentifiedError, r"'g' has as many levels \(60\)", data=a_table(g=np.arange(N)))
+
+
+def test_as_many_effects_as_rows():
+    refused(NotIdentifiedError, "60 random effects for 60 rows", "y ~ x + (x | g)", a_table(g=np.arange(N) // 2))
+
+
+def test_a_slope_that_is_constant_everywhere_or_zero():
+    refused(NotIdentifiedError, "'z' is a multiple of 'Intercept'", "y ~ x + (z | g)", a_table(z=np.ones(N)))
+    refused(NotIdentifiedError, "'z' is zero", "y ~ x + (0 + z | g)", a_table(z=np.zeros(N)))
+
+
+def test_a_slope_that_is_constant_in_every_group_is_fitted_with_a_warning():
+    with pytest.warns(UserWarning, match="'z' has a single value in every group of 'g'"):
+        mf.lmer("y ~ x + (1 + z || g)", a_table(z=1.0 + np.arange(N) % 6))
+
+
+@pytest.mark.parametrize("y", [np.full(N, 3.3), np.zeros(N), 1.0 + 2.0 * a_table()["x"]])
+def test_a_response_without_a_residual(y):
+    refused(NotIdentifiedError, "reproduce the response", data=a_table(y=y))
+
+
+def test_a_response_that_its_groups_explain_entirely():
+    """The likelihood has no maximum: no error, for the fit is a limit, but never silence."""
+    with pytest.warns(ConvergenceWarning, match="could still fall"):
+        assert not mf.lmer(FORMULA, a_table(y=1.0 * (np.arange(N) % 6))).converged
+
+
+def test_more_columns_than_rows():
+    rng = np.random.default_rng(1)
+    data = {"y": rng.normal(size=9), "g": np.arange(9) % 3} | {f"x{i}": rng.normal(size=9) for i in range(10)}
+    formula = "y ~ " + " + ".join(f"x{i}" for i in range(10)) + " + (1 | g)"
+    refused(NotIdentifiedError, "9 rows cannot determine", formula, data)
+
+
+def test_columns_that_others_determine_are_named_not_refused():
+    x = a_table()["x"]
+    m = mf.lmer("y ~ x + twice + zero + (1 | g)", a_table(twice=2.0 * x, zero=np.zeros(N)))
+    assert m.dropped_columns == ("twice", "zero")
+    assert np.isnan(m.params[["twice", "zero"]]).all()
+    assert m.params.drop(["twice", "zero"]).to_numpy() == pytest.approx(mf.lmer(FORMULA, a_table()).params.to_numpy())
+
+
+# -- options ---------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_engine():
+    refused(DataError, "engine='fast'", engine="fast")
+
+
+def test_an_unknown_na_action():
+    refused(DataError, "na_action.*'ignore'", na_action="ignore")
+
+
+def test_missing_values_that_must_not_be_there():
+    refused(DataError, r"missing values in 'x' \(1\)", data=with_value("x", np.nan), na_action="raise")
+
+
+def test_unknown_contrasts():
+    refused(DataError, "'q', which is not in the formula", "y ~ s + (1 | g)", contrasts={"q": "sum"})
+    refused(DataError, "unknown contrast 'zzz'", "y ~ s + (1 | g)", contrasts={"s": "zzz"})
+
+
+@pytest.mark.parametrize("start", [[1.0, 2.0], [], [[1.0]], 1.0, [np.nan], [np.inf], ["a"]])
+def test_a_start_that_is_no_theta(start):
+    refused(DataError, "start", start=start)
+
+
+@pytest.mark.parametrize("threads", [0, -1, "two", 1.5])
+def test_a_number_of_threads_that_is_none(threads):
+    refused(DataError, "threads", threads=threads)
+
+
+# -- warnings --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", golden_names())
+def test_warnings_are_earned(name):
+    record = golden(name)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        m = mf.lmer(record["formula_py"], frame(record["dataset"]), REML=record["REML"], weights=record.get("weights"))
+    expected = [SingularFitWarning] if m.is_singular else []
+    assert [w.category for w in caught] == expected
+    for w in caught:
+        assert any(group in str(w.message) for group in m.n_groups)
+        assert w.filename == __file__  # it points at the user's line, not into the package
