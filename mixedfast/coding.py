@@ -443,16 +443,22 @@ def _series(column: ColumnData) -> Any:
     return pd.Categorical.from_codes(column.codes, categories=pd.Index(column.levels.tolist()))
 
 
+def _matrix(spec: Any, frame: Any, context: Mapping[str, Any]) -> Any:
+    from formulaic import Formula
+
+    if isinstance(spec, str):
+        return Formula(spec).get_model_matrix(frame, context=context, output="numpy", na_action="ignore")
+    return spec.get_model_matrix(frame, context=context)
+
+
 def _materialize(spec: Any, frame: Any, context: Mapping[str, Any]) -> tuple[np.ndarray, Any]:
     """formulaic's matrix (n, p) float64 and its recipe, for a formula or for a recipe made earlier."""
-    from formulaic import Formula
     from formulaic.errors import FormulaicError
 
     try:
-        if isinstance(spec, str):
-            found = Formula(spec).get_model_matrix(frame, context=context, output="numpy", na_action="ignore")
-        else:
-            found = spec.get_model_matrix(frame, context=context)
+        # a logarithm of zero is reported below with the column's name, which NumPy's own warning lacks
+        with np.errstate(all="ignore"):
+            found = _matrix(spec, frame, context)
     except (FormulaicError, ValueError) as error:
         text = spec if isinstance(spec, str) else str(spec.formula)
         raise FormulaError(f"formulaic cannot evaluate {text!r}: {_one_line(error)}") from error

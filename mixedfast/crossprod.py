@@ -277,6 +277,8 @@ def assemble(design: Design, threads: int | None = None) -> CrossProducts:
     -------
     CrossProducts
     """
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise DataError(f"threads={threads!r} must be a whole number from 1")
     n = design.n
     rows = _sample_rows(n)
     y = design.y if design.offset is None else design.y - design.offset

@@ -13,7 +13,7 @@ import numpy as np
 from mixedfast.covariance import Covariance
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines import choose
-from mixedfast.errors import NotIdentifiedError
+from mixedfast.errors import DataError, NotIdentifiedError
 from mixedfast.optimize import Optimum, minimize
 from mixedfast.start import starting_theta
 from mixedfast.system import PLSSystem, Solution
@@ -23,6 +23,9 @@ __all__ = ["Fit", "fit_crossproducts", "solve_at"]
 #: A column of X is dropped when what earlier columns leave of its sum of squares is below this fraction. Sums of
 #: squares carry 16 digits, so a column that is free to 1e-5 of its length is still told from a dependent one.
 RANK_TOLERANCE = 1e-10
+#: An element of theta (columns of Z of order one) below this is set to zero when the deviance does not notice. lme4 looks
+#: as near to its bounds.
+ZERO_TOLERANCE = 1e-5
 #: A residual sum of squares below this fraction of the total is rounding: the model reproduces the data exactly.
 EXACT_FIT_TOLERANCE = 1e-13
 
@@ -198,14 +201,31 @@ def fit_crossproducts(
     cp = cp.keep(identifiable(cp))
     check_identified(cp)
     system = PLSSystem(cp, choose(cp, engine), reml)
-    first = starting_theta(cp) if start is None else cp.covariance.to_internal(np.asarray(start, dtype=float))
+    first = starting_theta(cp) if start is None else _internal_theta(cp, start, "start")
     optimum = minimize(system, first, exact=len(cp.groups) == 1)
-    theta = canonical(cp.covariance, optimum.theta)
-    if not np.array_equal(theta, optimum.theta):  # signs turned: the same point, solved again so that all agrees
-        system.solve(theta)
+    theta = _settle(system, canonical(cp.covariance, optimum.theta), optimum.deviance)
     fit = Fit(cp, reml, theta, system.solution, replace(optimum, theta=theta), system.engine.describe(), engine)
     fit.memo("system", lambda: system)
     return fit
+
+
+def _settle(system: PLSSystem, theta: np.ndarray, deviance: float) -> np.ndarray:
+    """theta with what is zero but for rounding set to zero, and the system solved there."""
+    flat = np.where(np.abs(theta) < ZERO_TOLERANCE, 0.0, theta)
+    solution = system.solve(flat)
+    if solution is not None and solution.deviance <= deviance + 1e-12 * abs(deviance):
+        return flat
+    system.solve(theta)
+    return theta
+
+
+def _internal_theta(cp: CrossProducts, theta: np.ndarray, name: str) -> np.ndarray:
+    """theta of the user's basis, checked, in the internal one."""
+    values = np.asarray(theta)
+    wanted = cp.covariance.n_theta
+    if values.shape != (wanted,) or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        raise DataError(f"{name} must be {wanted} finite numbers for these random terms, not {values.tolist()}")
+    return cp.covariance.to_internal(values)
 
 
 def canonical(cov: Covariance, theta: np.ndarray) -> np.ndarray:
@@ -226,7 +246,7 @@ def solve_at(cp: CrossProducts, theta: np.ndarray, reml: bool = True, engine: st
     """
     cp = cp.keep(identifiable(cp))
     system = PLSSystem(cp, choose(cp, engine), reml)
-    internal = cp.covariance.to_internal(np.asarray(theta, dtype=float))
+    internal = _internal_theta(cp, theta, "theta")
     solution = system.solve(internal)
     if solution is None:
         raise NotIdentifiedError(f"the model is not positive definite at theta = {np.asarray(theta).tolist()}")

@@ -84,7 +84,6 @@ class ModelSpec:
     offsets: tuple[str, ...]
 
 
-@lru_cache(maxsize=256)
 def parse(formula: str, require_random: bool = True) -> ModelSpec:
     """Take a formula apart.
 
@@ -109,6 +108,13 @@ def parse(formula: str, require_random: bool = True) -> ModelSpec:
     >>> [str(term) for term in parse("y ~ x + (x || g) + (1 | a/b)").random]
     ['(x || g)', '(1 | b:a)', '(1 | a)']
     """
+    if not isinstance(formula, str):
+        raise FormulaError(f"a formula is a string such as 'y ~ x + (1 | g)', not {type(formula).__name__}")
+    return _parse(formula, require_random)
+
+
+@lru_cache(maxsize=256)
+def _parse(formula: str, require_random: bool) -> ModelSpec:
     response, right = _sides(formula)
     cuts = sorted([*_random_cuts(right), *_offset_cuts(right)])
     random: list[RandomTerm] = []
@@ -248,8 +254,6 @@ def _split(text: str, mark: str) -> list[str]:
 
 
 def _sides(formula: str) -> tuple[str, str]:
-    if not isinstance(formula, str):
-        raise FormulaError(f"a formula is a string such as 'y ~ x + (1 | g)', not {type(formula).__name__}")
     if _HOLE in formula:
         raise FormulaError("the formula contains a null character")
     parts = _split(formula, "~")

@@ -233,9 +233,7 @@ def _batch_size(fit: Fit, sampler: ResponseSampler) -> int:
     return int(np.clip(_BATCH_NUMBERS // each, 1, _BATCH_MAX))
 
 
-def _run(
-    work: Callable[[range], Refits], batches: Sequence[range], threads: int, progress: bool, n: int
-) -> dict[int, Refits]:
+def _run(work: Callable[[range], Refits], batches: Sequence[range], threads: int, progress: bool, n: int) -> dict[int, Refits]:
     """The batches' results by position; those finished so far when the user interrupts."""
     done: dict[int, Refits] = {}
     workers = ThreadPoolExecutor(min(threads, len(batches)))
@@ -336,9 +334,7 @@ def row_space_bootstrap(fit: Fit, design: Design, n: int, seed: int | None = Non
         found.append(_own(again))
         singular += any(again.singular_terms)
         converged.append(again.optimum is not None and again.optimum.converged)
-    return Bootstrap(
-        tuple(list_parameters(fit.cp)), _own(fit), np.array(found), n, singular, np.array(converged, dtype=bool)
-    )
+    return Bootstrap(tuple(list_parameters(fit.cp)), _own(fit), np.array(found), n, singular, np.array(converged, dtype=bool))
 
 
 def _effects(term: Any, b: np.ndarray, n: int) -> np.ndarray:

@@ -366,9 +366,7 @@ def minimize_held(system: PLSSystem, chart: Chart, sigma: float, guess: np.ndarr
     return None
 
 
-def _bounded_step(
-    x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray, lower: np.ndarray
-) -> tuple[np.ndarray, float]:
+def _bounded_step(x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray, lower: np.ndarray) -> tuple[np.ndarray, float]:
     """A descent step that leaves coordinates at their bound when the deviance pushes them there, and its promise."""
     free = np.flatnonzero((x > lower) | (gradient < 0))
     step = np.zeros_like(x)
@@ -383,9 +381,7 @@ def _bounded_step(
     return step, float(0.5 * (along**2 / size).sum())
 
 
-def _descend(
-    problem: _Held, x: np.ndarray, value: float, step: np.ndarray, slope: float
-) -> tuple[np.ndarray, float] | None:
+def _descend(problem: _Held, x: np.ndarray, value: float, step: np.ndarray, slope: float) -> tuple[np.ndarray, float] | None:
     """Halve the step until the deviance falls as Armijo asks, clipped at the bounds."""
     longest = np.abs(step).max() / max(1.0, 2.0 * np.abs(x).max())
     t = min(1.0, 1.0 / longest) if longest > 0 else 1.0

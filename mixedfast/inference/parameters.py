@@ -71,10 +71,7 @@ def list_parameters(cp: CrossProducts) -> list[Parameter]:
         for b in range(term.k):
             out.append(Parameter(f"sd_{names[b]}|{group.name}", "sd", t, b))
             if term.correlated:
-                out += [
-                    Parameter(f"cor_{names[a]}.{names[b]}|{group.name}", "cor", t, a, b)
-                    for a in range(b + 1, term.k)
-                ]
+                out += [Parameter(f"cor_{names[a]}.{names[b]}|{group.name}", "cor", t, a, b) for a in range(b + 1, term.k)]
     out.append(Parameter("sigma", "sigma"))
     return out + [Parameter(name, "beta", a=j) for j, name in enumerate(cp.x_names)]
 

@@ -144,8 +144,7 @@ class Profile:
         import pandas as pd
 
         parts = [
-            pd.DataFrame({"parameter": name, "value": trace.value, "zeta": trace.zeta})
-            for name, trace in self.traces.items()
+            pd.DataFrame({"parameter": name, "value": trace.value, "zeta": trace.zeta}) for name, trace in self.traces.items()
         ]
         return pd.concat(parts, ignore_index=True)
 
@@ -284,9 +283,7 @@ def _zero_variance_deviance(system: PLSSystem, p: Parameter, theta: np.ndarray, 
 # -- the walk ------------------------------------------------------------------------------------------------------
 
 
-def _walk(
-    p: Parameter, center: float, width: float, evaluate_from: Evaluate, deviance: float, cutoff: float
-) -> Trace:
+def _walk(p: Parameter, center: float, width: float, evaluate_from: Evaluate, deviance: float, cutoff: float) -> Trace:
     """zeta on both sides of the estimate, out to `cutoff` or the parameter's bounds."""
     sides = [_side(p, center, sign * width, evaluate_from, deviance, cutoff) for sign in (-1.0, 1.0)]
     (down, down_closed), (up, up_closed) = sides
@@ -342,9 +339,7 @@ def _place(p: Parameter, value: float, sign: float, evaluate: Evaluate, deviance
     return Place(value, zeta, found[1] / (2.0 * zeta) if abs(zeta) > _NEAR_ZERO else np.nan)
 
 
-def _sharpen(
-    p: Parameter, center: float, sign: float, places: list[Place], evaluate: Evaluate, deviance: float
-) -> None:
+def _sharpen(p: Parameter, center: float, sign: float, places: list[Place], evaluate: Evaluate, deviance: float) -> None:
     """Add the end of the usual interval itself: a profile may have kinks there that no cubic follows."""
     if not places:
         return

@@ -326,7 +326,7 @@ def _lmm_sections(m: LMMResult, ddf: str | None) -> list[Section]:
         _random_grid(m.varcorr, m.nobs, m.n_groups),
         _fixed_grid(m, ddf),
         _correlation_section(m.vcov()),
-        "\n".join(_lmm_notes(m)) or None,
+        "\n".join(_lmm_notes(m, ddf)) or None,
     ]
     return [part for part in parts if part is not None]
 
@@ -440,7 +440,7 @@ def _abbreviate(name: str, length: int) -> str:
     return name[:length]
 
 
-def _lmm_notes(m: LMMResult) -> list[str]:
+def _lmm_notes(m: LMMResult, ddf: str | None) -> list[str]:
     """What a reader of the page must know about the data and the fit."""
     notes = _row_notes(m.n_dropped, m.dropped_columns)
     if m.is_singular:
@@ -448,6 +448,10 @@ def _lmm_notes(m: LMMResult) -> list[str]:
             "Singular fit: a variance is estimated as zero, or a correlation as one. "
             "The estimates stand; a simpler random part fits as well."
         )
+        if ddf == "satterthwaite":
+            notes.append("Satterthwaite's degrees of freedom take what is estimated as zero for known, as lmerTest does.")
+    if ddf == "kenward-roger" and not m.reml:
+        notes.append("Kenward and Roger's tests come from the same model refitted by REML.")
     if not m.converged:
         notes.append("The optimizer stopped before it reached an optimum: do not use these estimates.")
     return notes
