@@ -124,9 +124,7 @@ class Border:
         self.level = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
         self.A_1r = np.zeros((len(ptr) - 1, vals.shape[1], self.m))
         self.A_1r[self.level, :, cols] = vals
-        self.levels = [
-            (int(at), int(k), int(place)) for at, k, place in zip(first, k_level, lambda_at, strict=True)
-        ]
+        self.levels = [(int(at), int(k), int(place)) for at, k, place in zip(first, k_level, lambda_at, strict=True)]
         sizes = np.diff(start)
         offset = np.concatenate([[0], np.cumsum(sizes**2)])
         upper = np.zeros((self.m, self.m))
@@ -310,8 +308,7 @@ class DenseModel:
             unit[row, column] = 1.0
             units.append(unit)
         slopes = [
-            self._spread(g, unit @ lambdas[g].T + lambdas[g] @ unit.T)
-            for (g, _, _), unit in zip(places, units, strict=True)
+            self._spread(g, unit @ lambdas[g].T + lambdas[g] @ unit.T) for (g, _, _), unit in zip(places, units, strict=True)
         ]
         V0 = self.relative_covariance(theta)
         first = [sigma**2 * slope for slope in slopes] + [2.0 * sigma * V0]

@@ -144,9 +144,7 @@ def hlm(cp: CrossProducts) -> np.ndarray:
     array([157., 158., 157., 157., 158.])
     """
     if len(cp.groups) != 1:
-        raise NotDefinedError(
-            f"hlm: defined for two levels; this model groups rows by {', '.join(g.name for g in cp.groups)}"
-        )
+        raise NotDefinedError(f"hlm: defined for two levels; this model groups rows by {', '.join(g.name for g in cp.groups)}")
     outer = cp.groups[0]
     slopes = _slopes(cp, _varies("hlm", cp, 0))
     df = np.full(cp.p, cp.n - cp.p)
@@ -321,8 +319,7 @@ def _positive(method: str, cp: CrossProducts, df: np.ndarray, why: str) -> np.nd
 
 def _crossed(method: str, cp: CrossProducts, g: int, h: int) -> NotDefinedError:
     return NotDefinedError(
-        f"{method}: not defined for crossed grouping factors, and {cp.groups[g].name} is not nested in "
-        f"{cp.groups[h].name}"
+        f"{method}: not defined for crossed grouping factors, and {cp.groups[g].name} is not nested in {cp.groups[h].name}"
     )
 
 
@@ -393,9 +390,7 @@ def _is_random(cp: CrossProducts, column: int) -> bool:
 def _terms(method: str, cp: CrossProducts) -> Iterator[tuple[FixedTerm, np.ndarray]]:
     """The fixed terms with the places of their identifiable columns, terms without any left out."""
     if cp.p and not cp.meta.fixed_terms:
-        raise NotDefinedError(
-            f"{method}: the cross-products do not say which terms the columns of X belong to"
-        )
+        raise NotDefinedError(f"{method}: the cross-products do not say which terms the columns of X belong to")
     for term in cp.meta.fixed_terms:
         columns = np.flatnonzero(np.isin(cp.kept, term.columns))
         if len(columns):
@@ -472,9 +467,7 @@ def _effects(cp: CrossProducts) -> list[_Effect]:
     """The random effects, coarsest grouping factor first, within a factor in the order of its columns."""
     recipe = cp.meta.recipe
     if recipe is None:
-        raise NotDefinedError(
-            "containment: the cross-products do not say what the random effects are made of"
-        )
+        raise NotDefinedError("containment: the cross-products do not say what the random effects are made of")
     placed = []
     for shape, coding, grouping in zip(cp.terms, recipe.random, recipe.groups, strict=True):
         for term in coding.terms:

@@ -1,7 +1,8 @@
 """The rank of [X Z] from cross-products: group by group when factors are nested, a dense rest when crossed.
 
 The cross-products are positive semidefinite, so eliminating a factor's columns (a Schur complement with a
-pseudo-inverse) leaves a matrix whose rank is the rank still to be counted.
+pseudo-inverse) leaves a matrix whose rank is the rank still to be counted. Dividing by a small eigenvalue lambda
+magnifies rounding to epsilon / lambda; that is carried along, and what is left counts only when it stands out of it.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import numpy as np
 from mixedfast.crossprod import CrossProducts
 from mixedfast.errors import NotDefinedError
 
-__all__ = ["MEMORY_LIMIT", "RANK_TOLERANCE", "design_rank", "is_nested"]
+__all__ = ["MEMORY_LIMIT", "NOISE_MARGIN", "RANK_TOLERANCE", "design_rank", "is_nested"]
 
-#: A direction counts towards a rank when what was eliminated before leaves more than this fraction of its sum
-#: of squares. Sums of squares carry 16 digits, so a column free to 1e-5 of its length is told from a
-#: dependent one.
+#: A direction counts towards a rank when what was eliminated before leaves more than this fraction of its sum of
+#: squares. Sums of squares carry 16 digits, so a column free to 1e-5 of its length is told from a dependent one.
 RANK_TOLERANCE = 1e-10
+#: What is left must also exceed this many times the rounding expected in it: sums over rows lose a few bits more than
+#: the last one.
+NOISE_MARGIN = 16.0
 #: Bytes that the dense matrix of crossed factors may take.
 MEMORY_LIMIT = 2**30
 
@@ -70,28 +73,32 @@ def design_rank(cp: CrossProducts, sizes: tuple[int, ...]) -> int:
 def _rank_nested(cp: CrossProducts, used: list[int], sizes: tuple[int, ...]) -> int:
     """Eliminate the innermost groups first; what they leave of the outer ones is again one block a group.
 
-    ``carry`` (J, a, a+p) is what elimination has so far taken off the products of a columns, those of this
-    and the outer factors, with one another and with X, summed over the groups inside each level.
+    ``carry`` (J, a, a+p) is what elimination has so far taken off the products of a columns, those of this and the
+    outer factors, with one another and with X, summed over the groups inside each level; ``noise`` (J, a) is the
+    rounding in its diagonal.
     """
-    left = cp.xy[:-1, :-1].copy()
+    left, left_noise = cp.xy[:-1, :-1].copy(), np.zeros(cp.p)
     width = sum(sizes[g] for g in used)
-    carry = np.zeros((1, width, width + cp.p))
+    carry, noise = np.zeros((1, width, width + cp.p)), np.zeros((1, width))
     rank = 0
     for step, g in enumerate(used):
         k, outer = sizes[g], used[step + 1 :]
         A = cp.groups[g].A[:, :k, :k]
         beside = [cp.pairs[g, h].data[:, :k, : sizes[h]] for h in outer]
         right = np.concatenate([*beside, cp.groups[g].B[:, :k, : cp.p]], axis=2) + carry[:, :k, k:]
-        root, found = _inverse_root(A + carry[:, :k, :k], np.einsum("jkk->jk", A))
-        rank += found
+        root, loss = _inverse_root(A + carry[:, :k, :k], np.einsum("jkk->jk", A), noise[:, :k])
+        rank += np.count_nonzero(loss)
         W = root @ right
-        onto_x = W[:, :, W.shape[2] - cp.p :].reshape(-1, cp.p)
+        lost = np.einsum("jk,jkr->jr", loss, W**2)
+        width -= k
+        onto_x = W[:, :, width:].reshape(-1, cp.p)
         left -= onto_x.T @ onto_x
+        left_noise += lost[:, width:].sum(axis=0)
         if outer:
-            width -= k
-            carry = carry[:, k:, k:] - W[:, :, :width].swapaxes(1, 2) @ W
-            carry = _sum_by(carry, cp.pairs[g, outer[0]].indices, cp.groups[outer[0]].n_levels)
-    return rank + _rank_psd(left, np.diag(cp.xy)[:-1])
+            parents, J = cp.pairs[g, outer[0]].indices, cp.groups[outer[0]].n_levels
+            carry = _sum_by(carry[:, k:, k:] - W[:, :, :width].swapaxes(1, 2) @ W, parents, J)
+            noise = _sum_by(noise[:, k:] + lost[:, :width], parents, J)
+    return rank + _rank_psd(left, np.diag(cp.xy)[:-1], left_noise)
 
 
 def _sum_by(values: np.ndarray, codes: np.ndarray, n: int) -> np.ndarray:
@@ -115,7 +122,7 @@ def _rank_crossed(cp: CrossProducts, used: list[int], sizes: tuple[int, ...]) ->
         )
     k, J = sizes[first], cp.groups[first].n_levels
     A = cp.groups[first].A[:, :k, :k]
-    root, rank = _inverse_root(A, np.einsum("jkk->jk", A))
+    root, loss = _inverse_root(A, np.einsum("jkk->jk", A), np.zeros((1, k)))
     roots = sparse.bsr_matrix((root, np.arange(J), np.arange(J + 1)), shape=(J * k, J * k))
     beside = [_pair_matrix(cp, first, h, sizes) for h in rest]
     beside.append(sparse.csr_matrix(cp.groups[first].B[:, :k, : cp.p].reshape(J * k, cp.p)))
@@ -123,7 +130,7 @@ def _rank_crossed(cp: CrossProducts, used: list[int], sizes: tuple[int, ...]) ->
     left = _gram(cp, rest, sizes, edges)
     size = np.diag(left).copy()
     left -= (W.T @ W).toarray()
-    return rank + _rank_psd(left, size)
+    return np.count_nonzero(loss) + _rank_psd(left, size, W.multiply(W).T @ loss.ravel())
 
 
 def _gram(cp: CrossProducts, used: list[int], sizes: tuple[int, ...], edges: np.ndarray) -> np.ndarray:
@@ -135,9 +142,7 @@ def _gram(cp: CrossProducts, used: list[int], sizes: tuple[int, ...], edges: np.
     G[spans[-1], spans[-1]] = cp.xy[:-1, :-1]
     for at, g in enumerate(used):
         k, J = sizes[g], cp.groups[g].n_levels
-        own = sparse.bsr_matrix(
-            (np.ascontiguousarray(cp.groups[g].A[:, :k, :k]), np.arange(J), np.arange(J + 1))
-        )
+        own = sparse.bsr_matrix((np.ascontiguousarray(cp.groups[g].A[:, :k, :k]), np.arange(J), np.arange(J + 1)))
         G[spans[at], spans[at]] = own.toarray()
         G[spans[at], spans[-1]] = cp.groups[g].B[:, :k, : cp.p].reshape(J * k, cp.p)
         for beside, h in enumerate(used[at + 1 :], at + 1):
@@ -155,28 +160,41 @@ def _pair_matrix(cp: CrossProducts, g: int, h: int, sizes: tuple[int, ...]) -> A
     return sparse.bsr_matrix((data, pair.indices, pair.indptr), shape=shape)
 
 
-def _inverse_root(blocks: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, int]:
-    """R (J,k,k) with R'R the pseudo-inverse of each positive semidefinite block, and the sum of the ranks.
+def _inverse_root(blocks: np.ndarray, size: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """R (J,k,k) with R'R the pseudo-inverse of each positive semidefinite block, and epsilon / eigenvalue (J,k).
 
-    ``size`` (J,k): the diagonal before anything was eliminated, against which zero is judged.
+    ``size`` (J,k) is the diagonal before anything was eliminated, ``noise`` (J,k) the rounding in it since: what zero
+    is judged against. Directions that count as zero have zeros in both results.
     """
-    scale = 1.0 / np.sqrt(np.where(size > 0.0, size, 1.0))
+    scale = _inverse_length(size)
     values, vectors = np.linalg.eigh(blocks * scale[:, :, None] * scale[:, None, :])
-    counts = values > RANK_TOLERANCE
-    weight = np.where(counts, 1.0 / np.sqrt(np.where(counts, values, 1.0)), 0.0)
-    return weight[:, :, None] * vectors.swapaxes(1, 2) * scale[:, None, :], int(counts.sum())
+    counts = values > _tolerance(noise * scale**2)[:, None]
+    inverse = np.where(counts, 1.0 / np.where(counts, values, 1.0), 0.0)
+    root = np.sqrt(inverse)[:, :, None] * vectors.swapaxes(1, 2) * scale[:, None, :]
+    return root, np.finfo(float).eps * inverse
 
 
-def _rank_psd(G: np.ndarray, size: np.ndarray) -> int:
-    """Rank of a positive semidefinite matrix by Cholesky with pivoting, zero judged against ``size`` (p,).
+def _rank_psd(G: np.ndarray, size: np.ndarray, noise: np.ndarray) -> int:
+    """Rank of a positive semidefinite matrix by Cholesky with pivoting; ``size`` and ``noise`` as above, (p,).
 
     Only the upper triangle is read.
     """
     from scipy.linalg import lapack
 
-    live = np.flatnonzero(np.diag(G) > RANK_TOLERANCE * size)  # dpstrf takes its first pivot on trust
+    scale = _inverse_length(size)
+    tolerance = float(_tolerance(noise * scale**2)) if len(G) else 0.0
+    live = np.flatnonzero(np.diag(G) * scale**2 > tolerance)  # dpstrf takes its first pivot on trust
     if not len(live):
         return 0
-    scale = 1.0 / np.sqrt(size[live])
-    _, _, rank, _ = lapack.dpstrf(G[np.ix_(live, live)] * scale[:, None] * scale, tol=RANK_TOLERANCE)
+    _, _, rank, _ = lapack.dpstrf((G * scale[:, None] * scale)[np.ix_(live, live)], tol=tolerance)
     return int(rank)
+
+
+def _inverse_length(size: np.ndarray) -> np.ndarray:
+    """1 / sqrt(size), and 1 where a column is zero."""
+    return 1.0 / np.sqrt(np.where(size > 0.0, size, 1.0))
+
+
+def _tolerance(noise: np.ndarray) -> np.ndarray:
+    """Below what a direction counts as zero, relative to its length; one a block, over the last axis of ``noise``."""
+    return np.maximum(RANK_TOLERANCE, NOISE_MARGIN * noise.max(axis=-1))
