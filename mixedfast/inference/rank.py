@@ -87,7 +87,7 @@ def _rank_nested(cp: CrossProducts, used: list[int], sizes: tuple[int, ...]) -> 
         beside = [cp.pairs[g, h].data[:, :k, : sizes[h]] for h in outer]
         right = np.concatenate([*beside, cp.groups[g].B[:, :k, : cp.p]], axis=2) + carry[:, :k, k:]
         root, loss = _inverse_root(A + carry[:, :k, :k], np.einsum("jkk->jk", A), noise[:, :k])
-        rank += np.count_nonzero(loss)
+        rank += int(np.count_nonzero(loss))
         W = root @ right
         lost = np.einsum("jk,jkr->jr", loss, W**2)
         width -= k
@@ -130,7 +130,7 @@ def _rank_crossed(cp: CrossProducts, used: list[int], sizes: tuple[int, ...]) ->
     left = _gram(cp, rest, sizes, edges)
     size = np.diag(left).copy()
     left -= (W.T @ W).toarray()
-    return np.count_nonzero(loss) + _rank_psd(left, size, W.multiply(W).T @ loss.ravel())
+    return int(np.count_nonzero(loss)) + _rank_psd(left, size, W.multiply(W).T @ loss.ravel())
 
 
 def _gram(cp: CrossProducts, used: list[int], sizes: tuple[int, ...], edges: np.ndarray) -> np.ndarray:
