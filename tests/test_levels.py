@@ -311,6 +311,7 @@ RANK_MODELS = [
     ("y ~ x + (x | c)", 1),
     ("y ~ x + year + (1 | a/b/c)", 3),
     ("y ~ x + year + (x | a/b/c)", 3),
+    ("y ~ x + (year || a/c) + (x | b)", 3),  # year is far from zero and not centred: rounding shows
     ("y ~ x + (1 | c) + (1 | h)", 2),
     ("y ~ x + year + (x | c) + (year | h) + (1 | b)", 3),
     ("y ~ 0 + x + (0 + x | c) + (1 | h)", 2),
@@ -328,6 +329,16 @@ def test_rank_is_that_of_the_rows(formula: str, groups: int, seed: int, weights:
     widths = [g.k for g in cp.groups]
     for sizes in np.ndindex(*(k + 1 for k in widths)):
         assert design_rank(cp, sizes) == dense_rank(formula, data, sizes, weights), sizes
+
+
+def test_rank_of_a_saturated_design() -> None:
+    """Eight rows, and a rank of eight in [X Z]: nothing is left for what no random effect contains."""
+    x = [3.0, 1, 4, 1, 5, 9, 2, 6]
+    data = {"g": list("aaabbbcc"), "h": list("pqrpqrpq"), "x": x, "y": [1.0, 3, 2, 5, 4, 4, 7, 1]}
+    cp = products("y ~ x + I(x**2) + I(x**3) + I(x**4) + (1 | g) + (1 | h)", data)
+    assert design_rank(cp, (1, 1)) == 8
+    with pytest.raises(NotDefinedError, match=r"containment: no degrees of freedom are left for x, I\(x"):
+        RULES["containment"](cp)
 
 
 # --- what is not defined says so ----------------------------------------------------------------------------------
