@@ -163,6 +163,12 @@ class CrossProducts:
             tuple(g.scale for g in self.groups),
         )
 
+    def __add__(self, other: CrossProducts) -> CrossProducts:
+        """The cross-products of both tables' rows (see `mixedfast.addition`)."""
+        from mixedfast.addition import add
+
+        return add(self, other)
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write the cross-products to a file that `mixedfast.load` reads."""
         save(self, path)
