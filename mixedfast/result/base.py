@@ -1,0 +1,26 @@
+"""What every group of methods of a result reads: the fit, and the rows when there are any."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mixedfast.errors import DataError
+
+if TYPE_CHECKING:
+    from mixedfast.design import Design
+    from mixedfast.fitting import Fit
+
+__all__ = ["Fitted"]
+
+
+class Fitted:
+    """A fit and, unless it came from cross-products, the design whose rows it was made from."""
+
+    def __init__(self, fit: Fit, design: Design | None = None) -> None:
+        self._fit = fit
+        self._design = design
+
+    def _rows(self, what: str) -> Design:
+        if self._design is None:
+            raise DataError(f"{what} needs the rows of the data, and this result was made without them")
+        return self._design

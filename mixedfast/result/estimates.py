@@ -1,0 +1,248 @@
+"""What was estimated, and how the search went."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedfast.errors import ConvergenceWarning, SingularFitWarning
+from mixedfast.inference.varpar import kenward_roger
+from mixedfast.result.base import Fitted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Estimates"]
+
+
+class Estimates(Fitted):
+    """The model and its estimates."""
+
+    @property
+    def formula(self) -> str:
+        return self._fit.cp.meta.formula
+
+    @property
+    def reml(self) -> bool:
+        return self._fit.reml
+
+    @property
+    def nobs(self) -> int:
+        """Rows used."""
+        return self._fit.cp.n
+
+    @property
+    def n_groups(self) -> dict[str, int]:
+        """Levels of each grouping factor."""
+        return {g.name: g.n_levels for g in self._fit.cp.groups}
+
+    @property
+    def n_dropped(self) -> int:
+        """Rows left out for missing values."""
+        return self._fit.cp.meta.n_dropped
+
+    @property
+    def dropped_columns(self) -> tuple[str, ...]:
+        """Columns of X that the columns before them determine; their coefficients are NaN."""
+        kept = set(self._fit.cp.kept.tolist())
+        return tuple(name for i, name in enumerate(self._fit.cp.meta.x_names) if i not in kept)
+
+    @property
+    def weights_used(self) -> bool:
+        return self._fit.cp.meta.weighted
+
+    # -- estimates -----------------------------------------------------------------------------------------
+
+    @property
+    def theta(self) -> np.ndarray:
+        """Free elements of the relative covariance factors, lme4's order, (m,)."""
+        return self._fit.theta.copy()
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+        return self._fit.sigma
+
+    @property
+    def params(self) -> pd.Series:
+        """Fixed effects; NaN for columns that could not be identified."""
+        return self._series(self._fit.beta)
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard errors of the fixed effects."""
+        return self._series(np.sqrt(np.diag(self._fit.vcov)))
+
+    def vcov(self, ddf: str | None = None) -> pd.DataFrame:
+        """Covariance matrix of the fixed effects.
+
+        Parameters
+        ----------
+        ddf : {None, "kenward-roger"}
+            With "kenward-roger" the small-sample adjusted matrix of Kenward and Roger (1997).
+        """
+        import pandas as pd
+
+        if ddf not in (None, "kenward-roger"):
+            raise ValueError(f'vcov(ddf={ddf!r}): None or "kenward-roger"')
+        names = list(self._fit.cp.x_names)
+        matrix = self._fit.vcov if ddf is None else kenward_roger(self._fit).vcov
+        return pd.DataFrame(matrix, index=names, columns=names)
+
+    def _series(self, values: np.ndarray) -> pd.Series:
+        import pandas as pd
+
+        out = np.full(len(self._fit.cp.meta.x_names), np.nan)
+        out[self._fit.cp.kept] = values
+        return pd.Series(out, index=list(self._fit.cp.meta.x_names))
+
+    @property
+    def criterion(self) -> float:
+        """REML criterion, or deviance under ML, at the estimates."""
+        return self._fit.deviance
+
+    @property
+    def loglik(self) -> float:
+        return -0.5 * self._fit.deviance
+
+    @property
+    def df_model(self) -> int:
+        """Number of parameters: fixed effects, theta and sigma."""
+        return self._fit.cp.p + len(self._fit.theta) + 1
+
+    @property
+    def aic(self) -> float:
+        return self.criterion + 2.0 * self.df_model
+
+    @property
+    def bic(self) -> float:
+        return self.criterion + float(np.log(self.nobs)) * self.df_model
+
+    @cached_property
+    def varcorr(self) -> pd.DataFrame:
+        """Variances, standard deviations and correlations of the random effects.
+
+        Columns ``group, name1, name2, variance, sd, corr``: one row a variance; a row with ``name2`` holds a covariance
+        (in ``variance``) and a correlation; last row ``Residual``.
+        """
+        import pandas as pd
+
+        rows: list[tuple[str, str, str | None, float, float, float]] = []
+        for term, H in zip(self._fit.covariance.terms, self._fit.relative, strict=True):
+            group = self._fit.cp.groups[term.group]
+            names = group.names[term.start : term.start + term.k]
+            cov = self._fit.sigma**2 * H
+            sd = np.sqrt(np.diag(cov))
+            rows += [(group.name, names[i], None, cov[i, i], sd[i], np.nan) for i in range(term.k)]
+            if term.correlated:
+                for j in range(term.k):
+                    for i in range(j + 1, term.k):
+                        product = sd[i] * sd[j]
+                        corr = cov[i, j] / product if product > 0 else np.nan
+                        rows.append((group.name, names[j], names[i], cov[i, j], np.nan, corr))
+        rows.append(("Residual", "", None, self.sigma**2, self.sigma, np.nan))
+        return pd.DataFrame(rows, columns=["group", "name1", "name2", "variance", "sd", "corr"])
+
+    def ranef(self, cond_var: bool = False) -> dict[str, Any]:
+        """Conditional modes (BLUPs) of the random effects.
+
+        Parameters
+        ----------
+        cond_var : bool
+            Also their conditional variances given beta.
+
+        Returns
+        -------
+        dict
+            Grouping factor -> frame (levels as index); with `cond_var`, (frame, array (levels, k, k)).
+        """
+        import pandas as pd
+
+        out: dict[str, Any] = {}
+        for g, group in enumerate(self._fit.cp.groups):
+            frame = pd.DataFrame(
+                self._fit.modes[g], index=pd.Index(group.levels, name=group.name), columns=list(group.names)
+            )
+            out[group.name] = (frame, self._fit.posterior[g].copy()) if cond_var else frame
+        return out
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """Coefficients of each group: fixed effects plus conditional modes."""
+        import pandas as pd
+
+        out = {}
+        for name, modes in self.ranef().items():
+            fixed = self.params
+            columns = list(dict.fromkeys([*fixed.index, *modes.columns]))
+            start = np.array([fixed[c] if c in fixed.index else 0.0 for c in columns])
+            frame = pd.DataFrame(np.tile(start, (len(modes), 1)), index=modes.index, columns=columns)
+            for column in modes.columns.unique():
+                frame[column] += modes.loc[:, modes.columns == column].sum(axis=1)
+            out[name] = frame
+        return out
+
+    # -- how the fit went ----------------------------------------------------------------------------------
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether an estimated covariance matrix of random effects is singular."""
+        return any(self._fit.singular_terms)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the optimum carries its certificate (see `optimization`)."""
+        return self._fit.optimum is None or self._fit.optimum.converged
+
+    @property
+    def engine(self) -> str:
+        return str(self._fit.engine["engine"])
+
+    @cached_property
+    def optimization(self) -> dict[str, Any]:
+        """How the search went: evaluations, certificate, log.
+
+        ``decrement`` and ``boundary_decrement`` say by how much (in deviance) a quadratic model thinks the fit could
+        still improve, inside and by leaving the boundary. ``gradient`` and ``min_hessian_eigenvalue`` are in theta, for
+        columns of Z scaled to order one.
+        """
+        best = self._fit.optimum
+        if best is None:
+            return {"message": "theta was given", "engine": dict(self._fit.engine)}
+        return {
+            "message": best.message,
+            "evaluations": best.evaluations,
+            "rejected": best.rejected,
+            "iterations": best.iterations,
+            "gradient": best.gradient.copy(),
+            "max_gradient": float(np.abs(best.gradient).max()),
+            "min_hessian_eigenvalue": float(np.linalg.eigvalsh(best.hessian)[0]),
+            "hessian": "exact" if best.exact_hessian else "average information",
+            "decrement": best.decrement,
+            "boundary_decrement": best.boundary_decrement,
+            "engine": dict(self._fit.engine),
+            "log": best.log,
+        }
+
+    def _warn(self) -> None:
+        """Say what a user must not overlook; called once, by the doors that fit."""
+        best = self._fit.optimum
+        if best is not None and not best.converged:
+            warnings.warn(
+                f"{best.message}: the deviance could still fall by about "
+                f"{max(best.decrement, best.boundary_decrement):.2g}. Estimates may be off; try other starting values "
+                "(start=), rescale covariates or simplify the random effects.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        if self.is_singular:
+            terms, groups = self._fit.covariance.terms, self._fit.cp.groups
+            bad = sorted({groups[t.group].name for t, s in zip(terms, self._fit.singular_terms, strict=True) if s})
+            warnings.warn(
+                f"singular fit: the estimated covariance of the random effects of {', '.join(bad)} has a zero variance "
+                "or a correlation of one. The fit is valid; a simpler random part would fit as well.",
+                SingularFitWarning,
+                stacklevel=3,
+            )

@@ -1,0 +1,57 @@
+"""`LMMResult`: a fitted model in the user's words. Methods only orchestrate; numbers happen in the rooms below."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from mixedfast.result.estimates import Estimates
+from mixedfast.result.rows import RowMethods
+from mixedfast.result.tests import Tests
+from mixedfast.storage import save
+
+if TYPE_CHECKING:
+    from mixedfast.report.text import Summary
+
+__all__ = ["LMMResult"]
+
+
+class LMMResult(Estimates, Tests, RowMethods):
+    """A fitted linear mixed model.
+
+    Made by `mixedfast.lmer` (from a table) or `mixedfast.fit` (from cross-products).
+
+    Examples
+    --------
+    >>> import mixedfast as mf
+    >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    >>> m.params.round(4).to_dict()
+    {'Intercept': 251.4051, 'Days': 10.4673}
+    >>> round(m.criterion, 4)
+    1743.6283
+    """
+
+    keep_rows = False
+
+    def summary(self, ddf: str | None = "satterthwaite") -> Summary:
+        """The page lme4 users know; ``str()`` is text, notebooks show a table."""
+        from mixedfast.report.text import Summary
+
+        return Summary(self, ddf)
+
+    def __repr__(self) -> str:
+        kind = "REML" if self.reml else "ML"
+        groups = ", ".join(f"{name} {count}" for name, count in self.n_groups.items())
+        return f"<LMMResult {self.formula}; {kind}; {self.nobs} rows; groups: {groups}; criterion {self.criterion:.4f}>"
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the result to a file that `mixedfast.load` reads; no rows go with it unless ``keep_rows`` is set."""
+        save(self, path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickles carry no rows (set ``m.keep_rows = True`` before pickling to carry them)."""
+        state = dict(self.__dict__)
+        if not self.keep_rows:
+            state["_design"] = None
+            state.pop("fitted", None)
+        return state

@@ -1,0 +1,189 @@
+"""Tests of the model: tables, contrasts, marginal means, intervals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mixedfast.inference import shares, tables
+from mixedfast.inference.anova import anova_table, drop1, ranova
+from mixedfast.inference.bootstrap import Bootstrap, bootstrap
+from mixedfast.inference.contrasts import contrast
+from mixedfast.inference.means import MarginalMeans, emmeans
+from mixedfast.inference.profile import Profile, profile
+from mixedfast.inference.shares import ICC, R2
+from mixedfast.result.base import Fitted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Tests"]
+
+
+class Tests(Fitted):
+    """Tests and intervals: all of them work without rows."""
+
+    def coef_table(self, ddf: str = "satterthwaite", level: float = 0.95) -> pd.DataFrame:
+        """Fixed effects with standard errors, df, t tests and confidence intervals.
+
+        Parameters
+        ----------
+        ddf : str
+            How denominator degrees of freedom are found: ``"satterthwaite"``, ``"kenward-roger"``, ``"residual"``, ``"group"``,
+            ``"hlm"``, ``"inner-outer"``, ``"between-within"``, ``"containment"`` or ``"asymptotic"``.
+        level : float
+            Of the confidence intervals.
+
+        Returns
+        -------
+        DataFrame
+            Index ``term``; columns ``estimate, std_error, df, statistic, p_value, conf_low, conf_high``.
+
+        Raises
+        ------
+        NotDefinedError
+            When the method is unknown or not defined for this design.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.coef_table().df.round(2).to_dict()
+        {'Intercept': 17.0, 'Days': 17.0}
+        """
+        return tables.coef_table(self._fit, ddf, level)
+
+    def ddf_table(self) -> pd.DataFrame:
+        """Every df method side by side: index ``(term, method)``, columns ``df, p_value, note``.
+
+        Where a method is not defined for the design, the numbers are NaN and ``note`` says why.
+        """
+        return tables.ddf_table(self._fit)
+
+    def anova(self, type: str = "III", ddf: str = "satterthwaite") -> pd.DataFrame:
+        """F tests of the terms of the fixed part.
+
+        Parameters
+        ----------
+        type : {"I", "II", "III"}
+            Sequential, by containment, or marginal sums of squares; type III does not depend on the contrasts used to fit.
+        ddf : str
+            As for `coef_table`.
+
+        Returns
+        -------
+        DataFrame
+            Index ``term``; columns ``sum_sq, mean_sq, num_df, den_df, f_value, p_value``.
+        """
+        return anova_table(self._fit, type, ddf)
+
+    def ranova(self) -> pd.DataFrame:
+        """Likelihood-ratio tests of the random terms, each dropped or reduced in turn."""
+        return ranova(self._fit)
+
+    def drop1(self, ddf: str = "satterthwaite") -> pd.DataFrame:
+        """F tests of the fixed terms that may be dropped (no higher-order term contains them)."""
+        return drop1(self._fit, ddf)
+
+    def confint(
+        self, method: str = "wald", level: float = 0.95, ddf: str = "satterthwaite", n: int = 1000, seed: int | None = None
+    ) -> pd.DataFrame:
+        """Confidence intervals.
+
+        Parameters
+        ----------
+        method : {"wald", "profile", "boot"}
+            Wald intervals of the fixed effects; profile likelihood or percentile bootstrap intervals of all parameters.
+        level : float
+        ddf : str
+            For Wald intervals.
+        n, seed
+            Replicates and seed of the bootstrap.
+
+        Returns
+        -------
+        DataFrame
+            ``conf_low, conf_high``.
+        """
+        if method == "wald":
+            return tables.wald_intervals(self._fit, level, ddf)
+        if method == "profile":
+            return self.profile().confint(level)
+        if method == "boot":
+            return self.bootstrap(n, seed=seed).confint(level)
+        raise ValueError(f'confint(method={method!r}): "wald", "profile" or "boot"')
+
+    def profile(self, parameters: Any = None) -> Profile:
+        """Likelihood profiles of standard deviations, correlations and coefficients (of the ML criterion, as lme4)."""
+        return profile(self._fit, parameters)
+
+    def contrast(
+        self, L: Any, rhs: Any = 0, ddf: str = "satterthwaite", joint: bool = False, level: float = 0.95
+    ) -> pd.DataFrame:
+        """Test linear combinations of the fixed effects.
+
+        Parameters
+        ----------
+        L : array, dict or str, or list of them
+            Weights of all coefficients in order; name -> weight; or an equation such as ``"ses = 0"``.
+        rhs : float or array
+            Values under the null hypothesis.
+        ddf, level
+            As for `coef_table`.
+        joint : bool
+            One F test of all rows together instead of one t test a row.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.contrast("Days = 10").p_value.round(3).tolist()
+        [0.766]
+        """
+        return contrast(self._fit, L, rhs, ddf, joint, level)
+
+    def emmeans(self, specs: Any, ddf: str = "satterthwaite", at: Any = None, by: Any = None,
+                level: float = 0.95) -> MarginalMeans:  # fmt: skip
+        """Estimated marginal means: predictions on a grid of the factors, averaged over the others with equal weight.
+
+        Parameters
+        ----------
+        specs : str or list of str
+            Factors of the table: ``"recipe"``, ``["recipe", "temperature"]`` or ``"recipe | temperature"``.
+        ddf, level
+            As for `coef_table`.
+        at : dict, optional
+            Values of covariates (or levels of factors) to use instead of their means (or all levels).
+        by : str or list of str, optional
+            Factors that comparisons stay within.
+
+        Returns
+        -------
+        MarginalMeans
+            With ``to_frame()`` and ``pairs(adjust=)``.
+        """
+        return emmeans(self._fit, specs, at=at, by=by, ddf=ddf, level=level, design=self._design)
+
+    def bootstrap(
+        self, n: int = 1000, seed: int | None = None, progress: bool = False, threads: int | None = None
+    ) -> Bootstrap:
+        """Parametric bootstrap in cross-product space: a replicate's cost does not depend on the number of rows.
+
+        Parameters
+        ----------
+        n : int
+            Replicates.
+        seed : int, optional
+            The same seed gives the same replicates whatever the number of threads.
+        progress : bool
+            Show a progress bar.
+        threads : int, optional
+        """
+        return bootstrap(self._fit, n, seed=seed, progress=progress, threads=threads)
+
+    def icc(self) -> ICC:
+        """Intraclass correlation: adjusted (of what fixed effects leave) and unadjusted (of everything)."""
+        return shares.icc(self._fit)
+
+    def r2(self) -> R2:
+        """Nakagawa's marginal and conditional R2, random slopes after Johnson (2014)."""
+        return shares.r2(self._fit)
