@@ -1,0 +1,91 @@
+"""Progress bars: shown when asked, quiet otherwise, never in the way of an interruption."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from mixedfast import progress
+
+
+class Terminal:
+    """A stderr that somebody may be looking at."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        self.text += text
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+    def isatty(self) -> bool:
+        return True
+
+
+def terminal(monkeypatch) -> Terminal:
+    """Put in stderr's place; from the test itself, for pytest puts its own there when the test begins."""
+    made = Terminal()
+    monkeypatch.setattr(sys, "stderr", made)
+    return made
+
+
+def work(show: progress.Show) -> None:
+    with progress.bar(3, "leaving out schools", show) as advance:
+        for _ in range(3):
+            advance(1)
+
+
+def test_shown_when_asked(capsys):
+    pytest.importorskip("tqdm")
+    work(True)
+    told = capsys.readouterr()
+    assert "leaving out schools" in told.err and "3/3" in told.err
+    assert told.out == ""
+
+
+@pytest.mark.parametrize("show", [False, "auto"])
+def test_quiet_where_nobody_looks(capsys, show):
+    work(show)
+    told = capsys.readouterr()
+    assert told.err == told.out == ""
+
+
+def test_auto_is_quiet_for_short_work(monkeypatch):
+    screen = terminal(monkeypatch)
+    work("auto")
+    assert screen.text == ""
+
+
+def test_auto_shows_long_work_on_a_terminal(monkeypatch):
+    pytest.importorskip("tqdm")
+    screen = terminal(monkeypatch)
+    monkeypatch.setattr(progress, "_PATIENCE", 0.0)
+    work("auto")
+    assert "leaving out schools" in screen.text
+
+
+def test_without_tqdm_says_once_how_to_get_it(monkeypatch, recwarn):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    progress._say_how_to_get_it.cache_clear()
+    work("auto")
+    assert not recwarn
+    work(True)
+    work(True)
+    assert [str(w.message) for w in recwarn] == ['progress=True shows nothing without tqdm: pip install "mixedfast[progress]"']
+
+
+def test_an_interruption_passes_and_closes_the_bar(capsys):
+    with pytest.raises(KeyboardInterrupt), progress.bar(3, "counting", True) as advance:
+        advance(1)
+        raise KeyboardInterrupt
+    if "tqdm" in sys.modules:
+        assert capsys.readouterr().err.endswith("\n")
+
+
+def test_other_values_are_refused():
+    with pytest.raises(ValueError, match="progress='yes'"):
+        work("yes")  # type: ignore[arg-type]
