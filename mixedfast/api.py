@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from mixedfast.crossprod import CrossProducts, assemble
 from mixedfast.design import build
 from mixedfast.fitting import fit_crossproducts
 from mixedfast.formula import parse
+from mixedfast.giveback import given_back
 from mixedfast.inference.anova import compare
 from mixedfast.result import LMMResult
 
@@ -167,4 +168,5 @@ def anova(*models: LMMResult, refit: bool = True) -> pd.DataFrame:
     >>> table.chisq.round(3).tolist()
     [nan, 42.139]
     """
-    return compare([model._fit for model in models], refit=refit)
+    table = compare([model._fit for model in models], refit=refit)
+    return cast("pd.DataFrame", given_back(table, models[0].library if models else "pandas"))

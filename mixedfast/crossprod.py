@@ -93,6 +93,8 @@ class Meta:
     weighted : bool
     recipe : Recipe or None
         How to code new data like the old.
+    library : {"pandas", "polars", "pyarrow"}
+        What the data came in as, and tables of results are given back as.
     """
 
     formula: str = ""
@@ -103,6 +105,7 @@ class Meta:
     missing: dict[str, int] = field(default_factory=dict)
     weighted: bool = False
     recipe: Recipe | None = None
+    library: str = "pandas"
 
 
 @dataclass(frozen=True, eq=False)
@@ -371,7 +374,7 @@ def assemble(design: Design, threads: int | None = None) -> CrossProducts:
         unweighted=unweighted,
         meta=Meta(
             design.spec.formula, design.response_name, design.all_x_names, design.fixed_terms, design.n_dropped,
-            dict(design.missing), design.weights is not None, design.recipe,
+            dict(design.missing), design.weights is not None, design.recipe, design.library,
         ),
     )  # fmt: skip
 

@@ -134,6 +134,8 @@ class Design:
         The data columns behind ``x`` and ``terms``, on the rows used.
     spec : ModelSpec
     response_name : str
+    library : str
+        What tables are given back as (see `mixedfast.giveback`).
     """
 
     n: int
@@ -154,6 +156,7 @@ class Design:
     variables: Rows
     spec: ModelSpec
     response_name: str
+    library: str = "pandas"
 
     def keep_columns(self, idx: Sequence[int]) -> Design:
         """The design with only some columns of X: places among the columns it has now.
@@ -282,6 +285,7 @@ def build(
         variables=rows,
         spec=spec,
         response_name=spec.response,
+        library=table.library,
     )
 
 

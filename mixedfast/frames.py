@@ -1,7 +1,7 @@
 """Tables of any make as plain arrays.
 
-The only room that knows pandas, polars, Arrow and the rest. Everything behind it sees a `Table`,
-whose columns are `Numeric` (the user's own array where that is possible) or `Categorical` (int32
+The only room that reads pandas, polars, Arrow and the rest; `mixedfast.giveback` makes them again. Everything behind it
+sees a `Table`, whose columns are `Numeric` (the user's own array where that is possible) or `Categorical` (int32
 codes and levels). No row is ever looked at by Python code.
 """
 
@@ -53,6 +53,8 @@ class Table:
         Number of rows.
     fetch : callable
         ``fetch(name)`` gives the column as a `Numeric` or `Categorical`.
+    library : {"pandas", "polars", "pyarrow"}
+        What tables made from these data are given back as.
 
     Examples
     --------
@@ -63,9 +65,12 @@ class Table:
     array([1, 0], dtype=int32)
     """
 
-    def __init__(self, names: Sequence[str], n: int, fetch: Callable[[str], ColumnData]) -> None:
+    def __init__(
+        self, names: Sequence[str], n: int, fetch: Callable[[str], ColumnData], library: str = "pandas"
+    ) -> None:
         self.names = tuple(names)
         self.n = n
+        self.library = library
         self._fetch = fetch
         self._columns: dict[str, ColumnData] = {}
 
@@ -146,7 +151,13 @@ def as_table(data: Any) -> Table:
         ) from error
     names = frame.columns
     _refuse_duplicates(names)
-    return Table(names, len(frame), lambda name: _series_column(name, frame[name]))
+    library = str(frame.implementation.value)
+    return Table(
+        names,
+        len(frame),
+        lambda name: _series_column(name, frame[name]),
+        library if library in ("polars", "pyarrow") else "pandas",
+    )
 
 
 def factorize(values: np.ndarray) -> Categorical:

@@ -7,7 +7,7 @@ road of the mixed model.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from mixedfast.columns import matrix
 from mixedfast.design import Design, Recipe, apply, build
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.formula import parse
+from mixedfast.giveback import in_callers_library
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,6 +80,8 @@ class OLSResult:
         Term, degrees of freedom and sum of squares, each term after those before it.
     recipe : Recipe
         Codes new data as the old were.
+    library : {"pandas", "polars", "pyarrow"}
+        What tables are given as: what the data came in as.
     """
 
     formula: str
@@ -102,11 +105,14 @@ class OLSResult:
     dropped_columns: tuple[str, ...]
     sequential: tuple[tuple[str, int, float], ...]
     recipe: Recipe
+    library: str = "pandas"
 
+    @in_callers_library
     def vcov(self) -> pd.DataFrame:
         """Covariance matrix of the estimated coefficients, shape (p, p)."""
         return self.covariance.copy()
 
+    @in_callers_library
     def coef_table(self, level: float = 0.95) -> pd.DataFrame:
         """Estimates with t tests and confidence intervals.
 
@@ -152,6 +158,7 @@ class OLSResult:
             }
         )
 
+    @in_callers_library
     def anova(self) -> pd.DataFrame:
         """Sequential analysis of variance: each term after those before it.
 
@@ -219,7 +226,7 @@ class OLSResult:
         """The page R's lm prints; ``str()`` gives text, a notebook shows HTML."""
         from mixedfast.report.text import ols_page
 
-        return ols_page(self)
+        return ols_page(replace(self, library="pandas"))
 
 
 def lm(
@@ -362,6 +369,7 @@ def _result(design: Design, solution: _Solution) -> OLSResult:
         dropped_columns=tuple(name for name in names if name not in kept_names),
         sequential=tuple(_sequential(design, solution)),
         recipe=design.keep_columns(solution.kept).recipe,
+        library=design.library,
     )
 
 

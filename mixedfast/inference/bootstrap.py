@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfast.giveback import in_callers_library
 from mixedfast.inference.draw import ResponseSampler
 from mixedfast.inference.parameters import Parameter, list_parameters, values
 from mixedfast.inference.refits import Refits, numbers_per_refit, refit
@@ -55,6 +56,8 @@ class Bootstrap:
     converged : (n_done,) bool array
     scores : (n_done, s) array or None
         Sufficient statistics of the score at the fitted parameters, for the acceleration of BCa intervals.
+    library : {"pandas", "polars", "pyarrow"}
+        What tables are given as.
     """
 
     parameters: tuple[Parameter, ...]
@@ -64,6 +67,7 @@ class Bootstrap:
     n_singular: int
     converged: np.ndarray
     scores: np.ndarray | None = None
+    library: str = "pandas"
 
     @property
     def n_done(self) -> int:
@@ -78,12 +82,14 @@ class Bootstrap:
     def names(self) -> list[str]:
         return [p.name for p in self.parameters]
 
+    @in_callers_library
     def to_frame(self) -> pd.DataFrame:
         """One row a replicate, one column a parameter."""
         import pandas as pd
 
         return pd.DataFrame(self.replicates, columns=self.names).rename_axis(index="replicate")
 
+    @in_callers_library
     def confint(self, level: float = 0.95, type: str = "percentile") -> pd.DataFrame:
         """Intervals from the converged replicates.
 

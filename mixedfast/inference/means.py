@@ -20,6 +20,7 @@ from mixedfast.design import Design, Recipe, apply
 from mixedfast.errors import DataError, FormulaError, NotDefinedError
 from mixedfast.fitting import Fit
 from mixedfast.frames import Numeric
+from mixedfast.giveback import in_callers_library
 from mixedfast.inference.ddf import t_test
 from mixedfast.inference.hypotheses import estimable
 
@@ -49,6 +50,8 @@ class MarginalMeans:
         Where the other covariates were held.
     ddf : str
     level : float
+    library : {"pandas", "polars", "pyarrow"}
+        What tables are given as.
     """
 
     fit: Fit
@@ -60,9 +63,14 @@ class MarginalMeans:
     at: Mapping[str, Any]
     ddf: str
     level: float
+    library: str = "pandas"
 
+    @in_callers_library
     def to_frame(self) -> pd.DataFrame:
         """The means: one column a variable, then ``emmean, std_error, df, conf_low, conf_high``."""
+        return self._table()
+
+    def _table(self) -> pd.DataFrame:
         import pandas as pd
 
         tests = _tests(self.fit, self.L, self.ddf, self.level)
@@ -78,6 +86,7 @@ class MarginalMeans:
             }
         )
 
+    @in_callers_library
     def pairs(self, adjust: str = "tukey") -> pd.DataFrame:
         """All differences of two means, within each level of ``by``.
 
@@ -148,14 +157,14 @@ class MarginalMeans:
         return f"{interval}; at {held}" if held else interval
 
     def __str__(self) -> str:
-        return f"{self.to_frame().to_string(index=False)}\n{self._notes()}"
+        return f"{self._table().to_string(index=False)}\n{self._notes()}"
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         from html import escape
 
-        return f"{self.to_frame().to_html(index=False)}<p>{escape(self._notes())}</p>"
+        return f"{self._table().to_html(index=False)}<p>{escape(self._notes())}</p>"
 
 
 def emmeans(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mixedfast.errors import ConvergenceWarning
+from mixedfast.giveback import in_callers_library
 from mixedfast.inference.held import Point, chart_of, coefficient_slope, hold_coefficient, minimize_held
 from mixedfast.inference.parameters import Parameter, chosen, list_parameters, values
 from mixedfast.optimize import minimize
@@ -85,6 +86,8 @@ class Profile:
         abs(zeta) reached on both sides, unless a bound came first.
     deviance : float
         The smallest ML deviance.
+    library : {"pandas", "polars", "pyarrow"}
+        What tables are given as.
 
     Examples
     --------
@@ -98,6 +101,7 @@ class Profile:
     estimates: dict[str, float]
     cutoff: float
     deviance: float
+    library: str = "pandas"
 
     @property
     def zeta(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -109,6 +113,7 @@ class Profile:
         trace = self.traces[name]
         return _interpolant(trace.value, trace.zeta, trace.slope)
 
+    @in_callers_library
     def confint(self, level: float = 0.95) -> pd.DataFrame:
         """Intervals: the values whose abs(zeta) is at most the normal quantile.
 
@@ -139,6 +144,7 @@ class Profile:
         ends = [_ends(trace, quantile) for trace in self.traces.values()]
         return pd.DataFrame(ends, index=list(self.traces), columns=["conf_low", "conf_high"])
 
+    @in_callers_library
     def to_frame(self) -> pd.DataFrame:
         """One row a point computed: ``parameter, value, zeta``."""
         import pandas as pd

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 from mixedfast.errors import DataError
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from mixedfast.design import Design
     from mixedfast.fitting import Fit
 
@@ -19,6 +22,16 @@ class Fitted:
     def __init__(self, fit: Fit, design: Design | None = None) -> None:
         self._fit = fit
         self._design = design
+        #: What tables are given as: "pandas", "polars" or "pyarrow", as the data came in. May be set.
+        self.library = fit.cp.meta.library
+
+    def _in_pandas(self) -> Self:
+        """The same result with pandas tables, for rooms that read them."""
+        if self.library == "pandas":
+            return self
+        same = copy(self)
+        same.library = "pandas"
+        return same
 
     def _rows(self, what: str) -> Design:
         if self._design is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.errors import ConvergenceWarning, SingularFitWarning
+from mixedfast.giveback import in_callers_library
 from mixedfast.inference.varpar import kenward_roger
 from mixedfast.result.base import Fitted
 
@@ -76,6 +77,7 @@ class Estimates(Fitted):
         """Standard errors of the fixed effects."""
         return self._series(np.sqrt(np.diag(self._fit.vcov)))
 
+    @in_callers_library
     def vcov(self, ddf: str | None = None) -> pd.DataFrame:
         """Covariance matrix of the fixed effects.
 
@@ -121,7 +123,8 @@ class Estimates(Fitted):
     def bic(self) -> float:
         return self.criterion + float(np.log(self.nobs)) * self.df_model
 
-    @cached_property
+    @property
+    @in_callers_library
     def varcorr(self) -> pd.DataFrame:
         """Variances, standard deviations and correlations of the random effects.
 
@@ -146,6 +149,7 @@ class Estimates(Fitted):
         rows.append(("Residual", "", None, self.sigma**2, self.sigma, np.nan))
         return pd.DataFrame(rows, columns=["group", "name1", "name2", "variance", "sd", "corr"])
 
+    @in_callers_library
     def ranef(self, cond_var: bool = False) -> dict[str, Any]:
         """Conditional modes (BLUPs) of the random effects.
 
@@ -169,12 +173,13 @@ class Estimates(Fitted):
             out[group.name] = (frame, self._fit.posterior[g].copy()) if cond_var else frame
         return out
 
+    @in_callers_library
     def coef(self) -> dict[str, pd.DataFrame]:
         """Coefficients of each group: fixed effects plus conditional modes."""
         import pandas as pd
 
         out = {}
-        for name, modes in self.ranef().items():
+        for name, modes in self._in_pandas().ranef().items():
             fixed = self.params
             columns = list(dict.fromkeys([*fixed.index, *modes.columns]))
             start = np.array([fixed[c] if c in fixed.index else 0.0 for c in columns])

@@ -37,7 +37,7 @@ class LMMResult(Estimates, Tests, RowMethods):
         """The page lme4 users know; ``str()`` is text, notebooks show a table."""
         from mixedfast.report.text import Summary
 
-        return Summary(self, ddf)
+        return Summary(self._in_pandas(), ddf)
 
     def __repr__(self) -> str:
         kind = "REML" if self.reml else "ML"
@@ -47,6 +47,12 @@ class LMMResult(Estimates, Tests, RowMethods):
     def save(self, path: str | PathLike[str]) -> None:
         """Write the result to a file that `mixedfast.load` reads; no rows go with it unless ``keep_rows`` is set."""
         save(self, path)
+
+    def __copy__(self) -> LMMResult:
+        """A copy that shares the fit and the rows, which a pickle would leave behind."""
+        same = object.__new__(type(self))
+        same.__dict__.update(self.__dict__)
+        return same
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickles carry no rows (set ``m.keep_rows = True`` before pickling to carry them)."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mixedfast.giveback import in_callers_library
 from mixedfast.inference import shares, tables
 from mixedfast.inference.anova import anova_table, drop1, ranova
 from mixedfast.inference.bootstrap import Bootstrap, bootstrap
@@ -22,6 +24,7 @@ __all__ = ["Tests"]
 class Tests(Fitted):
     """Tests and intervals: all of them work without rows."""
 
+    @in_callers_library
     def coef_table(self, ddf: str = "satterthwaite", level: float = 0.95) -> pd.DataFrame:
         """Fixed effects with standard errors, df, t tests and confidence intervals.
 
@@ -52,6 +55,7 @@ class Tests(Fitted):
         """
         return tables.coef_table(self._fit, ddf, level)
 
+    @in_callers_library
     def ddf_table(self) -> pd.DataFrame:
         """Every df method side by side: index ``(term, method)``, columns ``df, p_value, note``.
 
@@ -59,6 +63,7 @@ class Tests(Fitted):
         """
         return tables.ddf_table(self._fit)
 
+    @in_callers_library
     def anova(self, type: str = "III", ddf: str = "satterthwaite") -> pd.DataFrame:
         """F tests of the terms of the fixed part.
 
@@ -76,14 +81,17 @@ class Tests(Fitted):
         """
         return anova_table(self._fit, type, ddf)
 
+    @in_callers_library
     def ranova(self) -> pd.DataFrame:
         """Likelihood-ratio tests of the random terms, each dropped or reduced in turn."""
         return ranova(self._fit)
 
+    @in_callers_library
     def drop1(self, ddf: str = "satterthwaite") -> pd.DataFrame:
         """F tests of the fixed terms that may be dropped (no higher-order term contains them)."""
         return drop1(self._fit, ddf)
 
+    @in_callers_library
     def confint(
         self, method: str = "wald", level: float = 0.95, ddf: str = "satterthwaite", n: int = 1000, seed: int | None = None
     ) -> pd.DataFrame:
@@ -114,8 +122,9 @@ class Tests(Fitted):
 
     def profile(self, parameters: Any = None) -> Profile:
         """Likelihood profiles of standard deviations, correlations and coefficients (of the ML criterion, as lme4)."""
-        return profile(self._fit, parameters)
+        return replace(profile(self._fit, parameters), library=self.library)
 
+    @in_callers_library
     def contrast(
         self, L: Any, rhs: Any = 0, ddf: str = "satterthwaite", joint: bool = False, level: float = 0.95
     ) -> pd.DataFrame:
@@ -161,7 +170,8 @@ class Tests(Fitted):
         MarginalMeans
             With ``to_frame()`` and ``pairs(adjust=)``.
         """
-        return emmeans(self._fit, specs, at=at, by=by, ddf=ddf, level=level, design=self._design)
+        found = emmeans(self._fit, specs, at=at, by=by, ddf=ddf, level=level, design=self._design)
+        return replace(found, library=self.library)
 
     def bootstrap(
         self, n: int = 1000, seed: int | None = None, progress: bool = False, threads: int | None = None
@@ -178,7 +188,8 @@ class Tests(Fitted):
             Show a progress bar.
         threads : int, optional
         """
-        return bootstrap(self._fit, n, seed=seed, progress=progress, threads=threads)
+        found = bootstrap(self._fit, n, seed=seed, progress=progress, threads=threads)
+        return replace(found, library=self.library)
 
     def icc(self) -> ICC:
         """Intraclass correlation: adjusted (of what fixed effects leave) and unadjusted (of everything)."""
