@@ -21,7 +21,7 @@ from mixedfast.giveback import in_callers_library
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfast.report.text import Page
+    from mixedfast.report.page import Page
 
 __all__ = ["FStatistic", "OLSResult", "lm"]
 

@@ -15,7 +15,9 @@ import pytest
 import mixedfast as mf
 from mixedfast.errors import DataError
 from mixedfast.report.digits import chop, p_values, significant, stars
-from mixedfast.report.text import Cells, Grid, Page, Summary, anova_text, summary_text
+from mixedfast.report.page import Page
+from mixedfast.report.sections import Cells, Grid, Heading
+from mixedfast.report.text import Summary, anova_text, summary_text
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -84,9 +86,50 @@ def test_html_escapes_and_keeps_every_cell() -> None:
     )._repr_html_()
     assert "<p>a &lt; b<br>c</p>" in shown
     assert "<caption>H &amp; M</caption>" in shown
-    assert "<th>Pr(&gt;|t|)</th>" in shown
-    assert "<td>&lt;2e-16</td>" in shown
+    assert ">Pr(&gt;|t|)</th>" in shown
+    assert ">&lt;2e-16</td>" in shown
     assert "<p>legend</p>" in shown
+
+
+PAGE = Page(
+    [
+        Heading("Model_1 & co", 1),
+        "R^2 is 5 %\nof <all>",
+        Grid((Cells("", ("a_b", "x*y"), left=True), Cells("Est|t|", ("-1.5", "2"))), heading="100 %:", note="---\nend"),
+    ]
+)
+
+
+def test_markdown_is_a_pipe_table_and_escapes() -> None:
+    assert PAGE.to_markdown() == (
+        "# Model\\_1 & co\n\nR^2 is 5 %  \nof \\<all\\>\n\n**100 %:**\n\n"
+        "|      | Est\\|t\\| |\n|:-----|---------:|\n| a\\_b |     -1.5 |\n| x\\*y |        2 |\n\nend"
+    )
+
+
+def test_latex_is_a_tabular_and_escapes() -> None:
+    assert PAGE.to_latex().splitlines() == [
+        r"\section*{Model\_1 \& co}",
+        "",
+        r"R\textasciicircum{}2 is 5 \%\\",
+        r"of \textless{}all\textgreater{}",
+        "",
+        r"\noindent 100 \%:\\",
+        r"\begin{tabular}{lr}",
+        r"\toprule",
+        r" & Est\textbar{}t\textbar{} \\",
+        r"\midrule",
+        r"a\_b & $-$1.5 \\",
+        r"x*y & 2 \\",
+        r"\bottomrule",
+        r"\end{tabular}\\ {\footnotesize end}",
+    ]
+
+
+def test_a_summary_has_every_form() -> None:
+    page = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).summary()
+    for shown in (str(page), page._repr_html_(), page.to_markdown(), page.to_latex()):
+        assert "251.405" in shown and "Subject" in shown and "1743.6" in shown
 
 
 def test_long_prose_is_broken_and_tables_are_not() -> None:

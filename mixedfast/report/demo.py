@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedfast.report.digits import decimals, p_value
-from mixedfast.report.text import Cells, Grid, Section, anova_grid, matrix_grid, page_text
+from mixedfast.report.page import page_text
+from mixedfast.report.sections import Cells, Grid, Heading, Section
+from mixedfast.report.text import anova_grid, matrix_grid
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +60,7 @@ def demo_sections() -> tuple[Section, ...]:
     null = mf.lmer("math ~ 1 + (1 | school)", students)
     m = mf.lmer(_FORMULA, students)
     return (
-        _heading("Socio-economic status and mathematics", "="),
+        Heading("Socio-economic status and mathematics", 1),
         f"Data: {citation('hsb')}",
         *_outcome(students),
         *_case_level(cases),
@@ -67,10 +69,6 @@ def demo_sections() -> tuple[Section, ...]:
         *_mixed(m, null),
         *_which_df(m),
     )
-
-
-def _heading(text: str, line: str = "-") -> str:
-    return f"{text}\n{line * len(text)}"
 
 
 def _compared(p: float) -> str:
@@ -94,7 +92,7 @@ def _outcome(students: pd.DataFrame) -> tuple[Section, ...]:
     values = Cells("math", tuple(decimals(statistics.tolist(), 2)))
     pair = correlation(students, ["ses", "math"])
     return (
-        _heading("1. The outcome, and how it goes with socio-economic status"),
+        Heading("1. The outcome, and how it goes with socio-economic status"),
         Grid((names, values)),
         matrix_grid(pair, "Correlation:"),
         f"Students of higher status score {'higher' if pair.to_numpy()[0, 1] > 0 else 'lower'}.",
@@ -104,7 +102,7 @@ def _outcome(students: pd.DataFrame) -> tuple[Section, ...]:
 def _case_level(cases: OLSResult) -> tuple[Section, ...]:
     f = cases.fstatistic
     return (
-        _heading("2. Ordinary regression on the students"),
+        Heading("2. Ordinary regression on the students"),
         *cases.summary().sections,
         anova_grid(cases.anova(), "Analysis of variance, response: math"),
         _say(
@@ -122,7 +120,7 @@ def _dependence(cases: OLSResult, school: np.ndarray) -> tuple[Section, ...]:
     positive = np.bincount(codes, weights=cases.resid > 0) / sizes
     leaning = int(np.sum(np.maximum(positive, 1 - positive) >= _LEANING))
     return (
-        _heading("3. They are not independent: the residuals by school"),
+        Heading("3. They are not independent: the residuals by school"),
         _histogram(positive),
         _say(
             f"In {leaning} of {len(sizes)} schools at least two thirds of the residuals have the same sign.",
@@ -182,7 +180,7 @@ def _school_level(students: pd.DataFrame) -> tuple[Section, ...]:
     schools = means.rename(columns={"math": "mean_math", "ses": "mean_ses"}).reset_index()
     fit = lm("mean_math ~ mean_ses", schools)
     return (
-        _heading("4. One way out: regression on the school means"),
+        Heading("4. One way out: regression on the school means"),
         *fit.summary().sections,
         _say(
             f"Between schools status explains {fit.r2:.0%} of the variance, and {fit.df_resid} residual",
@@ -203,7 +201,7 @@ def _mixed(m: LMMResult, null: LMMResult) -> tuple[Section, ...]:
     table = m.anova()
     status, spread = float(m.params["ses"]), 1.96 * np.sqrt(slope)
     return (
-        _heading("5. The better way: a mixed model"),
+        Heading("5. The better way: a mixed model"),
         "Each school has its own line, drawn from a population of lines.",
         *m.summary().sections,
         _say(
@@ -239,7 +237,7 @@ def _which_df(m: LMMResult) -> tuple[Section, ...]:
     table = m.ddf_table().reset_index()
     of_status = table[table["term"] == "ses"]
     return (
-        _heading("6. Which degrees of freedom?"),
+        Heading("6. Which degrees of freedom?"),
         _say(
             "The residual variance within schools is the right yardstick, but how many independent",
             "observations stand behind it? At best all students count, at worst only the schools do.",

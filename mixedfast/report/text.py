@@ -1,23 +1,21 @@
 """Pages of text: the tables users of lme4, lmerTest and R's lm know how to read.
 
-A page is a tuple of sections, each a paragraph or a `Grid`. The same sections print as plain text
-and as HTML. Functions here only lay out what a result already knows; they compute nothing about
-the model.
+A page is a tuple of sections (`mixedfast.report.sections`), which `mixedfast.report.page` prints. Functions
+here only lay out what a result already knows; they compute nothing about the model.
 """
 
 from __future__ import annotations
 
-import html
 import math
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixedfast.errors import DataError
 from mixedfast.report.digits import STARS_LEGEND, chop, decimals, p_value, p_values, significant, stars
+from mixedfast.report.page import RULE, Page, page_text
+from mixedfast.report.sections import Cells, Grid, Section
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,29 +24,17 @@ if TYPE_CHECKING:
     from mixedfast.result import LMMResult
 
 __all__ = [
-    "Cells",
-    "Grid",
-    "Page",
-    "Section",
     "Summary",
     "anova_grid",
     "anova_text",
     "matrix_grid",
     "ols_page",
     "ols_text",
-    "page_html",
-    "page_text",
     "summary_text",
 ]
 
-#: Longer lines of prose are broken; tables are not.
-_WIDTH = 96
-
 #: Above this many coefficients their correlations fill the screen and help nobody.
 _MOST_CORRELATIONS = 12
-
-#: What text puts between a table and the legend of its stars.
-_RULE = "---\n"
 
 _DDF_WORDS = {
     "residual": "residual degrees of freedom",
@@ -74,105 +60,6 @@ _HEADERS = {
     "bic": "BIC",
     "statistic": "Statistic",
 }
-
-
-# --- pages ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Cells:
-    """One column of a printed table: a header over cells, set right unless `left`."""
-
-    header: str
-    cells: tuple[str, ...]
-    left: bool = False
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A printed table: columns of equal length, a heading above, a note below."""
-
-    columns: tuple[Cells, ...]
-    heading: str = ""
-    note: str = ""
-
-
-Section: TypeAlias = str | Grid
-
-
-class Page:
-    """A page that prints as text and shows as HTML in a notebook.
-
-    Parameters
-    ----------
-    sections : sequence of str or Grid
-        Paragraphs and tables, from top to bottom.
-
-    Examples
-    --------
-    >>> print(Page(["A page", Grid((Cells("x", ("1", "10")),), heading="Numbers:")]))
-    A page
-    <BLANKLINE>
-    Numbers:
-     x
-     1
-    10
-    """
-
-    def __init__(self, sections: Sequence[Section]) -> None:
-        self.sections = tuple(sections)
-
-    def __str__(self) -> str:
-        return page_text(self.sections)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return page_html(self.sections)
-
-
-def page_text(sections: Sequence[Section]) -> str:
-    """The sections as plain text, one blank line between two of them."""
-    return "\n\n".join(_grid_text(part) if isinstance(part, Grid) else _wrapped(part) for part in sections)
-
-
-def page_html(sections: Sequence[Section]) -> str:
-    """The sections as HTML: paragraphs and tables with captions, no styling."""
-    return "\n".join(_grid_html(part) if isinstance(part, Grid) else _paragraph(part) for part in sections)
-
-
-def _wrapped(text: str) -> str:
-    return "\n".join(textwrap.fill(line, _WIDTH, break_on_hyphens=False) for line in text.splitlines())
-
-
-def _grid_text(grid: Grid) -> str:
-    columns = [_pad(column) for column in grid.columns]
-    lines = [" ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
-    return "\n".join(line for line in [grid.heading, *lines, grid.note] if line)
-
-
-def _pad(column: Cells) -> list[str]:
-    width = max(map(len, (column.header, *column.cells)))
-    side = "<" if column.left else ">"
-    return [f"{cell:{side}{width}}" for cell in (column.header, *column.cells)]
-
-
-def _paragraph(text: str) -> str:
-    return f"<p>{'<br>'.join(html.escape(line) for line in text.splitlines())}</p>"
-
-
-def _grid_html(grid: Grid) -> str:
-    caption = f"<caption>{html.escape(grid.heading)}</caption>" if grid.heading else ""
-    head = _row_html("th", [column.header for column in grid.columns])
-    rows = zip(*(column.cells for column in grid.columns), strict=True)
-    body = "\n".join(_row_html("td", row) for row in rows)
-    note = grid.note.removeprefix(_RULE)
-    below = f"\n{_paragraph(note)}" if note else ""
-    return f"<table>{caption}\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody></table>{below}"
-
-
-def _row_html(tag: str, cells: Sequence[str]) -> str:
-    return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
 
 # --- parts of pages ------------------------------------------------------------------------------
@@ -219,7 +106,7 @@ def _coefficient_grid(table: pd.DataFrame, heading: str, letter: str, with_df: b
     if tests:
         values = table["p_value"].tolist()
         columns += [Cells(f"Pr(>|{letter}|)", tuple(p_values(values))), _star_cells(values)]
-        note = f"{_RULE}{STARS_LEGEND}"
+        note = f"{RULE}{STARS_LEGEND}"
     return Grid((_labels(table.index), *columns), heading, note)
 
 
@@ -246,7 +133,7 @@ def anova_grid(frame: pd.DataFrame, heading: str, p_header: str = "Pr(>F)") -> G
     note = ""
     if "p_value" in frame.columns:
         columns.append(_star_cells(frame["p_value"].tolist()))
-        note = f"{_RULE}{STARS_LEGEND}"
+        note = f"{RULE}{STARS_LEGEND}"
     return Grid((_labels(frame.index), *columns), heading, note)
 
 

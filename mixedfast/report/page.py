@@ -1,0 +1,201 @@
+"""A page in four forms: plain text, HTML, Markdown and LaTeX. The sections are the same, only their dress differs."""
+
+from __future__ import annotations
+
+import html
+import re
+import textwrap
+from collections.abc import Sequence
+
+from mixedfast.report.sections import Cells, Grid, Heading, Section
+
+__all__ = ["RULE", "Page", "page_html", "page_latex", "page_markdown", "page_text"]
+
+#: Longer lines of prose are broken; tables are not.
+_WIDTH = 96
+
+#: What text puts between a table and the legend of its stars.
+RULE = "---\n"
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+}
+
+
+class Page:
+    """A page that prints as text and shows as HTML in a notebook.
+
+    Parameters
+    ----------
+    sections : sequence of str, Heading or Grid
+        Paragraphs, headings and tables, from top to bottom.
+
+    Examples
+    --------
+    >>> page = Page(["A page", Grid((Cells("x", ("1", "10")),), heading="Numbers:")])
+    >>> print(page)
+    A page
+    <BLANKLINE>
+    Numbers:
+     x
+     1
+    10
+    >>> print(page.to_markdown())
+    A page
+    <BLANKLINE>
+    **Numbers:**
+    <BLANKLINE>
+    |  x |
+    |---:|
+    |  1 |
+    | 10 |
+    """
+
+    def __init__(self, sections: Sequence[Section]) -> None:
+        self.sections = tuple(sections)
+
+    def __str__(self) -> str:
+        return page_text(self.sections)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return page_html(self.sections)
+
+    def to_markdown(self) -> str:
+        """The page in Markdown, tables as pipe tables."""
+        return page_markdown(self.sections)
+
+    def to_latex(self) -> str:
+        """The page in LaTeX, tables as ``tabular`` of the booktabs package."""
+        return page_latex(self.sections)
+
+
+# --- text ----------------------------------------------------------------------------------------
+
+
+def page_text(sections: Sequence[Section]) -> str:
+    """The sections as plain text, one blank line between two of them."""
+    return "\n\n".join(map(_text, sections))
+
+
+def _text(section: Section) -> str:
+    if isinstance(section, Heading):
+        return f"{section.text}\n{('=' if section.level == 1 else '-') * len(section.text)}"
+    if isinstance(section, Grid):
+        columns = [_padded(column) for column in section.columns]
+        lines = [" ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+        return "\n".join(line for line in [section.heading, *lines, section.note] if line)
+    return "\n".join(textwrap.fill(line, _WIDTH, break_on_hyphens=False) for line in section.splitlines())
+
+
+def _padded(column: Cells) -> list[str]:
+    width = max(map(len, (column.header, *column.cells)))
+    side = "<" if column.left else ">"
+    return [f"{cell:{side}{width}}" for cell in (column.header, *column.cells)]
+
+
+# --- HTML ----------------------------------------------------------------------------------------
+
+
+def page_html(sections: Sequence[Section]) -> str:
+    """The sections as HTML: headings, paragraphs and tables with captions; nothing but alignment is styled."""
+    return "\n".join(map(_html, sections))
+
+
+def _html(section: Section) -> str:
+    if isinstance(section, Heading):
+        return f"<h{section.level}>{html.escape(section.text)}</h{section.level}>"
+    if isinstance(section, Grid):
+        return _html_grid(section)
+    return f"<p>{'<br>'.join(html.escape(line) for line in section.splitlines())}</p>"
+
+
+def _html_grid(grid: Grid) -> str:
+    caption = f"<caption>{html.escape(grid.heading)}</caption>" if grid.heading else ""
+    sides = ["left" if column.left else "right" for column in grid.columns]
+    head = _html_row("th", [column.header for column in grid.columns], sides)
+    body = "\n".join(_html_row("td", row, sides) for row in grid.rows)
+    note = grid.note.removeprefix(RULE)
+    below = f"\n{_html(note)}" if note else ""
+    return f"<table>{caption}\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody></table>{below}"
+
+
+def _html_row(tag: str, cells: Sequence[str], sides: Sequence[str]) -> str:
+    shown = (
+        f'<{tag} style="text-align: {side}">{html.escape(cell)}</{tag}>'
+        for cell, side in zip(cells, sides, strict=True)
+    )
+    return f"<tr>{''.join(shown)}</tr>"
+
+
+# --- Markdown ------------------------------------------------------------------------------------
+
+
+def page_markdown(sections: Sequence[Section]) -> str:
+    """The sections in Markdown with pipe tables (GitHub's, pandoc's and Quarto's)."""
+    return "\n\n".join(map(_markdown, sections))
+
+
+def _markdown(section: Section) -> str:
+    if isinstance(section, Heading):
+        return f"{'#' * section.level} {_plain(section.text)}"
+    if isinstance(section, Grid):
+        columns = [Cells(_plain(c.header), tuple(map(_plain, c.cells)), c.left) for c in section.columns]
+        width = [max(2, *map(len, (c.header, *c.cells))) for c in columns]
+        rule = "|".join(f":{'-' * (w + 1)}" if c.left else f"{'-' * (w + 1)}:" for c, w in zip(columns, width, strict=True))
+        padded = [[f"{cell:{'<' if c.left else '>'}{w}}" for cell in (c.header, *c.cells)]
+                  for c, w in zip(columns, width, strict=True)]  # fmt: skip
+        lines = [f"| {' | '.join(cells)} |" for cells in zip(*padded, strict=True)]
+        table = "\n".join([lines[0], f"|{rule}|", *lines[1:]])
+        above = [f"**{_plain(section.heading)}**"] if section.heading else []
+        note = section.note.removeprefix(RULE)
+        return "\n\n".join([*above, table, *([_markdown(note)] if note else [])])
+    return "  \n".join(_plain(line) for line in section.splitlines())
+
+
+def _plain(text: str) -> str:
+    """Text in which Markdown sees no markup."""
+    return re.sub(r"([\\`*_{}\[\]<>|#~$])", r"\\\1", text)
+
+
+# --- LaTeX ---------------------------------------------------------------------------------------
+
+
+def page_latex(sections: Sequence[Section]) -> str:
+    """The sections in LaTeX: ``\\section*``, paragraphs, and tabulars with booktabs' rules."""
+    return "\n\n".join(map(_latex, sections))
+
+
+def _latex(section: Section) -> str:
+    if isinstance(section, Heading):
+        command = "section" if section.level == 1 else "subsection"
+        return f"\\{command}*{{{_escaped(section.text)}}}"
+    if isinstance(section, Grid):
+        sides = "".join("l" if column.left else "r" for column in section.columns)
+        rows = [" & ".join(map(_escaped, row)) + r" \\" for row in section.rows]
+        head = " & ".join(_escaped(column.header) for column in section.columns) + r" \\"
+        table = [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
+        heading = [rf"\noindent {_escaped(section.heading)}\\"] if section.heading else []
+        note = section.note.removeprefix(RULE)
+        below = [rf"\\ {{\footnotesize {_escaped(note)}}}"] if note else []
+        return "\n".join([*heading, *table]) + "".join(below)
+    return "\\\\\n".join(map(_escaped, section.splitlines()))
+
+
+def _escaped(text: str) -> str:
+    if re.match(r"-[\d.]", text):  # a number: a minus, not a hyphen
+        return f"$-${_escaped(text[1:])}"
+    return "".join(_LATEX.get(letter, letter) for letter in text)

@@ -1,0 +1,42 @@
+"""What a page is made of: paragraphs, headings and tables, before anybody decides how they look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+__all__ = ["Cells", "Grid", "Heading", "Section"]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """One column of a printed table: a header over cells, set right unless `left`."""
+
+    header: str
+    cells: tuple[str, ...]
+    left: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A printed table: columns of equal length, a heading above, a note below."""
+
+    columns: tuple[Cells, ...]
+    heading: str = ""
+    note: str = ""
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The cells row by row, without the headers."""
+        return list(zip(*(column.cells for column in self.columns), strict=True))
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A line that names what follows; level 1 is the page's title."""
+
+    text: str
+    level: int = 2
+
+
+Section: TypeAlias = str | Heading | Grid
