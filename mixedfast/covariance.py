@@ -162,7 +162,7 @@ class Covariance:
             out.append(np.diag(1.0 / scale))
         for term in self.terms:
             inside = slice(term.start, term.start + term.k)
-            out[term.group][term.start, inside] += self.shift[term.group][inside]
+            out[term.group][term.start, inside] += self.shift[term.group][inside] / self.scale[term.group][term.start]
         return tuple(out)
 
     def singular_terms(self, theta: np.ndarray) -> tuple[bool, ...]:

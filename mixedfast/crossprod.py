@@ -12,14 +12,14 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixedfast import _kernels
-from mixedfast.columns import Factor
+from mixedfast.basis import Basis, adds_to_one, choose_basis, column_key, group_layout, response_column
 from mixedfast.covariance import Covariance, TermShape
 from mixedfast.errors import DataError
 from mixedfast.storage import save
@@ -27,17 +27,15 @@ from mixedfast.storage import save
 if TYPE_CHECKING:
     from mixedfast.coding import FixedTerm
     from mixedfast.columns import Column
-    from mixedfast.design import Design, Recipe
+    from mixedfast.design import Design, Recipe, ReTerm
 
 __all__ = ["CrossProducts", "GroupProducts", "Meta", "PairProducts", "assemble"]
 
-#: The basis of a column, by the arrays it is made of.
-Known = dict[tuple[int, ...], tuple[float, float]]
 #: A grouping factor as the kernel takes it: codes, number of levels, columns on either side.
 Described = tuple[np.ndarray, int, np.ndarray, np.ndarray]
 
-#: Rows looked at to choose shifts and scales. They need only be near the mean and the spread.
-_SAMPLE = 1024
+#: Columns kept that leave less than this share of the constant's sum of squares do add up to it.
+CONSTANT_TOLERANCE = 1e-13
 #: Below this many rows a thread, starting threads costs more than it saves.
 _ROWS_PER_THREAD = 50_000
 
@@ -119,7 +117,7 @@ class CrossProducts:
     xy : (p+1, p+1) array
         [X y]'W[X y] in the basis ``([X y] - shift) * scale``.
     shift, scale : (p+1,) arrays
-        Shifts are zero when there is no intercept to take them up.
+        See `Basis`.
     groups : tuple of GroupProducts
         Most levels first.
     pairs : dict (g, h) -> PairProducts, g < h
@@ -127,12 +125,12 @@ class CrossProducts:
     x_names : (p,) names of the columns of X
     kept : (p,) int array
         Their places among all columns (`Meta.x_names`); fewer after `keep`.
-    intercept : int or None
-        Position of the intercept among the columns of X.
+    constant : (p,) array or None
+        c with Xc = 1 in the user's columns, for an intercept a unit vector; None when no shift was taken.
     sum_log_weights : float
     unweighted : (c, c) array or None
         Products of [1 X Z] without weights, same basis (Z's columns group after group): means and variances over rows need
-        them. None when `xy` and the groups say as much: no weights and an intercept.
+        them. None when `xy` and the groups say as much: no weights, and a constant.
     alias : (p, p_all) array or None
         How all columns of X follow from those kept, X_all = X_kept alias, user's basis; None before `keep` leaves any out.
     meta : Meta
@@ -147,7 +145,7 @@ class CrossProducts:
     terms: tuple[TermShape, ...]
     x_names: tuple[str, ...]
     kept: np.ndarray
-    intercept: int | None
+    constant: np.ndarray | None
     sum_log_weights: float = 0.0
     unweighted: np.ndarray | None = None
     alias: np.ndarray | None = None
@@ -166,6 +164,24 @@ class CrossProducts:
             tuple(g.scale for g in self.groups),
         )
 
+    @property
+    def basis(self) -> Basis:
+        """What the sums are in; further tables assembled in it add exactly."""
+        return Basis(self.shift, self.scale, tuple((g.shift, g.scale) for g in self.groups), self.constant)
+
+    @property
+    def intercept(self) -> int | None:
+        """Position among the columns of X of the one that is the constant 1."""
+        if self.constant is None or np.count_nonzero(self.constant) != 1:
+            return None
+        at = int(np.argmax(self.constant))
+        return at if self.constant[at] == 1.0 else None
+
+    @property
+    def ones(self) -> np.ndarray | None:
+        """The constant 1 in the internal columns of X, (p,); None when no shift was taken."""
+        return self.basis.ones
+
     def __add__(self, other: CrossProducts) -> CrossProducts:
         """The cross-products of both tables' rows (see `mixedfast.addition`)."""
         from mixedfast.addition import add
@@ -183,7 +199,11 @@ class CrossProducts:
         both = np.append(columns, self.p)
         X = self.xy[:-1, :-1]
         internal = np.linalg.solve(X[np.ix_(columns, columns)], X[columns])
-        intercept = None if self.intercept is None else int(np.flatnonzero(columns == self.intercept)[0])
+        constant = self._constant_of(columns, internal)
+        if constant is None and self.constant is not None:  # nothing is left that could give a shift back
+            from mixedfast.addition import in_basis
+
+            return in_basis(self, self.basis.unshifted()).keep(columns)
         fewer = replace(
             self,
             xy=np.ascontiguousarray(self.xy[np.ix_(both, both)]),
@@ -192,15 +212,31 @@ class CrossProducts:
             groups=tuple(replace(g, B=np.ascontiguousarray(g.B[:, :, both])) for g in self.groups),
             x_names=tuple(self.x_names[i] for i in columns),
             kept=self.kept[columns],
-            unweighted=None if self.unweighted is None else self._keep_unweighted(self.unweighted, columns),
-            intercept=intercept,
+            unweighted=self._keep_unweighted(columns),
+            constant=constant,
         )
         alias = fewer.beta_transform() @ np.linalg.solve(self.beta_transform().T, internal.T).T
         return replace(fewer, alias=alias)
 
-    def _keep_unweighted(self, products: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        stay = np.concatenate([[0], 1 + columns, np.arange(1 + self.p, len(products))])
-        return np.ascontiguousarray(products[np.ix_(stay, stay)])
+    def _constant_of(self, columns: np.ndarray, internal: np.ndarray) -> np.ndarray | None:
+        """`constant` for some of the columns, which give all as ``X_kept internal`` (in the internal basis)."""
+        if self.constant is None:
+            return None
+        if not np.delete(self.constant, columns).any():
+            return self.constant[columns]
+        X, ones = self.xy[:-1, :-1], self.ones
+        k = internal @ ones
+        total = ones @ X @ ones
+        if not total - k @ X[columns] @ ones <= CONSTANT_TOLERANCE * total:
+            return None
+        scaled = self.scale[columns] * k
+        return scaled / (1.0 + self.shift[columns] @ scaled)
+
+    def _keep_unweighted(self, columns: np.ndarray) -> np.ndarray | None:
+        if self.unweighted is None:
+            return None
+        stay = np.concatenate([[0], 1 + columns, np.arange(1 + self.p, len(self.unweighted))])
+        return np.ascontiguousarray(self.unweighted[np.ix_(stay, stay)])
 
     def row_moments(self) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
         """Means (p,) and covariances (p,p; divisor n - 1) of the columns of X over rows, and mean of zz' (K,K) of each group.
@@ -208,7 +244,8 @@ class CrossProducts:
         Internal basis, every row counted once whatever its weight.
         """
         if self.unweighted is None:
-            total, square = self.xy[self.intercept, :-1], self.xy[:-1, :-1]
+            square = self.xy[:-1, :-1]
+            total = square @ self.ones
             zz = [g.A.sum(axis=0) / self.n for g in self.groups]
         else:
             total, square = self.unweighted[0, 1 : self.p + 1], self.unweighted[1 : self.p + 1, 1 : self.p + 1]
@@ -224,17 +261,14 @@ class CrossProducts:
     def beta_transform(self) -> np.ndarray:
         """T (p, p) with beta_user = T beta_internal (before the shift and scale of y)."""
         T = np.diag(self.scale[:-1])
-        if self.intercept is not None:
-            T[self.intercept] -= self.shift[:-1] * self.scale[:-1]
-            T[self.intercept, self.intercept] = 1.0
+        if self.constant is not None:
+            T -= np.outer(self.constant, self.shift[:-1] * self.scale[:-1])
         return T
 
     def to_user_beta(self, beta: np.ndarray) -> np.ndarray:
-        """Coefficients of the user's columns and response, from those of the internal basis."""
-        out = self.beta_transform() @ beta / self.scale[-1]
-        if self.intercept is not None:
-            out[self.intercept] += self.shift[-1]
-        return out
+        """Coefficients (..., p) of the user's columns and response, from those of the internal basis."""
+        out: np.ndarray = beta @ self.beta_transform().T / self.scale[-1]
+        return out if self.constant is None else out + self.shift[-1] * self.constant
 
 
 class _Pool:
@@ -245,7 +279,7 @@ class _Pool:
         self._seen: dict[Any, int] = {}
 
     def add(self, column: Column, shift: float, scale: float) -> int:
-        key = (tuple((id(f.values), id(f.table)) for f in column), shift, scale)
+        key = (column_key(column), shift, scale)
         at = self._seen.get(key)
         if at is None:
             at = self._seen[key] = len(self.columns)
@@ -253,123 +287,93 @@ class _Pool:
         return at
 
 
-def _scale_of(values: np.ndarray, shifted: bool) -> tuple[float, float]:
-    """(shift, scale) of a column from a sample of it; scales are powers of two, so that scaling is exact."""
-    if values.size == 0:
-        return 0.0, 1.0
-    shift = float(values.mean()) if shifted else 0.0
-    with np.errstate(over="ignore"):
-        spread = float(np.sqrt(np.mean((values - shift) ** 2)))
-    if not np.isfinite(spread):
-        raise DataError("values are so large that their squares overflow: rescale the variable")
-    if spread <= 1e-12 * abs(shift):  # constant as far as the sample shows: no spread to scale by
-        spread = abs(shift)
-        shift = shift if shifted else 0.0
-    return shift, float(2.0 ** -np.round(np.log2(spread))) if spread > 0 else 1.0
-
-
-def _sample_rows(n: int) -> np.ndarray:
-    return np.arange(0, n, max(1, n // _SAMPLE), dtype=np.int32)
-
-
-def assemble(design: Design, threads: int | None = None) -> CrossProducts:
+def assemble(design: Design, threads: int | None = None, basis: Basis | None = None) -> CrossProducts:
     """Read the rows of a design once and return their cross-products.
 
     Parameters
     ----------
     design : Design
+        The groups are numbered as its terms say: levels that no row has get sums of zero.
     threads : int, optional
         Threads over chunks of rows; default: the machine's cores, fewer for few rows. The sums are the same bits
         for the same number of threads.
+    basis : Basis, optional
+        Shifts and scales; default: chosen from a sample of the rows. Cross-products of batches in one basis add exactly.
 
     Returns
     -------
     CrossProducts
+
+    Raises
+    ------
+    DataError
+        When ``threads`` is no whole number from 1, squares overflow, or the basis relies on columns of X adding up to 1
+        that do not do so here.
     """
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise DataError(f"threads={threads!r} must be a whole number from 1")
     n = design.n
-    rows = _sample_rows(n)
-    y = design.y if design.offset is None else design.y - design.offset
-    x_columns: list[Column] = [*design.x, (Factor(np.ascontiguousarray(y)),)]
-    intercept = next((i for i, column in enumerate(design.x) if not column), None)
-    sampler = _kernels.ColumnPool([(c, 0.0, 1.0) for c in x_columns], n)
-    basis = [
-        (0.0, 1.0) if i == intercept else _scale_of(sampler.evaluate(i, rows), intercept is not None)
-        for i in range(len(x_columns))
-    ]
+    if basis is None:
+        basis = choose_basis(design)
+    elif basis.constant is not None and not adds_to_one(design, basis.constant):
+        raise DataError("the basis shifts columns, and the columns of X that add up to 1 in it do not do so in these rows")
     pool = _Pool()
-    gram = np.array([pool.add(c, *b) for c, b in zip(x_columns, basis, strict=True)], dtype=np.int32)
-
-    groups = _group_layout(design)
+    x_columns = [*design.x, response_column(design)]
+    gram = np.array([pool.add(c, *b) for c, *b in zip(x_columns, basis.shift, basis.scale, strict=True)], dtype=np.int32)
+    layout = group_layout(design)
     z_columns: list[list[int]] = []
-    z_basis: list[list[tuple[float, float]]] = []
     terms: list[TermShape] = []
-    known = {tuple(id(f.values) for f in c) + tuple(id(f.table) for f in c): b for c, b in zip(x_columns, basis, strict=True)}
-    for g, members in enumerate(groups):
+    for g, members in enumerate(layout):
         positions: list[int] = []
-        chosen: list[tuple[float, float]] = []
-        for t in members:
-            term = design.terms[t]
-            centred = term.correlated and len(term.columns) > 1 and not term.columns[0]
+        own = iter(zip(*basis.groups[g], strict=True))
+        for term in (design.terms[t] for t in members):
             terms.append(TermShape(g, len(positions), len(term.columns), term.correlated))
-            for column in term.columns:
-                b = (0.0, 1.0) if not column else _term_basis(column, centred, intercept, known, n, rows)
-                chosen.append(b)
-                positions.append(pool.add(column, *b))
+            positions += [pool.add(column, *next(own)) for column in term.columns]
         z_columns.append(positions)
-        z_basis.append(chosen)
-    order = np.argsort([t for members in groups for t in members], kind="stable")
+    order = np.argsort([t for members in layout for t in members], kind="stable")
 
     sqrt_weights = None if design.weights is None else np.sqrt(design.weights)
     columns = _kernels.ColumnPool(pool.columns, n, sqrt_weights)
-    described = []
-    for members, positions in zip(groups, z_columns, strict=True):
-        term = design.terms[members[0]]
-        left = np.array(positions, dtype=np.int32)
-        extra = [i for i in dict.fromkeys(positions) if i not in set(gram.tolist())]
-        right = np.concatenate([gram, np.array(extra, dtype=np.int32)]) if extra else gram
-        described.append((term.codes, len(term.levels), left, right))
+    described = [
+        _described(design.terms[members[0]], positions, gram) for members, positions in zip(layout, z_columns, strict=True)
+    ]
     xy, sums = _threaded(columns, n, gram, described, threads)
 
     products = []
     p1 = len(gram)
-    for members, (_, _, left, right), total, own in zip(groups, described, sums, z_basis, strict=True):
+    for members, (_, _, left, right), total, (shift, scale) in zip(layout, described, sums, basis.groups, strict=True):
         where = {int(c): i for i, c in reversed(list(enumerate(right)))}
         A = np.ascontiguousarray(total[:, :, [where[int(c)] for c in left]])
         B = total if total.shape[2] == p1 else np.ascontiguousarray(total[:, :, :p1])
-        shift, scale = np.array(own, dtype=float).T.copy()
         first = design.terms[members[0]]
         names = tuple(name for t in members for name in design.terms[t].names)
         products.append(GroupProducts(first.group, first.levels, names, A, B, shift, scale))
     pairs = {}
-    for g in range(len(groups)):
-        for h in range(g + 1, len(groups)):
-            left_term, right_term = design.terms[groups[g][0]], design.terms[groups[h][0]]
-            described_pair = [pool.columns[c] for c in (*z_columns[g], *z_columns[h])]
-            pairs[g, h] = PairProducts(
-                *_kernels.pairs(
-                    left_term.codes, len(left_term.levels), right_term.codes, len(right_term.levels),
-                    _kernels.ColumnPool(described_pair, n, sqrt_weights), len(z_columns[g]), len(z_columns[h]),
-                )
+    for g, h in combinations(range(len(layout)), 2):
+        left_term, right_term = design.terms[layout[g][0]], design.terms[layout[h][0]]
+        both = [pool.columns[c] for c in (*z_columns[g], *z_columns[h])]
+        pairs[g, h] = PairProducts(
+            *_kernels.pairs(
+                left_term.codes, len(left_term.levels), right_term.codes, len(right_term.levels),
+                _kernels.ColumnPool(both, n, sqrt_weights), len(z_columns[g]), len(z_columns[h]),
             )
+        )  # fmt: skip
     unweighted = None
-    if sqrt_weights is not None or intercept is None:
+    if sqrt_weights is not None or basis.constant is None:
         wanted = [pool.add((), 0.0, 1.0), *gram[:-1].tolist(), *(c for positions in z_columns for c in positions)]
         plain = _kernels.ColumnPool(pool.columns, n)
         unweighted = _threaded(plain, n, np.array(wanted, dtype=np.int32), [], threads)[0]
-    shift, scale = np.array(basis, dtype=float).T.copy()
     return CrossProducts(
         n=n,
         xy=xy,
-        shift=shift,
-        scale=scale,
+        shift=basis.shift,
+        scale=basis.scale,
         groups=tuple(products),
         pairs=pairs,
         terms=tuple(terms[i] for i in order),
         x_names=design.x_names,
         kept=np.arange(len(design.x_names)),
-        intercept=intercept,
+        constant=basis.constant,
         sum_log_weights=0.0 if design.weights is None else float(np.log(design.weights).sum()),
         unweighted=unweighted,
         meta=Meta(
@@ -379,23 +383,11 @@ def assemble(design: Design, threads: int | None = None) -> CrossProducts:
     )  # fmt: skip
 
 
-def _group_layout(design: Design) -> list[list[int]]:
-    """Terms by grouping factor: lists of positions in design.terms, factors in the order they first appear."""
-    layout: dict[str, list[int]] = {}
-    for i, term in enumerate(design.terms):
-        layout.setdefault(term.group, []).append(i)
-    return list(layout.values())
-
-
-def _term_basis(
-    column: Column, centred: bool, intercept: int | None, known: Known, n: int, rows: np.ndarray
-) -> tuple[float, float]:
-    """Basis of a column of Z: X's own when the column is in X too (so that its products are shared)."""
-    if centred == (intercept is not None):
-        shared = known.get(tuple(id(f.values) for f in column) + tuple(id(f.table) for f in column))
-        if shared is not None:
-            return shared
-    return _scale_of(_kernels.ColumnPool([(column, 0.0, 1.0)], n).evaluate(0, rows), centred)
+def _described(term: ReTerm, positions: list[int], gram: np.ndarray) -> Described:
+    """A grouping factor for the kernel: its own columns on the left, [X y] and what else is its own on the right."""
+    extra = [i for i in dict.fromkeys(positions) if i not in set(gram.tolist())]
+    right = np.concatenate([gram, np.array(extra, dtype=np.int32)])
+    return term.codes, len(term.levels), np.array(positions, dtype=np.int32), right
 
 
 def _threaded(

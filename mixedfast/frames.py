@@ -17,7 +17,7 @@ import numpy as np
 
 from mixedfast.errors import DataError
 
-__all__ = ["Categorical", "Numeric", "Table", "as_table", "drop_unused", "factorize", "recode"]
+__all__ = ["Categorical", "Numeric", "Table", "as_table", "drop_unused", "factorize", "labels", "recode"]
 
 # The dtypes the kernels read in place, and what the other numeric ones become.
 _KEPT = frozenset(["float64", "float32", "int64", "int32", "int16", "int8", "uint8", "bool"])
@@ -248,7 +248,7 @@ def _hashed(values: np.ndarray) -> Categorical:
 
 def _sorted_levels(codes: np.ndarray, levels: Sequence[Any] | np.ndarray) -> Categorical:
     """A categorical with its levels in sorted order, given in any order; unused ones dropped."""
-    column = drop_unused(Categorical(codes, _labels(levels)))
+    column = drop_unused(Categorical(codes, labels(levels)))
     order = sorted(range(len(column.levels)), key=column.levels.tolist().__getitem__)
     place = np.empty(len(order) + 1, dtype=np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
@@ -256,7 +256,7 @@ def _sorted_levels(codes: np.ndarray, levels: Sequence[Any] | np.ndarray) -> Cat
     return Categorical(place[column.codes], column.levels[order])
 
 
-def _labels(levels: Any) -> np.ndarray:
+def labels(levels: Any) -> np.ndarray:
     """Levels as a one-dimensional array; strings as objects, numbers as numbers."""
     array = np.asarray(levels)
     if array.dtype.kind in "biuf" and array.ndim == 1:
@@ -321,7 +321,7 @@ def _pandas_column(name: str, series: Any) -> ColumnData:
     if isinstance(dtype, pd.CategoricalDtype):
         found = series.array
         codes = found.codes.astype(np.int32, copy=False)
-        return Categorical(codes, _labels(found.categories.to_numpy()), bool(dtype.ordered))
+        return Categorical(codes, labels(found.categories.to_numpy()), bool(dtype.ordered))
     if isinstance(dtype, pd.StringDtype):
         return _pandas_strings(series)
     if getattr(dtype, "kind", "O") in "biuf":
@@ -403,7 +403,7 @@ def _polars_strings(series: Any, is_enum: bool) -> Categorical:
     coded = series if is_enum or series.dtype == pl.Categorical else series.cast(pl.Categorical)
     codes = coded.to_physical().cast(pl.Int64).fill_null(-1).to_numpy().astype(np.int32)
     if is_enum:
-        return Categorical(codes, _labels(series.dtype.categories.to_list()))
+        return Categorical(codes, labels(series.dtype.categories.to_list()))
     # polars may number categories globally: number the ones that occur
     present = coded.drop_nulls().unique()
     found = present.to_physical().to_numpy().astype(np.int64)
@@ -422,5 +422,5 @@ def _arrow_strings(array: Any) -> Categorical:
     codes = coded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
     levels = coded.dictionary.to_pylist()
     if is_dictionary:
-        return Categorical(codes, _labels(levels), bool(array.type.ordered))
+        return Categorical(codes, labels(levels), bool(array.type.ordered))
     return _sorted_levels(codes, levels)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfast.frames import Categorical, drop_unused, factorize, recode
+from mixedfast.errors import DataError
+from mixedfast.frames import Categorical, drop_unused, factorize, labels, recode
 
-__all__ = ["GroupRecipe", "number_again", "number_groups"]
+__all__ = ["GroupRecipe", "number_again", "number_groups", "union"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,3 +62,52 @@ def number_again(group: GroupRecipe, groups: Mapping[str, Categorical]) -> np.nd
         known = (codes >= 0) & (part >= 0) & (ids[place] == both)
         codes = np.where(known, place, -1).astype(np.int32)
     return codes
+
+
+def union(a: GroupRecipe, b: GroupRecipe) -> tuple[GroupRecipe, np.ndarray, np.ndarray]:
+    """One numbering for the groups of two tables, and the place in it of each group of a and of b, (J,) int64.
+
+    Parts are in sorted order when they are so in both, otherwise b's new ones follow a's.
+    """
+    parts, codes_a, codes_b = [], [], []
+    for name, mine, theirs in zip(a.factors, a.part_levels, b.part_levels, strict=True):
+        levels, at_a, at_b = _merged(name, mine, theirs)
+        parts.append(levels)
+        codes_a.append(at_a)
+        codes_b.append(at_b)
+    place_a, place_b, levels = codes_a[0], codes_b[0], parts[0]
+    ids = []
+    for i, part in enumerate(parts[1:]):
+        width = len(part)
+        both_a = _renumbered(a.ids[i], len(a.part_levels[i + 1]), width, place_a, codes_a[i + 1])
+        both_b = _renumbered(b.ids[i], len(b.part_levels[i + 1]), width, place_b, codes_b[i + 1])
+        both = np.union1d(both_a, both_b)
+        place_a, place_b = np.searchsorted(both, both_a), np.searchsorted(both, both_b)
+        left, right = np.divmod(both, width)
+        levels = _joined(levels[left], part[right])
+        ids.append(both)
+    return GroupRecipe(a.label, a.factors, tuple(parts), tuple(ids), levels), place_a, place_b
+
+
+def _renumbered(ids: np.ndarray, width: int, new_width: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    first, second = np.divmod(ids, width)
+    return np.asarray(left[first] * new_width + right[second])
+
+
+def _merged(name: str, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The levels of both, and where those of a and of b are among them."""
+    if len(a) == len(b) and a.tolist() == b.tolist():
+        same = np.arange(len(a))
+        return a, same, same
+    mine, theirs = a.tolist(), b.tolist()
+    if {type(level) for level in mine} != {type(level) for level in theirs}:
+        raise DataError(
+            f"the groups of {name!r} are labelled {mine[0]!r} in one table and {theirs[0]!r} in the other: "
+            "give both tables one type"
+        )
+    listed = list(dict.fromkeys([*mine, *theirs]))
+    if len({type(level) for level in listed}) == 1 and mine == sorted(mine) and theirs == sorted(theirs):
+        listed.sort()
+    place = {level: i for i, level in enumerate(listed)}
+    at_a, at_b = (np.array([place[level] for level in part], dtype=np.int64) for part in (mine, theirs))
+    return labels(listed) if a.dtype.kind == "O" else np.array(listed, dtype=a.dtype), at_a, at_b

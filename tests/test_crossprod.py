@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mixedfast as mf
+from mixedfast.addition import in_basis
+from mixedfast.basis import choose_basis
 from mixedfast.columns import evaluate, matrix
 from mixedfast.crossprod import assemble
 from mixedfast.design import build
@@ -150,6 +152,67 @@ def test_keep_is_as_if_the_other_columns_had_never_been_there():
         close(ours.B, theirs.B)
         assert ours.A.shape == theirs.A.shape
     assert cp.keep(np.arange(cp.p)) is cp
+
+
+@pytest.mark.parametrize("weights", [None, "w"])
+@pytest.mark.parametrize("formula", ["y ~ x + z + (x | a) + (1 | b)", "y ~ 0 + f + x + z + (x | a)"])
+def test_keep_without_the_constant(formula, weights):
+    """What is left cannot give a shift back, so none is left."""
+    table = a_table(6)
+    cp = assemble(build(parse(formula), table, weights=weights))
+    columns = np.flatnonzero(np.isin(cp.x_names, ["x", "z"]))
+    fewer = cp.keep(columns)
+    alone = assemble(build(parse(formula.replace("~ x", "~ 0 + x").replace("f + ", "")), table, weights=weights))
+    assert fewer.constant is None
+    assert not fewer.shift.any()
+    assert fewer.x_names == alone.x_names
+    alone = in_basis(alone, fewer.basis)
+    close(fewer.xy, alone.xy, 1e-10)
+    close(fewer.groups[0].B, alone.groups[0].B, 1e-10)
+    close(fewer.unweighted, alone.unweighted, 1e-10)
+    close(fewer.row_moments()[1], alone.row_moments()[1], 1e-9)
+
+
+def test_the_constant_follows_when_a_column_of_it_is_dropped():
+    table = a_table(6)
+    e = np.arange(200) % 2
+    table |= {"d1": table["f"] == "p", "d2": table["f"] != "p", "e1": e == 0, "e2": e == 1, "y": table["y"] + 1e7}
+    cp = assemble(build(parse("y ~ 0 + d1 + d2 + e1 + e2 + (1 | a)"), table))
+    fewer = cp.keep(np.array([0, 1, 2]))
+    assert fewer.shift[-1] != 0.0
+    np.testing.assert_allclose(fewer.constant, [1.0, 1.0, 0.0], atol=1e-9)
+    m = mf.lmer("y ~ 0 + d1 + d2 + e1 + e2 + (1 | a)", table)
+    expected = mf.lmer("y ~ 1 + d1 + e1 + (1 | a)", table | {"y": table["y"] - 1e7})
+    np.testing.assert_allclose(m.sigma, expected.sigma, rtol=1e-7)
+
+
+def test_proportions_that_add_up_to_one_take_a_shift_up():
+    rng = np.random.default_rng(10)
+    n = 150_000
+    parts = rng.dirichlet([1.0, 2.0, 3.0], size=n).T
+    table = dict(zip("pqr", parts, strict=True)) | {"y": 1e7 + rng.normal(size=n), "a": np.arange(n) % 20}
+    design = build(parse("y ~ 0 + p + q + r + (1 | a)"), table)
+    np.testing.assert_allclose(choose_basis(design).constant, np.ones(3), rtol=1e-9)
+    assert choose_basis(design, look_at_rows=False).constant is None
+    table["r"][77_777] += 1e-3  # a row outside the sample: no longer
+    assert choose_basis(build(parse("y ~ 0 + p + q + r + (1 | a)"), table)).constant is None
+
+
+@pytest.mark.parametrize("formula", ["y ~ 0 + f + (1 | a)", "y ~ 0 + f:g + x + (1 | a)", "y ~ 0 + x + g + (1 | a)"])
+def test_cells_add_up_to_one_by_their_structure(formula):
+    table = a_table(3) | {"g": np.array(list("st"))[np.arange(200) % 2]}
+    design = build(parse(formula), table)
+    constant = choose_basis(design, look_at_rows=False).constant
+    np.testing.assert_allclose(matrix(design.x, 200) @ constant, 1.0)
+
+
+def test_a_basis_that_does_not_hold_is_refused():
+    table = a_table(3) | {"u": np.ones(200)}
+    basis = choose_basis(build(parse("y ~ 0 + u + x + (1 | a)"), table))
+    assert basis.constant is not None
+    table["u"][5] = 2.0
+    with pytest.raises(mf.DataError, match="add up to 1"):
+        assemble(build(parse("y ~ 0 + u + x + (1 | a)"), table), basis=basis)
 
 
 def test_alias_says_how_dropped_columns_follow():

@@ -204,9 +204,10 @@ def _sum_of_squares(cp: CrossProducts) -> float:
     """y'Wy of the response as the user gave it."""
     shift, scale = float(cp.shift[-1]), float(cp.scale[-1])
     total = float(cp.xy[-1, -1]) / scale**2
-    if cp.intercept is None:
+    ones = cp.ones
+    if ones is None:
         return total
-    return total + 2.0 * shift * float(cp.xy[cp.intercept, -1]) / scale + shift**2 * float(cp.xy[cp.intercept, cp.intercept])
+    return total + 2.0 * shift * float(ones @ cp.xy[:-1, -1]) / scale + shift**2 * float(ones @ cp.xy[:-1, :-1] @ ones)
 
 
 def _check_same_data(a: CrossProducts, b: CrossProducts) -> None:

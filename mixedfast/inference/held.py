@@ -98,7 +98,7 @@ def hold_coefficient(cp: CrossProducts, engine: Engine, j: int, value: float) ->
     """
     p = cp.p
     c = cp.beta_transform()[j] / cp.scale[-1]
-    offset = float(cp.shift[-1]) if cp.intercept == j else 0.0
+    offset = 0.0 if cp.constant is None else float(cp.shift[-1] * cp.constant[j])
     direction = c / (c @ c)
     orthogonal = np.linalg.qr(np.column_stack([c, np.eye(p)]))[0][:, 1:p]
     M = np.zeros((p + 1, p))
@@ -108,7 +108,7 @@ def hold_coefficient(cp: CrossProducts, engine: Engine, j: int, value: float) ->
     left = CrossProducts(
         n=cp.n, xy=M.T @ cp.xy @ M, shift=np.zeros(p), scale=np.append(np.ones(p - 1), cp.scale[-1]),
         groups=cp.groups, pairs=cp.pairs, terms=cp.terms, x_names=cp.x_names[: p - 1], kept=cp.kept[: p - 1],
-        intercept=None, sum_log_weights=cp.sum_log_weights,
+        constant=None, sum_log_weights=cp.sum_log_weights,
     )  # fmt: skip
     return PLSSystem(left, MappedEngine(engine, M), reml=False), direction
 

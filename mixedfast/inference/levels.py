@@ -360,19 +360,19 @@ def _varies(method: str, cp: CrossProducts, g: int) -> np.ndarray:
 
 def _ones(cp: CrossProducts, g: int) -> np.ndarray | None:
     """c (K,) with Z_g c = 1: the intercept's place, or what adds up to it; None when Z_g does not span 1."""
-    names = cp.groups[g].names
-    if "Intercept" in names:
-        return np.array([float(name == "Intercept") for name in names])
-    if cp.intercept is None:
+    group = cp.groups[g]
+    if "Intercept" in group.names:
+        return np.array([float(name == "Intercept") for name in group.names]) / group.scale
+    if cp.ones is None:
         return None
-    c, left = _projection(cp, g, cp.intercept, np.eye(cp.p))
+    c, left = _projection(cp, g, cp.ones)
     return c if left <= RANK_TOLERANCE else None
 
 
-def _projection(cp: CrossProducts, g: int, column: int, basis: np.ndarray) -> tuple[np.ndarray, float]:
-    """Coefficients (K,) of one column of X `basis` on Z_g, and the share of its sum of squares they leave."""
-    total = float(basis[:, column] @ cp.xy[:-1, :-1] @ basis[:, column])
-    b = cp.groups[g].B[:, :, : cp.p].sum(axis=0) @ basis[:, column]
+def _projection(cp: CrossProducts, g: int, column: np.ndarray) -> tuple[np.ndarray, float]:
+    """Coefficients (K,) of X `column` on Z_g, and the share of its sum of squares they leave."""
+    total = float(column @ cp.xy[:-1, :-1] @ column)
+    b = cp.groups[g].B[:, :, : cp.p].sum(axis=0) @ column
     c = np.linalg.pinv(cp.groups[g].A.sum(axis=0), rcond=RANK_TOLERANCE, hermitian=True) @ b
     return c, 1.0 - float(b @ c) / total
 
@@ -381,7 +381,7 @@ def _is_random(cp: CrossProducts, column: int) -> bool:
     """Whether a column of X is a combination of the random effects' columns, whatever their coding."""
     shifted = _ones(cp, 0) is not None  # then the shift that the cross-products carry does not matter
     basis = np.eye(cp.p) if shifted else np.linalg.inv(cp.beta_transform())
-    return _projection(cp, 0, column, basis)[1] <= RANK_TOLERANCE
+    return _projection(cp, 0, basis[:, column])[1] <= RANK_TOLERANCE
 
 
 # --- terms --------------------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def transform(cov: Covariance, term: TermShape) -> np.ndarray:
     """T (k,k) with b_internal = T b_user: z b = (z - shift) b + shift b, and the constant goes to column 0."""
     inside = slice(term.start, term.start + term.k)
     T = np.diag(1.0 / cov.scale[term.group][inside])
-    T[0] += cov.shift[term.group][inside]
+    T[0] += cov.shift[term.group][inside] / cov.scale[term.group][term.start]
     return T
 
 
@@ -144,7 +144,4 @@ def values(cp: CrossProducts, theta: np.ndarray, sigma: np.ndarray, beta: np.nda
             if term.correlated:
                 out += [np.clip((unit[..., a, :] * unit[..., b, :]).sum(axis=-1), -1.0, 1.0) for a in range(b + 1, term.k)]
     out.append(np.asarray(sigma) / cp.scale[-1])
-    user = beta @ cp.beta_transform().T / cp.scale[-1]
-    if cp.intercept is not None:
-        user[..., cp.intercept] += cp.shift[-1]
-    return np.stack([*out, *np.moveaxis(user, -1, 0)], axis=-1)
+    return np.stack([*out, *np.moveaxis(cp.to_user_beta(beta), -1, 0)], axis=-1)
