@@ -90,19 +90,19 @@ class Covariance:
         return tuple((at := np.flatnonzero(group == g), row[at], column[at]) for g in range(len(self.sizes)))
 
     def lambdas(self, theta: np.ndarray) -> list[np.ndarray]:
-        """One (K, K) lower triangular lambda a group."""
+        """One (..., K, K) lower triangular lambda a group, theta (..., m)."""
         blocks = []
         for size, (at, row, column) in zip(self.sizes, self._members, strict=True):
-            block = np.zeros((size, size))
-            block[row, column] = theta[at]
+            block = np.zeros((*theta.shape[:-1], size, size))
+            block[..., row, column] = theta[..., at]
             blocks.append(block)
         return blocks
 
     def theta_of(self, lambdas: Sequence[np.ndarray]) -> np.ndarray:
-        """The free elements of some lambdas, as theta."""
-        theta = np.empty(self.n_theta)
+        """The free elements of some symmetric matrices or lambdas (..., K, K), as theta (..., m)."""
+        theta = np.empty((*lambdas[0].shape[:-2], self.n_theta))
         for block, (at, row, column) in zip(lambdas, self._members, strict=True):
-            theta[at] = block[row, column]
+            theta[..., at] = block[..., row, column]
         return theta
 
     @property
@@ -115,28 +115,29 @@ class Covariance:
         return blocks[term.group][inside, inside]
 
     def gradient(self, lambdas: Sequence[np.ndarray], G: Sequence[np.ndarray]) -> np.ndarray:
-        """d/dtheta of a function whose derivative in H_g is the symmetric matrix G_g: 2 (G lambda)_ij."""
-        out = np.empty(self.n_theta)
+        """d/dtheta of a function whose derivative in H_g is the symmetric matrix G_g: 2 (G lambda)_ij, (..., m)."""
+        out = np.empty((*lambdas[0].shape[:-2], self.n_theta))
         for block, g, (at, row, column) in zip(lambdas, G, self._members, strict=True):
-            out[at] = 2.0 * (g @ block)[row, column]
+            out[..., at] = 2.0 * (g @ block)[..., row, column]
         return out
 
     def hessian(
         self, lambdas: Sequence[np.ndarray], G: Sequence[np.ndarray], H: dict[tuple[int, int], np.ndarray]
     ) -> np.ndarray:
-        """d2/dtheta2 from G and the second derivatives in H: ``H[g, h]`` (K_g, K_g, K_h, K_h), g <= h."""
-        out = np.empty((self.n_theta, self.n_theta))
+        """d2/dtheta2 from G and the second derivatives in H: ``H[g, h]`` (..., K_g, K_g, K_h, K_h), g <= h."""
+        out = np.empty((*lambdas[0].shape[:-2], self.n_theta, self.n_theta))
         for g, (at_g, row_g, col_g) in enumerate(self._members):
             for h, (at_h, row_h, col_h) in enumerate(self._members):
                 if h < g:
                     continue
                 # dH = e_i lambda_k' + lambda_k e_i', so each side contracts one index with a column of lambda
-                part = np.einsum("abcd,bk,dl->akcl", H[g, h], lambdas[g], lambdas[h])
-                block = 4.0 * part[row_g[:, None], col_g[:, None], row_h, col_h]
+                left = np.einsum("...abcd,...bk->...akcd", H[g, h], lambdas[g])
+                part = np.einsum("...akcd,...dl->...akcl", left, lambdas[h])
+                block = 4.0 * part[..., row_g[:, None], col_g[:, None], row_h, col_h]
                 if g == h:
-                    block += 2.0 * G[g][row_g[:, None], row_h] * (col_g[:, None] == col_h)
-                out[np.ix_(at_g, at_h)] = block
-                out[np.ix_(at_h, at_g)] = block.T
+                    block += 2.0 * G[g][..., row_g[:, None], row_h] * (col_g[:, None] == col_h)
+                out[..., at_g[:, None], at_h] = block
+                out[..., at_h[:, None], at_g] = block.swapaxes(-1, -2)
         return out
 
     def to_user(self, theta: np.ndarray) -> np.ndarray:

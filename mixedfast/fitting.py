@@ -18,7 +18,7 @@ from mixedfast.optimize import Optimum, minimize
 from mixedfast.start import starting_theta
 from mixedfast.system import PLSSystem, Solution
 
-__all__ = ["Fit", "fit_crossproducts", "solve_at"]
+__all__ = ["Fit", "fit_crossproducts", "settle", "solve_at"]
 
 #: A column of X is dropped when what earlier columns leave of its sum of squares is below this fraction. Sums of
 #: squares carry 16 digits, so a column that is free to 1e-5 of its length is still told from a dependent one.
@@ -203,13 +203,13 @@ def fit_crossproducts(
     system = PLSSystem(cp, choose(cp, engine), reml)
     first = starting_theta(cp) if start is None else _internal_theta(cp, start, "start")
     optimum = minimize(system, first, exact=len(cp.groups) == 1)
-    theta = _settle(system, canonical(cp.covariance, optimum.theta), optimum.deviance)
+    theta = settle(system, canonical(cp.covariance, optimum.theta), optimum.deviance)
     fit = Fit(cp, reml, theta, system.solution, replace(optimum, theta=theta), system.engine.describe(), engine)
     fit.memo("system", lambda: system)
     return fit
 
 
-def _settle(system: PLSSystem, theta: np.ndarray, deviance: float) -> np.ndarray:
+def settle(system: PLSSystem, theta: np.ndarray, deviance: float) -> np.ndarray:
     """theta with what is zero but for rounding set to zero, and the system solved there."""
     flat = np.where(np.abs(theta) < ZERO_TOLERANCE, 0.0, theta)
     solution = system.solve(flat)

@@ -56,7 +56,9 @@ class Optimum:
     log: tuple[tuple[int, float, float], ...] = field(repr=False, default=())
 
 
-def minimize(system: PLSSystem, start: np.ndarray, exact: bool) -> Optimum:
+def minimize(
+    system: PLSSystem, start: np.ndarray, exact: bool, enough: float = DECREMENT_TOLERANCE
+) -> Optimum:
     """Minimize the profiled deviance from `start` (internal basis).
 
     Parameters
@@ -65,6 +67,8 @@ def minimize(system: PLSSystem, start: np.ndarray, exact: bool) -> Optimum:
     start : (n_theta,) array
     exact : bool
         Use the exact Hessian in every step; otherwise average information.
+    enough : float
+        The search stops when the quadratic model promises less than this (deviance units).
 
     Returns
     -------
@@ -89,7 +93,7 @@ def minimize(system: PLSSystem, start: np.ndarray, exact: bool) -> Optimum:
         step, decrement = _newton_step(gradient, hessian)
         log.append((system.evaluations, solution.deviance, decrement))
         noise = 1e-16 * abs(solution.deviance)  # below this a fall of the deviance cannot be seen
-        if decrement < max(DECREMENT_TOLERANCE, noise):
+        if decrement < max(enough, noise):
             boundary, direction = _boundary_decrement(system)
             if boundary < CERTIFICATE_TOLERANCE or escaped:
                 message = "converged"

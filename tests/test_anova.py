@@ -207,7 +207,11 @@ def test_drop1_of_a_term_another_can_stand_in_for():
 # --- random terms -------------------------------------------------------------------------------------------
 
 #: lmerTest puts (1 | g) in place of a numeric slope that stands alone. That is no submodel: here the slope is left out.
-NO_SUBMODEL = {("clinics_block_pair", "z in (0 + z | g)"), ("clinics_slope_only", "x in (0 + x | g)")}
+NO_SUBMODEL = {
+    ("clinics_block_pair", "z in (0 + z | g)"), ("clinics_slope_only", "x in (0 + x | g)"),
+    ("clinics_slope_weights", "x in (0 + x | g)"), ("orthodont_slope_only", "age in (0 + age | Subject)"),
+    ("words_slope_only", "x in (0 + x | subject)"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", having("ranova"))

@@ -10,10 +10,13 @@ from cases import frame, golden
 
 import mixedfast as mf
 from mixedfast.columns import matrix
+from mixedfast.covariance import SINGULAR_TOLERANCE
+from mixedfast.engines import choose
 from mixedfast.inference import bootstrap as room
 from mixedfast.inference.bootstrap import Bootstrap, bootstrap, row_space_bootstrap
 from mixedfast.inference.draw import ResponseSampler
-from mixedfast.inference.refits import _Together, refit
+from mixedfast.inference.refits import _scores, new_engine, refit
+from mixedfast.inference.together import Dense, together
 from mixedfast.optimize import minimize
 
 HSB = "math ~ ses + (ses | school)"
@@ -98,14 +101,16 @@ def test_a_draw_is_a_possible_response(hsb):
 
 
 @pytest.mark.parametrize("reml", [True, False])
-@pytest.mark.parametrize("name", ["hsb_seed", "clinics_factor_slope", "dyestuff", "clinics_uncorrelated"])
+@pytest.mark.parametrize(
+    "name", ["hsb_seed", "clinics_factor_slope", "dyestuff", "clinics_uncorrelated", "pastes", "penicillin", "words_crossed"]
+)
 def test_searches_together_end_where_one_search_ends(name, reml):
     case = golden(name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mf.SingularFitWarning)
         f = mf.lmer(case["formula_py"], frame(case["dataset"]), REML=reml)._fit
     drawn = ResponseSampler(f).draw(generators(40))
-    found = refit(f, drawn)
+    found = refit(f, drawn, new_engine(f))
     assert found.converged.all()
     for r in range(40):
         system = f.new_system(cp=drawn.crossproducts(f.cp, r))
@@ -116,18 +121,65 @@ def test_searches_together_end_where_one_search_ends(name, reml):
         assert found.beta[r] == pytest.approx(system.solution.beta, rel=1e-9, abs=1e-12)
 
 
-def test_derivatives_of_many_are_those_of_one(hsb):
-    f = hsb._fit
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("name", ["hsb_seed", "clinics_two_terms", "pastes", "penicillin", "oats_split", "clinics_weights"])
+def test_derivatives_of_many_are_those_of_one(name, reml):
+    case = golden(name)
+    f = mf.lmer(case["formula_py"], frame(case["dataset"]), weights=case.get("weights"), REML=reml)._fit
     drawn = ResponseSampler(f).draw(generators(3))
-    together = _Together(f, drawn)
-    theta = f.theta_internal + np.array([[0.0, 0.1, 0.05], [0.2, 0.0, -0.1], [0.1, -0.1, 0.0]])
-    _, S, T = together._factor(np.arange(3), theta)
-    gradient, hessian = together._derivatives(np.arange(3), theta, T, *together._solve(S))
+    searches = together(f.cp)(f, drawn)
+    theta = f.theta_internal + np.random.default_rng(1).uniform(-0.1, 0.2, (3, len(f.theta_internal)))
+    _, S, T = searches.factor(np.arange(3), theta)
+    gradient, hessian = searches.derivatives(np.arange(3), theta, T, *searches.solve(S))
     for r in range(3):
         system = f.new_system(cp=drawn.crossproducts(f.cp, r))
         system.solve(theta[r])
+        size = np.abs(system.hessian(True)).max()
         assert gradient[r] == pytest.approx(system.gradient(), rel=1e-9, abs=1e-9)
-        assert hessian[r] == pytest.approx(system.hessian(True), rel=1e-9, abs=1e-9)
+        assert hessian[r] == pytest.approx(system.hessian(True), rel=1e-9, abs=1e-11 * size)
+
+
+def test_two_factors_with_slopes_as_one_dense_matrix():
+    """Blocks of unequal size side by side, which no small golden model has."""
+    case = golden("words_slopes")
+    f = mf.lmer(case["formula_py"], frame(case["dataset"]))._fit
+    drawn = ResponseSampler(f).draw(generators(2))
+    searches = Dense(f, drawn)
+    theta = f.theta_internal + np.array([[0.1], [-0.05]])
+    _, S, T = searches.factor(np.arange(2), theta)
+    gradient, hessian = searches.derivatives(np.arange(2), theta, T, *searches.solve(S))
+    for r in range(2):
+        system = f.new_system(cp=drawn.crossproducts(f.cp, r))
+        system.solve(theta[r])
+        assert gradient[r] == pytest.approx(system.gradient(), rel=1e-8, abs=1e-8)
+        assert hessian[r] == pytest.approx(system.hessian(True), rel=1e-8, abs=1e-8)
+
+
+@pytest.mark.parametrize("name", ["pastes", "penicillin", "hsb_seed"])
+def test_scores_together_are_those_of_one(name):
+    f = model(name)._fit
+    drawn = ResponseSampler(f).draw(generators(3))
+    found = together(f.cp)(f, drawn).scores()
+    engine = new_engine(f)
+    for r in range(3):
+        engine.respond(drawn.crossproducts(f.cp, r))
+        alone = _scores(f, engine)
+        assert found[r] == pytest.approx(alone, rel=1e-8, abs=1e-8 * np.abs(alone).max())
+
+
+@pytest.mark.parametrize("kind", ["block", "cholmod"])
+def test_an_engine_that_takes_another_response_is_a_new_engine(kind):
+    f = model("words_slopes")._fit
+    cp = ResponseSampler(f).draw(generators(1)).crossproducts(f.cp, 0)
+    used, new = choose(f.cp, kind), choose(cp, kind)
+    lambdas = f.covariance.lambdas(f.theta_internal)
+    used.factor(lambdas)
+    used.project()
+    used.respond(cp)
+    for ours, theirs in zip(used.factor(lambdas), new.factor(lambdas), strict=True):
+        assert np.array_equal(ours, theirs)
+    for ours, theirs in zip(used.project(), new.project(), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 # -- the whole -----------------------------------------------------------------------------------------------------
@@ -150,11 +202,13 @@ def test_the_distribution_is_the_row_space_one(name):
         assert abs(a.mean() - b.mean()) < 4.0 * np.hypot(a.std(), b.std()) / 20.0
 
 
-def test_the_same_bits_for_any_number_of_threads(hsb):
-    runs = [bootstrap(hsb._fit, 150, seed=7, threads=threads) for threads in (1, 2, 5)]
+@pytest.mark.parametrize(("name", "n"), [("hsb_seed", 150), ("pastes", 150), ("classes_nested", 80)])
+def test_the_same_bits_for_any_number_of_threads(name, n):
+    f = model(name)._fit
+    runs = [bootstrap(f, n, seed=7, threads=threads) for threads in (1, 2, 5)]
     for other in runs[1:]:
         assert np.array_equal(runs[0].replicates, other.replicates, equal_nan=True)
-    assert not np.array_equal(runs[0].replicates, bootstrap(hsb._fit, 150, seed=8).replicates)
+    assert not np.array_equal(runs[0].replicates, bootstrap(f, n, seed=8).replicates)
 
 
 def test_a_replicate_does_not_depend_on_how_many_there_are(hsb):
@@ -199,7 +253,8 @@ def test_bca_of_a_variance_is_skewed_the_right_way():
 def test_singular_replicates_are_counted():
     f = model("pastes")._fit
     found = bootstrap(f, 200, seed=1)
-    zero = (found.replicates[:, [name.startswith("sd_") for name in found.names]] < 1e-4 * f.sigma).any(axis=1)
+    sds, sigma = (found.to_frame().filter(regex=part) for part in ("^sd_", "^sigma$"))
+    zero = (sds.to_numpy() < SINGULAR_TOLERANCE * sigma.to_numpy()).any(axis=1)
     assert found.n_singular > 0
     assert found.n_singular == zero.sum()
 

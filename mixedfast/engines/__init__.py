@@ -26,6 +26,9 @@ class Engine(Protocol):
     name: str
     cp: CrossProducts
 
+    def respond(self, cp: CrossProducts) -> None:
+        """Take cross-products of the same rows' Z and X with another response; structure and analysis stay. Factor anew."""
+
     def factor(self, lambdas: list[np.ndarray]) -> tuple[float, np.ndarray] | None:
         """(log|M|, [X y]'V0^-1[X y]), or None when M is not numerically positive definite."""
 

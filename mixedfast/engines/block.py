@@ -47,6 +47,13 @@ class BlockEngine:
             self._border = _kernels.Border(*self.layout.border_arguments)
             self._rest_rhs = self.layout.stack([cp.groups[g].B for g in self.layout.rest])
 
+    def respond(self, cp: CrossProducts) -> None:
+        self.cp = cp
+        self._lead = cp.groups[self.layout.lead]
+        self._B = np.ascontiguousarray(self._lead.B)
+        if self.layout.rest:
+            self._rest_rhs = self.layout.stack([cp.groups[g].B for g in self.layout.rest])
+
     def describe(self) -> dict[str, object]:
         return {
             "engine": self.name,

@@ -115,6 +115,10 @@ class CholmodEngine:
         self._data = np.empty(len(self.pattern.indices))
         self._B = self._stack([g.B for g in cp.groups])
 
+    def respond(self, cp: CrossProducts) -> None:
+        self.cp = cp
+        self._B = self._stack([g.B for g in cp.groups])
+
     def describe(self) -> dict[str, object]:
         f = self._factor
         return {

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +25,13 @@ import numpy as np
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference.draw import ResponseSampler
 from mixedfast.inference.parameters import Parameter, list_parameters, values
-from mixedfast.inference.refits import Refits, numbers_per_refit, refit
+from mixedfast.inference.refits import Refits, new_engine, numbers_per_refit, refit
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mixedfast.design import Design
+    from mixedfast.engines import Engine
     from mixedfast.fitting import Fit
 
 __all__ = ["Bootstrap", "bootstrap", "row_space_bootstrap"]
@@ -189,8 +191,8 @@ def bootstrap(
     seed : int, optional
         The same seed gives the same bits, whatever the number of threads.
     threads : int, optional
-        Default: the machine's cores with one grouping factor; one thread with several, where the linear algebra library
-        has threads of its own.
+        Default: the machine's cores where searches are taken together (one grouping factor, or few random effects); one
+        thread otherwise, where the linear algebra library has threads of its own.
     progress : bool
         Show how far it is: with tqdm where that is installed, otherwise a line on stderr.
 
@@ -221,10 +223,18 @@ def bootstrap(
     size = _batch_size(fit, sampler)
     batches = [range(first, min(first + size, n)) for first in range(0, n, size)]
 
-    def work(batch: range) -> Refits:
-        return refit(fit, sampler.draw([_generator(key, r) for r in batch]))
+    idle: SimpleQueue[Engine] = SimpleQueue()  # an engine serves one search at a time: as many are made as threads run
 
-    default = (os.cpu_count() or 1) if len(fit.cp.groups) == 1 else 1
+    def work(batch: range) -> Refits:
+        try:
+            engine = idle.get_nowait()
+        except Empty:
+            engine = new_engine(fit)
+        found = refit(fit, sampler.draw([_generator(key, r) for r in batch]), engine)
+        idle.put(engine)
+        return found
+
+    default = (os.cpu_count() or 1) if numbers_per_refit(fit) else 1
     done = _run(work, batches, threads or default, progress, n)
     return _collect(fit, [done[i] for i in sorted(done)], n)
 
@@ -235,7 +245,7 @@ def _generator(key: np.ndarray, r: int) -> np.random.Generator:
 
 
 def _batch_size(fit: Fit, sampler: ResponseSampler) -> int:
-    each = 3 * sampler.numbers_per_draw + (numbers_per_refit(fit) if len(fit.cp.groups) == 1 else 0)
+    each = 3 * sampler.numbers_per_draw + numbers_per_refit(fit)
     return int(np.clip(_BATCH_NUMBERS // each, 1, _BATCH_MAX))
 
 

@@ -63,6 +63,9 @@ class MappedEngine:
         self.full = found[1]
         return found[0], self.M.T @ found[1] @ self.M
 
+    def respond(self, cp: CrossProducts) -> None:
+        self.engine.respond(cp)
+
     def project(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         K, C = self.engine.project()
         return K, [np.matmul(c, self.M) for c in C]

@@ -82,7 +82,26 @@ extras <- list(
   orthodont_slope = model("orthodont", "distance ~ age * Sex + (age | Subject)"),
   oats_split = model("oats", "yield ~ nitro * Variety + (1 | Block/Variety)", profile = TRUE),
   machines_nested = model("machines", "score ~ Machine + (1 | Worker/Machine)", profile = TRUE),
-  machines_full = model("machines", "score ~ Machine + (0 + Machine | Worker)")
+  machines_full = model("machines", "score ~ Machine + (0 + Machine | Worker)"),
+  # what the cases above leave out: sum contrasts, weights and interactions in crossed and three-level models
+  words_sum = model("words", "y ~ cond * age * x + (1 | subject) + (1 | item)",
+                    contrasts = c(cond = "contr.sum", age = "contr.sum"),
+                    py = "y ~ C(cond, contr.sum) * C(age, contr.sum) * x + (1 | subject) + (1 | item)"),
+  words_cond_weights = model("words", "y ~ cond * age + x + (cond | subject) + (1 | item)", weights = "w"),
+  words_slope_only = model("words", "y ~ x + age + (0 + x | subject) + (1 | item)", profile = TRUE),
+  classes_both_slopes = model("classes", "y ~ x * z + (x | school) + (x | school:class)"),
+  classes_nested_ml = model("classes", "y ~ x * z + (1 | school/class)", REML = FALSE, profile = TRUE),
+  growth_curved = model("growth", "y ~ year + I(year^2) + (year | child) + (1 | school)",
+                        py = "y ~ year + I(year**2) + (year | child) + (1 | school)"),
+  trial_covariates = model("trial", "y ~ drug * x + x * sex + (x | block)"),
+  trial_covariates_sum = model("trial", "y ~ drug * x + x * sex + (x | block)",
+                               contrasts = c(drug = "contr.sum", sex = "contr.sum"),
+                               py = "y ~ C(drug, contr.sum) * x + x * C(sex, contr.sum) + (x | block)"),
+  exams_cells = model("exams", "y ~ intake + sex * type + (intake | school)"),
+  clinics_sum = model("clinics", "y ~ f * x + (x | g)", contrasts = c(f = "contr.sum"),
+                      py = "y ~ C(f, contr.sum) * x + (x | g)"),
+  clinics_slope_weights = model("clinics", "y_w ~ x * f + (0 + x | g)", weights = "w"),
+  orthodont_slope_only = model("orthodont", "distance ~ age * Sex + (0 + age | Subject)", profile = TRUE)
 )
 
 models <- c(originals, extras)
