@@ -206,9 +206,12 @@ def in_basis(cp: CrossProducts, basis: Basis) -> CrossProducts:
     R = _turn(basis, own)
     Z = [_turn_group(cp, g, *basis.groups[g]) for g in range(len(cp.groups))]
     groups = tuple(
-        replace(g, A=np.ascontiguousarray(z.T @ g.A @ z), B=np.ascontiguousarray(z.T @ g.B @ R), shift=shift, scale=scale)
+        replace(
+            g, A=np.ascontiguousarray(z.T @ g.A @ z), B=np.ascontiguousarray(z.T @ g.B @ R), shift=shift, scale=scale,
+            sums=None if g.sums is None else np.column_stack([g.sums[:, :1], g.sums[:, 1:] @ R[:-1, :-1]]),
+        )
         for g, z, (shift, scale) in zip(cp.groups, Z, basis.groups, strict=True)
-    )
+    )  # fmt: skip
     pairs = {
         (g, h): replace(pair, data=np.ascontiguousarray(Z[g].T @ pair.data @ Z[h])) for (g, h), pair in cp.pairs.items()
     }
@@ -275,10 +278,13 @@ def _merge(a: CrossProducts, b: CrossProducts, g: int) -> tuple[GroupProducts, G
     mine, theirs = a.groups[g], b.groups[g]
     size = len(recipe.levels)
     A, B = np.zeros((size, *mine.A.shape[1:])), np.zeros((size, *mine.B.shape[1:]))
+    sums = None if mine.sums is None or theirs.sums is None else np.zeros((size, mine.sums.shape[1]))
     for group, place in zip((mine, theirs), places, strict=True):
         A[place] += group.A
         B[place] += group.B
-    return replace(mine, levels=recipe.levels, A=A, B=B), recipe, (places[0], places[1])
+        if sums is not None:
+            sums[place] += group.sums
+    return replace(mine, levels=recipe.levels, A=A, B=B, sums=sums), recipe, (places[0], places[1])
 
 
 def _group_recipe(cp: CrossProducts, g: int) -> GroupRecipe:

@@ -44,7 +44,8 @@ _ROWS_PER_THREAD = 50_000
 class GroupProducts:
     """Cross-products of one grouping factor (all terms on it side by side).
 
-    ``A`` (J,K,K) holds Z_j'WZ_j, ``B`` (J,K,p+1) holds Z_j'W[X y], in the basis ``(z - shift) * scale``.
+    ``A`` (J,K,K) holds Z_j'WZ_j, ``B`` (J,K,p+1) holds Z_j'W[X y], in the basis ``(z - shift) * scale``. Where no column of Z_j
+    is the constant, ``sums`` (J,1+p) holds 1'W[1 X] of each level, for rules that ask what varies within levels.
     """
 
     name: str
@@ -54,6 +55,7 @@ class GroupProducts:
     B: np.ndarray
     shift: np.ndarray
     scale: np.ndarray
+    sums: np.ndarray | None = None
 
     @property
     def n_levels(self) -> int:
@@ -209,7 +211,13 @@ class CrossProducts:
             xy=np.ascontiguousarray(self.xy[np.ix_(both, both)]),
             shift=self.shift[both],
             scale=self.scale[both],
-            groups=tuple(replace(g, B=np.ascontiguousarray(g.B[:, :, both])) for g in self.groups),
+            groups=tuple(
+                replace(
+                    g, B=np.ascontiguousarray(g.B[:, :, both]),
+                    sums=None if g.sums is None else g.sums[:, np.append(0, 1 + columns)],
+                )
+                for g in self.groups
+            ),
             x_names=tuple(self.x_names[i] for i in columns),
             kept=self.kept[columns],
             unweighted=self._keep_unweighted(columns),
@@ -333,21 +341,25 @@ def assemble(design: Design, threads: int | None = None, basis: Basis | None = N
     order = np.argsort([t for members in layout for t in members], kind="stable")
 
     sqrt_weights = None if design.weights is None else np.sqrt(design.weights)
+    described = []
+    for members, positions in zip(layout, z_columns, strict=True):
+        has_constant = any(not column for t in members for column in design.terms[t].columns)
+        left = positions if has_constant else [*positions, pool.add((), 0.0, 1.0)]
+        described.append(_described(design.terms[members[0]], left, gram))
     columns = _kernels.ColumnPool(pool.columns, n, sqrt_weights)
-    described = [
-        _described(design.terms[members[0]], positions, gram) for members, positions in zip(layout, z_columns, strict=True)
-    ]
     xy, sums = _threaded(columns, n, gram, described, threads)
 
     products = []
     p1 = len(gram)
     for members, (_, _, left, right), total, (shift, scale) in zip(layout, described, sums, basis.groups, strict=True):
         where = {int(c): i for i, c in reversed(list(enumerate(right)))}
-        A = np.ascontiguousarray(total[:, :, [where[int(c)] for c in left]])
-        B = total if total.shape[2] == p1 else np.ascontiguousarray(total[:, :, :p1])
+        k = len(shift)
+        A = np.ascontiguousarray(total[:, :k, [where[int(c)] for c in left[:k]]])
+        B = total if total.shape[1:] == (k, p1) else np.ascontiguousarray(total[:, :k, :p1])
+        level_sums = total[:, k, [where[int(left[k])], *range(p1 - 1)]] if len(left) > k else None
         first = design.terms[members[0]]
         names = tuple(name for t in members for name in design.terms[t].names)
-        products.append(GroupProducts(first.group, first.levels, names, A, B, shift, scale))
+        products.append(GroupProducts(first.group, first.levels, names, A, B, shift, scale, level_sums))
     pairs = {}
     for g, h in combinations(range(len(layout)), 2):
         left_term, right_term = design.terms[layout[g][0]], design.terms[layout[h][0]]

@@ -355,10 +355,43 @@ def test_hlm_wants_two_levels() -> None:
         RULES["hlm"](products("strength ~ 1 + (1 | batch/cask)", frame("pastes")))
 
 
+SLOPE_ONLY = "distance ~ age * Sex + (0 + age | Subject)"
+
+
+def test_slopes_without_an_intercept() -> None:
+    """nlme 3.1-162, lme(distance ~ age * Sex, Orthodont, ~ 0 + age | Subject)$fixDF$X: 79, 79, 25, 79."""
+    data = frame("orthodont")
+    names = ["Intercept", "Sex[T.Female]", "age", "age:Sex[T.Female]"]
+    assert list(map(df("inner-outer", SLOPE_ONLY, data).get, names)) == [79, 25, 79, 79]
+    assert list(map(df("between-within", SLOPE_ONLY, data).get, names)) == [25, 25, 79, 79]
+    # the slope varies between subjects, the intercept does not: 27 - 1 - 1, and 108 - 4
+    assert list(map(df("hlm", SLOPE_ONLY, data).get, names)) == [104, 104, 25, 25]
+
+
 @pytest.mark.parametrize("method", ["hlm", "inner-outer", "between-within"])
-def test_groups_without_an_intercept(method: str) -> None:
-    with pytest.raises(NotDefinedError, match=rf"{method}: .* within school .* include an intercept"):
-        RULES[method](products("math ~ ses + (0 + ses | school)", frame("hsb")))
+@pytest.mark.parametrize("formula", ["y ~ x * w + (0 + x | j)", "y ~ 0 + x + w + (0 + x | j)"])
+def test_sums_of_levels_add_over_tables(method: str, formula: str) -> None:
+    data = two_levels(12, 300).assign(u=lambda d: 0.5 + d.index % 3)
+    parts = [mf.crossproducts(formula, part, weights="u") for part in (data[:170], data[100:], data[40:90])]
+    whole = mf.crossproducts(formula, pd.concat([data[:170], data[100:], data[40:90]]), weights="u")
+    added = parts[0] + parts[1] + parts[2]
+    assert added.groups[0].sums == pytest.approx(_in_basis_of(added, whole), rel=1e-9, abs=1e-9)
+    assert RULES[method](added).tolist() == RULES[method](whole).tolist()
+
+
+def _in_basis_of(target: Any, cp: Any) -> np.ndarray:
+    """The sums of levels of cp in the shifts and scales of target."""
+    sums = cp.groups[0].sums
+    user = sums[:, 1:] / cp.scale[:-1] + sums[:, :1] * cp.shift[:-1]
+    return np.column_stack([sums[:, :1], (user - sums[:, :1] * target.shift[:-1]) * target.scale[:-1]])
+
+
+@pytest.mark.parametrize("method", ["hlm", "inner-outer", "between-within"])
+def test_cross_products_without_sums_of_levels(method: str) -> None:
+    cp = products("math ~ ses + (0 + ses | school)", frame("hsb"))
+    bare = replace(cp, groups=tuple(replace(g, sums=None) for g in cp.groups))
+    with pytest.raises(NotDefinedError, match=rf"{method}: .* within school .*1 \+ x"):
+        RULES[method](bare)
 
 
 def test_subjects_may_hold_factors_that_cross() -> None:

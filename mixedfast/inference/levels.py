@@ -113,7 +113,10 @@ def hlm(cp: CrossProducts) -> np.ndarray:
     Predictors constant within groups belong to the intercept's equation, their products with a level-1 column
     to the equation of that slope. In the equation of a random coefficient df = J - S - 1, S its level-2
     predictors; in the equation of a coefficient that does not vary between groups df = n - p (HLM up to
-    version 6).
+    version 6). The intercept varies when the random effects include one.
+
+    The rule of HLM's three-level module is known for coefficients that vary at the third level only (its units - S - 1);
+    for the others its documentation gives none, so three levels are refused rather than guessed at.
 
     A predictor's level is read off the data, so a group's own variable is never taken for a level-1 one, as a
     user of HLM can do by mistake.
@@ -144,12 +147,15 @@ def hlm(cp: CrossProducts) -> np.ndarray:
     array([157., 158., 157., 157., 158.])
     """
     if len(cp.groups) != 1:
-        raise NotDefinedError(f"hlm: defined for two levels; this model groups rows by {', '.join(g.name for g in cp.groups)}")
+        raise NotDefinedError(
+            f"hlm: defined for two levels; this model groups rows by {', '.join(g.name for g in cp.groups)}, and what HLM3 "
+            "prints for coefficients that do not vary at its third level is not documented: use inner-outer or satterthwaite"
+        )
     outer = cp.groups[0]
     slopes = _slopes(cp, _varies("hlm", cp, 0))
     df = np.full(cp.p, cp.n - cp.p)
     for slope, size in zip(*np.unique(slopes, return_counts=True), strict=True):
-        if slope == _INTERCEPT or _is_random(cp, int(slope)):
+        if _is_random(cp, int(slope)):
             df[slopes == slope] = outer.n_levels - size
     return _positive("hlm", cp, df, f"{outer.name} has {outer.n_levels} groups")
 
@@ -345,17 +351,25 @@ def _outermost(method: str, cp: CrossProducts) -> int:
 
 def _varies(method: str, cp: CrossProducts, g: int) -> np.ndarray:
     """Whether each column of X varies within the levels of factor g, (p,) bool."""
-    ones, name = _ones(cp, g), cp.groups[g].name
+    sums = _level_sums(method, cp, g)
+    total = np.diag(cp.xy)[: cp.p]
+    within: np.ndarray = total - (sums[:, 1:] ** 2 / sums[:, :1]).sum(axis=0)
+    return within > WITHIN_TOLERANCE * total
+
+
+def _level_sums(method: str, cp: CrossProducts, g: int) -> np.ndarray:
+    """1'W[1 X] of each level of factor g, (J, 1+p)."""
+    group = cp.groups[g]
+    if group.sums is not None:
+        return group.sums
+    ones = _ones(cp, g)
     if ones is None:
         raise NotDefinedError(
-            f"{method}: whether a predictor varies within {name} shows only when the random effects of "
-            f"{name} include an intercept, as in (1 + x | {name})"
+            f"{method}: whether a predictor varies within {group.name} does not show in these cross-products, made without "
+            f"the sums of its levels: make them with mixedfast.crossproducts, or add an intercept, (1 + x | {group.name})"
         )
-    counts = np.einsum("a,jab,b->j", ones, cp.groups[g].A, ones)
-    sums = np.einsum("a,jax->jx", ones, cp.groups[g].B[:, :, : cp.p])
-    total = np.diag(cp.xy)[: cp.p]
-    within: np.ndarray = total - (sums**2 / counts[:, None]).sum(axis=0)
-    return within > WITHIN_TOLERANCE * total
+    counts = np.einsum("a,jab,b->j", ones, group.A, ones)
+    return np.column_stack([counts, np.einsum("a,jax->jx", ones, group.B[:, :, : cp.p])])
 
 
 def _ones(cp: CrossProducts, g: int) -> np.ndarray | None:
@@ -378,8 +392,10 @@ def _projection(cp: CrossProducts, g: int, column: np.ndarray) -> tuple[np.ndarr
 
 
 def _is_random(cp: CrossProducts, column: int) -> bool:
-    """Whether a column of X is a combination of the random effects' columns, whatever their coding."""
+    """Whether a column of X (or the intercept) is a combination of the random effects' columns, whatever their coding."""
     shifted = _ones(cp, 0) is not None  # then the shift that the cross-products carry does not matter
+    if column == _INTERCEPT:
+        return shifted
     basis = np.eye(cp.p) if shifted else np.linalg.inv(cp.beta_transform())
     return _projection(cp, 0, basis[:, column])[1] <= RANK_TOLERANCE
 
