@@ -344,8 +344,8 @@ def assemble(design: Design, threads: int | None = None, basis: Basis | None = N
     described = []
     for members, positions in zip(layout, z_columns, strict=True):
         has_constant = any(not column for t in members for column in design.terms[t].columns)
-        left = positions if has_constant else [*positions, pool.add((), 0.0, 1.0)]
-        described.append(_described(design.terms[members[0]], left, gram))
+        on_left = positions if has_constant else [*positions, pool.add((), 0.0, 1.0)]
+        described.append(_described(design.terms[members[0]], on_left, gram))
     columns = _kernels.ColumnPool(pool.columns, n, sqrt_weights)
     xy, sums = _threaded(columns, n, gram, described, threads)
 

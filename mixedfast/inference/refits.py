@@ -1,8 +1,8 @@
 """Refits of one model to many responses.
 
 Small models and those of one grouping factor are searched together (`mixedfast.inference.together`). Searches that end near a
-singular covariance, or do not end, are handed to `mixedfast.optimize.minimize`, which alone knows how to certify them; so are all
-searches of larger models with several factors. These share one engine: another response changes neither its pattern nor its
+singular covariance, or do not end, are handed to `mixedfast.optimize.minimize`, which alone knows how to certify them; so are
+all searches of larger models with several factors. These share one engine: another response changes neither its pattern nor its
 symbolic analysis.
 """
 

@@ -1,9 +1,9 @@
 """Many searches at once: one model, many responses.
 
 Z'WZ and Z'WX are the same for every response, and a Newton iteration of a small model costs microseconds: what a loop over
-responses would pay for is Python. `Together` takes the steps of R searches at once, in the formulas of `mixedfast.system` with one
-more index in front. How M(theta) is factored is left to two classes: `OneFactor` level by level, for one grouping factor of any
-size, and `Dense`, for several factors with few random effects in all.
+responses would pay for is Python. `Together` takes the steps of R searches at once, in the formulas of `mixedfast.system`
+with one more index in front. How M(theta) is factored is left to two classes: `OneFactor` level by level, for one grouping
+factor of any size, and `Dense`, for several factors with few random effects in all.
 """
 
 from __future__ import annotations
