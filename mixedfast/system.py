@@ -117,6 +117,11 @@ class PLSSystem:
         """Z_g'P0 y, (J,K) a group: the conditional modes are H_g v."""
         return self._pieces()[2]
 
+    @property
+    def D(self) -> list[np.ndarray]:
+        """Z_g'V0^-1 X L_X^-T, (J,K,p) a group."""
+        return self._pieces()[1]
+
     def gradient_blocks(self) -> list[np.ndarray]:
         """dd/dH_g, symmetric (K,K) a group."""
         blocks = []

@@ -44,5 +44,8 @@ class Engine(Protocol):
     def posterior(self) -> list[np.ndarray]:
         """Diagonal blocks of Lambda M^-1 Lambda' (J,K,K): Var(b | y, beta) / sigma^2."""
 
+    def posterior_pairs(self, g: int, h: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        """Blocks of Lambda M^-1 Lambda' between levels i of group g and levels j of another group h, (m,K_g,K_h)."""
+
     def describe(self) -> dict[str, object]:
         """What was chosen and how large it is, for the fit's record."""

@@ -7,6 +7,7 @@ singular covariances need no special road in the algebra.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ __all__ = ["BlockEngine"]
 #: Below this relative size of lambda' K lambda, K is not read off I - M^-1 (cancellation would cost the digits) but
 #: formed directly.
 _SMALL_LAMBDA = 1e-4
+#: Entries of Q read at a time by `posterior_pairs`.
+_BATCH_ENTRIES = 1_000_000
 
 
 class BlockEngine:
@@ -155,3 +158,54 @@ class BlockEngine:
         minus = -Q
         self._border.subtract_k(right, minus)
         return self.layout.join(-minus, self.layout.split_blocks(self._border.blocks_q()))
+
+    def posterior_pairs(self, g: int, h: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        if h == self.layout.lead:
+            return self.posterior_pairs(h, g, j, i).transpose(0, 2, 1)
+        if not self._inverted:
+            self._invert()
+        columns = self.layout.columns_of(h)[j]
+        if g != self.layout.lead:
+            return self._q_rest(self.layout.columns_of(g)[i], columns)
+        # Q_1r = -T'T A_1r Q_rr, and a row of A_1r has few columns
+        Q = np.matmul(self._T.transpose(0, 2, 1), self._T)
+        ptr, cols, _ = self.layout.border
+        right = self.layout.border_times(Q)
+        out = np.zeros((len(i), right.shape[1], columns.shape[1]))
+        met = ptr[i + 1] - ptr[i]
+        for part in _batches(met, _BATCH_ENTRIES):
+            pair = np.repeat(part, met[part])
+            first = np.cumsum(met[part]) - met[part]
+            entry = np.repeat(ptr[i[part]] - first, met[part]) + np.arange(len(pair))
+            products = right[entry][:, :, None] * self._q_rest(cols[entry][:, None], columns[pair])
+            filled = met[part] > 0
+            out[part[filled]] = -np.add.reduceat(products, first[filled])
+        return out
+
+    def _q_rest(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Q between columns of the rest: rows (m,a) and columns (m,b) -> (m,a,b); zero between components."""
+        start = self.layout.start
+        size = np.diff(start)
+        offset = np.concatenate([[0], np.cumsum(size**2)])
+        component = np.searchsorted(start, rows[:, 0], side="right") - 1
+        together = (columns[:, 0] >= start[component]) & (columns[:, 0] < start[component + 1])
+        shape = (*rows.shape, columns.shape[1])
+        low = np.maximum(rows[:, :, None], columns[:, None, :])
+        high = np.minimum(rows[:, :, None], columns[:, None, :])
+        base, width = start[component][:, None, None], size[component][:, None, None]
+        at = offset[component][:, None, None] + (low - base) + (high - base) * width
+        found = self._border.dense[np.where(together[:, None, None], at, 0)]
+        return np.where(np.broadcast_to(together[:, None, None], shape), found, 0.0)
+
+
+def _batches(sizes: np.ndarray, limit: int) -> Iterator[np.ndarray]:
+    """Positions in order, cut so that the sizes of a part sum to about the limit."""
+    total = np.cumsum(sizes)
+    if not len(total):
+        return
+    edges = np.searchsorted(total, np.arange(limit, total[-1] + limit, limit), side="left") + 1
+    first = 0
+    for last in np.minimum(edges, len(sizes)):
+        if last > first:
+            yield np.arange(first, last)
+        first = last

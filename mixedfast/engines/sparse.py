@@ -24,6 +24,8 @@ _SMALL_LAMBDA = 1e-4
 #: Square of the stand-in, relative to the largest diagonal of Z'WZ. Two of them, one half the other, are extrapolated to
 #: zero: truncation is then its square, 1e-10, and cancellation 1e-11.
 _STAND_IN = 1e-5
+#: Numbers solved for at a time by `posterior_pairs`.
+_BATCH_NUMBERS = 4_000_000
 
 
 class Pattern:
@@ -147,6 +149,7 @@ class CholmodEngine:
     def factor(self, lambdas: list[np.ndarray]) -> tuple[float, np.ndarray] | None:
         self._lambdas = lambdas
         self._inverse_of: list[np.ndarray] | None = None
+        self._inverse_data: np.ndarray | None = None  # M^-1 on the pattern of M
         if self._factor.factorize(self.pattern.values(lambdas, self._data)):
             return None
         half = self._factor.half_solve(self._scale(self._B, transpose=True))
@@ -213,6 +216,45 @@ class CholmodEngine:
         if self._inverse_of is None:
             self._inverse_of = self._inverse_blocks()
         return [lam @ block @ lam.T for lam, block in zip(self._lambdas, self._inverse_of, strict=True)]
+
+    def posterior_pairs(self, g: int, h: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        if g > h:
+            return self.posterior_pairs(h, g, j, i).transpose(0, 2, 1)
+        width = self.cp.groups[h].n_levels
+        pair = self.cp.pairs[g, h]
+        level = np.repeat(np.arange(len(pair.indptr) - 1), np.diff(pair.indptr))
+        met = level * np.int64(width) + pair.indices  # ascending
+        wanted = i * np.int64(width) + j
+        place = np.minimum(np.searchsorted(met, wanted), len(met) - 1)
+        known = met[place] == wanted
+        out = np.empty((len(i), self.cp.groups[g].k, self.cp.groups[h].k))
+        if known.any():  # levels that occur together: the selected inverse has their blocks
+            if self._inverse_data is None:
+                self._inverse_data = self._factor.selected_inverse()
+            positions = next(at for a, b, at, _ in self.pattern.blocks if (a, b) == (h, g))
+            blocks = self._inverse_data[positions[place[known]]].transpose(0, 2, 1)
+            out[known] = self._lambdas[g] @ blocks @ self._lambdas[h].T
+        if not known.all():
+            out[~known] = self._solved_pairs(g, h, i[~known], j[~known])
+        return out
+
+    def _solved_pairs(self, g: int, h: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        """`posterior_pairs` for levels that never met: a solve for each distinct level of h, some at a time."""
+        k, base = self.cp.groups[h].k, self.pattern.base
+        levels, column = np.unique(j, return_inverse=True)
+        out = np.empty((len(i), self.cp.groups[g].k, k))
+        step = max(1, _BATCH_NUMBERS // (self.pattern.q * k))
+        for first in range(0, len(levels), step):
+            part = levels[first : first + step]
+            unit = np.zeros((self.pattern.q, len(part), k))
+            for a in range(k):
+                unit[base[h] + part * k + a, np.arange(len(part)), a] = 1.0
+            solved = self._factor.solve(self._scale(unit.reshape(self.pattern.q, -1), transpose=True))
+            Q = self._unstack(self._scale(solved, transpose=False))[g]
+            mine = (column >= first) & (column < first + len(part))
+            by_level = Q.reshape(*Q.shape[:2], len(part), k)
+            out[mine] = by_level[i[mine], :, column[mine] - first]
+        return out
 
 
 def _plus_variance(lam: np.ndarray, variance: np.ndarray) -> np.ndarray:

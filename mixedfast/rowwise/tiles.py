@@ -1,0 +1,122 @@
+"""Rows of a model as they are read after a fit, old ones or new: tiles of X and Z, and the group of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixedfast.columns import Column, evaluate, take
+from mixedfast.crossprod import CrossProducts
+from mixedfast.design import Design, NewData
+
+__all__ = ["GroupRows", "ModelRows", "Tile", "rows_of_design", "rows_of_new"]
+
+#: Rows read at a time: a tile of ten columns fits in the second-level cache.
+_TILE = 16_384
+
+
+@dataclass(frozen=True, eq=False)
+class GroupRows:
+    """The rows as one grouping factor sees them.
+
+    Parameters
+    ----------
+    codes : (n,) int32 array
+        The level of each row; -1 for a level that the fit does not know.
+    columns : tuple of Column or None, length K
+        Columns of Z of all terms on the factor, user's basis; None for those left out (their effects are not looked at).
+    to_internal : (K, K) array
+        Internal columns of Z are the user's times this.
+    """
+
+    codes: np.ndarray
+    columns: tuple[Column | None, ...]
+    to_internal: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """Some consecutive rows: ``where`` (a slice), X (m,p) in the user's basis, and for each group in use Z (m,K) and codes (m,)."""
+
+    where: slice
+    X: np.ndarray
+    Z: list[np.ndarray]
+    codes: list[np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class ModelRows:
+    """Rows to compute something for.
+
+    Parameters
+    ----------
+    n : int
+    x : tuple of Column, length p
+        The identifiable columns of X.
+    groups : dict of int to GroupRows
+        By position among the grouping factors of the fit; those left out are not there.
+    offset : (n,) array or None
+    """
+
+    n: int
+    x: tuple[Column, ...]
+    groups: dict[int, GroupRows]
+    offset: np.ndarray | None
+
+    def tiles(self) -> Iterator[Tile]:
+        """All rows in order, some thousands at a time."""
+        for first in range(0, self.n, _TILE):
+            where = slice(first, min(first + _TILE, self.n))
+            m = where.stop - first
+            X = np.empty((m, len(self.x)), order="F")
+            for j, column in enumerate(self.x):
+                X[:, j] = evaluate(take(column, where), m)
+            Z = []
+            for group in self.groups.values():
+                own = np.zeros((m, len(group.columns)))
+                for a, column in enumerate(group.columns):
+                    if column is not None:
+                        own[:, a] = evaluate(take(column, where), m)
+                Z.append(own @ group.to_internal)
+            yield Tile(where, X, Z, [group.codes[where] for group in self.groups.values()])
+
+
+def rows_of_design(cp: CrossProducts, design: Design, chosen: Sequence[np.ndarray] | None = None) -> ModelRows:
+    """The rows a model was fitted to.
+
+    Parameters
+    ----------
+    cp : CrossProducts
+        Of the fit.
+    design : Design
+    chosen : sequence of (K,) bool arrays, one a group, optional
+        The random effects to look at; default: all.
+    """
+    terms = [(term.codes, term.columns) for term in design.terms]
+    return _made(cp, design.n, design.x, terms, design.offset, chosen)
+
+
+def rows_of_new(cp: CrossProducts, new: NewData, chosen: Sequence[np.ndarray]) -> ModelRows:
+    """New rows (see `rows_of_design`); groups whose effects are looked at must have been coded."""
+    return _made(cp, new.n, new.x, new.terms, new.offset, chosen)
+
+
+def _made(
+    cp: CrossProducts, n: int, x: Sequence[Column], terms: Sequence[tuple[np.ndarray, tuple[Column, ...]]],
+    offset: np.ndarray | None, chosen: Sequence[np.ndarray] | None,
+) -> ModelRows:  # fmt: skip
+    groups: dict[int, GroupRows] = {}
+    for (codes, columns), shape in zip(terms, cp.terms, strict=True):
+        g = shape.group
+        if chosen is not None and not chosen[g].any():
+            continue
+        if g not in groups:
+            back = np.linalg.inv(cp.covariance.transforms[g])
+            groups[g] = GroupRows(codes, (None,) * cp.groups[g].k, back)
+        kept = list(groups[g].columns)
+        for a, column in enumerate(columns, shape.start):
+            kept[a] = column if chosen is None or chosen[g][a] else None
+        groups[g] = GroupRows(groups[g].codes, tuple(kept), groups[g].to_internal)
+    return ModelRows(n, tuple(x[j] for j in cp.kept), dict(sorted(groups.items())), offset)
