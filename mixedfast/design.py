@@ -6,7 +6,7 @@ products of the user's arrays (`mixedfast.columns`). ``apply`` makes the same co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -187,7 +187,8 @@ class NewData:
     x : tuple of Column
         The columns of X that the fit kept.
     terms : tuple of (codes, columns)
-        For each random term the group of each row, -1 for a group never seen, and the columns of Z.
+        For each random term the group of each row, -1 for a group never seen, and the columns of Z; the codes are all -1, the
+        columns constants, where they were not asked for.
     offset : ndarray, shape (n,), or None
     """
 
@@ -289,16 +290,20 @@ def build(
     )
 
 
-def apply(recipe: Recipe, data: Any, groups: bool = True) -> NewData:
+def apply(
+    recipe: Recipe, data: Any, groups: bool | Iterable[int] = True, effects: Iterable[int] | None = None
+) -> NewData:
     """New data coded as the data of a fit were.
 
     Parameters
     ----------
     recipe : Recipe
     data : data frame, mapping of arrays, or Table
-        The response need not be there; without ``groups``, neither need the grouping columns.
-    groups : bool
-        Whether to code the random terms.
+        The response need not be there, nor columns that only serve what is not asked for.
+    groups : bool or iterable of int
+        The random terms, by position, whose groups to code: all, none (then `NewData.terms` is empty), or some.
+    effects : iterable of int, optional
+        The random terms whose columns of Z to code; default: those of `groups`.
 
     Returns
     -------
@@ -321,14 +326,16 @@ def apply(recipe: Recipe, data: Any, groups: bool = True) -> NewData:
     """
     table = as_table(data)
     spec = recipe.spec
+    everything = range(len(recipe.groups))
+    grouped = set(everything if groups is True else groups or ())
+    shown = grouped if effects is None else set(effects)
     wanted = [*used_names(spec.fixed), *(name for o in spec.offsets for name in expression_names(o))]
-    if groups:
-        wanted += [name for term in spec.random for name in used_names(term.expr)]
+    wanted += [name for t in sorted(shown) for name in used_names(recipe.random[t].formula)]
     columns = {name: table.column(name) for name in wanted}
     vectors = {}
     if recipe.offset_column is not None:
         vectors["offset"] = vector("offset", recipe.offset_column, table)
-    part_names = {name for group in recipe.groups for name in group.factors} if groups else set()
+    part_names = {name for t in grouped for name in recipe.groups[t].factors}
     used = Used(table.n, columns, {name: table.grouping(name) for name in part_names}, vectors)
     masks = missing_masks(replace(used, groups={}))
     kept_rows = np.flatnonzero(~np.logical_or.reduce(list(masks.values()))) if masks else None
@@ -336,10 +343,14 @@ def apply(recipe: Recipe, data: Any, groups: bool = True) -> NewData:
     checks.no_infinities(used.columns)
     rows = _new_rows(recipe, used)
     all_x = code_again(recipe.fixed, rows)
+    nobody = np.full(used.n, -1, dtype=np.int32)
     terms = tuple(
-        (number_again(group, used.groups), code_again(coding, rows))
-        for group, coding in zip(recipe.groups, recipe.random, strict=True)
-        if groups
+        (
+            number_again(recipe.groups[t], used.groups) if t in grouped else nobody,
+            code_again(recipe.random[t], rows) if t in shown else ((),) * len(recipe.random[t].names),
+        )
+        for t in everything
+        if groups is not False
     )
     return NewData(used.n, kept_rows, tuple(all_x[i] for i in recipe.kept), terms, _offset(spec, used, rows))
 

@@ -334,7 +334,7 @@ def row_space_bootstrap(fit: Fit, design: Design, n: int, seed: int | None = Non
     """
     from mixedfast.crossprod import assemble
     from mixedfast.fitting import fit_crossproducts
-    from mixedfast.rowwise import population
+    from mixedfast.rowwise.fitted import population
 
     rng = np.random.default_rng(seed)
     mean = population(fit, design)

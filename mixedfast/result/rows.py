@@ -1,13 +1,23 @@
-"""What goes back to the rows: fitted values, residuals."""
+"""What goes back to the rows: fitted values, residuals, leverage; and to new ones: predictions."""
 
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast import rowwise
+from mixedfast.errors import DataError
+from mixedfast.frames import as_table
+from mixedfast.giveback import given_back, in_callers_library
 from mixedfast.result.base import Fitted
+from mixedfast.rowwise import fitted, leverage
+from mixedfast.rowwise.chosen import chosen_effects
+from mixedfast.rowwise.predict import INTERVALS, predict_new, predict_old
+from mixedfast.rows import vector
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["RowMethods"]
 
@@ -18,14 +28,142 @@ class RowMethods(Fitted):
     @cached_property
     def fitted(self) -> np.ndarray:
         """Fitted values of the rows used, random effects included, (n,)."""
-        return rowwise.fitted(self._fit, self._rows("fitted"))
+        return fitted.fitted(self._fit, self._rows("fitted"))
 
-    def resid(self, type: str = "response") -> np.ndarray:
+    def resid(self, type: str = "response", marginal: bool = False) -> np.ndarray:
         """Residuals of the rows used, (n,).
 
         Parameters
         ----------
-        type : {"response", "pearson", "scaled", "marginal"}
-            y - fitted; times sqrt(weight); the latter over sigma; y - X beta.
+        type : {"response", "pearson", "scaled", "standardized"}
+            y - fitted; that times sqrt(weight); the latter over sigma; and over sqrt(1 - leverage) too.
+            ``"marginal"`` is short for ``"response"`` with ``marginal=True``.
+        marginal : bool
+            About the population's line X beta instead of the fitted values.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.resid("scaled")[:3].round(3)
+        array([-0.16 , -0.555, -1.524])
         """
-        return rowwise.residuals(self._fit, self._rows("resid"), self.fitted, type)
+        if type == "marginal":
+            type, marginal = "response", True
+        design = self._rows("resid")
+        centre = fitted.population(self._fit, design) if marginal else self.fitted
+        return fitted.residuals(self._fit, design, centre, type)
+
+    def hatvalues(self) -> np.ndarray:
+        """Leverage of each row used, (n,): the diagonal of the conditional hat matrix, as lme4's ``hatvalues``.
+
+        d fitted_i / d y_i with theta held, random effects included. The sum is the effective number of parameters.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.hatvalues()[:2].round(4), round(float(m.hatvalues().sum()), 3)
+        (array([0.2294, 0.1703]), 29.005)
+        """
+        return leverage.hatvalues(self._fit, self._rows("hatvalues"))
+
+    @in_callers_library
+    def leverage(self) -> pd.DataFrame:
+        """`hatvalues` and its two parts, a row of the table for each row used.
+
+        Columns ``hat``, ``fixed`` (through the estimate of beta) and ``random`` (through b given beta).
+        """
+        import pandas as pd
+
+        of_beta, of_b = leverage.leverage(self._fit, self._rows("leverage"))
+        return pd.DataFrame({"hat": of_beta + of_b, "fixed": of_beta, "random": of_b})
+
+    def cooks_distance(self) -> np.ndarray:
+        """Cook's distance of each row used, (n,), variances held: as lme4's ``cooks.distance``.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> int(m.cooks_distance().argmax())
+        56
+        """
+        return leverage.cooks_distance(self._fit, self._rows("cooks_distance"), self.resid("pearson"))
+
+    def predict(
+        self, newdata: Any = None, re: Any = True, allow_new_levels: bool = False, interval: str | None = None,
+        level: float = 0.95, se: bool = False, weights: Any = None,
+    ) -> Any:  # fmt: skip
+        """Predict the response, for the rows used or for new ones.
+
+        Parameters
+        ----------
+        newdata : data frame or mapping of arrays, optional
+            Default: the rows used. Only columns that the prediction needs must be there; the response need not.
+        re : bool, str or list of str
+            Random effects to add: True (all), False (none: the population's mean), or those named, as a formula
+            ``"(1 | school)"`` or as grouping factors ``["school"]``.
+        allow_new_levels : bool
+            Predict groups the fit never saw (or that are missing) with random effects of zero; their uncertainty is the
+            effects' whole variance.
+        interval : {None, "confidence", "prediction"}
+            Limits for the mean x'beta + z'b, or for a new observation.
+        level : float
+            Of the interval.
+        se : bool
+            A table with standard errors even without an interval.
+        weights : str or (n,) array, optional
+            Of the new observations of a prediction interval: their residual variance is sigma^2 / weight. Default: 1 (for the
+            rows used, their own weights).
+
+        Returns
+        -------
+        (n,) array, or table
+            With `interval` or `se` a table ``fit, se`` and, with `interval`, ``lower, upper``; in the library of `newdata` and,
+            in pandas, with its index. Rows with a missing value are NaN.
+
+        Raises
+        ------
+        DataError
+            Names the column that is missing, or the level that the fit never saw.
+
+        Notes
+        -----
+        ``se`` is the standard error of x'beta^ + z'b^ as a prediction of x'beta + z'b: exact, from the joint covariance of
+        beta^ and b^ - b given theta (Henderson 1975, Biometrics 31). A prediction interval adds the residual variance, and the
+        variance of random effects that `re` leaves out, for a new observation has them too. Limits use the normal
+        distribution, and treat the variances as known.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.predict({"Days": [9, 10], "Subject": ["308", "308"]}).round(1)
+        array([430.7, 450.4])
+        >>> m.predict({"Days": [10]}, re=False, interval="confidence").round(1)
+             fit    se  lower  upper
+        0  356.1  15.7  325.3  386.9
+        """
+        if interval not in INTERVALS:
+            raise ValueError(f'predict(interval={interval!r}): None, "confidence" or "prediction"')
+        if not 0.0 < level < 1.0:
+            raise ValueError(f"predict(level={level!r}): between 0 and 1")
+        chosen = chosen_effects(self._fit.cp, re)
+        wanted = se or interval is not None
+        if newdata is None:
+            if weights is not None:
+                raise DataError("predict(weights=...) are of new rows: the rows used keep their own")
+            found = predict_old(self._fit, self._rows("predict without newdata"), chosen, wanted, interval == "prediction")
+            index, library = None, self.library
+        else:
+            recipe = self._fit.cp.meta.recipe
+            if recipe is None:
+                raise DataError("these cross-products do not say how new data are coded: predict from the model's own data")
+            table = as_table(newdata)
+            given = None if weights is None else vector("weights", weights, table)
+            found = predict_new(
+                self._fit, recipe, table, chosen, allow_new_levels, wanted, interval == "prediction", given
+            )
+            index, library = getattr(newdata, "index", None), table.library
+        return found.fit if not wanted else given_back(found.to_frame(interval, level, index), library)

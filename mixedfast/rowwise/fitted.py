@@ -1,0 +1,41 @@
+"""Fitted values and residuals of the rows used."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixedfast.design import Design
+from mixedfast.fitting import Fit
+from mixedfast.rowwise.joint import linear_predictor
+from mixedfast.rowwise.leverage import hatvalues
+from mixedfast.rowwise.tiles import rows_of_design
+
+__all__ = ["RESIDUALS", "fitted", "population", "residuals"]
+
+RESIDUALS = ("response", "pearson", "scaled", "standardized")
+
+
+def population(fit: Fit, design: Design) -> np.ndarray:
+    """X beta plus the offset, (n,)."""
+    nothing = [np.zeros(group.k, dtype=bool) for group in fit.cp.groups]
+    return linear_predictor(fit, rows_of_design(fit.cp, design, nothing))
+
+
+def fitted(fit: Fit, design: Design) -> np.ndarray:
+    """X beta + Z b plus the offset, (n,)."""
+    return linear_predictor(fit, rows_of_design(fit.cp, design))
+
+
+def residuals(fit: Fit, design: Design, fitted_values: np.ndarray, kind: str) -> np.ndarray:
+    """Residuals of one kind about some fitted values, (n,) (see `LMMResult.resid`)."""
+    raw = design.y - fitted_values
+    if kind == "response":
+        return raw
+    if kind not in RESIDUALS:
+        raise ValueError(f"resid(type={kind!r}): one of {', '.join(RESIDUALS)}")
+    weighted = raw if design.weights is None else raw * np.sqrt(design.weights)
+    if kind == "pearson":
+        return weighted
+    if kind == "scaled":
+        return weighted / fit.sigma
+    return weighted / (fit.sigma * np.sqrt(1.0 - hatvalues(fit, design)))

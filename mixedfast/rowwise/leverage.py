@@ -1,0 +1,48 @@
+"""Leverage of single rows, and how far each moves the fit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixedfast.design import Design
+from mixedfast.fitting import Fit
+from mixedfast.rowwise.joint import relative_variance
+from mixedfast.rowwise.tiles import rows_of_design
+
+__all__ = ["cooks_distance", "hatvalues", "leverage"]
+
+
+def leverage(fit: Fit, design: Design) -> tuple[np.ndarray, np.ndarray]:
+    """The diagonal of the conditional hat matrix in two parts, (n,) each: through beta, and through b given beta.
+
+    H = [X Z] C^-1 [X Z]'W, C the matrix of Henderson's equations; its trace is the effective number of parameters.
+    """
+
+    def make() -> tuple[np.ndarray, np.ndarray]:
+        of_beta, of_b = relative_variance(fit, rows_of_design(fit.cp, design))
+        if design.weights is not None:
+            of_beta *= design.weights
+            of_b *= design.weights
+        return of_beta, of_b
+
+    return fit.memo("leverage", make)
+
+
+def hatvalues(fit: Fit, design: Design) -> np.ndarray:
+    """The diagonal of the conditional hat matrix, (n,)."""
+    of_beta, of_b = leverage(fit, design)
+    return of_beta + of_b
+
+
+def cooks_distance(fit: Fit, design: Design, residuals: np.ndarray) -> np.ndarray:
+    """Cook's distance of every row, (n,), theta held: (r / (1 - h))^2 h / (sigma^2 p) (Cook 1977, Technometrics 19).
+
+    Parameters
+    ----------
+    fit : Fit
+    design : Design
+    residuals : (n,) array
+        Pearson residuals.
+    """
+    h = hatvalues(fit, design)
+    return (residuals / (1.0 - h)) ** 2 * h / (fit.sigma**2 * fit.cp.p)
