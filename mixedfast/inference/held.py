@@ -79,6 +79,9 @@ class MappedEngine:
     def posterior(self) -> list[np.ndarray]:
         return self.engine.posterior()
 
+    def posterior_pairs(self, g: int, h: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        return self.engine.posterior_pairs(g, h, i, j)
+
     def describe(self) -> dict[str, object]:
         return self.engine.describe()
 

@@ -11,10 +11,10 @@ from mixedfast.errors import DataError
 from mixedfast.frames import as_table
 from mixedfast.giveback import given_back, in_callers_library
 from mixedfast.result.base import Fitted
+from mixedfast.rows import vector
 from mixedfast.rowwise import fitted, leverage
 from mixedfast.rowwise.chosen import chosen_effects
 from mixedfast.rowwise.predict import INTERVALS, predict_new, predict_old
-from mixedfast.rows import vector
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ class RowMethods(Fitted):
         >>> import mixedfast as mf
         >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
         >>> m.resid("scaled")[:3].round(3)
-        array([-0.16 , -0.555, -1.524])
+        array([-0.16 , -0.571, -1.649])
         """
         if type == "marginal":
             type, marginal = "response", True
@@ -64,7 +64,7 @@ class RowMethods(Fitted):
         >>> import mixedfast as mf
         >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
         >>> m.hatvalues()[:2].round(4), round(float(m.hatvalues().sum()), 3)
-        (array([0.2294, 0.1703]), 29.005)
+        (array([0.2293, 0.1697]), 29.022)
         """
         return leverage.hatvalues(self._fit, self._rows("hatvalues"))
 
@@ -87,7 +87,7 @@ class RowMethods(Fitted):
         >>> import mixedfast as mf
         >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
         >>> int(m.cooks_distance().argmax())
-        56
+        59
         """
         return leverage.cooks_distance(self._fit, self._rows("cooks_distance"), self.resid("pearson"))
 
@@ -140,10 +140,10 @@ class RowMethods(Fitted):
         >>> import mixedfast as mf
         >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
         >>> m.predict({"Days": [9, 10], "Subject": ["308", "308"]}).round(1)
-        array([430.7, 450.4])
+        array([430.7, 450.3])
         >>> m.predict({"Days": [10]}, re=False, interval="confidence").round(1)
              fit    se  lower  upper
-        0  356.1  15.7  325.3  386.9
+        0  356.1  16.0  324.7  387.5
         """
         if interval not in INTERVALS:
             raise ValueError(f'predict(interval={interval!r}): None, "confidence" or "prediction"')

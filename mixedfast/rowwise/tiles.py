@@ -38,7 +38,7 @@ class GroupRows:
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """Some consecutive rows: ``where`` (a slice), X (m,p) in the user's basis, and for each group in use Z (m,K) and codes (m,)."""
+    """Some consecutive rows: where they are, X (m,p) in the user's basis, and for each group in use Z (m,K) and codes (m,)."""
 
     where: slice
     X: np.ndarray
@@ -71,8 +71,8 @@ class ModelRows:
             where = slice(first, min(first + _TILE, self.n))
             m = where.stop - first
             X = np.empty((m, len(self.x)), order="F")
-            for j, column in enumerate(self.x):
-                X[:, j] = evaluate(take(column, where), m)
+            for j, own_x in enumerate(self.x):
+                X[:, j] = evaluate(take(own_x, where), m)
             Z = []
             for group in self.groups.values():
                 own = np.zeros((m, len(group.columns)))
@@ -108,7 +108,7 @@ def _made(
     offset: np.ndarray | None, chosen: Sequence[np.ndarray] | None,
 ) -> ModelRows:  # fmt: skip
     groups: dict[int, GroupRows] = {}
-    for (codes, columns), shape in zip(terms, cp.terms, strict=True):
+    for (codes, own), shape in zip(terms, cp.terms, strict=True):
         g = shape.group
         if chosen is not None and not chosen[g].any():
             continue
@@ -116,7 +116,7 @@ def _made(
             back = np.linalg.inv(cp.covariance.transforms[g])
             groups[g] = GroupRows(codes, (None,) * cp.groups[g].k, back)
         kept = list(groups[g].columns)
-        for a, column in enumerate(columns, shape.start):
+        for a, column in enumerate(own, shape.start):
             kept[a] = column if chosen is None or chosen[g][a] else None
         groups[g] = GroupRows(groups[g].codes, tuple(kept), groups[g].to_internal)
     return ModelRows(n, tuple(x[j] for j in cp.kept), dict(sorted(groups.items())), offset)
