@@ -77,7 +77,7 @@ def given_back(made: Any, library: str) -> Any:
     return _made_by(library, _with_index(made)) if isinstance(made, pd.DataFrame) else made
 
 
-def beside(data: Any, rows: np.ndarray | None, columns: dict[str, np.ndarray]) -> Any:
+def beside(data: Any, rows: np.ndarray | None, columns: dict[str, np.ndarray], of: int | None = None) -> Any:
     """The user's own table, some of its rows, with new columns to its right.
 
     Parameters
@@ -85,10 +85,17 @@ def beside(data: Any, rows: np.ndarray | None, columns: dict[str, np.ndarray]) -
     data : data frame, or mapping of arrays (which becomes a pandas table)
     rows : ndarray of int, or None for all
     columns : dict of str to ndarray, one value a row kept
+    of : int, optional
+        How many rows the table must have.
 
     Returns
     -------
     A table of the same library as `data`.
+
+    Raises
+    ------
+    DataError
+        When `data` is no table, or has another number of rows.
 
     Examples
     --------
@@ -98,7 +105,9 @@ def beside(data: Any, rows: np.ndarray | None, columns: dict[str, np.ndarray]) -
     """
     import pandas as pd
 
-    as_table(data)  # refuses what is no table, in the words that lmer would use
+    found = as_table(data).n
+    if found != (found if of is None else of):
+        raise DataError(f"the data have {found} rows, those of the fit had {of}")
     native = pd.DataFrame(data) if isinstance(data, dict) else data
     frame = nw.from_native(native, eager_only=True)
     kept = frame if rows is None else frame[rows]

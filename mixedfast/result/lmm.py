@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mixedfast.result.estimates import Estimates
 from mixedfast.result.rows import RowMethods
+from mixedfast.result.shown import Shown
 from mixedfast.result.tests import Tests
 from mixedfast.storage import save
-
-if TYPE_CHECKING:
-    from mixedfast.report.text import Summary
 
 __all__ = ["LMMResult"]
 
 
-class LMMResult(Estimates, Tests, RowMethods):
+class LMMResult(Estimates, Tests, RowMethods, Shown):
     """A fitted linear mixed model.
 
     Made by `mixedfast.lmer` (from a table) or `mixedfast.fit` (from cross-products).
@@ -32,12 +30,6 @@ class LMMResult(Estimates, Tests, RowMethods):
     """
 
     keep_rows = False
-
-    def summary(self, ddf: str | None = "satterthwaite") -> Summary:
-        """The page lme4 users know; ``str()`` is text, notebooks show a table."""
-        from mixedfast.report.text import Summary
-
-        return Summary(self._in_pandas(), ddf)
 
     def __repr__(self) -> str:
         kind = "REML" if self.reml else "ML"

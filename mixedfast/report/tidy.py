@@ -1,0 +1,198 @@
+"""The estimates as plain tables, one question a table, in the words of R's broom and broom.mixed.
+
+``tidy`` has one row an estimate, ``glance`` one row a model, ``augment`` one row a row of the data. The column names follow
+broom.mixed (Bolker and Robinson), with underscores for its dots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedfast.errors import DataError
+from mixedfast.frames import Categorical
+from mixedfast.inference.parameters import list_parameters
+from mixedfast.rowwise import population
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mixedfast.result import LMMResult
+
+__all__ = ["EFFECTS", "augment_columns", "glance", "model_frame", "tidy"]
+
+EFFECTS = ("fixed", "ran_pars", "ran_vals", "ran_coefs")
+METHODS = ("wald", "profile", "boot")
+
+
+def tidy(
+    m: LMMResult, effects: str | Sequence[str], conf_int: bool, level: float, method: str, ddf: str, seed: int | None
+) -> pd.DataFrame:
+    """Rows of the kinds named in `effects`, one kind below the other; see ``LMMResult.tidy``."""
+    import pandas as pd
+
+    wanted = [effects] if isinstance(effects, str) else list(effects)
+    unknown = [name for name in wanted if name not in EFFECTS]
+    if unknown or not wanted:
+        raise DataError(f"tidy(effects={effects!r}): choose from {', '.join(EFFECTS)}")
+    if method not in METHODS:
+        raise DataError(f"tidy(method={method!r}): choose from {', '.join(METHODS)}")
+    if not 0.0 < level < 1.0:
+        raise DataError(f"level={level!r}: a share between 0 and 1")
+    ends = None
+    if conf_int and method != "wald" and {"fixed", "ran_pars"} & set(wanted):
+        ends = m.confint(method, level, seed=seed)
+    made = {
+        "fixed": lambda: _fixed(m, conf_int, level, ddf, ends),
+        "ran_pars": lambda: _ran_pars(m, conf_int, ends),
+        "ran_vals": lambda: _ran_vals(m, conf_int, level),
+        "ran_coefs": lambda: _ran_coefs(m),
+    }
+    parts = [made[name]().assign(effect=name) for name in wanted]
+    order = ["effect", "group", "level", "term", "estimate", "std_error", "df", "statistic", "p_value", "conf_low", "conf_high"]
+    if len(parts) == 1:
+        whole = parts[0]
+    else:  # columns that a kind has not are missing there, whatever the others hold
+        columns = [name for name in order if any(name in part for part in parts)]
+        whole = pd.DataFrame({name: _stacked(parts, name) for name in columns})
+    return whole[[name for name in order if name in whole]].reset_index(drop=True)
+
+
+def _stacked(parts: Sequence[pd.DataFrame], name: str) -> list[Any]:
+    missing = None if name in ("group", "level") else np.nan
+    return [value for part in parts for value in (part[name].tolist() if name in part else [missing] * len(part))]
+
+
+def _fixed(m: LMMResult, conf_int: bool, level: float, ddf: str, ends: pd.DataFrame | None) -> pd.DataFrame:
+    table = m.coef_table(ddf, level)
+    if ends is not None:
+        table[["conf_low", "conf_high"]] = ends.reindex(table.index)[["conf_low", "conf_high"]]
+    shown = table if conf_int else table.drop(columns=["conf_low", "conf_high"])
+    return shown.rename_axis("term").reset_index()
+
+
+def _ran_pars(m: LMMResult, conf_int: bool, ends: pd.DataFrame | None) -> pd.DataFrame:
+    """Standard deviations and correlations, named as broom.mixed does: ``sd__x``, ``cor__Intercept.x``, ``sd__Observation``."""
+    import pandas as pd
+
+    rows = m.varcorr
+    is_sd = rows["name2"].isna()
+    residual = rows["group"].eq("Residual") & rows["name1"].eq("")
+    names = np.where(is_sd, "sd__" + rows["name1"], "cor__" + rows["name1"] + "." + rows["name2"].fillna(""))
+    out = pd.DataFrame(
+        {
+            "group": rows["group"],
+            "term": np.where(residual, "sd__Observation", names),
+            "estimate": np.where(is_sd, rows["sd"], rows["corr"]),
+        }
+    )
+    if conf_int:
+        out["conf_low"] = out["conf_high"] = np.nan
+    if conf_int and ends is not None:
+        parameter = np.where(is_sd, "sd_" + rows["name1"], "cor_" + rows["name2"].fillna("") + "." + rows["name1"])
+        named = np.where(residual, "sigma", parameter + "|" + rows["group"])
+        known = {p.name for p in list_parameters(m._fit.cp)}
+        assert set(named) <= known, "the tables name a parameter that the intervals do not"
+        out[["conf_low", "conf_high"]] = ends.loc[list(named), ["conf_low", "conf_high"]].to_numpy()
+    return out
+
+
+def _ran_vals(m: LMMResult, conf_int: bool, level: float) -> pd.DataFrame:
+    """Conditional modes with their conditional standard deviations."""
+    import pandas as pd
+
+    parts = []
+    for group, (modes, variance) in m.ranef(cond_var=True).items():
+        part = _long(group, modes)
+        part["std_error"] = np.sqrt(np.diagonal(variance, axis1=1, axis2=2)).ravel()
+        if conf_int:
+            reach = NormalDist().inv_cdf(0.5 + 0.5 * level) * part["std_error"]
+            part["conf_low"], part["conf_high"] = part["estimate"] - reach, part["estimate"] + reach
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _ran_coefs(m: LMMResult) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.concat([_long(group, frame) for group, frame in m.coef().items()], ignore_index=True)
+
+
+def _long(group: str, wide: pd.DataFrame) -> pd.DataFrame:
+    """A level-by-term table with one row a value, the terms of a level together."""
+    import pandas as pd
+
+    count, k = wide.shape
+    return pd.DataFrame(
+        {
+            "group": np.repeat(np.array([group], dtype=object), count * k),
+            "level": np.repeat(np.asarray(wide.index, dtype=object), k),
+            "term": np.tile(np.asarray(wide.columns, dtype=object), count),
+            "estimate": wide.to_numpy(dtype=float).ravel(),
+        }
+    )
+
+
+def glance(m: LMMResult) -> pd.DataFrame:
+    """One row: what one compares models by."""
+    import pandas as pd
+
+    icc, r2 = m.icc(), m.r2()
+    row = {
+        "nobs": m.nobs,
+        "sigma": m.sigma,
+        "loglik": m.loglik,
+        "aic": m.aic,
+        "bic": m.bic,
+        "criterion": m.criterion,
+        "reml": m.reml,
+        "df_model": m.df_model,
+        "df_residual": m.nobs - m.df_model,
+        "icc": icc.adjusted,
+        "r2_marginal": r2.marginal,
+        "r2_conditional": r2.conditional,
+        "converged": m.converged,
+        "singular": m.is_singular,
+    }
+    return pd.DataFrame([row])
+
+
+def model_frame(m: LMMResult) -> pd.DataFrame:
+    """The variables of the model on the rows used; index ``row``, the place of each in the data."""
+    import pandas as pd
+
+    design = m._rows("augment")
+    rows = np.arange(design.n) if design.kept_rows is None else design.kept_rows
+    columns: dict[str, Any] = {design.response_name: design.y}
+    for name, column in design.variables.columns.items():
+        columns[name] = _categories(column) if isinstance(column, Categorical) else column.values
+    for term in design.terms:
+        columns[term.group] = _categories(Categorical(term.codes, term.levels))
+    return pd.DataFrame(columns, index=pd.Index(rows, name="row"))
+
+
+def _categories(column: Categorical) -> pd.Categorical:
+    import pandas as pd
+
+    return pd.Categorical.from_codes(column.codes.astype(np.intp), pd.Index(column.levels), ordered=column.ordered)
+
+
+def augment_columns(m: LMMResult) -> dict[str, np.ndarray]:
+    """What `augment` adds, by name, (n,) each."""
+    design = m._rows("augment")
+    added = {
+        ".fitted": m.fitted,
+        ".resid": m.resid(),
+        ".fixed": population(m._fit, design),
+        ".mu": m.fitted,
+    }
+    for name, method in ((".hat", "hatvalues"), (".cooksd", "cooks_distance")):
+        if hasattr(m, method):
+            added[name] = np.asarray(getattr(m, method)())
+    for name, values in ((".offset", design.offset), (".weights", design.weights)):
+        if values is not None:
+            added[name] = values
+    return added
