@@ -30,6 +30,10 @@ class BuildError(MixedFastError, RuntimeError):
     """A part of mixedfast that this model needs was not built on this machine."""
 
 
+class MissingLibraryError(MixedFastError, ImportError):
+    """An optional library that this needs is not installed; the message tells which, and how to get it."""
+
+
 class ConvergenceWarning(UserWarning):
     """The optimizer stopped at a point that its certificate does not call an optimum."""
 

@@ -91,6 +91,28 @@ class Bootstrap:
 
         return pd.DataFrame(self.replicates, columns=self.names).rename_axis(index="replicate")
 
+    def plot(self, level: float = 0.95, ax: Any = None) -> np.ndarray:
+        """Histograms of the converged replicates, with the estimate and the percentile interval below.
+
+        Parameters
+        ----------
+        level : float
+        ax : sequence of matplotlib Axes, optional
+            One a parameter; a new figure unless given.
+
+        Returns
+        -------
+        ndarray of Axes
+
+        Raises
+        ------
+        MissingLibraryError
+            When matplotlib is not installed.
+        """
+        from mixedfast.report.plots import plot_bootstrap
+
+        return plot_bootstrap(self, level, ax)
+
     @in_callers_library
     def confint(self, level: float = 0.95, type: str = "percentile") -> pd.DataFrame:
         """Intervals from the converged replicates.

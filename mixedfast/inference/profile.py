@@ -113,6 +113,29 @@ class Profile:
         trace = self.traces[name]
         return _interpolant(trace.value, trace.zeta, trace.slope)
 
+    def plot(self, level: float = 0.95, ax: Any = None) -> np.ndarray:
+        """zeta of each parameter, a panel each: a straight line means that a symmetric interval is right.
+
+        Parameters
+        ----------
+        level : float
+            The band drawn: where the curve leaves it, the interval ends.
+        ax : sequence of matplotlib Axes, optional
+            One a parameter; a new figure unless given.
+
+        Returns
+        -------
+        ndarray of Axes
+
+        Raises
+        ------
+        MissingLibraryError
+            When matplotlib is not installed.
+        """
+        from mixedfast.report.plots import plot_profile
+
+        return plot_profile(self, level, ax)
+
     @in_callers_library
     def confint(self, level: float = 0.95) -> pd.DataFrame:
         """Intervals: the values whose abs(zeta) is at most the normal quantile.

@@ -11,6 +11,7 @@ from mixedfast.result.base import Fitted
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mixedfast.report.plots import Plots
     from mixedfast.report.text import Summary
     from mixedfast.result.lmm import LMMResult
 
@@ -40,6 +41,17 @@ class Shown(Fitted):
         from mixedfast.report.text import Summary
 
         return Summary(self._whole(), ddf)
+
+    @property
+    def plot(self) -> Plots:
+        """Pictures, drawn with matplotlib (``pip install 'mixedfast[plots]'``): ``m.plot.residuals()`` and others.
+
+        ``residuals``, ``qq``, ``caterpillar``, ``slopes``, ``shrinkage``, ``residuals_by_group``, ``profile_zeta`` and
+        ``bootstrap_densities`` draw; ``m.plot.data(name)`` gives the numbers behind a picture.
+        """
+        from mixedfast.report.plots import Plots
+
+        return Plots(cast("LMMResult", self))
 
     @in_callers_library
     def tidy(

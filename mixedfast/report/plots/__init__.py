@@ -1,0 +1,327 @@
+"""Pictures of a fit: `Plots`, which results carry as ``m.plot``.
+
+A picture is two functions: one in `data` makes a table of the fit, one in `draw` puts the table on axes. `canvas` is the only
+room that imports matplotlib's figures, and does so when the first picture is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedfast.errors import DataError
+from mixedfast.giveback import given_back
+from mixedfast.inference.bootstrap import Bootstrap
+from mixedfast.inference.profile import Profile
+from mixedfast.report.plots import data, draw
+from mixedfast.report.plots.canvas import NewFigure, axes_for, on_screen
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from mixedfast.result import LMMResult
+
+    OnAxes = Axes | Sequence[Axes] | None
+
+__all__ = ["Plots", "plot_bootstrap", "plot_profile"]
+
+#: Inches of one panel.
+_WIDE, _PANEL, _SMALL = (6.4, 4.4), (4.6, 4.2), (3.1, 2.6)
+#: Points of the data behind lines.
+_BEHIND = 3000
+
+_RESIDUALS = {
+    "response": "Residual",
+    "pearson": "Pearson residual",
+    "scaled": "Scaled residual",
+    "marginal": "Marginal residual",
+}
+
+#: The data half of each picture by the picture's name.
+_DATA: dict[str, Callable[..., pd.DataFrame]] = {
+    "residuals": data.residuals,
+    "residuals_by_group": data.residuals_by_group,
+    "qq": data.qq,
+    "caterpillar": data.caterpillar,
+    "shrinkage": data.shrinkage,
+    "slopes": data.slopes,
+}
+
+
+class Plots:
+    """The pictures of a fitted model; each method draws one and returns matplotlib axes.
+
+    Every method takes ``ax=``: axes to draw on, as many as the picture has panels. Without it a new figure is made.
+
+    Parameters
+    ----------
+    m : LMMResult
+    new_figure : callable
+        (width, height) in inches -> a matplotlib figure.
+
+    Raises
+    ------
+    MissingLibraryError
+        By every method but `data`, when matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import mixedfast as mf
+    >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    >>> m.plot.residuals().get_xlabel()
+    'Fitted Reaction'
+    """
+
+    def __init__(self, m: LMMResult, new_figure: NewFigure = on_screen) -> None:
+        self._library = m.library
+        self._m = m._in_pandas()
+        self._new_figure = new_figure
+
+    def _axes(self, count: int, ax: OnAxes, panel: tuple[float, float]) -> np.ndarray:
+        return axes_for(count, ax, panel, self._new_figure)
+
+    @property
+    def _response(self) -> str:
+        return self._m._fit.cp.meta.response
+
+    def data(self, picture: str, **options: Any) -> pd.DataFrame:
+        """The numbers behind a picture, all of them, in the library the data came in.
+
+        Parameters
+        ----------
+        picture : str
+            The name of the method that draws it. Profiles and bootstraps have ``to_frame()``.
+        **options
+            Those of the method, without ``ax``.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.plot.data("shrinkage").round(1).head(2)
+          level       term    own  shrunken
+        0   308  Intercept  244.2     253.7
+        1   308       Days   21.8      19.7
+        """
+        if picture not in _DATA:
+            raise DataError(f"no picture called {picture!r}: choose from {', '.join(_DATA)}")
+        frame: pd.DataFrame = given_back(_DATA[picture](self._m, **options), self._library)
+        return frame
+
+    # -- rows ----------------------------------------------------------------------------------------------
+
+    def residuals(self, type: str = "scaled", ax: OnAxes = None) -> Axes:
+        """Residuals against fitted values: a trend or a funnel means that something is missing.
+
+        Parameters
+        ----------
+        type : str
+            As for ``resid``.
+        ax : Axes, optional
+
+        Returns
+        -------
+        Axes
+            Above five thousand rows, hexagons coloured by the number of rows in them.
+        """
+        frame = data.residuals(self._m, type)
+        axes = self._axes(1, ax, _WIDE)
+        draw.residuals(axes[0], frame, self._response, _RESIDUALS[type])
+        return axes[0]
+
+    def residuals_by_group(self, group: str | None = None, type: str = "scaled", ax: OnAxes = None) -> Axes:
+        """How the residuals of each group lie: they should all lie around zero, about equally wide.
+
+        Parameters
+        ----------
+        group : str, optional
+            The grouping factor with most levels by default.
+        type : str
+            As for ``resid``.
+        ax : Axes, optional
+        """
+        name = data.group_name(self._m, group)
+        frame = data.residuals_by_group(self._m, name, type)
+        axes = self._axes(1, ax, (_WIDE[0], _height(len(frame))))
+        draw.residuals_by_group(axes[0], frame, name, _RESIDUALS[type])
+        return axes[0]
+
+    def qq(self, what: str | None = None, ax: OnAxes = None) -> np.ndarray:
+        """Quantiles of the residuals and of the random effects against those of a normal distribution.
+
+        Parameters
+        ----------
+        what : str, optional
+            ``"residuals"`` or a grouping factor; everything by default.
+        ax : Axes or sequence of Axes, optional
+
+        Returns
+        -------
+        ndarray of Axes
+            One panel for the residuals and one for each random effect.
+        """
+        panels: list[tuple[str, str, pd.DataFrame]] = []
+        if what in (None, "residuals"):
+            panels.append(("Residuals", "Scaled residual", data.qq(self._m)))
+        if what != "residuals":
+            for group in self._m.n_groups if what is None else [what]:
+                for term, part in data.qq(self._m, group).groupby("term", sort=False):
+                    panels.append((f"{term} by {group}", f"Deviation of a {group}", part))
+        axes = self._axes(len(panels), ax, _PANEL)
+        for one, (title, unit, frame) in zip(axes, panels, strict=True):
+            draw.qq(one, frame, title, unit)
+        return axes
+
+    # -- groups --------------------------------------------------------------------------------------------
+
+    def caterpillar(self, group: str | None = None, level: float = 0.95, ax: OnAxes = None) -> np.ndarray:
+        """The conditional modes of the random effects with intervals, sorted.
+
+        Parameters
+        ----------
+        group : str, optional
+            All grouping factors by default.
+        level : float
+            Of the intervals, which take beta and theta as known.
+        ax : Axes or sequence of Axes, optional
+
+        Returns
+        -------
+        ndarray of Axes
+            A panel for each random effect. Few levels carry their names, and share their order when they have several effects;
+            very many become a band.
+        """
+        panels = []
+        for name in self._m.n_groups if group is None else [group]:
+            frame = data.caterpillar(self._m, name, level)
+            parts = dict(iter(frame.groupby("term", sort=False)))
+            first = str(next(iter(parts)))
+            for term, part in parts.items():
+                shares = len(parts) > 1 and len(part) <= draw.LABELLED
+                shown = part.set_index("level").loc[parts[first]["level"]].reset_index() if shares else part
+                panels.append((name, str(term), shown))
+        tallest = max((len(frame) for _, _, frame in panels if len(frame) <= draw.LABELLED), default=0)
+        axes = self._axes(len(panels), ax, (_PANEL[0], _height(tallest)))
+        for one, (name, term, frame) in zip(axes, panels, strict=True):
+            draw.caterpillar(one, frame, name, term, level, "by effect")
+        return axes
+
+    def shrinkage(self, group: str | None = None, terms: tuple[str, str] | None = None, ax: OnAxes = None) -> Axes:
+        """What each group says by itself, and what the model makes of it.
+
+        Parameters
+        ----------
+        group : str, optional
+            The grouping factor with most levels by default.
+        terms : (str, str), optional
+            Which two random effects span the plane; the first two by default. With one effect only, the picture sets the
+            model's estimate against the group's own.
+        ax : Axes, optional
+        """
+        name = data.group_name(self._m, group)
+        frame = data.shrinkage(self._m, name)
+        names = frame["term"].drop_duplicates().tolist()
+        chosen = tuple(terms or names[:2])
+        if len(set(chosen)) != len(chosen) or len(chosen) > 2 or not set(chosen) <= set(names):
+            raise DataError(f"shrinkage(terms={terms!r}): two of {', '.join(names)}")
+        center = [float(self._m.params.get(term, 0.0)) for term in chosen]
+        known = frame[frame["own"].notna()]
+        if known.empty:
+            raise DataError(f"shrinkage: no level of {name} has rows enough to tell its effects by itself")
+        axes = self._axes(1, ax, (5.8, 5.0))
+        if len(chosen) == 1:
+            draw.shrinkage_single(axes[0], known, name, chosen[0], center[0])
+            return axes[0]
+        sides = [known[known["term"] == term].set_index("level")[["own", "shrunken"]] for term in chosen]
+        wide = sides[0].add_suffix("_x").join(sides[1].add_suffix("_y"))
+        draw.shrinkage_plane(axes[0], wide, name, (chosen[0], chosen[1]), (center[0], center[1]))
+        return axes[0]
+
+    def slopes(self, x: str | None = None, group: str | None = None, most: int = 300, ax: OnAxes = None) -> Axes:
+        """The fitted line of each group over its own range of x, and the line of the average group.
+
+        Parameters
+        ----------
+        x : str, optional
+            A numeric predictor; by default one whose slope varies between groups, or else the first.
+        group : str, optional
+            The grouping factor with most levels by default.
+        most : int
+            Lines at most.
+        ax : Axes, optional
+        """
+        name = data.group_name(self._m, group)
+        variable = data.slope_variable(self._m, x, name)
+        lines = data.slopes(self._m, variable, name, most)
+        behind = data.points_behind(self._m, variable, _BEHIND)
+        axes = self._axes(1, ax, (6.4, 5.0))
+        words = (variable, self._response, name)
+        draw.slopes(axes[0], lines, data.population_line(self._m, variable, name), behind, words, self._m.n_groups[name])
+        return axes[0]
+
+    # -- parameters ----------------------------------------------------------------------------------------
+
+    def profile_zeta(self, profile: Profile | None = None, level: float = 0.95, ax: OnAxes = None) -> np.ndarray:
+        """Likelihood profiles of all parameters; see ``Profile.plot``.
+
+        Parameters
+        ----------
+        profile : Profile, optional
+            Made by ``m.profile()``; computed now unless given.
+        level : float
+        ax : sequence of Axes, optional
+        """
+        return plot_profile(self._m.profile() if profile is None else profile, level, ax, self._new_figure)
+
+    def bootstrap_densities(
+        self, bootstrap: Bootstrap | None = None, n: int = 1000, seed: int | None = None, level: float = 0.95,
+        ax: OnAxes = None,
+    ) -> np.ndarray:  # fmt: skip
+        """Distributions of bootstrap replicates; see ``Bootstrap.plot``.
+
+        Parameters
+        ----------
+        bootstrap : Bootstrap, optional
+            Made by ``m.bootstrap()``; made now from `n` and `seed` unless given.
+        n, seed, level, ax
+        """
+        found = self._m.bootstrap(n, seed=seed) if bootstrap is None else bootstrap
+        return plot_bootstrap(found, level, ax, self._new_figure)
+
+
+def _height(labelled: int) -> float:
+    """Inches for an axis with so many names; of usual height when there are too many to name."""
+    return max(_PANEL[1], 1.2 + 0.17 * labelled) if labelled <= draw.LABELLED else _PANEL[1] + 0.8
+
+
+def plot_profile(profile: Profile, level: float, ax: OnAxes, new_figure: NewFigure = on_screen) -> np.ndarray:
+    """A panel of zeta for each parameter profiled."""
+    frame = data.profile_zeta(profile)
+    names = list(profile.traces)
+    axes = axes_for(len(names), ax, _SMALL, new_figure)
+    for one, name in zip(axes, names, strict=True):
+        draw.profile_zeta(one, frame[frame["parameter"] == name], name, profile.estimates[name], level)
+    for one in axes[:: _columns(axes)]:
+        one.set_ylabel("zeta")
+    return axes
+
+
+def plot_bootstrap(boot: Bootstrap, level: float, ax: OnAxes, new_figure: NewFigure = on_screen) -> np.ndarray:
+    """A histogram of the replicates for each parameter."""
+    frame = data.bootstrap_densities(boot)
+    ends = replace(boot, library="pandas").confint(level)
+    axes = axes_for(len(boot.names), ax, _SMALL, new_figure)
+    for i, (one, name) in enumerate(zip(axes, boot.names, strict=True)):
+        low, high = ends[["conf_low", "conf_high"]].to_numpy()[i].tolist()
+        draw.bootstrap_density(one, frame[frame["parameter"] == name], name, float(boot.estimates[i]), (low, high))
+    return axes
+
+
+def _columns(axes: np.ndarray) -> int:
+    """Columns of the grid that the axes lie in, to label its left edge only."""
+    spec = axes[0].get_subplotspec()
+    return 1 if spec is None else int(spec.get_gridspec().ncols)

@@ -1,0 +1,75 @@
+"""Where pictures are drawn: the only door to matplotlib, opened when the first picture is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from mixedfast.errors import DataError, MissingLibraryError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["NewFigure", "axes_for", "grid_size", "off_screen", "on_screen"]
+
+#: Width and height in inches -> a figure.
+NewFigure: TypeAlias = Callable[[float, float], Any]
+
+
+def on_screen(width: float, height: float) -> Any:
+    """A figure that notebooks and ``plt.show()`` know of."""
+    plt = _matplotlib("pyplot")
+    return plt.figure(figsize=(width, height), layout="constrained")
+
+
+def off_screen(width: float, height: float) -> Any:
+    """A figure for a file, which nobody shows."""
+    return _matplotlib("figure").Figure(figsize=(width, height), layout="constrained")
+
+
+def _matplotlib(part: str) -> Any:
+    try:
+        from importlib import import_module
+
+        return import_module(f"matplotlib.{part}")
+    except ModuleNotFoundError as error:
+        raise MissingLibraryError("pictures need matplotlib: pip install 'mixedfast[plots]'") from error
+
+
+def grid_size(count: int, most_columns: int = 3) -> tuple[int, int]:
+    """Rows and columns for `count` panels.
+
+    Examples
+    --------
+    >>> grid_size(1), grid_size(4), grid_size(7)
+    ((1, 1), (2, 2), (3, 3))
+    """
+    columns = min(count, 2 if count == 4 else most_columns)
+    return -(-count // columns), columns
+
+
+def axes_for(
+    count: int, ax: Axes | Sequence[Axes] | None, panel: tuple[float, float], new_figure: NewFigure
+) -> np.ndarray:
+    """Axes for `count` panels, (count,): those given, or those of a new figure of panels of a size in inches.
+
+    Raises
+    ------
+    DataError
+        When axes are given and their number is another.
+    MissingLibraryError
+        Without matplotlib.
+    """
+    if ax is not None:
+        given = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+        if len(given) != count:
+            raise DataError(f"ax= holds {len(given)} axes, and this picture has {count} panels")
+        return given
+    rows, columns = grid_size(count)
+    figure = new_figure(panel[0] * columns, panel[1] * rows)
+    made = figure.subplots(rows, columns, squeeze=False).ravel()
+    for unused in made[count:]:
+        unused.remove()
+    return made[:count]

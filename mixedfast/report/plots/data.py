@@ -1,0 +1,380 @@
+"""The data half of every picture: functions of a result that return plain tables. Nothing here knows how to draw.
+
+Tables keep all rows and all groups; what is too much for paper is thinned by `thinned` and `sampled` just before it is
+drawn, always in the same way for the same data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedfast.coding import expression_names
+from mixedfast.columns import evaluate
+from mixedfast.design import Design, apply
+from mixedfast.errors import DataError
+from mixedfast.frames import Categorical, ColumnData, Numeric, Table
+from mixedfast.inference.own import own_estimates
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mixedfast.inference.bootstrap import Bootstrap
+    from mixedfast.inference.profile import Profile
+    from mixedfast.result import LMMResult
+
+__all__ = [
+    "bootstrap_densities",
+    "caterpillar",
+    "group_name",
+    "points_behind",
+    "population_line",
+    "profile_zeta",
+    "qq",
+    "residuals",
+    "residuals_by_group",
+    "sampled",
+    "shrinkage",
+    "slope_variable",
+    "slopes",
+    "thinned",
+    "trend",
+]
+
+#: Points on a line that may be curved.
+_POINTS = 25
+#: Points on a profile's curve.
+_CURVE = 200
+_QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
+
+
+# --- fewer points, always the same ones ------------------------------------------------------------------
+
+
+def thinned(n: int, most: int) -> np.ndarray:
+    """At most `most` of the places 0 .. n-1, evenly spaced, both ends among them.
+
+    Examples
+    --------
+    >>> thinned(9, 3), thinned(2, 3)
+    (array([0, 4, 8]), array([0, 1]))
+    """
+    return np.arange(n) if n <= most else np.unique(np.linspace(0, n - 1, most).round().astype(int))
+
+
+def sampled(n: int, most: int) -> np.ndarray:
+    """At most `most` of the places 0 .. n-1, ascending: a random sample that is the same every time."""
+    return np.arange(n) if n <= most else np.sort(np.random.default_rng(0).choice(n, most, replace=False))
+
+
+# --- residuals ---------------------------------------------------------------------------------------------
+
+
+def residuals(m: LMMResult, type: str = "scaled") -> pd.DataFrame:
+    """``fitted`` and ``residual`` of every row used."""
+    import pandas as pd
+
+    return pd.DataFrame({"fitted": m.fitted, "residual": m.resid(type)})
+
+
+def trend(x: np.ndarray, y: np.ndarray, bins: int = 15) -> pd.DataFrame:
+    """Means of `y` in bins of `x` that hold equally many rows: columns ``x, y, n``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> trend(np.array([1.0, 2, 3, 4]), np.array([0.0, 2, 4, 6]), bins=2).y.tolist()
+    [1.0, 5.0]
+    """
+    import pandas as pd
+
+    order = np.argsort(x, kind="stable")
+    parts = np.array_split(order, min(bins, len(x)))
+    rows = [(x[part].mean(), y[part].mean(), len(part)) for part in parts if len(part)]
+    return pd.DataFrame(rows, columns=["x", "y", "n"])
+
+
+def residuals_by_group(m: LMMResult, group: str | None = None, type: str = "scaled") -> pd.DataFrame:
+    """Quantiles of the residuals of each group, sorted by their median: ``level, n, q05, q25, median, q75, q95``."""
+    import pandas as pd
+
+    term = next(t for t in m._rows("residuals_by_group").terms if t.group == group_name(m, group))
+    values = m.resid(type)
+    order = np.lexsort((values, term.codes))
+    sizes = np.bincount(term.codes, minlength=len(term.levels))
+    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    sorted_values = values[order]
+    columns: dict[str, Any] = {"level": term.levels, "n": sizes}
+    for name, share in _QUANTILES.items():  # linear interpolation between order statistics, as np.quantile's
+        place = share * (sizes - 1)
+        below = first + np.floor(place).astype(int)
+        above = np.minimum(below + 1, first + sizes - 1)
+        columns[name] = sorted_values[below] + (place % 1.0) * (sorted_values[above] - sorted_values[below])
+    return pd.DataFrame(columns).sort_values("median", kind="stable", ignore_index=True)
+
+
+# --- quantiles ---------------------------------------------------------------------------------------------
+
+
+def qq(m: LMMResult, what: str = "residuals") -> pd.DataFrame:
+    """Sorted values against normal quantiles: columns ``term, theoretical, sample``.
+
+    Parameters
+    ----------
+    m : LMMResult
+    what : str
+        ``"residuals"`` (scaled by sigma), or a grouping factor, whose conditional modes are taken in the model's units.
+    """
+    import pandas as pd
+
+    if what == "residuals":
+        return _against_normal("residuals", m.resid("scaled"))
+    modes = m.ranef()[group_name(m, what)]
+    return pd.concat([_against_normal(str(name), modes.iloc[:, i].to_numpy()) for i, name in enumerate(modes)])
+
+
+def _against_normal(name: str, values: np.ndarray) -> pd.DataFrame:
+    import pandas as pd
+    from scipy.special import ndtri
+
+    n = len(values)
+    # plotting positions of Blom (1958), as R's ppoints: (i - a) / (n + 1 - 2a)
+    a = 0.375 if n <= 10 else 0.5
+    theoretical = ndtri((np.arange(1, n + 1) - a) / (n + 1 - 2 * a))
+    return pd.DataFrame({"term": name, "theoretical": theoretical, "sample": np.sort(values)})
+
+
+# --- groups ------------------------------------------------------------------------------------------------
+
+
+def group_name(m: LMMResult, group: str | None) -> str:
+    """The group asked for; the one with most levels by default."""
+    names = list(m.n_groups)
+    if group is None:
+        return names[0]
+    if group not in names:
+        raise DataError(f"no grouping factor {group!r} in the model: there is {', '.join(names)}")
+    return group
+
+
+def caterpillar(m: LMMResult, group: str | None = None, level: float = 0.95) -> pd.DataFrame:
+    """Conditional modes with intervals: ``term, level, estimate, conf_low, conf_high``, each term sorted by estimate.
+
+    The intervals are of the modes given beta and theta, at `level`.
+    """
+    import pandas as pd
+
+    name = group_name(m, group)
+    modes, variance = m.ranef(cond_var=True)[name]
+    reach = NormalDist().inv_cdf(0.5 + 0.5 * level) * np.sqrt(np.diagonal(variance, axis1=1, axis2=2))
+    parts = []
+    for i, term in enumerate(modes):
+        estimate = modes.iloc[:, i].to_numpy()
+        part = pd.DataFrame({"term": str(term), "level": modes.index, "estimate": estimate})
+        part["conf_low"], part["conf_high"] = estimate - reach[:, i], estimate + reach[:, i]
+        parts.append(part.sort_values("estimate", kind="stable"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def shrinkage(m: LMMResult, group: str | None = None) -> pd.DataFrame:
+    """What each group says by itself, and what the model makes of it: ``level, term, own, shrunken``.
+
+    Coefficients, not deviations: the fixed effect of the same name is added. ``own`` is least squares on the group's own
+    rows, given the other fixed effects and the other grouping factors' modes; missing where those rows cannot tell.
+    """
+    import pandas as pd
+
+    name = group_name(m, group)
+    at = list(m.n_groups).index(name)
+    own, shrunken = own_estimates(m._fit, at), m._fit.modes[at]
+    products = m._fit.cp.groups[at]
+    center = np.array([m.params.get(term, 0.0) for term in products.names])
+    count, k = shrunken.shape
+    return pd.DataFrame(
+        {
+            "level": np.repeat(np.asarray(products.levels, dtype=object), k),
+            "term": np.tile(np.array(products.names, dtype=object), count),
+            "own": (own + center).ravel(),
+            "shrunken": (shrunken + center).ravel(),
+        }
+    )
+
+
+# --- lines -------------------------------------------------------------------------------------------------
+
+
+def slope_variable(m: LMMResult, x: str | None = None, group: str | None = None) -> str:
+    """The variable that lines are drawn along: `x`, or the first number that varies by group, or the first number at all.
+
+    Raises
+    ------
+    DataError
+        When `x` is no numeric variable of the model, or the model has no numeric predictor.
+    """
+    design = m._rows("slopes")
+    numbers = [v for v, column in design.variables.columns.items() if _is_predictor(design, v, column)]
+    if x is not None:
+        if x not in numbers:
+            raise DataError(f"slopes(x={x!r}): not a numeric predictor of the model ({', '.join(numbers) or 'it has none'})")
+        return x
+    random = [column for term in design.terms if term.group == group_name(m, group) for column in term.names]
+    found = [v for v in random if v in numbers] or numbers
+    if not found:
+        raise DataError("slopes: the model has no numeric predictor to draw lines along")
+    return found[0]
+
+
+def _is_predictor(design: Design, name: str, column: ColumnData) -> bool:
+    return isinstance(column, Numeric) and name not in expression_names(design.spec.response)
+
+
+def slopes(m: LMMResult, x: str | None = None, group: str | None = None, most: int = 300) -> pd.DataFrame:
+    """The fitted line of each group over the group's own range of `x`: ``level, x, y``.
+
+    Other variables stay at the group's mean (numbers) or most common level; the effects of other grouping factors are zero.
+
+    Parameters
+    ----------
+    m : LMMResult
+    x : str, optional
+        A numeric variable; see `slope_variable`.
+    group : str, optional
+    most : int
+        Groups at most; more are thinned evenly over the order of levels.
+    """
+    import pandas as pd
+
+    design, name = m._rows("slopes"), group_name(m, group)
+    variable = slope_variable(m, x, name)
+    own = [t for t, term in enumerate(design.terms) if term.group == name]
+    term = design.terms[own[0]]
+    levels = thinned(len(term.levels), most)
+    place = np.full(len(term.levels), -1)
+    place[levels] = np.arange(len(levels))
+    rows = np.flatnonzero(place[term.codes] >= 0)
+    at = place[term.codes[rows]]
+    grid = _grid(design, variable, rows, at, len(levels))
+    y = _fixed_part(m, grid) + np.repeat(_offset_means(design, rows, at, len(levels)), _POINTS)
+    modes = m._fit.modes[[g.name for g in m._fit.cp.groups].index(name)][np.repeat(levels, _POINTS)]
+    shapes = m._fit.cp.terms
+    for t in own:
+        coding = design.recipe.random[t]
+        spec = replace(design.spec, fixed=coding.formula, offsets=())
+        recipe = replace(design.recipe, spec=spec, fixed=coding, kept=tuple(range(len(coding.names))), offset_column=None)
+        for a, column in enumerate(apply(recipe, grid, groups=False).x, shapes[t].start):
+            y += modes[:, a] * evaluate(column, grid.n)
+    x_values = grid.column(variable)
+    assert isinstance(x_values, Numeric)
+    labels = np.asarray(term.levels, dtype=object)[np.repeat(levels, _POINTS)]
+    return pd.DataFrame({"level": labels, "x": x_values.values, "y": y})
+
+
+def population_line(m: LMMResult, x: str | None = None, group: str | None = None) -> pd.DataFrame:
+    """The line of the fixed effects over the whole range of `x`, other variables at mean or most common level: ``x, y``."""
+    import pandas as pd
+
+    design = m._rows("slopes")
+    variable = slope_variable(m, x, group)
+    rows = np.arange(design.n)
+    together = np.zeros(design.n, dtype=int)
+    grid = _grid(design, variable, rows, together, 1)
+    y = _fixed_part(m, grid) + _offset_means(design, rows, together, 1)
+    x_values = grid.column(variable)
+    assert isinstance(x_values, Numeric)
+    return pd.DataFrame({"x": x_values.values, "y": y})
+
+
+def points_behind(m: LMMResult, x: str, most: int) -> pd.DataFrame:
+    """A sample of the rows: ``x`` and the response, ``y``."""
+    import pandas as pd
+
+    design = m._rows("slopes")
+    rows = sampled(design.n, most)
+    column = design.variables.columns[x]
+    assert isinstance(column, Numeric)
+    return pd.DataFrame({"x": column.values[rows], "y": design.y[rows]})
+
+
+def _grid(design: Design, x: str, rows: np.ndarray, at: np.ndarray, count: int) -> Table:
+    """For each of `count` sets of rows, `_POINTS` rows: x over its range in the set, the rest at its middle.
+
+    ``at`` (len(rows),) numbers the set of each row.
+    """
+    columns: dict[str, ColumnData] = {}
+    sizes = np.maximum(np.bincount(at, minlength=count), 1)
+    for name, column in design.variables.columns.items():
+        if isinstance(column, Categorical):
+            common = _most_common(column.codes[rows], len(column.levels), at, count)
+            columns[name] = Categorical(np.repeat(common, _POINTS).astype(np.int32), column.levels, column.ordered)
+        elif name == x:
+            values = column.values[rows].astype(float)
+            low, high = np.full(count, np.inf), np.full(count, -np.inf)
+            np.minimum.at(low, at, values)
+            np.maximum.at(high, at, values)
+            columns[name] = Numeric(np.linspace(low, high, _POINTS, axis=1).ravel())
+        elif column.values.dtype.kind == "b":
+            common = _most_common(column.values[rows].astype(int), 2, at, count)
+            columns[name] = Numeric(np.repeat(common.astype(bool), _POINTS))
+        else:
+            columns[name] = Numeric(np.repeat(np.bincount(at, column.values[rows], count) / sizes, _POINTS))
+    return Table(list(columns), count * _POINTS, columns.__getitem__)
+
+
+def _most_common(codes: np.ndarray, n_levels: int, at: np.ndarray, count: int) -> np.ndarray:
+    return np.bincount(at * n_levels + codes, minlength=count * n_levels).reshape(count, n_levels).argmax(axis=1)
+
+
+def _fixed_part(m: LMMResult, grid: Table) -> np.ndarray:
+    design = m._rows("slopes")
+    recipe = replace(design.recipe, spec=replace(design.spec, offsets=()), offset_column=None)
+    x = apply(recipe, grid, groups=False).x
+    out = np.zeros(grid.n)
+    for j, coefficient in zip(m._fit.cp.kept, m._fit.beta, strict=True):
+        out += coefficient * evaluate(x[j], grid.n)
+    return out
+
+
+def _offset_means(design: Design, rows: np.ndarray, at: np.ndarray, count: int) -> np.ndarray:
+    if design.offset is None:
+        return np.zeros(count)
+    return np.bincount(at, design.offset[rows], count) / np.maximum(np.bincount(at, minlength=count), 1)
+
+
+# --- intervals ---------------------------------------------------------------------------------------------
+
+
+def profile_zeta(profile: Profile) -> pd.DataFrame:
+    """zeta along each parameter, close enough for a smooth curve: ``parameter, value, zeta, computed``.
+
+    ``computed`` marks the constrained fits; the other rows lie on the curve between them.
+    """
+    import pandas as pd
+
+    parts = []
+    for name, trace in profile.traces.items():
+        computed = pd.DataFrame({"parameter": name, "value": trace.value, "zeta": trace.zeta, "computed": True})
+        if len(trace.value) > 1:
+            value = np.linspace(trace.value[0], trace.value[-1], _CURVE)
+            between = pd.DataFrame({"parameter": name, "value": value, "zeta": profile.curve(name)(value), "computed": False})
+            computed = pd.concat([computed, between])
+        parts.append(computed.sort_values("value", kind="stable"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def bootstrap_densities(boot: Bootstrap) -> pd.DataFrame:
+    """Histograms of the converged replicates, scaled to area one: ``parameter, low, high, density``."""
+    import pandas as pd
+
+    parts = []
+    for i, name in enumerate(boot.names):
+        values = boot.replicates[boot.converged, i]
+        values = values[np.isfinite(values)]
+        if not len(values):
+            continue
+        bins = min(60, max(5, len(np.histogram_bin_edges(values, "fd")) - 1))
+        density, edges = np.histogram(values, bins=bins, density=True)
+        parts.append(pd.DataFrame({"parameter": name, "low": edges[:-1], "high": edges[1:], "density": density}))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["parameter", "low", "high", "density"])

@@ -1,0 +1,259 @@
+"""Pictures: the numbers behind them, and that they are drawn, labelled and quick for many groups."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mixedfast as mf
+from mixedfast.errors import DataError, MissingLibraryError
+from mixedfast.inference.own import own_estimates
+from mixedfast.report.plots import data
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+plt = pytest.importorskip("matplotlib.pyplot")
+
+EXACT = 1e-9
+"""Two ways to the same number, in double precision."""
+
+FORMULAS = {
+    "hsb": "math ~ 1 + ses + (1 + ses | school)",
+    "sleepstudy": "Reaction ~ Days + (Days | Subject)",
+    "penicillin": "diameter ~ 1 + (1 | plate) + (1 | sample)",
+    "cake": "angle ~ recipe * temp + (1 | recipe:replicate)",
+}
+
+
+@cache
+def model(name: str) -> mf.LMMResult:
+    return mf.lmer(FORMULAS[name], mf.load_dataset(name))
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+# --- the numbers -------------------------------------------------------------------------------------------
+
+
+def crossed(n: int = 300, seed: int = 0) -> pd.DataFrame:
+    draw = np.random.default_rng(seed)
+    rows = pd.DataFrame({"g": draw.integers(0, 12, n).astype(str), "h": draw.integers(0, 7, n).astype(str)})
+    rows["x"], rows["w"] = draw.normal(5, 2, n), draw.uniform(0.5, 2, n)
+    level, slope, other = (rows[name].astype(int).map(dict(enumerate(draw.normal(0, 1, 12)))) for name in ("g", "g", "h"))
+    rows["y"] = 3 + level + other + (0.5 + slope) * rows.x + draw.normal(0, 1, n)
+    return rows
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_own_estimates_are_least_squares_on_the_groups_rows(at: int) -> None:
+    rows = crossed()
+    m = mf.lmer("y ~ x + (x | g) + (1 | h)", rows, weights="w")
+    name = list(m.n_groups)[at]
+    other = list(m.n_groups)[1 - at]
+    modes = m.ranef()
+    held = m.params["Intercept"] + m.params["x"] * rows.x
+    for column in modes[other]:
+        held += rows[other].map(modes[other][column]) * (rows.x if column == "x" else 1.0)
+    found = own_estimates(m._fit, at)
+    for j, level in enumerate(modes[name].index):
+        mine = rows[name] == level
+        Z = np.column_stack([rows.x[mine] if c == "x" else np.ones(mine.sum()) for c in modes[name]])
+        root = np.sqrt(rows.w[mine].to_numpy())
+        wanted = np.linalg.lstsq(Z * root[:, None], root * (rows.y - held)[mine].to_numpy(), rcond=None)[0]
+        np.testing.assert_allclose(found[j], wanted, rtol=EXACT, atol=EXACT)
+
+
+def test_a_group_that_cannot_tell_is_missing() -> None:
+    rows = crossed()
+    rows.loc[rows.g == "3", "x"] = 4.0
+    m = mf.lmer("y ~ x + (x | g)", rows)
+    own = data.shrinkage(m)
+    assert own[own.level == "3"].own.isna().all()
+    assert own[own.level != "3"].own.notna().all()
+
+
+def test_lines_go_through_the_fitted_values() -> None:
+    m = model("hsb")
+    lines, rows = data.slopes(m), m.augment()
+    for school in ("1224", "9586"):
+        line, mine = lines[lines.level == school], rows[rows.school == school]
+        np.testing.assert_allclose(np.interp(mine.ses, line.x, line.y), mine[".fitted"], rtol=EXACT)
+        assert (line.x.min(), line.x.max()) == (mine.ses.min(), mine.ses.max())
+    average = data.population_line(m)
+    np.testing.assert_allclose(average.y, m.params["Intercept"] + m.params["ses"] * average.x, rtol=EXACT)
+    assert data.slopes(m, most=50).level.nunique() == 50
+
+
+def test_lines_may_curve_and_other_variables_stay_in_the_middle() -> None:
+    rows = crossed().assign(z=lambda d: np.where(d.h < "3", "low", "high"), b=lambda d: d.w > 1, o=1.5)
+    m = mf.lmer("y ~ I(x**2) + x + z + b + offset(o) + (1 | g)", rows)
+    line = data.population_line(m, "x")
+    beta = m.params
+    base = beta["Intercept"] + 1.5 + beta["z[T.low]"] * (rows.z.mode()[0] == "low")
+    base += sum(beta[name] for name in beta.index if name.startswith("b")) * (rows.b.mean() > 0.5)
+    np.testing.assert_allclose(line.y, base + beta["x"] * line.x + beta["I(x ** 2)"] * line.x**2, rtol=EXACT)
+
+
+def test_the_variable_of_the_lines() -> None:
+    assert data.slope_variable(model("hsb")) == "ses"
+    assert data.slope_variable(model("cake")) == "temp"
+    with pytest.raises(DataError, match="no numeric predictor"):
+        data.slope_variable(model("penicillin"))
+    with pytest.raises(DataError, match="math"):
+        data.slope_variable(model("hsb"), "math")
+
+
+def test_quantiles_by_group_are_numpys() -> None:
+    m = model("hsb")
+    frame = data.residuals_by_group(m).set_index("level")
+    rows = pd.DataFrame({"school": m.augment().school.astype(str), "r": m.resid("scaled")})
+    mine = rows[rows.school == "1224"].r
+    for name, share in {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}.items():
+        assert frame.loc["1224", name] == pytest.approx(np.quantile(mine, share), rel=EXACT)
+    assert frame.loc["1224", "n"] == len(mine)
+    assert frame["median"].is_monotonic_increasing
+
+
+def test_quantiles_of_the_normal_are_symmetric_and_the_sample_sorted() -> None:
+    frame = data.qq(model("sleepstudy"))
+    np.testing.assert_allclose(frame.theoretical, -frame.theoretical[::-1].to_numpy(), atol=EXACT)
+    np.testing.assert_array_equal(frame["sample"], np.sort(model("sleepstudy").resid("scaled")))
+    assert data.qq(model("sleepstudy"), "Subject").term.unique().tolist() == ["Intercept", "Days"]
+
+
+def test_caterpillars_are_modes_with_their_deviations() -> None:
+    m = model("sleepstudy")
+    frame = data.caterpillar(m, level=0.9)
+    modes, variance = m.ranef(cond_var=True)["Subject"]
+    days = frame[frame.term == "Days"].set_index("level")
+    assert days.estimate.is_monotonic_increasing
+    np.testing.assert_array_equal(days.estimate.loc[modes.index], modes.Days)
+    width = (days.conf_high - days.conf_low).loc[modes.index]
+    np.testing.assert_allclose(width, 2 * 1.6448536269514722 * np.sqrt(variance[:, 1, 1]), rtol=EXACT)
+
+
+def test_profiles_pass_through_their_points_and_histograms_have_area_one() -> None:
+    m = model("sleepstudy")
+    profile = m.profile(["Days", "sigma"])
+    frame = data.profile_zeta(profile)
+    counted = [table.groupby("parameter").size().to_dict() for table in (frame[frame.computed], profile.to_frame())]
+    assert counted[0] == counted[1]
+    assert all(part.zeta.is_monotonic_increasing for _, part in frame.groupby("parameter"))
+    found = data.bootstrap_densities(m.bootstrap(200, seed=1))
+    area = (found.density * (found.high - found.low)).groupby(found.parameter).sum()
+    np.testing.assert_allclose(area, 1.0, rtol=EXACT)
+
+
+def test_thinning_keeps_the_ends_and_sampling_repeats_itself() -> None:
+    assert data.thinned(10, 20).tolist() == list(range(10))
+    assert data.thinned(100_000, 7)[[0, -1]].tolist() == [0, 99_999]
+    assert len(data.sampled(1000, 50)) == 50
+    np.testing.assert_array_equal(data.sampled(1000, 50), data.sampled(1000, 50))
+
+
+def test_numbers_come_in_the_callers_library() -> None:
+    pl = pytest.importorskip("polars")
+    m = mf.lmer(FORMULAS["sleepstudy"], pl.from_pandas(mf.load_dataset("sleepstudy")))
+    assert isinstance(m.plot.data("shrinkage"), pl.DataFrame)
+    assert m.plot.residuals().get_ylabel() == "Scaled residual"
+    with pytest.raises(DataError, match="caterpillar"):
+        m.plot.data("pie")
+
+
+# --- the pictures ------------------------------------------------------------------------------------------
+
+PANELS = {
+    "residuals": {"hsb": 1, "penicillin": 1, "cake": 1},
+    "qq": {"hsb": 3, "penicillin": 3, "cake": 2},
+    "caterpillar": {"hsb": 2, "penicillin": 2, "cake": 1},
+    "shrinkage": {"hsb": 1, "penicillin": 1, "cake": 1},
+    "slopes": {"hsb": 1, "cake": 1},
+    "residuals_by_group": {"hsb": 1, "penicillin": 1, "cake": 1},
+}
+
+
+@pytest.mark.parametrize(("picture", "name"), [(picture, name) for picture, of in PANELS.items() for name in of])
+def test_every_picture_is_drawn_and_labelled(picture: str, name: str) -> None:
+    axes = np.atleast_1d(getattr(model(name).plot, picture)())
+    assert len(axes) == PANELS[picture][name]
+    axes[0].figure.canvas.draw()
+    for ax in axes:
+        assert ax.get_xlabel() and ax.get_ylabel() and ax.get_title()
+
+
+@pytest.mark.parametrize("picture", ["caterpillar", "residuals_by_group", "qq", "shrinkage", "slopes"])
+def test_names_on_the_axes_do_not_overlap(picture: str) -> None:
+    for ax in np.atleast_1d(getattr(model("sleepstudy").plot, picture)()):
+        ax.figure.canvas.draw()
+        for axis, low, high in ((ax.xaxis, 0, 2), (ax.yaxis, 1, 3)):
+            boxes = [label.get_window_extent() for label in axis.get_ticklabels() if label.get_text()]
+            ends = sorted((box.extents[low], box.extents[high]) for box in boxes)
+            assert all(before[1] <= after[0] for before, after in pairwise(ends)), picture
+
+
+def test_profiles_and_bootstraps_draw_themselves() -> None:
+    m = model("sleepstudy")
+    profile, boot = m.profile(["Days", "sigma"]), m.bootstrap(100, seed=1)
+    assert [ax.get_title() for ax in profile.plot()] == ["sigma", "Days"]
+    assert len(boot.plot()) == 6
+    assert len(m.plot.profile_zeta(profile)) == 2
+    assert len(m.plot.bootstrap_densities(boot)) == 6
+
+
+def test_pictures_go_on_axes_that_are_given() -> None:
+    figure, axes = plt.subplots(1, 2)
+    given = model("hsb").plot.caterpillar(ax=axes)
+    assert given.tolist() == axes.tolist()
+    assert model("hsb").plot.residuals(ax=axes[0]) is axes[0]
+    with pytest.raises(DataError, match="3 panels"):
+        model("hsb").plot.qq(ax=axes)
+    assert plt.get_fignums() == [figure.number]
+
+
+def test_thirty_thousand_groups_and_many_rows_stay_few_shapes() -> None:
+    draw = np.random.default_rng(0)
+    g = np.repeat(np.arange(30_000), 2)
+    y = draw.normal(size=30_000)[g] + draw.normal(size=len(g))
+    m = mf.lmer("y ~ 1 + (1 | g)", {"y": y, "g": g})
+    for ax in (m.plot.caterpillar()[0], m.plot.residuals_by_group(), m.plot.residuals(), m.plot.shrinkage()):
+        ax.figure.canvas.draw()
+        points = sum(len(line.get_xdata()) for line in ax.lines)
+        vertices = sum(len(path.vertices) for shape in ax.collections for path in shape.get_paths())
+        assert points + vertices < 15_000
+        assert "of g" in ax.get_ylabel() + ax.get_xlabel() + ax.get_title() or ax.get_xlabel() == "Fitted y"
+
+
+def test_wrong_names_are_told() -> None:
+    m = model("hsb")
+    with pytest.raises(DataError, match=r"no grouping factor 'class'.*school"):
+        m.plot.caterpillar("class")
+    with pytest.raises(DataError, match="two of Intercept, ses"):
+        m.plot.shrinkage(terms=("ses", "math"))
+
+
+def test_without_matplotlib_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(MissingLibraryError, match=r"mixedfast\[plots\]"):
+        model("hsb").plot.residuals()
+    assert len(model("hsb").plot.data("residuals")) == 7185
+
+
+def test_numbers_do_not_need_matplotlib() -> None:
+    program = (
+        "import sys, mixedfast as mf\n"
+        "m = mf.lmer('Yield ~ 1 + (1 | Batch)', mf.load_dataset('dyestuff'))\n"
+        "m.plot.data('qq'), m.plot.data('caterpillar'), m.summary()\n"
+        "sys.exit('matplotlib' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
