@@ -149,7 +149,7 @@ def test_profiles_pass_through_their_points_and_histograms_have_area_one() -> No
     frame = data.profile_zeta(profile)
     counted = [table.groupby("parameter").size().to_dict() for table in (frame[frame.computed], profile.to_frame())]
     assert counted[0] == counted[1]
-    assert all(part.zeta.is_monotonic_increasing for _, part in frame.groupby("parameter"))
+    assert all((np.diff(part.zeta) > -EXACT).all() for _, part in frame.groupby("parameter"))
     found = data.bootstrap_densities(m.bootstrap(200, seed=1))
     area = (found.density * (found.high - found.low)).groupby(found.parameter).sum()
     np.testing.assert_allclose(area, 1.0, rtol=EXACT)
