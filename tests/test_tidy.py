@@ -104,6 +104,8 @@ def test_augment_speaks_of_the_rows_used() -> None:
     np.testing.assert_array_equal(table["Reaction"], data.loc[table.index, "Reaction"])
     np.testing.assert_array_equal(table["Subject"].astype(str), data.loc[table.index, "Subject"].astype(str))
     np.testing.assert_allclose(table[".fitted"] + table[".resid"], table["Reaction"], rtol=EXACT)
+    np.testing.assert_array_equal(table[".hat"], fitted.hatvalues())
+    np.testing.assert_array_equal(table[".cooksd"], fitted.cooks_distance())
     line = fitted.params["Intercept"] + fitted.params["Days"] * table["Days"]
     np.testing.assert_allclose(table[".fixed"], line, rtol=EXACT)
 

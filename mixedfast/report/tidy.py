@@ -15,7 +15,7 @@ import numpy as np
 from mixedfast.errors import DataError
 from mixedfast.frames import Categorical
 from mixedfast.inference.parameters import list_parameters
-from mixedfast.rowwise import population
+from mixedfast.rowwise.fitted import population
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,12 +186,11 @@ def augment_columns(m: LMMResult) -> dict[str, np.ndarray]:
     added = {
         ".fitted": m.fitted,
         ".resid": m.resid(),
+        ".hat": m.hatvalues(),
+        ".cooksd": m.cooks_distance(),
         ".fixed": population(m._fit, design),
         ".mu": m.fitted,
     }
-    for name, method in ((".hat", "hatvalues"), (".cooksd", "cooks_distance")):
-        if hasattr(m, method):
-            added[name] = np.asarray(getattr(m, method)())
     for name, values in ((".offset", design.offset), (".weights", design.weights)):
         if values is not None:
             added[name] = values

@@ -133,8 +133,8 @@ class Shown(Fitted):
         Returns
         -------
         DataFrame
-            The variables and ``.fitted``, ``.resid``, ``.fixed`` (the fixed part alone), ``.mu`` (the conditional mean; the
-            same as ``.fitted`` in a linear model), ``.hat`` and ``.cooksd``, ``.offset`` and ``.weights`` if there are any.
+            The variables and ``.fitted``, ``.resid``, ``.hat`` (leverage), ``.cooksd`` (Cook's distance), ``.fixed`` (the
+            fixed part alone), ``.mu`` (the conditional mean; the same as ``.fitted`` in a linear model), ``.offset`` and ``.weights`` if there are any.
             Rows left out for missing values are not in it; the index, or the column ``row``, tells which are.
 
         Raises

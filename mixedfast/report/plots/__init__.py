@@ -38,6 +38,7 @@ _RESIDUALS = {
     "response": "Residual",
     "pearson": "Pearson residual",
     "scaled": "Scaled residual",
+    "standardized": "Standardized residual",
     "marginal": "Marginal residual",
 }
 
