@@ -134,7 +134,8 @@ class Shown(Fitted):
         -------
         DataFrame
             The variables and ``.fitted``, ``.resid``, ``.hat`` (leverage), ``.cooksd`` (Cook's distance), ``.fixed`` (the
-            fixed part alone), ``.mu`` (the conditional mean; the same as ``.fitted`` in a linear model), ``.offset`` and ``.weights`` if there are any.
+            fixed part alone), ``.mu`` (the conditional mean; the same as ``.fitted`` in a linear model), and ``.offset`` and
+            ``.weights`` if there are any.
             Rows left out for missing values are not in it; the index, or the column ``row``, tells which are.
 
         Raises
