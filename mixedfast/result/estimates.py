@@ -10,6 +10,7 @@ import numpy as np
 
 from mixedfast.errors import ConvergenceWarning, SingularFitWarning
 from mixedfast.giveback import in_callers_library
+from mixedfast.inference.joint import joint
 from mixedfast.inference.varpar import kenward_roger
 from mixedfast.result.base import Fitted
 
@@ -93,6 +94,25 @@ class Estimates(Fitted):
         names = list(self._fit.cp.x_names)
         matrix = self._fit.vcov if ddf is None else kenward_roger(self._fit).vcov
         return pd.DataFrame(matrix, index=names, columns=names)
+
+    @in_callers_library
+    def vcov_joint(self) -> pd.DataFrame:
+        """Covariance of the fixed effects and of the relative variances (variances over sigma^2), (p+r, p+r).
+
+        From the observed information, in closed form. Rows and columns: the identifiable coefficients, then the variances
+        and covariances in the order of `varcorr`. NaN where a variance is estimated as zero.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (1 | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.vcov_joint().columns.tolist()
+        ['Intercept', 'Days', 'var_Intercept|Subject']
+        """
+        import pandas as pd
+
+        found = joint(self._fit)
+        return pd.DataFrame(found.vcov, index=list(found.names), columns=list(found.names))
 
     def _series(self, values: np.ndarray) -> pd.Series:
         import pandas as pd

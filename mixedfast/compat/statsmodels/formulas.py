@@ -1,0 +1,201 @@
+"""Formulas as statsmodels reads them: Python in the caller's namespace, patsy's order of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedfast.errors import DataError, FormulaError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FixedPart", "drop_missing", "evaluate", "is_one_sided", "matrix", "namespace", "parsed", "variables"]
+
+
+class FixedPart:
+    """The right-hand side of a formula: its columns now, and on new data.
+
+    Parameters
+    ----------
+    spec : formulaic.ModelSpec
+    order : (p,) int array
+        Patsy's order of formulaic's columns.
+    context : mapping
+        Names a formula may use besides the columns. Not pickled: user functions often cannot be.
+    """
+
+    def __init__(self, spec: Any, order: np.ndarray, context: Mapping[str, Any]) -> None:
+        self._spec, self._order, self._context = spec, order, context
+
+    @property
+    def names(self) -> list[str]:
+        columns = list(self._spec.column_names)
+        return [columns[i] for i in self._order]
+
+    @property
+    def terms(self) -> dict[str, list[int]]:
+        """Positions, in patsy's order, of the columns of each term."""
+        place = np.argsort(self._order)
+        return {
+            "Intercept" if str(term) == "1" else str(term): sorted(place[list(columns)].tolist())
+            for term, columns in self._spec.term_indices.items()
+        }
+
+    def on(self, data: pd.DataFrame) -> pd.DataFrame:
+        """The columns on new data; rows with a missing value are NaN."""
+        found = matrix(self._spec, data, self._context)
+        return found.iloc[:, self._order]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_context": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _context={"np": np})
+
+
+def namespace(depth: int, eval_env: Any = None) -> Mapping[str, Any]:
+    """What names in a formula mean besides columns: the caller's variables `depth` frames up.
+
+    ``eval_env`` as in statsmodels: -1 for none, a number of further frames to go up, a mapping, or a patsy environment.
+    """
+    from formulaic.utils.context import capture_context
+
+    if eval_env is None or (isinstance(eval_env, int) and eval_env >= 0):
+        found: Mapping[str, Any] = capture_context(depth + 1 + (eval_env or 0))
+        return found
+    if isinstance(eval_env, Mapping):
+        return eval_env
+    if eval_env == -1:
+        return {}
+    if hasattr(eval_env, "namespace"):  # patsy.EvalEnvironment
+        return {name: eval_env.namespace[name] for part in eval_env._namespaces for name in part}
+    raise FormulaError(f"eval_env={eval_env!r}: None, -1, a number of frames, a dict or a patsy environment")
+
+
+def is_one_sided(formula: Any) -> str:
+    """A formula such as ``"1 + x"`` or ``"~ 1 + x"`` without its tilde.
+
+    Raises
+    ------
+    FormulaError
+        When it is no string, or has a left-hand side.
+    """
+    if not isinstance(formula, str):
+        raise FormulaError(f"a formula is a string such as '1 + x', not {type(formula).__name__}")
+    text = formula.strip()
+    text = text[1:] if text.startswith("~") else text
+    if "~" in text:
+        raise FormulaError(f"{formula!r} has a left-hand side: write the random part only")
+    return text.strip()
+
+
+def variables(formula: str, data: pd.DataFrame) -> list[str]:
+    """The columns of the data that a formula uses."""
+    return [name for name in parsed(formula).required_variables if name in data.columns]
+
+
+def drop_missing(data: pd.DataFrame, groups: np.ndarray, names: Sequence[str], missing: str) -> np.ndarray:
+    """Which rows have everything, bool (n,).
+
+    Raises
+    ------
+    DataError
+        When a row lacks something and `missing` is not ``"drop"``.
+    """
+    import pandas as pd
+
+    absent = {name: pd.isna(data[name]).to_numpy() for name in dict.fromkeys(names)}
+    absent["groups"] = pd.isna(groups)
+    keep = ~np.logical_or.reduce(list(absent.values()))
+    if missing != "drop" and not keep.all():
+        counts = ", ".join(f"{name!r} {int(mask.sum())}" for name, mask in absent.items() if mask.any())
+        raise DataError(f'missing values ({counts}): pass missing="drop" to leave those rows out')
+    return keep
+
+
+def evaluate(
+    formula: str, data: pd.DataFrame, context: Mapping[str, Any]
+) -> tuple[np.ndarray, str, np.ndarray, FixedPart]:
+    """Response (n,), its name, the columns of X (n, p) and what makes them again.
+
+    Raises
+    ------
+    FormulaError
+        When the formula cannot be read or evaluated, or its left side is not one numeric column.
+    """
+    if not isinstance(formula, str) or "~" not in formula:
+        raise FormulaError(f"{formula!r} has no '~': write response ~ predictors")
+    found = matrix(formula, data, context)
+    if not hasattr(found, "lhs"):
+        raise FormulaError(f"{formula!r} has no response before '~'")
+    left, right = found.lhs, found.rhs
+    if left.shape[1] != 1:
+        raise FormulaError(f"the response of {formula!r} gives {left.shape[1]} columns: it must be one numeric column")
+    spec = right.model_spec
+    order = _patsy_order(spec, formula)
+    values = np.asarray(right, dtype=float)[:, order]
+    return np.asarray(left, dtype=float)[:, 0], str(left.columns[0]), values, FixedPart(spec, order, context)
+
+
+def matrix(spec: Any, data: pd.DataFrame, context: Mapping[str, Any], output: str = "pandas") -> Any:
+    """formulaic's matrix of a formula, or of a recipe made earlier."""
+    from formulaic import ModelSpec, ModelSpecs, model_matrix
+    from formulaic.errors import FormulaicError
+
+    data = _categories_for_bool(spec, data)
+    try:
+        if isinstance(spec, (ModelSpec, ModelSpecs)):
+            return spec.get_model_matrix(data, context=context, na_action="ignore")
+        return model_matrix(spec, data, context=context, na_action="ignore", output=output)
+    except (FormulaicError, ValueError, SyntaxError, TypeError) as error:
+        text = spec if isinstance(spec, str) else str(spec.formula)
+        raise FormulaError(f"cannot evaluate {text!r}: {error}") from error
+
+
+def _categories_for_bool(spec: Any, data: pd.DataFrame) -> pd.DataFrame:
+    """The data with boolean columns that stand alone in a formula as categories, which is what patsy makes of them."""
+    import pandas as pd
+
+    terms = parsed(spec) if isinstance(spec, str) else spec.formula
+    factors = {f for side in terms._flatten() for term in side for f in term.factors}
+    alone = {f.expr for f in factors if f.eval_method.value == "lookup"}
+    calls = [f.expr for f in factors if f.eval_method.value == "python"]
+    inside = {str(name) for call in calls for name in parsed(f"0 + {call}").required_variables}
+    found = {name for name in alone - inside if name in data.columns and data[name].dtype == bool}
+    return data.assign(**{name: pd.Categorical(data[name], [False, True]) for name in found}) if found else data
+
+
+def parsed(formula: str, **options: Any) -> Any:
+    """formulaic's terms of a formula; FormulaError when it cannot be read."""
+    from formulaic import Formula
+    from formulaic.errors import FormulaicError
+
+    try:
+        return Formula(formula, **options)
+    except (FormulaicError, SyntaxError) as error:
+        raise FormulaError(f"cannot read {formula!r}: {error}") from error
+
+
+def _patsy_order(spec: Any, formula: str) -> np.ndarray:
+    """Positions of formulaic's columns in patsy's order.
+
+    Patsy sorts terms by the numeric factors they share, those without any first, then in the order they are written;
+    inside each bucket by degree. formulaic sorts by degree alone.
+    """
+    numeric = {expr for expr, state in spec.encoder_state.items() if state[0].value == "numerical"}
+    written = {str(term): i for i, term in enumerate(parsed(formula, _ordering="none").rhs)}
+    buckets: dict[frozenset[str], int] = {frozenset(): -1}
+    for term in sorted(spec.term_indices, key=lambda term: written[str(term)]):
+        buckets.setdefault(_numeric_factors(term, numeric), len(buckets))
+    ranked = sorted(
+        spec.term_indices.items(),
+        key=lambda item: (buckets[_numeric_factors(item[0], numeric)], item[0].degree, written[str(item[0])]),
+    )
+    return np.array([column for _, columns in ranked for column in columns], dtype=int)
+
+
+def _numeric_factors(term: Any, numeric: set[str]) -> frozenset[str]:
+    return frozenset(factor.expr for factor in term.factors) & numeric

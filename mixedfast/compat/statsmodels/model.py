@@ -1,0 +1,521 @@
+"""`MixedLM`: statsmodels' model class, fitted by mixedfast."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedfast.api import crossproducts, lmer
+from mixedfast.compat.statsmodels import formulas
+from mixedfast.compat.statsmodels.components import Component, Groups, from_formulas, from_matrices
+from mixedfast.compat.statsmodels.names import ModelData, parameter_names
+from mixedfast.compat.statsmodels.packed import MixedLMParams, VCSpec
+from mixedfast.compat.statsmodels.results import MixedLMResults
+from mixedfast.compat.statsmodels.translate import Translation, translate
+from mixedfast.errors import DataError, NotDefinedError
+from mixedfast.fitting import solve_at
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["MixedLM"]
+
+#: What scripts pass to steer statsmodels' optimizers. There is nothing to steer here: one search with a certificate.
+OPTIMIZER_ARGUMENTS = frozenset(
+    ["gtol", "maxiter", "eps", "epsilon", "maxcor", "ftol", "xtol", "tol", "disp", "maxls", "maxfun", "m", "pgtol", "factr",
+     "norm", "callback", "retall", "skip_hessian", "warn_convergence", "avextol", "fhess_p", "approx_grad", "niter", "iprint"]
+)  # fmt: skip
+METHODS = frozenset(["bfgs", "lbfgs", "cg", "nm", "powell", "basinhopping", "minimize", "newton", "ncg"])
+
+
+class MixedLM:
+    """A linear mixed model described by arrays.
+
+    Parameters
+    ----------
+    endog : (n,) array or Series
+    exog : (n, k_fe) array or DataFrame
+    groups : (n,) array
+        Labels; rows with different labels are independent.
+    exog_re : (n, k_re) array or DataFrame, optional
+        Columns whose coefficients vary between groups; a random intercept when neither this nor `exog_vc` is given.
+    exog_vc : VCSpec or dict, optional
+        Variance components: ``exog_vc[name][group]`` is a matrix whose columns have independent effects of equal variance.
+    use_sqrt : bool
+        No effect: the covariance is always kept as a square root.
+    missing : {"none", "drop", "raise"}
+        With ``"drop"`` rows with a missing value are left out; otherwise they are an error.
+
+    Examples
+    --------
+    >>> import mixedfast as mf
+    >>> data = mf.load_dataset("sleepstudy")
+    >>> exog = np.column_stack([np.ones(180), data.Days])
+    >>> result = MixedLM(data.Reaction.to_numpy(), exog, groups=data.Subject).fit()
+    >>> result.fe_params.round(4)
+    array([251.4051,  10.4673])
+    """
+
+    def __init__(
+        self,
+        endog: Any,
+        exog: Any,
+        groups: Any,
+        exog_re: Any = None,
+        exog_vc: VCSpec | Mapping[str, Any] | None = None,
+        use_sqrt: bool = True,
+        missing: str = "none",
+        **kwargs: Any,
+    ) -> None:
+        _refuse("MixedLM", kwargs, frozenset(["hasconst", "missing_idx", "model_spec", "formula"]))
+        import pandas as pd
+
+        X, x_names, x_pandas = _matrix("exog", exog, "x")
+        Z, z_names, _ = (None, [], False) if exog_re is None else _matrix("exog_re", exog_re, "x_re")
+        y = np.asarray(endog, dtype=float)
+        y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+        labels = np.asarray(groups)
+        for name, size in (("exog", len(X)), ("groups", len(labels)), ("exog_re", len(y) if Z is None else len(Z))):
+            if size != len(y):
+                raise DataError(f"{name} has {size} rows, endog has {len(y)}")
+        keep = _complete(y, X, Z, labels, missing)
+        if not keep.all() and exog_vc is not None:
+            raise DataError('missing="drop" cannot cut the matrices of exog_vc: leave the rows out first')
+        owner = next((part for part in (endog, exog) if isinstance(part, (pd.Series, pd.DataFrame))), None)
+        y_name = getattr(endog, "name", None)
+        self._set(
+            y[keep],
+            "y" if y_name is None else str(y_name),
+            X[keep],
+            x_names if x_pandas else _default_names(X[keep], x_names),
+            labels[keep],
+            "groups",
+            None if Z is None else Z[keep],
+            z_names,
+            lambda found: () if exog_vc is None else from_matrices(exog_vc, found),
+            None if owner is None else owner.index[keep],
+        )
+
+    def _set(self, endog: np.ndarray, endog_name: str, exog: np.ndarray, exog_names: list[str], groups: np.ndarray,
+             group_name: str, exog_re: np.ndarray | None, re_names: list[str], components: Any,
+             index: Any) -> None:  # fmt: skip
+        self.endog, self.endog_names = endog, endog_name
+        self.exog, self.exog_names = exog, exog_names
+        self.groups = groups
+        self._grouped = Groups.of(groups)
+        self._group_name = group_name
+        self._components: tuple[Component, ...] = components(self._grouped)
+        full_names = None
+        if exog_re is None and not self._components:
+            exog_re = np.ones((len(endog), 1))
+            if not re_names:  # statsmodels names it so when it comes without a formula
+                re_names = full_names = ["Group Var"]
+        self.exog_re = exog_re
+        self.k_fe = exog.shape[1]
+        self.k_re = 0 if exog_re is None else exog_re.shape[1]
+        self.k_re2 = self.k_re * (self.k_re + 1) // 2
+        self.k_vc = len(self._components)
+        self.k_params = self.k_fe + self.k_re2
+        self.nobs = self.n_totobs = len(endog)
+        self.reml = True
+        self.fixed: formulas.FixedPart | None = None
+        self.formula: str | None = None
+        full = parameter_names(re_names) if full_names is None else full_names
+        self.data = ModelData(exog_names, re_names, full, [c.name for c in self._components], index)
+
+    @classmethod
+    def from_formula(
+        cls,
+        formula: str,
+        data: Any,
+        re_formula: str | None = None,
+        vc_formula: Mapping[str, str] | None = None,
+        subset: Any = None,
+        use_sparse: bool = False,
+        missing: str = "none",
+        *,
+        groups: Any = None,
+        **kwargs: Any,
+    ) -> MixedLM:
+        """A model from formulas and a table.
+
+        Parameters
+        ----------
+        formula : str
+            ``"y ~ x"``; the fixed part, in Python's names: functions of the caller's namespace may be used.
+        data : DataFrame
+        re_formula : str, optional
+            ``"~ x"``: the columns whose coefficients vary between groups; a random intercept unless given.
+        vc_formula : dict of str to str, optional
+            ``{"classroom": "0 + C(classroom)"}``: components with one variance each.
+        subset : optional
+            Rows to use: booleans, or labels of the index.
+        use_sparse : bool
+            No effect: components never become matrices.
+        missing : {"none", "drop", "raise"}
+            Whether to leave out rows with a missing value, or to refuse them.
+        groups : str or (n,) array
+            Required: a column's name, or labels.
+        eval_env : int, mapping or patsy environment, optional
+            Where names in the formulas are looked up; -1 for nowhere.
+
+        Returns
+        -------
+        MixedLM
+
+        Raises
+        ------
+        FormulaError, DataError
+            The message names the formula or the column.
+        NotDefinedError
+            For a component of several columns with one common variance.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> pastes = mf.load_dataset("pastes")
+        >>> model = MixedLM.from_formula("strength ~ 1", pastes, re_formula="1",
+        ...                              vc_formula={"cask": "0 + C(cask)"}, groups="batch")
+        >>> model.fit().vcomp.round(3)
+        array([8.434])
+        """
+        import pandas as pd
+
+        context = formulas.namespace(1, kwargs.pop("eval_env", None))
+        _refuse("from_formula", kwargs, frozenset(["use_sqrt", "drop_cols", "hasconst"]))
+        if groups is None:
+            raise DataError("groups is required: a column's name, or one label a row")
+        table = data if isinstance(data, pd.DataFrame) else _as_frame(data)
+        group_name = groups if isinstance(groups, str) else "Group"
+        if isinstance(groups, str) and groups not in table.columns:
+            raise DataError(f"groups={groups!r} is no column of the data: {', '.join(map(str, table.columns[:8]))}")
+        labels = np.asarray(table[groups] if isinstance(groups, str) else groups)
+        if len(labels) != len(table):
+            raise DataError(f"groups has {len(labels)} labels for {len(table)} rows")
+        if subset is not None:
+            chosen = pd.Series(np.arange(len(table)), index=table.index).loc[subset].to_numpy()
+            table, labels = table.iloc[chosen], labels[chosen]
+        random = None if re_formula is None else formulas.is_one_sided(re_formula)
+        components = {name: formulas.is_one_sided(text) for name, text in (vc_formula or {}).items()}
+        texts = [formula, *([] if random is None else [random]), *components.values()]
+        used = [name for text in texts for name in formulas.variables(text, table)]
+        keep = formulas.drop_missing(table, labels, used, missing)
+        if not keep.all():
+            table, labels = table[keep], labels[keep]
+        if not len(table):
+            raise DataError("no rows are left")
+        y, y_name, X, fixed = formulas.evaluate(formula, table, context)
+        Z, z_names = None, ([group_name] if vc_formula is None else [])
+        if random is not None:
+            found = formulas.matrix(random, table, context)
+            Z = np.asarray(found, dtype=float)
+            z_names = [str(name).replace("Intercept", group_name) for name in found.columns]
+        model = cls.__new__(cls)
+        model._set(
+            y,
+            y_name,
+            X,
+            fixed.names,
+            labels,
+            group_name if group_name != "Group" else "groups",
+            Z,
+            z_names,
+            lambda grouped: from_formulas(components, table, grouped, context),
+            table.index,
+        )
+        model.fixed, model.formula = fixed, formula
+        return model
+
+    # -- the data as statsmodels shows them ------------------------------------------------------------------
+
+    @property
+    def group_labels(self) -> list[Any]:
+        """The groups, sorted."""
+        return list(self._grouped.labels.tolist())
+
+    @property
+    def group_codes(self) -> np.ndarray:
+        """The place of each row's group in `group_labels`, (n,)."""
+        return self._grouped.codes
+
+    @property
+    def n_groups(self) -> int:
+        return len(self._grouped.labels)
+
+    @cached_property
+    def row_indices(self) -> dict[Any, np.ndarray]:
+        """The rows of each group."""
+        return dict(zip(self.group_labels, self._grouped.rows(), strict=True))
+
+    @cached_property
+    def exog_vc(self) -> VCSpec:
+        """The variance components as matrices, one a group; made when asked for."""
+        parts = [component.matrices(self._grouped) for component in self._components]
+        return VCSpec([c.name for c in self._components], [names for names, _ in parts], [mats for _, mats in parts])
+
+    def group_list(self, array: np.ndarray | None) -> list[np.ndarray] | None:
+        """An array cut into one piece a group."""
+        return None if array is None else [np.array(array[rows]) for rows in self._grouped.rows()]
+
+    @property
+    def has_data(self) -> bool:
+        return self.endog is not None
+
+    def remove_data(self) -> None:
+        """Forget the rows."""
+        for name in ("endog", "exog", "exog_re", "groups"):
+            setattr(self, name, None)
+        for name in ("row_indices", "exog_vc"):
+            self.__dict__.pop(name, None)
+
+    # -- fitting -----------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        start_params: Any = None,
+        reml: bool = True,
+        niter_sa: int = 0,
+        do_cg: bool = True,
+        fe_pen: Any = None,
+        cov_pen: Any = None,
+        free: MixedLMParams | None = None,
+        full_output: bool = False,
+        method: str | list[str] | None = None,
+        **fit_kwargs: Any,
+    ) -> MixedLMResults:
+        """Fit the model.
+
+        Parameters
+        ----------
+        start_params, niter_sa, method, and what optimizers take (``maxiter``, ``gtol``, ``disp``, ...)
+            Accepted and of no effect: the search needs no start, does not stop early and carries a certificate.
+        reml : bool
+            REML (the default) or maximum likelihood.
+        do_cg : bool
+            Must be true.
+        fe_pen, cov_pen
+            Penalties are not offered.
+        free : MixedLMParams, optional
+            Ones for parameters to estimate. Offered for ``cov_re`` of ones, or the identity: independent random effects.
+        full_output : bool
+            Whether to keep ``result.hist``.
+
+        Returns
+        -------
+        MixedLMResults
+
+        Raises
+        ------
+        NotDefinedError
+            For an unknown argument, a penalty, or a pattern of free parameters that is not offered.
+
+        Warns
+        -----
+        SingularFitWarning, ConvergenceWarning
+        """
+        _refuse("fit", fit_kwargs, OPTIMIZER_ARGUMENTS)
+        methods = [method] if isinstance(method, str) else list(method or [])
+        unknown = [name for name in methods if str(name).lower() not in METHODS]
+        if unknown:
+            raise NotDefinedError(f"method={unknown[0]!r} is no optimizer of statsmodels: {', '.join(sorted(METHODS))}")
+        if fe_pen is not None or cov_pen is not None:
+            raise NotDefinedError("fe_pen and cov_pen are not offered: mixedfast has no penalized fits")
+        if not do_cg:
+            raise NotDefinedError("do_cg=False is not offered: model.loglike(params) evaluates the likelihood at given values")
+        self._check_start(start_params)
+        words = self._words(self._is_correlated(free))
+        self.reml = bool(reml)
+        found = lmer(words.formula, words.data, REML=self.reml, na_action="raise")
+        return MixedLMResults(self, words, found, free, full_output)
+
+    def fit_regularized(self, *args: Any, **kwargs: Any) -> MixedLMResults:
+        """Refused: penalized fits are not offered."""
+        raise NotDefinedError("fit_regularized is not offered: mixedfast has no penalized fits")
+
+    def _words(self, correlated: bool = True) -> Translation:
+        if not self.has_data:
+            raise DataError("this model has forgotten its rows (remove_data): make it again")
+        return translate(
+            self.endog, self.endog_names, self.exog, self.exog_names, self._grouped, self._group_name, self.exog_re,
+            self.data.exog_re_names, self._components, correlated,
+        )  # fmt: skip
+
+    def _check_start(self, start_params: Any) -> None:
+        if start_params is None or isinstance(start_params, MixedLMParams) or hasattr(start_params, "cov_re"):
+            return
+        sizes = (self.k_fe + self.k_re2 + self.k_vc, self.k_re2 + self.k_vc)
+        if len(start_params) not in sizes:
+            raise DataError(f"start_params holds {len(start_params)} numbers; it takes {sizes[0]}, or {sizes[1]} without fixed effects")
+
+    def _is_correlated(self, free: MixedLMParams | None) -> bool:
+        if free is None:
+            return True
+        pattern = np.asarray(free.cov_re) != 0
+        if pattern.shape != (self.k_re, self.k_re):
+            raise DataError(f"free.cov_re has shape {pattern.shape} for {self.k_re} random effects")
+        if not (np.all(free.fe_params) and np.all(free.vcomp)):
+            raise NotDefinedError("free holds zeros in fe_params or vcomp: leave those effects out of the model instead")
+        if pattern.all():
+            return True
+        if (pattern == np.eye(self.k_re, dtype=bool)).all():
+            return False
+        raise NotDefinedError(
+            "free.cov_re is neither all ones nor the identity: write blocks of random effects as lmer terms, "
+            'mixedfast.lmer("y ~ x + (1 + a | g) + (0 + b | g)", data)'
+        )
+
+    # -- at given parameters -----------------------------------------------------------------------------------
+
+    def loglike(self, params: MixedLMParams | Any, profile_fe: bool = True) -> float:
+        """Log-likelihood (REML or ML as ``model.reml`` says) at given relative covariances, scale profiled out.
+
+        Parameters
+        ----------
+        params : MixedLMParams, or packed as a square root without fixed effects
+        profile_fe : bool
+            Whether to use the best fixed effects instead of those given.
+        """
+        if not hasattr(params, "cov_re"):
+            params = MixedLMParams.from_packed(params, self.k_fe, self.k_re, use_sqrt=True, has_fe=False)
+        words = self._words()
+        at = solve_at(crossproducts(words.formula, words.data, na_action="raise"), words.theta(params), self.reml)
+        value = -0.5 * at.deviance
+        if profile_fe:
+            return value
+        by_name = dict(zip(words.fixed, np.asarray(params.fe_params), strict=True))
+        off = np.array([by_name[name] for name in at.cp.x_names]) - at.beta
+        # the residual sum of squares at other fixed effects, over the smallest; vcov carries sigma^2 = smallest / nu
+        excess = float(off @ np.linalg.solve(at.vcov, off)) / at.nu
+        return value - 0.5 * at.nu * math.log1p(excess)
+
+    def predict(self, params: Any, exog: Any = None) -> np.ndarray:
+        """``exog @ fe_params``, (n,); of the fixed effects alone.
+
+        Parameters
+        ----------
+        params : MixedLMParams, or an array that begins with the fixed effects
+        exog : (m, k_fe) array, optional
+            The model's own unless given.
+        """
+        beta = params.fe_params if hasattr(params, "fe_params") else np.asarray(params)[: self.k_fe]
+        return np.asarray(self.exog if exog is None else exog, dtype=float) @ np.asarray(beta, dtype=float)
+
+    # -- random effects by group -------------------------------------------------------------------------------
+
+    @cached_property
+    def _effects_of(self) -> list[list[np.ndarray]]:
+        """For each component, the effects of each group."""
+        out = []
+        for component in self._components:
+            order = np.argsort(component.owner, kind="stable")
+            ends = np.cumsum(np.bincount(component.owner, minlength=self.n_groups))[:-1]
+            out.append(np.split(order, ends))
+        return out
+
+    def _names_of(self, g: int) -> list[str]:
+        names = list(self.data.exog_re_names)
+        for component, effects in zip(self._components, self._effects_of, strict=True):
+            names += [f"{component.name}[{label}]" for label in component.labels[effects[g]]]
+        return names
+
+    def split_effects(self, modes: list[np.ndarray]) -> dict[Any, pd.Series]:
+        """Random effects, by group: those of the columns of ``exog_re`` (J, k_re), then of each component (q,)."""
+        import pandas as pd
+
+        if not self._components:
+            index = pd.Index(self.data.exog_re_names)
+            return {label: pd.Series(row, index=index) for label, row in zip(self.group_labels, modes[0], strict=True)}
+        out = {}
+        for g, label in enumerate(self.group_labels):
+            own = [modes[0][g], *(m[effects[g]] for m, effects in zip(modes[1:], self._effects_of, strict=True))]
+            out[label] = pd.Series(np.concatenate(own), index=self._names_of(g))
+        return out
+
+    def split_covariances(self, params: MixedLMParams, scale: float) -> dict[Any, pd.DataFrame]:
+        """Conditional covariance of each group's random effects given the fixed ones.
+
+        ``scale L (L'Z'ZL + I)^-1 L'`` with L L' the relative covariance: defined for singular ones too.
+        """
+        import pandas as pd
+
+        if not self.has_data:
+            raise DataError("random_effects_cov needs the rows, which this result has forgotten (remove_data)")
+        values, vectors = np.linalg.eigh(params.cov_re) if self.k_re else (np.empty(0), np.empty((0, 0)))
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        out = {}
+        for g, (label, rows) in enumerate(self.row_indices.items()):
+            parts = [] if self.exog_re is None else [self.exog_re[rows] @ root]
+            roots = [root]
+            for component, effects, variance in zip(self._components, self._effects_of, params.vcomp, strict=True):
+                own = component.codes[rows][:, None] == effects[g]
+                weighted = own if component.z is None else own * component.z[rows][:, None]
+                parts.append(weighted * math.sqrt(variance))
+                roots.append(np.eye(len(effects[g])) * math.sqrt(variance))
+            Z = np.hstack(parts)
+            L = _block_diagonal(roots)
+            conditional = scale * L @ np.linalg.solve(Z.T @ Z + np.eye(Z.shape[1]), L.T)
+            names = self._names_of(g)
+            out[label] = pd.DataFrame(conditional, index=names, columns=names)
+        return out
+
+
+def _block_diagonal(blocks: list[np.ndarray]) -> np.ndarray:
+    from scipy.linalg import block_diag
+
+    return np.asarray(block_diag(*[block for block in blocks if block.size]))
+
+
+def _refuse(where: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise NotDefinedError(f"{where} does not take {', '.join(unknown)}")
+
+
+def _matrix(name: str, values: Any, prefix: str) -> tuple[np.ndarray, list[str], bool]:
+    """(n, k) floats, names, and whether pandas gave them."""
+    import pandas as pd
+
+    if isinstance(values, pd.DataFrame):
+        return np.asarray(values, dtype=float), [str(column) for column in values.columns], True
+    matrix = np.asarray(values, dtype=float)
+    if matrix.ndim == 1:
+        matrix = matrix[:, None]
+    if matrix.ndim != 2:
+        raise DataError(f"{name} has {matrix.ndim} dimensions; it must be a matrix")
+    if isinstance(values, pd.Series) and values.name is not None:
+        return matrix, [str(values.name)], True
+    return matrix, [f"{prefix}{j + 1}" for j in range(matrix.shape[1])], False
+
+
+def _default_names(exog: np.ndarray, names: list[str]) -> list[str]:
+    """``const`` for the first constant column, ``x1, x2, ...`` for the others."""
+    constant = np.flatnonzero(np.ptp(exog, axis=0) == 0.0) if len(exog) else np.empty(0, dtype=int)
+    if not len(constant):
+        return names
+    rest = names[:-1]
+    return [*rest[: constant[0]], "const", *rest[constant[0] :]]
+
+
+def _complete(y: np.ndarray, X: np.ndarray, Z: np.ndarray | None, labels: np.ndarray, missing: str) -> np.ndarray:
+    import pandas as pd
+
+    if missing not in ("none", "drop", "raise"):
+        raise DataError(f'missing={missing!r}: "none", "drop" or "raise"')
+    table = pd.DataFrame({"endog": y, "exog": np.isnan(X).any(axis=1)})
+    table["exog"] = table["exog"].where(~table["exog"])
+    if Z is not None:
+        absent = pd.Series(np.isnan(Z).any(axis=1))
+        table["exog_re"] = absent.where(~absent)
+    return formulas.drop_missing(table, labels, list(table.columns), missing)
+
+
+def _as_frame(data: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    if hasattr(data, "to_pandas"):
+        return data.to_pandas()
+    return pd.DataFrame(data)
