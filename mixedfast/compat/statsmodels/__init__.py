@@ -41,20 +41,23 @@ Examples
 >>> import mixedfast as mf
 >>> import mixedfast.compat.statsmodels as smf
 >>> result = smf.mixedlm("Reaction ~ Days", mf.load_dataset("sleepstudy"), groups="Subject").fit()
->>> print(result.summary())
-         Mixed Linear Model Regression Results
-========================================================
-Model:            MixedLM Dependent Variable: Reaction
-No. Observations: 180     Method:             REML
-No. Groups:       18      Scale:              960.4566
-Min. group size:  10      Log-Likelihood:     -893.2325
-Max. group size:  10      Converged:          Yes
-Mean group size:  10.0
---------------------------------------------------------
-             Coef.   Std.Err.   z    P>|z| [0.025 0.975]
---------------------------------------------------------
+>>> print(result.summary())  # doctest: +NORMALIZE_WHITESPACE
+          Mixed Linear Model Regression Results
+==========================================================
+Model:             MixedLM  Dependent Variable:  Reaction
+No. Observations:  180      Method:              REML
+No. Groups:        18       Scale:               960.4566
+Min. group size:   10       Log-Likelihood:      -893.2325
+Max. group size:   10       Converged:           Yes
+Mean group size:   10.0
+----------------------------------------------------------
+             Coef.   Std.Err.   z    P>|z|  [0.025  0.975]
+----------------------------------------------------------
 Intercept    251.405    9.747 25.794 0.000 232.302 270.508
-========================================================
+Days          10.467    0.804 13.015 0.000   8.891  12.044
+Subject Var 1378.179   17.156
+==========================================================
+<BLANKLINE>
 """
 
 from mixedfast.compat.statsmodels.model import MixedLM

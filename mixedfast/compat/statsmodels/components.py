@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.compat.statsmodels.formulas import is_one_sided, matrix, parsed
-from mixedfast.compat.statsmodels.packed import VCSpec
 from mixedfast.errors import DataError, NotDefinedError
 
 if TYPE_CHECKING:
@@ -93,16 +92,16 @@ def from_formulas(
     return tuple(_from_formula(name, formulas[name], data, groups, context) for name in sorted(formulas))
 
 
-def from_matrices(spec: VCSpec | Mapping[str, Mapping[Any, Any]], groups: Groups) -> tuple[Component, ...]:
+def from_matrices(spec: Any, groups: Groups) -> tuple[Component, ...]:
     """The components of ``exog_vc``, sorted by name.
 
     Parameters
     ----------
-    spec : VCSpec, or dict of dict
-        ``spec[name][group]`` is the matrix of a group.
+    spec : VCSpec (ours or statsmodels'), or dict of dict
+        Of a dict, ``spec[name][group]`` is the matrix of a group.
     """
     rows = groups.rows()
-    if isinstance(spec, VCSpec) or hasattr(spec, "mats"):
+    if hasattr(spec, "mats"):
         found = {name: (spec.colnames[k], spec.mats[k]) for k, name in enumerate(spec.names)}
     else:
         found = {}

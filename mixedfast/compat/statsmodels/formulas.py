@@ -39,10 +39,11 @@ class FixedPart:
     def terms(self) -> dict[str, list[int]]:
         """Positions, in patsy's order, of the columns of each term."""
         place = np.argsort(self._order)
-        return {
+        found = {
             "Intercept" if str(term) == "1" else str(term): sorted(place[list(columns)].tolist())
             for term, columns in self._spec.term_indices.items()
         }
+        return dict(sorted(found.items(), key=lambda item: item[1]))
 
     def on(self, data: pd.DataFrame) -> pd.DataFrame:
         """The columns on new data; rows with a missing value are NaN."""
@@ -93,11 +94,14 @@ def is_one_sided(formula: Any) -> str:
 
 
 def variables(formula: str, data: pd.DataFrame) -> list[str]:
-    """The columns of the data that a formula uses."""
-    return [name for name in parsed(formula).required_variables if name in data.columns]
+    """The columns of the data that a formula uses, in the order of the data."""
+    wanted = set(map(str, parsed(formula).required_variables))
+    return [name for name in data.columns if name in wanted]
 
 
-def drop_missing(data: pd.DataFrame, groups: np.ndarray, names: Sequence[str], missing: str) -> np.ndarray:
+def drop_missing(
+    data: pd.DataFrame, groups: np.ndarray, names: Sequence[str], missing: str, group_name: str = "groups"
+) -> np.ndarray:
     """Which rows have everything, bool (n,).
 
     Raises
@@ -108,7 +112,7 @@ def drop_missing(data: pd.DataFrame, groups: np.ndarray, names: Sequence[str], m
     import pandas as pd
 
     absent = {name: pd.isna(data[name]).to_numpy() for name in dict.fromkeys(names)}
-    absent["groups"] = pd.isna(groups)
+    absent[group_name] = pd.isna(groups)
     keep = ~np.logical_or.reduce(list(absent.values()))
     if missing != "drop" and not keep.all():
         counts = ", ".join(f"{name!r} {int(mask.sum())}" for name, mask in absent.items() if mask.any())
@@ -160,7 +164,8 @@ def _categories_for_bool(spec: Any, data: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     terms = parsed(spec) if isinstance(spec, str) else spec.formula
-    factors = {f for side in terms._flatten() for term in side for f in term.factors}
+    sides = [terms.lhs, terms.rhs] if hasattr(terms, "lhs") else [terms]
+    factors = {factor for side in sides for term in side for factor in term.factors}
     alone = {f.expr for f in factors if f.eval_method.value == "lookup"}
     calls = [f.expr for f in factors if f.eval_method.value == "python"]
     inside = {str(name) for call in calls for name in parsed(f"0 + {call}").required_variables}

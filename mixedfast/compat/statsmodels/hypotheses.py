@@ -92,7 +92,9 @@ def wald_results(difference: np.ndarray, covariance: np.ndarray, df: float | Non
     return ContrastResults("chi2", statistic if scalar else np.array([[statistic]]), pvalue, df_denom=count)
 
 
-def f_results(difference: np.ndarray, covariance: np.ndarray, df: float, df_resid: float, scalar: bool) -> ContrastResults:
+def f_results(
+    difference: np.ndarray, covariance: np.ndarray, df: float | None, df_resid: float, scalar: bool
+) -> ContrastResults:
     """All rows together: F with residual df, for whoever asks."""
     statistic, rank = _quadratic(difference, covariance)
     count = df if df is not None else rank
@@ -104,6 +106,7 @@ def f_results(difference: np.ndarray, covariance: np.ndarray, df: float, df_resi
 def _quadratic(difference: np.ndarray, covariance: np.ndarray) -> tuple[float, float]:
     if not np.isfinite(covariance).all():
         raise NotDefinedError(
-            "the hypothesis names a parameter without a standard error: a variance at zero, or a column the data do not determine"
+            "the hypothesis names a parameter without a standard error: a variance at zero, or a column that the data do not "
+            "determine"
         )
     return float(difference @ np.linalg.pinv(covariance) @ difference), float(np.linalg.matrix_rank(covariance))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.api import crossproducts, lmer
-from mixedfast.compat.statsmodels import formulas
+from mixedfast.compat.statsmodels import arrays, formulas
 from mixedfast.compat.statsmodels.components import Component, Groups, from_formulas, from_matrices
 from mixedfast.compat.statsmodels.names import ModelData, parameter_names
 from mixedfast.compat.statsmodels.packed import MixedLMParams, VCSpec
@@ -20,7 +20,7 @@ from mixedfast.errors import DataError, NotDefinedError
 from mixedfast.fitting import solve_at
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 __all__ = ["MixedLM"]
 
@@ -74,15 +74,15 @@ class MixedLM:
         _refuse("MixedLM", kwargs, frozenset(["hasconst", "missing_idx", "model_spec", "formula"]))
         import pandas as pd
 
-        X, x_names, x_pandas = _matrix("exog", exog, "x")
-        Z, z_names, _ = (None, [], False) if exog_re is None else _matrix("exog_re", exog_re, "x_re")
+        X, x_names, x_pandas = arrays.matrix("exog", exog, "x")
+        Z, z_names, _ = (None, [], False) if exog_re is None else arrays.matrix("exog_re", exog_re, "x_re")
         y = np.asarray(endog, dtype=float)
         y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
         labels = np.asarray(groups)
         for name, size in (("exog", len(X)), ("groups", len(labels)), ("exog_re", len(y) if Z is None else len(Z))):
             if size != len(y):
                 raise DataError(f"{name} has {size} rows, endog has {len(y)}")
-        keep = _complete(y, X, Z, labels, missing)
+        keep = arrays.complete(y, X, Z, labels, missing)
         if not keep.all() and exog_vc is not None:
             raise DataError('missing="drop" cannot cut the matrices of exog_vc: leave the rows out first')
         owner = next((part for part in (endog, exog) if isinstance(part, (pd.Series, pd.DataFrame))), None)
@@ -91,7 +91,7 @@ class MixedLM:
             y[keep],
             "y" if y_name is None else str(y_name),
             X[keep],
-            x_names if x_pandas else _default_names(X[keep], x_names),
+            x_names if x_pandas else arrays.default_names(X[keep], x_names),
             labels[keep],
             "groups",
             None if Z is None else Z[keep],
@@ -189,7 +189,7 @@ class MixedLM:
         _refuse("from_formula", kwargs, frozenset(["use_sqrt", "drop_cols", "hasconst"]))
         if groups is None:
             raise DataError("groups is required: a column's name, or one label a row")
-        table = data if isinstance(data, pd.DataFrame) else _as_frame(data)
+        table = data if isinstance(data, pd.DataFrame) else arrays.frame(data)
         group_name = groups if isinstance(groups, str) else "Group"
         if isinstance(groups, str) and groups not in table.columns:
             raise DataError(f"groups={groups!r} is no column of the data: {', '.join(map(str, table.columns[:8]))}")
@@ -203,7 +203,7 @@ class MixedLM:
         components = {name: formulas.is_one_sided(text) for name, text in (vc_formula or {}).items()}
         texts = [formula, *([] if random is None else [random]), *components.values()]
         used = [name for text in texts for name in formulas.variables(text, table)]
-        keep = formulas.drop_missing(table, labels, used, missing)
+        keep = formulas.drop_missing(table, labels, used, missing, group_name if isinstance(groups, str) else "groups")
         if not keep.all():
             table, labels = table[keep], labels[keep]
         if not len(table):
@@ -221,7 +221,7 @@ class MixedLM:
             X,
             fixed.names,
             labels,
-            group_name if group_name != "Group" else "groups",
+            group_name if isinstance(groups, str) else "groups",
             Z,
             z_names,
             lambda grouped: from_formulas(components, table, grouped, context),
@@ -236,6 +236,16 @@ class MixedLM:
     def group_labels(self) -> list[Any]:
         """The groups, sorted."""
         return list(self._grouped.labels.tolist())
+
+    @property
+    def grouped(self) -> Groups:
+        """The groups as codes and labels."""
+        return self._grouped
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """The variance components as grouping factors."""
+        return self._components
 
     @property
     def group_codes(self) -> np.ndarray:
@@ -349,7 +359,7 @@ class MixedLM:
             return
         sizes = (self.k_fe + self.k_re2 + self.k_vc, self.k_re2 + self.k_vc)
         if len(start_params) not in sizes:
-            raise DataError(f"start_params holds {len(start_params)} numbers; it takes {sizes[0]}, or {sizes[1]} without fixed effects")
+            raise DataError(f"start_params holds {len(start_params)} numbers, not {sizes[0]} (or {sizes[1]}: random part only)")
 
     def _is_correlated(self, free: MixedLMParams | None) -> bool:
         if free is None:
@@ -370,7 +380,7 @@ class MixedLM:
 
     # -- at given parameters -----------------------------------------------------------------------------------
 
-    def loglike(self, params: MixedLMParams | Any, profile_fe: bool = True) -> float:
+    def loglike(self, params: Any, profile_fe: bool = True) -> float:
         """Log-likelihood (REML or ML as ``model.reml`` says) at given relative covariances, scale profiled out.
 
         Parameters
@@ -404,118 +414,8 @@ class MixedLM:
         beta = params.fe_params if hasattr(params, "fe_params") else np.asarray(params)[: self.k_fe]
         return np.asarray(self.exog if exog is None else exog, dtype=float) @ np.asarray(beta, dtype=float)
 
-    # -- random effects by group -------------------------------------------------------------------------------
-
-    @cached_property
-    def _effects_of(self) -> list[list[np.ndarray]]:
-        """For each component, the effects of each group."""
-        out = []
-        for component in self._components:
-            order = np.argsort(component.owner, kind="stable")
-            ends = np.cumsum(np.bincount(component.owner, minlength=self.n_groups))[:-1]
-            out.append(np.split(order, ends))
-        return out
-
-    def _names_of(self, g: int) -> list[str]:
-        names = list(self.data.exog_re_names)
-        for component, effects in zip(self._components, self._effects_of, strict=True):
-            names += [f"{component.name}[{label}]" for label in component.labels[effects[g]]]
-        return names
-
-    def split_effects(self, modes: list[np.ndarray]) -> dict[Any, pd.Series]:
-        """Random effects, by group: those of the columns of ``exog_re`` (J, k_re), then of each component (q,)."""
-        import pandas as pd
-
-        if not self._components:
-            index = pd.Index(self.data.exog_re_names)
-            return {label: pd.Series(row, index=index) for label, row in zip(self.group_labels, modes[0], strict=True)}
-        out = {}
-        for g, label in enumerate(self.group_labels):
-            own = [modes[0][g], *(m[effects[g]] for m, effects in zip(modes[1:], self._effects_of, strict=True))]
-            out[label] = pd.Series(np.concatenate(own), index=self._names_of(g))
-        return out
-
-    def split_covariances(self, params: MixedLMParams, scale: float) -> dict[Any, pd.DataFrame]:
-        """Conditional covariance of each group's random effects given the fixed ones.
-
-        ``scale L (L'Z'ZL + I)^-1 L'`` with L L' the relative covariance: defined for singular ones too.
-        """
-        import pandas as pd
-
-        if not self.has_data:
-            raise DataError("random_effects_cov needs the rows, which this result has forgotten (remove_data)")
-        values, vectors = np.linalg.eigh(params.cov_re) if self.k_re else (np.empty(0), np.empty((0, 0)))
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        out = {}
-        for g, (label, rows) in enumerate(self.row_indices.items()):
-            parts = [] if self.exog_re is None else [self.exog_re[rows] @ root]
-            roots = [root]
-            for component, effects, variance in zip(self._components, self._effects_of, params.vcomp, strict=True):
-                own = component.codes[rows][:, None] == effects[g]
-                weighted = own if component.z is None else own * component.z[rows][:, None]
-                parts.append(weighted * math.sqrt(variance))
-                roots.append(np.eye(len(effects[g])) * math.sqrt(variance))
-            Z = np.hstack(parts)
-            L = _block_diagonal(roots)
-            conditional = scale * L @ np.linalg.solve(Z.T @ Z + np.eye(Z.shape[1]), L.T)
-            names = self._names_of(g)
-            out[label] = pd.DataFrame(conditional, index=names, columns=names)
-        return out
-
-
-def _block_diagonal(blocks: list[np.ndarray]) -> np.ndarray:
-    from scipy.linalg import block_diag
-
-    return np.asarray(block_diag(*[block for block in blocks if block.size]))
-
 
 def _refuse(where: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
     unknown = sorted(set(given) - known)
     if unknown:
         raise NotDefinedError(f"{where} does not take {', '.join(unknown)}")
-
-
-def _matrix(name: str, values: Any, prefix: str) -> tuple[np.ndarray, list[str], bool]:
-    """(n, k) floats, names, and whether pandas gave them."""
-    import pandas as pd
-
-    if isinstance(values, pd.DataFrame):
-        return np.asarray(values, dtype=float), [str(column) for column in values.columns], True
-    matrix = np.asarray(values, dtype=float)
-    if matrix.ndim == 1:
-        matrix = matrix[:, None]
-    if matrix.ndim != 2:
-        raise DataError(f"{name} has {matrix.ndim} dimensions; it must be a matrix")
-    if isinstance(values, pd.Series) and values.name is not None:
-        return matrix, [str(values.name)], True
-    return matrix, [f"{prefix}{j + 1}" for j in range(matrix.shape[1])], False
-
-
-def _default_names(exog: np.ndarray, names: list[str]) -> list[str]:
-    """``const`` for the first constant column, ``x1, x2, ...`` for the others."""
-    constant = np.flatnonzero(np.ptp(exog, axis=0) == 0.0) if len(exog) else np.empty(0, dtype=int)
-    if not len(constant):
-        return names
-    rest = names[:-1]
-    return [*rest[: constant[0]], "const", *rest[constant[0] :]]
-
-
-def _complete(y: np.ndarray, X: np.ndarray, Z: np.ndarray | None, labels: np.ndarray, missing: str) -> np.ndarray:
-    import pandas as pd
-
-    if missing not in ("none", "drop", "raise"):
-        raise DataError(f'missing={missing!r}: "none", "drop" or "raise"')
-    table = pd.DataFrame({"endog": y, "exog": np.isnan(X).any(axis=1)})
-    table["exog"] = table["exog"].where(~table["exog"])
-    if Z is not None:
-        absent = pd.Series(np.isnan(Z).any(axis=1))
-        table["exog_re"] = absent.where(~absent)
-    return formulas.drop_missing(table, labels, list(table.columns), missing)
-
-
-def _as_frame(data: Any) -> pd.DataFrame:
-    import pandas as pd
-
-    if hasattr(data, "to_pandas"):
-        return data.to_pandas()
-    return pd.DataFrame(data)

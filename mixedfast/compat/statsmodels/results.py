@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
+from mixedfast.compat.statsmodels import effects
 from mixedfast.compat.statsmodels.hypotheses import ContrastResults, f_results, wald_results, z_results
 from mixedfast.compat.statsmodels.packed import MixedLMParams
 from mixedfast.compat.statsmodels.summary import Summary
-from mixedfast.errors import DataError, NotDefinedError
+from mixedfast.errors import DataError, FormulaError, NotDefinedError
 from mixedfast.inference.contrasts import hypothesis
 from mixedfast.storage import load, save
 
@@ -256,6 +257,9 @@ class MixedLMResults:
         FormulaError
             For a wrong number of columns or an unknown name.
         """
+        given = r_matrix[0] if isinstance(r_matrix, tuple) else r_matrix
+        if not isinstance(given, (str, list)) and np.atleast_2d(given).shape[1] != self.k_fe:
+            raise FormulaError(f"r_matrix for t_test should have {self.k_fe} columns, one a fixed effect")
         R, q = self._constraints(r_matrix)
         variance = np.diag(self._spread(R, cov_p))
         out = z_results(self._estimate(R) - q, variance, float(self.df_resid) if use_t else None)
@@ -325,10 +329,7 @@ class MixedLMResults:
         fixed = np.nan_to_num(np.asarray(self.fe_params))  # a column left out adds nothing
         if exog is None:
             return self.model.predict(fixed)
-        if transform and self.model.fixed is not None:
-            columns = self.model.fixed.on(_frame(exog))
-        else:
-            columns = exog
+        columns = self.model.fixed.on(_frame(exog)) if transform and self.model.fixed is not None else exog
         values = np.asarray(columns, dtype=float)
         values = values[:, None] if values.ndim == 1 and self.k_fe == 1 else np.atleast_2d(values)
         if values.shape[1] != self.k_fe:
@@ -345,20 +346,15 @@ class MixedLMResults:
     @cached_property
     def random_effects(self) -> dict[Any, pd.Series]:
         """Conditional means of the random effects: group -> Series."""
-        return self.model.split_effects(self._modes())
+        found = self.mixedfast.ranef()
+        slopes = [np.asarray(found[effect.group][effect.name]) for effect in self._words.random]
+        components = [np.asarray(found[effect.group][effect.name]) for effect in self._words.components]
+        return effects.modes(self.model, np.array(slopes).reshape(self.k_re, self.model.n_groups).T, components)
 
     @cached_property
     def random_effects_cov(self) -> dict[Any, pd.DataFrame]:
         """Conditional covariances of the random effects given the fixed ones: group -> DataFrame."""
-        return self.model.split_covariances(self.params_object, self.scale)
-
-    def _modes(self) -> list[np.ndarray]:
-        """Modes of the columns of ``exog_re``, (J, k_re), then of each component, (q,)."""
-        found = self.mixedfast.ranef()
-        by_column = [found[e.group][e.name].to_numpy() for e in self._words.random]
-        components = [found[e.group][e.name].to_numpy() for e in self._words.components]
-        count = len(self.model.group_labels)
-        return [np.column_stack(by_column) if by_column else np.empty((count, 0)), *components]
+        return effects.covariances(self.model, self.params_object, self.scale)
 
     def profile_re(self, re_ix: int | str, vtype: str, num_low: int = 5, dist_low: float = 1.0, num_high: int = 5,
                    dist_high: float = 1.0, **fit_kwargs: Any) -> np.ndarray:  # fmt: skip

@@ -56,7 +56,7 @@ class Summary:
             widths[0] += rest
         width = max(sum(w) + len(g) * (len(w) - 1) for w, g in zip(sizes, gaps, strict=True))
         first = [gaps[0].join(cell.ljust(w) for cell, w in zip(row, sizes[0], strict=True)) for row in top]
-        head = gaps[1].join(f"{cell:^{w}}" for cell, w in zip(header, sizes[1], strict=True))
+        head = gaps[1].join(cell.center(w) for cell, w in zip(header, sizes[1], strict=True))
         second = [
             gaps[1].join([row[0].ljust(sizes[1][0]), *(c.rjust(w) for c, w in zip(row[1:], sizes[1][1:], strict=True))])
             for row in body

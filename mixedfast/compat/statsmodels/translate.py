@@ -151,7 +151,7 @@ def translate(
         for factor, component in zip(factors, components, strict=True)
     )
     _refuse_repeats([*random, *effects])
-    terms = [_sum([name for name in fixed])]
+    terms = [_sum(list(fixed))]
     if random:
         terms.append(f"({_sum([e.name for e in random])} {'|' if correlated else '||'} {quote(group)})")
     terms += [f"({_sum([e.name])} | {quote(e.group)})" for e in effects]
