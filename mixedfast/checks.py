@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 
 from mixedfast.columns import Column, evaluate, matrix, take
 from mixedfast.errors import DataError, NotIdentifiedError
-from mixedfast.frames import ColumnData, Numeric
+from mixedfast.frames import Categorical, ColumnData, Numeric
 
-__all__ = ["no_infinities", "random_term", "weights"]
+__all__ = ["labels", "no_infinities", "random_term", "told_apart", "weights"]
 
 _FIRST_LOOK = 512  # rows; a slope that varies shows it here
 _ROUNDING = 8 * np.finfo(float).eps  # two columns that differ by no more are proportional
@@ -32,6 +33,17 @@ def no_infinities(columns: Mapping[str, ColumnData]) -> None:
                     f"column {name!r} holds {int((~finite).sum())} infinite values (the first in complete "
                     f"row {first}): remove or replace them"
                 )
+
+
+def labels(columns: Mapping[str, ColumnData], n: int) -> None:
+    """Raise DataError, naming the column, when a predictor has a label of its own in every row."""
+    for name, column in columns.items():
+        if isinstance(column, Categorical) and n > 2 and len(column.levels) == n:
+            shown = ", ".join(map(repr, column.levels[:3].tolist()))
+            raise DataError(
+                f"column {name!r} is a predictor and holds a different label in each of {n} rows ({shown}, ...): "
+                "convert it to numbers if that is what they are, or leave it out"
+            )
 
 
 def weights(values: np.ndarray) -> None:
@@ -85,8 +97,45 @@ def random_term(
                 f"in the random term {term}, {name!r} has a single value in every group of {group!r}: "
                 "no slope is seen within a group, and its variance rests on differences between groups only",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
+
+
+def told_apart(terms: Sequence[tuple[str, Sequence[str], np.ndarray, int]]) -> None:
+    """Whether the variances of different random terms can be told apart.
+
+    Parameters
+    ----------
+    terms : sequence of (group, column names, codes (n,), number of levels)
+
+    Warns
+    -----
+    UserWarning
+        When two terms give the same groups the same effect, under one name of the grouping factor or two.
+    """
+    for (group, names, codes, n_levels), (other, other_names, other_codes, other_levels) in combinations(terms, 2):
+        shared = [name for name in names if name in other_names]
+        if not shared or n_levels != other_levels or not _same_groups(codes, other_codes, n_levels):
+            continue
+        whose = f"two random terms of {group!r}" if group == other else f"{group!r} and {other!r} group the rows alike and"
+        warnings.warn(
+            f"{whose} both have the effect {shared[0]!r}: the data tell the sum of the two variances only; "
+            "leave one of them out",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _same_groups(codes: np.ndarray, other: np.ndarray, n_levels: int) -> bool:
+    """Whether two numberings (n,) of the rows, with as many groups each, make the same groups."""
+    if codes is other:
+        return True
+    stands_for = np.zeros(n_levels, dtype=other.dtype)
+    for length in (min(len(codes), _FIRST_LOOK), len(codes)):
+        stands_for[codes[:length]] = other[:length]
+        if not np.array_equal(stands_for[codes[:length]], other[:length]):
+            return False
+    return True
 
 
 def _zero_or_proportional(columns: Sequence[Column], n: int) -> tuple[int, int] | None:

@@ -8,10 +8,7 @@ with one value a level. Anything else (``poly``, ``bs``, ``log(x)``) is evaluate
 
 from __future__ import annotations
 
-import ast
-import builtins
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,6 +20,16 @@ from mixedfast.columns import Column, Factor
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.formula import plain_name
 from mixedfast.frames import Categorical, ColumnData, Numeric
+from mixedfast.mentions import (
+    FUNCTIONS,
+    FactorInfo,
+    expression_names,
+    factor_info,
+    factors,
+    is_plain,
+    one_line,
+    used_names,
+)
 
 __all__ = [
     "Coding",
@@ -31,11 +38,8 @@ __all__ = [
     "Rows",
     "code",
     "code_again",
-    "coded_names",
     "contrast_of",
     "evaluate_expression",
-    "expression_names",
-    "used_names",
 ]
 
 
@@ -144,11 +148,11 @@ def code(formula: str, rows: Rows, contrasts: Contrasts = ()) -> tuple[Coding, t
         When an evaluated column is not finite.
     """
     mine = tuple(pair for pair in contrasts if pair[0] in used_names(formula))
-    if _is_plain(formula):
+    if is_plain(formula):
         coding = _plain_coding(formula, tuple(_shape(name, rows) for name in used_names(formula)), mine)
         return coding, _multiply(coding, rows)
     matrix, spec = _materialize(formula, _frame(rows, formula, mine), _context(rows, mine))
-    info = _factors(formula)
+    info = factors(formula)
     for factor, state in spec.factor_contrasts.items():
         if info[factor.expr].kind in ("column", "coded"):
             _require_all_levels(info[factor.expr], state, rows)
@@ -171,8 +175,10 @@ def evaluate_expression(expr: str, rows: Rows) -> np.ndarray:
 
     Raises
     ------
+    FormulaError
+        When formulaic cannot evaluate it.
     DataError
-        When the result is not numeric, or not finite.
+        When the result is not one finite number a row.
     """
     name = plain_name(expr)
     if name is not None:
@@ -180,117 +186,13 @@ def evaluate_expression(expr: str, rows: Rows) -> np.ndarray:
         if isinstance(column, Categorical):
             raise DataError(f"column {name!r} holds categories where numbers are needed: convert it first")
         return np.ascontiguousarray(column.values, dtype=np.float64)
-    matrix, spec = _materialize(f"0 + {{{expr}}}", _frame(rows, None, (), expression_names(expr)), {})
-    if matrix.shape[1] != 1 or _kinds(spec) != ("numeric",):
+    names = expression_names(expr)
+    matrix, spec = _materialize(f"0 + {{{expr}}}", _table(rows, names, frozenset(names)), {})
+    if matrix.shape != (rows.n, 1) or _kinds(spec) != ("numeric",):
         raise DataError(f"{expr!r} does not give one number a row")
     values = np.ascontiguousarray(matrix[:, 0], dtype=np.float64)
     _require_finite(values, expr)
     return values
-
-
-# --- what a formula mentions ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _FactorInfo:
-    expr: str
-    kind: str  # "column", "coded" (C(column, ...)), "literal" or "python"
-    variables: tuple[str, ...]
-
-
-def used_names(formula: str) -> tuple[str, ...]:
-    """The data columns a formula uses, in order.
-
-    Examples
-    --------
-    >>> used_names("x*C(f, contr.sum) + log(`my var`)")
-    ('x', 'f', 'my var')
-    """
-    return tuple(dict.fromkeys(name for info in _factors(formula).values() for name in info.variables))
-
-
-def coded_names(formula: str) -> tuple[str, ...]:
-    """The columns a formula uses inside ``C()``, whatever their dtype."""
-    return tuple(info.variables[0] for info in _factors(formula).values() if info.kind == "coded")
-
-
-def expression_names(expr: str) -> tuple[str, ...]:
-    """The data columns a response or offset expression uses."""
-    name = plain_name(expr)
-    return (name,) if name is not None else _python_names(expr)[0]
-
-
-@lru_cache(maxsize=256)
-def _factors(formula: str) -> dict[str, _FactorInfo]:
-    from formulaic import Formula
-    from formulaic.errors import FormulaicError
-
-    try:
-        terms = list(Formula(formula))
-    except (FormulaicError, SyntaxError) as error:
-        raise FormulaError(f"formulaic cannot read {formula!r}: {_one_line(error)}") from error
-    return {f.expr: _factor_info(f.expr, f.eval_method.value) for term in terms for f in term.factors}
-
-
-def _factor_info(expr: str, method: str) -> _FactorInfo:
-    if method == "lookup":
-        return _FactorInfo(expr, "column", (expr,))
-    if method == "literal":
-        return _FactorInfo(expr, "literal", ())
-    names, is_coded = _python_names(expr)
-    return _FactorInfo(expr, "coded" if is_coded else "python", names)
-
-
-def _is_plain(formula: str) -> bool:
-    """Whether the columns are products of data columns and contrasts, so that a skeleton tells all."""
-    return all(
-        info.kind in ("column", "coded") or (info.kind == "literal" and info.expr == "1")
-        for info in _factors(formula).values()
-    )
-
-
-@lru_cache(maxsize=256)
-def _python_names(expr: str) -> tuple[tuple[str, ...], bool]:
-    """The columns a Python expression uses, and whether it is ``C()`` of one column."""
-    quoted: list[str] = []
-
-    def stand_in(found: re.Match[str]) -> str:
-        quoted.append(found.group(1))
-        return f"_quoted{len(quoted) - 1}_"
-
-    source = re.sub(r"`([^`]+)`", stand_in, expr)
-    names = {f"_quoted{i}_": name for i, name in enumerate(quoted)}
-    try:
-        tree = ast.parse(source.strip(), mode="eval").body
-    except SyntaxError as error:
-        raise FormulaError(f"cannot read {expr!r}: {error.msg}") from error
-    known = _functions()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in known:
-            raise FormulaError(
-                f"unknown function {node.func.id!r} in {expr!r}; formulaic knows {', '.join(sorted(known))}"
-            )
-    found = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    found = [names.get(name, name) for name in found if name not in known and not hasattr(builtins, name)]
-    for node in ast.walk(tree):  # Q("my var") names a column by a string
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Q":
-            found += [str(arg.value) for arg in node.args if isinstance(arg, ast.Constant)]
-    variables = tuple(dict.fromkeys(found))
-    is_coded = (
-        isinstance(tree, ast.Call)
-        and isinstance(tree.func, ast.Name)
-        and tree.func.id == "C"
-        and len(variables) == 1
-        and isinstance(tree.args[0] if tree.args else None, ast.Name)
-    )
-    return variables, is_coded
-
-
-@lru_cache(maxsize=1)
-def _functions() -> frozenset[str]:
-    from formulaic.transforms import TRANSFORMS
-
-    return frozenset(TRANSFORMS)
 
 
 # --- contrasts --------------------------------------------------------------------------------------
@@ -321,7 +223,10 @@ def contrast_of(name: str, value: Any, levels: np.ndarray) -> Contrast:
         isinstance(value, type) and issubclass(value, FormulaicContrasts)
     ):
         return Contrast(repr(value), value)
-    matrix = np.asarray(value, dtype=np.float64)
+    try:
+        matrix = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the contrast of {name!r} is neither a name nor a matrix of numbers") from error
     if matrix.ndim != 2 or matrix.shape[0] != len(levels) or not np.isfinite(matrix).all():
         raise DataError(
             f"the contrast matrix of {name!r} has shape {matrix.shape}; it needs one finite row for each of "
@@ -345,7 +250,7 @@ def _shape(name: str, rows: Rows) -> _Shape:
 def _plain_coding(formula: str, shapes: tuple[_Shape, ...], contrasts: Contrasts) -> Coding:
     rows = _skeleton(shapes)
     _, spec = _materialize(formula, _frame(rows, formula, contrasts), _context(rows, contrasts))
-    info = _factors(formula)
+    info = factors(formula)
     products: list[tuple[_Piece, ...]] = []
     for structure in spec.structure:
         for scoped in structure.scoped_terms:
@@ -378,7 +283,7 @@ def _skeleton(shapes: Sequence[_Shape]) -> Rows:
     return Rows(n, columns, coded)
 
 
-def _pieces(info: _FactorInfo, reduced: bool, spec: Any, rows: Rows) -> list[_Piece]:
+def _pieces(info: FactorInfo, reduced: bool, spec: Any, rows: Rows) -> list[_Piece]:
     """The columns one factor contributes to a product."""
     name = info.variables[0]
     state = {factor.expr: state for factor, state in spec.factor_contrasts.items()}.get(info.expr)
@@ -393,7 +298,7 @@ def _pieces(info: _FactorInfo, reduced: bool, spec: Any, rows: Rows) -> list[_Pi
     return [_Piece(name, np.ascontiguousarray(table[:, j])) for j in range(table.shape[1])]
 
 
-def _require_all_levels(info: _FactorInfo, state: Any, rows: Rows) -> None:
+def _require_all_levels(info: FactorInfo, state: Any, rows: Rows) -> None:
     """Raise DataError when ``C(f, levels=...)`` leaves out a level that occurs."""
     name = info.variables[0]
     missing = [level for level in rows.coded[name].levels.tolist() if level not in set(state.levels)]
@@ -417,13 +322,25 @@ def _factor(piece: _Piece, rows: Rows) -> Factor:
 # --- formulaic ----------------------------------------------------------------------------------------
 
 
-def _frame(rows: Rows, formula: str | None, contrasts: Contrasts, names: Sequence[str] | None = None) -> Any:
+def _frame(rows: Rows, formula: str, contrasts: Contrasts) -> Any:
     """The variables of a formula as a pandas frame; the ones with a contrast come by the context."""
+    aside = {name for name, _ in contrasts}
+    kinds: dict[str, set[str]] = {}
+    for info in factors(formula).values():
+        for name in info.variables:
+            kinds.setdefault(name, set()).add(info.kind)
+    reckoned = frozenset(name for name, how in kinds.items() if how <= {"column", "python"})
+    return _table(rows, [name for name in used_names(formula) if name not in aside], reckoned)
+
+
+def _table(rows: Rows, names: Sequence[str], reckoned: frozenset[str]) -> Any:
+    """Some variables as a pandas frame; whole numbers that are reckoned with as floats, as in R.
+
+    In NumPy's integers ``year**6`` overflows without a word.
+    """
     import pandas as pd
 
-    wanted = names if names is not None else used_names(formula or "0")
-    aside = {name for name, _ in contrasts}
-    data = {name: _series(rows.columns[name]) for name in wanted if name not in aside}
+    data = {name: _series(rows.columns[name], name in reckoned) for name in names}
     return pd.DataFrame(data, index=pd.RangeIndex(rows.n), copy=False)
 
 
@@ -435,11 +352,12 @@ def _context(rows: Rows, contrasts: Contrasts) -> dict[str, Any]:
     return {name: C(pd.Series(_series(rows.columns[name])), contrast.value) for name, contrast in contrasts}
 
 
-def _series(column: ColumnData) -> Any:
+def _series(column: ColumnData, reckoned: bool = False) -> Any:
     import pandas as pd
 
     if isinstance(column, Numeric):
-        return column.values
+        whole = column.values.dtype.kind in "iu"
+        return column.values.astype(np.float64) if reckoned and whole else column.values
     return pd.Categorical.from_codes(column.codes, categories=pd.Index(column.levels.tolist()))
 
 
@@ -458,10 +376,12 @@ def _materialize(spec: Any, frame: Any, context: Mapping[str, Any]) -> tuple[np.
     try:
         # a logarithm of zero is reported below with the column's name, which NumPy's own warning lacks
         with np.errstate(all="ignore"):
-            found = _matrix(spec, frame, context)
+            found = _matrix(spec, frame, {**FUNCTIONS, **context})
     except (FormulaicError, ValueError) as error:
         text = spec if isinstance(spec, str) else str(spec.formula)
-        raise FormulaError(f"formulaic cannot evaluate {text!r}: {_one_line(error)}") from error
+        raise FormulaError(
+            f"formulaic cannot evaluate {text!r}, whose parts must each give one value a row: {one_line(error)}"
+        ) from error
     return np.asarray(found, dtype=np.float64, order="F"), found.model_spec
 
 
@@ -477,7 +397,8 @@ def _require_finite(values: np.ndarray, name: str) -> None:
     if not finite.all():
         raise DataError(
             f"{name!r} is not a finite number in {int((~finite).sum())} rows: "
-            "check the column it is made from (a logarithm of zero, say)"
+            "check the column it is made from (a logarithm of zero, say); to leave such rows out, make the "
+            "column first, with missing values there"
         )
 
 
@@ -488,7 +409,7 @@ def _terms(spec: Any) -> tuple[FixedTerm, ...]:
     for structure in spec.structure:
         stop = start + len(structure.columns)
         factors = tuple(f.expr for f in structure.term.factors if f.expr != "1")
-        info = [_factor_info(f.expr, f.eval_method.value) for f in structure.term.factors if f.expr != "1"]
+        info = [factor_info(f.expr, f.eval_method.value) for f in structure.term.factors if f.expr != "1"]
         terms.append(
             FixedTerm(
                 name=str(structure.term) if factors else "Intercept",
@@ -508,7 +429,3 @@ def _kind(state: tuple[Any, Any]) -> str:
 
 def _kinds(spec: Any) -> tuple[str, ...]:
     return tuple(_kind(state) for state in spec.encoder_state.values())
-
-
-def _one_line(error: Exception) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m|[⧛⧚]", "", str(error)).strip().replace("\n", " ")

@@ -20,17 +20,15 @@ from mixedfast.coding import (
     Rows,
     code,
     code_again,
-    coded_names,
     contrast_of,
     evaluate_expression,
-    expression_names,
-    used_names,
 )
 from mixedfast.columns import Column
 from mixedfast.errors import DataError, FormulaError
-from mixedfast.formula import ModelSpec, expand_dot
+from mixedfast.formula import ModelSpec, expand_dot, plain_name
 from mixedfast.frames import Categorical, Numeric, Table, as_table, drop_unused, factorize, recode
 from mixedfast.grouping import GroupRecipe, number_again, number_groups
+from mixedfast.mentions import coded_names, expression_names, factors, used_names
 from mixedfast.rows import Used, complete, missing_masks, vector
 
 __all__ = ["Design", "FixedTerm", "NewData", "ReTerm", "Recipe", "apply", "build"]
@@ -233,7 +231,7 @@ def build(
     Warns
     -----
     UserWarning
-        When a random slope has a single value in every group.
+        When a random slope has a single value in every group, or two terms give the same groups the same effect.
 
     Examples
     --------
@@ -246,17 +244,18 @@ def build(
     if table.n == 0:
         raise DataError("the data have no rows")
     spec = _without_dot(spec, table, weights)
+    _refuse_response_as_predictor(spec)
     used = _gather(spec, table, weights, offset)
     used, kept_rows, missing = complete(used, na_action)
     rows = _rows(used, spec)
+    checks.labels({name: rows.columns[name] for f in _formulas(spec) for name in used_names(f)}, rows.n)
     coded_as = _contrasts(contrasts, rows, _formulas(spec))
     y = _response(spec, rows)
     fixed, x = code(spec.fixed, rows, coded_as)
     terms, codings, groups = _random_part(spec, used, rows, coded_as)
     if "weights" in used.vectors:
         checks.weights(used.vectors["weights"])
-    for term in terms:
-        checks.random_term(term.group, str(term), term.names, term.columns, term.codes, len(term.levels))
+    checks.told_apart([(term.group, term.names, term.codes, len(term.levels)) for term in terms])
     recipe = Recipe(
         spec=spec,
         fixed=fixed,
@@ -375,6 +374,13 @@ def _without_dot(spec: ModelSpec, table: Table, weights: Any) -> ModelSpec:
     return replace(spec, fixed=expand_dot(spec.fixed, rest))
 
 
+def _refuse_response_as_predictor(spec: ModelSpec) -> None:
+    name = plain_name(spec.response)
+    for formula in _formulas(spec):
+        if any(info.kind == "column" and info.expr == name for info in factors(formula).values()):
+            raise FormulaError(f"the response {name!r} is also a predictor in {spec.formula!r}: take it out there")
+
+
 def _gather(spec: ModelSpec, table: Table, weights: Any, offset: Any) -> Used:
     names = list(expression_names(spec.response))
     for formula in _formulas(spec):
@@ -406,6 +412,8 @@ def _rows(used: Used, spec: ModelSpec) -> Rows:
 def _contrasts(
     contrasts: Mapping[str, Any] | None, rows: Rows, formulas: Sequence[str]
 ) -> tuple[tuple[str, Contrast], ...]:
+    if contrasts is not None and not isinstance(contrasts, Mapping):
+        raise DataError(f"contrasts= is a dict such as {{'f': 'sum'}}, not {contrasts!r}")
     known = {name for formula in formulas for name in used_names(formula)}
     out = []
     for name, value in (contrasts or {}).items():
@@ -448,6 +456,7 @@ def _random_part(
         coding, columns = code(term.expr, rows, contrasts)
         if not columns:
             raise FormulaError(f"the random term {term} has no effects: write (1 | {term.group})")
+        checks.random_term(term.group, str(term), coding.names, columns, codes, len(group.levels))
         made = ReTerm(term.group, coding.names, term.correlated, codes, group.levels, columns)
         parts.append((made, coding, group))
     parts.sort(key=lambda part: -len(part[0].levels))

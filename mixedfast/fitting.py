@@ -198,6 +198,8 @@ def fit_crossproducts(
     NotIdentifiedError
         When the columns of X reproduce y, or there are more of them than rows.
     """
+    if not isinstance(reml, (bool, np.bool_)):
+        raise DataError(f"REML={reml!r}: True for restricted maximum likelihood, False for maximum likelihood")
     cp = cp.keep(identifiable(cp))
     check_identified(cp)
     system = PLSSystem(cp, choose(cp, engine), reml)

@@ -20,6 +20,7 @@ __all__ = ["ModelSpec", "RandomTerm", "expand_dot", "parse", "plain_name", "quot
 
 _CLOSE = {"(": ")", "[": "]", "{": "}"}
 _NAME = re.compile(r"[^\W\d]\w*(?:\.\w+)*|\.[^\W\d]\w*")
+_STRUCTURED = re.compile(r"\b(us|diag|cs|ar1)\s*\([^()|]*\|")  # covariance structures of other programs
 _HOLE = "\0"  # stands where a random or offset term was cut out; cannot occur in a formula
 
 
@@ -127,6 +128,12 @@ def _parse(formula: str, require_random: bool) -> ModelSpec:
             random.extend(_random_terms(inside))
     _refuse_repeats(random)
     if require_random and not random:
+        structured = _STRUCTURED.search(right)
+        if structured:
+            raise FormulaError(
+                f"{structured.group(1)}(...) is not read in {formula!r}: write (x | g) for an unstructured covariance "
+                "matrix, (x || g) for a diagonal one"
+            )
         raise FormulaError(
             f"no random term in {formula!r}: for ordinary regression use mf.lm, "
             "or add a term such as (1 | group)"
@@ -148,8 +155,7 @@ def expand_dot(fixed: str, names: tuple[str, ...]) -> str:
     >>> expand_dot(". + a:b", ("a", "b", "my var"))
     '(a + b + `my var`) + a:b'
     """
-    opaque = _opaque(fixed)
-    dots = [m.start() for m in re.finditer(r"(?<![\w.])\.(?![\w.])", fixed) if not opaque[m.start()]]
+    dots = _dots(fixed)
     if not dots:
         return fixed
     if not names:
@@ -158,6 +164,12 @@ def expand_dot(fixed: str, names: tuple[str, ...]) -> str:
     for at in reversed(dots):
         fixed = fixed[:at] + total + fixed[at + 1 :]
     return fixed
+
+
+def _dots(text: str) -> list[int]:
+    """Where a lone ``.`` stands for columns."""
+    opaque = _opaque(text)
+    return [m.start() for m in re.finditer(r"(?<![\w.])\.(?![\w.])", text) if not opaque[m.start()]]
 
 
 def plain_name(expr: str) -> str | None:
@@ -344,6 +356,8 @@ def _random_terms(text: str) -> list[RandomTerm]:
         raise FormulaError(f"nothing before the bar in {text}: write (1 | {group or 'group'})")
     if not group:
         raise FormulaError(f"no grouping factor after the bar in {text}: write ({expr} | group)")
+    if _dots(expr):
+        raise FormulaError(f"'.' stands for columns in the fixed part only: write out the effects in {text}")
     if _random_cuts(expr) or _random_cuts(group):
         raise FormulaError(
             f"a random term inside the random term {text}: write one after the other, with '+'"
@@ -447,9 +461,10 @@ class _GroupReader:
                 f"'+' in the grouping of {self.term}: write (x | g1) + (x | g2) for two grouping factors, "
                 "or (x | g1:g2) for their combinations"
             )
-        where = f"{token!r} " if token else "the end "
+        where = repr(token) if token else "the end"
         return FormulaError(
-            f"cannot read the grouping of {self.term} at {where}: it takes column names joined by ':' or '/'"
+            f"cannot read the grouping of {self.term} at {where}: it takes column names joined by ':' or '/'; "
+            "make a column of anything else first"
         )
 
 

@@ -22,6 +22,7 @@ __all__ = ["Categorical", "Numeric", "Table", "as_table", "drop_unused", "factor
 # The dtypes the kernels read in place, and what the other numeric ones become.
 _KEPT = frozenset(["float64", "float32", "int64", "int32", "int16", "int8", "uint8", "bool"])
 _WIDENED = {"float16": np.float32, "uint16": np.int32, "uint32": np.int64}
+_WHOLE_IN_FLOAT = 2**53  # whole numbers past this share a float64 with their neighbours
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,8 @@ class Table:
         ``fetch(name)`` gives the column as a `Numeric` or `Categorical`.
     library : {"pandas", "polars", "pyarrow"}
         What tables made from these data are given back as.
+    index : pandas.Index, optional
+        The row labels, where the table has any.
 
     Examples
     --------
@@ -66,11 +69,17 @@ class Table:
     """
 
     def __init__(
-        self, names: Sequence[str], n: int, fetch: Callable[[str], ColumnData], library: str = "pandas"
+        self,
+        names: Sequence[str],
+        n: int,
+        fetch: Callable[[str], ColumnData],
+        library: str = "pandas",
+        index: Any = None,
     ) -> None:
         self.names = tuple(names)
         self.n = n
         self.library = library
+        self._index = index
         self._fetch = fetch
         self._columns: dict[str, ColumnData] = {}
 
@@ -90,6 +99,16 @@ class Table:
                 raise DataError(f"no column {name!r} in the data{hint} (columns: {known})")
             self._columns[name] = self._fetch(name)
         return self._columns[name]
+
+    def refuse_other_index(self, label: str, values: Any) -> None:
+        """Raise DataError when values given beside a pandas table carry other row labels than the table."""
+        if self._index is None or not nw.dependencies.is_pandas_series(values) or len(values) != self.n:
+            return
+        if not values.index.equals(self._index):
+            raise DataError(
+                f"{label} is a Series whose index differs from that of the data: bring both into one order, "
+                f"or give {label} as an array if it is in the order of the rows"
+            )
 
     def grouping(self, name: str) -> Categorical:
         """A column as a grouping factor: any dtype that has distinct values to group by.
@@ -276,11 +295,24 @@ def _numeric(name: str, values: np.ndarray) -> Numeric:
     if dtype in _WIDENED:
         return Numeric(values.astype(_WIDENED[dtype]))
     if dtype == "uint64":
-        fits = not len(values) or values.max() <= np.iinfo(np.int64).max
-        return Numeric(values.astype(np.int64 if fits else np.float64))
+        if len(values) and values.max() > np.iinfo(np.int64).max:
+            raise DataError(
+                f"column {name!r} holds whole numbers past 2**63: convert it to strings if they are labels, "
+                "or to floats if they are measurements"
+            )
+        return Numeric(values.astype(np.int64))
     if values.dtype.kind == "f":
         return Numeric(values.astype(np.float64))
     raise _unusable(name, dtype)
+
+
+def _refuse_long_integers(name: str, low: int, high: int) -> None:
+    """Raise DataError where missing values would turn whole numbers into floats that cannot hold them."""
+    if max(-low, high) > _WHOLE_IN_FLOAT:
+        raise DataError(
+            f"column {name!r} has missing values and holds whole numbers past 2**53, of which floats would merge "
+            "some: convert it to strings"
+        )
 
 
 def _unusable(name: str, dtype: object) -> DataError:
@@ -304,7 +336,7 @@ def _pandas_table(frame: Any) -> Table:
         raise DataError("the columns have a MultiIndex: flatten it to one name a column first")
     if not frame.columns.is_unique:
         _refuse_duplicates(list(frame.columns))
-    return Table([str(c) for c in frame.columns], len(frame), _by_label(frame))
+    return Table([str(c) for c in frame.columns], len(frame), _by_label(frame), index=frame.index)
 
 
 def _by_label(frame: Any) -> Callable[[str], ColumnData]:
@@ -326,11 +358,17 @@ def _pandas_column(name: str, series: Any) -> ColumnData:
         return _pandas_strings(series)
     if getattr(dtype, "kind", "O") in "biuf":
         if series.isna().any():
+            if dtype.kind in "iu" and series.notna().any():
+                _refuse_long_integers(name, int(series.min()), int(series.max()))
             return Numeric(series.to_numpy(dtype=np.float64, na_value=np.nan))
         return _numeric(name, series.to_numpy(dtype=getattr(dtype, "numpy_dtype", None)))
+    if isinstance(dtype, pd.ArrowDtype) and dtype.type is pd.CategoricalDtype.type:
+        return _arrow_strings(series.array.__arrow_array__())  # pandas 3.0 cannot make this one a category
     held = pd.api.types.infer_dtype(series, skipna=True)
     if held == "string":
         return _pandas_strings(series)
+    if held == "decimal":
+        return Numeric(series.astype("object").where(series.notna(), np.nan).to_numpy(dtype=np.float64))
     if held in ("integer", "floating", "boolean", "mixed-integer-float", "empty"):
         if held == "empty" or series.isna().any():
             return Numeric(series.astype("object").where(series.notna(), np.nan).to_numpy(dtype=np.float64))
@@ -379,7 +417,11 @@ def _array_column(name: str, value: Any) -> ColumnData:
 
 def _series_column(name: str, series: Any) -> ColumnData:
     dtype = series.dtype
-    if dtype.is_numeric() and not dtype.is_decimal():
+    if dtype.is_decimal():
+        return Numeric(series.cast(nw.Float64).to_numpy())
+    if dtype.is_numeric():
+        if dtype.is_integer() and 0 < series.null_count() < len(series):
+            _refuse_long_integers(name, series.min(), series.max())
         return _numeric(name, series.to_numpy())
     if dtype == nw.Boolean:
         values = series.to_numpy()

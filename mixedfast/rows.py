@@ -35,9 +35,16 @@ class Used:
 
 def vector(label: str, value: Any, table: Table) -> np.ndarray:
     """Weights or an offset as numbers, shape (n,) float64, from a column's name or an array."""
-    column = table.column(value) if isinstance(value, str) else as_table({label: value}).column(label)
+    if isinstance(value, str):
+        column = table.column(value)
+    elif hasattr(value, "__len__") and not isinstance(value, Mapping):
+        table.refuse_other_index(label, value)
+        column = as_table({label: value}).column(label)
+    else:
+        raise DataError(f"{label} is the name of a column, or one number a row; not {value!r}")
     if isinstance(column, Categorical):
-        raise DataError(f"{label}={value!r} holds categories where numbers are needed")
+        name = f"{label}={value!r}" if isinstance(value, str) else label
+        raise DataError(f"{name} holds categories where numbers are needed")
     if len(column.values) != table.n:
         raise DataError(f"{label} has {len(column.values)} values for {table.n} rows of data")
     values = np.ascontiguousarray(column.values, dtype=np.float64)

@@ -61,6 +61,21 @@ def test_the_table_itself_is_good():
         ("y ~ x + (0 | g)", r"\(0 \| g\) has no effects"),
         ("y ~ x + (1 | g) + (1 | g)", r"\(1 \| g\) occurs twice"),
         ("y ~ nofunc(x) + (1 | g)", "unknown function 'nofunc'"),
+        ("y ~ ns(x, df=3) + (1 | g)", r"unknown function 'ns'.*write|cr\(x"),
+        ("y ~ relevel(s, 'b') + (1 | g)", "contr.treatment"),
+        ("y ~ x + diag(1 | g)", r"diag\(\.\.\.\) is not read.*\(x \|\| g\)"),
+        ("y ~ x + us(x | g) + (1 | g)", r"unknown function 'us'.*write \(x \| g\)"),
+        ("y ~ x + (. | g)", r"write out the effects in \(\. \| g\)"),
+        ("y ~ x + (1 | log(g))", "make a column of anything else first"),
+        ("y ~ x + offset(2) + (1 | g)", "'2' names no column"),
+        ("y ~ x + offset('w') + (1 | g)", "names no column"),
+        ("2 ~ x + (1 | g)", "'2' names no column"),
+        (". ~ x + (1 | g)", "cannot read '.'.*column's name"),
+        ("y ~ y + (1 | g)", "the response 'y' is also a predictor"),
+        ("y ~ x * y + (1 | g)", "the response 'y' is also a predictor"),
+        ("y ~ x + (y | g)", "the response 'y' is also a predictor"),
+        ("y ~ x.mean() + (1 | g)", "one value a row"),
+        ("y ~ x + (1 | g) # later", "joined by '\\+' only"),
     ],
 )
 def test_formulas(formula, words):
@@ -143,6 +158,45 @@ def test_weights_that_are_no_numbers_or_not_there():
 def test_duplicate_column_names():
     rows = pd.DataFrame(a_table())
     refused(DataError, "two columns are called 'x'", data=pd.concat([rows, rows[["x"]]], axis=1))
+
+
+def test_a_series_in_another_order_is_not_taken_by_position():
+    rows = pd.DataFrame(a_table())
+    for name in ("weights", "offset"):
+        refused(DataError, f"{name} is a Series whose index differs", data=rows, **{name: rows["w"][::-1]})
+        mf.lmer(FORMULA, rows, **{name: rows["w"]})
+
+
+@pytest.mark.parametrize("name", ["weights", "offset"])
+@pytest.mark.parametrize("value", [2.0, 3, {"w": 1}, (v for v in range(N))])
+def test_weights_and_offset_that_are_no_column(name, value):
+    refused(DataError, f"{name} is the name of a column, or one number a row", **{name: value})
+
+
+def test_labels_that_are_no_numbers_are_not_printed_whole():
+    with pytest.raises(DataError, match=r"^weights holds categories where numbers are needed$"):
+        mf.lmer(FORMULA, a_table(), weights=a_table()["s"])
+
+
+def test_numbers_in_text():
+    text = a_table()["x"].astype(str)
+    refused(DataError, "column 'x' is a predictor and holds a different label in each of 60 rows", data=a_table(x=text))
+    refused(DataError, "the response 'y' holds strings", data=a_table(y=text))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda g: g.astype(np.uint64) + np.uint64(2**63), r"column 'g' holds whole numbers past 2\*\*63"),
+        (lambda g: pd.array([None, *(g[1:] + 2**60)], dtype="Int64"), r"column 'g' has missing values.*past 2\*\*53"),
+    ],
+)
+def test_identifiers_that_floats_would_merge(make, words):
+    refused(DataError, words, data=a_table(g=make(np.arange(N) % 6)))
+
+
+def test_a_response_of_several_columns():
+    refused(DataError, "does not give one number a row", "[y, x] ~ w + (1 | g)")
 
 
 @pytest.mark.parametrize("values", [np.ones(N) + 1j, np.arange(N).astype("M8[D]"), np.array([object()] * N)])
@@ -234,6 +288,21 @@ def test_unknown_contrasts():
     refused(DataError, "unknown contrast 'zzz'", "y ~ s + (1 | g)", contrasts={"s": "zzz"})
 
 
+@pytest.mark.parametrize("value", ["sum", ["sum"], 3])
+def test_contrasts_that_are_no_dict(value):
+    refused(DataError, "contrasts= is a dict", "y ~ s + (1 | g)", contrasts=value)
+
+
+@pytest.mark.parametrize("value", [{"a": [1, 0]}, "contr", None, 3, np.ones((2, 2)), [[1, np.nan]] * 3])
+def test_a_contrast_that_is_none(value):
+    refused(DataError, "contrast.*'s'", "y ~ s + (1 | g)", contrasts={"s": value})
+
+
+@pytest.mark.parametrize("value", ["ML", "REML", "False", None, 0, 1, 2.0, []])
+def test_reml_is_true_or_false(value):
+    refused(DataError, "REML=.*True for restricted", REML=value)
+
+
 @pytest.mark.parametrize("start", [[1.0, 2.0], [], [[1.0]], 1.0, [np.nan], [np.inf], ["a"]])
 def test_a_start_that_is_no_theta(start):
     refused(DataError, "start", start=start)
@@ -242,6 +311,42 @@ def test_a_start_that_is_no_theta(start):
 @pytest.mark.parametrize("threads", [0, -1, "two", 1.5])
 def test_a_number_of_threads_that_is_none(threads):
     refused(DataError, "threads", threads=threads)
+
+
+# -- effects that cannot be told apart -------------------------------------------------------------------
+
+
+def warned(words, formula, data):
+    """`lmer` fits and says these words first, at the caller's line."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        m = mf.lmer(formula, data)
+    assert words in str(caught[0].message)
+    assert caught[0].filename == __file__
+    assert {w.category for w in caught[1:]} <= {SingularFitWarning}
+    return m
+
+
+def test_two_columns_that_group_the_rows_alike():
+    data = a_table(h=np.array(list("fedcba"))[a_table()["g"]])
+    one = mf.lmer(FORMULA, data)
+    two = warned("'g' and 'h' group the rows alike and both have the effect 'Intercept'", "y ~ x + (1 | g) + (1 | h)", data)
+    assert two.criterion == pytest.approx(one.criterion, rel=1e-10)
+    assert (two.theta**2).sum() == pytest.approx(float(one.theta[0] ** 2), rel=1e-6)
+    warned("'g2:g' and 'g' group the rows alike", "y ~ x + (1 | g/g2)", a_table(g2=a_table()["g"]))
+
+
+def test_an_effect_in_two_terms_of_one_group():
+    warned("two random terms of 'g' both have the effect 'Intercept'", "y ~ x + (x | g) + (1 | g)", a_table())
+
+
+@pytest.mark.parametrize("random", ["(1 | g) + (0 + x | g)", "(1 | g) + (0 + x | h)", "(1 | g) + (1 | k)"])
+def test_effects_that_can_be_told_apart_pass_in_silence(random):
+    data = a_table(h=5 - a_table()["g"], k=(np.arange(N) // 6) % 6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", SingularFitWarning)
+        mf.lmer(f"y ~ x + {random}", data)
 
 
 # -- warnings --------------------------------------------------------------------------------------------

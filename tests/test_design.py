@@ -502,3 +502,22 @@ def test_same_looks_at_memory() -> None:
     assert not same((Factor(codes, table),), (Factor(codes),))
     assert not same((Factor(codes),), (Factor(codes[::-1]),))
     assert not same((), (Factor(codes),))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int16", "uint8", "Int64"])
+def test_powers_of_whole_numbers_do_not_overflow(dtype: str) -> None:
+    x = pd.Series(np.arange(1, 201)).astype(dtype)
+    frame = pd.DataFrame({"y": x, "x": x, "g": np.arange(200) % 4})
+    design = build(parse("y**10 ~ I(x**9) + (1 | g)"), frame)
+    numbers = np.arange(1.0, 201.0)
+    np.testing.assert_allclose(evaluate(design.x[1], 200), numbers**9, rtol=1e-13)
+    np.testing.assert_allclose(design.y, numbers**10, rtol=1e-13)
+
+
+def test_functions_that_users_of_r_expect() -> None:
+    frame = {"y": np.arange(6.0), "x": np.arange(6.0), "g": np.arange(6) % 3}
+    design = build(parse("sqrt(y) ~ sqrt(x) + abs(x - 2) + (log1p(x) | g)"), frame)
+    assert design.x_names == ("Intercept", "sqrt(x)", "abs(x - 2)")
+    np.testing.assert_array_equal(design.y, np.sqrt(frame["y"]))
+    again = apply(design.recipe, {"x": [9.0], "g": [1]})
+    np.testing.assert_array_equal(evaluate(again.x[1], 1), [3.0])

@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from mixedfast.coding import Coding, FixedTerm, used_names
+from mixedfast.coding import Coding, FixedTerm
 from mixedfast.crossprod import CrossProducts
 from mixedfast.errors import NotDefinedError
+from mixedfast.mentions import used_names
 
 __all__ = ["TYPES", "alias_matrix", "column_parts", "contains", "deletions", "estimable", "hypotheses", "unaliased"]
 

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixedfast.coding import coded_names
 from mixedfast.crossprod import CrossProducts
 from mixedfast.errors import NotDefinedError
 from mixedfast.inference.rank import RANK_TOLERANCE, design_rank, is_nested
+from mixedfast.mentions import coded_names
 
 if TYPE_CHECKING:
     from mixedfast.coding import FixedTerm

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.coding import expression_names, used_names
 from mixedfast.columns import matrix
 from mixedfast.design import Design, Recipe, apply
 from mixedfast.errors import DataError, FormulaError, NotDefinedError
@@ -23,6 +22,7 @@ from mixedfast.frames import Numeric
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference.ddf import t_test
 from mixedfast.inference.hypotheses import estimable
+from mixedfast.mentions import expression_names, used_names
 
 if TYPE_CHECKING:
     import pandas as pd
