@@ -8,7 +8,9 @@ until the deviance falls.
 The certificate is stated in units of the deviance, which have a meaning whatever the scale of the data:
 
 * the Newton decrement ``g'H^-1 g / 2``: how much lower a quadratic model says the deviance could be;
-* for singular fits, the same for leaving the boundary: ``dd/dH`` must not be negative in any direction vv' there.
+* for singular fits, the same for leaving the boundary: ``dd/dH`` must not be negative in any direction vv' there;
+* the same for changing the scale of a whole term, from a bound on the curvature in its logarithm. Far from any optimum
+  (a ratio of variances past 1e8, say) the Hessian is rounding and may call a slope level; this one does not use it.
 """
 
 from __future__ import annotations
@@ -27,8 +29,16 @@ DECREMENT_TOLERANCE = 1e-14
 #: A fit is called converged when the certificate promises less than this. One unit of deviance is about what noise
 #: does; 1e-4 of it moves an estimate by under a hundredth of its standard error.
 CERTIFICATE_TOLERANCE = 1e-4
+#: Below this the gradient may be rounding alone; a search that then no longer halves the decrement in so many
+#: iterations is at its end.
+_ROUNDING_DECREMENT = 1e-8
+_PATIENCE = 5
 _MAX_ITERATIONS = 100
 _MAX_HALVINGS = 30
+#: How often the search may leave a point that is stationary and no minimum.
+_MAX_ESCAPES = 10
+#: A term is rescaled by no more than these powers of e at once.
+_LONGEST_RESCALING = (-4.0, 2.0)
 #: Eigenvalues of the Hessian are raised to this fraction of the largest before a step is taken.
 _FLOOR = 1e-9
 
@@ -84,32 +94,32 @@ def minimize(
         raise ArithmeticError("the system is not positive definite at any starting value")
     log: list[tuple[int, float, float]] = []
     message = "the iteration limit was reached"
-    escaped = False
+    escapes = iteration = 0
     gradient = hessian = np.empty(0)
     decrement = boundary = np.inf
-    iteration = 0
     while True:
         gradient, hessian = system.gradient(), system.hessian(exact)
         step, decrement = _newton_step(gradient, hessian)
         log.append((system.evaluations, solution.deviance, decrement))
         noise = 1e-16 * abs(solution.deviance)  # below this a fall of the deviance cannot be seen
-        if decrement < max(enough, noise):
-            boundary, direction = _boundary_decrement(system)
-            if boundary < CERTIFICATE_TOLERANCE or escaped:
-                message = "converged"
-                break
-            escaped = True  # a stationary point that is no minimum over covariances: leave it once along vv'
-            step = direction - theta
-        if iteration == _MAX_ITERATIONS:
+        stationary = decrement < max(enough, noise) or _stalled([entry[2] for entry in log])
+        if iteration == _MAX_ITERATIONS and not stationary:
+            boundary, _ = _way_out(system)
             break
-        iteration += 1
-        moved = _line_search(system, theta, solution.deviance, step, float(gradient @ step))
+        moved = None if stationary else _line_search(system, theta, solution.deviance, step, float(gradient @ step))
         if moved is None:
-            system.solve(theta)
-            system.gradient()
-            boundary, _ = _boundary_decrement(system)
-            message = "no step lowers the deviance further"
-            break
+            message = "converged" if stationary else "no step lowers the deviance further"
+            if not stationary:
+                system.solve(theta)
+            boundary, target = _way_out(system)
+            if boundary < CERTIFICATE_TOLERANCE or escapes == _MAX_ESCAPES:
+                break
+            escapes += 1
+            moved = _line_search(system, theta, solution.deviance, target - theta, 0.0)
+            if moved is None:
+                system.solve(theta)
+                break
+        iteration += 1
         theta, solution = moved
     proven = decrement < CERTIFICATE_TOLERANCE and boundary < CERTIFICATE_TOLERANCE
     return Optimum(
@@ -118,6 +128,13 @@ def minimize(
         evaluations=system.evaluations, rejected=system.rejected, iterations=iteration, exact_hessian=exact,
         log=tuple(log),
     )  # fmt: skip
+
+
+def _stalled(decrements: list[float]) -> bool:
+    """Whether the decrement is small and has not halved of late."""
+    if len(decrements) <= _PATIENCE or max(decrements[-_PATIENCE:]) > _ROUNDING_DECREMENT:
+        return False
+    return min(decrements[-_PATIENCE:]) > 0.5 * min(decrements[:-_PATIENCE])
 
 
 def _newton_step(gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, float]:
@@ -143,6 +160,31 @@ def _line_search(
             return theta + t * step, solution
         t *= 0.5
     return None
+
+
+def _way_out(system: PLSSystem) -> tuple[float, np.ndarray]:
+    """The larger fall of the deviance of the two that theta's own Hessian cannot see, and the theta it leads to."""
+    return max(_boundary_decrement(system), _scale_decrement(system), key=lambda found: found[0])
+
+
+def _scale_decrement(system: PLSSystem) -> tuple[float, np.ndarray]:
+    """How much the deviance could fall by multiplying all of a term's theta by one number.
+
+    The deviance's curvature in the logarithm of a term's scale is at most about twice the number of its effects.
+    """
+    cov, groups = system.covariance, system.cp.groups
+    theta = cov.theta_of(system.lambdas)
+    slopes = theta * system.gradient()
+    best, best_theta = 0.0, theta
+    edges = np.cumsum([0, *(len(term.rows_columns[0]) for term in cov.terms)])
+    for term, first, end in zip(cov.terms, edges[:-1], edges[1:], strict=True):
+        inside = slice(first, end)
+        slope, curvature = float(slopes[inside].sum()), 2.0 * groups[term.group].n_levels * term.k
+        fall = 0.5 * slope**2 / curvature
+        if fall > best:
+            best, best_theta = fall, theta.copy()
+            best_theta[inside] *= np.exp(np.clip(-8.0 * slope / curvature, *_LONGEST_RESCALING))
+    return best, best_theta
 
 
 def _boundary_decrement(system: PLSSystem) -> tuple[float, np.ndarray]:
