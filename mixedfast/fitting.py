@@ -26,8 +26,20 @@ RANK_TOLERANCE = 1e-10
 #: An element of theta (columns of Z of order one) below this is set to zero when the deviance does not notice. lme4 looks
 #: as near to its bounds.
 ZERO_TOLERANCE = 1e-5
+#: The exact Hessian of crossed models is made up to so many operations, some twenty seconds of dense work. InstEval's
+#: 1,128 lecturers take 9e9.
+EXACT_OPERATIONS = 2e11
 #: A residual sum of squares below this fraction of the total is rounding: the model reproduces the data exactly.
 EXACT_FIT_TOLERANCE = 1e-13
+
+
+@dataclass(frozen=True, eq=False)
+class Curvature:
+    """Derivatives of the deviance in theta (internal basis) at a fit: (m,) gradient, (m,m) Hessian or average information."""
+
+    gradient: np.ndarray
+    hessian: np.ndarray
+    exact: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +97,15 @@ class Fit:
     @property
     def covariance(self) -> Covariance:
         return self.cp.covariance
+
+    def curvature(self) -> Curvature:
+        """Gradient and Hessian at the estimates, made once a fit: exact where that costs no more than Satterthwaite's df do."""
+
+        def make() -> Curvature:
+            exact = _can_be_exact(self.system)
+            return Curvature(self.system.gradient(), self.system.hessian(exact), exact)
+
+        return self.memo("curvature", make)
 
     @property
     def nu(self) -> int:
@@ -205,10 +226,17 @@ def fit_crossproducts(
     system = PLSSystem(cp, choose(cp, engine), reml)
     first = starting_theta(cp) if start is None else _internal_theta(cp, start, "start")
     optimum = minimize(system, first, exact=len(cp.groups) == 1)
+    if not optimum.converged and not optimum.exact_hessian and _can_be_exact(system):
+        optimum = optimum.then(minimize(system, optimum.theta, exact=True))
     theta = settle(system, canonical(cp.covariance, optimum.theta), optimum.deviance)
     fit = Fit(cp, reml, theta, system.solution, replace(optimum, theta=theta), system.engine.describe(), engine)
     fit.memo("system", lambda: system)
     return fit
+
+
+def _can_be_exact(system: PLSSystem) -> bool:
+    """Whether the traces of the exact Hessian can be had in seconds."""
+    return len(system.cp.groups) == 1 or system.engine.trace_operations() <= EXACT_OPERATIONS
 
 
 def settle(system: PLSSystem, theta: np.ndarray, deviance: float) -> np.ndarray:

@@ -15,14 +15,14 @@ The certificate is stated in units of the deviance, which have a meaning whateve
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from mixedfast.covariance import lower_root
 from mixedfast.system import PLSSystem, Solution
 
-__all__ = ["CERTIFICATE_TOLERANCE", "DECREMENT_TOLERANCE", "Optimum", "minimize"]
+__all__ = ["CERTIFICATE_TOLERANCE", "DECREMENT_TOLERANCE", "Optimum", "minimize", "newton_step"]
 
 #: The search stops when the quadratic model promises less than this (deviance units).
 DECREMENT_TOLERANCE = 1e-14
@@ -65,6 +65,10 @@ class Optimum:
     exact_hessian: bool
     log: tuple[tuple[int, float, float], ...] = field(repr=False, default=())
 
+    def then(self, later: Optimum) -> Optimum:
+        """Where a second search that started here ended, with the log of both."""
+        return replace(later, iterations=self.iterations + later.iterations, log=self.log + later.log)
+
 
 def minimize(
     system: PLSSystem, start: np.ndarray, exact: bool, enough: float = DECREMENT_TOLERANCE
@@ -99,7 +103,7 @@ def minimize(
     decrement = boundary = np.inf
     while True:
         gradient, hessian = system.gradient(), system.hessian(exact)
-        step, decrement = _newton_step(gradient, hessian)
+        step, decrement = newton_step(gradient, hessian)
         log.append((system.evaluations, solution.deviance, decrement))
         noise = 1e-16 * abs(solution.deviance)  # below this a fall of the deviance cannot be seen
         stationary = decrement < max(enough, noise) or _stalled([entry[2] for entry in log])
@@ -137,7 +141,7 @@ def _stalled(decrements: list[float]) -> bool:
     return min(decrements[-_PATIENCE:]) > 0.5 * min(decrements[:-_PATIENCE])
 
 
-def _newton_step(gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, float]:
+def newton_step(gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, float]:
     """A descent step and the decrease of the deviance it promises, from |H|'s eigenvalues."""
     scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(hessian)), 1e-300))
     values, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))

@@ -75,6 +75,7 @@ class PLSSystem:
         self.evaluations += 1
         self.lambdas = self.covariance.lambdas(theta)
         self._parts: Pieces | None = None
+        self._traces: HessianBlocks | None = None
         factored = self.engine.factor(self.lambdas)
         if factored is not None:
             solution = self._finish(*factored)
@@ -170,7 +171,12 @@ class PLSSystem:
         }
 
     def trace_blocks(self) -> HessianBlocks:
-        """tr(Q0 G Q0 G'): sum_ij (Z_i'Q0 Z_j)[b,c] (Z_i'Q0 Z_j)[a,d]."""
+        """tr(Q0 G Q0 G'): sum_ij (Z_i'Q0 Z_j)[b,c] (Z_i'Q0 Z_j)[a,d]; kept until the next theta, for they are dear."""
+        if self._traces is None:
+            self._traces = self._make_traces()
+        return self._traces
+
+    def _make_traces(self) -> HessianBlocks:
         K, D, _ = self._pieces()
         out = self.engine.pair_traces(K)
         if not self.reml:

@@ -41,6 +41,9 @@ class Engine(Protocol):
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
         """sum_ij K_ij[b,c] K_ij[a,d] over all pairs of levels, (K_g,K_g,K_h,K_h) for groups g <= h."""
 
+    def trace_operations(self) -> float:
+        """About how many operations `pair_traces` takes."""
+
     def posterior(self) -> list[np.ndarray]:
         """Diagonal blocks of Lambda M^-1 Lambda' (J,K,K): Var(b | y, beta) / sigma^2."""
 

@@ -147,6 +147,9 @@ class BlockEngine:
         border = self._border
         return pair_traces(self.layout, border.dense, border.diagonal, self._H, D, K[self.layout.lead])
 
+    def trace_operations(self) -> float:
+        return 6.0 * float((np.diff(self.layout.start).astype(float) ** 3).sum()) if self._border is not None else 0.0
+
     def posterior(self) -> list[np.ndarray]:
         Q = np.matmul(self._T.transpose(0, 2, 1), self._T)
         if self._border is None:

@@ -212,6 +212,9 @@ class CholmodEngine:
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
         return pair_traces_by_columns(self)
 
+    def trace_operations(self) -> float:
+        return 4.0 * self.pattern.q * self._factor.nnz_L
+
     def posterior(self) -> list[np.ndarray]:
         if self._inverse_of is None:
             self._inverse_of = self._inverse_blocks()

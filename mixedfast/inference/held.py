@@ -76,6 +76,9 @@ class MappedEngine:
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
         return self.engine.pair_traces(K)
 
+    def trace_operations(self) -> float:
+        return self.engine.trace_operations()
+
     def posterior(self) -> list[np.ndarray]:
         return self.engine.posterior()
 

@@ -12,6 +12,7 @@ from mixedfast.errors import ConvergenceWarning, SingularFitWarning
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference.joint import joint
 from mixedfast.inference.varpar import kenward_roger
+from mixedfast.optimize import newton_step
 from mixedfast.result.base import Fitted
 
 if TYPE_CHECKING:
@@ -230,22 +231,25 @@ class Estimates(Fitted):
         """How the search went: evaluations, certificate, log.
 
         ``decrement`` and ``boundary_decrement`` say by how much (in deviance) a quadratic model thinks the fit could
-        still improve, inside and by leaving the boundary. ``gradient`` and ``min_hessian_eigenvalue`` are in theta, for
-        columns of Z scaled to order one.
+        still improve, inside, and by leaving the boundary or changing the scale of a term. ``gradient`` and
+        ``min_hessian_eigenvalue`` are in theta, for columns of Z scaled to order one. ``hessian`` says whether they and
+        the decrement rest on the exact Hessian; it is made when this is first read. Crossed models so large that it
+        would take minutes keep the average information that the search used.
         """
         best = self._fit.optimum
         if best is None:
             return {"message": "theta was given", "engine": dict(self._fit.engine)}
+        curvature = self._fit.curvature()
         return {
             "message": best.message,
             "evaluations": best.evaluations,
             "rejected": best.rejected,
             "iterations": best.iterations,
-            "gradient": best.gradient.copy(),
-            "max_gradient": float(np.abs(best.gradient).max()),
-            "min_hessian_eigenvalue": float(np.linalg.eigvalsh(best.hessian)[0]),
-            "hessian": "exact" if best.exact_hessian else "average information",
-            "decrement": best.decrement,
+            "gradient": curvature.gradient,
+            "max_gradient": float(np.abs(curvature.gradient).max()),
+            "min_hessian_eigenvalue": float(np.linalg.eigvalsh(curvature.hessian)[0]),
+            "hessian": "exact" if curvature.exact else "average information",
+            "decrement": newton_step(curvature.gradient, curvature.hessian)[1],
             "boundary_decrement": best.boundary_decrement,
             "engine": dict(self._fit.engine),
             "log": best.log,

@@ -1,0 +1,162 @@
+"""How a search ends: a clean fit prints no warning, a bad one always does, and the result says what proves it."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mixedfast as mf
+from mixedfast import ConvergenceWarning, SingularFitWarning, fitting, optimize
+from mixedfast.crossprod import assemble
+from mixedfast.design import build
+from mixedfast.engines import choose
+from mixedfast.formula import parse
+from mixedfast.system import PLSSystem
+
+MODELS = {
+    "sleepstudy": "Reaction ~ Days + (Days | Subject)",
+    "penicillin": "diameter ~ 1 + (1 | plate) + (1 | sample)",
+    "pastes": "strength ~ 1 + (1 | batch/cask)",
+    "cake": "angle ~ recipe * temperature + (1 | recipe:replicate)",
+}
+#: Of the deviance: half of what the certificate allows would still be seen.
+SAME_FIT = 0.5 * optimize.CERTIFICATE_TOLERANCE
+
+
+def fitted(formula, data, **options):
+    """The model, and whether it came with a warning that it did not converge; no other warning but of singular fits."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        m = mf.lmer(formula, data, **options)
+    kinds = {w.category for w in caught}
+    assert kinds <= {ConvergenceWarning, SingularFitWarning}
+    assert (ConvergenceWarning in kinds) == (not m.converged)
+    return m, ConvergenceWarning in kinds
+
+
+@pytest.mark.parametrize("start", ["zero", "tiny", "far", "negative"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_bad_start_ends_at_the_optimum(name, start):
+    best = mf.lmer(MODELS[name], mf.load_dataset(name))
+    m = len(best.theta)
+    theta = {"zero": np.zeros(m), "tiny": np.full(m, 1e-4), "far": np.full(m, 50.0), "negative": -np.ones(m)}[start]
+    found, warned = fitted(MODELS[name], mf.load_dataset(name), start=theta)
+    assert not warned
+    assert found.criterion == pytest.approx(best.criterion, abs=1e-8)
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_search_cut_short_warns(name, limit, monkeypatch):
+    best = mf.lmer(MODELS[name], mf.load_dataset(name))
+    monkeypatch.setattr(optimize, "_MAX_ITERATIONS", limit)
+    monkeypatch.setattr(fitting, "EXACT_OPERATIONS", -1.0)  # no second search
+    start = np.full(len(best.theta), 8.0)
+    found, warned = fitted(MODELS[name], mf.load_dataset(name), start=start)
+    assert warned
+    assert "the iteration limit" in found.optimization["message"]
+    assert found.criterion > best.criterion + SAME_FIT
+
+
+def test_a_search_cut_short_at_the_optimum_does_not_warn(monkeypatch):
+    best = mf.lmer(MODELS["sleepstudy"], mf.load_dataset("sleepstudy"))
+    monkeypatch.setattr(optimize, "_MAX_ITERATIONS", 0)
+    _, warned = fitted(MODELS["sleepstudy"], mf.load_dataset("sleepstudy"), start=best.theta * (1 + 1e-7))
+    assert not warned
+
+
+RANDOM = ["(1|g)", "(x|g)", "(x||g)", "(1|g)+(1|h)", "(x|g)+(1|h)", "(x||g)+(z|h)", "(1|g/h)"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    random=st.sampled_from(RANDOM),
+    sds=st.tuples(*[st.sampled_from([0.0, 0.01, 0.3, 1.0, 10.0])] * 3),
+    log_scale=st.floats(-3, 3),
+    start=st.sampled_from(["zero", "tiny", "noise"]),
+    reml=st.booleans(),
+)
+def test_fits_from_two_starts_agree_or_warn(seed, random, sds, log_scale, start, reml):
+    rng = np.random.default_rng(seed)
+    n = 120
+    g, h, x, z = rng.integers(0, 9, n), rng.integers(0, 7, n), rng.normal(size=n), rng.normal(size=n)
+    y = 1 + x + sds[0] * rng.normal(size=9)[g] + sds[1] * rng.normal(size=7)[h] + sds[2] * rng.normal(size=9)[g] * x
+    data = {"y": y + rng.normal(size=n), "x": x * 10**log_scale, "z": z, "g": g, "h": h}
+    formula = f"y ~ x + {random}"
+    best, failed = fitted(formula, data, REML=reml)
+    assert not failed
+    m = len(best.theta)
+    theta = {"zero": np.zeros(m), "tiny": np.full(m, 1e-3), "noise": rng.normal(size=m)}[start]
+    other, warned = fitted(formula, data, REML=reml, start=theta)
+    assert not warned
+    # A likelihood may have several optima, and both are proven; none may be passed by for rounding.
+    gap = abs(other.criterion - best.criterion)
+    assert gap < SAME_FIT or min(best.optimization["min_hessian_eigenvalue"], other.optimization["min_hessian_eigenvalue"]) > 0
+
+
+# -- what proves it ---------------------------------------------------------------------------------------
+
+
+def test_the_hessian_is_exact_when_it_is_read():
+    m = mf.lmer(MODELS["penicillin"], mf.load_dataset("penicillin"))
+    assert not m._fit.optimum.exact_hessian  # the search made do with average information
+    said = m.optimization
+    assert said["hessian"] == "exact"
+    assert said["min_hessian_eigenvalue"] == pytest.approx(np.linalg.eigvalsh(m._fit.system.hessian(True))[0])
+    assert said["decrement"] < 1e-12
+
+
+@pytest.mark.parametrize("engine", ["block", "cholmod"])
+def test_where_the_exact_hessian_is_too_dear_it_says_so(engine, monkeypatch):
+    if engine == "cholmod":
+        pytest.importorskip("mixedfast._cholmod")
+    monkeypatch.setattr(fitting, "EXACT_OPERATIONS", 1.0)
+    m = mf.lmer(MODELS["penicillin"], mf.load_dataset("penicillin"), engine=engine)
+    assert m._fit.system.engine.trace_operations() > 1.0
+    assert m.optimization["hessian"] == "average information"
+    assert m.converged
+
+
+def system_at(factor):
+    design = build(parse(MODELS["penicillin"]), mf.load_dataset("penicillin"))
+    cp = assemble(design)
+    system = PLSSystem(cp, choose(cp), True)
+    best = fitting.fit_crossproducts(cp).theta_internal
+    return system, best * factor
+
+
+@pytest.mark.parametrize("factor", [0.1, 2.0, 1e5, 1e8])
+def test_the_scale_of_a_term_is_seen_however_far_off(factor):
+    system, theta = system_at(np.array([factor, 1.0]))
+    before = system.solve(theta).deviance
+    system.gradient()
+    fall, target = optimize._scale_decrement(system)
+    assert fall > optimize.CERTIFICATE_TOLERANCE
+    _, moved = optimize._line_search(system, theta, before, target - theta, 0.0)
+    assert moved.deviance < before - optimize.CERTIFICATE_TOLERANCE
+
+
+def test_the_scale_of_a_term_is_level_at_the_optimum():
+    system, theta = system_at(1.0)
+    system.solve(theta)
+    assert optimize._scale_decrement(system)[0] < 1e-12
+
+
+def test_a_decrement_that_no_longer_falls_has_stalled():
+    falling = [10.0**-k for k in range(4, 14)]
+    assert not optimize._stalled(falling)
+    assert optimize._stalled([1.0, 1e-9, 1e-9, 2e-9, 9e-10, 1e-9, 1e-9])
+    assert not optimize._stalled([1.0, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3])
+
+
+def test_two_searches_make_one_log():
+    system, theta = system_at(np.array([3.0, 0.2]))
+    first = optimize.minimize(system, theta, exact=False)
+    both = first.then(optimize.minimize(system, first.theta, exact=True))
+    assert both.exact_hessian
+    assert both.iterations == first.iterations + len(both.log) - len(first.log) - 1
