@@ -130,7 +130,7 @@ def system_at(factor):
     return system, best * factor
 
 
-@pytest.mark.parametrize("factor", [0.1, 2.0, 1e5, 1e8])
+@pytest.mark.parametrize("factor", [0.1, 2.0, 1e5, 1e7])
 def test_the_scale_of_a_term_is_seen_however_far_off(factor):
     system, theta = system_at(np.array([factor, 1.0]))
     before = system.solve(theta).deviance

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.coding import expression_names
 from mixedfast.columns import evaluate
 from mixedfast.design import Design, apply
 from mixedfast.errors import DataError
 from mixedfast.frames import Categorical, ColumnData, Numeric, Table
 from mixedfast.inference.own import own_estimates
+from mixedfast.mentions import expression_names
 
 if TYPE_CHECKING:
     import pandas as pd
