@@ -14,6 +14,7 @@ from mixedfast.formula import parse
 from mixedfast.giveback import given_back
 from mixedfast.inference.anova import compare
 from mixedfast.result import LMMResult
+from mixedfast.result.again import Call
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,9 +79,11 @@ def lmer(
     >>> m.params.round(4).to_dict()
     {'Intercept': 12.665, 'ses': 2.3938}
     """
+    given = dict(locals())
     design = build(parse(formula), data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action)
     found = fit_crossproducts(assemble(design, threads), REML, None if start is None else np.asarray(start), engine)
     result = LMMResult(found, design)
+    result._call = Call(lmer, given)
     result._warn()
     return result
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mixedfast.columns import Column
     from mixedfast.design import Design
 
-__all__ = ["Basis", "adds_to_one", "choose_basis", "group_layout", "response_column"]
+__all__ = ["Basis", "adds_to_one", "choose_basis", "group_layout", "response_column", "scale_of_response"]
 
 #: Rows looked at to choose shifts and scales. They need only be near the mean and the spread.
 _SAMPLE = 1024
@@ -139,6 +139,20 @@ def choose_basis(design: Design, look_at_rows: bool = True) -> Basis:
         groups.append(_arrays(own, unit))
     shift, scale = _arrays(basis, unit)
     return Basis(shift, scale, tuple(groups), constant)
+
+
+def scale_of_response(design: Design, basis: Basis) -> tuple[float, float]:
+    """Shift and scale of a design's response where the other columns are in a basis already.
+
+    Raises
+    ------
+    DataError
+        When squares of the response overflow.
+    """
+    rows = np.arange(0, design.n, max(1, design.n // _SAMPLE), dtype=np.int32)
+    values = _kernels.ColumnPool([(response_column(design), 0.0, 1.0)], design.n).evaluate(0, rows)
+    shift, scale = _scale_of(values, basis.constant is not None)
+    return shift, scale * _unit(design.weights)
 
 
 def column_key(column: Column) -> tuple[int, ...]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mixedfast.columns import Column
     from mixedfast.design import Design, Recipe, ReTerm
 
-__all__ = ["CrossProducts", "GroupProducts", "Meta", "PairProducts", "assemble"]
+__all__ = ["CrossProducts", "GroupProducts", "Meta", "PairProducts", "assemble", "threaded"]
 
 #: A grouping factor as the kernel takes it: codes, number of levels, columns on either side.
 Described = tuple[np.ndarray, int, np.ndarray, np.ndarray]
@@ -347,7 +347,7 @@ def assemble(design: Design, threads: int | None = None, basis: Basis | None = N
         on_left = positions if has_constant else [*positions, pool.add((), 0.0, 1.0)]
         described.append(_described(design.terms[members[0]], on_left, gram))
     columns = _kernels.ColumnPool(pool.columns, n, sqrt_weights)
-    xy, sums = _threaded(columns, n, gram, described, threads)
+    xy, sums = threaded(columns, n, gram, described, threads)
 
     products = []
     p1 = len(gram)
@@ -374,7 +374,7 @@ def assemble(design: Design, threads: int | None = None, basis: Basis | None = N
     if sqrt_weights is not None or basis.constant is None:
         wanted = [pool.add((), 0.0, 1.0), *gram[:-1].tolist(), *(c for positions in z_columns for c in positions)]
         plain = _kernels.ColumnPool(pool.columns, n)
-        unweighted = _threaded(plain, n, np.array(wanted, dtype=np.int32), [], threads)[0]
+        unweighted = threaded(plain, n, np.array(wanted, dtype=np.int32), [], threads)[0]
     return CrossProducts(
         n=n,
         xy=xy,
@@ -402,9 +402,10 @@ def _described(term: ReTerm, positions: list[int], gram: np.ndarray) -> Describe
     return term.codes, len(term.levels), np.array(positions, dtype=np.int32), right
 
 
-def _threaded(
+def threaded(
     pool: _kernels.ColumnPool, n: int, gram: np.ndarray, groups: list[Described], threads: int | None
 ) -> tuple[np.ndarray, list[np.ndarray]]:
+    """What `_kernels.crossprod` sums over rows, by chunks in threads."""
     count = min(threads or os.cpu_count() or 1, max(1, n // _ROWS_PER_THREAD))
     if count == 1:
         return _kernels.crossprod(pool, 0, n, gram, groups)

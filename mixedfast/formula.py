@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from mixedfast.errors import FormulaError
 
-__all__ = ["ModelSpec", "RandomTerm", "expand_dot", "parse", "plain_name", "quote"]
+__all__ = ["ModelSpec", "RandomTerm", "expand_dot", "lone_dots", "parse", "plain_name", "quote", "split_sides", "top_level"]
 
 _CLOSE = {"(": ")", "[": "]", "{": "}"}
 _NAME = re.compile(r"[^\W\d]\w*(?:\.\w+)*|\.[^\W\d]\w*")
@@ -116,7 +116,7 @@ def parse(formula: str, require_random: bool = True) -> ModelSpec:
 
 @lru_cache(maxsize=256)
 def _parse(formula: str, require_random: bool) -> ModelSpec:
-    response, right = _sides(formula)
+    response, right = split_sides(formula)
     cuts = sorted([*_random_cuts(right), *_offset_cuts(right)])
     random: list[RandomTerm] = []
     offsets: list[str] = []
@@ -155,7 +155,7 @@ def expand_dot(fixed: str, names: tuple[str, ...]) -> str:
     >>> expand_dot(". + a:b", ("a", "b", "my var"))
     '(a + b + `my var`) + a:b'
     """
-    dots = _dots(fixed)
+    dots = lone_dots(fixed)
     if not dots:
         return fixed
     if not names:
@@ -166,8 +166,8 @@ def expand_dot(fixed: str, names: tuple[str, ...]) -> str:
     return fixed
 
 
-def _dots(text: str) -> list[int]:
-    """Where a lone ``.`` stands for columns."""
+def lone_dots(text: str) -> list[int]:
+    """Where a ``.`` stands alone: no part of a name or number, and not in quotes."""
     opaque = _opaque(text)
     return [m.start() for m in re.finditer(r"(?<![\w.])\.(?![\w.])", text) if not opaque[m.start()]]
 
@@ -242,7 +242,7 @@ def _is_call(text: str, at: int) -> bool:
     return text[at] != "(" or (bool(before) and (before[-1].isalnum() or before[-1] in "_.)]`"))
 
 
-def _top_level(text: str) -> Iterator[int]:
+def top_level(text: str) -> Iterator[int]:
     """The places of the characters outside any quote and any bracket."""
     opaque = _opaque(text)
     partner = _brackets(text, opaque)
@@ -257,7 +257,7 @@ def _top_level(text: str) -> Iterator[int]:
 
 def _split(text: str, mark: str) -> list[str]:
     """The parts of a text between the marks that stand outside any quote and bracket."""
-    at = [i for i in _top_level(text) if text[i] == mark]
+    at = [i for i in top_level(text) if text[i] == mark]
     edges = [-1, *at, len(text)]
     return [text[a + 1 : b] for a, b in itertools.pairwise(edges)]
 
@@ -265,7 +265,8 @@ def _split(text: str, mark: str) -> list[str]:
 # --- the two sides, and what is cut out of the right one ---------------------------------------
 
 
-def _sides(formula: str) -> tuple[str, str]:
+def split_sides(formula: str) -> tuple[str, str]:
+    """The response and the right side of a formula, both there."""
     if _HOLE in formula:
         raise FormulaError("the formula contains a null character")
     parts = _split(formula, "~")
@@ -284,7 +285,7 @@ def _random_cuts(right: str) -> list[tuple[int, int, bool]]:
     """Where the parentheses with a bar begin and end; function arguments are not looked into."""
     opaque = _opaque(right)
     partner = _brackets(right, opaque)
-    if any(right[i] == "|" for i in _top_level(right)):
+    if any(right[i] == "|" for i in top_level(right)):
         raise FormulaError(f"a random term needs parentheses, such as (1 | group), in {right!r}")
     cuts = []
     i = 0
@@ -294,7 +295,7 @@ def _random_cuts(right: str) -> list[tuple[int, int, bool]]:
                 i = partner[i]
             else:
                 inside = right[i + 1 : partner[i]]
-                if any(inside[k] == "|" for k in _top_level(inside)):
+                if any(inside[k] == "|" for k in top_level(inside)):
                     cuts.append((i, partner[i] + 1, False))
                     i = partner[i]
         i += 1
@@ -348,7 +349,7 @@ def _close_holes(text: str) -> str:
 def _random_terms(text: str) -> list[RandomTerm]:
     """The terms one parenthesis stands for: several when the grouping is nested."""
     inside = text[1:-1]
-    bars = [i for i in _top_level(inside) if inside[i] == "|"]
+    bars = [i for i in top_level(inside) if inside[i] == "|"]
     if len(bars) > 2 or (len(bars) == 2 and bars[1] != bars[0] + 1):
         raise FormulaError(f"too many bars in {text}: write (x | g), or (x || g) for no correlation")
     expr, group = inside[: bars[0]].strip(), inside[bars[-1] + 1 :].strip()
@@ -356,7 +357,7 @@ def _random_terms(text: str) -> list[RandomTerm]:
         raise FormulaError(f"nothing before the bar in {text}: write (1 | {group or 'group'})")
     if not group:
         raise FormulaError(f"no grouping factor after the bar in {text}: write ({expr} | group)")
-    if _dots(expr):
+    if lone_dots(expr):
         raise FormulaError(f"'.' stands for columns in the fixed part only: write out the effects in {text}")
     if _random_cuts(expr) or _random_cuts(group):
         raise FormulaError(

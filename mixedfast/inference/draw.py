@@ -14,13 +14,14 @@ eigenvalues, so that dependent columns (an intercept in both Z and X) are met wi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixedfast.engines.layout import Layout, lay_out
 from mixedfast.errors import NotDefinedError
+from mixedfast.response import with_sums
 
 if TYPE_CHECKING:
     from mixedfast.crossprod import CrossProducts
@@ -48,15 +49,7 @@ class Responses:
 
     def crossproducts(self, cp: CrossProducts, r: int) -> CrossProducts:
         """`cp` with response r in the place of its own."""
-        xy = cp.xy.copy()
-        xy[:-1, -1] = xy[-1, :-1] = self.xy[r]
-        xy[-1, -1] = self.yy[r]
-        groups = []
-        for group, zy in zip(cp.groups, self.zy, strict=True):
-            B = group.B.copy()
-            B[:, :, -1] = zy[r]
-            groups.append(replace(group, B=B))
-        return replace(cp, xy=xy, groups=tuple(groups))
+        return with_sums(cp, [zy[r] for zy in self.zy], self.xy[r], float(self.yy[r]))
 
 
 def semidefinite_root(A: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

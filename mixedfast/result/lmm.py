@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import Any
 
-from mixedfast.result.estimates import Estimates
+from mixedfast.result.again import Again
 from mixedfast.result.rows import RowMethods
 from mixedfast.result.shown import Shown
 from mixedfast.result.tests import Tests
@@ -14,7 +14,7 @@ from mixedfast.storage import save
 __all__ = ["LMMResult"]
 
 
-class LMMResult(Estimates, Tests, RowMethods, Shown):
+class LMMResult(Again, Tests, RowMethods, Shown):
     """A fitted linear mixed model.
 
     Made by `mixedfast.lmer` (from a table) or `mixedfast.fit` (from cross-products).
@@ -51,5 +51,6 @@ class LMMResult(Estimates, Tests, RowMethods, Shown):
         state = dict(self.__dict__)
         if not self.keep_rows:
             state["_design"] = None
+            state["_call"] = None if self._call is None else self._call.without_rows()
             state.pop("fitted", None)
         return state

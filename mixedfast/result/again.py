@@ -1,0 +1,172 @@
+"""Fitting again: another response, formula, table or criterion. The result itself never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedfast.errors import DataError
+from mixedfast.fitting import fit_crossproducts
+from mixedfast.response import with_response
+from mixedfast.result.estimates import Estimates
+from mixedfast.rowwise.given import response_values
+from mixedfast.rowwise.simulate import simulate
+from mixedfast.updating import update_formula
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["Again", "Call"]
+
+#: What a result can be asked for without its rows.
+_WITHOUT_ROWS = frozenset(["REML", "engine", "start"])
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """How a result was asked for: the function, and its arguments by name. Holds the table, not a copy of it."""
+
+    door: Callable[..., Any]
+    arguments: dict[str, Any]
+
+    def without_rows(self) -> Call:
+        """The same without the table and what belongs to its rows."""
+        of_rows = {name for name in ("weights", "offset") if not isinstance(self.arguments.get(name), str)} | {"data"}
+        return replace(self, arguments={name: value for name, value in self.arguments.items() if name not in of_rows})
+
+
+class Again(Estimates):
+    """Methods that make new responses and new results."""
+
+    _call: Call | None = None
+
+    def simulate(self, n: int = 1, seed: int | None = None, re: str = "new") -> np.ndarray:
+        """Draw responses from the fitted model for the rows used.
+
+        Parameters
+        ----------
+        n : int
+            Draws.
+        seed : int, optional
+            The same seed gives the same numbers, and the first draws of a longer run are those of a shorter one.
+        re : {"new", "kept"}
+            New random effects in every draw, or those of the fit.
+
+        Returns
+        -------
+        (rows, n) array
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.simulate(3, seed=1).shape
+        (180, 3)
+        """
+        if re not in ("new", "kept"):
+            raise ValueError(f'simulate(re={re!r}): "new" or "kept"')
+        if not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"simulate(n={n!r}): a whole number from 1")
+        return simulate(self._fit, self._rows("simulate"), int(n), seed, re == "new")
+
+    def refit(self, y: Any) -> Self:
+        """The same model on another response for the same rows; only products with y are summed again.
+
+        Parameters
+        ----------
+        y : (n,) array or series
+            One number for each row used, or for each row of the data (rows left out of the fit are left out again). On the
+            scale of the model's response: where that is ``log(y)``, logarithms.
+
+        Returns
+        -------
+        LMMResult
+            A new one.
+
+        Raises
+        ------
+        DataError
+            When there are not as many values as rows, or some are missing or infinite.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.refit(m.simulate(seed=1)).params.round(2).to_dict()
+        {'Intercept': 242.31, 'Days': 9.05}
+        """
+        design = self._rows("refit")
+        other = replace(design, y=response_values(y, design))
+        cp = with_response(self._fit.cp, other)
+        found = fit_crossproducts(cp, self._fit.reml, engine=self._fit.engine_wanted)
+        made = type(self)(found, other)
+        made.library = self.library
+        made._warn()
+        return made
+
+    def update(self, formula: str | None = None, data: Any = None, **changes: Any) -> Self:
+        """Fit again with some things changed, everything else as in the call that made this result.
+
+        Parameters
+        ----------
+        formula : str, optional
+            May use R's dots: ``". ~ . + x"``, ``"~ . - (x | g) + (1 | g)"``, ``"log(.) ~ ."``.
+        data : data frame or mapping of arrays, optional
+            Another table.
+        **changes
+            Other arguments of the call: ``REML``, ``weights``, ``offset``, ``contrasts``, ``na_action``, ``engine``, ...
+
+        Returns
+        -------
+        LMMResult
+            A new one. A change of ``REML``, ``engine`` or ``start`` alone reads no rows.
+
+        Raises
+        ------
+        DataError
+            When rows are needed and the result has none: give `data`.
+        FormulaError, TypeError
+            When the formula cannot be read, or there is no such argument.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.update(". ~ . - (Days | Subject) + (1 | Subject)").formula
+        'Reaction ~ Days + (1 | Subject)'
+        >>> round(m.update(REML=False).criterion, 4)
+        1751.9393
+        """
+        if formula is None and data is None and changes.keys() <= _WITHOUT_ROWS:
+            start = changes.get("start")
+            found = fit_crossproducts(
+                self._fit.cp,
+                bool(changes.get("REML", self._fit.reml)),
+                None if start is None else np.asarray(start),
+                changes.get("engine", self._fit.engine_wanted),
+            )
+            made = type(self)(found, self._design)
+            made._call = None if self._call is None else replace(self._call, arguments={**self._call.arguments, **changes})
+            made._warn()
+        else:
+            made = self._called_again(formula, data, changes)
+        made.library = self.library if data is None else made.library
+        return made
+
+    def _called_again(self, formula: str | None, data: Any, changes: dict[str, Any]) -> Self:
+        if self._call is None:
+            raise DataError(
+                "update: this result was made from cross-products or by refit, so there is no call to repeat; call lmer"
+            )
+        arguments = {**self._call.arguments, **changes}
+        if data is not None:
+            arguments["data"] = data
+        if "data" not in arguments:
+            raise DataError("update needs the rows of the data, and this result came without them: give data=")
+        own = self._fit.cp.meta.formula
+        arguments["formula"] = own if formula is None else update_formula(own, formula)
+        made: Self = self._call.door(**arguments)
+        return made
