@@ -8,7 +8,7 @@ import numpy as np
 
 from mixedfast.fitting import Fit
 
-__all__ = ["ICC", "R2", "icc", "r2", "variances"]
+__all__ = ["ICC", "R2", "by_group", "icc", "r2", "variances"]
 
 
 class ICC(NamedTuple):
@@ -31,12 +31,19 @@ def variances(fit: Fit) -> tuple[float, float, float]:
     The random part counts the mean over rows of z'Sigma z, which gives random slopes their due (Johnson 2014, Methods
     Ecol. Evol. 5, eq. 10). With weights the residual variance is that of a row of weight one.
     """
-    _, covariance, zz = fit.cp.row_moments()
+    _, covariance, _ = fit.cp.row_moments()
     beta = fit.solution.beta / fit.cp.scale[-1]
-    fixed = float(beta @ covariance @ beta)
+    return float(beta @ covariance @ beta), sum(by_group(fit).values()), fit.sigma**2
+
+
+def by_group(fit: Fit) -> dict[str, float]:
+    """Mean over rows of the variance that each grouping factor's effects give the response."""
+    _, _, zz = fit.cp.row_moments()
     lambdas = fit.covariance.lambdas(fit.theta_internal)
-    random = sum(float(np.sum((block @ block.T) * z)) for block, z in zip(lambdas, zz, strict=True))
-    return fixed, fit.sigma**2 * random, fit.sigma**2
+    return {
+        group.name: fit.sigma**2 * float(np.sum((block @ block.T) * z))
+        for group, block, z in zip(fit.cp.groups, lambdas, zz, strict=True)
+    }
 
 
 def icc(fit: Fit) -> ICC:

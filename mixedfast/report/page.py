@@ -130,7 +130,8 @@ def _html_grid(grid: Grid) -> str:
     body = "\n".join(_html_row("td", row, sides) for row in grid.rows)
     note = grid.note.removeprefix(RULE)
     below = f"\n{_html(note)}" if note else ""
-    return f"<table>{caption}\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody></table>{below}"
+    table = f"<table>{caption}\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody></table>"
+    return f'<div style="overflow-x: auto">{table}</div>{below}'  # a wide table scrolls, not the page
 
 
 def _html_row(tag: str, cells: Sequence[str], sides: Sequence[str]) -> str:

@@ -27,9 +27,11 @@ __all__ = [
     "Summary",
     "anova_grid",
     "anova_text",
+    "coefficient_grid",
     "matrix_grid",
     "ols_page",
     "ols_text",
+    "random_grid",
     "summary_text",
 ]
 
@@ -81,7 +83,7 @@ def _quantile_grid(residuals: np.ndarray, heading: str) -> Grid:
     return Grid(tuple(Cells(name, (text,)) for name, text in zip(names, shown, strict=True)), heading)
 
 
-def _coefficient_grid(table: pd.DataFrame, heading: str, letter: str, with_df: bool, tests: bool) -> Grid:
+def coefficient_grid(table: pd.DataFrame, heading: str, letter: str, with_df: bool, tests: bool) -> Grid:
     """Estimates, standard errors and their tests.
 
     Parameters
@@ -210,7 +212,7 @@ def _lmm_sections(m: LMMResult, ddf: str | None) -> list[Section]:
         _lmm_title(m, ddf),
         _criterion(m),
         _scaled_residuals(m),
-        _random_grid(m.varcorr, m.nobs, m.n_groups),
+        random_grid(m.varcorr, m.nobs, m.n_groups),
         _fixed_grid(m, ddf),
         _correlation_section(m.vcov()),
         "\n".join(_lmm_notes(m, ddf)) or None,
@@ -247,7 +249,7 @@ def _scaled_residuals(m: LMMResult) -> Section:
     return _quantile_grid(residuals, "Scaled residuals:")
 
 
-def _random_grid(varcorr: pd.DataFrame, nobs: int, n_groups: Mapping[str, int]) -> Grid:
+def random_grid(varcorr: pd.DataFrame, nobs: int, n_groups: Mapping[str, int]) -> Grid:
     """Variances, standard deviations and correlations of the random effects."""
     rows = _random_rows(varcorr)
     columns = [
@@ -294,7 +296,7 @@ def _fixed_grid(m: LMMResult, ddf: str | None) -> Grid:
     """The fixed effects; without a method of degrees of freedom, no tests either."""
     table = m.coef_table(ddf=ddf or "asymptotic")
     letter = "z" if ddf == "asymptotic" else "t"
-    return _coefficient_grid(
+    return coefficient_grid(
         table, "Fixed effects:", letter, with_df=ddf not in (None, "asymptotic"), tests=ddf is not None
     )
 
@@ -364,7 +366,7 @@ def ols_page(lm: OLSResult) -> Page:
     parts: list[Section] = [
         f"Linear model fit by {'weighted ' if weighted else ''}least squares\nFormula: {lm.formula}",
         _quantile_grid(residuals, "Weighted residuals:" if weighted else "Residuals:"),
-        _coefficient_grid(lm.coef_table(), "Coefficients:", "t", with_df=False, tests=True),
+        coefficient_grid(lm.coef_table(), "Coefficients:", "t", with_df=False, tests=True),
         "\n".join(_ols_fit_lines(lm)),
     ]
     notes = _row_notes(lm.n_dropped, lm.dropped_columns)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mixedfast.giveback import beside, in_callers_library
@@ -41,6 +43,50 @@ class Shown(Fitted):
         from mixedfast.report.text import Summary
 
         return Summary(self._whole(), ddf)
+
+    def to_html(
+        self, path: str | PathLike[str] | None = None, title: str | None = None, ddf: str = "satterthwaite",
+        pictures: bool = True,
+    ) -> str | None:  # fmt: skip
+        """A report in one HTML file: tables, pictures, how the fit went, and what the words mean.
+
+        Nothing in it is loaded from elsewhere and no script runs.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            Where to write it. Without one, the HTML is returned.
+        title : str, optional
+            The formula by default.
+        ddf : str
+            As for `coef_table`.
+        pictures : bool
+            Draw them (with matplotlib; without it the report says that there are none).
+
+        Returns
+        -------
+        str or None
+
+        Raises
+        ------
+        NotDefinedError
+            When the method of degrees of freedom is unknown or not defined for this design.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> page = m.to_html(title="Sleep", pictures=False)
+        >>> "<h1>Sleep</h1>" in page
+        True
+        """
+        from mixedfast.report.html import report_html
+
+        page = report_html(self._whole(), title, ddf, pictures)
+        if path is None:
+            return page
+        Path(path).write_text(page, encoding="utf-8")
+        return None
 
     @property
     def plot(self) -> Plots:

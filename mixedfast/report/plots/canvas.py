@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -12,7 +14,7 @@ from mixedfast.errors import DataError, MissingLibraryError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["NewFigure", "axes_for", "grid_size", "off_screen", "on_screen"]
+__all__ = ["NewFigure", "axes_for", "grid_size", "off_screen", "on_screen", "style"]
 
 #: Width and height in inches -> a figure.
 NewFigure: TypeAlias = Callable[[float, float], Any]
@@ -29,10 +31,14 @@ def off_screen(width: float, height: float) -> Any:
     return _matplotlib("figure").Figure(figsize=(width, height), layout="constrained")
 
 
+def style() -> AbstractContextManager[None]:
+    """matplotlib's own looks whatever the user has set, and SVG whose names do not change from run to run."""
+    context: AbstractContextManager[None] = _matplotlib("style").context(["default", {"svg.hashsalt": "mixedfast"}])
+    return context
+
+
 def _matplotlib(part: str) -> Any:
     try:
-        from importlib import import_module
-
         return import_module(f"matplotlib.{part}")
     except ModuleNotFoundError as error:
         raise MissingLibraryError("pictures need matplotlib: pip install 'mixedfast[plots]'") from error

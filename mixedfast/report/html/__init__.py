@@ -1,0 +1,224 @@
+"""A report of a fit in one HTML file that loads nothing: tables, pictures, and what the words mean."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html import escape
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from mixedfast import __version__
+from mixedfast.errors import MissingLibraryError
+from mixedfast.inference.ddf import METHODS
+from mixedfast.inference.tables import ddf_table
+from mixedfast.report import words
+from mixedfast.report.digits import p_values, significant
+from mixedfast.report.html.pictures import pictures_html
+from mixedfast.report.page import page_html
+from mixedfast.report.sections import Cells, Grid, Section
+from mixedfast.report.text import anova_grid, coefficient_grid, random_grid
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mixedfast.result import LMMResult
+
+__all__ = ["document", "report_body", "report_html"]
+
+_LEVEL = 0.95
+
+#: With several grouping factors Kenward and Roger's method takes a dense matrix of this side; beyond it a report leaves it out.
+_MOST_DENSE = 4000
+
+#: So many coefficients fit beside each other.
+_BESIDE = 4
+
+_PART_TITLES = {
+    "answers": "In words",
+    "fixed": "Fixed effects",
+    "random": "Random effects",
+    "ddf": "Degrees of freedom side by side",
+    "pictures": "Pictures",
+    "fit": "How the fit went",
+    "glossary": "What the words mean",
+}
+
+
+def report_html(m: LMMResult, title: str | None = None, ddf: str = "satterthwaite", pictures: bool = True) -> str:
+    """The report as one HTML document; see ``LMMResult.to_html``."""
+    heading = m.formula if title is None else title
+    return document(heading, f"<h1>{escape(heading)}</h1>\n{report_body(m, ddf, pictures)}")
+
+
+def document(title: str, body: str) -> str:
+    """A whole HTML document around a body. Its policy forbids the browser to load or run anything."""
+    style = files("mixedfast.report.html").joinpath("style.css").read_text(encoding="utf-8")
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<link rel="icon" href="data:,">
+<title>{escape(title)}</title>
+<style>
+{style}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def report_body(m: LMMResult, ddf: str = "satterthwaite", pictures: bool = True) -> str:
+    """The sections of a report, without the document around them.
+
+    Parameters
+    ----------
+    m : LMMResult
+        With pandas tables.
+    ddf : str
+        For the tests of the tables.
+    pictures : bool
+    """
+    table = m.coef_table(ddf, _LEVEL)
+    parts = {
+        "answers": _items(words.findings(m, table, _LEVEL)),
+        "fixed": page_html(_fixed(m, table, ddf)),
+        "random": page_html([replace(random_grid(m.varcorr, m.nobs, m.n_groups), heading="")]),
+        "ddf": _ddf(m),
+        "pictures": _pictures(m) if pictures else "",
+        "fit": _fit(m),
+        "glossary": _glossary(m, table, ddf),
+    }
+    shown = {name: part for name, part in parts.items() if part}
+    links = "".join(f'<li><a href="#{name}">{_PART_TITLES[name]}</a></li>' for name in shown)
+    sections = "\n".join(
+        f'<section id="{name}">\n<h2>{_PART_TITLES[name]}</h2>\n{part}\n</section>' for name, part in shown.items()
+    )
+    return (
+        f'<p class="lead">{escape(words.lead(m))}</p>\n<p>Formula: <code>{escape(m.formula)}</code></p>\n'
+        f'<nav aria-label="Contents"><ul>{links}</ul></nav>\n<main>\n{sections}\n</main>\n'
+        f'<footer><p class="soft">Made by mixedfast {escape(__version__)}. This page loads nothing from elsewhere.</p></footer>'
+    )
+
+
+def _items(sentences: list[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in sentences)}</ul>" if sentences else ""
+
+
+def _paragraphs(sentences: list[str]) -> str:
+    return "\n".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+
+
+# --- tables ------------------------------------------------------------------------------------------------
+
+
+def _fixed(m: LMMResult, table: pd.DataFrame, ddf: str) -> list[Section]:
+    """Coefficients with intervals, then the F tests of the terms."""
+    grid = coefficient_grid(table, "Coefficients:", "z" if ddf == "asymptotic" else "t", ddf != "asymptotic", tests=True)
+    ends = [
+        Cells(f"{100 * _LEVEL:g} % {side}", tuple(significant(table[name].tolist(), 4)))
+        for side, name in (("from", "conf_low"), ("to", "conf_high"))
+    ]
+    sections: list[Section] = [Grid((*grid.columns, *ends), grid.heading, grid.note)]
+    if any(term.variables for term in m._fit.cp.meta.fixed_terms):
+        sections.append(anova_grid(m.anova("III", ddf), f"Tests of whole terms (type III, {ddf}):"))
+    return sections
+
+
+def _ddf(m: LMMResult) -> str:
+    """Degrees of freedom and p values by every method, a row a coefficient."""
+    methods, notes = list(METHODS), []
+    counts = sorted(m.n_groups.values())
+    if len(counts) > 1 and sum(counts[:-1]) > _MOST_DENSE:
+        methods.remove("kenward-roger")
+        notes.append(
+            f"Kenward-Roger is left out: with {sum(counts):,} levels of several factors it takes a while; "
+            'coef_table("kenward-roger") computes it.'
+        )
+    table = ddf_table(m._fit, tuple(methods))
+    reasons = table.loc[table["note"] != "", "note"].groupby(level="method", sort=False).first()
+    notes += [str(reason) for reason in reasons]
+    shown = [method for method in methods if method not in set(reasons.index)]
+    terms = [str(term) for term in dict.fromkeys(table.index.get_level_values("term"))]
+    said = "".join(f'<p class="soft">{escape(note.rstrip("."))}.</p>' for note in notes)
+    return page_html(_side_by_side(table, terms, shown)) + said
+
+
+def _side_by_side(table: pd.DataFrame, terms: list[str], methods: list[str]) -> list[Section]:
+    """A row a method as long as the coefficients fit beside each other; else a row a coefficient."""
+
+    def cells(values: list[float], what: str) -> tuple[str, ...]:
+        return tuple(p_values(values, 3)) if what == "p" else tuple(significant([round(value, 2) for value in values], 6))
+
+    df, p = (table[name].unstack("method").loc[terms, methods].to_numpy() for name in ("df", "p_value"))
+    if len(terms) <= _BESIDE:
+        columns = [
+            Cells(f"{term}: {what}", cells(values[i].tolist(), what))
+            for i, term in enumerate(terms) for what, values in (("df", df), ("p", p))
+        ]  # fmt: skip
+        return [Grid((Cells("", tuple(methods), left=True), *columns))]
+    names = Cells("", tuple(terms), left=True)
+    return [
+        Grid((names, *(Cells(method, cells(values[:, j].tolist(), what)) for j, method in enumerate(methods))), heading)
+        for what, values, heading in (("df", df, "Degrees of freedom:"), ("p", p, "p values:"))
+    ]
+
+
+# --- the rest ----------------------------------------------------------------------------------------------
+
+
+def _pictures(m: LMMResult) -> str:
+    try:
+        return pictures_html(m)
+    except MissingLibraryError as error:
+        return f"<p>There are none here: {escape(str(error))}.</p>"
+
+
+def _fit(m: LMMResult) -> str:
+    """What was done to find the estimates, with the log of the search folded away."""
+    found = m.optimization
+    told = _paragraphs(words.fit_told(m))
+    facts = [
+        ("Criterion", f"{'REML criterion' if m.reml else 'Deviance'} {words.number(m.criterion, 7)}"),
+        ("Engine", _engine(found["engine"])),
+    ]
+    if "log" not in found:
+        return f"{told}\n{_facts(facts)}"
+    facts += [
+        ("Largest gradient", words.number(found["max_gradient"], 2)),
+        ("Smallest curvature", words.number(found["min_hessian_eigenvalue"], 3)),
+        ("Rejected steps", str(found["rejected"])),
+    ]
+    numbers, deviance, promised = zip(*found["log"], strict=True)
+    log = Grid(
+        (
+            Cells("Evaluation", tuple(map(str, numbers))),
+            Cells("Criterion", tuple(f"{value:.6f}" for value in deviance)),
+            Cells("Could still fall by", tuple(f"{value:.2g}" for value in promised)),
+        )
+    )
+    return f"{told}\n{_facts(facts)}\n<details><summary>The search step by step</summary>{page_html([log])}</details>"
+
+
+def _engine(said: dict[str, object]) -> str:
+    """What the engine says of itself, its name first."""
+    rest = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in said.items() if key != "engine")
+    return f"{said['engine']} ({rest})" if rest else str(said["engine"])
+
+
+def _facts(facts: list[tuple[str, str]]) -> str:
+    names, values = zip(*facts, strict=True)
+    return page_html([Grid((Cells("", names, left=True), Cells("", values, left=True)))])
+
+
+def _glossary(m: LMMResult, table: pd.DataFrame, ddf: str) -> str:
+    entries = words.glossary(m, table, ddf, _LEVEL)
+    told = "".join(
+        f"<dt>{escape(entry.word)}</dt><dd>{escape(entry.meaning)}</dd>"
+        + (f'<dd class="here">{escape(entry.here)}</dd>' if entry.here else "")
+        for entry in entries
+    )
+    return f"<dl>{told}</dl>"
