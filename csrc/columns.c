@@ -1,5 +1,7 @@
 #include "columns.h"
 
+#include "portable.h"
+
 #define ROW(t) (rows ? (int64_t)rows[first + (t)] : first + (t))
 
 /* One loop a type: the branch on the type is outside, the loop over rows inside. FIRST assigns, the
@@ -45,9 +47,23 @@ static int load(const mf_factor *factor, const int32_t *rows, int64_t first, int
     return MF_OK;
 }
 
+/* The common column in one loop: the caller's doubles, shifted and scaled. */
+MF_CLONES static void load_plain(const double *source, int count, double shift, double scale, double *out)
+{
+    for (int t = 0; t < count; t += 8) MF_PREFETCH(source + count + t); /* of the next tile */
+    for (int t = 0; t < count; t++) out[t] = (source[t] - shift) * scale;
+}
+
 int mf_evaluate(const mf_column *column, const int32_t *rows, int64_t first, int count,
                 const double *sqrt_weights, double *out)
 {
+    const mf_factor *factor = column->factors;
+    if (column->n_factors == 1 && factor->kind == MF_F64 && !rows && factor->stride == (ptrdiff_t)sizeof(double)) {
+        load_plain((const double *)factor->values + first, count, column->shift, column->scale, out);
+        if (sqrt_weights)
+            for (int t = 0; t < count; t++) out[t] *= sqrt_weights[first + t];
+        return MF_OK;
+    }
     if (column->n_factors == 0)
         for (int t = 0; t < count; t++) out[t] = 1.0;
     for (int f = 0; f < column->n_factors; f++) {

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MF_TILE 128 /* rows evaluated at a time: 128 doubles a column keep a tile in the L1/L2 cache */
+#define MF_TILE 256 /* rows evaluated at a time: 128 doubles a column keep a tile in the L1/L2 cache */
 
 enum mf_kind {
     MF_F64 = 0, MF_F32 = 1, MF_I64 = 2, MF_I32 = 3, MF_I16 = 4, MF_I8 = 5, MF_U8 = 6,

@@ -1,72 +1,132 @@
 #include "crossprod.h"
 
-#define LANES 8 /* independent partial sums, so that the compiler may vectorize without reassociating */
+#include "portable.h"
 
-/* Dot products of `a` with two columns at once: `a` is read from cache half as often. */
-static void dot2(const double *a, const double *b, const double *c, int count, double *ab, double *ac)
+/* Adds the dot products of two columns with four to out[2][4]. Every column read from cache serves several
+ * products, and eight independent chains of additions keep the processor busy. */
+MF_INLINE void add_block(const double *const a[2], const double *const b[4], int count, double out[2][4])
 {
-    double sum_b[LANES] = {0}, sum_c[LANES] = {0};
-    int t = 0;
-    for (; t + LANES <= count; t += LANES)
-        for (int l = 0; l < LANES; l++) {
-            sum_b[l] += a[t + l] * b[t + l];
-            sum_c[l] += a[t + l] * c[t + l];
+    double sums[8][MF_LANES] = {{0}};
+    ptrdiff_t t = 0, whole = count / MF_LANES * MF_LANES;
+    for (; t < whole; t += MF_LANES) {
+        const double *a0 = a[0] + t, *a1 = a[1] + t, *b0 = b[0] + t, *b1 = b[1] + t, *b2 = b[2] + t, *b3 = b[3] + t;
+        for (int l = 0; l < MF_LANES; l++) {
+            double x = a0[l], y = a1[l], p = b0[l], q = b1[l], r = b2[l], s = b3[l];
+            sums[0][l] += x * p;
+            sums[1][l] += x * q;
+            sums[2][l] += x * r;
+            sums[3][l] += x * s;
+            sums[4][l] += y * p;
+            sums[5][l] += y * q;
+            sums[6][l] += y * r;
+            sums[7][l] += y * s;
         }
-    for (int l = 0; t < count; t++, l++) {
-        sum_b[l] += a[t] * b[t];
-        sum_c[l] += a[t] * c[t];
     }
-    for (int half = LANES / 2; half; half /= 2)
-        for (int l = 0; l < half; l++) {
-            sum_b[l] += sum_b[l + half];
-            sum_c[l] += sum_c[l + half];
-        }
-    *ab += sum_b[0];
-    *ac += sum_c[0];
-}
-
-static void add_gram(const double *tile, int count, const int32_t *gram, int32_t n_gram, double *sums)
-{
-    for (int32_t i = 0; i < n_gram; i++) {
-        const double *a = tile + (size_t)gram[i] * MF_TILE;
-        for (int32_t j = 0; j <= i; j += 2) {
-            /* an odd count of columns: the last dot product is made twice and one copy dropped */
-            int32_t k = j + 1 <= i ? j + 1 : j;
-            double spare = 0.0;
-            dot2(a, tile + (size_t)gram[j] * MF_TILE, tile + (size_t)gram[k] * MF_TILE, count,
-                 &sums[(size_t)i * n_gram + j], k > j ? &sums[(size_t)i * n_gram + k] : &spare);
-        }
+    for (int l = 0; t < count; t++, l++)
+        for (int k = 0; k < 8; k++) sums[k][l] += a[k / 4][t] * b[k % 4][t];
+    for (int k = 0; k < 8; k++) {
+        double *s = sums[k];
+        out[k / 4][k % 4] += ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
     }
 }
 
-static int add_group(const mf_group *group, const double *rows, int32_t n_columns, int64_t first, int count)
+/* Blocks of two columns by four cover the lower triangle; where there are fewer left the last one stands in
+ * for those missing, and its sums are dropped. */
+MF_CLONES static void add_gram(const double *tile, int count, const int32_t *gram, int32_t n_gram, double *sums)
 {
-    size_t size = (size_t)group->n_left * group->n_right;
-    /* X and y first in the pool and nothing else wanted: the common case needs no gather of positions */
-    int contiguous = 1;
-    for (int32_t b = 0; b < group->n_right; b++) contiguous &= group->right[b] == group->right[0] + b;
-    for (int t = 0; t < count; t++) {
-        int32_t code = group->codes[first + t];
-        if (code < 0 || code >= group->n_levels) return MF_BAD_CODE;
-        const double *row = rows + (size_t)t * n_columns;
-        double *sums = group->sums + (size_t)code * size;
-        for (int32_t a = 0; a < group->n_left; a++, sums += group->n_right) {
-            double z = row[group->left[a]];
-            if (contiguous) {
-                const double *right = row + group->right[0];
-                for (int32_t b = 0; b < group->n_right; b++) sums[b] += z * right[b];
-            } else {
-                for (int32_t b = 0; b < group->n_right; b++) sums[b] += z * row[group->right[b]];
+    for (int32_t i = 0; i < n_gram; i += 2) {
+        int rows = n_gram - i < 2 ? 1 : 2;
+        const double *a[2], *b[4];
+        for (int k = 0; k < 2; k++) a[k] = tile + (size_t)gram[k < rows ? i + k : i] * MF_TILE;
+        for (int32_t j = 0; j < i + rows; j += 4) {
+            int columns = n_gram - j < 4 ? n_gram - j : 4;
+            double out[2][4] = {{0}};
+            for (int k = 0; k < 4; k++) b[k] = tile + (size_t)gram[k < columns ? j + k : j] * MF_TILE;
+            add_block(a, b, count, out);
+            for (int k = 0; k < rows; k++)
+                for (int l = 0; l < columns; l++) sums[(size_t)(i + k) * n_gram + j + l] += out[k][l];
+        }
+    }
+}
+
+/* Rows of few columns out of a tile of columns, so that one row is added to its level's sums in one go. */
+MF_CLONES static void to_rows(const double *tile, int count, const int32_t *columns, int32_t n, double *rows)
+{
+    int32_t width = MF_PADDED(n);
+    for (int32_t c = 0; c < width; c += MF_PAD) {
+        const double *in[MF_PAD];
+        for (int k = 0; k < MF_PAD; k++) in[k] = tile + (size_t)columns[c + k < n ? c + k : n - 1] * MF_TILE;
+        double *out = rows + c;
+        for (int t = 0; t < count; t++, out += width)
+            for (int k = 0; k < MF_PAD; k++) out[k] = in[k][t];
+    }
+}
+
+#define AHEAD 12 /* rows between asking for a level's sums and adding to them: the time memory needs */
+
+MF_INLINE void add_rows_body(const int32_t *restrict codes, const double *restrict rows, int count, int32_t stride,
+                             int32_t n_left, const int32_t *restrict left, int32_t width, double *restrict all)
+{
+    size_t size = (size_t)n_left * width;
+    for (int t = 0; t < count; t++, rows += stride) {
+        if (t + AHEAD < count) {
+            const double *next = all + (size_t)codes[t + AHEAD] * size;
+            for (size_t at = 0; at < size; at += 8) MF_PREFETCH(next + at);
+        }
+        double *restrict sums = all + (size_t)codes[t] * size;
+        for (int32_t a = 0; a < n_left; a++, sums += width) {
+            double z = rows[left[a]];
+            for (int32_t b = 0; b < width; b++) sums[b] += z * rows[b];
+        }
+    }
+}
+
+/* Written once for any width; a constant one lets the compiler unroll. */
+MF_CLONES static void add_rows(const mf_group *group, const int32_t *codes, const double *rows, int count)
+{
+    int32_t width = MF_PADDED(group->n_right), stride = MF_PADDED(group->n_columns), n_left = group->n_left;
+    switch (width) {
+    case 4: add_rows_body(codes, rows, count, stride, n_left, group->left, 4, group->sums); break;
+    case 8: add_rows_body(codes, rows, count, stride, n_left, group->left, 8, group->sums); break;
+    case 12: add_rows_body(codes, rows, count, stride, n_left, group->left, 12, group->sums); break;
+    case 16: add_rows_body(codes, rows, count, stride, n_left, group->left, 16, group->sums); break;
+    default: add_rows_body(codes, rows, count, stride, n_left, group->left, width, group->sums);
+    }
+}
+
+/* Rows of one level that follow each other are summed in registers. */
+MF_CLONES static void add_runs(const mf_group *group, const int32_t *codes, const double *tile, int count)
+{
+    int32_t width = MF_PADDED(group->n_right);
+    for (int from = 0, to; from < count; from = to) {
+        for (to = from + 1; to < count && codes[to] == codes[from];) to++;
+        double *sums = group->sums + (size_t)codes[from] * group->n_left * width;
+        for (int32_t i = 0; i < group->n_left; i += 2) {
+            int n_rows = group->n_left - i < 2 ? 1 : 2;
+            const double *a[2], *b[4];
+            for (int k = 0; k < 2; k++)
+                a[k] = tile + (size_t)group->columns[group->left[k < n_rows ? i + k : i]] * MF_TILE + from;
+            for (int32_t j = 0; j < group->n_right; j += 4) {
+                double out[2][4] = {{0}};
+                for (int k = 0; k < 4; k++)
+                    b[k] = tile + (size_t)group->columns[j + k < group->n_right ? j + k : j] * MF_TILE + from;
+                add_block(a, b, to - from, out);
+                for (int k = 0; k < n_rows; k++)
+                    for (int l = 0; l < 4; l++) sums[(size_t)(i + k) * width + j + l] += out[k][l];
             }
         }
     }
-    return MF_OK;
 }
 
-static void transpose(const double *tile, int32_t n_columns, int count, double *rows)
+#define LONG_RUN 8 /* rows a level must have in a row, on average, before runs are worth looking at */
+
+/* How often the level changes within the tile, or -1 for a code outside its range. */
+MF_CLONES static int changes(const int32_t *codes, int count, int64_t n_levels)
 {
-    for (int32_t c = 0; c < n_columns; c++)
-        for (int t = 0; t < count; t++) rows[(size_t)t * n_columns + c] = tile[(size_t)c * MF_TILE + t];
+    int found = 1, bad = 0;
+    for (int t = 0; t < count; t++) bad |= codes[t] < 0 || codes[t] >= n_levels;
+    for (int t = 1; t < count; t++) found += codes[t] != codes[t - 1];
+    return bad ? -1 : found;
 }
 
 int mf_crossprod(const mf_column *columns, int32_t n_columns, int64_t first, int64_t last,
@@ -81,13 +141,31 @@ int mf_crossprod(const mf_column *columns, int32_t n_columns, int64_t first, int
             if (status) return status;
         }
         add_gram(tile, count, gram, n_gram, gram_sums);
-        transpose(tile, n_columns, count, rows);
         for (int32_t g = 0; g < n_groups; g++) {
-            int status = add_group(&groups[g], rows, n_columns, start, count);
-            if (status) return status;
+            const int32_t *codes = groups[g].codes + start;
+            int found = changes(codes, count, groups[g].n_levels);
+            if (found < 0) return MF_BAD_CODE;
+            if ((int64_t)found * LONG_RUN <= count) {
+                add_runs(&groups[g], codes, tile, count);
+            } else {
+                to_rows(tile, count, groups[g].columns, groups[g].n_columns, rows);
+                add_rows(&groups[g], codes, rows, count);
+            }
         }
     }
     for (int32_t i = 0; i < n_gram; i++)
         for (int32_t j = 0; j < i; j++) gram_sums[(size_t)j * n_gram + i] = gram_sums[(size_t)i * n_gram + j];
     return MF_OK;
+}
+
+void mf_picked(const double *const *parts, int32_t n_parts, int64_t n_levels, int32_t all_rows, int32_t width,
+               int32_t first_row, int32_t n_rows, const int32_t *columns, int32_t n_columns, double *out)
+{
+    for (int64_t j = 0; j < n_levels; j++)
+        for (int32_t a = 0; a < n_rows; a++, out += n_columns) {
+            size_t at = ((size_t)j * all_rows + first_row + a) * width;
+            for (int32_t c = 0; c < n_columns; c++) out[c] = parts[0][at + columns[c]];
+            for (int32_t p = 1; p < n_parts; p++)
+                for (int32_t c = 0; c < n_columns; c++) out[c] += parts[p][at + columns[c]];
+        }
 }

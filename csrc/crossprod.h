@@ -4,21 +4,32 @@
 
 #include "columns.h"
 
-/* Sums kept for each level of one grouping factor: left_a * right_b for every a, b. */
+/* Sums kept for each level of one grouping factor: left_a * right_b for every a, b.
+ * Rows of sums are padded to a multiple of MF_PAD doubles; what is in the padding means nothing. */
+#define MF_PAD 4
+#define MF_PADDED(count) (((count) + MF_PAD - 1) / MF_PAD * MF_PAD)
+
 typedef struct {
-    const int32_t *codes; /* (n) level of each row, 0 <= code < n_levels */
+    const int32_t *codes;   /* (n) level of each row, 0 <= code < n_levels */
     int64_t n_levels;
-    int32_t n_left;       /* columns of Z of this factor */
-    const int32_t *left;  /* (n_left) positions in the pool of columns */
+    int32_t n_columns;
+    const int32_t *columns; /* (n_columns) positions in the pool: the right ones, then what the left ones add */
     int32_t n_right;
-    const int32_t *right; /* (n_right) positions in the pool */
-    double *sums;         /* (n_levels, n_left, n_right), added to */
+    int32_t n_left;
+    const int32_t *left;    /* (n_left) which of `columns` they are */
+    double *sums;           /* (n_levels, n_left, MF_PADDED(n_right)), added to */
 } mf_group;
 
 /* Adds rows [first, last) to `gram` (n_gram, n_gram; the whole square, columns gram[] of the pool) and to
- * each group's sums. `work` holds 2 * n_columns * MF_TILE doubles. */
+ * each group's sums. `work` holds (n_columns + MF_PADDED(most columns of a group)) * MF_TILE doubles and
+ * starts on a cache line. */
 int mf_crossprod(const mf_column *columns, int32_t n_columns, int64_t first, int64_t last,
                  const double *sqrt_weights, const int32_t *gram, int32_t n_gram, double *gram_sums,
                  const mf_group *groups, int32_t n_groups, double *work);
+
+/* out (n_levels, n_rows, n_columns) = rows and columns of sums (n_levels, all_rows, width), added up over the
+ * sums of n_parts threads; the rows are those from first_row on. */
+void mf_picked(const double *const *parts, int32_t n_parts, int64_t n_levels, int32_t all_rows, int32_t width,
+               int32_t first_row, int32_t n_rows, const int32_t *columns, int32_t n_columns, double *out);
 
 #endif

@@ -30,13 +30,17 @@ cdef extern from "crossprod.h" nogil:
     ctypedef struct mf_group:
         const int32_t *codes
         int64_t n_levels
+        int32_t n_columns
+        const int32_t *columns
+        int32_t n_right
         int32_t n_left
         const int32_t *left
-        int32_t n_right
-        const int32_t *right
         double *sums
+    int MF_PADDED(int)
     int mf_crossprod(const mf_column *, int32_t, int64_t, int64_t, const double *, const int32_t *, int32_t,
                      double *, const mf_group *, int32_t, double *)
+    void mf_picked(const double *const *, int32_t, int64_t, int32_t, int32_t, int32_t, int32_t,
+                   const int32_t *, int32_t, double *)
 
 cdef extern from "pairs.h" nogil:
     int mf_pair_order(const int32_t *, int64_t, const int32_t *, int64_t, int64_t, int32_t *, int32_t *,
@@ -100,6 +104,12 @@ cdef int check_positions(const int32_t[::1] positions, int32_t size) except -1:
     if positions.shape[0] == 0 or np.min(positions) < 0 or np.max(positions) >= size:
         raise IndexError("a group names a column outside the pool")
     return 0
+
+
+def aligned(int64_t size):
+    """An empty array of doubles that starts on a cache line: loads of eight then never straddle two."""
+    spare = np.empty(size + 8)
+    return spare[-(spare.__array_interface__["data"][0] // 8) % 8:][:size]
 
 
 cdef class ColumnPool:
@@ -209,16 +219,19 @@ def crossprod(ColumnPool pool, int64_t first, int64_t last, const int32_t[::1] g
 
     Returns
     -------
-    (c, c) array, list of (n_levels, k, r) arrays
+    (c, c) array, list of (n_levels, k, r or a few more) arrays: what is past the r right columns means nothing
     """
     cdef Py_ssize_t n_groups = len(groups), g
     cdef mf_group *described = <mf_group *>calloc(max(n_groups, 1), sizeof(mf_group))
-    cdef double *work = <double *>malloc(2 * max(pool.size, 1) * MF_TILE * sizeof(double))
     cdef const int32_t[::1] codes, left, right
+    cdef int32_t[::1] columns, left_at
     cdef double[:, ::1] sums
+    cdef double[::1] work
+    cdef int64_t most = 0
     cdef int status = 0
+    keep = []
     try:
-        if described == NULL or work == NULL:
+        if described == NULL:
             raise MemoryError("cross-product workspace")
         if not 0 <= first <= last <= pool.n:
             raise ValueError(f"rows {first}..{last} of {pool.n}")
@@ -232,26 +245,67 @@ def crossprod(ColumnPool pool, int64_t first, int64_t last, const int32_t[::1] g
                 raise ValueError(f"grouping codes have length {codes.shape[0]}, expected {pool.n}")
             check_positions(left, pool.size)
             check_positions(right, pool.size)
-            total = np.zeros((n_levels, left.shape[0], right.shape[0]))
-            sums = total.reshape(-1, right.shape[0])
+            row = list(right)
+            row += [c for c in dict.fromkeys(left) if c not in row]
+            columns = np.array(row, dtype=np.int32)
+            left_at = np.array([row.index(c) for c in left], dtype=np.int32)
+            keep.append((columns, left_at))
+            most = max(most, MF_PADDED(columns.shape[0]))
+            total = np.zeros((n_levels, left.shape[0], MF_PADDED(right.shape[0])))
+            sums = total.reshape(-1, total.shape[2])
             totals.append(total)
             described[g].codes = &codes[0] if codes.shape[0] else NULL
             described[g].n_levels = n_levels
-            described[g].n_left = left.shape[0]
-            described[g].left = &left[0]
+            described[g].n_columns = columns.shape[0]
+            described[g].columns = &columns[0]
             described[g].n_right = right.shape[0]
-            described[g].right = &right[0]
+            described[g].n_left = left.shape[0]
+            described[g].left = &left_at[0]
             described[g].sums = &sums[0, 0] if sums.shape[0] else NULL
         sums = square
+        work = aligned((pool.size + most) * MF_TILE)
         with nogil:
             status = mf_crossprod(pool.columns, pool.size, first, last, pool.sqrt_weights,
                                   &gram[0] if gram.shape[0] else NULL, gram.shape[0],
-                                  &sums[0, 0] if gram.shape[0] else NULL, described, n_groups, work)
+                                  &sums[0, 0] if gram.shape[0] else NULL, described, n_groups, &work[0])
         check(status)
     finally:
         free(described)
-        free(work)
     return square, totals
+
+
+def picked(parts, int32_t first_row, int32_t end_row, const int32_t[::1] columns):
+    """Some rows and columns of the sums of one group, added up over `parts` (from `crossprod`).
+
+    Returns
+    -------
+    (n_levels, end_row - first_row, len(columns)) array
+    """
+    cdef int64_t n_levels = parts[0].shape[0]
+    cdef int32_t all_rows = parts[0].shape[1], width = parts[0].shape[2], p, n_parts = len(parts)
+    cdef const double[:, :, ::1] part
+    cdef const double **pointers = <const double **>calloc(max(n_parts, 1), sizeof(double *))
+    cdef double[:, :, ::1] sums
+    try:
+        if pointers == NULL:
+            raise MemoryError("sums by level")
+        if not 0 <= first_row < end_row <= all_rows:
+            raise IndexError(f"rows {first_row}..{end_row} of {all_rows}")
+        check_positions(columns, width)
+        out = np.empty((n_levels, end_row - first_row, columns.shape[0]))
+        sums = out
+        for p in range(n_parts):
+            part = parts[p]
+            if part.shape[0] != n_levels or part.shape[1] != all_rows or part.shape[2] != width:
+                raise ValueError(f"a part of {parts[p].shape}, expected ({n_levels}, {all_rows}, {width})")
+            pointers[p] = &part[0, 0, 0] if n_levels else NULL
+        if n_levels:
+            with nogil:
+                mf_picked(pointers, n_parts, n_levels, all_rows, width, first_row, end_row - first_row, &columns[0],
+                          columns.shape[0], &sums[0, 0, 0])
+    finally:
+        free(pointers)
+    return out
 
 
 def pairs(const int32_t[::1] left, int64_t n_left, const int32_t[::1] right, int64_t n_right, ColumnPool pool,

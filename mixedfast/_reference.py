@@ -15,7 +15,7 @@ import numpy as np
 
 __all__ = [
     "Border", "ColumnPool", "DenseModel", "DenseSolution", "KenwardRoger", "crossprod", "dense_model",
-    "levels_factor", "levels_half", "levels_k", "levels_project", "pairs",
+    "levels_factor", "levels_half", "levels_k", "levels_project", "pairs", "picked",
 ]  # fmt: skip
 
 Array = np.ndarray
@@ -59,6 +59,12 @@ def crossprod(
             total[codes[row]] += np.outer(z, [pool.values[c][row] for c in right])
         totals.append(total)
     return columns @ columns.T, totals
+
+
+def picked(parts: Sequence[Array], first_row: int, end_row: int, columns: Array) -> Array:
+    """Some rows and columns of the sums of one group, added up over `parts`."""
+    total: Array = np.sum(parts, axis=0)
+    return total[:, first_row:end_row, columns]
 
 
 def pairs(

@@ -351,12 +351,14 @@ def assemble(design: Design, threads: int | None = None, basis: Basis | None = N
 
     products = []
     p1 = len(gram)
-    for members, (_, _, left, right), total, (shift, scale) in zip(layout, described, sums, basis.groups, strict=True):
+    for members, (_, _, left, right), parts, (shift, scale) in zip(layout, described, sums, basis.groups, strict=True):
         where = {int(c): i for i, c in reversed(list(enumerate(right)))}
         k = len(shift)
-        A = np.ascontiguousarray(total[:, :k, [where[int(c)] for c in left[:k]]])
-        B = total if total.shape[1:] == (k, p1) else np.ascontiguousarray(total[:, :k, :p1])
-        level_sums = total[:, k, [where[int(left[k])], *range(p1 - 1)]] if len(left) > k else None
+        A = _kernels.picked(parts, 0, k, np.array([where[int(c)] for c in left[:k]], dtype=np.int32))
+        B = _kernels.picked(parts, 0, k, np.arange(p1, dtype=np.int32))
+        level_sums = None
+        if len(left) > k:
+            level_sums = _kernels.picked(parts, k, k + 1, np.array([where[int(left[k])], *range(p1 - 1)], dtype=np.int32))[:, 0]
         first = design.terms[members[0]]
         names = tuple(name for t in members for name in design.terms[t].names)
         products.append(GroupProducts(first.group, first.levels, names, A, B, shift, scale, level_sums))
@@ -404,17 +406,23 @@ def _described(term: ReTerm, positions: list[int], gram: np.ndarray) -> Describe
 
 def threaded(
     pool: _kernels.ColumnPool, n: int, gram: np.ndarray, groups: list[Described], threads: int | None
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """What `_kernels.crossprod` sums over rows, by chunks in threads."""
+) -> tuple[np.ndarray, list[list[np.ndarray]]]:
+    """What `_kernels.crossprod` sums over rows, by chunks in threads: the square, and each thread's sums of each group.
+
+    `_kernels.picked` adds the threads' sums up.
+    """
     count = min(threads or os.cpu_count() or 1, max(1, n // _ROWS_PER_THREAD))
-    if count == 1:
-        return _kernels.crossprod(pool, 0, n, gram, groups)
     edges = [n * i // count for i in range(count + 1)]
-    with ThreadPoolExecutor(count) as workers:
-        parts = list(workers.map(lambda i: _kernels.crossprod(pool, edges[i], edges[i + 1], gram, groups), range(count)))
-    xy, sums = parts[0]
-    for other_xy, other_sums in parts[1:]:
-        xy += other_xy
-        for mine, theirs in zip(sums, other_sums, strict=True):
-            mine += theirs
-    return xy, sums
+
+    def part(i: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        return _kernels.crossprod(pool, edges[i], edges[i + 1], gram, groups)
+
+    if count == 1:
+        done = [part(0)]
+    else:
+        with ThreadPoolExecutor(count) as workers:
+            done = list(workers.map(part, range(count)))
+    xy = done[0][0]
+    for other, _ in done[1:]:
+        xy += other
+    return xy, [[sums[g] for _, sums in done] for g in range(len(groups))]

@@ -54,8 +54,10 @@ def with_response(cp: CrossProducts, design: Design, threads: int | None = None)
     sqrt_weights = None if design.weights is None else np.sqrt(design.weights)
     wanted = described if p else described[1:]
     yy, sums = threaded(_kernels.ColumnPool(columns, n, sqrt_weights), n, at_y, wanted, threads)
-    xy = sums.pop(0)[0, :, 0] if p else np.empty(0)
-    changed = with_sums(cp, [part[:, :, 0] for part in sums], xy, float(yy[0, 0]))
+    only = np.zeros(1, dtype=np.int32)
+    by_y = [_kernels.picked(parts, 0, len(left), only)[:, :, 0] for (_, _, left, _), parts in zip(wanted, sums, strict=True)]
+    xy = by_y.pop(0)[0] if p else np.empty(0)
+    changed = with_sums(cp, by_y, xy, float(yy[0, 0]))
     return replace(changed, shift=np.append(cp.shift[:-1], shift), scale=np.append(cp.scale[:-1], scale))
 
 

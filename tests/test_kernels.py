@@ -17,8 +17,8 @@ ROUNDING = 1e-12
 #: After a Cholesky factor of matrices with a condition number below 1e4.
 SOLVED = 1e-9
 NUMERIC = ("f8", "f4", "i8", "i4", "i2", "i1", "u1", "?")
-#: Zero to one row, and one less, as many and one more than a tile of 128 rows.
-ROWS = st.sampled_from([0, 1, 2, 17, 127, 128, 129, 300])
+#: Zero to one row, and one less, as many and one more than a tile of 256 rows.
+ROWS = st.sampled_from([0, 1, 2, 17, 255, 256, 257, 600])
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -140,22 +140,41 @@ def test_weights_and_positions_outside_a_pool_are_refused():
 @given(pools(), st.data())
 def test_crossprod(made, data):
     fast, twin, rng = made
-    position = st.lists(st.integers(0, fast.size - 1), min_size=1, max_size=4)
-    draw = lambda: np.array(data.draw(position), dtype=np.int32)  # noqa: E731
+
+
+    def draw(size, most):
+        return np.array(data.draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=most)), dtype=np.int32)
+
     groups = []
     for n_levels in data.draw(st.lists(st.sampled_from([1, 3, 40]), max_size=2)):
         codes = rng.integers(0, n_levels, fast.n, dtype=np.int32)
+        if data.draw(st.booleans()):  # runs of rows of one level, which are summed another way
+            codes.sort()
         codes.flags.writeable = False
-        groups.append((codes, n_levels, draw(), draw()))
+        groups.append((codes, n_levels, draw(fast.size, 6), draw(fast.size, 18)))
     first = data.draw(st.integers(0, fast.n))
     last = data.draw(st.integers(first, fast.n))
-    gram = draw()
+    gram = draw(fast.size, 7)
     square, sums = _kernels.crossprod(fast, first, last, gram, groups)
     expected, expected_sums = _reference.crossprod(twin, first, last, gram, groups)
     close(square, expected)
     np.testing.assert_array_equal(square, square.T)
-    for ours, theirs in zip(sums, expected_sums, strict=True):
-        close(ours, theirs)
+    for ours, theirs, (_, _, left, right) in zip(sums, expected_sums, groups, strict=True):
+        close(ours[:, :, : len(right)], theirs)
+        parts, columns, end = data.draw(st.integers(1, 3)), draw(len(right), 4), data.draw(st.integers(1, len(left)))
+        close(
+            _kernels.picked([ours] * parts, end - 1, end, columns), _reference.picked([theirs] * parts, end - 1, end, columns)
+        )
+
+
+def test_picked_refuses_what_does_not_fit():
+    total = np.zeros((5, 2, 4))
+    for parts in ([total, total[:4]], [total, total[:, :1].copy()], [total[:, :, ::2]]):
+        with pytest.raises(ValueError, match=r"part|contiguous"):
+            _kernels.picked(parts, 0, 2, positions(0))
+    for first, end, columns in ((0, 3, positions(0)), (1, 1, positions(0)), (0, 2, positions(4)), (0, 2, positions())):
+        with pytest.raises(IndexError):
+            _kernels.picked([total], first, end, columns)
 
 
 def simple_pool(n, columns=2):
@@ -168,7 +187,7 @@ def positions(*which):
 
 
 @pytest.mark.parametrize("code", [-1, 3, 2**31 - 1, -(2**31)])
-@pytest.mark.parametrize("row", [0, 128, 299])
+@pytest.mark.parametrize("row", [0, 256, 299])
 def test_crossprod_refuses_a_group_code_out_of_range(code, row):
     codes = np.zeros(300, dtype=np.int32)
     codes[row] = code
