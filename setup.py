@@ -124,18 +124,15 @@ class BuildExtensions(build_ext):
 
 def extensions() -> list[Extension]:
     headers = sorted(glob("csrc/*.h"))
-    kernels = [name for name in sorted(glob("csrc/*.c")) if not name.endswith("selinv.c")]
+
+    def extension(name: str, *kernels: str, **more: list[str]) -> Extension:
+        sources = [f"mixedfast/{name}.pyx", *(f"csrc/{kernel}.c" for kernel in kernels)]
+        return Extension(f"mixedfast.{name}", sources, include_dirs=["csrc"], depends=headers, **more)
+
     return [
-        Extension(
-            "mixedfast._kernels", ["mixedfast/_kernels.pyx", *kernels], include_dirs=["csrc"], depends=headers
-        ),
-        Extension(
-            "mixedfast._cholmod",
-            ["mixedfast/_cholmod.pyx", "csrc/selinv.c"],
-            include_dirs=["csrc"],
-            libraries=["cholmod"],
-            depends=[*headers, "mixedfast/_cholmod.pxd"],
-        ),
+        extension("_kernels", "columns", "crossprod", "pairs"),
+        extension("_blocks", "levels", "moments", "schur", "rest"),
+        extension("_cholmod", "selinv", libraries=["cholmod"]),
     ]
 
 

@@ -1,22 +1,8 @@
 #include "levels.h"
 
+#include "dispatch.h"
+
 #include <math.h>
-
-#if defined(__GNUC__)
-#define INLINE static inline __attribute__((always_inline))
-#else
-#define INLINE static inline
-#endif
-
-/* The bodies below are written once for any k; DISPATCH calls them with k a compile-time constant for the
- * sizes nearly every model has, so that the compiler unrolls the small loops. */
-#define DISPATCH(k, CALL)                  \
-    switch (k) {                           \
-    case 1: { enum { K = 1 }; CALL; } break; \
-    case 2: { enum { K = 2 }; CALL; } break; \
-    case 3: { enum { K = 3 }; CALL; } break; \
-    default: { const int32_t K = k; CALL; }  \
-    }
 
 INLINE int64_t factor_body(int64_t n_levels, int32_t k, const double *A, const double *lambda, double *T,
                            double *logdet)

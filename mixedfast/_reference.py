@@ -1,6 +1,6 @@
 """What the fast code must agree with: a NumPy twin of every kernel, and a whole model by dense algebra.
 
-The twins have the names and signatures of ``_kernels``; they are short and slow. `DenseModel` forms the n x n
+The twins have the names and signatures of ``_kernels`` and ``_blocks``; they are short and slow. `DenseModel` forms the n x n
 covariance matrix and uses the textbook formulas; it shares no code with the rest of the package.
 Nothing in the package calls this module; the tests do.
 """
@@ -113,6 +113,27 @@ def levels_k(A: Array, T: Array) -> Array:
     """D_j = A_j - A_j T_j'T_j A_j."""
     out: Array = A - A @ T.transpose(0, 2, 1) @ T @ A
     return out
+
+
+def moments(
+    K: Array, C: Array, W: Array, beta: Array, pairs: bool, fixed: bool
+) -> tuple[Array, ...]:
+    """Sums over levels that derivatives are made of (see moments.h)."""
+    p = len(beta)
+    D, v = C[:, :, :p] @ W, C[:, :, p] - C[:, :, :p] @ beta
+    E = D @ D.transpose(0, 2, 1)
+    empty = np.zeros((0, 0, 0, 0))
+    return (
+        v,
+        K.sum(axis=0),
+        np.einsum("ja,jb->ab", v, v),
+        E.sum(axis=0),
+        np.einsum("ja,jbc,jd->abcd", v, K, v),
+        np.einsum("ja,jbs->abs", v, D),
+        np.einsum("jbc,jad->abcd", K, K) if pairs else empty,
+        np.einsum("jbc,jad->abcd", K, E) if fixed else empty,
+        np.einsum("jat,jbs->abts", D, D) if fixed else empty,
+    )
 
 
 # -- several grouping factors ----------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from mixedfast.covariance import Covariance
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines import choose
 from mixedfast.errors import DataError, NotIdentifiedError
-from mixedfast.optimize import Optimum, minimize
+from mixedfast.optimize import DEAR_TOLERANCE, DECREMENT_TOLERANCE, Optimum, minimize
 from mixedfast.start import starting_theta
 from mixedfast.system import PLSSystem, Solution
 
@@ -225,7 +225,8 @@ def fit_crossproducts(
     check_identified(cp)
     system = PLSSystem(cp, choose(cp, engine), reml)
     first = starting_theta(cp) if start is None else _internal_theta(cp, start, "start")
-    optimum = minimize(system, first, exact=len(cp.groups) == 1)
+    enough = DEAR_TOLERANCE if system.engine.dear else DECREMENT_TOLERANCE
+    optimum = minimize(system, first, exact=len(cp.groups) == 1, enough=enough)
     if not optimum.converged and not optimum.exact_hessian and _can_be_exact(system):
         optimum = optimum.then(minimize(system, optimum.theta, exact=True))
     theta = settle(system, canonical(cp.covariance, optimum.theta), optimum.deviance)
@@ -242,6 +243,8 @@ def _can_be_exact(system: PLSSystem) -> bool:
 def settle(system: PLSSystem, theta: np.ndarray, deviance: float) -> np.ndarray:
     """theta with what is zero but for rounding set to zero, and the system solved there."""
     flat = np.where(np.abs(theta) < ZERO_TOLERANCE, 0.0, theta)
+    if np.array_equal(flat, system.covariance.theta_of(system.lambdas)):
+        return flat
     solution = system.solve(flat)
     if solution is not None and solution.deviance <= deviance + 1e-12 * abs(deviance):
         return flat

@@ -22,10 +22,12 @@ import numpy as np
 from mixedfast.covariance import lower_root
 from mixedfast.system import PLSSystem, Solution
 
-__all__ = ["CERTIFICATE_TOLERANCE", "DECREMENT_TOLERANCE", "Optimum", "minimize", "newton_step"]
+__all__ = ["CERTIFICATE_TOLERANCE", "DEAR_TOLERANCE", "DECREMENT_TOLERANCE", "Optimum", "minimize", "newton_step"]
 
 #: The search stops when the quadratic model promises less than this (deviance units).
 DECREMENT_TOLERANCE = 1e-14
+#: The same where derivatives cost much more than a factorization: theta is then within 2e-5 standard errors of the optimum.
+DEAR_TOLERANCE = 2e-10
 #: A fit is called converged when the certificate promises less than this. One unit of deviance is about what noise
 #: does; 1e-4 of it moves an estimate by under a hundredth of its standard error.
 CERTIFICATE_TOLERANCE = 1e-4
@@ -47,8 +49,9 @@ _FLOOR = 1e-9
 class Optimum:
     """Where the search ended and what proves it.
 
-    ``gradient`` and ``hessian`` are in theta (internal basis); ``decrement`` and ``boundary_decrement`` are in units
-    of the deviance; ``log`` has one (evaluation, deviance, decrement) an iteration.
+    ``gradient`` and ``hessian`` are in theta (internal basis), at ``theta`` or, when the outcome of the last step was
+    foreseen, before that step; ``decrement`` and ``boundary_decrement`` are in units of the deviance; ``log`` has one
+    (evaluation, deviance, decrement) an iteration.
     """
 
     theta: np.ndarray
@@ -82,7 +85,8 @@ def minimize(
     exact : bool
         Use the exact Hessian in every step; otherwise average information.
     enough : float
-        The search stops when the quadratic model promises less than this (deviance units).
+        The search stops when the quadratic model promises less than this (deviance units), or when it foresees that
+        after the next step it will: the step is then taken, and no derivatives are asked for where it leads.
 
     Returns
     -------
@@ -102,6 +106,7 @@ def minimize(
     gradient = hessian = np.empty(0)
     decrement = boundary = np.inf
     while True:
+        before = decrement
         gradient, hessian = system.gradient(), system.hessian(exact)
         step, decrement = newton_step(gradient, hessian)
         log.append((system.evaluations, solution.deviance, decrement))
@@ -110,6 +115,9 @@ def minimize(
         if iteration == _MAX_ITERATIONS and not stationary:
             boundary, _ = _way_out(system)
             break
+        last = not stationary and _foreseen(decrement, before, exact) < enough and _inside(system)
+        if last:
+            boundary, _ = _way_out(system)
         moved = None if stationary else _line_search(system, theta, solution.deviance, step, float(gradient @ step))
         if moved is None:
             message = "converged" if stationary else "no step lowers the deviance further"
@@ -123,8 +131,13 @@ def minimize(
             if moved is None:
                 system.solve(theta)
                 break
+            last, decrement = False, np.inf
         iteration += 1
+        last = last and np.array_equal(moved[0], theta + step)
         theta, solution = moved
+        if last and boundary < CERTIFICATE_TOLERANCE:
+            message = "converged"
+            break
     proven = decrement < CERTIFICATE_TOLERANCE and boundary < CERTIFICATE_TOLERANCE
     return Optimum(
         theta=theta, deviance=solution.deviance, gradient=gradient, hessian=hessian, decrement=float(decrement),
@@ -139,6 +152,23 @@ def _stalled(decrements: list[float]) -> bool:
     if len(decrements) <= _PATIENCE or max(decrements[-_PATIENCE:]) > _ROUNDING_DECREMENT:
         return False
     return min(decrements[-_PATIENCE:]) > 0.5 * min(decrements[:-_PATIENCE])
+
+
+def _foreseen(decrement: float, before: float, exact: bool) -> float:
+    """What the model will promise after the next full step, from the last two promises; infinite where nothing can be foreseen
+    and where the present promise would be no certificate.
+
+    Newton's method squares the error of theta, average information multiplies it by a constant.
+    """
+    if not 0.0 < decrement < before < np.inf or decrement >= CERTIFICATE_TOLERANCE:
+        return np.inf
+    rate = decrement / before
+    return decrement * (rate**2 if exact else rate)
+
+
+def _inside(system: PLSSystem) -> bool:
+    """Whether no covariance is near singular at the last theta solved: no boundary to look at."""
+    return not any(system.covariance.singular_terms(system.covariance.theta_of(system.lambdas)))
 
 
 def newton_step(gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, float]:

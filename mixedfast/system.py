@@ -18,13 +18,33 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mixedfast._blocks import moments
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines import Engine
 
 __all__ = ["PLSSystem", "Solution"]
 
 HessianBlocks = dict[tuple[int, int], np.ndarray]
-Pieces = tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Sums over the levels j of one group, in the notation above: D = C_X L_X^-T, ``x[a,b]`` an element.
+
+    ``v`` (J,K) itself; sums ``K`` (K,K); ``vv`` v[a] v[b]; ``DD`` (D D')[a,b]; ``vKv`` v[a] K[b,c] v[d];
+    ``vD`` v[a] D[b,s]. Where traces are wanted (else empty) ``KK`` K[b,c] K[a,d] of the only group, ``KDD``
+    K[b,c] (D D')[a,d] and ``DxD`` D[a,t] D[b,s].
+    """
+
+    v: np.ndarray
+    K: np.ndarray
+    vv: np.ndarray
+    DD: np.ndarray
+    vKv: np.ndarray
+    vD: np.ndarray
+    KK: np.ndarray
+    KDD: np.ndarray
+    DxD: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +89,16 @@ class PLSSystem:
         self.solution: Solution
         self.evaluations = 0
         self.rejected = 0
+        self._projected: tuple[list[np.ndarray], list[np.ndarray]] | None = None
+        self._moments: list[Moments] | None = None
+        self._moments_exact = False
+        self._traces: HessianBlocks | None = None
 
     def solve(self, theta: np.ndarray) -> Solution | None:
         """Factor at theta; None when the system is not numerically positive definite there."""
         self.evaluations += 1
         self.lambdas = self.covariance.lambdas(theta)
-        self._parts: Pieces | None = None
-        self._traces: HessianBlocks | None = None
+        self._projected = self._moments = self._traces = None
         factored = self.engine.factor(self.lambdas)
         if factored is not None:
             solution = self._finish(*factored)
@@ -101,38 +124,44 @@ class PLSSystem:
 
     # -- derivatives -------------------------------------------------------------------------------------------
 
-    def _pieces(self) -> Pieces:
-        """K blocks, D = C_X L_X^-T (so that D D' = C Phi C') and v of each group, at the last theta solved."""
-        if self._parts is None:
-            K, C = self.engine.project()
-            s = self.solution
-            whiten = np.linalg.inv(s.LX).T
-            p = self.cp.p
-            D = [np.matmul(c[:, :, :p], whiten) for c in C]
-            v = [c[:, :, p] - np.matmul(c[:, :, :p], s.beta) for c in C]
-            self._parts = K, D, v
-        return self._parts
+    @property
+    def projected(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """K blocks (J,K,K) and C = Z'V0^-1[X y] (J,K,p+1) of each group, at the last theta solved."""
+        if self._projected is None:
+            self._projected = self.engine.project()
+        return self._projected
+
+    @property
+    def whiten(self) -> np.ndarray:
+        """L_X^-T, (p,p) upper triangular: C_X L_X^-T L_X^-1 C_X' = C_X Phi C_X'."""
+        return np.linalg.inv(self.solution.LX).T
+
+    @property
+    def D(self) -> list[np.ndarray]:
+        """C_X L_X^-T = Z_g'V0^-1 X L_X^-T of each group, (J,K,p): D D' = C Phi C'."""
+        return [np.matmul(c[:, :, : self.cp.p], self.whiten) for c in self.projected[1]]
 
     @property
     def v(self) -> list[np.ndarray]:
         """Z_g'P0 y, (J,K) a group: the conditional modes are H_g v."""
-        return self._pieces()[2]
+        return [sums.v for sums in self.moments()]
 
-    @property
-    def D(self) -> list[np.ndarray]:
-        """Z_g'V0^-1 X L_X^-T, (J,K,p) a group."""
-        return self._pieces()[1]
+    def moments(self, exact: bool = False) -> list[Moments]:
+        """Sums over the levels of each group, at the last theta solved; `exact` adds those that only traces need."""
+        if self._moments is None or (exact and not self._moments_exact):
+            single = exact and len(self.cp.groups) == 1  # of several groups the engine sums the pairs of levels
+            whiten = np.ascontiguousarray(np.triu(self.whiten))
+            self._moments = [
+                Moments(*moments(k, np.ascontiguousarray(c), whiten, self.solution.beta, single, exact and self.reml))
+                for k, c in zip(*self.projected, strict=True)
+            ]
+            self._moments_exact = exact
+        return self._moments
 
     def gradient_blocks(self) -> list[np.ndarray]:
         """dd/dH_g, symmetric (K,K) a group."""
-        blocks = []
-        for K, D, v in zip(*self._pieces(), strict=True):
-            G = K.sum(axis=0) - (self.nu / self.solution.r2) * (v.T @ v)
-            if self.reml:
-                wide = D.transpose(1, 0, 2).reshape(D.shape[1], -1)
-                G = G - wide @ wide.T
-            blocks.append(G)
-        return blocks
+        share = self.nu / self.solution.r2
+        return [m.K - share * m.vv - m.DD if self.reml else m.K - share * m.vv for m in self.moments()]
 
     def hessian_blocks(self, exact: bool) -> HessianBlocks:
         """d2d/dH_g dH_h, (K_g,K_g,K_h,K_h) for g <= h.
@@ -140,10 +169,10 @@ class PLSSystem:
         Not exact: the average of observed and expected information (Gilmour, Thompson and Cullis 1995,
         Biometrics 51), which needs no traces and tends to the Hessian as the data grow.
         """
-        quadratic = self._quadratic_blocks()
-        r2, nu = self.solution.r2, self.nu
-        vv = [v.T @ v for v in self.v]
         traces = self.trace_blocks() if exact else None
+        quadratic = self.quadratic_blocks()
+        r2, nu = self.solution.r2, self.nu
+        vv = [m.vv for m in self.moments()]
         out = {}
         for (g, h), Q in quadratic.items():
             squares = np.multiply.outer(vv[g], vv[h]) / r2**2
@@ -152,23 +181,25 @@ class PLSSystem:
             out[g, h] = 0.5 * (H + H.transpose(0, 1, 3, 2))
         return out
 
-    def _quadratic_blocks(self) -> HessianBlocks:
+    def quadratic_blocks(self) -> HessianBlocks:
         """y'P0 G P0 G'P0 y: sum_ij v_i[a] (Z_i'P0 Z_j)[b,c] v_j[d]."""
-        K, D, v = self._pieces()
-        cross = [np.einsum("ja,jbs->abs", vg, Dg) for vg, Dg in zip(v, D, strict=True)]
-        out = {}
-        if len(K) == 1:
-            vv = np.einsum("ja,jd->jad", v[0], v[0])
-            out[0, 0] = np.tensordot(vv, K[0], (0, 0)).transpose(0, 2, 3, 1)
+        sums = self.moments()
+        sizes = [group.k for group in self.cp.groups]
+        if len(sums) == 1:
+            out = {(0, 0): sums[0].vKv}
         else:
-            for h in range(len(K)):
-                KF = self.engine.times_k([_spread(v[g], K[g].shape[1], g == h, v[h].shape[1]) for g in range(len(K))])
+            out = {}
+            spread = [_spread(m.v, k) for m, k in zip(sums, sizes, strict=True)]
+            width = np.cumsum([0, *(k * k for k in sizes)])
+            F = [np.zeros((len(m.v), k, width[-1])) for m, k in zip(sums, sizes, strict=True)]
+            for h, part in enumerate(spread):
+                F[h][:, :, width[h] : width[h + 1]] = part
+            KF = self.engine.times_k(F)
+            for h, k_h in enumerate(sizes):
                 for g in range(h + 1):
-                    kh = v[h].shape[1]
-                    out[g, h] = np.einsum("ja,jbr->abr", v[g], KF[g]).reshape(*cross[g].shape[:2], kh, kh)
-        return {
-            (g, h): Q - np.einsum("abs,dcs->abcd", cross[g], cross[h]) for (g, h), Q in out.items()
-        }
+                    part = np.einsum("ja,jbr->abr", sums[g].v, KF[g][:, :, width[h] : width[h + 1]])
+                    out[g, h] = part.reshape(sizes[g], sizes[g], k_h, k_h)
+        return {(g, h): Q - np.tensordot(sums[g].vD, sums[h].vD, (2, 2)).transpose(0, 1, 3, 2) for (g, h), Q in out.items()}
 
     def trace_blocks(self) -> HessianBlocks:
         """tr(Q0 G Q0 G'): sum_ij (Z_i'Q0 Z_j)[b,c] (Z_i'Q0 Z_j)[a,d]; kept until the next theta, for they are dear."""
@@ -177,23 +208,24 @@ class PLSSystem:
         return self._traces
 
     def _make_traces(self) -> HessianBlocks:
-        K, D, _ = self._pieces()
-        out = self.engine.pair_traces(K)
+        sums = self.moments(exact=True)
+        out = {(0, 0): sums[0].KK} if len(sums) == 1 else self.engine.pair_traces(self.projected[0])
         if not self.reml:
             return out
         p = self.cp.p
-        R = [np.einsum("jat,jbs->abts", d, d) for d in D]
-        for h in range(len(K)):
-            k_h = K[h].shape[1]
-            if len(K) == 1:
-                KD = [np.einsum("jbc,jds->jbcds", K[0], D[0])]
+        for h in range(len(sums)):
+            if len(sums) == 1:
+                once = {0: sums[0].KDD}
             else:
-                spread = [_spread_columns(D[g], g == h, k_h, p) for g in range(len(K))]
+                k_h = self.cp.groups[h].k
+                D = self.D
+                spread = [_spread_columns(D[g], g == h, k_h, p) for g in range(len(sums))]
                 KD = [part.reshape(*part.shape[:2], k_h, k_h, p) for part in self.engine.times_k(spread)]
-            for g in range(h + 1):
-                once = np.einsum("jbcds,jas->abcd", KD[g], D[g])
-                both = once + once.transpose(1, 0, 3, 2)
-                out[g, h] = out[g, h] - both + np.einsum("abts,dcts->abcd", R[g], R[h])
+                once = {g: np.einsum("jbcds,jas->abcd", KD[g], D[g]) for g in range(h + 1)}
+            for g, part in once.items():
+                both = part + part.transpose(1, 0, 3, 2)
+                crossed = np.tensordot(sums[g].DxD, sums[h].DxD, ((2, 3), (2, 3))).transpose(0, 1, 3, 2)
+                out[g, h] = out[g, h] - both + crossed
         return out
 
     def gradient(self) -> np.ndarray:
@@ -205,13 +237,12 @@ class PLSSystem:
         return self.covariance.hessian(self.lambdas, self.gradient_blocks(), self.hessian_blocks(exact))
 
 
-def _spread(v: np.ndarray, k: int, mine: bool, k_h: int) -> np.ndarray:
-    """v_j[d] at position c, one column for each (c, d): (J,K,K_h*K_h); zeros for the other groups."""
-    out = np.zeros((v.shape[0], k, k_h, k_h))
-    if mine:
-        for c in range(k):
-            out[:, c, c, :] = v
-    return out.reshape(v.shape[0], k, k_h * k_h)
+def _spread(v: np.ndarray, k: int) -> np.ndarray:
+    """v_j[d] at position c, one column for each (c, d): (J,K,K*K)."""
+    out = np.zeros((v.shape[0], k, k, k))
+    for c in range(k):
+        out[:, c, c, :] = v
+    return out.reshape(v.shape[0], k, k * k)
 
 
 def _spread_columns(D: np.ndarray, mine: bool, k_h: int, p: int) -> np.ndarray:

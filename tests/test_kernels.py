@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixedfast import _kernels, _reference
+from mixedfast import _blocks, _kernels, _reference
 from mixedfast.columns import Factor
 
 #: Sums of a few hundred products of order one, added in another order.
@@ -264,15 +264,31 @@ def levels(draw):
 def test_levels(made, r):
     A, lam, rng = made
     T, expected = np.empty_like(A), np.empty_like(A)
-    logdet, status = _kernels.levels_factor(A, lam, T)
+    logdet, status = _blocks.levels_factor(A, lam, T)
     expected_logdet, expected_status = _reference.levels_factor(A, lam, expected)
     assert status == expected_status == 0
     close(logdet, expected_logdet)
     close(T, expected, SOLVED)
     B = rng.normal(size=(*A.shape[:2], r))
-    close(_kernels.levels_half(T, B), _reference.levels_half(T, B))
-    close(_kernels.levels_project(A, T, B), _reference.levels_project(A, T, B))
-    close(_kernels.levels_k(A, T), _reference.levels_k(A, T))
+    close(_blocks.levels_half(T, B), _reference.levels_half(T, B))
+    close(_blocks.levels_project(A, T, B), _reference.levels_project(A, T, B))
+    close(_blocks.levels_k(A, T), _reference.levels_k(A, T))
+
+
+@given(levels(), st.sampled_from([0, 1, 4]), st.booleans(), st.booleans())
+def test_moments(made, p, pairs, fixed):
+    K, _, rng = made
+    arguments = K, rng.normal(size=(*K.shape[:2], p + 1)), np.triu(rng.normal(size=(p, p))), rng.normal(size=p)
+    found, expected = _blocks.moments(*arguments, pairs, fixed), _reference.moments(*arguments, pairs, fixed)
+    for ours, twin in zip(found, expected, strict=True):
+        close(ours, twin)
+
+
+def test_moments_of_more_levels_than_a_run():
+    rng = np.random.default_rng(5)
+    arguments = np.tile(np.eye(2), (2500, 1, 1)), rng.normal(size=(2500, 2, 3)), np.eye(2), rng.normal(size=2)
+    for ours, twin in zip(_blocks.moments(*arguments, True, True), _reference.moments(*arguments, True, True), strict=True):
+        close(ours, twin)
 
 
 def test_levels_read_what_must_not_be_written():
@@ -280,24 +296,24 @@ def test_levels_read_what_must_not_be_written():
     for array in (A, lam, B):
         array.flags.writeable = False
     T = np.empty((1, 2, 2))
-    _kernels.levels_factor(A, lam, T)
+    _blocks.levels_factor(A, lam, T)
     T.flags.writeable = False
-    close(_kernels.levels_half(T, B), _reference.levels_half(T, B))
+    close(_blocks.levels_half(T, B), _reference.levels_half(T, B))
     with pytest.raises(ValueError, match="read-only"):
-        _kernels.levels_factor(A, lam, T)
+        _blocks.levels_factor(A, lam, T)
 
 
 @pytest.mark.parametrize("bad", [-5.0, np.nan, np.inf])
 def test_the_first_level_that_is_not_positive_definite_is_named(bad):
     A = np.tile(np.eye(2), (6, 1, 1))
     A[3, 1, 1] = bad
-    assert _kernels.levels_factor(A, np.eye(2), np.empty_like(A))[1] == 4
+    assert _blocks.levels_factor(A, np.eye(2), np.empty_like(A))[1] == 4
     assert _reference.levels_factor(A[:, :1, :1] * -5.0, np.eye(1), np.empty((6, 1, 1)))[1] == 1
 
 
 def test_log_determinants_of_any_size_do_not_overflow():
     A = np.concatenate([np.full(300, 1e30), np.full(300, 1e-30)])[:, None, None]
-    logdet, status = _kernels.levels_factor(A, np.eye(1), np.empty_like(A))
+    logdet, status = _blocks.levels_factor(A, np.eye(1), np.empty_like(A))
     assert status == 0
     assert logdet == pytest.approx(np.log1p(A).sum(), rel=1e-13)
 
@@ -323,7 +339,7 @@ def test_log_determinants_of_any_size_do_not_overflow():
 )
 def test_levels_refuse_what_does_not_fit(kernel, shapes):
     with pytest.raises(ValueError, match=f"{kernel}|more than"):
-        getattr(_kernels, kernel)(*(np.zeros(shape) for shape in shapes))
+        getattr(_blocks, kernel)(*(np.zeros(shape) for shape in shapes))
 
 
 # -- several grouping factors ----------------------------------------------------------------------------
@@ -390,7 +406,7 @@ def borders(draw):
 @given(borders(), st.sampled_from([1, 3]))
 def test_border(made, r):
     case, rng = made
-    fast, twin = _kernels.Border(*case.arguments), _reference.Border(*case.arguments)
+    fast, twin = _blocks.Border(*case.arguments), _reference.Border(*case.arguments)
     assert (fast.m, fast.n_components) == (twin.m, twin.n_components)
     logdet, failed = fast.factor(case.T, case.lambdas)
     expected, twin_failed = twin.factor(case.T, case.lambdas)
@@ -435,7 +451,7 @@ def test_border(made, r):
 
 def test_a_border_can_be_factored_again_and_again():
     case = a_border(np.random.default_rng(3), 2, 3, (2, 1), 9, False)
-    fast = _kernels.Border(*case.arguments)
+    fast = _blocks.Border(*case.arguments)
     once = fast.factor(case.T, case.lambdas)
     fast.invert(np.empty(case.blocks))
     assert fast.factor(case.T, 0.1 * case.lambdas) != once
@@ -447,7 +463,7 @@ def test_the_component_that_is_not_positive_definite_is_named():
     sizes = np.diff(case.arguments[4])
     base = case.arguments[-1].copy()
     base[int((sizes[:1] * (sizes[:1] + 1) // 2).sum())] = -1e6  # the first entry of the second component
-    fast = _kernels.Border(*case.arguments[:-1], base)
+    fast = _blocks.Border(*case.arguments[:-1], base)
     logdet, failed = fast.factor(case.T, np.ones_like(case.lambdas))
     assert np.isnan(logdet)
     assert failed == 2
@@ -456,7 +472,7 @@ def test_the_component_that_is_not_positive_definite_is_named():
 
 def test_zero_lambda_leaves_the_remainder_unscaled():
     case = a_border(np.random.default_rng(6), 2, 2, (2,), 5, False)
-    fast, twin = _kernels.Border(*case.arguments), _reference.Border(*case.arguments)
+    fast, twin = _blocks.Border(*case.arguments), _reference.Border(*case.arguments)
     zero = np.zeros_like(case.lambdas)
     assert fast.factor(case.T, zero) == (0.0, 0)
     twin.factor(case.T, zero)
@@ -473,7 +489,7 @@ def test_zero_lambda_leaves_the_remainder_unscaled():
 
 def a_solved_border():
     case = a_border(np.random.default_rng(7), 2, 2, (2,), 5, False)
-    fast = _kernels.Border(*case.arguments)
+    fast = _blocks.Border(*case.arguments)
     fast.factor(case.T, case.lambdas)
     return case, fast
 
@@ -527,7 +543,7 @@ def test_border_refuses_an_index_out_of_range(name, value):
     arguments = dict(zip(BORDER_ARGUMENTS, (a.copy() for a in case.arguments), strict=True))
     arguments[name][-1] = value
     with pytest.raises((ValueError, IndexError), match=name):
-        _kernels.Border(*arguments.values())
+        _blocks.Border(*arguments.values())
 
 
 @pytest.mark.parametrize("name", ["cols", "component", "first", "k_level", "lambda_at", "base_at"])
@@ -536,4 +552,4 @@ def test_border_refuses_arrays_that_do_not_belong_together(name):
     arguments = dict(zip(BORDER_ARGUMENTS, case.arguments, strict=True))
     arguments[name] = arguments[name][:-1].copy()
     with pytest.raises((ValueError, IndexError), match=name):
-        _kernels.Border(*arguments.values())
+        _blocks.Border(*arguments.values())

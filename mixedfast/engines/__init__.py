@@ -25,6 +25,8 @@ class Engine(Protocol):
 
     name: str
     cp: CrossProducts
+    #: Whether derivatives cost much more than a factorization, and that more than some milliseconds.
+    dear: bool
 
     def respond(self, cp: CrossProducts) -> None:
         """Take cross-products of the same rows' Z and X with another response; structure and analysis stay. Factor anew."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mixedfast import _kernels
+from mixedfast import _blocks
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines.layout import Layout, lay_out
 from mixedfast.engines.traces import outer_sum, pair_traces
@@ -24,6 +24,8 @@ __all__ = ["BlockEngine"]
 _SMALL_LAMBDA = 1e-4
 #: Entries of Q read at a time by `posterior_pairs`.
 _BATCH_ENTRIES = 1_000_000
+#: Inverting a dense rest of so many columns takes tens of milliseconds.
+_DEAR_COLUMNS = 700
 
 
 class BlockEngine:
@@ -46,8 +48,9 @@ class BlockEngine:
         self._B = np.ascontiguousarray(self._lead.B)
         self._T = np.empty_like(self._A)
         self._border: Any = None
+        self.dear = self.layout.m >= _DEAR_COLUMNS
         if self.layout.rest:
-            self._border = _kernels.Border(*self.layout.border_arguments)
+            self._border = _blocks.Border(*self.layout.border_arguments)
             self._rest_rhs = self.layout.stack([cp.groups[g].B for g in self.layout.rest])
 
     def respond(self, cp: CrossProducts) -> None:
@@ -68,10 +71,10 @@ class BlockEngine:
     def factor(self, lambdas: list[np.ndarray]) -> tuple[float, np.ndarray] | None:
         self._lambdas = lambdas
         self._inverted = False
-        logdet, status = _kernels.levels_factor(self._A, lambdas[self.layout.lead], self._T)
+        logdet, status = _blocks.levels_factor(self._A, lambdas[self.layout.lead], self._T)
         if status:
             return None
-        U = _kernels.levels_half(self._T, self._B)
+        U = _blocks.levels_half(self._T, self._B)
         flat = U.reshape(-1, U.shape[2])
         S = self.cp.xy - flat.T @ flat
         if self._border is not None:
@@ -89,11 +92,11 @@ class BlockEngine:
 
     def project(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         if self._border is None:
-            K = _kernels.levels_k(self._A, self._T)
-            return [K], [_kernels.levels_project(self._A, self._T, self._B)]
+            K = _blocks.levels_k(self._A, self._T)
+            return [K], [_blocks.levels_project(self._A, self._T, self._B)]
         K_rest = self._invert()
         self._H = self._border.project(self._A, self._T)
-        K_lead = _kernels.levels_k(self._A, self._T)
+        K_lead = _blocks.levels_k(self._A, self._T)
         self._border.subtract_k(self._H, K_lead)
         C_lead, C_rest = self._apply(self._B, self._B_rest)
         return self.layout.join(K_lead, K_rest), self.layout.join(C_lead, self.layout.unstack(C_rest))
@@ -103,7 +106,7 @@ class BlockEngine:
         W = self._border.times(np.asfortranarray(B_rest), False)
         C_rest = np.ascontiguousarray(B_rest - self._border.times(W, True))
         reduced = self._border.back(B, np.ascontiguousarray(W))
-        return _kernels.levels_project(self._A, self._T, reduced), C_rest
+        return _blocks.levels_project(self._A, self._T, reduced), C_rest
 
     def _invert(self) -> list[np.ndarray]:
         """Invert the dense rest; diagonal blocks of K for each remaining group."""
@@ -132,9 +135,9 @@ class BlockEngine:
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         lead = self.layout.lead
         if self._border is None:
-            return [_kernels.levels_project(self._A, self._T, np.matmul(self._A, F[lead]))]
+            return [_blocks.levels_project(self._A, self._T, np.matmul(self._A, F[lead]))]
         B, B_rest = self.layout.times_a(F)
-        U = _kernels.levels_half(self._T, B)
+        U = _blocks.levels_half(self._T, B)
         self._border.eliminate(U, B_rest)
         C_lead, C_rest = self._apply(B, B_rest)
         return self.layout.join(C_lead, self.layout.unstack(C_rest))
@@ -143,7 +146,7 @@ class BlockEngine:
         """sum_ij K_ij[b,c] K_ij[a,d] over all pairs of levels, (K_g,K_g,K_h,K_h) for groups g <= h."""
         if self._border is None:
             return {(0, 0): outer_sum(K[0])}
-        D = _kernels.levels_k(self._A, self._T)
+        D = _blocks.levels_k(self._A, self._T)
         border = self._border
         return pair_traces(self.layout, border.dense, border.diagonal, self._H, D, K[self.layout.lead])
 

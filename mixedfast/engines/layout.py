@@ -140,7 +140,7 @@ class Layout:
 
     @property
     def border_arguments(self) -> tuple[Any, ...]:
-        """What `_kernels.Border` takes."""
+        """What `_blocks.Border` takes."""
         ptr, cols, vals = self.border
         row, col, val = self.rest_entries
         component = np.repeat(np.arange(self.n_components), np.diff(self.start))[col]

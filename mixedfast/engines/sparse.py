@@ -26,6 +26,8 @@ _SMALL_LAMBDA = 1e-4
 _STAND_IN = 1e-5
 #: Numbers solved for at a time by `posterior_pairs`.
 _BATCH_NUMBERS = 4_000_000
+#: Operations of a factorization from which its selected inverse takes tens of milliseconds.
+_DEAR_FLOPS = 1e8
 
 
 class Pattern:
@@ -116,6 +118,7 @@ class CholmodEngine:
         self._factor = analyse(self.pattern) if factor is None else factor
         self._data = np.empty(len(self.pattern.indices))
         self._B = self._stack([g.B for g in cp.groups])
+        self.dear = self._factor.flops >= _DEAR_FLOPS
 
     def respond(self, cp: CrossProducts) -> None:
         self.cp = cp

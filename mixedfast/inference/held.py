@@ -54,7 +54,7 @@ class MappedEngine:
     name = "mapped"
 
     def __init__(self, engine: Engine, M: np.ndarray) -> None:
-        self.engine, self.M, self.cp = engine, M, engine.cp
+        self.engine, self.M, self.cp, self.dear = engine, M, engine.cp, engine.dear
 
     def factor(self, lambdas: list[np.ndarray]) -> tuple[float, np.ndarray] | None:
         found = self.engine.factor(lambdas)
@@ -281,7 +281,7 @@ class _Held:
 
     def _blocks(self) -> list[np.ndarray]:
         """dd/dH_g at fixed sigma."""
-        K, _, v = self.system._pieces()
+        K, v = self.system.projected[0], self.system.v
         return [k.sum(axis=0) - math.exp(-2.0 * self.tau) * (u.T @ u) for k, u in zip(K, v, strict=True)]
 
     def slope(self) -> float:
@@ -302,7 +302,7 @@ class _Held:
         """Gradient and Hessian (exact for one grouping factor, else with average information in H)."""
         self._coordinates, tau = self._split(x)
         shrink = math.exp(-2.0 * tau)
-        G, Q = self._blocks(), self.system._quadratic_blocks()
+        G, Q = self._blocks(), self.system.quadratic_blocks()
         traces = self.system.trace_blocks() if self._exact else None
         v = self.system.v
         free_tau = self.chart.log_sigma is None

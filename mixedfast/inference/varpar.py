@@ -61,7 +61,7 @@ def _half(fit: Fit) -> np.ndarray:
 
 def _whitened(system: PLSSystem) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """K blocks, D and v (in units of sigma) of each group."""
-    K, D, v = system._pieces()
+    K, D, v = system.projected[0], system.D, system.v
     sigma = np.sqrt(system.solution.r2 / system.nu)
     return K, D, [part / sigma for part in v]
 
@@ -81,7 +81,7 @@ def hessian_theta_sigma(fit: Fit) -> np.ndarray:
         trace = [t - np.einsum("jas,jbs->ab", d, d) for t, d in zip(trace, D, strict=True)]
     G = [t - w for t, w in zip(trace, vv, strict=True)]
     sigma2 = system.solution.r2 / system.nu
-    quadratic, traces = system._quadratic_blocks(), system.trace_blocks()
+    quadratic, traces = system.quadratic_blocks(), system.trace_blocks()
     blocks = {}
     for key, Q in quadratic.items():
         H = 2.0 * Q / sigma2 - traces[key]

@@ -1,0 +1,451 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The door to the C kernels of the block engine: levels of one factor, and the dense rest the largest is eliminated into.
+
+Shapes are checked here and the GIL is released. Every function has a NumPy twin of the same name in ``_reference.py``; the
+tests hold the two together.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from scipy.linalg.cython_blas cimport dsymm, dtrsm
+from scipy.linalg.cython_lapack cimport dpotrf, dpotri
+
+import numpy as np
+
+cdef extern from "levels.h" nogil:
+    int MF_MAX_K
+    int64_t mf_levels_factor(int64_t, int32_t, const double *, const double *, double *, double *)
+    void mf_levels_half(int64_t, int32_t, int32_t, const double *, const double *, double *)
+    void mf_levels_project(int64_t, int32_t, int32_t, const double *, const double *, const double *, double *)
+    void mf_levels_k(int64_t, int32_t, const double *, const double *, double *)
+
+cdef extern from "moments.h" nogil:
+    ctypedef struct mf_moments:
+        double *K
+        double *vv
+        double *DD
+        double *vKv
+        double *vD
+        double *KK
+        double *KDD
+        double *DxD
+    int64_t mf_moments_work(int32_t, int32_t)
+    void mf_level_moments(int64_t, int32_t, int32_t, const double *, const double *, const double *, const double *,
+                          double *, const mf_moments *, double *)
+
+cdef extern from "schur.h" nogil:
+    ctypedef struct mf_border:
+        int64_t n_levels
+        int32_t k
+        const int64_t *ptr
+        const int32_t *cols
+        const double *vals
+        const int32_t *component
+        const int64_t *start
+        const int64_t *offset
+    ctypedef struct mf_rest:
+        int64_t n_components
+        const int64_t *start
+        const int64_t *offset
+        const int64_t *level_start
+        const int64_t *first
+        const int32_t *k
+        const int64_t *lambda_ "lambda"
+        const double *lambdas
+        int scalar
+    void mf_border_half(const mf_border *, const double *, double *)
+    void mf_schur_update(const mf_border *, const double *, double *)
+    void mf_schur_rhs(const mf_border *, const double *, int32_t, const double *, double *)
+    void mf_border_back(const mf_border *, int32_t, const double *, const double *, double *)
+    void mf_border_project(const mf_border *, const double *, const double *, double *)
+    void mf_border_k(const mf_border *, const double *, const double *, double *)
+    void mf_rest_scale(const mf_rest *, double *, double *)
+    void mf_rest_sandwich(const mf_rest *, double *)
+    void mf_rest_blocks(const mf_rest *, const double *, double *)
+    void mf_rest_blocks_singular(const mf_rest *, const double *, const double *, const uint8_t *, double *,
+                                 double *)
+
+MAX_K = MF_MAX_K
+
+
+def levels_factor(const double[:, :, ::1] A, const double[:, ::1] lambda_, double[:, :, ::1] T):
+    """T_j = L_j^-1 lambda' with L_j L_j' = lambda'A_j lambda + I. Returns (log-determinant, status)."""
+    cdef int64_t J = A.shape[0], status = 0
+    cdef int32_t k = A.shape[1]
+    cdef double logdet = 0.0
+    if not (A.shape[2] == k == lambda_.shape[0] == lambda_.shape[1] == T.shape[1] == T.shape[2]) or T.shape[0] != J:
+        raise ValueError("levels_factor: A (J,k,k), lambda (k,k), T (J,k,k)")
+    if k > MF_MAX_K:
+        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
+    if J:
+        with nogil:
+            status = mf_levels_factor(J, k, &A[0, 0, 0], &lambda_[0, 0], &T[0, 0, 0], &logdet)
+    return logdet, status
+
+
+def levels_half(const double[:, :, ::1] T, const double[:, :, ::1] B):
+    """U_j = T_j B_j, (J,k,r)."""
+    cdef int64_t J = T.shape[0]
+    if B.shape[0] != J or B.shape[1] != T.shape[1] or T.shape[2] != T.shape[1]:
+        raise ValueError("levels_half: T (J,k,k), B (J,k,r)")
+    out = np.empty((J, B.shape[1], B.shape[2]))
+    cdef double[:, :, ::1] U = out
+    if out.size:
+        with nogil:
+            mf_levels_half(J, B.shape[1], B.shape[2], &T[0, 0, 0], &B[0, 0, 0], &U[0, 0, 0])
+    return out
+
+
+def levels_project(const double[:, :, ::1] A, const double[:, :, ::1] T, const double[:, :, ::1] B):
+    """C_j = B_j - A_j T_j'T_j B_j, (J,k,r)."""
+    cdef int64_t J = T.shape[0]
+    if A.shape[0] != J or B.shape[0] != J or not (A.shape[1] == A.shape[2] == T.shape[1] == T.shape[2] == B.shape[1]):
+        raise ValueError("levels_project: A (J,k,k), T (J,k,k), B (J,k,r)")
+    if A.shape[1] > MF_MAX_K:
+        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
+    out = np.empty((J, B.shape[1], B.shape[2]))
+    cdef double[:, :, ::1] C = out
+    if out.size:
+        with nogil:
+            mf_levels_project(J, B.shape[1], B.shape[2], &A[0, 0, 0], &T[0, 0, 0], &B[0, 0, 0], &C[0, 0, 0])
+    return out
+
+
+def levels_k(const double[:, :, ::1] A, const double[:, :, ::1] T):
+    """D_j = A_j - A_j T_j'T_j A_j, (J,k,k)."""
+    cdef int64_t J = T.shape[0]
+    if A.shape[0] != J or not (A.shape[1] == A.shape[2] == T.shape[1] == T.shape[2]):
+        raise ValueError("levels_k: A (J,k,k), T (J,k,k)")
+    if A.shape[1] > MF_MAX_K:
+        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
+    out = np.empty((J, A.shape[1], A.shape[1]))
+    cdef double[:, :, ::1] D = out
+    if out.size:
+        with nogil:
+            mf_levels_k(J, A.shape[1], &A[0, 0, 0], &T[0, 0, 0], &D[0, 0, 0])
+    return out
+
+
+cdef double *_start(array) except? NULL:
+    """Where a new contiguous array's numbers are; NULL for an empty one."""
+    return <double *><size_t>array.__array_interface__["data"][0] if array.size else NULL
+
+
+def moments(const double[:, :, ::1] K, const double[:, :, ::1] C, const double[:, ::1] W, const double[::1] beta,
+            bint pairs, bint fixed):
+    """Sums over levels that derivatives are made of (see moments.h).
+
+    K (J,k,k), C (J,k,p+1), W (p,p) upper triangular, beta (p,). Returns ``(v, K, vv, DD, vKv, vD, KK, KDD, DxD)``; KK is
+    empty without ``pairs``, KDD and DxD without ``fixed``.
+    """
+    cdef int64_t J = K.shape[0]
+    cdef int32_t k = K.shape[1], p = beta.shape[0]
+    if C.shape[0] != J or K.shape[2] != k or C.shape[1] != k or C.shape[2] != p + 1 or W.shape[0] != p or W.shape[1] != p:
+        raise ValueError("moments: K (J,k,k), C (J,k,p+1), W (p,p), beta (p,)")
+    if k > MF_MAX_K:
+        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
+    shapes = [(J, k), (k, k), (k, k), (k, k), (k, k, k, k), (k, k, p)]
+    empty = (0, 0, 0, 0)
+    shapes += [(k, k, k, k) if pairs else empty, (k, k, k, k) if fixed else empty, (k, k, p, p) if fixed else empty]
+    out = [np.zeros(shape) for shape in shapes]
+    cdef mf_moments sums
+    cdef double[::1] work
+    cdef double *v
+    if J == 0 or k == 0:
+        return tuple(out)
+    work = np.empty(mf_moments_work(k, p))
+    v = _start(out[0])
+    sums.K, sums.vv, sums.DD = _start(out[1]), _start(out[2]), _start(out[3])
+    sums.vKv, sums.vD = _start(out[4]), _start(out[5])
+    sums.KK = _start(out[6]) if pairs else NULL
+    sums.KDD = _start(out[7]) if fixed else NULL
+    sums.DxD = _start(out[8]) if fixed else NULL
+    with nogil:
+        mf_level_moments(J, k, p, &K[0, 0, 0], &C[0, 0, 0], &W[0, 0] if p else NULL, &beta[0] if p else NULL, v, &sums,
+                         &work[0])
+    return tuple(out)
+
+
+def _within(name, values, low, high):
+    """Refuse an index array with an entry outside low..high-1: the kernels trust it."""
+    values = np.asarray(values)
+    if values.size and (values.min() < low or values.max() >= high):
+        raise IndexError(f"{name} must lie in {low}..{high - 1}")
+
+
+def _pointers(name, values, end):
+    """Refuse an array of pointers that does not climb from 0 to end."""
+    values = np.asarray(values)
+    if values.size == 0 or values[0] != 0 or (np.diff(values) < 0).any() or (end is not None and values[values.size - 1] != end):
+        raise ValueError(f"{name} must climb from 0 to {end}")
+
+
+def _check_border(ptr, cols, vals, component, start, level_start, first, k_level, lambda_at, base_at, base):
+    """The arrays of a Border belong together and point inside one another."""
+    _pointers("ptr", ptr, None)
+    if cols.shape[0] != ptr[ptr.size - 1] or vals.shape[0] != cols.shape[0]:
+        raise ValueError("ptr must end at the number of cols and vals")
+    if component.shape[0] != ptr.shape[0] - 1:
+        raise ValueError("component must have one entry a level of ptr")
+    if not 1 <= vals.shape[1] <= MAX_K:
+        raise ValueError(f"vals must have 1 to {MAX_K} columns")
+    _within("k_level", k_level, 1, MAX_K + 1)
+    m, n_levels = int(k_level.astype(np.int64).sum()), k_level.shape[0]
+    for name, values in (("first", first), ("lambda_at", lambda_at)):
+        if values.shape[0] != n_levels:
+            raise ValueError(f"{name} and k_level must have one entry a level")
+    _pointers("start", start, m)
+    _pointers("level_start", level_start, n_levels)
+    if level_start.shape[0] != start.shape[0] or start.shape[0] < 2:
+        raise ValueError("start and level_start must have one entry a component, and one more")
+    if (first != np.concatenate([[0], np.cumsum(k_level.astype(np.int64))])[:n_levels]).any():
+        raise ValueError("first must be the running sum of k_level")
+    if (np.append(first, m)[level_start] != start).any():
+        raise ValueError("level_start and start must cut at the same places")
+    _within("component", component, 0, start.shape[0] - 1)
+    _within("lambda_at", lambda_at, 0, np.iinfo(np.int32).max)
+    level = np.repeat(np.arange(component.shape[0]), np.diff(ptr))
+    low, high = start[:start.size - 1][component], start[1:][component]
+    if cols.size and ((cols < low[level]) | (cols >= high[level])).any():
+        raise IndexError("cols must lie in their level's component")
+    if base_at.shape[0] != base.shape[0]:
+        raise ValueError("base_at and base must have the same length")
+    _within("base_at", base_at, 0, int((np.diff(start) ** 2).sum()))
+
+
+cdef class Border:
+    """A_1r on the pattern of co-occurrence, and the dense remainder S it is eliminated into (see schur.h).
+
+    Parameters
+    ----------
+    ptr (J+1,) int64, cols (nnz,) int32, vals (nnz, k) : A_1r by levels of the eliminated factor
+    component (J,) int32, start (C+1,) int64 : connected components of the rest and their scalar columns
+    level_start (C+1,), first (L,), k_level (L,), lambda_at (L,) : the levels of the remaining factors
+    base_at (e,) int64, base (e,) : entries of A_rr as positions in the upper triangles of the dense blocks
+    """
+
+    cdef mf_border border
+    cdef mf_rest rest
+    cdef list keep
+    cdef readonly object dense, diagonal
+    cdef double[::1] dense_, diagonal_
+    cdef const int64_t[::1] base_at
+    cdef const double[::1] base
+    cdef const double[::1] lambdas  # kept: `invert` reads it again
+    cdef readonly int64_t m
+    cdef readonly int64_t n_components
+    cdef int64_t largest, blocks_size, lambdas_size
+    cdef readonly object TV
+    cdef double[:, ::1] TV_
+
+    def __cinit__(self, const int64_t[::1] ptr, const int32_t[::1] cols, const double[:, ::1] vals,
+                  const int32_t[::1] component, const int64_t[::1] start, const int64_t[::1] level_start,
+                  const int64_t[::1] first, const int32_t[::1] k_level, const int64_t[::1] lambda_at,
+                  const int64_t[::1] base_at, const double[::1] base):
+        cdef int64_t C = start.shape[0] - 1, c
+        _check_border(*[np.asarray(part) for part in [ptr.base, cols.base, vals.base, component.base, start.base,
+                                                      level_start.base, first.base, k_level.base, lambda_at.base,
+                                                      base_at.base, base.base]])
+        sizes = np.diff(np.asarray(start))
+        offset_array = np.concatenate([[0], np.cumsum(sizes.astype(np.int64) ** 2)]).astype(np.int64)
+        cdef const int64_t[::1] offset = offset_array
+        self.m = start[C]
+        self.n_components = C
+        self.largest = sizes.max()
+        self.dense = np.empty(offset_array[C])
+        self.diagonal = np.empty(self.m)
+        self.TV = np.empty((vals.shape[0], vals.shape[1]))
+        self.dense_, self.diagonal_, self.TV_ = self.dense, self.diagonal, self.TV
+        self.base_at, self.base = base_at, base
+        self.keep = [ptr.base, cols.base, vals.base, component.base, start.base, level_start.base, first.base,
+                     k_level.base, lambda_at.base, base_at.base, base.base, offset_array]
+        self.border.n_levels = ptr.shape[0] - 1
+        self.border.k = vals.shape[1]
+        self.border.ptr = &ptr[0]
+        self.border.cols = &cols[0] if cols.shape[0] else NULL
+        self.border.vals = &vals[0, 0] if vals.shape[0] else NULL
+        self.border.component = &component[0]
+        self.border.start = &start[0]
+        self.border.offset = &offset[0]
+        self.rest.n_components = C
+        self.rest.start = &start[0]
+        self.rest.offset = &offset[0]
+        self.rest.level_start = &level_start[0]
+        self.rest.first = &first[0]
+        self.rest.k = &k_level[0]
+        self.rest.lambda_ = &lambda_at[0]
+        self.rest.scalar = bool(np.max(k_level) == 1)
+        self.lambdas_size = int((np.asarray(lambda_at) + np.asarray(k_level).astype(np.int64) ** 2).max())
+        self.blocks_size = int((np.asarray(k_level).astype(np.int64) ** 2).sum())
+
+    def factor(self, const double[:, :, ::1] T, const double[::1] lambdas):
+        """S = A_rr - A_r1 T'T A_1r above the diagonal, the Cholesky factor of lambda'S lambda + I below.
+
+        Returns (log-determinant, 0), or (nan, 1 + component) when a component is not positive definite.
+        """
+        cdef int64_t i, c, size, failed = 0
+        cdef int info = 0, order
+        cdef double *D
+        cdef double logdet = 0.0
+        if T.shape[0] != self.border.n_levels or T.shape[1] != self.border.k or T.shape[2] != self.border.k:
+            raise ValueError("factor: T (J,k,k)")
+        if lambdas.shape[0] < self.lambdas_size:
+            raise ValueError(f"factor: lambdas needs {self.lambdas_size} numbers")
+        self.lambdas = lambdas
+        self.rest.lambdas = &self.lambdas[0]
+        self.dense_[:] = 0.0
+        with nogil:
+            for i in range(self.base_at.shape[0]):
+                self.dense_[self.base_at[i]] = self.base[i]
+            if self.TV_.shape[0]:
+                mf_border_half(&self.border, &T[0, 0, 0], &self.TV_[0, 0])
+                mf_schur_update(&self.border, &self.TV_[0, 0], &self.dense_[0])
+            mf_rest_scale(&self.rest, &self.dense_[0], &self.diagonal_[0])
+            for c in range(self.rest.n_components):
+                size = self.rest.start[c + 1] - self.rest.start[c]
+                order = <int>size
+                D = &self.dense_[self.rest.offset[c]]
+                dpotrf("L", &order, D, &order, &info)
+                if info:
+                    failed = c + 1
+                    break
+        if failed:
+            return float("nan"), failed
+        return self.logdet(), 0
+
+    cdef int check_levels(self, const double[:, :, ::1] blocks, message) except -1:
+        if blocks.shape[0] != self.border.n_levels or blocks.shape[1] != self.border.k or blocks.shape[2] != self.border.k:
+            raise ValueError(message)
+        return 0
+
+    cdef double logdet(self):
+        cdef int64_t c, i, size
+        cdef const double *D
+        from_diagonal = np.empty(self.m)
+        cdef double[::1] d = from_diagonal
+        for c in range(self.rest.n_components):
+            size = self.rest.start[c + 1] - self.rest.start[c]
+            D = &self.dense_[self.rest.offset[c]]
+            for i in range(size):
+                d[self.rest.start[c] + i] = D[i + i * size]
+        return 2.0 * np.log(from_diagonal).sum()
+
+    def eliminate(self, const double[:, :, ::1] U, double[:, ::1] rest):
+        """rest (m,r) -= A_r1 T'U, in place."""
+        if U.shape[0] != self.border.n_levels or U.shape[1] != self.border.k or rest.shape[0] != self.m or rest.shape[1] != U.shape[2]:
+            raise ValueError("eliminate: U (J,k,r), rest (m,r)")
+        if self.TV_.shape[0]:
+            with nogil:
+                mf_schur_rhs(&self.border, &self.TV_[0, 0], U.shape[2], &U[0, 0, 0], &rest[0, 0])
+
+    def half_solve(self, double[::1, :] B):
+        """B (m,r), Fortran order: L^-1 B in place, with the factor of `factor`."""
+        cdef int64_t c
+        cdef int order, width = <int>B.shape[1], ld = <int>B.shape[0]
+        cdef double one = 1.0
+        if B.shape[0] != self.m:
+            raise ValueError("half_solve: B (m,r)")
+        with nogil:
+            for c in range(self.rest.n_components):
+                order = <int>(self.rest.start[c + 1] - self.rest.start[c])
+                dtrsm("L", "L", "N", "N", &order, &width, &one, &self.dense_[self.rest.offset[c]], &order,
+                      &B[self.rest.start[c], 0], &ld)
+
+    def invert(self, blocks):
+        """Below the diagonal: the inverse of lambda'S lambda + I, then Q = lambda (.)^-1 lambda'.
+
+        `blocks` (sum of k*k over levels) gets the diagonal blocks of the inverse.
+        """
+        cdef int64_t c
+        cdef int order, info = 0
+        cdef double[::1] out = blocks
+        if out.shape[0] != self.blocks_size:
+            raise ValueError("invert: blocks has the wrong length")
+        with nogil:
+            for c in range(self.rest.n_components):
+                order = <int>(self.rest.start[c + 1] - self.rest.start[c])
+                dpotri("L", &order, &self.dense_[self.rest.offset[c]], &order, &info)
+                if info:
+                    break
+            mf_rest_blocks(&self.rest, &self.dense_[0], &out[0])
+            mf_rest_sandwich(&self.rest, &self.dense_[0])
+        if info:
+            raise ValueError("invert: no factor to invert")
+
+    def blocks_q(self):
+        """Diagonal blocks of Q, one after the other."""
+        blocks = np.empty(self.blocks_size)
+        cdef double[::1] out = blocks
+        with nogil:
+            mf_rest_blocks(&self.rest, &self.dense_[0], &out[0])
+        return blocks
+
+    def blocks_singular(self, const uint8_t[::1] wanted, double[::1] blocks):
+        """Diagonal blocks of S - S Q S for the levels wanted."""
+        if wanted.shape[0] != self.rest.level_start[self.rest.n_components] or blocks.shape[0] != self.blocks_size:
+            raise ValueError("blocks_singular: wanted has one entry a level, blocks k*k numbers a level")
+        cdef double[::1] work = np.empty(2 * self.largest)
+        with nogil:
+            mf_rest_blocks_singular(&self.rest, &self.dense_[0], &self.diagonal_[0], &wanted[0], &blocks[0], &work[0])
+
+    def times(self, const double[::1, :] X, bint upper):
+        """S X (upper) or Q X (lower), X (m,r) in Fortran order."""
+        cdef int64_t c, i, size
+        cdef int order, width = <int>X.shape[1], ld = <int>self.m
+        cdef double one = 1.0, zero = 0.0, kept
+        cdef double *D
+        cdef const double *own
+        if X.shape[0] != self.m:
+            raise ValueError("times: X (m,r)")
+        out = np.empty((self.m, X.shape[1]), order="F")
+        cdef double[::1, :] Y = out
+        with nogil:
+            for c in range(self.rest.n_components):
+                size = self.rest.start[c + 1] - self.rest.start[c]
+                order = <int>size
+                D = &self.dense_[self.rest.offset[c]]
+                if upper:
+                    swap_diagonal(D, size, &self.diagonal_[self.rest.start[c]])
+                dsymm("L", "U" if upper else "L", &order, &width, &one, D, &order,
+                      <double *>&X[self.rest.start[c], 0], &ld, &zero, &Y[self.rest.start[c], 0], &ld)
+                if upper:
+                    swap_diagonal(D, size, &self.diagonal_[self.rest.start[c]])
+        return out
+
+    def back(self, const double[:, :, ::1] B, const double[:, ::1] W):
+        """B - A_1r W, (J,k,r)."""
+        out = np.empty((B.shape[0], B.shape[1], B.shape[2]))
+        cdef double[:, :, ::1] result = out
+        if B.shape[0] != self.border.n_levels or B.shape[1] != self.border.k or W.shape[0] != self.m or W.shape[1] != B.shape[2]:
+            raise ValueError("back: B (J,k,r), W (m,r)")
+        with nogil:
+            mf_border_back(&self.border, B.shape[2], &B[0, 0, 0], &W[0, 0], &result[0, 0, 0])
+        return out
+
+    def project(self, const double[:, :, ::1] A, const double[:, :, ::1] T):
+        """H (nnz,k) = (I - A T'T) A_1r on the pattern of A_1r."""
+        self.check_levels(A, "project: A (J,k,k)")
+        self.check_levels(T, "project: T (J,k,k)")
+        out = np.empty((self.TV_.shape[0], self.TV_.shape[1]))
+        cdef double[:, ::1] H = out
+        if H.shape[0]:
+            with nogil:
+                mf_border_project(&self.border, &A[0, 0, 0], &T[0, 0, 0], &H[0, 0])
+        return out
+
+    def subtract_k(self, const double[:, ::1] H, double[:, :, ::1] K):
+        """K_j -= H_j Q H_j', in place."""
+        self.check_levels(K, "subtract_k: K (J,k,k)")
+        if H.shape[0] != self.TV_.shape[0] or H.shape[1] != self.border.k:
+            raise ValueError("subtract_k: H (nnz,k)")
+        if H.shape[0]:
+            with nogil:
+                mf_border_k(&self.border, &H[0, 0], &self.dense_[0], &K[0, 0, 0])
+
+
+cdef void swap_diagonal(double *D, int64_t size, double *other) noexcept nogil:
+    cdef int64_t i
+    cdef double kept
+    for i in range(size):
+        kept = D[i + i * size]
+        D[i + i * size] = other[i]
+        other[i] = kept
