@@ -1,4 +1,4 @@
-"""Adding cross-products: rows of one table and rows of another, as if they had been read together.
+"""Adding cross-products: rows of one table and rows of another, as if they had been read together; and taking rows away.
 
 Both are brought into one basis and one numbering of the groups; then sums are added.
 """
@@ -19,7 +19,10 @@ from mixedfast.grouping import GroupRecipe, union
 if TYPE_CHECKING:
     from mixedfast.coding import Coding
 
-__all__ = ["add", "in_basis"]
+__all__ = ["add", "in_basis", "take_away"]
+
+#: What is left of a sum when all its parts have been taken away again, relative to the sum.
+_ROUNDING = 1e-12
 
 
 def add(a: CrossProducts, b: CrossProducts) -> CrossProducts:
@@ -329,3 +332,46 @@ def _add_meta(a: CrossProducts, b: CrossProducts, groups: Sequence[GroupRecipe])
         missing={name: a.meta.missing.get(name, 0) + b.meta.missing.get(name, 0) for name in names},
         recipe=recipe,
     )
+
+
+# --- rows taken away ---------------------------------------------------------------------------------------
+
+
+def take_away(cp: CrossProducts, part: CrossProducts) -> CrossProducts:
+    """The cross-products of the rows of `cp` without those of `part`, which are among them.
+
+    Levels that lose all their rows stay, with sums of zero: they add nothing to any likelihood. Their labels, and what `meta`
+    says of the data, stay too.
+
+    Parameters
+    ----------
+    cp, part : CrossProducts
+        In one basis, the groups numbered alike.
+    """
+    groups = []
+    for mine, theirs in zip(cp.groups, part.groups, strict=True):
+        sums = None if mine.sums is None or theirs.sums is None else _left(mine.sums, theirs.sums)
+        groups.append(replace(mine, A=_left(mine.A, theirs.A), B=_left(mine.B, theirs.B), sums=sums))
+    pairs = {}
+    for (g, h), pair in cp.pairs.items():
+        other, width = part.pairs[g, h], np.int64(cp.groups[h].n_levels)
+        at = np.searchsorted(_rows(pair) * width + pair.indices, _rows(other) * width + other.indices)
+        data = pair.data.copy()
+        data[at] = _left(data[at], other.data)
+        pairs[g, h] = replace(pair, data=data)
+    return replace(
+        cp,
+        n=cp.n - part.n,
+        xy=cp.xy - part.xy,
+        groups=tuple(groups),
+        pairs=pairs,
+        sum_log_weights=cp.sum_log_weights - part.sum_log_weights,
+        unweighted=None if cp.unweighted is None or part.unweighted is None else cp.unweighted - part.unweighted,
+    )
+
+
+def _left(whole: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """whole - part, with what is only rounding set to zero."""
+    left = whole - part
+    left[np.abs(left) <= _ROUNDING * np.abs(whole)] = 0.0
+    return left

@@ -10,6 +10,9 @@ import numpy as np
 
 from mixedfast.errors import DataError
 from mixedfast.fitting import fit_crossproducts
+from mixedfast.frames import Categorical, as_table, drop_unused
+from mixedfast.inference.influence import Influence, influence
+from mixedfast.progress import Show
 from mixedfast.response import with_response
 from mixedfast.result.estimates import Estimates
 from mixedfast.rowwise.given import response_values
@@ -18,6 +21,8 @@ from mixedfast.updating import update_formula
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from mixedfast.design import Design
 
 __all__ = ["Again", "Call"]
 
@@ -155,6 +160,56 @@ class Again(Estimates):
             made = self._called_again(formula, data, changes)
         made.library = self.library if data is None else made.library
         return made
+
+    def influence(self, group: str | None = None, progress: Show = "auto") -> Influence:
+        """Leave out one group at a time and see what moves.
+
+        A group's rows are summed once and taken from the cross-products of all rows; what is left is fitted again, variances
+        included. The result itself does not change.
+
+        Parameters
+        ----------
+        group : str, optional
+            A grouping factor of the model, or another column of the data. Default: every row on its own.
+        progress : {"auto", True, False}
+            Show a bar. Ctrl-C keeps the levels that are done.
+
+        Returns
+        -------
+        Influence
+            With tables ``params``, ``dfbeta``, ``dfbetas``, ``variances``, ``cooks_distance`` and ``to_frame()``.
+
+        Raises
+        ------
+        DataError
+            When there is no such column, or no rows.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.influence("Subject").cooks_distance.round(3).nlargest(2).to_dict()
+        {'309': 0.149, '335': 0.129}
+        """
+        design = self._rows("influence")
+        name, codes, labels = self._levels(group, design)
+        return replace(influence(self._fit, design, name, codes, labels, progress), library=self.library)
+
+    def _levels(self, group: str | None, design: Design) -> tuple[str, np.ndarray, np.ndarray]:
+        """A factor's name, the level of each row used, and the levels' labels."""
+        if group is None:
+            labels = np.arange(design.n) if design.kept_rows is None else design.kept_rows
+            return "row", np.arange(design.n), labels
+        for term in design.terms:
+            if sorted(term.group.split(":")) == sorted(part.strip() for part in group.split(":")):
+                return term.group, term.codes, term.levels
+        if self._call is None or "data" not in self._call.arguments:
+            known = ", ".join(dict.fromkeys(term.group for term in design.terms))
+            raise DataError(f"influence({group!r}): the grouping factors are {known}, and there is no table to look further")
+        column = as_table(self._call.arguments["data"]).grouping(group)
+        codes = column.codes if design.kept_rows is None else column.codes[design.kept_rows]
+        used = drop_unused(Categorical(codes, column.levels))
+        return group, used.codes, used.levels
 
     def _called_again(self, formula: str | None, data: Any, changes: dict[str, Any]) -> Self:
         if self._call is None:

@@ -103,6 +103,12 @@ everyday <- function(id) {
   )
 }
 
+# lme4's own functions, which this version has for two coefficients or more; its searches are not polished.
+own_influence <- function(m, group) {
+  found <- influence(m, groups = group)
+  list(dfbeta = rows_of(dfbeta(found)), dfbetas = rows_of(dfbetas(found)), cooks_distance = I(unname(cooks.distance(found))))
+}
+
 # Leave one group out: the fixed effects of the rest, and Cook's distance in the metric of vcov(m).
 leave_out <- function(id, group) {
   m <- fit_model(models[[id]])
@@ -115,11 +121,10 @@ leave_out <- function(id, group) {
   beta <- do.call(rbind, lapply(fits, fixef))
   sds <- do.call(rbind, lapply(fits, function(one) as.data.frame(VarCorr(one), order = "lower.tri")$sdcor))
   assign("rows", all_rows, globalenv())
-  lme4_dfbeta <- dfbeta(influence(m, groups = group))
   change <- sweep(beta, 2, fixef(m))
   cook <- row_variance(change, solve(as.matrix(vcov(m)))) / ncol(beta)
   list(group = group, levels = I(levels), names = I(names(fixef(m))), sdcor = rows_of(sds), fixef = rows_of(beta),
-       lme4_dfbeta_first = I(unname(lme4_dfbeta[1, ])), cooks_distance = I(unname(cook)))
+       lme4 = if (ncol(beta) > 1) own_influence(m, group), cooks_distance = I(unname(cook)))
 }
 
 record <- sapply(ids, everyday, simplify = FALSE)
