@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +31,19 @@ _EXAMPLES = """\
 examples:
   mixedfast fit "math ~ 1 + ses + (1 + ses | school)" students.csv
   mixedfast fit "score ~ dose * time + (1 | clinic/patient)" trial.parquet --ml --anova
-  mixedfast demo
-
-exit status: 0 when all went well, 1 for a formula or data that cannot be used, 2 for wrong usage.
+  mixedfast fit "y ~ x + (1 | g)" data.csv.gz --ddf kenward-roger --html report.html
+  mixedfast demo --html demo.html
 """
+
+_STATUS = """\
+exit status:
+  0    all went well (warnings, on standard error, do not change it)
+  1    a formula, data or model that cannot be used, or a file that cannot be read or written: one line on standard error
+  2    wrong usage
+  130  interrupted (Ctrl-C)
+"""
+
+_ERROR, _INTERRUPTED, _READER_GONE = 1, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, or 1 after one line on standard error that says what is wrong.
+        Exit status: 0; 1 after one line on standard error that says what is wrong; 130 when interrupted; 141 when nobody reads
+        the output any more, as in ``mixedfast versions | head -1``.
 
     Raises
     ------
@@ -60,23 +73,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
-    except MixedFastError as error:
-        print(f"mixedfast: {error}", file=sys.stderr)
-        return 1
+        with _warnings_in_one_line():
+            options.run(options)
+        sys.stdout.flush()
+    except (MixedFastError, MemoryError) as error:
+        _say(f"{error}" or "not enough memory")
+        return _ERROR
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # what is left in the buffer must not fail again when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _READER_GONE
     return 0
+
+
+def _say(text: str) -> None:
+    """One line on standard error."""
+    print(f"mixedfast: {' '.join(text.split())}", file=sys.stderr)
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        _say(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show  # put back by catch_warnings
+        yield
+
+
+# --- usage -------------------------------------------------------------------------------------------------
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mixedfast",
         description="Fit linear mixed models, exactly and fast.",
-        epilog=_EXAMPLES,
+        epilog=f"{_EXAMPLES}\n{_STATUS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_fit(commands)
     demo = commands.add_parser("demo", help="the analysis of the introductory slides, on the shipped data")
+    demo.add_argument("--html", metavar="OUT", type=Path, help="write it as an HTML page with pictures instead of printing it")
     demo.set_defaults(run=_demo)
     shown = commands.add_parser("versions", help="what is installed and how it was built")
     shown.set_defaults(run=_versions)
@@ -87,10 +128,12 @@ def _add_fit(commands: Any) -> None:
     fit = commands.add_parser(
         "fit",
         help="fit a mixed model to a CSV or Parquet file and print its summary",
-        description="Fit a linear mixed model to a CSV or Parquet file and print its summary.",
+        description="Fit a linear mixed model to a file and print its summary.",
+        epilog=f"{_EXAMPLES}\n{_STATUS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     fit.add_argument("formula", metavar="FORMULA", help='lme4\'s language: "y ~ x + (1 + x | group)"')
-    fit.add_argument("file", metavar="FILE", type=Path, help="a .csv (.csv.gz) or .parquet file")
+    fit.add_argument("file", metavar="FILE", help=".csv, .tsv (.gz and other packings too) or .parquet; - for CSV from a pipe")
     fit.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
     fit.add_argument(
         "--ddf",
@@ -99,56 +142,63 @@ def _add_fit(commands: Any) -> None:
         default="satterthwaite",
         help=f"method of the denominator degrees of freedom: {', '.join(_DDF)} (default: %(default)s)",
     )
-    fit.add_argument("--anova", action="store_true", help="also print the type III analysis of variance")
+    fit.add_argument("--anova", action="store_true", help="also print the analysis of variance")
+    fit.add_argument("--type", choices=("I", "II", "III"), default="III", help="its sums of squares (default: %(default)s)")
+    fit.add_argument("--weights", metavar="COL", help="column of precision weights: residual variance sigma^2 / weight")
+    fit.add_argument("--offset", metavar="COL", help="column that is part of the response with coefficient one")
+    fit.add_argument(
+        "--categorical", metavar="COL", action="append", default=[], help="take a column of numbers as categories (repeatable)"
+    )
+    fit.add_argument("--na", choices=("omit", "raise"), default="omit",
+                     help="rows with missing values: leave them out, or refuse (default: %(default)s)")  # fmt: skip
+    fit.add_argument("--html", metavar="OUT", type=Path, help="also write a report: tables, pictures, and what the words mean")
     fit.set_defaults(run=_fit)
+
+
+# --- commands ----------------------------------------------------------------------------------------------
 
 
 def _fit(options: argparse.Namespace) -> None:
     import mixedfast as mf
+    from mixedfast.reading import read_table, with_categories
     from mixedfast.report.text import anova_text
 
-    m = mf.lmer(options.formula, _read(options.file), REML=not options.ml)
+    data = with_categories(read_table(options.file), options.categorical)
+    m = mf.lmer(
+        options.formula, data, REML=not options.ml, weights=options.weights, offset=options.offset, na_action=options.na
+    )
+    m.library = "pandas"
     print(m.summary(ddf=options.ddf))
     if options.anova:
-        heading = f"Type III analysis of variance ({options.ddf} degrees of freedom)"
-        print(f"\n{anova_text(m.anova(type='III', ddf=options.ddf), heading)}")
+        heading = f"Type {options.type} analysis of variance ({options.ddf} degrees of freedom)"
+        print(f"\n{anova_text(m.anova(type=options.type, ddf=options.ddf), heading)}")
+    if options.html is not None:
+        with _writing(options.html):
+            m.to_html(options.html, ddf=options.ddf)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from mixedfast.report.demo import demo_text
+    from mixedfast.report.demo import demo_html, demo_text
 
-    print(demo_text())
+    if options.html is None:
+        print(demo_text())
+        return
+    with _writing(options.html):
+        options.html.write_text(demo_html(), encoding="utf-8")
 
 
 def _versions(options: argparse.Namespace) -> None:
     from mixedfast.versions import show_versions
 
     show_versions()
-
-
-def _read(path: Path) -> Any:
-    """A table from a file, told by its ending.
-
-    Raises
-    ------
-    DataError
-        When the file is missing, of another kind, or cannot be read.
-    """
-    import pandas as pd
-
-    name = path.name.lower()
-    reader: Callable[[Path], Any]
-    if name.endswith((".csv", ".csv.gz")):
-        reader = pd.read_csv
-    elif name.endswith(".parquet"):
-        reader = pd.read_parquet
-    else:
-        raise DataError(f"cannot tell what {path} is: the name should end in .csv, .csv.gz or .parquet")
-    try:
-        return reader(path)
-    except (OSError, ValueError, ImportError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"cannot read {path}: {reason}") from error
 
 
 if __name__ == "__main__":

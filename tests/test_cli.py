@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pandas as pd
@@ -38,6 +40,99 @@ def test_fit_reads_parquet_as_it_reads_csv(
     from_csv = capsys.readouterr().out
     assert main(["fit", FORMULA, str(path)]) == 0
     assert capsys.readouterr().out == from_csv
+
+
+def test_every_kind_of_file_gives_the_same_page(
+    csv: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = pd.read_csv(csv)
+    rows.to_csv(tmp_path / "sleep.tsv", sep="\t", index=False)
+    rows.to_csv(tmp_path / "sleep.csv.gz", index=False)
+    rows.to_parquet(tmp_path / "sleep.parquet")
+    main(["fit", FORMULA, csv])
+    wanted = capsys.readouterr().out
+    for name in ("sleep.tsv", "sleep.csv.gz", "sleep.parquet"):
+        assert main(["fit", FORMULA, str(tmp_path / name)]) == 0
+        assert capsys.readouterr().out == wanted, name
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(Path(csv).read_bytes())))
+    assert main(["fit", FORMULA, "-"]) == 0
+    assert capsys.readouterr().out == wanted
+
+
+@pytest.mark.parametrize("installed", [["polars"], []])
+def test_parquet_is_read_by_what_is_installed(
+    installed: list[str], csv: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("polars")
+    path = tmp_path / "sleep.parquet"
+    pd.read_csv(csv).to_parquet(path)
+    monkeypatch.setattr("mixedfast.reading.find_spec", lambda name: name if name in installed else None)
+    status = main(["fit", FORMULA, str(path)])
+    printed = capsys.readouterr()
+    if installed:
+        assert (status, "251.405" in printed.out) == (0, True)
+    else:
+        assert (status, "pip install pyarrow" in printed.err) == (1, True)
+
+
+def test_weights_offset_categories_and_missing_values(csv: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = pd.read_csv(csv).assign(w=lambda d: 1 + d.Days % 2, o=10.0)
+    rows.loc[0, "Days"] = float("nan")
+    path = str(tmp_path / "more.csv")
+    rows.to_csv(path, index=False)
+    options = ["--weights", "w", "--offset", "o", "--categorical", "Days"]
+    assert main(["fit", "Reaction ~ Days + (1 | Subject)", path, *options]) == 0
+    out = capsys.readouterr().out
+    wanted = mf.lmer("Reaction ~ C(Days) + (1 | Subject)", rows, weights="w", offset="o")
+    assert f"{wanted.criterion:.1f}" in out and "Days[T.9]" in out and "1 row left out" in out
+    assert main(["fit", FORMULA, path, "--na", "raise"]) == 1
+    assert "missing values in 'Days'" in capsys.readouterr().err
+    assert main(["fit", FORMULA, path, "--categorical", "Reaction"]) == 1
+    assert "not whole" in capsys.readouterr().err
+
+
+def test_reports_are_written(csv: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "report.html"
+    assert main(["fit", FORMULA, csv, "--ddf", "kenward-roger", "--html", str(out)]) == 0
+    assert "Linear mixed model" in capsys.readouterr().out
+    assert "type III, kenward-roger" in out.read_text(encoding="utf-8")
+    assert main(["demo", "--html", str(out)]) == 0
+    page = out.read_text(encoding="utf-8")
+    assert "<h2>6. Which degrees of freedom?</h2>" in page and 'id="glossary"' in page
+    assert main(["fit", FORMULA, csv, "--html", str(tmp_path / "nowhere" / "x.html")]) == 1
+    assert "cannot write" in capsys.readouterr().err
+
+
+def test_a_warning_is_one_line_and_not_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "dyestuff2.csv"
+    mf.load_dataset("dyestuff2").to_csv(path, index=False)
+    assert main(["fit", "Yield ~ 1 + (1 | Batch)", str(path)]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith("mixedfast: warning: singular fit") and err.count("\n") == 1
+
+
+def test_an_interruption_is_status_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mixedfast.versions.show_versions", interrupted)
+    assert main(["versions"]) == 130
+    assert capsys.readouterr().err == "mixedfast: interrupted\n"
+
+
+def test_a_reader_that_leaves_is_no_traceback() -> None:
+    nobody, write = os.pipe()
+    os.close(nobody)
+    done = subprocess.run([sys.executable, "-m", "mixedfast.cli", "versions"], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_the_methods_of_df_are_those_there_are() -> None:
+    from mixedfast.cli import _DDF
+    from mixedfast.inference.ddf import METHODS
+
+    assert sorted(_DDF) == sorted(METHODS)
 
 
 def test_options_reach_the_fit(csv: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +200,7 @@ def test_help_shows_the_commands_and_an_example(capsys: pytest.CaptureFixture[st
         main(["--help"])
     assert stop.value.code == 0
     out = capsys.readouterr().out
-    assert all(word in out for word in ("fit", "demo", "versions", "examples:", "exit status"))
+    assert all(word in out for word in ("fit", "demo", "versions", "examples:", "exit status", "130"))
 
 
 def test_the_module_runs_as_a_program() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedfast.report.digits import decimals, p_value
-from mixedfast.report.page import page_text
+from mixedfast.report.page import page_html, page_text
 from mixedfast.report.sections import Cells, Grid, Heading, Section
 from mixedfast.report.text import anova_grid, matrix_grid
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from mixedfast.ols import OLSResult
     from mixedfast.result import LMMResult
 
-__all__ = ["demo_sections", "demo_text"]
+__all__ = ["demo_html", "demo_sections", "demo_text"]
+
+_TITLE = "Socio-economic status and mathematics"
 
 _FORMULA = "math ~ 1 + ses + (1 + ses | school)"
 
@@ -49,8 +51,24 @@ def demo_text() -> str:
     return page_text(demo_sections())
 
 
-def demo_sections() -> tuple[Section, ...]:
-    """The whole analysis as sections of a page, for text or HTML."""
+def demo_html() -> str:
+    """The whole analysis as one HTML page: what `demo_text` says, then the report of the mixed model with its pictures."""
+    from mixedfast.report.html import document, report_body
+
+    m = _model()
+    report = Heading("7. The mixed model in full, with pictures")
+    body = f"<article>\n{page_html([*demo_sections(m), report])}\n</article>\n{report_body(m)}"
+    return document(_TITLE, body)
+
+
+def _model() -> LMMResult:
+    import mixedfast as mf
+
+    return mf.lmer(_FORMULA, mf.load_dataset("hsb"))
+
+
+def demo_sections(m: LMMResult | None = None) -> tuple[Section, ...]:
+    """The whole analysis as sections of a page, for text or HTML; `m` is the mixed model if it is fitted already."""
     import mixedfast as mf
     from mixedfast.datasets import citation, load_dataset
     from mixedfast.ols import lm
@@ -58,9 +76,9 @@ def demo_sections() -> tuple[Section, ...]:
     students = load_dataset("hsb")
     cases = lm("math ~ ses", students)
     null = mf.lmer("math ~ 1 + (1 | school)", students)
-    m = mf.lmer(_FORMULA, students)
+    m = _model() if m is None else m
     return (
-        Heading("Socio-economic status and mathematics", 1),
+        Heading(_TITLE, 1),
         f"Data: {citation('hsb')}",
         *_outcome(students),
         *_case_level(cases),
