@@ -1,0 +1,1 @@
+"""The benchmark house: problems x libraries, run side by side. See README.md here."""

@@ -1,0 +1,116 @@
+"""Child processes that fit: started, told to go, timed out, and their memory read from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.libraries import Library
+from benchmarks.worker import MARK
+
+__all__ = ["Child", "TimedOut", "thread_settings"]
+
+ROOT = Path(__file__).parent.parent
+#: Loading the table, importing the library and the untimed fit of a toy table may take this long beyond the limit.
+SECONDS_TO_START = 120.0
+
+
+class TimedOut(Exception):
+    """The child did not answer within its limit."""
+
+
+def thread_settings(threads: int) -> dict[str, str]:
+    """The environment that gives every library the same number of threads."""
+    pools = ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB", "NUMEXPR", "RAYON")
+    settings = {f"{pool}_NUM_THREADS": str(threads) for pool in pools}
+    # A thread pool that spins while it waits would slow the child whose turn it is.
+    return settings | {"POLARS_MAX_THREADS": str(threads), "VECLIB_MAXIMUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
+
+
+@dataclass
+class Child:
+    """One library with one table and one task, waiting for its turn."""
+
+    library: Library
+    task: str
+    toy: Path
+    table: Path
+    threads: int
+    log: str = ""
+    _process: subprocess.Popen = field(init=False, repr=False)
+    _unread: bytes = field(default=b"", init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        program = self.library.interpreter
+        assert program is not None, "a library that is not installed is not started"
+        worker = ["benchmarks/worker.R"] if self.library.is_r else ["-m", "benchmarks.worker"]
+        self._process = subprocess.Popen(
+            [program, *worker, self.library.adapter, self.task, str(self.toy.resolve()), str(self.table.resolve())],
+            cwd=ROOT,
+            env=os.environ | thread_settings(self.threads),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def fit(self, limit: float) -> dict:
+        """Tell the child to go; its answer. TimedOut after `limit` seconds."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"go\n")
+        self._process.stdin.flush()
+        return self.answer(limit)
+
+    def answer(self, limit: float) -> dict:
+        """The next message. What else the child prints is kept in `log`; one that ends before it speaks has failed."""
+        deadline = time.monotonic() + limit
+        while True:
+            line = self._line(deadline)
+            if line is None:
+                return {"failed": "\n".join(self.log.strip().splitlines()[-3:]) or "ended without a word"}
+            if line.startswith(MARK):
+                return json.loads(line[len(MARK) :])
+            self.log = self.log[-4000:] + line
+
+    def _line(self, deadline: float) -> str | None:
+        """A line of the child's output, None at its end."""
+        stdout = self._process.stdout
+        assert stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ)
+            while b"\n" not in self._unread:
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    raise TimedOut
+                more = os.read(stdout.fileno(), 1 << 16)
+                if not more:
+                    return None
+                self._unread += more
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line.decode(errors="replace") + "\n"
+
+    def memory(self, what: str) -> int | None:
+        """Bytes the kernel counts for the child: `VmRSS` now, `VmHWM` at its highest. None where /proc does not tell."""
+        status = Path(f"/proc/{self._process.pid}/status")
+        if not sys.platform.startswith("linux") or not status.exists():
+            return None
+        for line in status.read_text().splitlines():
+            if line.startswith(what + ":"):
+                return 1024 * int(line.split()[1])
+        return None
+
+    def forget_peak(self) -> None:
+        """Count the highest memory from now on, so that reading the table from disk does not count."""
+        if self.memory("VmHWM") is not None:
+            Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()

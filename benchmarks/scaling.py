@@ -1,0 +1,59 @@
+"""How time and memory grow with the rows of P8, from 10^4 to 10^7."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.children import SECONDS_TO_START, Child
+from benchmarks.libraries import Library
+from benchmarks.problems import PROBLEMS, stored
+from benchmarks.runner import Settings, toy
+from benchmarks.tables import read_columns, used_bytes
+
+__all__ = ["STEPS", "measure", "to_markdown"]
+
+STAGES = Library("mixedfast", "mixedfast_stages.py", module="mixedfast")
+#: Multiples of P8's million rows.
+STEPS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10)
+
+
+def measure(settings: Settings, data: Path, say: Callable[[str], None], steps: Sequence[float] = STEPS) -> list[dict]:
+    """A point for each number of rows: medians of `assembly` and `after`, in seconds, and memory in bytes."""
+    points = []
+    for step in steps:
+        table = stored(PROBLEMS["P8"], data, settings.seed, step)
+        columns = read_columns(table)
+        rows, used = len(columns["y"]), used_bytes(columns)
+        del columns
+        child = Child(STAGES, "standard errors", toy(data), table, settings.threads)
+        try:
+            child.answer(SECONDS_TO_START)
+            child.forget_peak()
+            loaded = child.memory("VmRSS")
+            fits = [child.fit(settings.limit) for _ in range(settings.repeat)]
+            peak = child.memory("VmHWM")
+        finally:
+            child.end()
+        point = {name: statistics.median(f[name] for f in fits) for name in ("assembly", "after")}
+        point |= {"rows": rows, "column_bytes": used, "loaded_bytes": loaded, "peak_bytes": peak}
+        point["seconds_a_row"] = (point["assembly"] + point["after"]) / rows
+        say(f"{rows:>10,} rows: {point['assembly']:.4g} s reading, {point['after']:.4g} s after")
+        points.append(point)
+    return points
+
+
+def to_markdown(record: dict) -> str:
+    machine = record["machine"]
+    lines = ["# Scaling of P8", "", f"{machine['date']}, {machine['cpu']}, {machine['threads']} threads.", ""]
+    lines.append("| rows | reading the rows | after that | ns a row | peak of the process | columns used | peak / columns | of the copy bandwidth |")
+    lines.append("|--:|--:|--:|--:|--:|--:|--:|--:|")
+    for p in record["points"]:
+        speed = p["column_bytes"] / p["assembly"] / machine["copy_bytes_per_second"]
+        lines.append(
+            f"| {p['rows']:,} | {p['assembly']:.3g} s | {p['after']:.3g} s | {1e9 * p['seconds_a_row']:.0f} | "
+            f"{p['peak_bytes'] / 2**20:.0f} MiB | {p['column_bytes'] / 2**20:.0f} MiB | "
+            f"{p['peak_bytes'] / p['column_bytes']:.2f} | {speed:.0%} |"
+        )
+    return "\n".join([*lines, ""])

@@ -1,0 +1,27 @@
+# The child process of worker.py, in R: Rscript benchmarks/worker.R ADAPTER TASK TOY_TABLE TABLE
+arguments <- commandArgs(trailingOnly = TRUE)
+here <- file.path(getwd(), "benchmarks")
+source(file.path(here, "libraries", "common.R"))
+source(file.path(here, "libraries", arguments[1]))
+task <- arguments[2]
+
+say <- function(...) {
+  cat("@benchmark ", jsonlite::toJSON(list(...), auto_unbox = TRUE, digits = NA, null = "null"), "\n", sep = "")
+  flush(stdout())
+}
+
+options(warn = -1)
+table <- read_table(arguments[4])
+toy <- read_table(arguments[3])
+run(toy$model, prepare(toy$model, toy$frame), task)
+data <- prepare(table$model, table$frame)
+say(ready = TRUE, blas = I(paste(basename(extSoftVersion()[["BLAS"]]), "(R)")))
+orders <- file("stdin", open = "r")
+while (length(readLines(orders, n = 1)) == 1) {
+  gc()
+  start <- Sys.time()
+  fitted <- run(table$model, data, task)
+  seconds <- as.numeric(difftime(Sys.time(), start, units = "secs"))
+  do.call(say, c(list(seconds = seconds), answers(table$model, fitted)))
+  rm(fitted)
+}

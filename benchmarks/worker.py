@@ -1,0 +1,65 @@
+"""A child process that holds one table and one library, and fits when told to.
+
+    python -m benchmarks.worker ADAPTER TASK TOY_TABLE TABLE
+
+Speaks lines of JSON behind a mark on standard output: once `ready` (after an untimed fit of the toy table, so that imports and
+caches are warm), then an answer for every line `go` it reads. worker.R speaks the same.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from benchmarks.model import Unsupported
+from benchmarks.tables import read_columns, read_model
+
+MARK = "@benchmark "
+
+
+def say(**message: object) -> None:
+    print(MARK + json.dumps(message), flush=True)
+
+
+def blas() -> list[str]:
+    """The linear algebra that is loaded, with its threads."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return ["unknown (no threadpoolctl)"]
+    return sorted({f"{p['internal_api']} {p['version'] or ''} x{p['num_threads']}" for p in threadpool_info()})
+
+
+def main(adapter: str, task: str, toy: str, table: str) -> None:
+    warnings.simplefilter("ignore")  # a benchmark reads the flags; the report says who did not converge
+    library = importlib.import_module(f"benchmarks.libraries.{adapter.removesuffix('.py')}")
+    model, columns = read_model(Path(table)), read_columns(Path(table))
+    try:
+        data = library.prepare(model, columns)
+    except Unsupported as reason:
+        say(unsupported=str(reason))
+        return
+    del columns
+    small = read_model(Path(toy))
+    library.run(small, library.prepare(small, read_columns(Path(toy))), task)
+    say(ready=True, blas=blas())
+    for _ in sys.stdin:
+        gc.collect()
+        start = time.perf_counter()
+        try:
+            fitted = library.run(model, data, task)
+        except Unsupported as reason:
+            say(unsupported=str(reason))
+            return
+        seconds = time.perf_counter() - start
+        say(seconds=seconds, **library.answers(model, fitted))
+        del fitted
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
