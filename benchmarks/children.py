@@ -35,14 +35,16 @@ def thread_settings(threads: int) -> dict[str, str]:
 
 @dataclass
 class Child:
-    """One library with one table and one task, waiting for its turn."""
+    """One library with one table, waiting for its turn."""
 
     library: Library
-    task: str
+    tasks: list[str]
     toy: Path
     table: Path
     threads: int
-    log: str = ""
+    blas: list[str] = field(default_factory=list, init=False)
+    loaded_bytes: int | None = field(default=None, init=False)
+    log: str = field(default="", init=False, repr=False)
     _process: subprocess.Popen = field(init=False, repr=False)
     _unread: bytes = field(default=b"", init=False, repr=False)
 
@@ -51,7 +53,7 @@ class Child:
         assert program is not None, "a library that is not installed is not started"
         worker = ["benchmarks/worker.R"] if self.library.is_r else ["-m", "benchmarks.worker"]
         self._process = subprocess.Popen(
-            [program, *worker, self.library.adapter, self.task, str(self.toy.resolve()), str(self.table.resolve())],
+            [program, *worker, self.library.adapter, ",".join(self.tasks), str(self.toy.resolve()), str(self.table.resolve())],
             cwd=ROOT,
             env=os.environ | thread_settings(self.threads),
             stdin=subprocess.PIPE,
@@ -59,10 +61,10 @@ class Child:
             stderr=subprocess.STDOUT,
         )
 
-    def fit(self, limit: float) -> dict:
-        """Tell the child to go; its answer. TimedOut after `limit` seconds."""
+    def fit(self, task: str, limit: float) -> dict:
+        """Give the child a task; its answer. TimedOut after `limit` seconds."""
         assert self._process.stdin is not None
-        self._process.stdin.write(b"go\n")
+        self._process.stdin.write(task.encode() + b"\n")
         self._process.stdin.flush()
         return self.answer(limit)
 
@@ -72,7 +74,7 @@ class Child:
         while True:
             line = self._line(deadline)
             if line is None:
-                return {"failed": "\n".join(self.log.strip().splitlines()[-3:]) or "ended without a word"}
+                return {"failed": " ".join(self.log.strip().splitlines()[-3:]) or "ended without a word"}
             if line.startswith(MARK):
                 return json.loads(line[len(MARK) :])
             self.log = self.log[-4000:] + line
@@ -103,9 +105,10 @@ class Child:
                 return 1024 * int(line.split()[1])
         return None
 
-    def forget_peak(self) -> None:
-        """Count the highest memory from now on, so that reading the table from disk does not count."""
-        if self.memory("VmHWM") is not None:
+    def settle(self, blas: list[str]) -> None:
+        """The child is ready: note what it uses, and count its highest memory from now on, without reading from disk."""
+        self.blas, self.loaded_bytes = blas, self.memory("VmRSS")
+        if self.loaded_bytes is not None:
             Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
 
     def end(self) -> None:

@@ -57,31 +57,37 @@ def run(
     entries = []
     for problem in problems:
         table = stored(problem, data, settings.seed, settings.scale)
-        columns = read_columns(table)
-        facts = {
-            "problem": problem.key,
-            "title": problem.title,
-            "formula": problem.model.formula,
-            "reml": problem.model.reml,
-            "note": problem.note,
-            "rows": len(columns[problem.model.response]),
-            "column_bytes": used_bytes(columns),
-            "levels": [len(np.unique(np.asarray(columns[term.group]))) for term in problem.model.random],
-        }
-        del columns
-        slow: set[str] = set()
-        for task in problem.tasks:
-            asked = [
-                library
-                for library in libraries
-                if task in library.tasks and (problem.libraries is None or library.name in problem.libraries)
-            ]
-            say(f"{problem.key} {task}")
-            entries += [
-                facts | {"task": task, "library": name} | entry
-                for name, entry in _compare(task, table, toy(data), asked, settings, slow, say).items()
-            ]
+        facts = describe_table(problem, table)
+        asked = [
+            library
+            for library in libraries
+            if set(library.tasks) & set(problem.tasks) and (problem.libraries is None or library.name in problem.libraries)
+        ]
+        children, out = _start(asked, problem, table, toy(data), settings)
+        try:
+            for task in problem.tasks:
+                say(f"{problem.key} {task}")
+                field = [library for library in asked if task in library.tasks]
+                for name, entry in _race(task, field, children, out, settings, say).items():
+                    entries.append(facts | {"task": task, "library": name} | entry)
+        finally:
+            for child in children.values():
+                child.end()
     return entries
+
+
+def describe_table(problem: Problem, table: Path) -> dict:
+    columns = read_columns(table)
+    return {
+        "problem": problem.key,
+        "title": problem.title,
+        "formula": problem.model.formula,
+        "reml": problem.model.reml,
+        "note": problem.note,
+        "rows": len(columns[problem.model.response]),
+        "column_bytes": used_bytes(columns),
+        "levels": [len(np.unique(np.asarray(columns[term.group]))) for term in problem.model.random],
+    }
 
 
 def toy(data: Path) -> Path:
@@ -96,60 +102,62 @@ def toy(data: Path) -> Path:
     return place
 
 
-def _compare(
+def _start(
+    libraries: list[Library], problem: Problem, table: Path, toy: Path, settings: Settings
+) -> tuple[dict[str, Child], dict[str, dict]]:
+    """A child for each library that can take part; for the others `status` and `reason`, by name.
+
+    They start side by side (nothing is timed yet) and then wait.
+    """
+    out = {library.name: {"status": "skipped", "reason": "not installed"} for library in libraries if not library.interpreter}
+    children = {
+        library.name: Child(library, [t for t in problem.tasks if t in library.tasks], toy, table, settings.threads)
+        for library in libraries
+        if library.interpreter
+    }
+    for name, child in list(children.items()):
+        try:
+            first = child.answer(SECONDS_TO_START)
+        except TimedOut:
+            first = {"failed": f"did not start in {SECONDS_TO_START:g} s"}
+        if "ready" in first:
+            child.settle(first["blas"])
+        else:
+            children.pop(name).end()
+            ((status, reason),) = first.items()
+            out[name] = {"status": status, "reason": reason}
+    return children, out
+
+
+def _race(
     task: str,
-    table: Path,
-    toy: Path,
     libraries: list[Library],
+    children: dict[str, Child],
+    out: dict[str, dict],
     settings: Settings,
-    slow: set[str],
     say: Callable[[str], None],
 ) -> dict[str, dict]:
-    """Each library's entry: `times` and its last answers, or why there is none. Who times out is added to `slow`."""
-    entries: dict[str, dict] = {library.name: {"times": [], "limit": settings.limit} for library in libraries}
-    children: dict[str, Child] = {}
-    try:
-        for library in libraries:
-            entries[library.name] |= _cannot_run(library, slow) or _start(library, task, table, toy, settings, children)
-            if entries[library.name]["status"] != "ran":
-                say(f"  {library.name}: {outcome(entries[library.name])}")
-        while turns := [name for name in children if wants_another(entries[name], settings)]:
-            for name in turns:
-                entries[name] |= _cannot_run(LIBRARIES[name], slow)
-                if entries[name]["status"] == "ran":
-                    _turn(entries[name], children[name], settings)
-                if entries[name]["status"] == "timed out":
-                    slow.add(name)
-                say(f"  {name}: {outcome(entries[name])}")
-    finally:
-        for child in children.values():
-            child.end()
+    """Each library's entry: `times` and its last answers, or why there are none. Who drops out is put into `out`."""
+    entries: dict[str, dict] = {}
+    for library in libraries:
+        entries[library.name] = {"status": "ran", "times": [], "limit": settings.limit}
+        if library.name in children:
+            entries[library.name] |= {"blas": children[library.name].blas, "loaded_bytes": children[library.name].loaded_bytes}
+    while turns := [library for library in libraries if wants_another(entries[library.name], settings)]:
+        for library in turns:
+            entry = entries[library.name]
+            if out.get(library.includes, {}).get("status") == "timed out":
+                out[library.name] = {"status": "timed out", "reason": f"{library.includes}, a part of it, did"}
+            if library.name in out:
+                entry |= out[library.name]
+            else:
+                _turn(task, entry, children[library.name], settings)
+                if entry["status"] != "ran":
+                    out[library.name] = {"status": entry["status"], "reason": entry.get("reason", "")}
+                    children.pop(library.name).end()
+            if len(entry["times"]) <= 1:
+                say(f"  {library.name}: {outcome(entry)}")
     return entries
-
-
-def _cannot_run(library: Library, slow: set[str]) -> dict:
-    """Why a library need not be started: it is not installed, or a part of it is known to be too slow."""
-    if library.interpreter is None:
-        return {"status": "skipped", "reason": "not installed"}
-    if library.includes in slow:
-        slow.add(library.name)
-        return {"status": "timed out", "reason": f"{library.includes}, a part of it, did"}
-    return {}
-
-
-def _start(library: Library, task: str, table: Path, toy: Path, settings: Settings, children: dict[str, Child]) -> dict:
-    child = Child(library, task, toy, table, settings.threads)
-    try:
-        first = child.answer(SECONDS_TO_START + settings.limit)
-    except TimedOut:
-        first = {"failed": "did not start in time"}
-    if "ready" in first:
-        children[library.name] = child
-        child.forget_peak()
-        return {"status": "ran", "blas": first["blas"], "loaded_bytes": child.memory("VmRSS")}
-    child.end()
-    status = "unsupported" if "unsupported" in first else "failed"
-    return {"status": status, "reason": first.get(status, "")}
 
 
 def wants_another(entry: dict, settings: Settings) -> bool:
@@ -162,10 +170,10 @@ def wants_another(entry: dict, settings: Settings) -> bool:
     return len(times) < MOST_REPEATS * settings.repeat and sum(times) < SECONDS_OF_SHORT_FITS
 
 
-def _turn(entry: dict, child: Child, settings: Settings) -> None:
+def _turn(task: str, entry: dict, child: Child, settings: Settings) -> None:
     """One fit; the entry is brought up to date."""
     try:
-        answer = child.fit(settings.limit)
+        answer = child.fit(task, settings.limit)
     except TimedOut:
         answer = {}
         entry["status"] = "timed out"
@@ -176,9 +184,7 @@ def _turn(entry: dict, child: Child, settings: Settings) -> None:
         entry["times"].append(answer.pop("seconds"))
         entry["answers"] = answer
     elif answer:
-        (entry["status"], entry["reason"]), *_ = answer.items()
-    if entry["status"] != "ran":
-        child.end()
+        ((entry["status"], entry["reason"]),) = answer.items()
 
 
 def outcome(entry: dict) -> str:

@@ -27,17 +27,15 @@ def measure(settings: Settings, data: Path, say: Callable[[str], None], steps: S
         columns = read_columns(table)
         rows, used = len(columns["y"]), used_bytes(columns)
         del columns
-        child = Child(STAGES, "standard errors", toy(data), table, settings.threads)
+        child = Child(STAGES, ["standard errors"], toy(data), table, settings.threads)
         try:
-            child.answer(SECONDS_TO_START)
-            child.forget_peak()
-            loaded = child.memory("VmRSS")
-            fits = [child.fit(settings.limit) for _ in range(settings.repeat)]
+            child.settle(child.answer(SECONDS_TO_START)["blas"])
+            fits = [child.fit("standard errors", settings.limit) for _ in range(settings.repeat)]
             peak = child.memory("VmHWM")
         finally:
             child.end()
         point = {name: statistics.median(f[name] for f in fits) for name in ("assembly", "after")}
-        point |= {"rows": rows, "column_bytes": used, "loaded_bytes": loaded, "peak_bytes": peak}
+        point |= {"rows": rows, "column_bytes": used, "loaded_bytes": child.loaded_bytes, "peak_bytes": peak}
         point["seconds_a_row"] = (point["assembly"] + point["after"]) / rows
         say(f"{rows:>10,} rows: {point['assembly']:.4g} s reading, {point['after']:.4g} s after")
         points.append(point)

@@ -1,9 +1,8 @@
-# The child process of worker.py, in R: Rscript benchmarks/worker.R ADAPTER TASK TOY_TABLE TABLE
+# The child process of worker.py, in R: Rscript benchmarks/worker.R ADAPTER TASK,TASK TOY_TABLE TABLE
 arguments <- commandArgs(trailingOnly = TRUE)
 here <- file.path(getwd(), "benchmarks")
 source(file.path(here, "libraries", "common.R"))
 source(file.path(here, "libraries", arguments[1]))
-task <- arguments[2]
 
 say <- function(...) {
   cat("@benchmark ", jsonlite::toJSON(list(...), auto_unbox = TRUE, digits = NA, null = "null"), "\n", sep = "")
@@ -13,11 +12,11 @@ say <- function(...) {
 options(warn = -1)
 table <- read_table(arguments[4])
 toy <- read_table(arguments[3])
-run(toy$model, prepare(toy$model, toy$frame), task)
+for (task in strsplit(arguments[2], ",")[[1]]) run(toy$model, prepare(toy$model, toy$frame), task)
 data <- prepare(table$model, table$frame)
 say(ready = TRUE, blas = I(paste(basename(extSoftVersion()[["BLAS"]]), "(R)")))
 orders <- file("stdin", open = "r")
-while (length(readLines(orders, n = 1)) == 1) {
+while (length(task <- readLines(orders, n = 1)) == 1) {
   gc()
   start <- Sys.time()
   fitted <- run(table$model, data, task)

@@ -1,9 +1,9 @@
 """A child process that holds one table and one library, and fits when told to.
 
-    python -m benchmarks.worker ADAPTER TASK TOY_TABLE TABLE
+    python -m benchmarks.worker ADAPTER TASK,TASK TOY_TABLE TABLE
 
-Speaks lines of JSON behind a mark on standard output: once `ready` (after an untimed fit of the toy table, so that imports and
-caches are warm), then an answer for every line `go` it reads. worker.R speaks the same.
+Speaks lines of JSON behind a mark on standard output: once `ready` (after each task was done untimed on the toy table, so that
+imports and caches are warm), then an answer for every line it reads, which names a task. worker.R speaks the same.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def blas() -> list[str]:
     return sorted({f"{p['internal_api']} {p['version'] or ''} x{p['num_threads']}" for p in threadpool_info()})
 
 
-def main(adapter: str, task: str, toy: str, table: str) -> None:
+def main(adapter: str, tasks: str, toy: str, table: str) -> None:
     warnings.simplefilter("ignore")  # a benchmark reads the flags; the report says who did not converge
     library = importlib.import_module(f"benchmarks.libraries.{adapter.removesuffix('.py')}")
     model, columns = read_model(Path(table)), read_columns(Path(table))
@@ -46,13 +46,14 @@ def main(adapter: str, task: str, toy: str, table: str) -> None:
         return
     del columns
     small = read_model(Path(toy))
-    library.run(small, library.prepare(small, read_columns(Path(toy))), task)
+    for task in tasks.split(","):
+        library.run(small, library.prepare(small, read_columns(Path(toy))), task)
     say(ready=True, blas=blas())
-    for _ in sys.stdin:
+    for line in sys.stdin:
         gc.collect()
         start = time.perf_counter()
         try:
-            fitted = library.run(model, data, task)
+            fitted = library.run(model, data, line.strip())
         except Unsupported as reason:
             say(unsupported=str(reason))
             return

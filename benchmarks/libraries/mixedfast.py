@@ -31,7 +31,7 @@ def answers(model, fitted):
         "sigma2": m.sigma**2,
         "evaluations": m.optimization["evaluations"],
         "converged": m.converged,
-        "engine": m.engine,
+        "engine": m.optimization["engine"],
     }
 
 
