@@ -1,6 +1,9 @@
 # make demo   the slides' analysis, from a fresh clone
 # make test   the same, proved
-# make bench | lint | clean
+# make bench              side by side with what is installed, a few minutes (benchmarks/README.md)
+# make bench-competitors  the other libraries, each in an environment of its own
+# make bench-all | bench-scaling | bench-kernels
+# make lint | clean
 #
 # A virtual environment is made in .venv and the extensions are built in place. Stamp files in
 # .venv remember what is done, so that a second call goes straight to work.
@@ -15,7 +18,7 @@ EDITABLE := MIXEDFAST_METADATA_ONLY=1 $(PIP) install --no-build-isolation --edit
 BUILD_TOOLS := "setuptools>=77" "cython>=3.0" "numpy>=2.0" "scipy>=1.11"
 SOURCES := setup.py pyproject.toml $(wildcard build_support/*.py csrc/*.c csrc/*.h mixedfast/*.pyx mixedfast/*.pxd)
 
-.PHONY: demo test bench lint build clean
+.PHONY: demo test bench bench-all bench-scaling bench-kernels bench-competitors lint build clean
 .DELETE_ON_ERROR:
 
 demo: build
@@ -24,8 +27,20 @@ demo: build
 test: $(VENV)/tested-with build
 	$(BIN)/python -m pytest -q
 
-bench: $(VENV)/tested-with build
-	$(BIN)/python -m pytest -q benchmarks
+bench: $(VENV)/benched-with build
+	$(BIN)/python -m benchmarks run --limit 30 --budget 5
+
+bench-all: $(VENV)/benched-with build
+	$(BIN)/python -m benchmarks run --problems all
+
+bench-scaling: $(VENV)/benched-with build
+	$(BIN)/python -m benchmarks scaling
+
+bench-kernels: $(VENV)/benched-with build
+	$(BIN)/python -m pytest -q benchmarks/micro
+
+bench-competitors: $(VENV)/benched-with build
+	$(BIN)/python -m benchmarks environments
 
 lint: $(VENV)/linted-with build
 	$(BIN)/ruff check .
@@ -56,6 +71,10 @@ $(VENV)/tested-with: $(VENV)/installed
 	@echo "Building scikit-sparse, the tests' second opinion (a minute, once)"
 	@$(EDITABLE) '.[second-opinion]' || \
 	    echo "scikit-sparse does not build here: the tests that compare with it will be skipped."
+	@touch $@
+
+$(VENV)/benched-with: $(VENV)/installed
+	@$(EDITABLE) '.[bench]'
 	@touch $@
 
 $(VENV)/linted-with: $(VENV)/tested-with

@@ -13,7 +13,7 @@ __all__ = ["markdown", "rows", "to_csv"]
 
 OURS = "mixedfast"
 FIELDS = (
-    "problem task library status seconds fastest slowest runs ratio_to_ours peak_bytes loaded_bytes column_bytes "
+    "problem task library status seconds fastest slowest cpu_seconds runs ratio_to_ours peak_bytes loaded_bytes column_bytes "
     "criterion above_lowest beta_off se_off sd_off df_off evaluations verdict"
 ).split()
 
@@ -44,6 +44,7 @@ def _row(entry: dict, agreement: dict, ours: float | None) -> dict:
         "seconds": seconds,
         "fastest": min(times, default=None),
         "slowest": max(times, default=None),
+        "cpu_seconds": statistics.median(entry["cpu_times"]) if times else None,
         "runs": len(times),
         "ratio_to_ours": seconds / ours if seconds and ours else None,
         "criterion": answers.get("criterion"),
@@ -85,8 +86,8 @@ def _about(record: dict) -> str:
         f"`dgemm` {m['dgemm_flops_per_second'] / 1e9:.0f} GFLOP/s, `dpotrf` {m['dpotrf_flops_per_second'] / 1e9:.0f} GFLOP/s "
         f"(order {m['order']}).",
         "",
-        "Seconds are medians, from a table in memory to the standard errors of the fixed effects, each library in its own process, "
-        "in turns. Memory is the highest of that process while it fits, table included, as the kernel counts it. "
+        "Times are medians, from a table in memory to the standard errors of the fixed effects, each library in its own process, "
+        "in turns. Memory is the highest of that process while it fits, table and interpreter included, as the kernel counts it. "
         f"A fit that takes longer than {s['limit']:g} s reads so.",
     ]
     if s["scale"] != 1:
@@ -123,18 +124,19 @@ def _summary(table: list[dict]) -> list[str]:
 
 
 def _details(table: list[dict]) -> list[str]:
-    lines = ["| library | seconds | fastest to slowest | runs | times ours | memory | criterion above the lowest | agreement |"]
-    lines.append("|---|--:|---|--:|--:|--:|--:|---|")
+    lines = ["| library | median | fastest to slowest | runs | CPU time | times ours | memory | criterion above the lowest | agreement |"]
+    lines.append("|---|--:|---|--:|--:|--:|--:|--:|---|")
     for r in table:
-        spread = f"{r['fastest']:.3g} to {r['slowest']:.3g}" if r["runs"] else ""
-        cells = [r["library"], _seconds(r), spread, str(r["runs"] or ""), _ratio(r), _megabytes(r["peak_bytes"])]
+        spread = f"{_time(r['fastest'])} to {_time(r['slowest'])}" if r["runs"] else ""
+        cpu = _time(r["cpu_seconds"]) if r["runs"] else ""
+        cells = [r["library"], _seconds(r), spread, str(r["runs"] or ""), cpu, _ratio(r), _megabytes(r["peak_bytes"])]
         lines.append("| " + " | ".join([*cells, _small(r["above_lowest"]), r["verdict"] or "agrees"]) + " |")
     return lines
 
 
 def _limits(record: dict, table: list[dict]) -> list[str]:
     """The least time the machine needs to read the columns once and to factor the dense part as often as we did."""
-    machine, lines = record["machine"], ["| problem | ours | reading the columns once | dense factorizations | least of ours |"]
+    machine, lines = record["machine"], ["| problem | ours | reading the columns once | dense factorizations | the two, of ours |"]
     lines.append("|---|--:|--:|--:|--:|")
     by_key = {(e["problem"], e["task"]): e for e in record["entries"] if e["library"] == OURS}
     for r in table:
@@ -144,14 +146,18 @@ def _limits(record: dict, table: list[dict]) -> list[str]:
         dense = engine.get("dense_columns", 0) if engine.get("components") == 1 else 0
         read = r["column_bytes"] / machine["read_bytes_per_second"]
         factor = r["evaluations"] * dense**3 / 3 / machine["dpotrf_flops_per_second"]
-        lines.append(f"| {r['problem']} | {_seconds(r)} | {read:.2g} s | {factor:.2g} s | {(read + factor) / r['seconds']:.0%} |")
+        lines.append(f"| {r['problem']} | {_seconds(r)} | {_time(read)} | {_time(factor)} | {(read + factor) / r['seconds']:.0%} |")
     return lines
 
 
 def _seconds(row: dict) -> str:
     if row["status"] == "timed out":
         return f"> {row['seconds']:g} s"
-    return f"{row['seconds']:.3g} s" if row["status"] == "ran" else row["status"]
+    return _time(row["seconds"]) if row["status"] == "ran" else row["status"]
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
 
 
 def _ratio(row: dict | None) -> str:

@@ -140,7 +140,7 @@ def _race(
     """Each library's entry: `times` and its last answers, or why there are none. Who drops out is put into `out`."""
     entries: dict[str, dict] = {}
     for library in libraries:
-        entries[library.name] = {"status": "ran", "times": [], "limit": settings.limit}
+        entries[library.name] = {"status": "ran", "times": [], "cpu_times": [], "limit": settings.limit}
         if library.name in children:
             entries[library.name] |= {"blas": children[library.name].blas, "loaded_bytes": children[library.name].loaded_bytes}
     while turns := [library for library in libraries if wants_another(entries[library.name], settings)]:
@@ -182,6 +182,7 @@ def _turn(task: str, entry: dict, child: Child, settings: Settings) -> None:
         entry["peak_bytes"] = peak
     if "seconds" in answer:
         entry["times"].append(answer.pop("seconds"))
+        entry["cpu_times"].append(answer.pop("cpu"))
         entry["answers"] = answer
     elif answer:
         ((entry["status"], entry["reason"]),) = answer.items()

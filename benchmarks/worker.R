@@ -19,8 +19,10 @@ orders <- file("stdin", open = "r")
 while (length(task <- readLines(orders, n = 1)) == 1) {
   gc()
   start <- Sys.time()
+  start_cpu <- sum(proc.time()[1:2])
   fitted <- run(table$model, data, task)
   seconds <- as.numeric(difftime(Sys.time(), start, units = "secs"))
-  do.call(say, c(list(seconds = seconds), answers(table$model, fitted)))
+  cpu <- sum(proc.time()[1:2]) - start_cpu
+  do.call(say, c(list(seconds = seconds, cpu = cpu), answers(table$model, fitted)))
   rm(fitted)
 }

@@ -51,14 +51,14 @@ def main(adapter: str, tasks: str, toy: str, table: str) -> None:
     say(ready=True, blas=blas())
     for line in sys.stdin:
         gc.collect()
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         try:
             fitted = library.run(model, data, line.strip())
         except Unsupported as reason:
             say(unsupported=str(reason))
             return
-        seconds = time.perf_counter() - start
-        say(seconds=seconds, **library.answers(model, fitted))
+        seconds, cpu = time.perf_counter() - start, time.process_time() - start_cpu
+        say(seconds=seconds, cpu=cpu, **library.answers(model, fitted))
         del fitted
 
 

@@ -1,4 +1,4 @@
-"""How long fits and tests take, from a data frame in memory: `make bench`."""
+"""Degrees of freedom and the bootstrap of models everybody knows, each after the fit: `make bench-kernels`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,6 @@ MODELS = {
 def model(request):
     name, formula = MODELS[request.param]
     return formula, mf.load_dataset(name)
-
-
-def test_fit(benchmark, model):
-    benchmark(lambda: mf.lmer(*model).bse)
 
 
 @pytest.mark.parametrize("ddf", ["satterthwaite", "kenward-roger"])
