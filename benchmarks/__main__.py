@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--out", type=Path, default=HERE / "results", help="where the results go")
         sub.add_argument("--data", type=Path, default=HERE / ".data", help="where the tables are kept")
         if name == "run":
-            sub.add_argument("--problems", type=_keys(PROBLEMS), default=list(QUICK), help="P1,P8 or all; default: the quick set")
+            sub.add_argument("--problems", type=_keys(PROBLEMS), default=list(QUICK), help="P1,P8 or all; else the quick set")
             sub.add_argument("--libraries", type=_keys(LIBRARIES), default=list(LIBRARIES), help="mixedfast,glmm or all")
         else:
             sub.add_argument("--steps", type=lambda s: tuple(map(float, s.split(","))), default=STEPS, help="millions of rows")

@@ -10,7 +10,7 @@ __all__ = ["Agreement", "compare"]
 
 #: A criterion this much above the lowest is a worse fit (units of the deviance); below it nobody would notice.
 CRITERION_TOLERANCE = 0.01
-#: Fixed effects may differ by this share of their standard error, standard errors and standard deviations by this share of themselves.
+#: Fixed effects may differ by this share of their standard error, standard errors and deviations by this share of themselves.
 ESTIMATE_TOLERANCE = 0.01
 #: Degrees of freedom, relative.
 DF_TOLERANCE = 0.02

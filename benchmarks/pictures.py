@@ -61,7 +61,7 @@ def draw_scaling(points: list[dict], path: Path) -> None:
     left.loglog(n, [p["assembly"] + p["after"] for p in points], "o-", color="C3", label="in all")
     left.loglog(n, [p["assembly"] for p in points], "s--", color="C0", label="reading the rows")
     left.loglog(n, [p["after"] for p in points], "^:", color="C2", label="after that")
-    left.loglog(n, [p["seconds_a_row"] * rows for p, rows in zip([points[-1]] * len(n), n, strict=True)], color="0.8", label="linear")
+    left.loglog(n, [points[-1]["seconds_a_row"] * rows for rows in n], color="0.8", label="linear")
     left.set(xlabel="rows", ylabel="seconds")
     right_.loglog(n, [p["peak_bytes"] / 2**20 for p in points], "o-", color="C3", label="peak of the process")
     right_.loglog(n, [p["column_bytes"] / 2**20 for p in points], "s--", color="C0", label="columns used")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.children import SECONDS_TO_START, Child, TimedOut
-from benchmarks.libraries import LIBRARIES, Library
+from benchmarks.libraries import Library
 from benchmarks.model import Model, Random
 from benchmarks.problems import SEED, Problem, stored
 from benchmarks.tables import read_columns, used_bytes, write_table

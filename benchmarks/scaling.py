@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.children import SECONDS_TO_START, Child
 from benchmarks.libraries import Library
 from benchmarks.problems import PROBLEMS, stored
+from benchmarks.report import pipes
 from benchmarks.runner import Settings, toy
 from benchmarks.tables import read_columns, used_bytes
 
@@ -44,14 +45,22 @@ def measure(settings: Settings, data: Path, say: Callable[[str], None], steps: S
 
 def to_markdown(record: dict) -> str:
     machine = record["machine"]
-    lines = ["# Scaling of P8", "", f"{machine['date']}, {machine['cpu']}, {machine['threads']} threads.", ""]
-    lines.append("| rows | reading the rows | after that | ns a row | peak of the process | columns used | peak / columns | of the copy bandwidth |")
-    lines.append("|--:|--:|--:|--:|--:|--:|--:|--:|")
-    for p in record["points"]:
-        speed = p["column_bytes"] / p["assembly"] / machine["copy_bytes_per_second"]
-        lines.append(
-            f"| {p['rows']:,} | {p['assembly']:.3g} s | {p['after']:.3g} s | {1e9 * p['seconds_a_row']:.0f} | "
-            f"{p['peak_bytes'] / 2**20:.0f} MiB | {p['column_bytes'] / 2**20:.0f} MiB | "
-            f"{p['peak_bytes'] / p['column_bytes']:.2f} | {speed:.0%} |"
+    header = ("rows", "reading the rows", "after that", "ns a row", "peak of the process", "columns used", "peak / columns")
+    body = [
+        (
+            f"{p['rows']:,}",
+            f"{p['assembly']:.3g} s",
+            f"{p['after']:.3g} s",
+            f"{1e9 * p['seconds_a_row']:.0f}",
+            f"{p['peak_bytes'] / 2**20:.0f} MiB",
+            f"{p['column_bytes'] / 2**20:.0f} MiB",
+            f"{p['peak_bytes'] / p['column_bytes']:.2f}",
+            f"{p['column_bytes'] / p['assembly'] / machine['copy_bytes_per_second']:.0%}",
         )
-    return "\n".join([*lines, ""])
+        for p in record["points"]
+    ]
+    about = (
+        f"{machine['date']}, {machine['cpu']}, {machine['threads']} threads. The machine copies "
+        f"{machine['copy_bytes_per_second'] / 1e9:.1f} GB/s (read and written, both counted)."
+    )
+    return "\n\n".join(["# Scaling of P8", about, pipes((*header, "reading / copy bandwidth"), body)]) + "\n"

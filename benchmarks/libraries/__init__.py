@@ -1,7 +1,7 @@
 """The libraries that are compared: one line here, and one file of this folder, each.
 
-A Python file defines `prepare(model, columns)`, `run(model, data, task)` and `answers(model, fitted)`; an R file the same three. Only
-`run` is timed: from a table in memory, in the form the library likes best, to what the task asks for.
+A Python file defines `prepare(model, columns)`, `run(model, data, task)` and `answers(model, fitted)`; an R file the same.
+Only `run` is timed: from a table in memory, in the form the library likes best, to what the task asks for.
 """
 
 from __future__ import annotations

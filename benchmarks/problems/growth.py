@@ -18,7 +18,8 @@ def grown(rows: int, children: int, schools: int):
         )
         n = max(n, 2 * n_children)
         # Two occasions at least for every child, the rest at random: four or five on average.
-        child = np.sort(np.concatenate([np.repeat(np.arange(n_children), 2), rng.integers(n_children, size=n - 2 * n_children)]))
+        twice, more = np.repeat(np.arange(n_children), 2), rng.integers(n_children, size=n - 2 * n_children)
+        child = np.sort(np.concatenate([twice, more]))
         school = np.concatenate([np.arange(n_schools), rng.integers(n_schools, size=n_children - n_schools)])[child]
         occasion = np.arange(n) - np.searchsorted(child, child)
         year = np.minimum(occasion, 5) - 2.5
