@@ -99,7 +99,8 @@ def _about(record: dict) -> str:
     how = (
         "Times are medians, from a table in memory to the standard errors of the fixed effects, each library in its own "
         "process, in turns. Memory is the highest of that process while it fits, table and interpreter included, as the kernel "
-        f"counts it. A fit that takes longer than {s['limit']:g} s reads so."
+        f"counts it. A fit that takes longer than {s['limit']:g} s reads so. Last come how far the criterion (as lme4 defines "
+        "it) lies above the lowest that another library confirms, and what disagrees."
     )
     if s["scale"] != 1:
         how += f" **The problems are scaled by {s['scale']:g}: a trial, not a result.**"
@@ -128,7 +129,7 @@ def _summary(table: list[dict]) -> str:
 
 
 def _details(table: list[dict]) -> str:
-    header = (" library", "median", " fastest to slowest", "runs", "CPU time", "time / ours", "memory", "criterion above the lowest")
+    header = (" library", "median", " fastest to slowest", "runs", "CPU time", "time / ours", "memory", "above the lowest")
     body = []
     for r in table:
         ran = r["runs"] > 0
@@ -153,7 +154,7 @@ def _limits(record: dict, table: list[dict]) -> str:
         factor = r["evaluations"] * dense**3 / 3 / machine["dpotrf_flops_per_second"]
         share = f"{(read + factor) / r['seconds']:.0%}"
         body.append((r["problem"], _seconds(r), _time(read), str(r["evaluations"]), str(dense), _time(factor), share))
-    header = (" problem", "ours", "reading the columns once", "factorizations", "of dense order", "take at least", "the two / ours")
+    header = (" problem", "ours", "reading the columns once", "factorizations", "of dense order", "need", "the two / ours")
     return pipes(header, body)
 
 
@@ -164,7 +165,8 @@ def _seconds(row: dict) -> str:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+    unit, name = (1, "s") if seconds >= 1 else (1e3, "ms") if seconds >= 1e-3 else (1e6, "µs")
+    return f"{unit * seconds:.3g} {name}"
 
 
 def _ratio(row: dict | None) -> str:

@@ -246,7 +246,7 @@ def test_the_page_names_the_best_who_is_right():
     assert "| P1 | standard errors | 200 ms | glmm 500 ms | 2.5 | 10 | 128 MiB | 128 MiB | 0 |" in page
     assert "| lmerTest | > 60 s |" in page
     # ten factorizations of order 1000 at 1e11 a second, and 2400 bytes at 1e10
-    assert "| P1 | 200 ms | 0.00024 ms | 10 | 1000 | 33.3 ms | 17% |" in page
+    assert "| P1 | 200 ms | 0.24 µs | 10 | 1000 | 33.3 ms | 17% |" in page
     assert "a trial" not in page
     record["settings"]["scale"] = 0.1
     assert "a trial, not a result" in markdown(record)
