@@ -230,8 +230,8 @@ def in_basis(cp: CrossProducts, basis: Basis) -> CrossProducts:
             at += len(part)
         unweighted = turn.T @ unweighted @ turn
     return replace(
-        cp, xy=R.T @ cp.xy @ R, shift=basis.shift, scale=basis.scale, constant=basis.constant, groups=groups, pairs=pairs,
-        unweighted=unweighted,
+        cp, xy=R.T @ cp.xy @ R, shift=basis.shift, scale=basis.scale, constant=basis.constant, mix=basis.mix,
+        groups=groups, pairs=pairs, unweighted=unweighted,
     )  # fmt: skip
 
 
@@ -240,6 +240,10 @@ def _turn(new: Basis, old: Basis) -> np.ndarray:
     R = np.diag(new.scale / old.scale)
     if old.ones is not None:
         R[:-1] += np.outer(old.ones, (old.shift - new.shift) * new.scale)
+    if old.mix is not None:
+        R[:-1] = np.linalg.solve(old.mix, R[:-1])
+    if new.mix is not None:
+        R[:, :-1] = R[:, :-1] @ new.mix
     return R
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from mixedfast.crossprod import CrossProducts, assemble
+from mixedfast.conditioning import well_conditioned
+from mixedfast.crossprod import CrossProducts
 from mixedfast.design import build
 from mixedfast.fitting import fit_crossproducts
 from mixedfast.formula import parse
@@ -81,7 +82,7 @@ def lmer(
     """
     given = dict(locals())
     design = build(parse(formula), data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action)
-    found = fit_crossproducts(assemble(design, threads), REML, None if start is None else np.asarray(start), engine)
+    found = fit_crossproducts(well_conditioned(design, threads), REML, None if start is None else np.asarray(start), engine)
     result = LMMResult(found, design)
     result._call = Call(lmer, given)
     result._warn()
@@ -143,7 +144,7 @@ def crossproducts(
     (180, (18, 2, 2))
     """
     design = build(parse(formula), data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action)
-    return assemble(design, threads)
+    return well_conditioned(design, threads)
 
 
 def anova(*models: LMMResult, refit: bool = True) -> pd.DataFrame:

@@ -49,15 +49,19 @@ class Basis:
         constant.
     constant : (p,) array or None
         c with Xc = 1, in the user's columns. Shifts are zero where c is not; without c all are zero.
+    mix : (p, p) array or None
+        Unit diagonal: the shifted and scaled columns of X times this are what was summed (`mixedfast.conditioning`).
+        The columns that make up the constant are as they were.
     """
 
     shift: np.ndarray
     scale: np.ndarray
     groups: tuple[tuple[np.ndarray, np.ndarray], ...]
     constant: np.ndarray | None = None
+    mix: np.ndarray | None = None
 
     def unshifted(self) -> Basis:
-        """The same scales with X and y where they are."""
+        """The same scales with X and y where they are, unmixed."""
         return Basis(np.zeros_like(self.shift), self.scale, self.groups)
 
     @property
@@ -71,9 +75,12 @@ class Basis:
     def same(self, other: Basis) -> bool:
         """Whether sums in this basis and in the other add as they are."""
         mine, theirs = (
-            (b.shift, b.scale, *(part for group in b.groups for part in group), *(() if b.constant is None else (b.constant,)))
+            (
+                b.shift, b.scale, *(part for group in b.groups for part in group),
+                *(part for part in (b.constant, b.mix) if part is not None),
+            )
             for b in (self, other)
-        )
+        )  # fmt: skip
         return len(mine) == len(theirs) and all(map(np.array_equal, mine, theirs))
 
 

@@ -117,7 +117,7 @@ class CrossProducts:
     n : int
         Rows.
     xy : (p+1, p+1) array
-        [X y]'W[X y] in the basis ``([X y] - shift) * scale``.
+        [X y]'W[X y] in the basis ``([X y] - shift) * scale``, X then times ``mix`` where there is one.
     shift, scale : (p+1,) arrays
         See `Basis`.
     groups : tuple of GroupProducts
@@ -130,6 +130,8 @@ class CrossProducts:
     constant : (p,) array or None
         c with Xc = 1 in the user's columns, for an intercept a unit vector; None when no shift was taken.
     sum_log_weights : float
+    mix : (p, p) array or None
+        See `Basis`.
     unweighted : (c, c) array or None
         Products of [1 X Z] without weights, same basis (Z's columns group after group): means and variances over rows need
         them. None when `xy` and the groups say as much: no weights, and a constant.
@@ -148,6 +150,7 @@ class CrossProducts:
     x_names: tuple[str, ...]
     kept: np.ndarray
     constant: np.ndarray | None
+    mix: np.ndarray | None = None
     sum_log_weights: float = 0.0
     unweighted: np.ndarray | None = None
     alias: np.ndarray | None = None
@@ -169,7 +172,7 @@ class CrossProducts:
     @property
     def basis(self) -> Basis:
         """What the sums are in; further tables assembled in it add exactly."""
-        return Basis(self.shift, self.scale, tuple((g.shift, g.scale) for g in self.groups), self.constant)
+        return Basis(self.shift, self.scale, tuple((g.shift, g.scale) for g in self.groups), self.constant, self.mix)
 
     @property
     def intercept(self) -> int | None:
@@ -222,6 +225,7 @@ class CrossProducts:
             kept=self.kept[columns],
             unweighted=self._keep_unweighted(columns),
             constant=constant,
+            mix=None if self.mix is None else self.mix[np.ix_(columns, columns)],
         )
         alias = fewer.beta_transform() @ np.linalg.solve(self.beta_transform().T, internal.T).T
         return replace(fewer, alias=alias)
@@ -237,7 +241,7 @@ class CrossProducts:
         total = ones @ X @ ones
         if not total - k @ X[columns] @ ones <= CONSTANT_TOLERANCE * total:
             return None
-        scaled = self.scale[columns] * k
+        scaled = self.scale[columns] * (k if self.mix is None else self.mix[np.ix_(columns, columns)] @ k)
         return scaled / (1.0 + self.shift[columns] @ scaled)
 
     def _keep_unweighted(self, columns: np.ndarray) -> np.ndarray | None:
@@ -264,14 +268,17 @@ class CrossProducts:
 
     def column_means(self) -> np.ndarray:
         """Means over rows of the columns of X in the user's units, (p,)."""
-        return self.row_moments()[0] / self.scale[:-1] + self.shift[:-1]
+        mean = self.row_moments()[0]
+        if self.mix is not None:
+            mean = np.linalg.solve(self.mix.T, mean)
+        return mean / self.scale[:-1] + self.shift[:-1]
 
     def beta_transform(self) -> np.ndarray:
         """T (p, p) with beta_user = T beta_internal (before the shift and scale of y)."""
         T = np.diag(self.scale[:-1])
         if self.constant is not None:
             T -= np.outer(self.constant, self.shift[:-1] * self.scale[:-1])
-        return T
+        return T if self.mix is None else T @ self.mix
 
     def to_user_beta(self, beta: np.ndarray) -> np.ndarray:
         """Coefficients (..., p) of the user's columns and response, from those of the internal basis."""
@@ -321,6 +328,10 @@ def assemble(design: Design, threads: int | None = None, basis: Basis | None = N
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise DataError(f"threads={threads!r} must be a whole number from 1")
     n = design.n
+    if basis is not None and basis.mix is not None:
+        from mixedfast.addition import in_basis
+
+        return in_basis(assemble(design, threads, replace(basis, mix=None)), basis)
     if basis is None:
         basis = choose_basis(design)
     elif basis.constant is not None and not adds_to_one(design, basis.constant):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mixedfast.conditioning import identifiable
 from mixedfast.covariance import Covariance
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines import choose
@@ -20,9 +21,6 @@ from mixedfast.system import PLSSystem, Solution
 
 __all__ = ["Fit", "fit_crossproducts", "settle", "solve_at"]
 
-#: A column of X is dropped when what earlier columns leave of its sum of squares is below this fraction. Sums of
-#: squares carry 16 digits, so a column that is free to 1e-5 of its length is still told from a dependent one.
-RANK_TOLERANCE = 1e-10
 #: An element of theta (columns of Z of order one) below this is set to zero when the deviance does not notice. lme4 looks
 #: as near to its bounds.
 ZERO_TOLERANCE = 1e-5
@@ -166,23 +164,6 @@ class Fit:
     @property
     def singular_terms(self) -> tuple[bool, ...]:
         return self.covariance.singular_terms(self.theta_internal)
-
-
-def identifiable(cp: CrossProducts) -> np.ndarray:
-    """Positions of the columns of X that earlier columns do not determine, as R's lm keeps them."""
-    G = cp.xy[:-1, :-1].copy()
-    size = np.diag(G).copy()
-    if cp.intercept is not None:  # measure against the spread, not against the distance from zero
-        own = G[cp.intercept] / math.sqrt(G[cp.intercept, cp.intercept])
-        size = np.where(np.arange(len(size)) == cp.intercept, size, size - own**2)
-        size[size <= RANK_TOLERANCE * np.diag(G)] = np.inf  # constant: the intercept says it all
-    kept = []
-    for j in range(len(G)):
-        if not G[j, j] > RANK_TOLERANCE * size[j]:
-            continue
-        kept.append(j)
-        G -= np.outer(G[:, j], G[j]) / G[j, j]
-    return np.array(kept, dtype=int)
 
 
 def check_identified(cp: CrossProducts) -> None:

@@ -15,10 +15,10 @@ from cases import frame, rename_all, topic
 
 import mixedfast as mf
 from mixedfast.columns import evaluate, matrix
+from mixedfast.conditioning import identifiable
 from mixedfast.crossprod import CrossProducts, Meta, assemble
 from mixedfast.design import build
 from mixedfast.errors import NotDefinedError
-from mixedfast.fitting import identifiable
 from mixedfast.formula import parse
 from mixedfast.inference import rank
 from mixedfast.inference.levels import RULES

@@ -1,0 +1,139 @@
+"""Columns of X that others nearly determine: which of them count, and a basis in which they are seen exactly.
+
+One pass over the rows carries the sums of squares to 16 digits, so a column that is free by a millionth of its length
+keeps four digits of what is its own, and by less none. Where a first pass finds such a column (a raw cubic of the
+year, say), what the clear columns explain is taken out of it row by row and the sums are made again, as the
+Gram-Schmidt steps of a QR decomposition do. Which columns count is then decided as R's ``lm`` and lme4 decide it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mixedfast.basis import Basis
+from mixedfast.columns import Factor, evaluate
+from mixedfast.crossprod import CrossProducts, assemble
+from mixedfast.design import Design
+
+__all__ = ["LENGTH_TOLERANCE", "RANK_TOLERANCE", "identifiable", "well_conditioned"]
+
+#: A column of X is dropped when what earlier columns leave of its sum of squares is below this fraction. Sums of
+#: squares carry 16 digits, so a column that is free to 1e-5 of its length is still told from a dependent one.
+RANK_TOLERANCE = 1e-10
+#: Columns whose own part was seen row by row are kept down to this share of their whole length, as R's lm keeps them.
+LENGTH_TOLERANCE = 1e-7
+#: Below this share a pivot has fewer than eleven digits, and the deviance is rough to the search.
+_DOUBTFUL = 1e-5
+#: At or below this share a pivot is rounding: the column is a combination of the others.
+_ROUNDING = 1e-15
+#: Each pass makes one more power of a raw polynomial clear; what eight leave is dropped by R too.
+_MAX_PASSES = 8
+
+
+def well_conditioned(design: Design, threads: int | None = None) -> CrossProducts:
+    """Cross-products in which no column of X is nearly a combination of others; one pass over the rows where none was.
+
+    Parameters
+    ----------
+    design, threads
+        As for `mixedfast.crossprod.assemble`.
+
+    Returns
+    -------
+    CrossProducts
+        With ``mix`` where columns had to be taken apart.
+    """
+    cp = assemble(design, threads)
+    for _ in range(_MAX_PASSES):
+        clear, doubtful = _look(cp)
+        if not len(doubtful):
+            break
+        cp = _taken_apart(design, cp, clear, doubtful, threads)
+    return cp
+
+
+def identifiable(cp: CrossProducts) -> np.ndarray:
+    """Positions of the columns of X that earlier columns do not determine, as R's lm keeps them."""
+    size, whole = _sizes(cp)
+    enough = RANK_TOLERANCE * size
+    if cp.mix is not None:
+        enough = np.where(np.isfinite(size), np.minimum(enough, LENGTH_TOLERANCE**2 * whole), enough)
+    G = cp.xy[:-1, :-1].copy()
+    kept = []
+    for j in range(len(G)):
+        if G[j, j] > enough[j]:
+            kept.append(j)
+            G -= np.outer(G[:, j], G[j]) / G[j, j]
+    return np.array(kept, dtype=int)
+
+
+def _sizes(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of squares of the columns of X as they were before they were mixed, about the mean and about zero, both (p,).
+
+    About the mean: infinite for a constant beside an intercept, which says it all.
+    """
+    G, ones = cp.xy[:-1, :-1], cp.ones
+    if cp.mix is not None:
+        back = np.linalg.inv(cp.mix)
+        G = back.T @ G @ back
+    size = np.diag(G).copy()
+    if ones is None:
+        return size, size
+    shift = cp.shift[:-1] * cp.scale[:-1]
+    total = ones @ G
+    whole = size + 2.0 * shift * total + shift**2 * float(total @ ones)
+    at = cp.intercept
+    if at is not None:
+        own = G[at] / np.sqrt(G[at, at])
+        about_mean = np.where(np.arange(len(size)) == at, size, size - own**2)
+        about_mean[about_mean <= RANK_TOLERANCE * size] = np.inf
+        size = about_mean
+    return size, whole
+
+
+def _look(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the columns whose own part is clear, and of those where it is neither clear nor rounding."""
+    counted = set(identifiable(cp).tolist()) if cp.mix is not None else None
+    size = np.diag(cp.xy)[:-1] if cp.mix is not None else _sizes(cp)[0]
+    unmixed = np.zeros(cp.p) if cp.constant is None else cp.constant
+    G = cp.xy[:-1, :-1].copy()
+    clear, doubtful = [], []
+    for j in range(len(G)):
+        if not np.isfinite(size[j]) or not G[j, j] > _ROUNDING * size[j]:
+            continue
+        if G[j, j] > _DOUBTFUL * size[j] or unmixed[j] != 0.0:
+            if counted is not None and j not in counted:
+                continue
+            clear.append(j)
+        else:
+            doubtful.append(j)
+        G -= np.outer(G[:, j], G[j]) / G[j, j]  # a later column is not clear where a doubtful one makes it so
+    return np.array(clear, dtype=int), np.array(doubtful, dtype=int)
+
+
+def _taken_apart(
+    design: Design, cp: CrossProducts, clear: np.ndarray, doubtful: np.ndarray, threads: int | None
+) -> CrossProducts:
+    """The sums made again, with what earlier clear columns explain taken out of the doubtful ones."""
+    G = cp.xy[:-1, :-1]
+    old = np.eye(cp.p) if cp.mix is None else cp.mix
+    mix = old.copy()
+    for j in doubtful:
+        earlier = clear[clear < j]
+        share = np.linalg.solve(G[np.ix_(earlier, earlier)], G[earlier, j])
+        left = max(G[j, j] - G[j, earlier] @ share, _ROUNDING * G[j, j])
+        mix[:, j] = (old[:, j] - old[:, earlier] @ share) * 2.0 ** np.round(0.5 * np.log2(G[j, j] / left))
+    plain = cp.basis
+    x, shift, scale = list(design.x), plain.shift.copy(), plain.scale.copy()
+    for j in np.flatnonzero((mix != np.eye(cp.p)).any(axis=0)):
+        own = np.zeros(design.n)
+        for k in np.flatnonzero(mix[:, j]):
+            own += mix[k, j] * ((evaluate(design.x[k], design.n) - plain.shift[k]) * plain.scale[k])
+        x[j], shift[j], scale[j] = (Factor(own),), 0.0, 1.0
+    again = assemble(replace(design, x=tuple(x)), threads, Basis(shift, scale, plain.groups, plain.constant))
+    unit = np.diag(mix)  # kept in the scale, so that mixing does not change a determinant
+    return replace(
+        again, shift=plain.shift, scale=plain.scale * np.append(unit, 1.0), mix=mix / unit[:, None]
+    )

@@ -1,0 +1,161 @@
+"""Columns of X that others nearly determine: R's choice of columns, and estimates as good as from columns that are clear."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from cases import frame, golden, golden_names, to_py, topic
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mixedfast as mf
+from mixedfast.addition import add
+from mixedfast.columns import matrix
+from mixedfast.conditioning import well_conditioned
+from mixedfast.crossprod import assemble
+from mixedfast.design import build
+from mixedfast.fitting import solve_at
+from mixedfast.formula import parse
+
+CASES = topic("conditioning")
+#: A QR in doubles loses up to 1e-16 / 1e-7 of coefficients that columns at R's tolerance have.
+COEFFICIENT = 1e-6
+#: Two bases of one model, each clear to eleven digits.
+SAME_MODEL = 1e-8
+
+
+@pytest.fixture(scope="module")
+def nearly():
+    return frame("nearly")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_columns_and_coefficients_as_in_r(name, nearly):
+    record = CASES[name]
+    cp = mf.crossproducts(to_py(record["formula"]), nearly)
+    fit = solve_at(cp, np.array(record["theta"]))
+    assert fit.cp.kept.tolist() == np.flatnonzero(record["kept"]).tolist()
+    assert fit.beta == pytest.approx(record["fixef"], rel=COEFFICIENT)
+    assert np.sqrt(np.diag(fit.vcov)) / fit.sigma == pytest.approx(record["relative_se"], rel=COEFFICIENT)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_fit_and_its_tables(name, nearly):
+    record = CASES[name]
+    m = mf.lmer(to_py(record["formula"]), nearly)
+    assert m.converged
+    # lme4 searches on what X'X left it and stops up to two hundredths off
+    assert m.theta == pytest.approx(record["theta"], rel=0.03)
+    assert m.criterion <= solve_at(m._fit.cp, np.array(record["theta"])).deviance
+    table = m.coef_table()
+    assert table["estimate"].isna().tolist() == [not kept for kept in record["kept"]]
+    assert mf.lm(to_py(record["formula"]).replace(" + (1 | g)", ""), nearly).params.isna().tolist() == [
+        not kept for kept in record["kept"]
+    ]
+
+
+def pair(nearly, step):
+    """A model with a column that is x but for a small share of z, and the same model with z itself."""
+    data = nearly.assign(x2=nearly["x"] + step * nearly["z"], w=1.0 + (np.arange(len(nearly)) % 3))
+    return data, np.array([[1.0, 0.0, 0.0], [0.0, 1.0, -1.0 / step], [0.0, 0.0, 1.0 / step]])
+
+
+@pytest.mark.parametrize("step", [1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
+@pytest.mark.parametrize("options", [{}, {"weights": "w"}, {"REML": False}, {"offset": "t"}])
+def test_inference_does_not_depend_on_the_basis(step, options, nearly):
+    data, turn = pair(nearly, step)
+    m, plain = mf.lmer("y ~ x + x2 + (1 | g)", data, **options), mf.lmer("y ~ x + z + (1 | g)", data, **options)
+    assert m.params.to_numpy() == pytest.approx(turn @ plain.params.to_numpy(), rel=SAME_MODEL)
+    assert m.vcov().to_numpy() == pytest.approx(turn @ plain.vcov().to_numpy() @ turn.T, rel=SAME_MODEL)
+    assert m.theta == pytest.approx(plain.theta, rel=SAME_MODEL)
+    ours, theirs = m.coef_table(ddf="kenward-roger"), plain.coef_table(ddf="kenward-roger")
+    assert ours.loc["x2", ["df", "statistic"]].tolist() == pytest.approx(theirs.loc["z", ["df", "statistic"]].tolist())
+    assert m.fitted == pytest.approx(plain.fitted, abs=1e-7)
+    assert m.r2().marginal == pytest.approx(plain.r2().marginal)
+    assert m._fit.cp.column_means() == pytest.approx([1.0, data["x"].mean(), data["x2"].mean()])
+
+
+def test_tests_and_profiles_of_a_mixed_basis(nearly):
+    data, _ = pair(nearly, 1e-5)
+    m, plain = mf.lmer("y ~ x + x2 + (1 | g)", data), mf.lmer("y ~ x + z + (1 | g)", data)
+    columns = ["sum_sq", "num_df", "den_df", "f_value"]
+    assert m.anova("I").loc["x2", columns].tolist() == pytest.approx(plain.anova("I").loc["z", columns].tolist())
+    ours, theirs = m.profile(["x2"]).confint(), plain.profile(["z"]).confint()
+    assert ours.loc["x2"].to_numpy() * 1e-5 == pytest.approx(theirs.loc["z"].to_numpy(), rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
+def test_random_polynomials_of_the_year(nearly):
+    raw = mf.lmer("y ~ year + I(year**2) + (year + I(year**2) | g)", nearly)
+    clear = mf.lmer("y ~ t + I(t**2) + (t + I(t**2) | g)", nearly.assign(t=nearly["year"] - 1980.0))
+    assert raw.criterion == pytest.approx(clear.criterion, abs=1e-6)
+    assert raw.converged
+
+
+# -- the sums ------------------------------------------------------------------------------------------------
+
+
+def products(formula, data, **options):
+    return well_conditioned(build(parse(formula), data, **options))
+
+
+def test_the_sums_are_those_of_the_columns_they_name(nearly):
+    design = build(parse("y ~ 0 + t + I(t**2) + I(t**3) + x + (1 | g)"), nearly)
+    cp = well_conditioned(design)
+    assert cp.mix is not None
+    own = matrix(design.x, design.n) @ cp.beta_transform()
+    scale = np.sqrt(np.diag(cp.xy)[:-1])
+    assert cp.xy[:-1, :-1] / np.outer(scale, scale) == pytest.approx(own.T @ own / np.outer(scale, scale), abs=1e-7)
+    assert np.linalg.cond(cp.xy[:-1, :-1] / np.outer(scale, scale)) < 1e4
+
+
+@pytest.mark.parametrize("name", [name for name in golden_names() if not name.startswith("insteval")])
+def test_ordinary_columns_are_read_once(name):
+    record = golden(name)
+    design = build(parse(record["formula_py"]), frame(record["dataset"]), weights=record.get("weights"))
+    cp = well_conditioned(design)
+    assert cp.mix is None
+    np.testing.assert_array_equal(cp.xy, assemble(design).xy)
+
+
+def test_parts_of_a_table_add(nearly):
+    formula = "y ~ x + x2 + (1 | g)"
+    whole = mf.fit(mf.crossproducts(formula, nearly))
+    a, b = (mf.crossproducts(formula, part) for part in (nearly[:100], nearly[100:]))
+    assert a.mix is not None
+    assert mf.fit(add(a, b)).params.to_numpy() == pytest.approx(whole.params.to_numpy(), rel=1e-6)
+
+
+def test_a_basis_can_be_given_on(nearly):
+    design = build(parse("y ~ x + x2 + (1 | g)"), nearly)
+    cp = well_conditioned(design)
+    again = assemble(design, basis=cp.basis)
+    assert again.basis.same(cp.basis)
+    scale = np.sqrt(np.diag(cp.xy))
+    assert again.xy / np.outer(scale, scale) == pytest.approx(cp.xy / np.outer(scale, scale), abs=1e-3)
+
+
+def test_results_with_a_mixed_basis_are_kept(nearly, tmp_path):
+    m = mf.lmer("y ~ x + x2 + (1 | g)", nearly)
+    m.save(tmp_path / "m")
+    pd.testing.assert_series_equal(mf.load(tmp_path / "m").params, m.params)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1), low=st.sampled_from([0.0, 1.0, 10.0, 100.0, 2000.0]), degree=st.integers(1, 5),
+    intercept=st.booleans(),
+)  # fmt: skip
+def test_raw_polynomials_keep_the_columns_of_least_squares(seed, low, degree, intercept):
+    """`mf.lm` decides by a QR of the columns themselves."""
+    rng = np.random.default_rng(seed)
+    x, g = low + rng.uniform(0, 1, 90), np.arange(90) % 9
+    data = {"x": x, "g": g, "y": np.sin(5 * x) + rng.normal(size=9)[g] + rng.normal(size=90)}
+    fixed = ("1" if intercept else "0") + "".join(f" + I(x**{k})" for k in range(1, degree + 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mf.SingularFitWarning)
+        m = mf.lmer(f"y ~ {fixed} + (1 | g)", data)
+    assert m.params.isna().tolist() == mf.lm(f"y ~ {fixed}", data).params.isna().tolist()
