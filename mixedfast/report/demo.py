@@ -223,6 +223,10 @@ def _mixed(m: LMMResult, null: LMMResult) -> tuple[Section, ...]:
         "Each school has its own line, drawn from a population of lines.",
         *m.summary().sections,
         _say(
+            f"A student of average status (ses = 0) in an average school is expected to score {m.params['Intercept']:.2f};",
+            f"one point of status more goes with {status:.2f} points more in mathematics.",
+        ),
+        _say(
             f"Variance within schools: {residual:.4f}. Between schools: {school:.4f} in the level at average",
             f"status, {slope:.4f} in the slope.",
         ),
