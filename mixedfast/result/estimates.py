@@ -10,6 +10,8 @@ import numpy as np
 
 from mixedfast.errors import ConvergenceWarning, SingularFitWarning
 from mixedfast.giveback import in_callers_library
+from mixedfast.inference.components import components
+from mixedfast.inference.convergence import Convergence, convergence
 from mixedfast.inference.joint import joint
 from mixedfast.inference.varpar import kenward_roger
 from mixedfast.optimize import newton_step
@@ -210,6 +212,36 @@ class Estimates(Fitted):
             out[name] = frame
         return out
 
+    @in_callers_library
+    def rePCA(self) -> dict[str, pd.DataFrame]:
+        """Principal components of the random effects of each grouping factor, as lme4's ``rePCA``.
+
+        Returns
+        -------
+        dict
+            Grouping factor -> table, a row a component (index ``component``): ``sd`` relative to sigma, ``proportion`` of the
+            variance, ``cumulative``, and the loading of each random effect. Components of no variance show in how many
+            directions the groups do not differ.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.rePCA()["Subject"].round(3)
+                      sd  proportion  cumulative  Intercept   Days
+        component
+        PC1        0.967       0.946       0.946      1.000  0.017
+        PC2        0.231       0.054       1.000     -0.017  1.000
+        """
+        import pandas as pd
+
+        out = {}
+        for found in components(self._fit):
+            index = pd.Index([f"PC{i + 1}" for i in range(len(found.sd))], name="component")
+            numbers = np.column_stack([found.sd, found.proportion, np.cumsum(found.proportion), found.rotation.T])
+            out[found.group] = pd.DataFrame(numbers, index, ["sd", "proportion", "cumulative", *found.names])
+        return out
+
     # -- how the fit went ----------------------------------------------------------------------------------
 
     @property
@@ -254,6 +286,18 @@ class Estimates(Fitted):
             "engine": dict(self._fit.engine),
             "log": best.log,
         }
+
+    def convergence(self) -> Convergence:
+        """How the search went and what a singular fit means, in plain words: ``print(m.convergence())``.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.convergence().converged, m.convergence().singular
+        (True, ())
+        """
+        return convergence(self._fit)
 
     def _warn(self) -> None:
         """Say what a user must not overlook; called once, by the doors that fit."""
