@@ -15,7 +15,7 @@ import pytest
 import mixedfast as mf
 from mixedfast.errors import DataError, MissingLibraryError
 from mixedfast.inference.own import own_estimates
-from mixedfast.report.plots import data
+from mixedfast.report.plots import data, draw
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -112,6 +112,29 @@ def test_the_variable_of_the_lines() -> None:
         data.slope_variable(model("penicillin"))
     with pytest.raises(DataError, match="math"):
         data.slope_variable(model("hsb"), "math")
+
+
+def test_numbers_under_c_stay_at_their_most_common_value() -> None:
+    rows = crossed().assign(day=lambda d: np.where(d.w > 1, 2, 1))
+    m = mf.lmer("y ~ x + C(day) + (x | g)", rows)
+    common = float(m.params["C(day)[T.2]"]) * (rows.day.mode()[0] == 2)
+    line = data.population_line(m)
+    np.testing.assert_allclose(line.y, m.params["Intercept"] + common + m.params["x"] * line.x, rtol=EXACT)
+    with pytest.raises(DataError, match="not a numeric predictor"):
+        data.slopes(m, "day")
+    assert len(data.slopes(m)) == 12 * 25
+
+
+def test_a_dollar_in_a_name_starts_no_formula() -> None:
+    rows = crossed().assign(h=lambda d: "$" + d.h + "\\frac$")
+    m = mf.lmer("y ~ x + (1 | g) + (1 | h)", rows)
+    for axes in (m.plot.caterpillar("h"), m.plot.residuals_by_group("h"), m.plot.slopes(group="h"), m.plot.shrinkage("h")):
+        ax = np.ravel(axes)[0]
+        ax.figure.canvas.draw()
+    figure, ax = plt.subplots()
+    draw.residuals(ax, data.residuals(m), "p_$a^{$", "$unit$")
+    figure.canvas.draw()
+    assert ax.get_ylabel() == "$unit$"
 
 
 def test_quantiles_by_group_are_numpys() -> None:

@@ -228,7 +228,10 @@ def slope_variable(m: LMMResult, x: str | None = None, group: str | None = None)
 
 
 def _is_predictor(design: Design, name: str, column: ColumnData) -> bool:
-    return isinstance(column, Numeric) and name not in expression_names(design.spec.response)
+    """Whether a variable is a number that lines can be drawn along: not the response, no truth value, not under C()."""
+    if not isinstance(column, Numeric) or column.values.dtype.kind == "b" or name in design.variables.coded:
+        return False
+    return name not in expression_names(design.spec.response)
 
 
 def slopes(m: LMMResult, x: str | None = None, group: str | None = None, most: int = 300) -> pd.DataFrame:
@@ -306,10 +309,14 @@ def _grid(design: Design, x: str, rows: np.ndarray, at: np.ndarray, count: int) 
     columns: dict[str, ColumnData] = {}
     sizes = np.maximum(np.bincount(at, minlength=count), 1)
     for name, column in design.variables.columns.items():
-        if isinstance(column, Categorical):
-            common = _most_common(column.codes[rows], len(column.levels), at, count)
-            columns[name] = Categorical(np.repeat(common, _POINTS).astype(np.int32), column.levels, column.ordered)
-        elif name == x:
+        if name in design.variables.coded:  # categories, and numbers under C()
+            coded = design.variables.coded[name]
+            common = np.repeat(_most_common(coded.codes[rows], len(coded.levels), at, count), _POINTS).astype(np.int32)
+            recoded = Categorical(common, coded.levels, coded.ordered)
+            columns[name] = Numeric(coded.levels[common]) if isinstance(column, Numeric) else recoded
+            continue
+        assert isinstance(column, Numeric)
+        if name == x:
             values = column.values[rows].astype(float)
             low, high = np.full(count, np.inf), np.full(count, -np.inf)
             np.minimum.at(low, at, values)

@@ -45,9 +45,12 @@ _SINGLY = 800
 _BAND = 2000
 
 
-def _plain(ax: Axes) -> None:
-    """A frame open to the right and above."""
+def _finish(ax: Axes) -> None:
+    """A frame open to the right and above, and the user's names as they are: a dollar starts no formula."""
     ax.spines[["top", "right"]].set_visible(False)
+    legend = ax.get_legend()
+    for text in (ax.title, ax.xaxis.label, ax.yaxis.label, *(legend.get_texts() if legend is not None else ())):
+        text.set_parse_math(False)
 
 
 def _cloud(ax: Axes, x: np.ndarray, y: np.ndarray, what: str = "rows") -> None:
@@ -80,7 +83,7 @@ def residuals(ax: Axes, frame: pd.DataFrame, response: str, unit: str) -> None:
         _legend_above(ax, 1)
     ax.set(xlabel=f"Fitted {response}", ylabel=unit)
     ax.set_title("Residuals and fitted values", pad=_ABOVE)
-    _plain(ax)
+    _finish(ax)
 
 
 def residuals_by_group(ax: Axes, frame: pd.DataFrame, group: str, unit: str) -> None:
@@ -104,7 +107,7 @@ def residuals_by_group(ax: Axes, frame: pd.DataFrame, group: str, unit: str) -> 
     ax.set_xlabel(unit)
     ax.set_title(f"Residuals by {group}", pad=_ABOVE)
     _legend_above(ax, 3)
-    _plain(ax)
+    _finish(ax)
 
 
 def qq(ax: Axes, frame: pd.DataFrame, title: str, unit: str, most: int = 3000) -> None:
@@ -119,7 +122,7 @@ def qq(ax: Axes, frame: pd.DataFrame, title: str, unit: str, most: int = 3000) -
     kept = np.unique(np.concatenate([data.thinned(len(x), most), np.arange(min(tail, len(x))), np.arange(len(x))[-tail:]]))
     ax.scatter(x[kept], y[kept], s=10 if len(x) > 100 else 20, color=BLUE, alpha=0.7, linewidths=0, rasterized=len(kept) > 1000)
     ax.set(xlabel="Normal quantile", ylabel=unit, title=title)
-    _plain(ax)
+    _finish(ax)
 
 
 # --- groups ------------------------------------------------------------------------------------------------
@@ -131,7 +134,7 @@ def _levels(ax: Axes, levels: list[object], group: str, sorted_how: str) -> None
     pad = 0.6 if count <= LABELLED else 0.02 * count
     ax.set_ylim(-pad, count - 1 + pad)
     if count <= LABELLED:
-        ax.set_yticks(range(count), [_short(level) for level in levels], fontsize="small")
+        ax.set_yticks(range(count), [_short(level) for level in levels], fontsize="small", parse_math=False)
         ax.set_ylabel(group)
         ax.tick_params(axis="y", length=0)
     else:
@@ -163,7 +166,7 @@ def caterpillar(ax: Axes, frame: pd.DataFrame, group: str, term: str, level: flo
     ax.axvline(0, color=ORANGE, linewidth=1.2)
     _levels(ax, frame["level"].tolist(), group, sorted_how)
     ax.set(xlabel=f"Deviation of a level, with {100 * level:g} % interval", title=f"{term} by {group}")
-    _plain(ax)
+    _finish(ax)
 
 
 def shrinkage_plane(ax: Axes, wide: pd.DataFrame, group: str, terms: tuple[str, str], center: tuple[float, float]) -> None:
@@ -196,7 +199,7 @@ def shrinkage_plane(ax: Axes, wide: pd.DataFrame, group: str, terms: tuple[str, 
     _legend_above(ax, 3)
     ax.set(xlabel=f"{terms[0]} of a {group}", ylabel=f"{terms[1]} of a {group}")
     ax.set_title(f"Shrinkage of {group}", pad=_ABOVE)
-    _plain(ax)
+    _finish(ax)
 
 
 def shrinkage_single(ax: Axes, frame: pd.DataFrame, group: str, term: str, center: float) -> None:
@@ -211,7 +214,7 @@ def shrinkage_single(ax: Axes, frame: pd.DataFrame, group: str, term: str, cente
     _legend_above(ax, 2)
     ax.set(xlabel=f"{term}, each level of {group} from its own rows alone", ylabel=f"{term} in the model")
     ax.set_title(f"Shrinkage of {group}", pad=_ABOVE)
-    _plain(ax)
+    _finish(ax)
 
 
 def _room(own: np.ndarray, shrunken: np.ndarray, pad: float = 0.06) -> tuple[float, float]:
@@ -264,7 +267,7 @@ def slopes(
     _legend_above(ax, 2)
     ax.set(xlabel=x, ylabel=response)
     ax.set_title(f"{response} and {x}, a line for each {group}", pad=_ABOVE)
-    _plain(ax)
+    _finish(ax)
 
 
 # --- intervals ---------------------------------------------------------------------------------------------
@@ -282,7 +285,7 @@ def profile_zeta(ax: Axes, frame: pd.DataFrame, parameter: str, estimate: float,
     ax.plot(computed["value"], computed["zeta"], linestyle="none", marker="o", markersize=3.5, color=BLUE)
     ax.set_title(parameter, fontsize="medium")
     ax.locator_params(axis="x", nbins=4)
-    _plain(ax)
+    _finish(ax)
 
 
 def bootstrap_density(ax: Axes, frame: pd.DataFrame, parameter: str, estimate: float, ends: tuple[float, float]) -> None:
@@ -298,4 +301,4 @@ def bootstrap_density(ax: Axes, frame: pd.DataFrame, parameter: str, estimate: f
     ax.spines["left"].set_visible(False)
     ax.set_title(parameter, fontsize="medium")
     ax.locator_params(axis="x", nbins=4)
-    _plain(ax)
+    _finish(ax)
