@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mixedfast.crossprod import CrossProducts
     from mixedfast.datasets import load_dataset
     from mixedfast.ols import lm
+    from mixedfast.report.text import page
     from mixedfast.result import LMMResult
     from mixedfast.storage import load
     from mixedfast.versions import show_versions
@@ -45,6 +46,7 @@ _ROOMS = {
     "lmer": "api",
     "load": "storage",
     "load_dataset": "datasets",
+    "page": "report.text",
     "show_versions": "versions",
 }
 
@@ -68,6 +70,7 @@ __all__ = [
     "lmer",
     "load",
     "load_dataset",
+    "page",
     "show_versions",
 ]
 

@@ -14,12 +14,12 @@ import narwhals as nw
 import numpy as np
 
 from mixedfast.errors import DataError
-from mixedfast.frames import as_table
+from mixedfast.frames import ColumnData, Numeric, as_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LIBRARIES", "beside", "given_back", "in_callers_library"]
+__all__ = ["LIBRARIES", "beside", "given_back", "in_callers_library", "in_pandas"]
 
 LIBRARIES = ("pandas", "polars", "pyarrow")
 
@@ -75,6 +75,40 @@ def given_back(made: Any, library: str) -> Any:
     if type(made) is tuple:
         return tuple(given_back(part, library) for part in made)
     return _made_by(library, _with_index(made)) if isinstance(made, pd.DataFrame) else made
+
+
+def in_pandas(table: Any) -> pd.DataFrame:
+    """A table of results in pandas again; a first column ``term`` becomes the index.
+
+    Parameters
+    ----------
+    table : data frame of any library, or mapping of arrays
+
+    Raises
+    ------
+    DataError
+        When this is no table.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> in_pandas(pl.DataFrame({"term": ["x", "y"], "df": [1.5, None]})).df.to_dict()
+    {'x': 1.5, 'y': nan}
+    """
+    import pandas as pd
+
+    if isinstance(table, pd.DataFrame):
+        return table
+    columns = {name: as_table(table).column(name) for name in as_table(table).names}
+    frame = pd.DataFrame({name: _listed(column) for name, column in columns.items()})
+    return frame.set_index("term") if list(frame)[:1] == ["term"] else frame
+
+
+def _listed(column: ColumnData) -> np.ndarray:
+    """The values of a column, None for a missing category."""
+    if isinstance(column, Numeric):
+        return column.values
+    return np.concatenate([column.levels.astype(object), np.array([None], dtype=object)])[column.codes]
 
 
 def beside(data: Any, rows: np.ndarray | None, columns: dict[str, np.ndarray], of: int | None = None) -> Any:

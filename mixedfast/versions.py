@@ -14,7 +14,7 @@ from mixedfast import __version__
 
 __all__ = ["show_versions", "versions"]
 
-_LIBRARIES = ("numpy", "scipy", "pandas", "formulaic", "narwhals", "polars", "pyarrow")
+_LIBRARIES = ("numpy", "scipy", "pandas", "formulaic", "narwhals", "polars", "pyarrow", "matplotlib")
 
 _NOT_INSTALLED = "not installed"
 

@@ -132,6 +132,19 @@ def test_a_summary_has_every_form() -> None:
         assert "251.405" in shown and "Subject" in shown and "1743.6" in shown
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_any_table_becomes_a_page(library: str) -> None:
+    pytest.importorskip(library)
+    m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    in_pandas = [mf.page(t) for t in (m.coef_table(), m.anova(), m.tidy(["fixed", "ran_pars"]), m.varcorr, m.ddf_table())]
+    m.library = library
+    here = [mf.page(t) for t in (m.coef_table(), m.anova(), m.tidy(["fixed", "ran_pars"]), m.varcorr)]
+    for one, other in zip(here, in_pandas, strict=False):
+        assert str(one) == str(other)
+    assert re.search(r"Days +10\.467 +1\.5458 +17 +6\.7715 3\.264e-06 \*\*\* +7\.206 +13\.729", str(in_pandas[0]))
+    assert str(in_pandas[4]).splitlines()[0].split()[:3] == ["term", "method", "Df"]
+
+
 def test_long_prose_is_broken_and_tables_are_not() -> None:
     prose, wide = "word " * 40, Grid((Cells("h", ("x" * 200,)),))
     lines = str(Page([prose, wide])).splitlines()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixedfast.errors import DataError
+from mixedfast.giveback import in_pandas
 from mixedfast.report.digits import STARS_LEGEND, chop, decimals, p_value, p_values, significant, stars
 from mixedfast.report.page import RULE, Page, page_text
 from mixedfast.report.sections import Cells, Grid, Section
@@ -31,6 +33,7 @@ __all__ = [
     "matrix_grid",
     "ols_page",
     "ols_text",
+    "page",
     "random_grid",
     "summary_text",
 ]
@@ -134,15 +137,15 @@ def anova_grid(frame: pd.DataFrame, heading: str, p_header: str = "Pr(>F)") -> G
     columns = [_anova_cells(name, frame[name].tolist(), p_header) for name in map(str, frame.columns)]
     note = ""
     if "p_value" in frame.columns:
-        columns.append(_star_cells(frame["p_value"].tolist()))
+        columns.insert(list(frame.columns).index("p_value") + 1, _star_cells(frame["p_value"].tolist()))
         note = f"{RULE}{STARS_LEGEND}"
     return Grid((_labels(frame.index), *columns), heading, note)
 
 
 def _anova_cells(name: str, values: list[Any], p_header: str) -> Cells:
     """One column of an analysis of variance: p-values, test statistics and amounts each have a rule."""
-    if any(isinstance(value, str) for value in values):
-        return _labels(values, name)
+    if any(isinstance(value, str | bool) for value in values):
+        return _labels(("" if value is None or value != value else value for value in values), name)
     if name == "p_value":
         shown = p_values(values, 4)
     elif name in ("f_value", "chisq", "statistic"):
@@ -151,6 +154,41 @@ def _anova_cells(name: str, values: list[Any], p_header: str) -> Cells:
         shown = significant(chop(values, 5), 5)
     blank = ("" if math.isnan(value) else text for value, text in zip(values, shown, strict=True))
     return Cells(p_header if name == "p_value" else _HEADERS.get(name, name), tuple(blank))
+
+
+def page(table: Any, heading: str = "") -> Page:
+    """A table of results as a page: R's digits, and text, HTML, Markdown or LaTeX.
+
+    Parameters
+    ----------
+    table : DataFrame or pyarrow Table
+        What methods such as ``coef_table``, ``anova``, ``tidy`` or ``emmeans(...).to_frame`` give, in any library.
+    heading : str
+
+    Returns
+    -------
+    Page
+        ``print`` it, show it in a notebook, or take ``to_markdown()`` and ``to_latex()``.
+
+    Examples
+    --------
+    >>> import mixedfast as mf
+    >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    >>> print(mf.page(m.anova("II"), "Type II:"))
+    Type II:
+         Sum Sq Mean Sq NumDF DenDF F value    Pr(>F)
+    Days  30031   30031     1    17  45.853 3.264e-06 ***
+    ---
+    Signif. codes: 0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1
+    """
+    import pandas as pd
+
+    frame, first = in_pandas(table), ""
+    if frame.index.nlevels > 1 or (frame.index.name is None and isinstance(frame.index, pd.RangeIndex)):
+        flat = frame.reset_index(drop=frame.index.nlevels == 1)
+        frame, first = flat.set_index(flat.columns[0]), str(flat.columns[0])
+    grid = anova_grid(frame, heading, "Pr(>F)" if "f_value" in frame else "Pr(>|t|)")
+    return Page((replace(grid, columns=(replace(grid.columns[0], header=first), *grid.columns[1:])),))
 
 
 def anova_text(frame: pd.DataFrame, heading: str) -> str:

@@ -171,7 +171,7 @@ class Plots:
         if what != "residuals":
             for group in self._m.n_groups if what is None else [what]:
                 for term, part in data.qq(self._m, group).groupby("term", sort=False):
-                    panels.append((f"{term} by {group}", f"Deviation of a {group}", part))
+                    panels.append((f"{term} by {group}", "Deviation of a level", part))
         axes = self._axes(len(panels), ax, _PANEL)
         for one, (title, unit, frame) in zip(axes, panels, strict=True):
             draw.qq(one, frame, title, unit)

@@ -197,7 +197,7 @@ def shrinkage_plane(ax: Axes, wide: pd.DataFrame, group: str, terms: tuple[str, 
     for axis, values, limit in ((0, wide["own_x"], ax.set_xlim), (1, wide["own_y"], ax.set_ylim)):
         limit(*_room(values.to_numpy(), end[:, axis]))
     _legend_above(ax, 3)
-    ax.set(xlabel=f"{terms[0]} of a {group}", ylabel=f"{terms[1]} of a {group}")
+    ax.set(xlabel=f"{terms[0]} by {group}", ylabel=f"{terms[1]} by {group}")
     ax.set_title(f"Shrinkage of {group}", pad=_ABOVE)
     _finish(ax)
 
