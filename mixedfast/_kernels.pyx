@@ -40,6 +40,10 @@ cdef extern from "crossprod.h" nogil:
     void mf_picked(const double *const *, int32_t, int64_t, int32_t, int32_t, int32_t, int32_t,
                    const int32_t *, int32_t, double *)
 
+cdef extern from "codes.h" nogil:
+    int mf_all_finite(const char *, ptrdiff_t, int64_t, int)
+    int64_t mf_number(const char *, ptrdiff_t, int64_t, int, int64_t, int64_t, int32_t *, int32_t *)
+
 cdef extern from "pairs.h" nogil:
     int mf_pair_order(const int32_t *, int64_t, const int32_t *, int64_t, int64_t, int32_t *, int32_t *,
                       int64_t *, int64_t *, int64_t *)
@@ -62,6 +66,47 @@ cdef int check_positions(const int32_t[::1] positions, int32_t size) except -1:
     if positions.shape[0] == 0 or np.min(positions) < 0 or np.max(positions) >= size:
         raise IndexError("a group names a column outside the pool")
     return 0
+
+
+def all_finite(values):
+    """Whether no number of a float32 or float64 array (n,), any stride, is infinite or NaN."""
+    cdef int kind = -1 if values.ndim != 1 else _KINDS.get(values.dtype.str[1:], -1)
+    cdef const char *at = <const char *><size_t>values.__array_interface__["data"][0]
+    cdef ptrdiff_t stride = values.strides[0]
+    cdef int64_t n = values.shape[0]
+    cdef int finite
+    if kind not in (0, 1) or values.dtype.str[0] == ">":
+        raise TypeError(f"all_finite: dtype {values.dtype}, {values.ndim} dimensions")
+    with nogil:
+        finite = mf_all_finite(at, stride, n, kind)
+    return bool(finite)
+
+
+def number(values, int64_t low, int64_t size):
+    """Number the integers low .. low + size - 1 that occur in an array (n,), in order.
+
+    Returns
+    -------
+    codes (n,) int32
+        -1 for values outside the range.
+    used (J,) int64
+        The integers that occur.
+    """
+    cdef int kind = -1 if values.ndim != 1 else _KINDS.get(values.dtype.str[1:], -1)
+    cdef const char *at = <const char *><size_t>values.__array_interface__["data"][0]
+    cdef ptrdiff_t stride = values.strides[0]
+    cdef int64_t n = values.shape[0], found = 0
+    if kind < 2 or values.dtype.str[0] == ">":
+        raise TypeError(f"number: dtype {values.dtype}, {values.ndim} dimensions")
+    if not 0 <= size < 2**31:
+        raise ValueError(f"number: a range of {size} values")
+    codes, table = np.empty(n, dtype=np.int32), np.empty(size + 1, dtype=np.int32)
+    cdef int32_t[::1] codes_ = codes, table_ = table
+    with nogil:
+        found = mf_number(at, stride, n, kind, low, size, &codes_[0] if n else NULL, &table_[0])
+    if found == size:
+        return codes, np.arange(size) + low
+    return codes, np.flatnonzero(table[:size] >= 0) + low
 
 
 def aligned(int64_t size):

@@ -14,11 +14,27 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "Border", "ColumnPool", "DenseModel", "DenseSolution", "KenwardRoger", "crossprod", "dense_model",
-    "levels_factor", "levels_half", "levels_k", "levels_project", "pairs", "picked",
+    "Border", "ColumnPool", "DenseModel", "DenseSolution", "KenwardRoger", "all_finite", "crossprod", "dense_model",
+    "levels_factor", "levels_half", "levels_k", "levels_project", "number", "pairs", "picked",
 ]  # fmt: skip
 
 Array = np.ndarray
+
+
+# -- what a column holds ---------------------------------------------------------------------------------
+
+
+def all_finite(values: Array) -> bool:
+    """Whether no number is infinite or NaN."""
+    return bool(np.isfinite(values).all())
+
+
+def number(values: Array, low: int, size: int) -> tuple[Array, Array]:
+    """Number the integers low .. low + size - 1 that occur, in order; -1 for others."""
+    used = sorted({v for v in values.tolist() if low <= v < low + size})
+    place = {v: i for i, v in enumerate(used)}
+    codes = np.array([place.get(v, -1) for v in values.tolist()], dtype=np.int32)
+    return codes, np.array(used, dtype=np.int64)
 
 
 # -- columns and their products --------------------------------------------------------------------------

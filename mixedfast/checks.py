@@ -25,14 +25,13 @@ _ROUNDING = 8 * np.finfo(float).eps  # two columns that differ by no more are pr
 def no_infinities(columns: Mapping[str, ColumnData]) -> None:
     """Raise DataError, naming the column, when a numeric column holds an infinity."""
     for name, column in columns.items():
-        if isinstance(column, Numeric) and column.values.dtype.kind == "f":
+        if isinstance(column, Numeric) and not column.finite:
             finite = np.isfinite(column.values)
-            if not finite.all():
-                first = int(np.argmin(finite))
-                raise DataError(
-                    f"column {name!r} holds {int((~finite).sum())} infinite values (the first in complete "
-                    f"row {first}): remove or replace them"
-                )
+            first = int(np.argmin(finite))
+            raise DataError(
+                f"column {name!r} holds {int((~finite).sum())} infinite values (the first in complete "
+                f"row {first}): remove or replace them"
+            )
 
 
 def labels(columns: Mapping[str, ColumnData], n: int) -> None:

@@ -10,17 +10,21 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import narwhals as nw
 import numpy as np
 
+from mixedfast import _kernels
 from mixedfast.errors import DataError
 
 __all__ = ["Categorical", "Numeric", "Table", "as_table", "drop_unused", "factorize", "labels", "recode"]
 
 # The dtypes the kernels read in place, and what the other numeric ones become.
 _KEPT = frozenset(["float64", "float32", "int64", "int32", "int16", "int8", "uint8", "bool"])
+#: Integers are counted when their range is at most this many times their number, and hashed otherwise.
+_RANGE = 4
 _WIDENED = {"float16": np.float32, "uint16": np.int32, "uint32": np.int64}
 _WHOLE_IN_FLOAT = 2**53  # whole numbers past this share a float64 with their neighbours
 
@@ -30,6 +34,11 @@ class Numeric:
     """Numbers. ``values`` (n,) keeps float, int and bool dtypes; missing values are NaN."""
 
     values: np.ndarray
+
+    @cached_property
+    def finite(self) -> bool:
+        """Whether no value is missing or infinite; looked at once."""
+        return self.values.dtype.kind != "f" or _kernels.all_finite(self.values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +140,8 @@ class Table:
                     f"column {name!r} groups the rows but holds numbers that are not whole; "
                     "if they are labels, convert them to strings or categories"
                 )
-            found = factorize(values)
             # whole numbers of a column with missing values: 3 is a better label than 3.0
-            return Categorical(found.codes, found.levels.astype(np.int64))
+            return _whole(values, known)
         return factorize(values)
 
 
@@ -192,17 +200,16 @@ def factorize(values: np.ndarray) -> Categorical:
     (array([1, 0, 1], dtype=int32), array([10, 30]))
     """
     if values.dtype.kind == "b":
-        return drop_unused(Categorical(values.astype(np.int32), np.array([False, True])))
+        codes, used = _kernels.number(values, 0, 2)
+        return Categorical(codes, used.astype(bool))
     if values.dtype.kind == "f":
         return _hashed(values)
     if not len(values):
         return Categorical(np.empty(0, np.int32), values[:0])
     low, high = int(values.min()), int(values.max())
-    if high - low > 4 * len(values) + 65536:
+    if high - low > _RANGE * len(values) + 65536:
         return _hashed(values)
-    shifted = values.astype(np.int64, copy=False) - low
-    codes, used = _compact(shifted, high - low + 1)
-    return Categorical(codes, used + low)
+    return Categorical(*_kernels.number(values, low, high - low + 1))
 
 
 def drop_unused(column: Categorical) -> Categorical:
@@ -215,14 +222,8 @@ def drop_unused(column: Categorical) -> Categorical:
     >>> kept.codes, kept.levels.tolist()
     (array([1, 0], dtype=int32), ['a', 'c'])
     """
-    codes, levels = column.codes, column.levels
-    if not len(codes):
-        return Categorical(codes, levels[:0], column.ordered)
-    if codes.min() < 0:
-        shifted, used = _compact(codes + 1, len(levels) + 1, keep_first=True)
-        return Categorical(shifted - 1, levels[used[1:] - 1], column.ordered)
-    codes, used = _compact(codes, len(levels))
-    return column if len(used) == len(levels) else Categorical(codes, levels[used], column.ordered)
+    codes, used = _kernels.number(column.codes, 0, len(column.levels))
+    return column if len(used) == len(column.levels) else Categorical(codes, column.levels[used], column.ordered)
 
 
 def recode(column: Categorical, levels: np.ndarray) -> np.ndarray:
@@ -244,17 +245,14 @@ def recode(column: Categorical, levels: np.ndarray) -> np.ndarray:
 # --- codes ----------------------------------------------------------------------------------------
 
 
-def _compact(codes: np.ndarray, size: int, keep_first: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Codes in ``0 .. size-1`` renumbered over the used ones: int32 codes (n,), used ones (J,)."""
-    counts = np.bincount(codes, minlength=size)
-    if keep_first:
-        counts[0] += 1
-    used = np.flatnonzero(counts)
-    if len(used) == size:
-        return codes.astype(np.int32, copy=False), used
-    table = np.empty(size, dtype=np.int32)
-    table[used] = np.arange(len(used), dtype=np.int32)
-    return table[codes], used
+def _whole(values: np.ndarray, known: np.ndarray) -> Categorical:
+    """Codes and sorted levels of floats that are whole (``known``) or NaN."""
+    if len(known) and known.max() - known.min() <= _RANGE * len(values) and np.abs(known).max() < 2**53:
+        low, high = int(known.min()), int(known.max())
+        whole = np.where(np.isnan(values), low - 1, values).astype(np.int64)
+        return Categorical(*_kernels.number(whole, low, high - low + 1))
+    found = _hashed(values)
+    return Categorical(found.codes, found.levels.astype(np.int64))
 
 
 def _hashed(values: np.ndarray) -> Categorical:

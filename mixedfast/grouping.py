@@ -35,19 +35,33 @@ def number_groups(
     codes, levels = parts[0].codes, parts[0].levels
     ids = []
     for part in parts[1:]:
-        width = len(part.levels)
-        both = factorize(codes.astype(np.int64) * width + part.codes)
-        left, right = np.divmod(both.levels, width)
-        codes, levels = both.codes, _joined(levels[left], part.levels[right])
-        ids.append(both.levels)
+        codes, both = _combined(codes, part)
+        levels = _joined(levels, part.levels, both)
+        ids.append(both)
     recipe = GroupRecipe(label, factors, tuple(part.levels for part in parts), tuple(ids), levels)
     return np.ascontiguousarray(codes, dtype=np.int32), recipe
 
 
-def _joined(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    labels = np.empty(len(left), dtype=object)
-    labels[:] = [f"{a}:{b}" for a, b in zip(left.tolist(), right.tolist(), strict=True)]
-    return labels
+def _combined(codes: np.ndarray, part: Categorical) -> tuple[np.ndarray, np.ndarray]:
+    """The codes of ``left:part`` and the ids of its levels, ``left code * width + part code`` in ascending order."""
+    width = len(part.levels)
+    owner = np.zeros(width, dtype=np.int32)
+    owner[part.codes] = codes
+    if np.array_equal(owner[part.codes], codes):  # nested: a combination for each level of the part
+        order = np.argsort(owner, kind="stable")
+        place = np.empty(width, dtype=np.int32)
+        place[order] = np.arange(width, dtype=np.int32)
+        return place[part.codes], owner[order].astype(np.int64) * width + order
+    both = factorize(codes.astype(np.int64) * width + part.codes)
+    return both.codes, both.levels
+
+
+def _joined(left: np.ndarray, right: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Labels ``a:b`` of the combinations ``ids`` of two parts' levels; each part's label is made once."""
+    first, second = np.divmod(ids, len(right))
+    heads, tails = labels([f"{a}:" for a in left.tolist()]), labels([f"{b}" for b in right.tolist()])
+    joined: np.ndarray = heads[first] + tails[second]
+    return joined
 
 
 def number_again(group: GroupRecipe, groups: Mapping[str, Categorical]) -> np.ndarray:
@@ -83,8 +97,7 @@ def union(a: GroupRecipe, b: GroupRecipe) -> tuple[GroupRecipe, np.ndarray, np.n
         both_b = _renumbered(b.ids[i], len(b.part_levels[i + 1]), width, place_b, codes_b[i + 1])
         both = np.union1d(both_a, both_b)
         place_a, place_b = np.searchsorted(both, both_a), np.searchsorted(both, both_b)
-        left, right = np.divmod(both, width)
-        levels = _joined(levels[left], part[right])
+        levels = _joined(levels, part, both)
         ids.append(both)
     return GroupRecipe(a.label, a.factors, tuple(parts), tuple(ids), levels), place_a, place_b
 

@@ -91,7 +91,7 @@ def missing_masks(used: Used) -> dict[str, np.ndarray]:
 def _missing(column: ColumnData) -> np.ndarray | None:
     if isinstance(column, Categorical):
         return column.codes < 0 if len(column.codes) and column.codes.min() < 0 else None
-    if column.values.dtype.kind != "f" or np.isfinite(column.values).all():
+    if column.finite:
         return None
     mask = np.isnan(column.values)
     return mask if mask.any() else None

@@ -29,6 +29,52 @@ def close(ours, theirs, tolerance=ROUNDING):
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * scale)
 
 
+# -- what a column holds ---------------------------------------------------------------------------------
+
+
+@given(st.sampled_from(["f8", "f4"]), st.sampled_from([0, 1, 7, 4095, 4096, 4097, 9000]), st.sampled_from([1, 3, -2]), SEEDS)
+def test_all_finite(kind, n, stride, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(scale=1e30, size=n * abs(stride)).astype(kind)[::stride]
+    if n and seed % 2:
+        values[rng.integers(n)] = rng.choice([np.nan, np.inf, -np.inf, -np.nan, np.finfo(kind).max])
+    values.flags.writeable = False
+    assert _kernels.all_finite(values) is _reference.all_finite(values)
+
+
+@given(st.sampled_from(NUMERIC[2:7]), ROWS, st.sampled_from([1, 3, -2]), SEEDS)
+def test_number(kind, n, stride, seed):
+    rng = np.random.default_rng(seed)
+    least = 0 if kind == "u1" else -60
+    values = rng.integers(least, least + 120, n * abs(stride)).astype(kind)[::stride]
+    if seed % 3 == 0:
+        values[...] = values % 4
+    values.flags.writeable = False
+    low, size = int(rng.integers(-70, 20)), int(rng.integers(0, 130))
+    for ours, theirs in zip(_kernels.number(values, low, size), _reference.number(values, low, size), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.dtype == theirs.dtype
+
+
+def test_number_at_the_ends_of_the_integers():
+    ends = np.array([np.iinfo(np.int64).min, np.iinfo(np.int64).max, 0])
+    for low in ends.tolist()[:1] + [np.iinfo(np.int64).max - 1]:
+        for ours, theirs in zip(_kernels.number(ends, low, 2), _reference.number(ends, low, 2), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_scans_refuse_what_they_cannot_read():
+    for values in (np.zeros((2, 2)), np.zeros(3, dtype=np.int64), np.zeros(3, dtype=">f8"), np.zeros(3, dtype=complex)):
+        with pytest.raises(TypeError, match="all_finite"):
+            _kernels.all_finite(values)
+    for values in (np.zeros(3), np.zeros((2, 2), dtype=np.int64), np.zeros(3, dtype=">i8"), np.zeros(3, dtype="u8")):
+        with pytest.raises(TypeError, match="number"):
+            _kernels.number(values, 0, 3)
+    for size in (-1, 2**31):
+        with pytest.raises(ValueError, match="range"):
+            _kernels.number(np.zeros(3, dtype=np.int32), 0, size)
+
+
 # -- columns ---------------------------------------------------------------------------------------------
 
 
