@@ -35,32 +35,41 @@ def number_groups(
     codes, levels = parts[0].codes, parts[0].levels
     ids = []
     for part in parts[1:]:
-        codes, both = _combined(codes, part)
+        codes, both = _combined(codes, len(levels), part)
         levels = _joined(levels, part.levels, both)
         ids.append(both)
     recipe = GroupRecipe(label, factors, tuple(part.levels for part in parts), tuple(ids), levels)
     return np.ascontiguousarray(codes, dtype=np.int32), recipe
 
 
-def _combined(codes: np.ndarray, part: Categorical) -> tuple[np.ndarray, np.ndarray]:
+def _combined(codes: np.ndarray, n_left: int, part: Categorical) -> tuple[np.ndarray, np.ndarray]:
     """The codes of ``left:part`` and the ids of its levels, ``left code * width + part code`` in ascending order."""
     width = len(part.levels)
-    owner = np.zeros(width, dtype=np.int32)
-    owner[part.codes] = codes
-    if np.array_equal(owner[part.codes], codes):  # nested: a combination for each level of the part
-        order = np.argsort(owner, kind="stable")
+    of_left = _owners(codes, n_left, part.codes)
+    if of_left is not None:
+        return codes, np.arange(n_left) * np.int64(width) + of_left
+    of_part = _owners(part.codes, width, codes)
+    if of_part is not None:
+        order = np.argsort(of_part, kind="stable")
         place = np.empty(width, dtype=np.int32)
         place[order] = np.arange(width, dtype=np.int32)
-        return place[part.codes], owner[order].astype(np.int64) * width + order
+        return place[part.codes], of_part[order].astype(np.int64) * width + order
     both = factorize(codes.astype(np.int64) * width + part.codes)
     return both.codes, both.levels
 
 
+def _owners(fine: np.ndarray, n_levels: int, coarse: np.ndarray) -> np.ndarray | None:
+    """The coarse code of each fine one, (n_levels,), when every fine one has but one: nested factors need no hashing."""
+    owner = np.zeros(n_levels, dtype=np.int32)
+    owner[fine] = coarse
+    return owner if np.array_equal(owner[fine], coarse) else None
+
+
 def _joined(left: np.ndarray, right: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Labels ``a:b`` of the combinations ``ids`` of two parts' levels; each part's label is made once."""
+    """Labels ``a:b`` of the combinations ``ids`` of two parts' levels."""
     first, second = np.divmod(ids, len(right))
-    heads, tails = labels([f"{a}:" for a in left.tolist()]), labels([f"{b}" for b in right.tolist()])
-    joined: np.ndarray = heads[first] + tails[second]
+    joined = np.empty(len(ids), dtype=object)
+    joined[:] = [f"{a}:{b}" for a, b in zip(left[first].tolist(), right[second].tolist(), strict=True)]
     return joined
 
 

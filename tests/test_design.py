@@ -18,6 +18,8 @@ from mixedfast.columns import Factor, evaluate, matrix, same, take
 from mixedfast.design import Design, apply, build
 from mixedfast.errors import DataError, FormulaError, NotIdentifiedError
 from mixedfast.formula import parse
+from mixedfast.frames import factorize
+from mixedfast.grouping import number_again, number_groups
 
 N = 60
 ROUNDING = {"rtol": 1e-13, "atol": 1e-13}  # products of two or three numbers, in another order at most
@@ -189,6 +191,24 @@ def test_terms_come_with_most_levels_first_and_ties_as_written() -> None:
         ("g", "Intercept"), ("k", "Intercept"), ("k", "x"), ("s", "Intercept"),
     ]  # fmt: skip
     assert [c.names[0] for c in made.recipe.random] == ["Intercept", "Intercept", "x", "Intercept"]
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["crossed", "a in b", "b in a", "one to one"]), st.integers(1, 300))
+def test_combinations_are_numbered_in_order(seed: int, how: str, n: int) -> None:
+    """Nested factors are numbered without a look at pairs; the numbers are those of the pairs in order all the same."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.integers(0, 30, n), rng.integers(0, 20, n)
+    if how != "crossed":
+        fine, coarse = rng.permutation(30), rng.integers(0, 20, 30)
+        pair = (a, coarse[a]) if how == "a in b" else (coarse[a], a) if how == "b in a" else (a, fine[a])
+        a, b = pair
+    groups = {name: factorize(values) for name, values in (("a", a), ("b", b))}
+    codes, recipe = number_groups("a:b", ("a", "b"), groups)
+    pairs = sorted(set(zip(a.tolist(), b.tolist(), strict=True)))
+    assert recipe.levels.tolist() == [f"{i}:{j}" for i, j in pairs]
+    assert codes.dtype == np.int32
+    assert [pairs[code] for code in codes] == list(zip(a.tolist(), b.tolist(), strict=True))
+    np.testing.assert_array_equal(number_again(recipe, groups), codes)
 
 
 def test_nested_groups_number_only_what_occurs() -> None:
