@@ -130,7 +130,7 @@ def extensions() -> list[Extension]:
         return Extension(f"mixedfast.{name}", sources, include_dirs=["csrc"], depends=headers, **more)
 
     return [
-        extension("_kernels", "columns", "crossprod", "pairs"),
+        extension("_kernels", "codes", "columns", "crossprod", "pairs"),
         extension("_blocks", "levels", "moments", "schur", "rest"),
         extension("_cholmod", "selinv", libraries=["cholmod"]),
     ]

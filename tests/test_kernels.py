@@ -58,7 +58,7 @@ def test_number(kind, n, stride, seed):
 
 def test_number_at_the_ends_of_the_integers():
     ends = np.array([np.iinfo(np.int64).min, np.iinfo(np.int64).max, 0])
-    for low in ends.tolist()[:1] + [np.iinfo(np.int64).max - 1]:
+    for low in [*ends.tolist()[:1], np.iinfo(np.int64).max - 1]:
         for ours, theirs in zip(_kernels.number(ends, low, 2), _reference.number(ends, low, 2), strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
