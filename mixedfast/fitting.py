@@ -27,6 +27,8 @@ ZERO_TOLERANCE = 1e-5
 #: The exact Hessian of crossed models is made up to so many operations, some twenty seconds of dense work. InstEval's
 #: 1,128 lecturers take 9e9.
 EXACT_OPERATIONS = 2e11
+#: Two optima that differ by less (deviance units) are one.
+CRITERION_TOLERANCE = 1e-7
 #: A residual sum of squares below this fraction of the total is rounding: the model reproduces the data exactly.
 EXACT_FIT_TOLERANCE = 1e-13
 
@@ -208,6 +210,7 @@ def fit_crossproducts(
     first = starting_theta(cp) if start is None else _internal_theta(cp, start, "start")
     enough = DEAR_TOLERANCE if system.engine.dear else DECREMENT_TOLERANCE
     optimum = minimize(system, first, exact=len(cp.groups) == 1, enough=enough)
+    optimum = _second_look(system, optimum, enough)
     if not optimum.converged and not optimum.exact_hessian and _can_be_exact(system):
         optimum = optimum.then(minimize(system, optimum.theta, exact=True))
     theta = settle(system, canonical(cp.covariance, optimum.theta), optimum.deviance)
@@ -219,6 +222,19 @@ def fit_crossproducts(
 def _can_be_exact(system: PLSSystem) -> bool:
     """Whether the traces of the exact Hessian can be had in seconds."""
     return len(system.cp.groups) == 1 or system.engine.trace_operations() <= EXACT_OPERATIONS
+
+
+def _second_look(system: PLSSystem, found: Optimum, enough: float) -> Optimum:
+    """The better of an optimum on the boundary and of what a search from lambda = I finds.
+
+    On the boundary the likelihood may have another optimum inside, or on another face when two terms can stand in for
+    each other. lme4 starts again there too (``restart_edge``).
+    """
+    cov = system.covariance
+    if not any(cov.singular_terms(found.theta)):
+        return found
+    other = minimize(system, cov.identity, exact=found.exact_hessian, enough=enough)
+    return other if other.deviance < found.deviance - CRITERION_TOLERANCE else found
 
 
 def settle(system: PLSSystem, theta: np.ndarray, deviance: float) -> np.ndarray:
