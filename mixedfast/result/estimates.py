@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Estimates"]
 
+#: A ratio of standard deviations (columns of Z of order one) above this is on its way to infinity when the search fails.
+_RUNAWAY = 1e5
+
 
 class Estimates(Fitted):
     """The model and its estimates."""
@@ -303,12 +306,15 @@ class Estimates(Fitted):
         """Say what a user must not overlook; called once, by the doors that fit."""
         best = self._fit.optimum
         if best is not None and not best.converged:
+            still = max(best.decrement, best.boundary_decrement)
+            advice = (
+                "The residual variance runs to zero: fixed and random effects together reproduce the response, so there is no "
+                "finite estimate. Simplify the model."
+                if np.abs(self._fit.theta_internal).max() > _RUNAWAY
+                else "Estimates may be off; try other starting values (start=), rescale covariates or simplify the random effects."
+            )
             warnings.warn(
-                f"{best.message}: the deviance could still fall by about "
-                f"{max(best.decrement, best.boundary_decrement):.2g}. Estimates may be off; try other starting values "
-                "(start=), rescale covariates or simplify the random effects.",
-                ConvergenceWarning,
-                stacklevel=3,
+                f"{best.message}: the deviance could still fall by about {still:.2g}. {advice}", ConvergenceWarning, stacklevel=3
             )
         if self.is_singular:
             terms, groups = self._fit.covariance.terms, self._fit.cp.groups

@@ -1,0 +1,40 @@
+# The lowest criterion lme4's optimizers find for the models of the torture corpus: tests/torture/r_best.json.
+# python tests/torture/export.py FOLDER && Rscript tests/r/torture.R FOLDER
+
+suppressPackageStartupMessages({
+  library(lme4)
+  library(jsonlite)
+})
+folder <- commandArgs(TRUE)[1]
+OPTIMIZERS <- c("nloptwrap", "bobyqa", "Nelder_Mead", "nlminbwrap")
+SECONDS <- 60
+
+controls <- function(optimizer) {
+  lmerControl(optimizer = optimizer, calc.derivs = FALSE, check.nobs.vs.nlev = "ignore", check.nobs.vs.nRE = "ignore",
+              check.nobs.vs.rankZ = "ignore", check.scaleX = "ignore", check.conv.grad = "ignore",
+              check.conv.singular = "ignore", check.conv.hess = "ignore")
+}
+
+criterion <- function(case, data, optimizer) {
+  setTimeLimit(elapsed = SECONDS, transient = TRUE)
+  on.exit(setTimeLimit())
+  tryCatch({
+    model <- if (case$weights == "") {
+      lmer(as.formula(case$formula), data, REML = case$reml, control = controls(optimizer))
+    } else {
+      lmer(as.formula(case$formula), data, REML = case$reml, weights = data[[case$weights]], control = controls(optimizer))
+    }
+    as.numeric(-2 * logLik(model))
+  }, error = function(e) NA_real_)
+}
+
+best <- list()
+for (case in fromJSON(file.path(folder, "cases.json"), simplifyVector = FALSE)) {
+  data <- read.csv(file.path(folder, paste0(case$name, ".csv")), stringsAsFactors = TRUE)
+  found <- suppressMessages(suppressWarnings(vapply(OPTIMIZERS, function(o) criterion(case, data, o), numeric(1))))
+  if (all(is.na(found))) next
+  best[[case$name]] <- list(best = min(found, na.rm = TRUE), optimizer = names(which.min(found)),
+                            spread = diff(range(found, na.rm = TRUE)), failed = sum(is.na(found)))
+}
+writeLines(toJSON(best, auto_unbox = TRUE, digits = NA, pretty = TRUE), "tests/torture/r_best.json")
+cat(length(best), "models\n")

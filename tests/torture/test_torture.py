@@ -1,0 +1,83 @@
+"""Every model of the corpus: no start finds a lower criterion, no optimizer of R does, and the certificate tells the truth.
+
+``make torture`` runs all of them; an ordinary test run takes a sample.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mixedfast as mf
+from mixedfast.fitting import Fit, fit_crossproducts
+
+from families import Case, all_cases, sample
+
+CASES = list(all_cases() if os.environ.get("TORTURE") == "all" else sample())
+REFEREE = json.loads((Path(__file__).parent / "r_best.json").read_text())
+
+#: The criterion may be this much above the lowest one found (deviance units).
+TOLERANCE = 1e-6
+
+
+def resolution(fit: Fit) -> float:
+    """What rounding does to the criterion: r^2 is what is left of y'y, and nu log r^2 has its relative error.
+
+    Sums of squares carry 16 digits; the few units in the last place that a factorization loses are in the 16.
+    """
+    total = float(fit.cp.xy[-1, -1])
+    return 16.0 * np.finfo(float).eps * fit.nu * total / fit.solution.r2
+
+
+def starts(fit: Fit) -> Iterator[np.ndarray]:
+    """Near zero, one, far out, and two random places."""
+    random = np.random.default_rng(0)
+    one = fit.covariance.identity
+    yield from (0.03 * one, one, 30.0 * one)
+    yield from (one + random.normal(size=len(one)), 3.0 * random.normal(size=len(one)))
+
+
+def fitted(case: Case) -> tuple[mf.LMMResult, list[str]]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = mf.lmer(case.formula, case.data, REML=case.reml, **case.options)
+    return result, [str(warning.message) for warning in caught if issubclass(warning.category, mf.ConvergenceWarning)]
+
+
+def unbounded(result: mf.LMMResult) -> bool:
+    """Whether the residual variance runs to zero: there is then no lowest criterion to compare with."""
+    return not result.converged and float(np.abs(result._fit.theta_internal).max()) > 1e5
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_hard_model(case: Case) -> None:
+    if case.refused is not None:
+        with pytest.raises(case.refused):
+            mf.lmer(case.formula, case.data, REML=case.reml, **case.options)
+        return
+    result, said = fitted(case)
+    assert bool(said) == (not result.converged)
+    if unbounded(result):
+        assert "residual variance runs to zero" in said[0]
+        return
+    assert result.converged
+    fit = result._fit
+    others = [fit_crossproducts(fit.cp, case.reml, start=fit.covariance.to_user(start)) for start in starts(fit)]
+    allowed = TOLERANCE + resolution(fit)
+    assert result.criterion <= min(other.deviance for other in others) + allowed
+    if case.name in REFEREE:
+        assert result.criterion <= REFEREE[case.name]["best"] + allowed
+
+
+def test_the_corpus_is_large() -> None:
+    everything = list(all_cases())
+    assert len(everything) >= 300
+    assert len({case.name for case in everything}) == len(everything)
+    assert len(REFEREE) >= 100
+    assert set(REFEREE) <= {case.name for case in everything}
