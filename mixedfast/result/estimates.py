@@ -307,14 +307,16 @@ class Estimates(Fitted):
         best = self._fit.optimum
         if best is not None and not best.converged:
             still = max(best.decrement, best.boundary_decrement)
-            advice = (
-                "The residual variance runs to zero: fixed and random effects together reproduce the response, so there is no "
-                "finite estimate. Simplify the model."
-                if np.abs(self._fit.theta_internal).max() > _RUNAWAY
-                else "Estimates may be off; try other starting values (start=), rescale covariates or simplify the random effects."
-            )
+            advice = "Estimates may be off; try other starting values (start=), rescale covariates or simplify the random effects."
+            if np.abs(self._fit.theta_internal).max() > _RUNAWAY:
+                advice = (
+                    "The residual variance runs to zero: fixed and random effects together reproduce the response, so there is "
+                    "no finite estimate. Simplify the model."
+                )
             warnings.warn(
-                f"{best.message}: the deviance could still fall by about {still:.2g}. {advice}", ConvergenceWarning, stacklevel=3
+                f"{best.message}: the deviance could still fall by about {still:.2g}. {advice}",
+                ConvergenceWarning,
+                stacklevel=3,
             )
         if self.is_singular:
             terms, groups = self._fit.covariance.terms, self._fit.cp.groups

@@ -1,4 +1,7 @@
-"""Write the models of the corpus for R: ``python tests/torture/export.py FOLDER``, then ``Rscript tests/r/torture.R FOLDER``."""
+"""Write the models of the corpus for R.
+
+``python tests/torture/export.py FOLDER``, then ``Rscript tests/r/torture.R FOLDER``.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ def main(folder: Path) -> None:
     for case in cases:
         case.data.to_csv(folder / f"{case.name}.csv", index=False)
     listed = [
-        {"name": case.name, "formula": case.formula, "reml": case.reml, "weights": case.options.get("weights", "")} for case in cases
+        {"name": case.name, "formula": case.formula, "reml": case.reml, "weights": case.options.get("weights", "")}
+        for case in cases
     ]
     (folder / "cases.json").write_text(json.dumps(listed))
     print(f"{len(cases)} models")

@@ -195,13 +195,13 @@ def barely(seed: int) -> Case:
 
 
 def many_fixed(seed: int) -> Case:
-    """A factor with hundreds of levels, or its interaction with a covariate, among the fixed effects.
+    """A factor with hundreds of levels (once 1,000), or its interaction with a covariate, among the fixed effects.
 
     Taught: the dense part of the system is X's; its determinant is most of the REML criterion.
     """
     random = np.random.default_rng(11000 + seed)
-    levels = 60 + 20 * (seed % 12)
-    n = levels * 5
+    levels = 1000 if seed == 10 else 60 + 20 * seed
+    n = levels * (3 if seed == 10 else 5)
     data = pd.DataFrame({"f": [f"f{i}" for i in np.arange(n) % levels], "x": random.normal(size=n)})
     data["g"] = random.integers(0, 40, n)
     data["y"] = random.normal(size=levels)[np.arange(n) % levels] + 0.7 * random.normal(size=40)[data.g] + random.normal(size=n)

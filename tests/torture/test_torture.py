@@ -13,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from families import Case, all_cases, sample
 
 import mixedfast as mf
 from mixedfast.fitting import Fit, fit_crossproducts
-
-from families import Case, all_cases, sample
 
 CASES = list(all_cases() if os.environ.get("TORTURE") == "all" else sample())
 REFEREE = json.loads((Path(__file__).parent / "r_best.json").read_text())
