@@ -307,7 +307,7 @@ class Estimates(Fitted):
         best = self._fit.optimum
         if best is not None and not best.converged:
             still = max(best.decrement, best.boundary_decrement)
-            advice = "Estimates may be off; try other starting values (start=), rescale covariates or simplify the random effects."
+            advice = "Estimates may be off; try other starting values (start=), rescale covariates or simplify the random part."
             if np.abs(self._fit.theta_internal).max() > _RUNAWAY:
                 advice = (
                     "The residual variance runs to zero: fixed and random effects together reproduce the response, so there is "
