@@ -69,7 +69,9 @@ def test_hard_model(case: Case) -> None:
     fit = result._fit
     others = [fit_crossproducts(fit.cp, case.reml, start=fit.covariance.to_user(start)) for start in starts(fit)]
     allowed = TOLERANCE + resolution(fit)
-    assert result.criterion <= min(other.deviance for other in others) + allowed
+    # a search that runs off to infinity ends where the criterion is rounding, and knows it
+    proven = [other.deviance for other in others if other.optimum is not None and other.optimum.converged]
+    assert result.criterion <= min(proven, default=np.inf) + allowed
     if case.name in REFEREE:
         assert result.criterion <= REFEREE[case.name]["best"] + allowed
 
