@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mixedfast.api import anova, crossproducts, fit, lmer
     from mixedfast.crossprod import CrossProducts
     from mixedfast.datasets import load_dataset
+    from mixedfast.inference.traces import KenwardRoger, Satterthwaite
     from mixedfast.ols import lm
     from mixedfast.report.text import page
     from mixedfast.result import LMMResult
@@ -38,7 +39,9 @@ __version__ = "0.1.0"
 #: Names that live in rooms of their own and are fetched when first asked for: `import mixedfast` stays quick.
 _ROOMS = {
     "CrossProducts": "crossprod",
+    "KenwardRoger": "inference.traces",
     "LMMResult": "result",
+    "Satterthwaite": "inference.traces",
     "anova": "api",
     "crossproducts": "api",
     "fit": "api",
@@ -56,11 +59,13 @@ __all__ = [
     "CrossProducts",
     "DataError",
     "FormulaError",
+    "KenwardRoger",
     "LMMResult",
     "MissingLibraryError",
     "MixedFastError",
     "NotDefinedError",
     "NotIdentifiedError",
+    "Satterthwaite",
     "SingularFitWarning",
     "__version__",
     "anova",

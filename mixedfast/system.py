@@ -201,15 +201,22 @@ class PLSSystem:
                     out[g, h] = part.reshape(sizes[g], sizes[g], k_h, k_h)
         return {(g, h): Q - np.tensordot(sums[g].vD, sums[h].vD, (2, 2)).transpose(0, 1, 3, 2) for (g, h), Q in out.items()}
 
-    def trace_blocks(self) -> HessianBlocks:
-        """tr(Q0 G Q0 G'): sum_ij (Z_i'Q0 Z_j)[b,c] (Z_i'Q0 Z_j)[a,d]; kept until the next theta, for they are dear."""
+    def trace_blocks(self, pairs: HessianBlocks | None = None) -> HessianBlocks:
+        """tr(Q0 G Q0 G'): sum_ij (Z_i'Q0 Z_j)[b,c] (Z_i'Q0 Z_j)[a,d]; kept until the next theta, for they are dear.
+
+        `pairs` stand in for the engine's pair traces, such as estimates of them.
+        """
+        if pairs is not None:
+            return self._make_traces(pairs)
         if self._traces is None:
-            self._traces = self._make_traces()
+            sums = self.moments(exact=True)
+            self._traces = self._make_traces(
+                {(0, 0): sums[0].KK} if len(sums) == 1 else self.engine.pair_traces(self.projected[0])
+            )
         return self._traces
 
-    def _make_traces(self) -> HessianBlocks:
-        sums = self.moments(exact=True)
-        out = {(0, 0): sums[0].KK} if len(sums) == 1 else self.engine.pair_traces(self.projected[0])
+    def _make_traces(self, pairs: HessianBlocks) -> HessianBlocks:
+        sums, out = self.moments(exact=True), dict(pairs)
         if not self.reml:
             return out
         p = self.cp.p

@@ -46,6 +46,9 @@ class Engine(Protocol):
     def trace_operations(self) -> float:
         """About how many operations `pair_traces` takes."""
 
+    def trace_bytes(self) -> float:
+        """What `pair_traces` needs beside the engine itself, roughly."""
+
     def posterior(self) -> list[np.ndarray]:
         """Diagonal blocks of Lambda M^-1 Lambda' (J,K,K): Var(b | y, beta) / sigma^2."""
 

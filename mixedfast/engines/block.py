@@ -153,6 +153,13 @@ class BlockEngine:
     def trace_operations(self) -> float:
         return 6.0 * float((np.diff(self.layout.start).astype(float) ** 3).sum()) if self._border is not None else 0.0
 
+    def trace_bytes(self) -> float:
+        if self._border is None:
+            return 0.0
+        # S, Q, R and K of the rest, and W, QW and WR for each pair of the eliminated factor's columns (see `pair_traces`)
+        numbers = float((np.diff(self.layout.start).astype(float) ** 2).sum())
+        return 8.0 * (4 + 3 * self._lead.k**2) * numbers
+
     def posterior(self) -> list[np.ndarray]:
         Q = np.matmul(self._T.transpose(0, 2, 1), self._T)
         if self._border is None:

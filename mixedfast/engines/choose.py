@@ -16,7 +16,7 @@ from mixedfast.errors import BuildError, DataError
 if TYPE_CHECKING:
     from mixedfast.engines import Engine
 
-__all__ = ["ENGINES", "choose"]
+__all__ = ["ENGINES", "choose", "memory"]
 
 ENGINES = ("auto", "block", "cholmod")
 
@@ -54,7 +54,7 @@ def choose(cp: CrossProducts, wanted: str = "auto") -> Engine:
     dense_numbers = float((size**2).sum())
     if dense_numbers <= _SMALL_REST:
         return BlockEngine(cp, layout)
-    too_large = 8.0 * dense_numbers > _MEMORY_SHARE * _memory()
+    too_large = 8.0 * dense_numbers > _MEMORY_SHARE * memory()
     try:
         pattern = Pattern(cp)
         factor = analyse(pattern)
@@ -80,7 +80,7 @@ def block_operations(layout: Layout) -> float:
     return dense + _DENSE_ADVANTAGE * scattered
 
 
-def _memory() -> float:
+def memory() -> float:
     """Bytes of memory of the machine; a cautious guess where it cannot be asked."""
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return float(os.sysconf("SC_PHYS_PAGES")) * float(os.sysconf("SC_PAGE_SIZE"))

@@ -13,7 +13,7 @@ import numpy as np
 
 from mixedfast.covariance import lower_root
 from mixedfast.crossprod import CrossProducts
-from mixedfast.engines.traces import pair_traces_by_columns
+from mixedfast.engines.traces import columns_bytes, pair_traces_by_columns
 from mixedfast.errors import BuildError
 
 __all__ = ["CholmodEngine", "Pattern"]
@@ -217,6 +217,9 @@ class CholmodEngine:
 
     def trace_operations(self) -> float:
         return 4.0 * self.pattern.q * self._factor.nnz_L
+
+    def trace_bytes(self) -> float:
+        return columns_bytes()
 
     def posterior(self) -> list[np.ndarray]:
         if self._inverse_of is None:

@@ -19,7 +19,7 @@ from mixedfast.engines.layout import Layout
 if TYPE_CHECKING:
     from mixedfast.engines import Engine
 
-__all__ = ["outer_sum", "pair_traces", "pair_traces_by_columns"]
+__all__ = ["columns_bytes", "outer_sum", "pair_traces", "pair_traces_by_columns"]
 
 PairTraces = dict[tuple[int, int], np.ndarray]
 
@@ -147,6 +147,11 @@ def pair_traces(
 
 #: Numbers held at a time by `pair_traces_by_columns`.
 _BATCH_NUMBERS = 4_000_000
+
+
+def columns_bytes() -> float:
+    """What `pair_traces_by_columns` holds: a batch, and its way through a solve."""
+    return 8.0 * 6.0 * _BATCH_NUMBERS
 
 
 def pair_traces_by_columns(engine: Engine) -> PairTraces:

@@ -17,7 +17,7 @@ from mixedfast.covariance import TermShape
 from mixedfast.crossprod import CrossProducts, GroupProducts, PairProducts
 from mixedfast.errors import DataError, NotDefinedError
 from mixedfast.fitting import Fit, fit_crossproducts
-from mixedfast.inference.ddf import f_test, method
+from mixedfast.inference.ddf import DDF, f_test, method
 from mixedfast.inference.hypotheses import Hypotheses, column_parts, deletions, hypotheses
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ SAME_RESPONSE = 1e-9
 
 
 def anova_table(
-    fit: Fit, type: str | int = "III", ddf: str = "satterthwaite", alias: np.ndarray | None = None
+    fit: Fit, type: str | int = "III", ddf: DDF = "satterthwaite", alias: np.ndarray | None = None
 ) -> pd.DataFrame:
     """F tests of the terms of the fixed part.
 
@@ -42,7 +42,7 @@ def anova_table(
     fit : Fit
     type : {"III", "II", "I", "marginal"}
         What is tested (`hypotheses`); 1, 2 and 3 are understood.
-    ddf : str
+    ddf : str or TraceMethod
         How the denominator degrees of freedom are found.
     alias : (p, p_all) array, optional
         From `alias_matrix`; needed for type III when only part of a term could be identified.
@@ -76,13 +76,13 @@ def anova_table(
     return _f_table(fit, hypotheses(fit.cp, wanted, alias), ddf)
 
 
-def drop1(fit: Fit, ddf: str = "satterthwaite", alias: np.ndarray | None = None) -> pd.DataFrame:
+def drop1(fit: Fit, ddf: DDF = "satterthwaite", alias: np.ndarray | None = None) -> pd.DataFrame:
     """F tests of the terms that can be deleted one at a time: those no other term is built on.
 
     Parameters
     ----------
     fit : Fit
-    ddf : str
+    ddf : str or TraceMethod
     alias : (p, p_all) array, optional
         As for `anova_table`. Without it columns that could not be identified count as not in the model.
 
@@ -101,7 +101,7 @@ def drop1(fit: Fit, ddf: str = "satterthwaite", alias: np.ndarray | None = None)
     return _f_table(fit, deletions(fit.cp, alias), ddf)
 
 
-def _f_table(fit: Fit, tests: Hypotheses, ddf: str) -> pd.DataFrame:
+def _f_table(fit: Fit, tests: Hypotheses, ddf: DDF) -> pd.DataFrame:
     import pandas as pd
 
     chosen = method(ddf)

@@ -12,7 +12,7 @@ import numpy as np
 
 from mixedfast.errors import FormulaError, NotIdentifiedError
 from mixedfast.fitting import Fit
-from mixedfast.inference.ddf import f_test, t_test
+from mixedfast.inference.ddf import DDF, f_test, t_test
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ def contrast(
     fit: Fit,
     L: Any,
     rhs: float | Sequence[float] = 0.0,
-    ddf: str = "satterthwaite",
+    ddf: DDF = "satterthwaite",
     joint: bool = False,
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def contrast(
         ``"2*ses - sex[T.Male] = 1"``, ``"a = b = 0"``, several separated by commas.
     rhs : float or sequence of r floats
         Values under the null hypothesis; added to what an equation says.
-    ddf : str
+    ddf : str or TraceMethod
     joint : bool
         One F test of all rows instead of a t test of each.
     level : float

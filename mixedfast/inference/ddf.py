@@ -13,9 +13,10 @@ import numpy as np
 from mixedfast.errors import NotDefinedError
 from mixedfast.fitting import Fit
 from mixedfast.inference import levels
+from mixedfast.inference.traces import KenwardRoger, Satterthwaite, TraceMethod
 from mixedfast.inference.varpar import kenward_roger, reml_fit, satterthwaite
 
-__all__ = ["METHODS", "Method", "f_test", "method", "rank_reduced", "t_test"]
+__all__ = ["DDF", "METHODS", "Method", "boundary_note", "f_test", "method", "rank_reduced", "t_test"]
 
 #: Eigenvalues of L Phi L' below this fraction of the largest mean that a row of L repeats others (lmerTest's rule).
 RANK_TOLERANCE = float(np.sqrt(np.finfo(float).eps))
@@ -38,6 +39,8 @@ class Method:
         (fit, l (p,)) -> df of one contrast.
     joint : callable
         (fit, L (q,p) of full row rank, difference (q,)) -> (F, df).
+    df_error : callable or None
+        (fit, l (p,)) -> standard error of the df, for methods that estimate them by random probes.
     """
 
     name: str
@@ -46,13 +49,16 @@ class Method:
     vcov: Callable[[Fit], np.ndarray]
     df: Callable[[Fit, np.ndarray], float]
     joint: Callable[[Fit, np.ndarray, np.ndarray], tuple[float, float]]
+    df_error: Callable[[Fit, np.ndarray], float] | None = None
 
 
 def _wald_f(fit: Fit, L: np.ndarray, difference: np.ndarray) -> float:
     return float(difference @ np.linalg.solve(L @ fit.vcov @ L.T, difference)) / len(L)
 
 
-def _satterthwaite_joint(fit: Fit, L: np.ndarray, difference: np.ndarray) -> tuple[float, float]:
+def _satterthwaite_joint(
+    fit: Fit, L: np.ndarray, difference: np.ndarray, how: Satterthwaite | None = None
+) -> tuple[float, float]:
     """Fai and Cornelius (1996), with lmerTest's rules (Kuznetsova et al. 2017, section 3.2).
 
     The df of the eigen-contrasts: their mean when they agree to 1e-8, 2 when any is at most 2.
@@ -60,7 +66,7 @@ def _satterthwaite_joint(fit: Fit, L: np.ndarray, difference: np.ndarray) -> tup
     values, vectors = np.linalg.eigh(L @ fit.vcov @ L.T)
     rows = vectors.T @ L
     F = float(((vectors.T @ difference) ** 2 / values).mean())
-    nu = np.array([satterthwaite(fit).df(row) for row in rows])
+    nu = np.array([satterthwaite(fit, how).df(row) for row in rows])
     q = len(nu)
     if q == 1 or np.abs(nu - nu[0]).max() < 1e-8:
         return F, float(nu.mean())
@@ -84,21 +90,29 @@ def _structural(name: str, label: str) -> Method:
     return Method(name, label, lambda fit: fit, lambda fit: fit.vcov, df, joint)
 
 
-def _kr_df(fit: Fit, contrast: np.ndarray) -> float:
-    return kenward_roger(fit).f_test(contrast[None, :], np.zeros(1))[1]
+def _satterthwaite_method(how: Satterthwaite) -> Method:
+    return Method(
+        str(how), "Satterthwaite's method", lambda fit: fit, lambda fit: fit.vcov,
+        lambda fit, contrast: satterthwaite(fit, how).df(contrast),
+        lambda fit, L, difference: _satterthwaite_joint(fit, L, difference, how),
+        None if how.traces == "exact" else lambda fit, contrast: satterthwaite(fit, how).df_error(contrast),
+    )  # fmt: skip
+
+
+def _kenward_roger_method(how: KenwardRoger) -> Method:
+    return Method(
+        str(how), "Kenward and Roger's method", reml_fit, lambda fit: kenward_roger(fit, how).vcov,
+        lambda fit, contrast: kenward_roger(fit, how).f_test(contrast[None], np.zeros(1))[1],
+        lambda fit, L, difference: kenward_roger(fit, how).f_test(L, difference),
+        None if how.traces == "exact" else lambda fit, contrast: kenward_roger(fit, how).df_error(contrast[None]),
+    )  # fmt: skip
 
 
 _METHODS: dict[str, Method] = {
     m.name: m
     for m in (
-        Method(
-            "satterthwaite", "Satterthwaite's method", lambda fit: fit, lambda fit: fit.vcov,
-            lambda fit, contrast: satterthwaite(fit).df(contrast), _satterthwaite_joint,
-        ),
-        Method(
-            "kenward-roger", "Kenward and Roger's method", reml_fit, lambda fit: kenward_roger(fit).vcov, _kr_df,
-            lambda fit, L, difference: kenward_roger(fit).f_test(L, difference),
-        ),
+        _satterthwaite_method(Satterthwaite()),
+        _kenward_roger_method(KenwardRoger()),
         _structural("residual", "residual degrees of freedom"),
         _structural("group", "the group count (J - q - 1)"),
         _structural("hlm", "the HLM program's rule"),
@@ -115,17 +129,36 @@ _METHODS: dict[str, Method] = {
 METHODS: tuple[str, ...] = tuple(_METHODS)
 
 
-def method(name: str) -> Method:
-    """The method of that name.
+DDF = str | TraceMethod
+"""What ``ddf=`` takes: the name of a method, or `mixedfast.Satterthwaite` or `mixedfast.KenwardRoger` with settings."""
+
+
+def method(ddf: DDF) -> Method:
+    """The method of that name, or with those settings.
 
     Raises
     ------
     NotDefinedError
         For an unknown name, with the list of known ones.
     """
-    if name not in _METHODS:
-        raise NotDefinedError(f"ddf={name!r} is not a method: choose from {', '.join(METHODS)}")
-    return _METHODS[name]
+    if isinstance(ddf, Satterthwaite):
+        return _satterthwaite_method(ddf)
+    if isinstance(ddf, KenwardRoger):
+        return _kenward_roger_method(ddf)
+    if not isinstance(ddf, str) or ddf not in _METHODS:
+        raise NotDefinedError(f"ddf={ddf!r} is not a method: choose from {', '.join(METHODS)}")
+    return _METHODS[ddf]
+
+
+def boundary_note(fit: Fit, ddf: DDF) -> str:
+    """What a method takes a variance at zero (or a correlation at one) for; empty when none is there."""
+    if not any(fit.singular_terms):
+        return ""
+    if method(ddf).name.startswith("satterthwaite"):
+        return "singular fit: what is estimated as zero counts as known, as in lmerTest"
+    if method(ddf).name.startswith("kenward-roger"):
+        return "singular fit: what is estimated as zero counts as estimated, as in pbkrtest"
+    return ""
 
 
 def t_tails(statistic: np.ndarray, df: np.ndarray) -> np.ndarray:
@@ -159,9 +192,11 @@ def f_tail(F: float, numerator: int, denominator: float) -> float:
 
 
 def t_test(
-    fit: Fit, L: np.ndarray, rhs: np.ndarray | float = 0.0, ddf: str = "satterthwaite", level: float = 0.95
+    fit: Fit, L: np.ndarray, rhs: np.ndarray | float = 0.0, ddf: DDF = "satterthwaite", level: float = 0.95
 ) -> dict[str, np.ndarray]:
     """One t test for each row of L: estimate, std_error, df, statistic, p_value, conf_low, conf_high, each (r,).
+
+    A method that estimates its df by random probes adds ``df_std_error``.
 
     Parameters
     ----------
@@ -170,8 +205,8 @@ def t_test(
         Over the identifiable coefficients, user's basis.
     rhs : float or (r,) array
         Values under the null hypothesis.
-    ddf : str
-        One of METHODS.
+    ddf : str or TraceMethod
+        One of METHODS, or one with settings of its own.
     level : float
         Of the confidence intervals.
     """
@@ -185,7 +220,7 @@ def t_test(
     df = np.array([chosen.df(source, row) for row in L])
     statistic = np.divide(estimate - rhs, std_error, out=np.full(len(L), np.nan), where=std_error > 0)
     margin = t_quantile(0.5 + 0.5 * level, df) * std_error
-    return {
+    found = {
         "estimate": estimate,
         "std_error": std_error,
         "df": df,
@@ -194,6 +229,9 @@ def t_test(
         "conf_low": estimate - margin,
         "conf_high": estimate + margin,
     }
+    if chosen.df_error is not None:
+        found["df_std_error"] = np.array([chosen.df_error(source, row) for row in L])
+    return found
 
 
 def rank_reduced(fit: Fit, L: np.ndarray, rhs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -204,7 +242,7 @@ def rank_reduced(fit: Fit, L: np.ndarray, rhs: np.ndarray) -> tuple[np.ndarray, 
 
 
 def f_test(
-    fit: Fit, L: np.ndarray, rhs: np.ndarray | float = 0.0, ddf: str = "satterthwaite"
+    fit: Fit, L: np.ndarray, rhs: np.ndarray | float = 0.0, ddf: DDF = "satterthwaite"
 ) -> tuple[float, int, float, float]:
     """Joint test of L beta = rhs: (F, numerator df, denominator df, p value).
 
@@ -214,8 +252,8 @@ def f_test(
     L : (r, p) array
         Over the identifiable coefficients, user's basis; rows may repeat one another.
     rhs : float or (r,) array
-    ddf : str
-        One of METHODS.
+    ddf : str or TraceMethod
+        One of METHODS, or one with settings of its own.
     """
     chosen = method(ddf)
     source = chosen.fit(fit)

@@ -79,6 +79,9 @@ class MappedEngine:
     def trace_operations(self) -> float:
         return self.engine.trace_operations()
 
+    def trace_bytes(self) -> float:
+        return self.engine.trace_bytes()
+
     def posterior(self) -> list[np.ndarray]:
         return self.engine.posterior()
 

@@ -20,7 +20,7 @@ from mixedfast.errors import DataError, FormulaError, NotDefinedError
 from mixedfast.fitting import Fit
 from mixedfast.frames import Numeric
 from mixedfast.giveback import in_callers_library
-from mixedfast.inference.ddf import t_test
+from mixedfast.inference.ddf import DDF, boundary_note, t_test
 from mixedfast.inference.hypotheses import estimable
 from mixedfast.mentions import expression_names, used_names
 
@@ -48,7 +48,7 @@ class MarginalMeans:
     offset : (m,) array
     at : dict
         Where the other covariates were held.
-    ddf : str
+    ddf : str or TraceMethod
     level : float
     library : {"pandas", "polars", "pyarrow"}
         What tables are given as.
@@ -61,7 +61,7 @@ class MarginalMeans:
     L: np.ndarray
     offset: np.ndarray
     at: Mapping[str, Any]
-    ddf: str
+    ddf: DDF
     level: float
     library: str = "pandas"
 
@@ -154,7 +154,7 @@ class MarginalMeans:
     def _notes(self) -> str:
         held = ", ".join(f"{name} = {_short(value)}" for name, value in self.at.items())
         interval = f"{100 * self.level:g}% intervals, df by {self.ddf}"
-        return f"{interval}; at {held}" if held else interval
+        return "; ".join([interval, *([f"at {held}"] if held else []), *filter(None, [boundary_note(self.fit, self.ddf)])])
 
     def __str__(self) -> str:
         return f"{self._table().to_string(index=False)}\n{self._notes()}"
@@ -172,7 +172,7 @@ def emmeans(
     specs: str | Sequence[str],
     at: Mapping[str, Any] | None = None,
     by: str | Sequence[str] | None = None,
-    ddf: str = "satterthwaite",
+    ddf: DDF = "satterthwaite",
     level: float = 0.95,
     weights: str = "equal",
     design: Design | None = None,
@@ -189,7 +189,7 @@ def emmeans(
         Variable -> the value, or list of values, to use instead of a covariate's mean or all levels of a factor.
     by : str or sequence of str, optional
         Variables that split the comparisons into families.
-    ddf : str
+    ddf : str or TraceMethod
     level : float
     weights : {"equal", "proportional"}
         How cells are averaged over the other factors: evenly, or by how many rows they hold (which needs the rows).
@@ -357,7 +357,7 @@ def _shares(
 # --- numbers ------------------------------------------------------------------------------------------------
 
 
-def _tests(fit: Fit, L: np.ndarray, ddf: str, level: float) -> dict[str, np.ndarray]:
+def _tests(fit: Fit, L: np.ndarray, ddf: DDF, level: float) -> dict[str, np.ndarray]:
     """`t_test` with NaN for rows that cannot be estimated."""
     can = ~np.isnan(L).any(axis=1)
     out = {}

@@ -8,24 +8,25 @@ import numpy as np
 
 from mixedfast.errors import NotDefinedError
 from mixedfast.fitting import Fit
-from mixedfast.inference.ddf import METHODS, t_test
+from mixedfast.inference.ddf import DDF, METHODS, boundary_note, t_test
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["coef_table", "ddf_table", "wald_intervals"]
 
-COLUMNS = ("estimate", "std_error", "df", "statistic", "p_value", "conf_low", "conf_high")
 
+def coef_table(fit: Fit, ddf: DDF = "satterthwaite", level: float = 0.95) -> pd.DataFrame:
+    """t tests of all fixed effects; columns that could not be identified stay as rows of NaN.
 
-def coef_table(fit: Fit, ddf: str = "satterthwaite", level: float = 0.95) -> pd.DataFrame:
-    """t tests of all fixed effects; columns that could not be identified stay as rows of NaN."""
+    With df from random probes there is a last column, ``df_std_error``.
+    """
     import pandas as pd
 
     meta = fit.cp.meta
     tests = t_test(fit, np.eye(fit.cp.p), 0.0, ddf, level)
-    out = pd.DataFrame(np.nan, index=pd.Index(list(meta.x_names), name="term"), columns=list(COLUMNS))
-    out.iloc[fit.cp.kept] = np.column_stack([tests[name] for name in COLUMNS])
+    out = pd.DataFrame(np.nan, index=pd.Index(list(meta.x_names), name="term"), columns=list(tests))
+    out.iloc[fit.cp.kept] = np.column_stack(list(tests.values()))
     return out
 
 
@@ -36,14 +37,14 @@ def ddf_table(fit: Fit, methods: tuple[str, ...] = METHODS) -> pd.DataFrame:
     -------
     DataFrame
         Index ``(term, method)``, columns ``df, p_value, note``; where a method is not defined for the design the numbers are
-        NaN and the note says why.
+        NaN and the note says why. At a singular fit the note is the rule that was used.
     """
     import pandas as pd
 
     rows = []
     for name in methods:
         try:
-            tests, note = t_test(fit, np.eye(fit.cp.p), 0.0, name), ""
+            tests, note = t_test(fit, np.eye(fit.cp.p), 0.0, name), boundary_note(fit, name)
         except NotDefinedError as error:
             tests, note = {"df": np.full(fit.cp.p, np.nan), "p_value": np.full(fit.cp.p, np.nan)}, str(error)
         for i, term in enumerate(fit.cp.x_names):
@@ -54,6 +55,6 @@ def ddf_table(fit: Fit, methods: tuple[str, ...] = METHODS) -> pd.DataFrame:
     return frame.set_index(["term", "method"])
 
 
-def wald_intervals(fit: Fit, level: float, ddf: str) -> pd.DataFrame:
+def wald_intervals(fit: Fit, level: float, ddf: DDF) -> pd.DataFrame:
     """Wald intervals of the fixed effects, columns ``conf_low, conf_high``."""
     return coef_table(fit, ddf, level)[["conf_low", "conf_high"]]

@@ -7,14 +7,19 @@ numerical derivative.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from mixedfast.fitting import Fit, fit_crossproducts
+from mixedfast.inference.traces import KenwardRoger, PairTraces, Satterthwaite, pair_traces, require_memory
 from mixedfast.system import PLSSystem
 
-__all__ = ["KenwardRoger", "Satterthwaite", "kenward_roger", "reml_fit", "satterthwaite", "standard_errors"]
+__all__ = [
+    "KenwardRogerTerms", "SatterthwaiteTerms", "kenward_roger", "reml_fit", "satterthwaite", "standard_errors",
+]  # fmt: skip
 
 #: Eigenvalues of the Hessian at or below this are directions the data say nothing about (a singular fit): they are left
 #: out of its inverse. lmerTest uses the same value.
@@ -22,7 +27,7 @@ EIGENVALUE_TOLERANCE = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
-class Satterthwaite:
+class SatterthwaiteTerms:
     """What Satterthwaite's df needs.
 
     Parameters
@@ -36,6 +41,8 @@ class Satterthwaite:
         Asymptotic covariance of (theta, sigma), sigma in units of itself: twice the inverse Hessian of the deviance.
     n_dropped : int
         Eigenvalues of the Hessian left out (0 at an interior optimum).
+    resampled : tuple of (m+1, m+1) arrays
+        `inverse` from all batches of probes but one; empty when traces are exact.
     """
 
     fit: Fit
@@ -44,15 +51,31 @@ class Satterthwaite:
     lambdas: list[np.ndarray]
     inverse: np.ndarray
     n_dropped: int
+    resampled: tuple[np.ndarray, ...] = ()
 
     def df(self, contrast: np.ndarray) -> float:
         """nu = 2 f^2 / (g'Ag) with f = l'Phi l and g its gradient (Kuznetsova et al. 2017, JSS 82(13), eq. 3)."""
+        return self._df(contrast, self.inverse)
+
+    def df_error(self, contrast: np.ndarray) -> float:
+        """Standard error of `df` from the probes; 0 when traces are exact."""
+        return _jackknife([self._df(contrast, inverse) for inverse in self.resampled])
+
+    def _df(self, contrast: np.ndarray, inverse: np.ndarray) -> float:
         ell = self.half.T @ contrast
         f = float(ell @ ell)
         M = [np.einsum("s,abst,t->ab", ell, R, ell) for R in self.R]
         g = np.append(self.fit.covariance.gradient(self.lambdas, M), 2.0 * f)
-        spread = float(g @ self.inverse @ g)
+        spread = float(g @ inverse @ g)
         return 2.0 * f**2 / spread if spread > 0 else np.inf
+
+
+def _jackknife(without: Sequence[float]) -> float:
+    """Standard error from the values found without each of some batches (Tukey 1958)."""
+    if not without:
+        return 0.0
+    values = np.array(without)
+    return float(np.sqrt((len(values) - 1) * values.var()))
 
 
 def _half(fit: Fit) -> np.ndarray:
@@ -66,11 +89,11 @@ def _whitened(system: PLSSystem) -> tuple[list[np.ndarray], list[np.ndarray], li
     return K, D, [part / sigma for part in v]
 
 
-def hessian_theta_sigma(fit: Fit) -> np.ndarray:
+def hessian_theta_sigma(fit: Fit, pairs: PairTraces | None = None) -> np.ndarray:
     """Hessian of the deviance in (theta, sigma), (m+1, m+1), sigma in units of its estimate.
 
-    Exact: observed information, no differences. The row of sigma needs no traces of its own because V is linear in the
-    variances (FIELD.md section 4.6): tr(P V P G) = tr(P G).
+    Exact unless the pair traces given are not: observed information, no differences. The row of sigma needs no traces of its
+    own because V is linear in the variances (FIELD.md section 4.6): tr(P V P G) = tr(P G).
     """
     system = fit.system
     cov = fit.covariance
@@ -81,12 +104,10 @@ def hessian_theta_sigma(fit: Fit) -> np.ndarray:
         trace = [t - np.einsum("jas,jbs->ab", d, d) for t, d in zip(trace, D, strict=True)]
     G = [t - w for t, w in zip(trace, vv, strict=True)]
     sigma2 = system.solution.r2 / system.nu
-    quadratic, traces = system.quadratic_blocks(), system.trace_blocks()
+    quadratic, traces = system.quadratic_blocks(), system.trace_blocks(pairs)
     blocks = {}
     for key, Q in quadratic.items():
-        H = 2.0 * Q / sigma2 - traces[key]
-        H = 0.5 * (H + H.transpose(1, 0, 2, 3))
-        blocks[key] = 0.5 * (H + H.transpose(0, 1, 3, 2))
+        blocks[key] = _in_pairs(2.0 * Q / sigma2 - traces[key])
     m = cov.n_theta
     out = np.empty((m + 1, m + 1))
     out[:m, :m] = cov.hessian(system.lambdas, G, blocks)
@@ -96,23 +117,63 @@ def hessian_theta_sigma(fit: Fit) -> np.ndarray:
     return out
 
 
-def satterthwaite(fit: Fit) -> Satterthwaite:
+def _in_pairs(H: np.ndarray) -> np.ndarray:
+    """The part of [a,b,c,d] that does not change when a and b, or c and d, change places."""
+    H = 0.5 * (H + H.transpose(1, 0, 2, 3))
+    return np.asarray(0.5 * (H + H.transpose(0, 1, 3, 2)))
+
+
+def _with_traces(fit: Fit, hessian: np.ndarray, change: PairTraces) -> np.ndarray:
+    """`hessian_theta_sigma` with pair traces that differ by `change`: it is linear in them."""
+    nothing = [np.zeros((size, size)) for size in fit.covariance.sizes]
+    out, m = hessian.copy(), fit.covariance.n_theta
+    out[:m, :m] -= fit.covariance.hessian(
+        fit.system.lambdas, nothing, {key: _in_pairs(block) for key, block in change.items()}
+    )
+    return out
+
+
+def satterthwaite(fit: Fit, how: Satterthwaite | None = None) -> SatterthwaiteTerms:
     """Satterthwaite's ingredients of a fit, memoised.
 
     At a singular fit the Hessian in (theta, sigma) is inverted on its positive eigenvalues only, as lmerTest does: a variance
     estimated as zero then counts as known.
+
+    Parameters
+    ----------
+    fit : Fit
+    how : Satterthwaite, optional
+        How traces are found; exact by default.
+
+    Raises
+    ------
+    NotDefinedError
+        When exact traces do not fit into memory.
     """
+    method = how or Satterthwaite()
 
-    def make() -> Satterthwaite:
-        hessian = hessian_theta_sigma(fit)
-        values, vectors = np.linalg.eigh(hessian)
-        keep = values > EIGENVALUE_TOLERANCE
-        inverse = 2.0 * (vectors[:, keep] / values[keep]) @ vectors[:, keep].T
-        _, D, _ = _whitened(fit.system)
+    def make() -> SatterthwaiteTerms:
+        K, D, _ = _whitened(fit.system)
         R = tuple(np.einsum("jas,jbt->abst", d, d, optimize=True) for d in D)
-        return Satterthwaite(fit, _half(fit), R, fit.system.lambdas, inverse, int((~keep).sum()))
+        if method.traces == "exact":
+            require_memory(fit.system.engine, method)
+            inverse, dropped = _inverse(hessian_theta_sigma(fit))
+            return SatterthwaiteTerms(fit, _half(fit), R, fit.system.lambdas, inverse, dropped)
+        pairs = pair_traces(fit.system.engine, K, method)
+        hessian = hessian_theta_sigma(fit, pairs.mean)
+        inverse, dropped = _inverse(hessian)
+        changes = ({key: part[key] - mean for key, mean in pairs.mean.items()} for part in pairs.without)
+        resampled = tuple(_inverse(_with_traces(fit, hessian, change))[0] for change in changes)
+        return SatterthwaiteTerms(fit, _half(fit), R, fit.system.lambdas, inverse, dropped, resampled)
 
-    return fit.memo("satterthwaite", make)
+    return fit.memo(str(method), make)
+
+
+def _inverse(hessian: np.ndarray) -> tuple[np.ndarray, int]:
+    """Twice the inverse Hessian on its positive eigenvalues, and how many were left out."""
+    values, vectors = np.linalg.eigh(hessian)
+    keep = values > EIGENVALUE_TOLERANCE
+    return 2.0 * (vectors[:, keep] / values[keep]) @ vectors[:, keep].T, int((~keep).sum())
 
 
 def reml_fit(fit: Fit) -> Fit:
@@ -123,7 +184,7 @@ def reml_fit(fit: Fit) -> Fit:
 
 
 @dataclass(frozen=True, eq=False)
-class KenwardRoger:
+class KenwardRogerTerms:
     """Kenward and Roger's (1997) ingredients, in coordinates where Phi is the identity and sigma = 1.
 
     Parameters
@@ -138,6 +199,8 @@ class KenwardRoger:
         P_r for every variance parameter, the residual last.
     W : (r, r) array
         Asymptotic covariance of the variance parameters, from the expected information.
+    resampled : tuple of KenwardRogerTerms
+        The same from all batches of probes but one; empty when traces are exact.
     """
 
     fit: Fit
@@ -145,11 +208,16 @@ class KenwardRoger:
     adjusted: np.ndarray
     P: np.ndarray
     W: np.ndarray
+    resampled: tuple[KenwardRogerTerms, ...] = ()
 
     @property
     def vcov(self) -> np.ndarray:
         """Adjusted covariance matrix of beta, user's units."""
         return self.fit.sigma**2 * self.half @ self.adjusted @ self.half.T
+
+    def df_error(self, L: np.ndarray) -> float:
+        """Standard error of the df of L beta = rhs from the probes; 0 when traces are exact."""
+        return _jackknife([terms.f_test(L, np.zeros(len(L)))[1] for terms in self.resampled])
 
     def f_test(self, L: np.ndarray, difference: np.ndarray) -> tuple[float, float]:
         """Scaled F statistic of L beta = rhs and its denominator df.
@@ -193,10 +261,22 @@ def _scaled_f(unscaled: float, q: int, A1: float, A2: float) -> tuple[float, flo
     return scale * unscaled, nu
 
 
-def kenward_roger(fit: Fit) -> KenwardRoger:
-    """Kenward-Roger ingredients, memoised; of the REML refit when the fit is by ML."""
-    source = reml_fit(fit)
-    return source.memo("kenward-roger", lambda: _kenward_roger(source))
+def kenward_roger(fit: Fit, how: KenwardRoger | None = None) -> KenwardRogerTerms:
+    """Kenward-Roger ingredients, memoised; of the REML refit when the fit is by ML.
+
+    Parameters
+    ----------
+    fit : Fit
+    how : KenwardRoger, optional
+        How traces are found; exact by default.
+
+    Raises
+    ------
+    NotDefinedError
+        When exact traces do not fit into memory.
+    """
+    source, method = reml_fit(fit), how or KenwardRoger()
+    return source.memo(str(method), lambda: _kenward_roger(source, method))
 
 
 def _elements(fit: Fit) -> list[tuple[int, np.ndarray]]:
@@ -210,12 +290,29 @@ def _elements(fit: Fit) -> list[tuple[int, np.ndarray]]:
     return out
 
 
-def _kenward_roger(fit: Fit) -> KenwardRoger:
-    system = fit.system
-    K, D, _ = _whitened(system)
-    p, n = fit.cp.p, fit.cp.n
+class _Pieces(NamedTuple):
+    """What `_finish` needs beside the pair traces: all of it exact."""
+
+    elements: list[tuple[int, np.ndarray]]
+    gamma: np.ndarray
+    P: np.ndarray
+    Q: np.ndarray
+    trace: np.ndarray
+
+
+def _kenward_roger(fit: Fit, how: KenwardRoger) -> KenwardRogerTerms:
+    K, D, _ = _whitened(fit.system)
+    pairs = pair_traces(fit.system.engine, K, how)  # first: it tells whether all this can be done
+    pieces = _pieces(fit, K, D)
+    resampled = tuple(_finish(fit, pieces, part) for part in pairs.without)
+    return _finish(fit, pieces, pairs.mean, resampled)
+
+
+def _pieces(fit: Fit, K: list[np.ndarray], D: list[np.ndarray]) -> _Pieces:
+    """P and Q of MATH.md section 5 by every element of every Sigma, the residual last, and tr(V0^-1 G)."""
+    p = fit.cp.p
     elements = _elements(fit)
-    H = [block @ block.T for block in system.lambdas]
+    H = [block @ block.T for block in fit.system.lambdas]
     gamma = np.array([H[g][np.nonzero(E)].sum() / np.count_nonzero(E) for g, E in elements])
     count = len(elements)
     R = [np.einsum("jas,jbt->abst", d, d, optimize=True) for d in D]
@@ -224,31 +321,39 @@ def _kenward_roger(fit: Fit) -> KenwardRoger:
         P[r] = -np.einsum("ab,abst->st", E, R[g])
     Q = np.empty((count + 1, count + 1, p, p))
     for s, (h, E) in enumerate(elements):
-        KED = system.engine.times_k(
+        KED = fit.system.engine.times_k(
             [np.einsum("ab,jbs->jas", E, D[h]) if g == h else np.zeros_like(D[g]) for g in range(len(D))]
         )
         for r, (g, F) in enumerate(elements):
             Q[r, s] = np.einsum("jas,ab,jbt->st", D[g], F, KED[g], optimize=True)
-    T = np.empty((count + 1, count + 1))
-    U = system.engine.pair_traces(K)
-    for r, (g, E) in enumerate(elements):
-        for s, (h, F) in enumerate(elements):
-            block = U[g, h] if g <= h else U[h, g].transpose(2, 3, 0, 1)
-            T[r, s] = np.einsum("ab,abcd,cd->", E, block, F)
     # the row of sigma^2: V = sum gamma G, so every sum over rows collapses
-    trace = np.array([np.einsum("ab,jab->", E, K[g]) for g, E in elements])
     P[count] = -np.eye(p) - np.einsum("r,rst->st", gamma, P[:count])
     for r in range(count):
         Q[r, count] = -P[r] - np.einsum("s,sij->ij", gamma, Q[r, :count])
         Q[count, r] = Q[r, count].T
-        T[r, count] = T[count, r] = trace[r] - gamma @ T[r, :count]
     Q[count, count] = -P[count] - np.einsum("s,sij->ij", gamma, Q[count, :count])
-    T[count, count] = (n - gamma @ trace) - gamma @ T[count, :count]
+    trace = np.array([np.einsum("ab,jab->", E, K[g]) for g, E in elements])
+    return _Pieces(elements, gamma, P, Q, trace)
+
+
+def _finish(
+    fit: Fit, pieces: _Pieces, U: PairTraces, resampled: tuple[KenwardRogerTerms, ...] = ()
+) -> KenwardRogerTerms:
+    """T, the expected information and the adjusted covariance, from the pair traces U."""
+    elements, gamma, P, Q, trace = pieces
+    count = len(elements)
+    T = np.empty((count + 1, count + 1))
+    for r, (g, E) in enumerate(elements):
+        for s, (h, F) in enumerate(elements):
+            block = U[g, h] if g <= h else U[h, g].transpose(2, 3, 0, 1)
+            T[r, s] = np.einsum("ab,abcd,cd->", E, block, F)
+    T[:count, count] = T[count, :count] = trace - T[:count, :count] @ gamma
+    T[count, count] = (fit.cp.n - gamma @ trace) - gamma @ T[count, :count]
     information = T - 2.0 * np.einsum("rsii->rs", Q) + np.einsum("rij,sji->rs", P, P)
     W = 2.0 * _symmetric_inverse(information)
     middle = np.einsum("rs,rsij->ij", W, Q) - np.einsum("rs,rij,sjk->ik", W, P, P, optimize=True)
-    adjusted = np.eye(p) + 2.0 * middle
-    return KenwardRoger(fit, _half(fit), 0.5 * (adjusted + adjusted.T), P, W)
+    adjusted = np.eye(fit.cp.p) + 2.0 * middle
+    return KenwardRogerTerms(fit, _half(fit), 0.5 * (adjusted + adjusted.T), P, W, resampled)
 
 
 def _symmetric_inverse(matrix: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from mixedfast.report.sections import Cells, Grid, Section
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mixedfast.inference.ddf import DDF
     from mixedfast.ols import OLSResult
     from mixedfast.result import LMMResult
 
@@ -236,16 +237,16 @@ class Summary(Page):
         The method of the denominator degrees of freedom; None leaves tests out.
     """
 
-    def __init__(self, m: LMMResult, ddf: str | None = "satterthwaite") -> None:
+    def __init__(self, m: LMMResult, ddf: DDF | None = "satterthwaite") -> None:
         super().__init__(_lmm_sections(m, ddf))
 
 
-def summary_text(m: LMMResult, ddf: str | None = "satterthwaite") -> str:
+def summary_text(m: LMMResult, ddf: DDF | None = "satterthwaite") -> str:
     """The page of a mixed model as text; see `Summary`."""
     return str(Summary(m, ddf))
 
 
-def _lmm_sections(m: LMMResult, ddf: str | None) -> list[Section]:
+def _lmm_sections(m: LMMResult, ddf: DDF | None) -> list[Section]:
     parts: list[Section | None] = [
         _lmm_title(m, ddf),
         _criterion(m),
@@ -258,15 +259,16 @@ def _lmm_sections(m: LMMResult, ddf: str | None) -> list[Section]:
     return [part for part in parts if part is not None]
 
 
-def _lmm_title(m: LMMResult, ddf: str | None) -> str:
+def _lmm_title(m: LMMResult, ddf: DDF | None) -> str:
     how = "REML" if m.reml else "maximum likelihood"
-    tests = {None: "", "asymptotic": "; large-sample z tests"}.get(ddf, f"; t tests with {_ddf_words(ddf)}")
+    tests = {"None": "", "asymptotic": "; large-sample z tests"}.get(str(ddf), f"; t tests with {_ddf_words(ddf)}")
     weights = "\nWeights: precision weights" if m.weights_used else ""
     return f"Linear mixed model fit by {how}{tests}\nFormula: {m.formula}{weights}"
 
 
-def _ddf_words(ddf: str | None) -> str:
-    return _DDF_WORDS.get(str(ddf), f"{ddf} degrees of freedom")
+def _ddf_words(ddf: DDF | None) -> str:
+    name, _, how = str(ddf).partition(" (")
+    return _DDF_WORDS.get(name, f"{name} degrees of freedom") + (f" ({how}" if how else "")
 
 
 def _criterion(m: LMMResult) -> Section:
@@ -330,7 +332,7 @@ def _is_covariance(record: Mapping[Any, Any]) -> bool:
     return isinstance(record["name2"], str) and record["name2"] != ""
 
 
-def _fixed_grid(m: LMMResult, ddf: str | None) -> Grid:
+def _fixed_grid(m: LMMResult, ddf: DDF | None) -> Grid:
     """The fixed effects; without a method of degrees of freedom, no tests either."""
     table = m.coef_table(ddf=ddf or "asymptotic")
     letter = "z" if ddf == "asymptotic" else "t"
@@ -367,17 +369,20 @@ def _abbreviate(name: str, length: int) -> str:
     return name[:length]
 
 
-def _lmm_notes(m: LMMResult, ddf: str | None) -> list[str]:
+def _lmm_notes(m: LMMResult, ddf: DDF | None) -> list[str]:
     """What a reader of the page must know about the data and the fit."""
     notes = _row_notes(m.n_dropped, m.dropped_columns)
+    name = str(ddf).partition(" (")[0]
     if m.is_singular:
         notes.append(
             "Singular fit: a variance is estimated as zero, or a correlation as one. "
             "The estimates stand; a simpler random part fits as well."
         )
-        if ddf == "satterthwaite":
+        if name == "satterthwaite":
             notes.append("Satterthwaite's degrees of freedom take what is estimated as zero for known, as lmerTest does.")
-    if ddf == "kenward-roger" and not m.reml:
+        if name == "kenward-roger":
+            notes.append("Kenward and Roger's degrees of freedom take what is estimated as zero for estimated, as pbkrtest.")
+    if name == "kenward-roger" and not m.reml:
         notes.append("Kenward and Roger's tests come from the same model refitted by REML.")
     if not m.converged:
         notes.append("The optimizer stopped before it reached an optimum: do not use these estimates.")

@@ -13,6 +13,7 @@ from mixedfast.giveback import in_callers_library
 from mixedfast.inference.components import components
 from mixedfast.inference.convergence import Convergence, convergence
 from mixedfast.inference.joint import joint
+from mixedfast.inference.traces import KenwardRoger
 from mixedfast.inference.varpar import kenward_roger
 from mixedfast.optimize import newton_step
 from mixedfast.result.base import Fitted
@@ -85,20 +86,21 @@ class Estimates(Fitted):
         return self._series(np.sqrt(np.diag(self._fit.vcov)))
 
     @in_callers_library
-    def vcov(self, ddf: str | None = None) -> pd.DataFrame:
+    def vcov(self, ddf: str | KenwardRoger | None = None) -> pd.DataFrame:
         """Covariance matrix of the fixed effects.
 
         Parameters
         ----------
-        ddf : {None, "kenward-roger"}
+        ddf : {None, "kenward-roger"} or mixedfast.KenwardRoger
             With "kenward-roger" the small-sample adjusted matrix of Kenward and Roger (1997).
         """
         import pandas as pd
 
-        if ddf not in (None, "kenward-roger"):
-            raise ValueError(f'vcov(ddf={ddf!r}): None or "kenward-roger"')
+        how = ddf if isinstance(ddf, KenwardRoger) else None
+        if how is None and ddf not in (None, "kenward-roger"):
+            raise ValueError(f'vcov(ddf={ddf!r}): None, "kenward-roger" or mixedfast.KenwardRoger(...)')
         names = list(self._fit.cp.x_names)
-        matrix = self._fit.vcov if ddf is None else kenward_roger(self._fit).vcov
+        matrix = self._fit.vcov if ddf is None else kenward_roger(self._fit, how).vcov
         return pd.DataFrame(matrix, index=names, columns=names)
 
     @in_callers_library

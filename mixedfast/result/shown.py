@@ -13,6 +13,7 @@ from mixedfast.result.base import Fitted
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mixedfast.inference.ddf import DDF
     from mixedfast.report.plots import Plots
     from mixedfast.report.text import Summary
     from mixedfast.result.lmm import LMMResult
@@ -27,12 +28,12 @@ class Shown(Fitted):
         """The whole result, of which this class is a part, with pandas tables."""
         return cast("LMMResult", self._in_pandas())
 
-    def summary(self, ddf: str | None = "satterthwaite") -> Summary:
+    def summary(self, ddf: DDF | None = "satterthwaite") -> Summary:
         """The page lme4 users know: ``str()`` is text, notebooks show a table.
 
         Parameters
         ----------
-        ddf : str or None
+        ddf : str, TraceMethod or None
             As for `coef_table`; None leaves tests out.
 
         Returns
@@ -106,7 +107,7 @@ class Shown(Fitted):
         conf_int: bool = False,
         level: float = 0.95,
         method: str = "wald",
-        ddf: str = "satterthwaite",
+        ddf: DDF = "satterthwaite",
         seed: int | None = None,
     ) -> pd.DataFrame:
         """One row an estimate, as broom.mixed's ``tidy``.
@@ -121,7 +122,7 @@ class Shown(Fitted):
         level : float
         method : {"wald", "profile", "boot"}
             How intervals of "fixed" and "ran_pars" are found. "wald" has none for "ran_pars": they stay missing.
-        ddf : str
+        ddf : str or TraceMethod
             As for `coef_table`.
         seed : int, optional
             Of the bootstrap.

@@ -18,6 +18,8 @@ from mixedfast.result.base import Fitted
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mixedfast.inference.ddf import DDF
+
 __all__ = ["Tests"]
 
 
@@ -25,12 +27,12 @@ class Tests(Fitted):
     """Tests and intervals: all of them work without rows."""
 
     @in_callers_library
-    def coef_table(self, ddf: str = "satterthwaite", level: float = 0.95) -> pd.DataFrame:
+    def coef_table(self, ddf: DDF = "satterthwaite", level: float = 0.95) -> pd.DataFrame:
         """Fixed effects with standard errors, df, t tests and confidence intervals.
 
         Parameters
         ----------
-        ddf : str
+        ddf : str or TraceMethod
             How denominator degrees of freedom are found: ``"satterthwaite"``, ``"kenward-roger"``, ``"residual"``, ``"group"``,
             ``"hlm"``, ``"inner-outer"``, ``"between-within"``, ``"containment"`` or ``"asymptotic"``.
         level : float
@@ -64,14 +66,14 @@ class Tests(Fitted):
         return tables.ddf_table(self._fit)
 
     @in_callers_library
-    def anova(self, type: str = "III", ddf: str = "satterthwaite") -> pd.DataFrame:
+    def anova(self, type: str = "III", ddf: DDF = "satterthwaite") -> pd.DataFrame:
         """F tests of the terms of the fixed part.
 
         Parameters
         ----------
         type : {"I", "II", "III"}
             Sequential, by containment, or marginal sums of squares; type III does not depend on the contrasts used to fit.
-        ddf : str
+        ddf : str or TraceMethod
             As for `coef_table`.
 
         Returns
@@ -87,13 +89,13 @@ class Tests(Fitted):
         return ranova(self._fit)
 
     @in_callers_library
-    def drop1(self, ddf: str = "satterthwaite") -> pd.DataFrame:
+    def drop1(self, ddf: DDF = "satterthwaite") -> pd.DataFrame:
         """F tests of the fixed terms that may be dropped (no higher-order term contains them)."""
         return drop1(self._fit, ddf)
 
     @in_callers_library
     def confint(
-        self, method: str = "wald", level: float = 0.95, ddf: str = "satterthwaite", n: int = 1000, seed: int | None = None
+        self, method: str = "wald", level: float = 0.95, ddf: DDF = "satterthwaite", n: int = 1000, seed: int | None = None
     ) -> pd.DataFrame:
         """Confidence intervals.
 
@@ -102,7 +104,7 @@ class Tests(Fitted):
         method : {"wald", "profile", "boot"}
             Wald intervals of the fixed effects; profile likelihood or percentile bootstrap intervals of all parameters.
         level : float
-        ddf : str
+        ddf : str or TraceMethod
             For Wald intervals.
         n, seed
             Replicates and seed of the bootstrap.
@@ -126,7 +128,7 @@ class Tests(Fitted):
 
     @in_callers_library
     def contrast(
-        self, L: Any, rhs: Any = 0, ddf: str = "satterthwaite", joint: bool = False, level: float = 0.95
+        self, L: Any, rhs: Any = 0, ddf: DDF = "satterthwaite", joint: bool = False, level: float = 0.95
     ) -> pd.DataFrame:
         """Test linear combinations of the fixed effects.
 
@@ -150,7 +152,7 @@ class Tests(Fitted):
         """
         return contrast(self._fit, L, rhs, ddf, joint, level)
 
-    def emmeans(self, specs: Any, ddf: str = "satterthwaite", at: Any = None, by: Any = None,
+    def emmeans(self, specs: Any, ddf: DDF = "satterthwaite", at: Any = None, by: Any = None,
                 level: float = 0.95) -> MarginalMeans:  # fmt: skip
         """Estimated marginal means: predictions on a grid of the factors, averaged over the others with equal weight.
 

@@ -1,0 +1,193 @@
+"""Traces of products of K = Z'V0^-1 Z, which second derivatives and Kenward and Roger's method need.
+
+Exact traces take a dense matrix as large as the crossed factors left after elimination; what that needs is estimated before
+it is begun. Past it there are random probes (Hutchinson 1990, Commun. Stat. Simul. 19): with z of independent signs on the
+levels of factor g, ``E |(K z)_h|^2 = tr(K_hg K_gh)``. Each probe costs a few solves. The relative error is about
+``sqrt(2 / (probes levels))``, so it is smallest where probes are needed, and factors with no more levels than probes are met
+by unit vectors instead, exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from mixedfast.engines import Engine
+from mixedfast.engines.choose import memory
+from mixedfast.errors import NotDefinedError
+
+__all__ = ["KenwardRoger", "PairTraces", "Sampled", "Satterthwaite", "TraceMethod", "pair_traces", "require_memory"]
+
+PairTraces = dict[tuple[int, int], np.ndarray]
+"""(g, h), g <= h -> sum_ij K_ij[b,c] K_ij[a,d] over levels i of g and j of h, (K_g,K_g,K_h,K_h)."""
+
+#: Exact traces may take this share of the machine's memory.
+_MEMORY_SHARE = 0.5
+#: Numbers held at a time by the probes.
+_BATCH_NUMBERS = 8_000_000
+#: Probes are averaged in this many batches; the spread of what follows from all batches but one gives its standard error.
+_BATCHES = 20
+
+
+@dataclass(frozen=True)
+class TraceMethod:
+    """A df method and how it comes by its traces; give it as ``ddf=``.
+
+    Parameters
+    ----------
+    traces : {"exact", "stochastic"}
+        Exact, or estimated from random probes. Everything else stays exact.
+    probes : int
+        Random vectors a grouping factor, at least 20.
+    seed : int
+        The same seed gives the same numbers.
+
+    Raises
+    ------
+    ValueError
+        For an unknown word or a number of probes below 20.
+    """
+
+    traces: str = "exact"
+    probes: int = 200
+    seed: int = 0
+
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if self.traces not in ("exact", "stochastic"):
+            raise ValueError(f'traces={self.traces!r}: "exact" or "stochastic"')
+        if self.probes < _BATCHES:
+            raise ValueError(f"probes={self.probes}: at least {_BATCHES}, or there is no standard error")
+
+    def __str__(self) -> str:
+        how = "" if self.traces == "exact" else f" (traces from {self.probes} probes, seed {self.seed})"
+        return self.name + how
+
+
+class KenwardRoger(TraceMethod):
+    """``ddf=mf.KenwardRoger(...)``: Kenward and Roger's method, with a say in how its traces are found.
+
+    ``ddf="kenward-roger"`` is short for exact traces. Stochastic traces are for crossed factors too large for those; tables
+    then have a last column ``df_std_error``, the standard error of the df from the probes (a jackknife over them).
+
+    Parameters
+    ----------
+    traces : {"exact", "stochastic"}
+    probes : int
+        Random vectors a grouping factor, at least 20.
+    seed : int
+
+    Examples
+    --------
+    >>> import mixedfast as mf
+    >>> m = mf.lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", mf.load_dataset("penicillin"))
+    >>> m.coef_table(ddf=mf.KenwardRoger(traces="stochastic", probes=20, seed=1)).columns.tolist()[-1]
+    'df_std_error'
+    """
+
+    name = "kenward-roger"
+
+
+class Satterthwaite(TraceMethod):
+    """``ddf=mf.Satterthwaite(...)``: Satterthwaite's method, with a say in how the traces of its Hessian are found.
+
+    See `KenwardRoger` for the parameters.
+    """
+
+    name = "satterthwaite"
+
+
+class Sampled(NamedTuple):
+    """Traces, and the same from all batches of probes but one (none when exact)."""
+
+    mean: PairTraces
+    without: list[PairTraces]
+
+
+def pair_traces(engine: Engine, K: list[np.ndarray], how: TraceMethod) -> Sampled:
+    """The traces at the lambdas last factored and projected.
+
+    Parameters
+    ----------
+    engine : Engine
+    K : list of (J,K,K) arrays
+        Its diagonal blocks of K.
+    how : TraceMethod
+
+    Raises
+    ------
+    NotDefinedError
+        When exact traces would not fit into memory.
+    """
+    if how.traces == "stochastic":
+        return _probed(engine, how.probes, how.seed)
+    require_memory(engine, how)
+    return Sampled(engine.pair_traces(K), [])
+
+
+def require_memory(engine: Engine, how: TraceMethod) -> None:
+    """Refuse exact traces that would not fit.
+
+    Raises
+    ------
+    NotDefinedError
+        With the size and what to use instead.
+    """
+    needed, there = engine.trace_bytes(), memory()
+    if needed > _MEMORY_SHARE * there:
+        size = sum(group.n_levels * group.k for group in engine.cp.groups)
+        raise NotDefinedError(
+            f"{how.name}: the exact traces of the crossed factors {', '.join(g.name for g in engine.cp.groups)} "
+            f"({size} random effects) need {needed / 2**30:.3g} GiB, and this machine has {there / 2**30:.3g}: use "
+            f'ddf=mixedfast.{type(how).__name__}(traces="stochastic"), a few solves a probe, which tells its own standard error'
+        )
+
+
+def _probed(engine: Engine, probes: int, seed: int) -> Sampled:
+    """Every pair of factors is probed from the side with fewer levels."""
+    groups = engine.cp.groups
+    batches: dict[tuple[int, int], np.ndarray] = {}
+    for g, source in enumerate(groups):
+        targets = [h for h, other in enumerate(groups) if (other.n_levels, h) >= (source.n_levels, g)]
+        exact = source.n_levels <= probes
+        signs = None if exact else np.random.default_rng([seed, g]).integers(0, 2, (source.n_levels, probes)) * 2.0 - 1.0
+        found = _from_probes(engine, g, targets, np.eye(source.n_levels) if signs is None else signs)
+        for h, each in found.items():
+            means = each.sum(axis=0, keepdims=True) if exact else _batch_means(each)
+            batches[min(g, h), max(g, h)] = means if g <= h else means.transpose(0, 3, 4, 1, 2)
+    mean = {key: part.mean(axis=0) for key, part in batches.items()}
+    without = [
+        {key: mean[key] if len(part) == 1 else np.delete(part, i, axis=0).mean(axis=0) for key, part in batches.items()}
+        for i in range(_BATCHES)
+    ]
+    return Sampled(mean, without)
+
+
+def _batch_means(each: np.ndarray) -> np.ndarray:
+    """(probes, ...) -> (_BATCHES, ...), probe i in batch i modulo their number, weighted so that their mean is that of all."""
+    counts = np.bincount(np.arange(len(each)) % _BATCHES)
+    sums = np.array([each[i::_BATCHES].sum(axis=0) for i in range(_BATCHES)])
+    return sums * (_BATCHES / counts.sum())
+
+
+def _from_probes(engine: Engine, g: int, targets: list[int], probes: np.ndarray) -> dict[int, np.ndarray]:
+    """sum_j (Kz)_j[c] (Kz)_j[d] for z at each component of factor g: target -> (probes, K_g, K_g, K_h, K_h)."""
+    groups = engine.cp.groups
+    k, q = groups[g].k, sum(group.n_levels * group.k for group in groups)
+    step = max(1, _BATCH_NUMBERS // (q * k))
+    parts: dict[int, list[np.ndarray]] = {h: [] for h in targets}
+    for first in range(0, probes.shape[1], step):
+        z = probes[:, first : first + step]
+        placed = np.zeros((len(z), k, k, z.shape[1]))
+        for b in range(k):
+            placed[:, b, b] = z
+        F = [np.zeros((other.n_levels, other.k, k * z.shape[1])) for other in groups]
+        F[g] = placed.reshape(len(z), k, -1)
+        Kz = engine.times_k(F)
+        for h in targets:
+            Y = Kz[h].reshape(*Kz[h].shape[:2], k, z.shape[1])
+            parts[h].append(np.einsum("jcbs,jdas->sabcd", Y, Y, optimize=True))
+    return {h: np.concatenate(found) for h, found in parts.items()}
