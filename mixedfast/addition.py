@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.basis import Basis
+from mixedfast.covariates import merge
 from mixedfast.crossprod import CrossProducts, GroupProducts, Meta, PairProducts
 from mixedfast.errors import DataError
 from mixedfast.grouping import GroupRecipe, union
@@ -328,7 +329,11 @@ def _add_pair(
 def _add_meta(a: CrossProducts, b: CrossProducts, groups: Sequence[GroupRecipe]) -> Meta:
     recipe = a.meta.recipe
     if recipe is not None:
-        recipe = replace(recipe, groups=tuple(groups[term.group] for term in a.terms))
+        theirs = {} if b.meta.recipe is None else b.meta.recipe.covariates
+        recipe = replace(
+            recipe, groups=tuple(groups[term.group] for term in a.terms),
+            covariates=merge(recipe.covariates, a.n, theirs, b.n),
+        )  # fmt: skip
     names = dict.fromkeys([*a.meta.missing, *b.meta.missing])
     return replace(
         a.meta,

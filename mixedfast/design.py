@@ -7,7 +7,7 @@ products of the user's arrays (`mixedfast.columns`). ``apply`` makes the same co
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from mixedfast.coding import (
     evaluate_expression,
 )
 from mixedfast.columns import Column
+from mixedfast.covariates import ARRAY_OFFSET, Covariate, Covariates, describe
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.formula import ModelSpec, expand_dot, plain_name
 from mixedfast.frames import Categorical, Numeric, Table, as_table, drop_unused, factorize, recode
@@ -85,6 +86,8 @@ class Recipe:
         The column given as ``offset=``, by name.
     kept : tuple of int
         The columns of X that the fit kept.
+    covariates : mapping of str to Covariate
+        The numeric variables of the fixed part and its offsets, and `ARRAY_OFFSET` for an offset given as an array.
     """
 
     spec: ModelSpec
@@ -95,6 +98,7 @@ class Recipe:
     numeric: frozenset[str]
     offset_column: str | None
     kept: tuple[int, ...]
+    covariates: Covariates = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,6 +269,7 @@ def build(
         numeric=frozenset(name for name, column in rows.columns.items() if isinstance(column, Numeric)),
         offset_column=offset if isinstance(offset, str) else None,
         kept=tuple(range(len(x))),
+        covariates=_covariates(spec, rows, used.vectors.get("offset"), offset),
     )
     return Design(
         n=used.n,
@@ -431,6 +436,16 @@ def _response(spec: ModelSpec, rows: Rows) -> np.ndarray:
         if isinstance(rows.columns[name], Categorical):
             raise DataError(f"the response {name!r} holds strings or categories; it must be numeric")
     return evaluate_expression(spec.response, rows)
+
+
+def _covariates(spec: ModelSpec, rows: Rows, values: np.ndarray | None, given: Any) -> dict[str, Covariate]:
+    """The numeric variables of the fixed part and its offsets."""
+    names = dict.fromkeys([*used_names(spec.fixed), *(name for o in spec.offsets for name in expression_names(o))])
+    numbers = ((name, rows.columns.get(name)) for name in names)
+    out = {name: describe(column.values) for name, column in numbers if isinstance(column, Numeric)}
+    if values is not None:
+        out[given if isinstance(given, str) else ARRAY_OFFSET] = describe(values)
+    return out
 
 
 def _offset(spec: ModelSpec, used: Used, rows: Rows) -> np.ndarray | None:

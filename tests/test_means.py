@@ -10,6 +10,7 @@ import pytest
 from cases import frame, topic
 
 import mixedfast as mf
+from mixedfast.covariates import Covariate, describe, merge
 from mixedfast.crossprod import assemble
 from mixedfast.errors import DataError, FormulaError, NotDefinedError
 from mixedfast.inference.hypotheses import alias_matrix
@@ -19,12 +20,19 @@ from mixedfast.inference.means import emmeans
 STANDARD_ERROR = 1e-5
 DF = 1e-4
 P = 1e-6
+# R finds quantiles of the studentized range to about 1e-4.
+INTERVAL = 2e-4
 
 
 @cache
 def fitted(name: str):
     record = topic("emmeans")[name]
-    return mf.lmer(record["formula_py"], frame(record["dataset"]))
+    return mf.lmer(record["formula_py"], frame(record["dataset"]), weights=record.get("prior_weights"))
+
+
+def _plain(value) -> str:
+    """A level as text, whole numbers without a point."""
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 
 QUESTIONS = [(name, ddf) for name, record in topic("emmeans").items() for ddf in record["ddf"]]
@@ -39,7 +47,7 @@ def test_against_emmeans(name, ddf):
     variables = [*record["specs"], *([record["by"]] if record["by"] else [])]
     expected = record["ddf"][ddf]
     for (_, ours), theirs in zip(means.to_frame().iterrows(), expected["means"], strict=True):
-        assert [str(ours[v]) for v in variables] == [str(theirs[v]) for v in variables]
+        assert [_plain(ours[v]) for v in variables] == [_plain(theirs[v]) for v in variables]
         assert ours.emmean == pytest.approx(theirs["emmean"], abs=STANDARD_ERROR * theirs["SE"])
         assert ours.std_error == pytest.approx(theirs["SE"], rel=STANDARD_ERROR)
         assert ours.df == pytest.approx(theirs["df"], rel=DF)
@@ -52,6 +60,12 @@ def test_against_emmeans(name, ddf):
             assert ours.df == pytest.approx(theirs["df"], rel=DF)
             assert ours.statistic == pytest.approx(theirs["t.ratio"], abs=1e-4)
             assert ours.p_value == pytest.approx(theirs["p.value"], abs=P)
+            assert ours.conf_low == pytest.approx(theirs["lower.CL"], abs=INTERVAL * theirs["SE"])
+            assert ours.conf_high == pytest.approx(theirs["upper.CL"], abs=INTERVAL * theirs["SE"])
+    if ddf == "satterthwaite":  # emmeans leaves Kenward and Roger's F unscaled; its joint df is the least of all rows
+        for (_, ours), theirs in zip(means.joint().iterrows(), expected["joint"], strict=True):
+            assert ours.num_df == theirs["df1"]
+            assert ours.f_value == pytest.approx(theirs["F.ratio"], abs=5.01e-4)  # R rounds it
 
 
 def test_three_ways_to_ask():
@@ -67,7 +81,7 @@ def test_bonferroni_is_the_plain_p_value_times_the_family():
     means = emmeans(fitted("trial_drug")._fit, "drug")
     plain, adjusted = means.pairs("none"), means.pairs("bonferroni")
     np.testing.assert_allclose(adjusted["p_value"], np.minimum(3 * plain["p_value"], 1.0), rtol=1e-12)
-    with pytest.raises(NotDefinedError, match="choose from tukey, holm, bonferroni, none"):
+    with pytest.raises(NotDefinedError, match="choose from tukey, holm, bonferroni, sidak, none"):
         means.pairs("scheffe")
 
 
@@ -89,10 +103,8 @@ def test_asymptotic_df():
 def test_covariates_are_held_at_the_mean_of_the_variable_itself():
     data = frame("clinics")
     m = mf.lmer("y ~ f + exp(x) + (1 | g)", data)
-    with pytest.raises(DataError, match=r"at=\{'x': value\}"):
-        emmeans(m._fit, "f")
     held = emmeans(m._fit, "f", at={"x": data["x"].mean()}).to_frame()
-    found = emmeans(m._fit, "f", design=m._design).to_frame()
+    found = emmeans(m._fit, "f").to_frame()
     pd.testing.assert_frame_equal(held, found)
     by_hand = m.params["Intercept"] + m.params["exp(x)"] * np.exp(data["x"].mean())
     assert found["emmean"].iloc[0] == pytest.approx(by_hand, rel=1e-10)
@@ -118,6 +130,42 @@ def test_offset_is_part_of_the_mean():
     plain, moved = (emmeans(m._fit, "f", at={"o": o}) for o in (0.0, 2.0))
     np.testing.assert_allclose(moved.to_frame()["emmean"], plain.to_frame()["emmean"] + 2.0, rtol=1e-12)
     np.testing.assert_allclose(moved.pairs()["statistic"], plain.pairs()["statistic"], rtol=1e-12)
+
+
+def test_an_offset_given_as_an_array_is_held_at_its_mean():
+    """emmeans in R gives the same means for lmer(y ~ x + f + offset(o) + ...) and for lmer(y ~ x + f + ..., offset = o)."""
+    data = frame("clinics")
+    term, array, column = (
+        mf.lmer("y ~ x + f + offset(o) + (1 | g)", data),
+        mf.lmer("y ~ x + f + (1 | g)", data, offset=data["o"].to_numpy()),
+        mf.lmer("y ~ x + f + (1 | g)", data, offset="o"),
+    )
+    for other in (array, column):
+        pd.testing.assert_frame_equal(other.emmeans("f").to_frame(), term.emmeans("f").to_frame())
+    assert array.emmeans("f").offset == pytest.approx(data["o"].mean())
+    plain = array.emmeans("f", offset=0.0).to_frame()["emmean"]
+    np.testing.assert_allclose(plain + 3.0, array.emmeans("f", offset=3.0).to_frame()["emmean"], rtol=1e-12)
+    # the same from cross-products added up, without a row
+    parts = [mf.crossproducts("y ~ x + f + (1 | g)", part, offset=part["o"].to_numpy()) for part in (data[:100], data[100:])]
+    added = mf.fit(parts[0] + parts[1]).emmeans("f").to_frame()
+    pd.testing.assert_frame_equal(added, array.emmeans("f").to_frame(), rtol=1e-6)
+
+
+def test_a_covariate_with_two_values_counts_as_a_factor():
+    """As R's emmeans has it (cov.keep = 2), with and without the rows."""
+    data = frame("clinics").assign(k=lambda d: (d["x"] > 0).astype(float), s=lambda d: np.where(d["x"] > 0, "b", "a"))
+    number, coded = (mf.lmer(f"y ~ f * {v} + z + (1 | g)", data) for v in ("k", "s"))
+    columns = ["emmean", "std_error", "df"]
+    for ask in (("f", None), ("k", "f")):
+        theirs = coded.emmeans(*("s" if v == "k" else v for v in ask[:1]), by=ask[1]).to_frame()
+        for m in (number, mf.fit(mf.crossproducts("y ~ f * k + z + (1 | g)", data))):
+            ours = m.emmeans(ask[0], by=ask[1])
+            np.testing.assert_allclose(ours.to_frame()[columns], theirs[columns], rtol=1e-6)
+    shares = number.emmeans("f", weights="proportional").to_frame()["emmean"]
+    np.testing.assert_allclose(shares, coded.emmeans("f", weights="proportional").to_frame()["emmean"], rtol=1e-8)
+    assert "averaged over k" in str(number.emmeans("f"))
+    held = number.emmeans("f", at={"k": 0.5})
+    assert held.at["k"] == 0.5
 
 
 def test_a_number_coded_as_categories_is_a_factor():
@@ -164,3 +212,28 @@ def test_it_prints_itself():
     assert "at x = " in text.splitlines()[-1]
     assert repr(means) == text
     assert "<table" in means._repr_html_()
+
+
+@pytest.mark.parametrize("ddf", ["satterthwaite", "kenward-roger"])
+def test_the_joint_test_is_that_of_the_contrasts(ddf):
+    m = fitted("trial_drug_by_sex")
+    means = m.emmeans("drug | sex", ddf=ddf)
+    joint = means.joint()
+    assert joint["sex"].tolist() == ["F", "M"]
+    for i, row in joint.iterrows():
+        L = means.L[3 * i + 1 : 3 * i + 3] - means.L[3 * i]
+        direct = m.contrast(L, joint=True, ddf=ddf).iloc[0]
+        assert direct.tolist() == pytest.approx(row[direct.index].tolist(), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "values", [[0, 1, 1], [2.5] * 3, [2.5] * 70 + [1.0], [1, 2, 3], [1.0] * 70 + [2.0, 3.0], [True, False]]
+)
+def test_covariates_are_described_and_add(values):
+    column = np.array(values)
+    few = np.unique(column)
+    found = describe(column)
+    assert found == Covariate(pytest.approx(column.mean()), tuple(few.astype(float)) if len(few) <= 2 else ())
+    half = len(values) // 2
+    both = merge({"x": describe(column[:half])}, half, {"x": describe(column[half:]), "y": found}, len(values) - half)
+    assert both == {"x": Covariate(pytest.approx(column.mean()), found.values)}

@@ -1,7 +1,8 @@
 """Estimated marginal means: what the model predicts for every level of a factor, other factors averaged evenly.
 
 Searle, Speed and Milliken (1980, The American Statistician 34), population marginal means. The model is evaluated on a
-reference grid, every combination of the factors' levels with covariates at their means, and averaged.
+reference grid, every combination of the factors' levels with covariates at their means, and averaged. The grid is the one of
+R's emmeans (Lenth): a covariate with two values only counts as a factor, an offset given as an array is held at its mean.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.columns import matrix
+from mixedfast.covariates import ARRAY_OFFSET
 from mixedfast.design import Design, Recipe, apply
 from mixedfast.errors import DataError, FormulaError, NotDefinedError
 from mixedfast.fitting import Fit
 from mixedfast.frames import Numeric
 from mixedfast.giveback import in_callers_library
-from mixedfast.inference.ddf import DDF, boundary_note, t_test
+from mixedfast.inference.ddf import DDF, boundary_note, f_test, t_quantile, t_test
 from mixedfast.inference.hypotheses import estimable
 from mixedfast.mentions import expression_names, used_names
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ADJUSTMENTS", "MarginalMeans", "emmeans"]
 
-ADJUSTMENTS = ("tukey", "holm", "bonferroni", "none")
+ADJUSTMENTS = ("tukey", "holm", "bonferroni", "sidak", "none")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,8 @@ class MarginalMeans:
     offset : (m,) array
     at : dict
         Where the other covariates were held.
+    over : tuple of str
+        The variables averaged over.
     ddf : str or TraceMethod
     level : float
     library : {"pandas", "polars", "pyarrow"}
@@ -61,6 +65,7 @@ class MarginalMeans:
     L: np.ndarray
     offset: np.ndarray
     at: Mapping[str, Any]
+    over: tuple[str, ...]
     ddf: DDF
     level: float
     library: str = "pandas"
@@ -92,13 +97,14 @@ class MarginalMeans:
 
         Parameters
         ----------
-        adjust : {"tukey", "holm", "bonferroni", "none"}
-            How p values allow for the number of means (Tukey) or of comparisons in a family.
+        adjust : {"tukey", "holm", "bonferroni", "sidak", "none"}
+            How p values and intervals allow for the number of means (Tukey) or of comparisons in a family. Holm's steps have
+            no intervals: theirs are Bonferroni's.
 
         Returns
         -------
         DataFrame
-            ``contrast``, the variables of ``by``, then ``estimate, std_error, df, statistic, p_value``.
+            ``contrast``, the variables of ``by``, then ``estimate, std_error, df, statistic, p_value, conf_low, conf_high``.
 
         Raises
         ------
@@ -120,6 +126,33 @@ class MarginalMeans:
         frames = [self._family(list(members), adjust) for members in self._families().values()]
         return pd.concat(frames, ignore_index=True)
 
+    @in_callers_library
+    def joint(self) -> pd.DataFrame:
+        """F tests that all means of a family are equal, one row a level of ``by``.
+
+        Returns
+        -------
+        DataFrame
+            The variables of ``by``, then ``num_df, den_df, f_value, p_value``; NaN when a mean cannot be estimated.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("angle ~ recipe * temperature + (1 | recipe:replicate)", mf.load_dataset("cake"))
+        >>> m.emmeans("recipe").joint().round(2)[["num_df", "den_df", "f_value"]].values.tolist()
+        [[2.0, 42.0, 0.25]]
+        """
+        import pandas as pd
+
+        rows = []
+        for by, members in self._families().items():
+            L = self.L[members[1:]] - self.L[members[0]]
+            rhs = self.offset[members[0]] - self.offset[members[1:]]
+            known = len(L) > 0 and not np.isnan(L).any()
+            F, num_df, den_df, p_value = f_test(self.fit, L, rhs, self.ddf) if known else (np.nan,) * 4
+            rows.append((*by, num_df, den_df, F, p_value))
+        return pd.DataFrame(rows, columns=[*self.by, "num_df", "den_df", "f_value", "p_value"])
+
     def _families(self) -> dict[tuple[Any, ...], list[int]]:
         families: dict[tuple[Any, ...], list[int]] = {}
         for i, row in enumerate(self.levels):
@@ -136,6 +169,7 @@ class MarginalMeans:
         estimate = tests["estimate"] + shift
         statistic = tests["statistic"] + shift / tests["std_error"]
         by = self.levels[members[0]][len(self.specs) :]
+        margin = _critical(self.level, tests["df"], len(members), adjust) * tests["std_error"]
         return pd.DataFrame(
             {
                 "contrast": [f"{self._label(i)} - {self._label(j)}" for i, j in couples],
@@ -145,6 +179,8 @@ class MarginalMeans:
                 "df": tests["df"],
                 "statistic": statistic,
                 "p_value": _adjusted(statistic, tests["df"], len(members), adjust),
+                "conf_low": estimate - margin,
+                "conf_high": estimate + margin,
             }
         )
 
@@ -154,7 +190,8 @@ class MarginalMeans:
     def _notes(self) -> str:
         held = ", ".join(f"{name} = {_short(value)}" for name, value in self.at.items())
         interval = f"{100 * self.level:g}% intervals, df by {self.ddf}"
-        return "; ".join([interval, *([f"at {held}"] if held else []), *filter(None, [boundary_note(self.fit, self.ddf)])])
+        over = f"averaged over {', '.join(self.over)}" if self.over else ""
+        return "; ".join(filter(None, [interval, f"at {held}" if held else "", over, boundary_note(self.fit, self.ddf)]))
 
     def __str__(self) -> str:
         return f"{self._table().to_string(index=False)}\n{self._notes()}"
@@ -175,6 +212,7 @@ def emmeans(
     ddf: DDF = "satterthwaite",
     level: float = 0.95,
     weights: str = "equal",
+    offset: float | None = None,
     design: Design | None = None,
     alias: np.ndarray | None = None,
 ) -> MarginalMeans:
@@ -193,8 +231,10 @@ def emmeans(
     level : float
     weights : {"equal", "proportional"}
         How cells are averaged over the other factors: evenly, or by how many rows they hold (which needs the rows).
+    offset : float, optional
+        Added to all means in the place of the model's offset.
     design : Design, optional
-        The rows; needed for the mean of a covariate that is not itself a column of X.
+        The rows; needed for ``weights="proportional"``.
     alias : (p, p_all) array, optional
         From `alias_matrix`; tells which means can be estimated when columns were left out.
 
@@ -211,7 +251,9 @@ def emmeans(
 
     Notes
     -----
-    Covariates are held at the mean of the variable itself over rows, also where the formula transforms it.
+    Covariates are held at the mean of the variable itself over rows, also where the formula transforms it. One with two values
+    only takes both, with equal weight (with ``at=`` any other). An offset is evaluated on the grid like a covariate; one given
+    as an array is held at its mean.
 
     Examples
     --------
@@ -236,16 +278,19 @@ def emmeans(
     # the first variable varies fastest, families last
     cells = [row[::-1] for row in itertools.product(*(values[name] for name in reversed(order)))]
     grid = {name: [row[i] for row in cells] for i, name in enumerate(order)}
-    X, offset = _rows(recipe, grid, len(cells), len(fit.cp.meta.x_names))
-    shares = _shares(weights, cells, order, [name for name in factors if name not in (*wanted, *families)], design)
+    X, moved = _rows(recipe, grid, len(cells), len(fit.cp.meta.x_names))
+    moved = moved if offset is None else np.full(len(cells), float(offset))
+    averaged_over = [name for name in known if len(values[name]) > 1 and name not in (*wanted, *families, *given)]
+    shares = _shares(weights, cells, order, averaged_over, design)
     keys = [row[: len(wanted) + len(families)] for row in cells]
     levels = tuple(dict.fromkeys(keys))
     mine = [np.array([key == one for key in keys]) for one in levels]
     averaged = np.array([np.average(X[rows], axis=0, weights=shares[rows]) for rows in mine])
     return MarginalMeans(
         fit=fit, specs=wanted, by=families, levels=levels, L=estimable(fit.cp, averaged, alias),
-        offset=np.array([np.average(offset[rows], weights=shares[rows]) for rows in mine]),
+        offset=np.array([np.average(moved[rows], weights=shares[rows]) for rows in mine]),
         at={name: value[0] for name, value in values.items() if len(value) == 1 and name not in (*wanted, *families)},
+        over=tuple(name for name in known if len(values[name]) > 1 and name not in (*wanted, *families)),
         ddf=ddf, level=level,
     )  # fmt: skip
 
@@ -302,7 +347,7 @@ def _values(
 ) -> list[Any]:
     """The values of one variable on the grid."""
     if name not in given:
-        return factors[name] if name in factors else [_mean(name, fit, design)]
+        return factors[name] if name in factors else _usual(name, fit)
     value = given[name]
     values = [value] if isinstance(value, str) or not np.iterable(value) else list(value)
     unknown = [v for v in values if v not in factors[name]] if name in factors else []
@@ -311,18 +356,18 @@ def _values(
     return values
 
 
-def _mean(name: str, fit: Fit, design: Design | None) -> float:
-    """The mean of a covariate over rows: from the cross-products when it is a column of X, else from the rows."""
+def _usual(name: str, fit: Fit) -> list[float]:
+    """Where a covariate is held: both its values when it has two, else its mean over rows."""
     cp = fit.cp
+    known = cp.meta.recipe.covariates.get(name) if cp.meta.recipe is not None else None
+    if known is not None:
+        return list(known.values) if len(known.values) == 2 else [known.mean]
     for term in cp.meta.fixed_terms:
         if term.factors == (name,) and term.kinds == ("numeric",) and term.columns[0] in cp.kept:
-            return float(cp.column_means()[np.flatnonzero(cp.kept == term.columns[0])[0]])
-    column = None if design is None else design.variables.columns.get(name)
-    if not isinstance(column, Numeric):
-        raise DataError(
-            f"the mean of {name!r} is not known from the cross-products: say where to hold it, at={{{name!r}: value}}"
-        )
-    return float(np.mean(column.values, dtype=np.float64))
+            return [float(cp.column_means()[np.flatnonzero(cp.kept == term.columns[0])[0]])]
+    raise DataError(
+        f"the mean of {name!r} is not known from the cross-products: say where to hold it, at={{{name!r}: value}}"
+    )
 
 
 def _rows(recipe: Recipe, grid: Mapping[str, list[Any]], n: int, p_all: int) -> tuple[np.ndarray, np.ndarray]:
@@ -330,7 +375,9 @@ def _rows(recipe: Recipe, grid: Mapping[str, list[Any]], n: int, p_all: int) -> 
     coded = apply(recipe, {name: np.asarray(column) for name, column in grid.items()}, groups=False)
     X = np.zeros((n, p_all))
     X[:, list(recipe.kept)] = matrix(coded.x, n)
-    return X, np.zeros(n) if coded.offset is None else coded.offset
+    array = recipe.covariates.get(ARRAY_OFFSET)
+    offset = np.full(n, 0.0 if array is None else array.mean)
+    return X, offset if coded.offset is None else offset + coded.offset
 
 
 def _shares(
@@ -343,15 +390,24 @@ def _shares(
         raise NotDefinedError(f"weights={weights!r}: 'equal' or 'proportional'")
     if design is None:
         raise DataError("weights='proportional' counts rows, and this result was made without them")
-    coded = [design.variables.coded[name] for name in others]
-    shape = tuple(len(column.levels) for column in coded)
-    counts = np.zeros(shape)
-    np.add.at(counts, tuple(column.codes for column in coded), 1.0)
+    codes, levels = zip(*(_coded(design, name) for name in others), strict=True) if others else ((), ())
+    counts = np.zeros(tuple(map(len, levels)))
+    np.add.at(counts, codes, 1.0)
     places = [
-        (order.index(name), {level: i for i, level in enumerate(column.levels.tolist())})
-        for name, column in zip(others, coded, strict=True)
+        (order.index(name), {level: i for i, level in enumerate(known)}) for name, known in zip(others, levels, strict=True)
     ]
     return np.array([counts[tuple(where[row[i]] for i, where in places)] for row in cells])
+
+
+def _coded(design: Design, name: str) -> tuple[np.ndarray, list[Any]]:
+    """Which level each row is at, and the levels; of a covariate with few values, these."""
+    if name in design.variables.coded:
+        column = design.variables.coded[name]
+        return column.codes, column.levels.tolist()
+    numbers = design.variables.columns[name]
+    assert isinstance(numbers, Numeric)
+    levels, codes = np.unique(numbers.values, return_inverse=True)
+    return codes, levels.astype(float).tolist()
 
 
 # --- numbers ------------------------------------------------------------------------------------------------
@@ -378,12 +434,30 @@ def _adjusted(statistic: np.ndarray, df: np.ndarray, n_means: int, adjust: str) 
     count = np.count_nonzero(~np.isnan(p_value))
     if adjust == "bonferroni":
         return np.minimum(p_value * count, 1.0)
+    if adjust == "sidak":
+        return np.asarray(-np.expm1(count * np.log1p(-p_value)))
     if adjust == "holm":
         order = np.argsort(p_value)[:count]
         out = np.full(len(p_value), np.nan)
         out[order] = np.minimum(np.maximum.accumulate(p_value[order] * np.arange(count, 0, -1)), 1.0)
         return out
     return p_value
+
+
+def _critical(level: float, df: np.ndarray, n_means: int, adjust: str) -> np.ndarray:
+    """How many standard errors the intervals of a family of pairwise differences reach."""
+    from scipy.stats import studentized_range
+
+    count = n_means * (n_means - 1) // 2
+    if adjust == "tukey" and n_means > 2:
+        some, place = np.unique(np.round(df, 6), return_inverse=True)  # a slow function: once for each df is enough
+        return np.asarray(studentized_range.ppf(level, n_means, some) / np.sqrt(2.0))[place]
+    tail = 1.0 - level
+    if adjust in ("bonferroni", "holm"):
+        tail /= count
+    elif adjust == "sidak":
+        tail = -np.expm1(np.log1p(-tail) / count)
+    return t_quantile(1.0 - 0.5 * tail, df)
 
 
 def _short(value: Any) -> str:

@@ -20,6 +20,7 @@ from mixedfast.rowwise.fitted import population
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mixedfast.inference.ddf import DDF
     from mixedfast.result import LMMResult
 
 __all__ = ["EFFECTS", "augment_columns", "glance", "model_frame", "tidy"]
@@ -29,7 +30,7 @@ METHODS = ("wald", "profile", "boot")
 
 
 def tidy(
-    m: LMMResult, effects: str | Sequence[str], conf_int: bool, level: float, method: str, ddf: str, seed: int | None
+    m: LMMResult, effects: str | Sequence[str], conf_int: bool, level: float, method: str, ddf: DDF, seed: int | None
 ) -> pd.DataFrame:
     """Rows of the kinds named in `effects`, one kind below the other; see ``LMMResult.tidy``."""
     import pandas as pd
@@ -66,7 +67,7 @@ def _stacked(parts: Sequence[pd.DataFrame], name: str) -> list[Any]:
     return [value for part in parts for value in (part[name].tolist() if name in part else [missing] * len(part))]
 
 
-def _fixed(m: LMMResult, conf_int: bool, level: float, ddf: str, ends: pd.DataFrame | None) -> pd.DataFrame:
+def _fixed(m: LMMResult, conf_int: bool, level: float, ddf: DDF, ends: pd.DataFrame | None) -> pd.DataFrame:
     table = m.coef_table(ddf, level)
     if ends is not None:
         table[["conf_low", "conf_high"]] = ends.reindex(table.index)[["conf_low", "conf_high"]]

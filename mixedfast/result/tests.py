@@ -152,9 +152,11 @@ class Tests(Fitted):
         """
         return contrast(self._fit, L, rhs, ddf, joint, level)
 
-    def emmeans(self, specs: Any, ddf: DDF = "satterthwaite", at: Any = None, by: Any = None,
-                level: float = 0.95) -> MarginalMeans:  # fmt: skip
-        """Estimated marginal means: predictions on a grid of the factors, averaged over the others with equal weight.
+    def emmeans(self, specs: Any, ddf: DDF = "satterthwaite", at: Any = None, by: Any = None, level: float = 0.95,
+                weights: str = "equal", offset: float | None = None) -> MarginalMeans:  # fmt: skip
+        """Estimated marginal means: predictions on a grid of the factors, averaged over the others.
+
+        The grid is that of R's emmeans: factors at all levels, covariates at their means, those with two values only at both.
 
         Parameters
         ----------
@@ -163,16 +165,32 @@ class Tests(Fitted):
         ddf, level
             As for `coef_table`.
         at : dict, optional
-            Values of covariates (or levels of factors) to use instead of their means (or all levels).
+            Values of covariates (or levels of factors) to use instead of their means (or all levels); several values of a
+            covariate that is not asked for are averaged over.
         by : str or list of str, optional
-            Factors that comparisons stay within.
+            Variables that comparisons stay within.
+        weights : {"equal", "proportional"}
+            How cells are averaged over the other factors: evenly, or by how many rows they hold.
+        offset : float, optional
+            Added in the place of the model's offset, which otherwise is held at its mean.
 
         Returns
         -------
         MarginalMeans
-            With ``to_frame()`` and ``pairs(adjust=)``.
+            With ``to_frame()``, ``pairs(adjust=)`` and ``joint()``.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("math ~ ses + sector * sex + (1 | school)", mf.load_dataset("hsb"))
+        >>> m.emmeans("sector | sex").pairs(adjust="holm").round(2)[["contrast", "sex", "estimate"]]
+                    contrast     sex  estimate
+        0  Catholic - Public  Female      2.19
+        1  Catholic - Public    Male      2.01
         """
-        found = emmeans(self._fit, specs, at=at, by=by, ddf=ddf, level=level, design=self._design)
+        found = emmeans(
+            self._fit, specs, at=at, by=by, ddf=ddf, level=level, weights=weights, offset=offset, design=self._design
+        )
         return replace(found, library=self.library)
 
     def bootstrap(

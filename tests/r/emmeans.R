@@ -30,7 +30,20 @@ questions <- list(
   words_cond = question(models$words_slopes, "cond"),
   words_cond_by_age = question(models$words_slopes, "cond", by = "age"),
   oats_variety = question(models$oats_split, "Variety"),
-  exams_type = question(models$exams_type, "type")
+  exams_type = question(models$exams_type, "type"),
+  exams_type_at = question(models$exams_type, "type", at = list(intake = c(-1, 0.5, 2))),
+  cake_cells = question(models$cake, c("recipe", "temperature")),
+  oats_lines = question(models$oats_split, "Variety", by = "nitro", at = list(nitro = c(0, 0.3))),
+  words_weighted = question(models$words_weights, c("cond", "age"), kr = FALSE),
+  words_sum_at = question(models$words_sum, "cond", by = "age", at = list(x = 1.5)),
+  clinics_offset = question(models$clinics_offset, "f"),
+  clinics_offset_at = question(models$clinics_offset, "f", at = list(x = 0)),
+  clinics_square = question(model("clinics", "y ~ f * x + I(x^2) + (1 | g)", py = "y ~ f * x + I(x**2) + (1 | g)"),
+                            "f", by = "x", at = list(x = c(-1, 0, 1))),
+  clinics_curved = question(model("clinics", "y ~ f * poly(x, 2) + log(z + 3) + (1 | g)"), "f"),
+  clinics_curved_at = question(model("clinics", "y ~ f * poly(x, 2) + log(z + 3) + (1 | g)"), "f",
+                               at = list(x = 1, z = c(0, 1))),
+  machines_pairs = question(models$machines_nested, "Machine")
 )
 
 # The rows of a summary without row names or printing attributes.
@@ -47,13 +60,14 @@ answer <- function(m, question, ddf) {
   means <- emmeans(m, question$specs, by = question$by, at = question$at, weights = question$weights,
                    lmer.df = ddf, data = rows)
   list(means = plain_rows(summary(means, infer = c(TRUE, TRUE))),
-       pairs = sapply(c("tukey", "holm", "none"), pair_rows, means = means, simplify = FALSE))
+       pairs = sapply(c("tukey", "holm", "none", "bonferroni", "sidak"), pair_rows, means = means, simplify = FALSE),
+       joint = plain_rows(test(pairs(means), joint = TRUE, by = question$by)))
 }
 
 record <- function(question) {
   m <- fit_model(question$model)
   ddfs <- c("satterthwaite", if (question$kr) "kenward-roger")
-  list(dataset = question$model$data, formula_py = question$model$py, specs = I(question$specs),
+  list(dataset = question$model$data, formula_py = question$model$py, prior_weights = question$model$weights, specs = I(question$specs),
        by = question$by, at = if (!is.null(question$at)) lapply(question$at, I), weights = question$weights,
        ddf = sapply(ddfs, answer, m = m, question = question, simplify = FALSE))
 }

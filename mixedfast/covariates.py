@@ -1,0 +1,58 @@
+"""What tables of means must know of the numeric variables once the rows are gone.
+
+A covariate is held at its mean, and one with two values only (a dummy typed as a number) is averaged over both, as R's emmeans
+does. Both facts add over tables, so cross-products can carry them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["ARRAY_OFFSET", "Covariate", "Covariates", "describe", "merge"]
+
+#: The name of an offset given as an array, which has none of its own.
+ARRAY_OFFSET = "(offset)"
+#: Rows looked at before all of them are: most covariates have three values among these.
+_LOOK = 64
+
+
+@dataclass(frozen=True)
+class Covariate:
+    """``mean`` over rows, each counted once; ``values`` in ascending order when there are at most two, else empty."""
+
+    mean: float
+    values: tuple[float, ...]
+
+
+Covariates = Mapping[str, Covariate]
+
+
+def describe(values: np.ndarray) -> Covariate:
+    """Mean and, when there are at most two, the values of a column without missing ones.
+
+    Examples
+    --------
+    >>> describe(np.array([0, 1, 1, 1])), describe(np.arange(3.0))
+    (Covariate(mean=0.75, values=(0.0, 1.0)), Covariate(mean=1.0, values=()))
+    """
+    few = np.unique(values[:_LOOK]).tolist()
+    if len(few) == 1:
+        others = values != few[0]
+        at = int(np.argmax(others))
+        few = sorted([*few, values[at].item()]) if others[at] else few
+    if len(few) > 2 or not ((values == few[0]) | (values == few[-1])).all():
+        few = []
+    return Covariate(float(np.mean(values, dtype=np.float64)), tuple(float(value) for value in few))
+
+
+def merge(a: Covariates, n_a: int, b: Covariates, n_b: int) -> dict[str, Covariate]:
+    """Of the rows of two tables; variables that only one of them knows are left out."""
+    out = {}
+    for name in a.keys() & b.keys():
+        both = sorted({*a[name].values, *b[name].values})
+        few = both if a[name].values and b[name].values and len(both) <= 2 else []
+        out[name] = Covariate((n_a * a[name].mean + n_b * b[name].mean) / (n_a + n_b), tuple(few))
+    return out
