@@ -23,6 +23,7 @@ import find_cholmod  # noqa: E402
 FLAGS = ["-O3", "-std=c99", "-fno-math-errno", "-DNDEBUG", "-g0"]
 MSVC_FLAGS = ["/O2", "/DNDEBUG"]
 REQUIRE = "MIXEDFAST_REQUIRE_CHOLMOD"
+NEED_CHOLMOD = ("mixedfast._cholmod", "mixedfast._selinv")
 
 BUILDINFO = '''"""How the extensions were built. Written by setup.py; `mixedfast versions` shows it."""
 
@@ -46,7 +47,7 @@ class BuildExtensions(build_ext):
             extension.extra_compile_args = self.flags
         cholmod = self.look_for_cholmod()
         if cholmod is None:
-            self.extensions = [e for e in self.extensions if e.name != "mixedfast._cholmod"]
+            self.extensions = [e for e in self.extensions if e.name not in NEED_CHOLMOD]
         else:
             self.point_to(cholmod.place)
         super().build_extensions()
@@ -105,12 +106,14 @@ class BuildExtensions(build_ext):
             return done.stdout if done.returncode == 0 else None
 
     def point_to(self, place: find_cholmod.Place) -> None:
-        extension = next(e for e in self.extensions if e.name == "mixedfast._cholmod")
-        extension.include_dirs.append(str(place.include))
-        if place.library is not None:
-            extension.library_dirs.append(str(place.library))
-            if os.name != "nt":
-                extension.runtime_library_dirs.append(str(place.library))
+        for extension in self.extensions:
+            if extension.name not in NEED_CHOLMOD:
+                continue
+            extension.include_dirs.append(str(place.include))
+            if place.library is not None:
+                extension.library_dirs.append(str(place.library))
+                if os.name != "nt":
+                    extension.runtime_library_dirs.append(str(place.library))
 
     def write_buildinfo(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +135,8 @@ def extensions() -> list[Extension]:
     return [
         extension("_kernels", "codes", "columns", "crossprod", "pairs"),
         extension("_blocks", "levels", "moments", "schur", "rest"),
-        extension("_cholmod", "selinv", libraries=["cholmod"]),
+        extension("_cholmod", libraries=["cholmod"]),
+        extension("_selinv", "selinv"),  # reads CHOLMOD's structs and calls none of it
     ]
 
 

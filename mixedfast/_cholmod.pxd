@@ -81,6 +81,27 @@ cdef extern from "cholmod.h" nogil:
         cholmod_sparse **x_set, cholmod_dense **y, cholmod_dense **e, cholmod_common *)
 
 
+cdef inline (double *, int64_t, int64_t) block_of(const cholmod_factor *factor, int64_t s) noexcept nogil:
+    """Values of supernode s, and how many columns and rows it has."""
+    cdef int64_t *first = <int64_t *> factor.super
+    cdef int64_t *pi = <int64_t *> factor.pi
+    cdef int64_t *px = <int64_t *> factor.px
+    return (<double *> factor.x + px[s], first[s + 1] - first[s], pi[s + 1] - pi[s])
+
+
+cdef inline (int64_t *, double *, int64_t) column_of(const cholmod_factor *factor, int64_t j, int64_t s) noexcept nogil:
+    """Rows and values of column j of L, and how many; all of its supernode s's, or s < 0 where there are none."""
+    cdef double *block
+    cdef int64_t columns, rows, begin
+    if s >= 0:
+        block, columns, rows = block_of(factor, s)
+        block += (j - (<int64_t *> factor.super)[s]) * rows
+        return (<int64_t *> factor.s + (<int64_t *> factor.pi)[s], block, rows)
+    begin = (<int64_t *> factor.p)[j]
+    rows = (<int64_t *> factor.nz)[j]
+    return (<int64_t *> factor.i + begin, <double *> factor.x + begin, rows)
+
+
 cdef extern from "selinv.h" nogil:
     ctypedef struct selinv_blas:
         void (*dtrsm)(char *, char *, char *, char *, int *, int *, double *, double *, int *, double *,

@@ -6,12 +6,10 @@ from typing import Literal, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mixedfast.errors import MixedFastError
+from mixedfast.errors import CholmodError as CholmodError
 
 METIS_AVAILABLE: bool
 SUPERNODAL_SWITCH: float
-
-class CholmodError(MixedFastError, RuntimeError): ...
 
 class Candidate(TypedDict):
     ordering: str

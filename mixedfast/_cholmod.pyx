@@ -2,8 +2,7 @@
 # distutils: language=c
 """The door to CHOLMOD: sparse Cholesky factors of one pattern, refactorized many times.
 
-Source: Chen, Davis, Hager & Rajamanickam (2008), Algorithm 887: CHOLMOD, ACM TOMS 35(3);
-Takahashi, Fagan & Chen (1973) for the selected inverse.
+Source: Chen, Davis, Hager & Rajamanickam (2008), Algorithm 887: CHOLMOD, ACM TOMS 35(3).
 
 CHOLMOD permutes a matrix anew, in fresh memory, each time it factorizes one. We do it once:
 the ordering is chosen first, the pattern is permuted by us, and CHOLMOD analyses the permuted
@@ -12,9 +11,8 @@ numeric loop, in memory that is already there.
 """
 
 from libc.float cimport DBL_MAX
-from libc.limits cimport INT_MAX
 from libc.string cimport memset
-from scipy.linalg cimport cython_blas, cython_lapack
+from mixedfast._selinv cimport SelectedInverse, selected_inverse_of
 
 import numpy as np
 
@@ -25,7 +23,7 @@ from mixedfast._pattern import (
     index_vector,
     permuted_entries,
 )
-from mixedfast.errors import MixedFastError
+from mixedfast.errors import CholmodError
 
 # flops / nnz(L) from which the supernodal method is the faster one; CHOLMOD's own default.
 SUPERNODAL_SWITCH = 40.0
@@ -41,10 +39,6 @@ _SYSTEMS = {
     "Pt": (_ONLY_PERMUTE, False, True),
 }
 _KINDS = ("auto", "simplicial", "supernodal")
-
-
-class CholmodError(MixedFastError, RuntimeError):
-    """CHOLMOD could not do what it was asked, or a factor was used before it was computed."""
 
 
 def version():
@@ -144,9 +138,7 @@ cdef class Factor:
     cdef cholmod_dense *answer
     cdef cholmod_dense *work_y
     cdef cholmod_dense *work_e
-    cdef double[::1] inverse              # selected inverse in the layout of L
-    cdef double[::1] inverse_work
-    cdef int64_t[::1] inverse_index, inverse_places, owner
+    cdef SelectedInverse inverse          # made when it is first asked for
     cdef object entries                   # (row, column) of each entry of the lower triangle of P A Pᵀ
     cdef double[::1] pivots               # the diagonal of L
     cdef bint ready                       # L holds the factor of the last values
@@ -319,7 +311,7 @@ cdef class Factor:
                 self.pivots[j] = (<double *> self.factor.x)[(<int64_t *> self.factor.p)[j]]
         else:
             for s in range(<int64_t> self.factor.nsuper):
-                block, columns, rows = self._block(s)
+                block, columns, rows = block_of(self.factor, s)
                 for j in range(columns):
                     self.pivots[first + j] = block[j * (rows + 1)]
                 first += columns
@@ -328,25 +320,6 @@ cdef class Factor:
             if not 0.0 < self.pivots[j] <= DBL_MAX:
                 return j
         return -1
-
-    cdef (double *, int64_t, int64_t) _block(self, int64_t s) noexcept nogil:
-        """Values of supernode s, and how many columns and rows it has."""
-        cdef int64_t *first = <int64_t *> self.factor.super
-        cdef int64_t *pi = <int64_t *> self.factor.pi
-        cdef int64_t *px = <int64_t *> self.factor.px
-        return (<double *> self.factor.x + px[s], first[s + 1] - first[s], pi[s + 1] - pi[s])
-
-    cdef (int64_t *, double *, int64_t) _column(self, int64_t j, int64_t s) noexcept nogil:
-        """Rows and values of column j of L, and how many; all of its supernode s's, if there are any."""
-        cdef double *block
-        cdef int64_t columns, rows, begin
-        if self.is_supernodal:
-            block, columns, rows = self._block(s)
-            block += (j - (<int64_t *> self.factor.super)[s]) * rows
-            return (<int64_t *> self.factor.s + (<int64_t *> self.factor.pi)[s], block, rows)
-        begin = (<int64_t *> self.factor.p)[j]
-        rows = (<int64_t *> self.factor.nz)[j]
-        return (<int64_t *> self.factor.i + begin, <double *> self.factor.x + begin, rows)
 
     def _require_ready(self):
         if not self.ready:
@@ -458,14 +431,14 @@ cdef class Factor:
         """
         self._require_ready()
         sizes, rows, values = [], [], []
-        cdef int64_t j, s = 0, skip = 0, count
+        cdef int64_t j, s = 0 if self.is_supernodal else -1, skip = 0, count
         cdef int64_t *row
         cdef double *value
         for j in range(self.n):
             if self.is_supernodal:
                 s += j == (<int64_t *> self.factor.super)[s + 1]
                 skip = j - (<int64_t *> self.factor.super)[s]
-            row, value, count = self._column(j, s)
+            row, value, count = column_of(self.factor, j, s)
             sizes.append(count - skip)
             rows.append(np.array(<int64_t[:count]> row)[skip:])
             values.append(np.array(<double[:count]> value)[skip:])
@@ -493,97 +466,24 @@ cdef class Factor:
             There is no factor yet, or a supernode is too wide for BLAS's 32-bit sizes.
         """
         self._require_ready()
-        cdef int64_t k, count = self.places.shape[0], failed = 0
+        cdef int64_t count = self.places.shape[0], failed
         if out is None:
             out = np.empty(count)
         cdef double[:] values = out
         if values.shape[0] != count:
             raise ValueError(f"out must have {count} elements, not {values.shape[0]}")
-        if self.entries is not None:
-            self._prepare_inverse()
-        cdef selinv_supernodes supernodes
-        cdef selinv_blas blas
-        if self.is_supernodal:
-            supernodes, blas = self._supernodes(), _blas()
-            with nogil:
-                failed = selinv_supernodal(&supernodes, <double *> self.factor.x, &self.inverse[0],
-                                           &self.inverse_work[0], &self.inverse_index[0], &blas)
-        else:
-            with nogil:
-                selinv_simplicial(self.n, <int64_t *> self.factor.p, <int64_t *> self.factor.nz,
-                                  <int64_t *> self.factor.i, <double *> self.factor.x, &self.inverse[0],
-                                  &self.inverse_work[0])
+        if self.inverse is None:
+            try:
+                self.inverse = selected_inverse_of(self.factor, self.is_supernodal, self.entries[0],
+                                                   self.entries[1])
+            except OverflowError as error:
+                raise CholmodError(f"selected inverse: {error}") from error
+            self.entries = None           # they are needed once only
+        with nogil:
+            failed = self.inverse.compute(values)
         if failed:
             raise CholmodError(f"selected inverse: the diagonal block of supernode {failed - 1} is singular")
-        with nogil:
-            for k in range(count):
-                values[k] = self.inverse[self.inverse_places[k]]
         return out
-
-    cdef selinv_supernodes _supernodes(self) noexcept:
-        cdef selinv_supernodes view
-        view.n_super = self.factor.nsuper
-        view.super = <int64_t *> self.factor.super
-        view.pi = <int64_t *> self.factor.pi
-        view.px = <int64_t *> self.factor.px
-        view.rows = <int64_t *> self.factor.s
-        view.owner = &self.owner[0]
-        return view
-
-    def _prepare_inverse(self):
-        """Workspace for the selected inverse, and where in it each entry of A will be."""
-        cdef int64_t work = 2 * self.n, index = 0, size = self.factor.nzmax, s
-        cdef selinv_supernodes supernodes
-        if self.is_supernodal:
-            starts = np.asarray(<int64_t[:self.factor.nsuper + 1]> self.factor.super)
-            self.owner = np.repeat(np.arange(self.factor.nsuper), np.diff(starts))
-            for s in range(<int64_t> self.factor.nsuper):
-                if self._block(s)[2] > INT_MAX:
-                    raise CholmodError(f"supernode {s} has more rows than BLAS can count")
-            supernodes = self._supernodes()
-            selinv_supernodal_sizes(&supernodes, &work, &index)
-            size = self.factor.xsize
-        self.inverse_places = np.empty(self.places.shape[0], np.int64)
-        self._locate_entries(self.entries[0], self.entries[1], self.inverse_places)
-        self.inverse_work = np.empty(max(work, 1))
-        self.inverse_index = np.empty(max(index, 1), np.int64)
-        self.inverse = np.empty(size)
-        self.entries = None               # everything is prepared, and they are needed once only
-
-    cdef void _locate_entries(self, const int64_t[::1] rows, const int64_t[::1] columns,
-                              int64_t[::1] places) noexcept:
-        """Where in L's values each entry (row, column) of the lower triangle is."""
-        cdef int64_t k, s = 0, count
-        cdef int64_t *column_rows
-        cdef double *values
-        with nogil:
-            for k in range(rows.shape[0]):
-                if self.is_supernodal:
-                    s = self.owner[columns[k]]
-                column_rows, values, count = self._column(columns[k], s)
-                places[k] = values - <double *> self.factor.x + _search(column_rows, count, rows[k])
-
-
-cdef int64_t _search(const int64_t *sorted_values, int64_t count, int64_t value) noexcept nogil:
-    """Position of a value that is known to be there."""
-    cdef int64_t low = 0, high = count - 1, middle
-    while low < high:
-        middle = (low + high) // 2
-        if sorted_values[middle] < value:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-cdef selinv_blas _blas() noexcept:
-    """SciPy's BLAS and LAPACK, which NumPy users have anyway."""
-    cdef selinv_blas table
-    table.dtrsm = cython_blas.dtrsm
-    table.dsymm = cython_blas.dsymm
-    table.dgemm = cython_blas.dgemm
-    table.dpotri = cython_lapack.dpotri
-    return table
 
 
 def _has_metis():

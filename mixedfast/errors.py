@@ -34,6 +34,10 @@ class MissingLibraryError(MixedFastError, ImportError):
     """An optional library that this needs is not installed; the message tells which, and how to get it."""
 
 
+class CholmodError(MixedFastError, RuntimeError):
+    """CHOLMOD could not do what it was asked, or a factor was used before it was computed."""
+
+
 class ConvergenceWarning(UserWarning):
     """The optimizer stopped at a point that its certificate does not call an optimum."""
 
