@@ -321,6 +321,39 @@ def test_likelihood_at_given_parameters() -> None:
             assert result.model.loglike(result.params_object) == pytest.approx(result.llf, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    "right",
+    ["sex + x1", "x1*x2*sex", "(x1 + x2 + sex)**2", "sex/x1", "sex:x1 + x2 + x1", "I(x1**2) + C(sex, Treatment('M'))", "x1 - 1",
+     "C(sex, Sum)*x1", "center(x1) + Q('x2')", "sex + x1 - 1"],
+)  # fmt: skip
+def test_names_and_order_of_columns_are_patsys(right: str) -> None:
+    mine = door.mixedlm(f"y ~ {right}", NESTED, groups="g")
+    other = theirs.MixedLM.from_formula(f"y ~ {right}", NESTED, groups="g")
+    assert mine.exog_names == other.exog_names
+    np.testing.assert_allclose(mine.exog, other.exog, rtol=1e-12)
+
+
+def test_labels_of_groups_of_any_kind() -> None:
+    expected = door.mixedlm("y ~ x1", NESTED, groups="g").fit()
+    days = pd.date_range("2020-01-01", periods=20)
+    for labels in (
+        days[NESTED.g], NESTED.g * 1.5, [f"n{g:02d}" for g in NESTED.g], pd.Categorical(NESTED.g, categories=range(30)),
+    ):  # fmt: skip
+        result = door.mixedlm("y ~ x1", NESTED, groups=labels).fit()
+        np.testing.assert_allclose(result.params, expected.params, rtol=1e-9)
+        model = theirs.MixedLM.from_formula("y ~ x1", NESTED, groups=labels)
+        assert list(result.random_effects) == model.group_labels
+
+
+def test_other_tables() -> None:
+    pl = pytest.importorskip("polars")
+    expected = door.mixedlm("y ~ x1*sex", NESTED, groups="school", re_formula="~z1").fit().params
+    columns = {name: NESTED[name].to_numpy() for name in ("y", "x1", "z1", "sex", "school")}
+    for table in (columns, pl.DataFrame(columns)):
+        found = door.mixedlm("y ~ x1*sex", table, groups="school", re_formula="~z1").fit().params
+        pd.testing.assert_series_equal(found, expected, rtol=1e-9)
+
+
 def test_singular_fits_and_dependent_columns_are_results() -> None:
     data = NESTED.assign(y=np.random.default_rng(0).normal(size=len(NESTED)), again=2 * NESTED.x1)
     with pytest.warns(mf.SingularFitWarning):

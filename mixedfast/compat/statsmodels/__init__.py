@@ -29,7 +29,7 @@ What differs
   functions of your script, so they are code: do not take them from strangers.
 * ``subset`` is applied (statsmodels ignores it). ``t_test`` takes strings as well as arrays.
 * Penalties, ``fit_regularized``, ``profile_re``, ``get_distribution`` and fixed parameters are not offered.
-* Categorical columns list the levels that occur in a group, not all of them, in ``random_effects``.
+* ``random_effects`` lists the effects of a component that occur in a group, not those of levels it lacks.
 
 What there is besides
 ---------------------

@@ -39,6 +39,11 @@ class Groups:
         codes, labels = pd.factorize(values, sort=True)
         return cls(codes.astype(np.int64), np.asarray(labels))
 
+    @property
+    def names(self) -> list[Any]:
+        """The labels as Python's own values; dates stay dates."""
+        return list(self.labels) if self.labels.dtype.kind in "mM" else list(self.labels.tolist())
+
     def rows(self) -> list[np.ndarray]:
         """The rows of each group, ascending."""
         order = np.argsort(self.codes, kind="stable")
@@ -106,10 +111,10 @@ def from_matrices(spec: Any, groups: Groups) -> tuple[Component, ...]:
     else:
         found = {}
         for name, by_group in spec.items():
-            lacking = [label for label in groups.labels.tolist() if label not in by_group]
+            lacking = [label for label in groups.names if label not in by_group]
             if lacking:
                 raise DataError(f"exog_vc[{name!r}] has no matrix for group {lacking[0]!r}")
-            mats = [by_group[label] for label in groups.labels.tolist()]
+            mats = [by_group[label] for label in groups.names]
             names = [list(getattr(m, "columns", map(str, range(m.shape[1])))) for m in mats]
             found[name] = (names, mats)
     return tuple(_from_blocks(name, found[name][0], found[name][1], groups, rows) for name in sorted(found))

@@ -188,10 +188,11 @@ def _patsy_order(spec: Any, formula: str) -> np.ndarray:
     """Positions of formulaic's columns in patsy's order.
 
     Patsy sorts terms by the numeric factors they share, those without any first, then in the order they are written;
-    inside each bucket by degree. formulaic sorts by degree alone.
+    inside each bucket by degree. formulaic sorts by degree alone. What a power stands for is written lower degrees first.
     """
     numeric = {expr for expr, state in spec.encoder_state.items() if state[0].value == "numerical"}
-    written = {str(term): i for i, term in enumerate(parsed(formula, _ordering="none").rhs)}
+    ordering = "degree" if _has_power(formula) else "none"
+    written = {str(term): i for i, term in enumerate(parsed(formula, _ordering=ordering).rhs)}
     buckets: dict[frozenset[str], int] = {frozenset(): -1}
     for term in sorted(spec.term_indices, key=lambda term: written[str(term)]):
         buckets.setdefault(_numeric_factors(term, numeric), len(buckets))
@@ -200,6 +201,14 @@ def _patsy_order(spec: Any, formula: str) -> np.ndarray:
         key=lambda item: (buckets[_numeric_factors(item[0], numeric)], item[0].degree, written[str(item[0])]),
     )
     return np.array([column for _, columns in ranked for column in columns], dtype=int)
+
+
+def _has_power(formula: str) -> bool:
+    """Whether the formula multiplies terms out by ``**``; a power inside a function call is another matter."""
+    from formulaic.parser import DefaultFormulaParser
+
+    tokens = DefaultFormulaParser().get_tokens(formula)
+    return any(token.kind.value == "operator" and token.token in ("**", "^") for token in tokens)
 
 
 def _numeric_factors(term: Any, numeric: set[str]) -> frozenset[str]:

@@ -235,7 +235,7 @@ class MixedLM:
     @property
     def group_labels(self) -> list[Any]:
         """The groups, sorted."""
-        return list(self._grouped.labels.tolist())
+        return self._grouped.names
 
     @property
     def grouped(self) -> Groups:
