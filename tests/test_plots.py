@@ -95,14 +95,26 @@ def test_lines_go_through_the_fitted_values() -> None:
     assert data.slopes(m, most=50).level.nunique() == 50
 
 
-def test_lines_may_curve_and_other_variables_stay_in_the_middle() -> None:
+def test_lines_may_curve_and_are_averaged_over_the_rows() -> None:
     rows = crossed().assign(z=lambda d: np.where(d.h < "3", "low", "high"), b=lambda d: d.w > 1, o=1.5)
     m = mf.lmer("y ~ I(x**2) + x + z + b + offset(o) + (1 | g)", rows)
     line = data.population_line(m, "x")
     beta = m.params
-    base = beta["Intercept"] + 1.5 + beta["z[T.low]"] * (rows.z.mode()[0] == "low")
-    base += sum(beta[name] for name in beta.index if name.startswith("b")) * (rows.b.mean() > 0.5)
+    base = beta["Intercept"] + 1.5 + beta["z[T.low]"] * (rows.z == "low").mean()
+    base += sum(beta[name] for name in beta.index if name.startswith("b")) * rows.b.mean()
     np.testing.assert_allclose(line.y, base + beta["x"] * line.x + beta["I(x ** 2)"] * line.x**2, rtol=EXACT)
+
+
+def test_a_groups_line_is_the_mean_of_its_rows() -> None:
+    rows = crossed().assign(z=lambda d: np.where(d.h < "3", "low", "high"))
+    m = mf.lmer("y ~ x * z + (x | g) + (1 | h)", rows)
+    lines, modes, beta = data.slopes(m, group="g"), m.ranef()["g"], m.params
+    for level in ("0", "7"):
+        share = (rows[rows.g == level].z == "low").mean()
+        slope = beta["x"] + beta["x:z[T.low]"] * share + modes.loc[level, "x"]
+        base = beta["Intercept"] + beta["z[T.low]"] * share + modes.loc[level, "Intercept"]
+        line = lines[lines.level == level]
+        np.testing.assert_allclose(line.y, base + slope * line.x, rtol=EXACT)
 
 
 def test_the_variable_of_the_lines() -> None:
@@ -114,12 +126,12 @@ def test_the_variable_of_the_lines() -> None:
         data.slope_variable(model("hsb"), "math")
 
 
-def test_numbers_under_c_stay_at_their_most_common_value() -> None:
+def test_numbers_under_c_are_categories() -> None:
     rows = crossed().assign(day=lambda d: np.where(d.w > 1, 2, 1))
     m = mf.lmer("y ~ x + C(day) + (x | g)", rows)
-    common = float(m.params["C(day)[T.2]"]) * (rows.day.mode()[0] == 2)
+    of_days = m.params["C(day)[T.2]"] * (rows.day == 2).mean()
     line = data.population_line(m)
-    np.testing.assert_allclose(line.y, m.params["Intercept"] + common + m.params["x"] * line.x, rtol=EXACT)
+    np.testing.assert_allclose(line.y, m.params["Intercept"] + of_days + m.params["x"] * line.x, rtol=EXACT)
     with pytest.raises(DataError, match="not a numeric predictor"):
         data.slopes(m, "day")
     assert len(data.slopes(m)) == 12 * 25

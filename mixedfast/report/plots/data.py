@@ -46,6 +46,8 @@ __all__ = [
 
 #: Points on a line that may be curved.
 _POINTS = 25
+#: Rows that lines are averaged over, at most.
+_AVERAGED = 10_000
 #: Points on a profile's curve.
 _CURVE = 200
 _QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
@@ -237,7 +239,8 @@ def _is_predictor(design: Design, name: str, column: ColumnData) -> bool:
 def slopes(m: LMMResult, x: str | None = None, group: str | None = None, most: int = 300) -> pd.DataFrame:
     """The fitted line of each group over the group's own range of `x`: ``level, x, y``.
 
-    Other variables stay at the group's mean (numbers) or most common level; the effects of other grouping factors are zero.
+    A point is the mean over the group's rows of what the model expects of them at that `x`, their other variables as they
+    are; the effects of other grouping factors are zero.
 
     Parameters
     ----------
@@ -251,43 +254,108 @@ def slopes(m: LMMResult, x: str | None = None, group: str | None = None, most: i
     import pandas as pd
 
     design, name = m._rows("slopes"), group_name(m, group)
-    variable = slope_variable(m, x, name)
-    own = [t for t, term in enumerate(design.terms) if term.group == name]
-    term = design.terms[own[0]]
+    term = next(term for term in design.terms if term.group == name)
     levels = thinned(len(term.levels), most)
     place = np.full(len(term.levels), -1)
     place[levels] = np.arange(len(levels))
     rows = np.flatnonzero(place[term.codes] >= 0)
-    at = place[term.codes[rows]]
-    grid = _grid(design, variable, rows, at, len(levels))
-    y = _fixed_part(m, grid) + np.repeat(_offset_means(design, rows, at, len(levels)), _POINTS)
-    modes = m._fit.modes[[g.name for g in m._fit.cp.groups].index(name)][np.repeat(levels, _POINTS)]
-    shapes = m._fit.cp.terms
-    for t in own:
-        coding = design.recipe.random[t]
-        spec = replace(design.spec, fixed=coding.formula, offsets=())
-        recipe = replace(design.recipe, spec=spec, fixed=coding, kept=tuple(range(len(coding.names))), offset_column=None)
-        for a, column in enumerate(apply(recipe, grid, groups=False).x, shapes[t].start):
-            y += modes[:, a] * evaluate(column, grid.n)
-    x_values = grid.column(variable)
-    assert isinstance(x_values, Numeric)
+    grid = _Grid(design, slope_variable(m, x, name), rows, place[term.codes[rows]], len(levels))
+    y = grid.averaged(_fixed_part(m, grid.table) + _random_part(m, name, grid.table, levels[grid.at])) + grid.offset
     labels = np.asarray(term.levels, dtype=object)[np.repeat(levels, _POINTS)]
-    return pd.DataFrame({"level": labels, "x": x_values.values, "y": y})
+    return pd.DataFrame({"level": labels, "x": grid.x.ravel(), "y": y})
 
 
 def population_line(m: LMMResult, x: str | None = None, group: str | None = None) -> pd.DataFrame:
-    """The line of the fixed effects over the whole range of `x`, other variables at mean or most common level: ``x, y``."""
+    """The line of the fixed effects over the whole range of `x`, averaged over the rows as `slopes` does: ``x, y``."""
     import pandas as pd
 
     design = m._rows("slopes")
-    variable = slope_variable(m, x, group)
-    rows = np.arange(design.n)
-    together = np.zeros(design.n, dtype=int)
-    grid = _grid(design, variable, rows, together, 1)
-    y = _fixed_part(m, grid) + _offset_means(design, rows, together, 1)
-    x_values = grid.column(variable)
-    assert isinstance(x_values, Numeric)
-    return pd.DataFrame({"x": x_values.values, "y": y})
+    grid = _Grid(design, slope_variable(m, x, group), np.arange(design.n), np.zeros(design.n, dtype=int), 1)
+    return pd.DataFrame({"x": grid.x.ravel(), "y": grid.averaged(_fixed_part(m, grid.table)) + grid.offset})
+
+
+class _Grid:
+    """Rows of the data, each at every point of a grid of one variable.
+
+    Parameters
+    ----------
+    design : Design
+    variable : str
+        What the grid goes along, over its range in each set of rows.
+    rows : (r,) array
+        The rows of all sets.
+    at : (r,) array
+        Which of the sets, 0 .. count-1, a row is in; none is empty.
+    count : int
+
+    Attributes
+    ----------
+    x : (count, points) array
+    table : Table
+        Of (some of) the rows at each point, points varying fastest.
+    at : array
+        The set of each row of the table.
+    offset : (count * points,) array
+        The mean offset of each set.
+    """
+
+    def __init__(self, design: Design, variable: str, rows: np.ndarray, at: np.ndarray, count: int) -> None:
+        column = design.variables.columns[variable]
+        assert isinstance(column, Numeric)
+        values = column.values[rows].astype(float)
+        low, high = np.full(count, np.inf), np.full(count, -np.inf)
+        np.minimum.at(low, at, values)
+        np.maximum.at(high, at, values)
+        self.x = np.linspace(low, high, _POINTS, axis=1)
+        offset = np.zeros(len(rows)) if design.offset is None else design.offset[rows]
+        self.offset = np.repeat(np.bincount(at, offset, count) / np.bincount(at, minlength=count), _POINTS)
+        # a sample of the rows stands for them all, with one row of each set at least
+        some = np.union1d(sampled(len(rows), _AVERAGED), np.unique(at, return_index=True)[1])
+        self._count = count
+        self._place = (at[some][:, None] * _POINTS + np.arange(_POINTS)).ravel()
+        self.at = np.repeat(at[some], _POINTS)
+        along = Numeric(self.x[at[some]].ravel())
+        repeated = np.repeat(rows[some], _POINTS)
+        columns = {
+            name: along if name == variable else _taken(column, repeated) for name, column in design.variables.columns.items()
+        }
+        self.table = Table(list(columns), len(repeated), columns.__getitem__)
+
+    def averaged(self, values: np.ndarray) -> np.ndarray:
+        """Means over each set's rows at each of its points, (count * points,)."""
+        size = self._count * _POINTS
+        return np.bincount(self._place, values, size) / np.bincount(self._place, minlength=size)
+
+
+def _taken(column: ColumnData, rows: np.ndarray) -> ColumnData:
+    if isinstance(column, Categorical):
+        return Categorical(column.codes[rows], column.levels, column.ordered)
+    return Numeric(column.values[rows])
+
+
+def _fixed_part(m: LMMResult, table: Table) -> np.ndarray:
+    design = m._rows("slopes")
+    recipe = replace(design.recipe, spec=replace(design.spec, offsets=()), offset_column=None)
+    x = apply(recipe, table, groups=False).x
+    out = np.zeros(table.n)
+    for j, coefficient in zip(m._fit.cp.kept, m._fit.beta, strict=True):
+        out += coefficient * evaluate(x[j], table.n)
+    return out
+
+
+def _random_part(m: LMMResult, group: str, table: Table, levels: np.ndarray) -> np.ndarray:
+    """Z b of one grouping factor on new rows whose levels are known by number."""
+    design = m._rows("slopes")
+    modes = m._fit.modes[list(m.n_groups).index(group)]
+    out = np.zeros(table.n)
+    for term, coding, shape in zip(design.terms, design.recipe.random, m._fit.cp.terms, strict=True):
+        if term.group != group:
+            continue
+        spec = replace(design.spec, fixed=coding.formula, offsets=())
+        recipe = replace(design.recipe, spec=spec, fixed=coding, kept=tuple(range(len(coding.names))), offset_column=None)
+        for a, column in enumerate(apply(recipe, table, groups=False).x, shape.start):
+            out += modes[levels, a] * evaluate(column, table.n)
+    return out
 
 
 def points_behind(m: LMMResult, x: str, most: int) -> pd.DataFrame:
@@ -299,55 +367,6 @@ def points_behind(m: LMMResult, x: str, most: int) -> pd.DataFrame:
     column = design.variables.columns[x]
     assert isinstance(column, Numeric)
     return pd.DataFrame({"x": column.values[rows], "y": design.y[rows]})
-
-
-def _grid(design: Design, x: str, rows: np.ndarray, at: np.ndarray, count: int) -> Table:
-    """For each of `count` sets of rows, `_POINTS` rows: x over its range in the set, the rest at its middle.
-
-    ``at`` (len(rows),) numbers the set of each row.
-    """
-    columns: dict[str, ColumnData] = {}
-    sizes = np.maximum(np.bincount(at, minlength=count), 1)
-    for name, column in design.variables.columns.items():
-        if name in design.variables.coded:  # categories, and numbers under C()
-            coded = design.variables.coded[name]
-            common = np.repeat(_most_common(coded.codes[rows], len(coded.levels), at, count), _POINTS).astype(np.int32)
-            recoded = Categorical(common, coded.levels, coded.ordered)
-            columns[name] = Numeric(coded.levels[common]) if isinstance(column, Numeric) else recoded
-            continue
-        assert isinstance(column, Numeric)
-        if name == x:
-            values = column.values[rows].astype(float)
-            low, high = np.full(count, np.inf), np.full(count, -np.inf)
-            np.minimum.at(low, at, values)
-            np.maximum.at(high, at, values)
-            columns[name] = Numeric(np.linspace(low, high, _POINTS, axis=1).ravel())
-        elif column.values.dtype.kind == "b":
-            common = _most_common(column.values[rows].astype(int), 2, at, count)
-            columns[name] = Numeric(np.repeat(common.astype(bool), _POINTS))
-        else:
-            columns[name] = Numeric(np.repeat(np.bincount(at, column.values[rows], count) / sizes, _POINTS))
-    return Table(list(columns), count * _POINTS, columns.__getitem__)
-
-
-def _most_common(codes: np.ndarray, n_levels: int, at: np.ndarray, count: int) -> np.ndarray:
-    return np.bincount(at * n_levels + codes, minlength=count * n_levels).reshape(count, n_levels).argmax(axis=1)
-
-
-def _fixed_part(m: LMMResult, grid: Table) -> np.ndarray:
-    design = m._rows("slopes")
-    recipe = replace(design.recipe, spec=replace(design.spec, offsets=()), offset_column=None)
-    x = apply(recipe, grid, groups=False).x
-    out = np.zeros(grid.n)
-    for j, coefficient in zip(m._fit.cp.kept, m._fit.beta, strict=True):
-        out += coefficient * evaluate(x[j], grid.n)
-    return out
-
-
-def _offset_means(design: Design, rows: np.ndarray, at: np.ndarray, count: int) -> np.ndarray:
-    if design.offset is None:
-        return np.zeros(count)
-    return np.bincount(at, design.offset[rows], count) / np.maximum(np.bincount(at, minlength=count), 1)
 
 
 # --- intervals ---------------------------------------------------------------------------------------------
