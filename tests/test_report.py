@@ -173,6 +173,8 @@ def test_levels_are_compared_with_the_reference() -> None:
 def test_what_a_sentence_would_get_wrong_is_not_said() -> None:
     said = told("math ~ ses * sector + log(size) + (1 + ses || school)", mf.load_dataset("hsb"))
     assert "One unit more" not in said and "The slope of ses" not in said and "sector = " not in said
+    curved = told("Reaction ~ Days + I(Days**2) + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    assert "One unit more" not in curved and "The slope of" not in curved
 
 
 def test_a_singular_fit_is_explained() -> None:

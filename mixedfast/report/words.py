@@ -7,6 +7,7 @@ need care that a sentence cannot give (interactions, transformed variables), it 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +19,7 @@ from mixedfast.report.digits import p_value, significant
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mixedfast.design import FixedTerm
     from mixedfast.result import LMMResult
 
 __all__ = ["Entry", "findings", "fit_told", "glossary", "lead", "number"]
@@ -123,11 +125,8 @@ def _variance_told(m: LMMResult) -> list[str]:
 def _coefficients_told(m: LMMResult, table: pd.DataFrame, level: float) -> list[str]:
     """A sentence for each coefficient of a variable that enters plainly and alone."""
     meta = m._fit.cp.meta
-    interacting = _interacting(m)
     told = []
-    for term in meta.fixed_terms:
-        if len(term.factors) != 1 or term.factors != term.variables or term.variables[0] in interacting:
-            continue
+    for term in _plain_terms(m):
         for column in term.columns:
             name = meta.x_names[column]
             row: dict[str, float] = dict(zip(table.columns, table.loc[[name]].to_numpy()[0].tolist(), strict=True))
@@ -148,9 +147,11 @@ def _coefficients_told(m: LMMResult, table: pd.DataFrame, level: float) -> list[
     return told
 
 
-def _interacting(m: LMMResult) -> set[str]:
-    """Variables whose own coefficient is conditional on others: a sentence about it alone would mislead."""
-    return {v for term in m._fit.cp.meta.fixed_terms if len(term.factors) > 1 for v in term.variables}
+def _plain_terms(m: LMMResult) -> list[FixedTerm]:
+    """Terms that are one variable as it is, in no other term: of others, a sentence about one coefficient would mislead."""
+    terms = m._fit.cp.meta.fixed_terms
+    used = Counter(variable for term in terms for variable in set(term.variables))
+    return [term for term in terms if len(term.factors) == 1 and term.factors == term.variables and used[term.factors[0]] == 1]
 
 
 def _reference(m: LMMResult, variable: str) -> str:
@@ -162,10 +163,11 @@ def _reference(m: LMMResult, variable: str) -> str:
 def _slopes_told(m: LMMResult) -> list[str]:
     """How much the groups' slopes spread around the average one."""
     told = []
+    plain = {term.name for term in _plain_terms(m) if term.kinds == ("numeric",)}
     rows = m.varcorr
-    for row in rows[rows["name2"].isna() & (rows["group"] != "Residual")].to_dict("records"):
+    for row in rows[rows["name2"].isna() & rows["name1"].isin(plain)].to_dict("records"):
         name, sd = row["name1"], row["sd"]
-        if name == "Intercept" or name in _interacting(m) or math.isnan(m.params.get(name, math.nan)):
+        if math.isnan(m.params[name]):
             continue
         low, high = m.params[name] - _NORMAL_95 * sd, m.params[name] + _NORMAL_95 * sd
         if sd == 0:
