@@ -30,7 +30,6 @@ __all__ = [
     "Summary",
     "anova_grid",
     "anova_text",
-    "coefficient_grid",
     "matrix_grid",
     "ols_page",
     "ols_text",
@@ -87,7 +86,7 @@ def _quantile_grid(residuals: np.ndarray, heading: str) -> Grid:
     return Grid(tuple(Cells(name, (text,)) for name, text in zip(names, shown, strict=True)), heading)
 
 
-def coefficient_grid(table: pd.DataFrame, heading: str, letter: str, with_df: bool, tests: bool) -> Grid:
+def _coefficient_grid(table: pd.DataFrame, heading: str, letter: str, with_df: bool, tests: bool) -> Grid:
     """Estimates, standard errors and their tests.
 
     Parameters
@@ -336,7 +335,7 @@ def _fixed_grid(m: LMMResult, ddf: DDF | None) -> Grid:
     """The fixed effects; without a method of degrees of freedom, no tests either."""
     table = m.coef_table(ddf=ddf or "asymptotic")
     letter = "z" if ddf == "asymptotic" else "t"
-    return coefficient_grid(
+    return _coefficient_grid(
         table, "Fixed effects:", letter, with_df=ddf not in (None, "asymptotic"), tests=ddf is not None
     )
 
@@ -409,7 +408,7 @@ def ols_page(lm: OLSResult) -> Page:
     parts: list[Section] = [
         f"Linear model fit by {'weighted ' if weighted else ''}least squares\nFormula: {lm.formula}",
         _quantile_grid(residuals, "Weighted residuals:" if weighted else "Residuals:"),
-        coefficient_grid(lm.coef_table(), "Coefficients:", "t", with_df=False, tests=True),
+        _coefficient_grid(lm.coef_table(), "Coefficients:", "t", with_df=False, tests=True),
         "\n".join(_ols_fit_lines(lm)),
     ]
     notes = _row_notes(lm.n_dropped, lm.dropped_columns)

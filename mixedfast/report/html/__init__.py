@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mixedfast import __version__
 from mixedfast.errors import MissingLibraryError
 from mixedfast.inference.ddf import METHODS
 from mixedfast.inference.tables import ddf_table
 from mixedfast.report import words
-from mixedfast.report.digits import p_values, significant
+from mixedfast.report.digits import STARS_LEGEND, decimals, p_values, significant, stars
 from mixedfast.report.html.pictures import pictures_html
 from mixedfast.report.page import page_html
 from mixedfast.report.sections import Cells, Grid, Section
-from mixedfast.report.text import anova_grid, coefficient_grid, random_grid
+from mixedfast.report.text import anova_grid, random_grid
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +32,9 @@ _LEVEL = 0.95
 
 #: With several grouping factors Kenward and Roger's method takes a dense matrix of this side; beyond it a report leaves it out.
 _MOST_DENSE = 4000
+
+#: More decimals than this are hard to read.
+_MOST_DECIMALS = 7
 
 #: So many coefficients fit beside each other.
 _BESIDE = 4
@@ -117,15 +123,35 @@ def _paragraphs(sentences: list[str]) -> str:
 
 def _fixed(m: LMMResult, table: pd.DataFrame, ddf: str) -> list[Section]:
     """Coefficients with intervals, then the F tests of the terms."""
-    grid = coefficient_grid(table, "Coefficients:", "z" if ddf == "asymptotic" else "t", ddf != "asymptotic", tests=True)
-    ends = [
-        Cells(f"{100 * _LEVEL:g} % {side}", tuple(significant(table[name].tolist(), 4)))
-        for side, name in (("from", "conf_low"), ("to", "conf_high"))
+    letter = "z" if ddf == "asymptotic" else "t"
+    headers = {
+        "estimate": "Estimate",
+        "std_error": "Std. Error",
+        "conf_low": f"{100 * _LEVEL:g} % from",
+        "conf_high": f"{100 * _LEVEL:g} % to",
+    }
+    p = table["p_value"].tolist()
+    columns = [
+        Cells("", tuple(map(str, table.index)), left=True),
+        *(Cells(header, _like_errors(table, name)) for name, header in headers.items()),
+        Cells("df", tuple(decimals(table["df"].tolist(), 2))),
+        Cells(f"{letter} value", tuple(decimals(table["statistic"].tolist(), 2))),
+        Cells(f"Pr(>|{letter}|)", tuple(p_values(p))),
+        Cells("", tuple(map(stars, p)), left=True),
     ]
-    sections: list[Section] = [Grid((*grid.columns, *ends), grid.heading, grid.note)]
+    sections: list[Section] = [Grid(tuple(columns), "Coefficients:", STARS_LEGEND)]
     if any(term.variables for term in m._fit.cp.meta.fixed_terms):
         sections.append(anova_grid(m.anova("III", ddf), f"Tests of whole terms (type III, {ddf}):"))
     return sections
+
+
+def _like_errors(table: pd.DataFrame, name: str) -> tuple[str, ...]:
+    """A column in the decimals that show four digits of the smallest standard error; in powers of ten if those are many."""
+    errors = table["std_error"].to_numpy(dtype=float)
+    smallest = np.nanmin(errors, initial=np.inf, where=errors > 0)
+    places = 3 - math.floor(math.log10(smallest)) if np.isfinite(smallest) else 4
+    values = table[name].tolist()
+    return tuple(decimals(values, max(places, 0)) if places <= _MOST_DECIMALS else significant(values, 4))
 
 
 def _ddf(m: LMMResult) -> str:
