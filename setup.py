@@ -135,6 +135,7 @@ def extensions() -> list[Extension]:
     return [
         extension("_kernels", "codes", "columns", "crossprod", "pairs"),
         extension("_blocks", "levels", "moments", "schur", "rest"),
+        extension("_dense"),
         extension("_cholmod", libraries=["cholmod"]),
         extension("_selinv", "selinv"),  # reads CHOLMOD's structs and calls none of it
     ]

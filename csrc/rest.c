@@ -24,33 +24,34 @@ static void both_sides(int32_t ki, int32_t kj, const double *Li, const double *L
         }
 }
 
-static void scale_scalar(const mf_rest *rest, int64_t c, double *D)
+/* Rows row0 .. row1 of component c (every k is 1): a row of the upper triangle becomes one of the lower. */
+static void scale_scalar(const mf_rest *rest, int64_t c, int64_t begin, int64_t end, double *D)
 {
-    int64_t first = rest->start[c], size = rest->start[c + 1] - first;
+    int64_t size = rest->start[c + 1] - rest->start[c];
     const int64_t *at = rest->lambda + rest->level_start[c];
-    for (int64_t row0 = 0; row0 < size; row0 += PANEL) {
-        int64_t row1 = row0 + PANEL < size ? row0 + PANEL : size;
-        for (int64_t col0 = 0; col0 <= row0; col0 += PANEL) {
+    for (int64_t row0 = begin; row0 < end; row0 += PANEL) {
+        int64_t row1 = row0 + PANEL < end ? row0 + PANEL : end;
+        for (int64_t col0 = 0; col0 < row1; col0 += PANEL) {
             int64_t col1 = col0 + PANEL < size ? col0 + PANEL : size;
             for (int64_t row = row0; row < row1; row++) {
                 double scale = rest->lambdas[at[row]];
-                int64_t end = col1 <= row ? col1 : row;
-                for (int64_t col = col0; col < end; col++)
+                int64_t stop = col1 <= row ? col1 : row;
+                for (int64_t col = col0; col < stop; col++)
                     D[row + col * size] = scale * rest->lambdas[at[col]] * D[col + row * size];
             }
         }
     }
-    for (int64_t i = 0; i < size; i++) {
+    for (int64_t i = begin; i < end; i++) {
         double scale = rest->lambdas[at[i]];
         D[i + i * size] = scale * scale * D[i + i * size] + 1.0;
     }
 }
 
-static void scale_blocks(const mf_rest *rest, int64_t c, double *D)
+static void scale_blocks(const mf_rest *rest, int64_t c, int64_t begin, int64_t end, double *D)
 {
     int64_t first = rest->start[c], size = rest->start[c + 1] - first;
     double X[MF_MAX_K * MF_MAX_K];
-    for (int64_t i = rest->level_start[c]; i < rest->level_start[c + 1]; i++)
+    for (int64_t i = begin; i < end; i++)
         for (int64_t j = rest->level_start[c]; j <= i; j++) {
             int32_t ki = rest->k[i], kj = rest->k[j];
             int64_t row = rest->first[i] - first, col = rest->first[j] - first;
@@ -67,22 +68,28 @@ static void scale_blocks(const mf_rest *rest, int64_t c, double *D)
         }
 }
 
-void mf_rest_scale(const mf_rest *rest, double *dense, double *diagonal)
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+void mf_rest_scale(const mf_rest *rest, int64_t first_level, int64_t last_level, double *dense, double *diagonal)
 {
     for (int64_t c = 0; c < rest->n_components; c++) {
+        int64_t begin = larger(rest->level_start[c], first_level), end = smaller(rest->level_start[c + 1], last_level);
+        if (begin >= end) continue;
         double *D = dense + rest->offset[c];
         int64_t first = rest->start[c], size = rest->start[c + 1] - first;
-        for (int64_t i = 0; i < size; i++) diagonal[first + i] = D[i + i * size];
-        if (rest->scalar) scale_scalar(rest, c, D);
-        else scale_blocks(rest, c, D);
+        int64_t last = rest->first[end - 1] + rest->k[end - 1] - first;
+        for (int64_t i = rest->first[begin] - first; i < last; i++) diagonal[first + i] = D[i + i * size];
+        if (rest->scalar) scale_scalar(rest, c, begin - rest->level_start[c], end - rest->level_start[c], D);
+        else scale_blocks(rest, c, begin, end, D);
     }
 }
 
-static void sandwich_component(const mf_rest *rest, int64_t c, double *D)
+static void sandwich_blocks(const mf_rest *rest, int64_t c, int64_t begin, int64_t end, double *D)
 {
     int64_t first = rest->start[c], size = rest->start[c + 1] - first;
     double X[MF_MAX_K * MF_MAX_K];
-    for (int64_t j = rest->level_start[c]; j < rest->level_start[c + 1]; j++)
+    for (int64_t j = begin; j < end; j++)
         for (int64_t i = j; i < rest->level_start[c + 1]; i++) {
             int32_t ki = rest->k[i], kj = rest->k[j];
             int64_t row = rest->first[i] - first, col = rest->first[j] - first;
@@ -96,17 +103,18 @@ static void sandwich_component(const mf_rest *rest, int64_t c, double *D)
         }
 }
 
-void mf_rest_sandwich(const mf_rest *rest, double *dense)
+void mf_rest_sandwich(const mf_rest *rest, int64_t first_level, int64_t last_level, double *dense)
 {
     for (int64_t c = 0; c < rest->n_components; c++) {
+        int64_t begin = larger(rest->level_start[c], first_level), end = smaller(rest->level_start[c + 1], last_level);
         double *D = dense + rest->offset[c];
-        int64_t first = rest->start[c], size = rest->start[c + 1] - first;
+        int64_t size = rest->start[c + 1] - rest->start[c];
         if (!rest->scalar) {
-            sandwich_component(rest, c, D);
+            sandwich_blocks(rest, c, begin, end, D);
             continue;
         }
         const int64_t *at = rest->lambda + rest->level_start[c];
-        for (int64_t col = 0; col < size; col++) {
+        for (int64_t col = begin - rest->level_start[c]; col < end - rest->level_start[c]; col++) {
             double scale = rest->lambdas[at[col]];
             for (int64_t row = col; row < size; row++) D[row + col * size] *= scale * rest->lambdas[at[row]];
         }

@@ -24,14 +24,27 @@ void mf_border_half(const mf_border *border, const double *T, double *TV)
         }
 }
 
-void mf_schur_update(const mf_border *border, const double *TV, double *dense)
+/* The first of lo .. hi whose column is not below `column`. */
+static int64_t from_column(const int32_t *cols, int64_t lo, int64_t hi, int64_t column)
+{
+    while (lo < hi) {
+        int64_t middle = lo + (hi - lo) / 2;
+        if (cols[middle] < column) lo = middle + 1;
+        else hi = middle;
+    }
+    return lo;
+}
+
+void mf_schur_update(const mf_border *border, const double *TV, int64_t first_column, int64_t last_column,
+                     double *dense)
 {
     int32_t k = border->k;
     for (int64_t j = 0; j < border->n_levels; j++) {
         int64_t size, first;
         double *S = block_of(border, j, dense, &size, &first);
         int64_t lo = border->ptr[j], hi = border->ptr[j + 1];
-        for (int64_t right = lo; right < hi; right++) {
+        int64_t end = from_column(border->cols, lo, hi, last_column);
+        for (int64_t right = from_column(border->cols, lo, end, first_column); right < end; right++) {
             double *column = S + (border->cols[right] - first) * size - first;
             const double *r = TV + right * k;
             if (k == 1) {
@@ -97,10 +110,12 @@ void mf_border_project(const mf_border *border, const double *A, const double *T
     }
 }
 
-void mf_border_k(const mf_border *border, const double *H, const double *dense, double *K)
+void mf_border_k(const mf_border *border, const double *H, const double *dense, int64_t first_level,
+                 int64_t last_level, double *K)
 {
     int32_t k = border->k;
-    for (int64_t j = 0; j < border->n_levels; j++, K += k * k) {
+    K += first_level * k * k;
+    for (int64_t j = first_level; j < last_level; j++, K += k * k) {
         int64_t size, first;
         const double *Q = block_of(border, j, (double *)dense, &size, &first);
         int64_t lo = border->ptr[j], hi = border->ptr[j + 1];

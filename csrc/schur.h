@@ -28,8 +28,9 @@ typedef struct {
 /* TV (nnz,k): T_j times each column of A_1r. */
 void mf_border_half(const mf_border *border, const double *T, double *TV);
 
-/* S -= TV'TV on the upper triangles, for the levels listed (all when levels == NULL). */
-void mf_schur_update(const mf_border *border, const double *TV, double *dense);
+/* S -= TV'TV on the upper triangles, in the columns first_column .. last_column of the rest. */
+void mf_schur_update(const mf_border *border, const double *TV, int64_t first_column, int64_t last_column,
+                     double *dense);
 
 /* rest (m,r) -= A_r1 T'(U), with U = T B_1 (J,k,r). */
 void mf_schur_rhs(const mf_border *border, const double *TV, int32_t r, const double *U, double *rest);
@@ -40,8 +41,9 @@ void mf_border_back(const mf_border *border, int32_t r, const double *B, const d
 /* H (nnz,k) = (I - A_j T_j'T_j) A_1r: Z_1'V_1^-1 Z_r on the pattern of A_1r. */
 void mf_border_project(const mf_border *border, const double *A, const double *T, double *H);
 
-/* K (J,k,k) -= H_j Q H_j', Q in the lower triangles of dense. */
-void mf_border_k(const mf_border *border, const double *H, const double *dense, double *K);
+/* K_j (k,k) -= H_j Q H_j' for the levels first_level .. last_level; Q in the lower triangles of dense. */
+void mf_border_k(const mf_border *border, const double *H, const double *dense, int64_t first_level,
+                 int64_t last_level, double *K);
 
 /* Levels of the remaining factors, in the order of their scalar columns. Level i covers k_i columns from
  * first[i]; its factor's lambda (k_i x k_i, C order) begins at lambda[i]. Component c has the levels
@@ -56,11 +58,12 @@ typedef struct {
     int scalar; /* every k is 1: plain row and column scaling */
 } mf_rest;
 
-/* Lower triangles = lambda' S lambda + I from the upper ones; diagonal[] (m) keeps the diagonal of S. */
-void mf_rest_scale(const mf_rest *rest, double *dense, double *diagonal);
+/* Lower triangles = lambda' S lambda + I from the upper ones, for the rows of the levels first_level .. last_level;
+ * diagonal[] (m) keeps the diagonal of S. */
+void mf_rest_scale(const mf_rest *rest, int64_t first_level, int64_t last_level, double *dense, double *diagonal);
 
-/* Lower triangles X = lambda X lambda', in place. */
-void mf_rest_sandwich(const mf_rest *rest, double *dense);
+/* Lower triangles X = lambda X lambda', in place, for the columns of the levels first_level .. last_level. */
+void mf_rest_sandwich(const mf_rest *rest, int64_t first_level, int64_t last_level, double *dense);
 
 /* blocks[i] (k_i x k_i, one after the other) = diagonal blocks of the lower triangles. */
 void mf_rest_blocks(const mf_rest *rest, const double *dense, double *blocks);

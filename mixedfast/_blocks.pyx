@@ -53,13 +53,13 @@ cdef extern from "schur.h" nogil:
         const double *lambdas
         int scalar
     void mf_border_half(const mf_border *, const double *, double *)
-    void mf_schur_update(const mf_border *, const double *, double *)
+    void mf_schur_update(const mf_border *, const double *, int64_t, int64_t, double *)
     void mf_schur_rhs(const mf_border *, const double *, int32_t, const double *, double *)
     void mf_border_back(const mf_border *, int32_t, const double *, const double *, double *)
     void mf_border_project(const mf_border *, const double *, const double *, double *)
-    void mf_border_k(const mf_border *, const double *, const double *, double *)
-    void mf_rest_scale(const mf_rest *, double *, double *)
-    void mf_rest_sandwich(const mf_rest *, double *)
+    void mf_border_k(const mf_border *, const double *, const double *, int64_t, int64_t, double *)
+    void mf_rest_scale(const mf_rest *, int64_t, int64_t, double *, double *)
+    void mf_rest_sandwich(const mf_rest *, int64_t, int64_t, double *)
     void mf_rest_blocks(const mf_rest *, const double *, double *)
     void mf_rest_blocks_singular(const mf_rest *, const double *, const double *, const uint8_t *, double *,
                                  double *)
@@ -212,6 +212,21 @@ def _check_border(ptr, cols, vals, component, start, level_start, first, k_level
     _within("base_at", base_at, 0, int((np.diff(start) ** 2).sum()))
 
 
+def share(workers, part, work):
+    """Cut 0 .. len(work) into parts of equal work, one a worker, and have them done; without workers all at once."""
+    if workers is None:
+        part(0, work.size)
+        return
+    total = np.cumsum(work)
+    aims = total[total.size - 1] * np.arange(1, workers.count) / workers.count if total.size else []
+    workers.share(part, [0, *np.searchsorted(total, aims).tolist(), work.size])
+
+
+cdef int64_t largest_small(workers) except -1:
+    """The largest component that is left to one thread of LAPACK's."""
+    return np.iinfo(np.int64).max if workers is None else workers.smallest - 1
+
+
 cdef class Border:
     """A_1r on the pattern of co-occurrence, and the dense remainder S it is eliminated into (see schur.h).
 
@@ -234,6 +249,8 @@ cdef class Border:
     cdef readonly int64_t m
     cdef readonly int64_t n_components
     cdef int64_t largest, blocks_size, lambdas_size
+    cdef readonly object offsets, sizes
+    cdef object column_work, met_work, level_size  # how much there is to do for a column, for a level met, for a level of the rest
     cdef readonly object TV
     cdef double[:, ::1] TV_
 
@@ -251,6 +268,11 @@ cdef class Border:
         self.m = start[C]
         self.n_components = C
         self.largest = sizes.max()
+        self.sizes, self.offsets = sizes, offset_array
+        met = np.diff(np.asarray(ptr)).astype(np.float64)
+        self.met_work, self.level_size = met * met, np.repeat(sizes, np.diff(np.asarray(level_start))).astype(np.float64)
+        place = np.arange(cols.shape[0]) - np.repeat(np.asarray(ptr)[:ptr.shape[0] - 1], np.diff(np.asarray(ptr)))
+        self.column_work = np.bincount(np.asarray(cols), weights=place + 1.0, minlength=self.m)
         self.dense = np.empty(offset_array[C])
         self.diagonal = np.empty(self.m)
         self.TV = np.empty((vals.shape[0], vals.shape[1]))
@@ -277,40 +299,70 @@ cdef class Border:
         self.lambdas_size = int((np.asarray(lambda_at) + np.asarray(k_level).astype(np.int64) ** 2).max())
         self.blocks_size = int((np.asarray(k_level).astype(np.int64) ** 2).sum())
 
-    def factor(self, const double[:, :, ::1] T, const double[::1] lambdas):
+    def factor(self, const double[:, :, ::1] T, const double[::1] lambdas, workers=None):
         """S = A_rr - A_r1 T'T A_1r above the diagonal, the Cholesky factor of lambda'S lambda + I below.
 
-        Returns (log-determinant, 0), or (nan, 1 + component) when a component is not positive definite.
+        ``workers`` (`mixedfast.engines.dense.DenseWorkers`) share the columns of S and factor large components; without them
+        one thread does all. Returns (log-determinant, 0), or (nan, 1 + component) when a component is not positive definite.
         """
-        cdef int64_t i, c, size, failed = 0
-        cdef int info = 0, order
-        cdef double *D
-        cdef double logdet = 0.0
         if T.shape[0] != self.border.n_levels or T.shape[1] != self.border.k or T.shape[2] != self.border.k:
             raise ValueError("factor: T (J,k,k)")
         if lambdas.shape[0] < self.lambdas_size:
             raise ValueError(f"factor: lambdas needs {self.lambdas_size} numbers")
         self.lambdas = lambdas
         self.rest.lambdas = &self.lambdas[0]
-        self.dense_[:] = 0.0
+        self.begin(T)
+        share(workers, self.reduce, self.column_work)
+        share(workers, self.scale, self.level_size)
+        failed = self.factor_small(largest_small(workers))
+        for c in self.large(workers):
+            if failed:
+                break
+            failed = c + 1 if workers.factor(self.dense, self.offsets[c], self.sizes[c]) else 0
+        if failed:
+            return float("nan"), failed
+        return self.logdet(), 0
+
+    cdef void begin(self, const double[:, :, ::1] T) noexcept:
+        """A_rr above the diagonal, T times A_1r."""
+        cdef int64_t i
         with nogil:
+            self.dense_[:] = 0.0
             for i in range(self.base_at.shape[0]):
                 self.dense_[self.base_at[i]] = self.base[i]
             if self.TV_.shape[0]:
                 mf_border_half(&self.border, &T[0, 0, 0], &self.TV_[0, 0])
-                mf_schur_update(&self.border, &self.TV_[0, 0], &self.dense_[0])
-            mf_rest_scale(&self.rest, &self.dense_[0], &self.diagonal_[0])
+
+    def reduce(self, int64_t first, int64_t last):
+        """Columns first..last of S: minus A_r1 T'T A_1r."""
+        if self.TV_.shape[0]:
+            with nogil:
+                mf_schur_update(&self.border, &self.TV_[0, 0], first, last, &self.dense_[0])
+
+    def scale(self, int64_t first, int64_t last):
+        """The rows of the levels first..last of lambda'S lambda + I, below the diagonal."""
+        with nogil:
+            mf_rest_scale(&self.rest, first, last, &self.dense_[0], &self.diagonal_[0])
+
+    cdef int64_t factor_small(self, int64_t largest) noexcept:
+        """Factor the components of at most so many columns; 0, or 1 + the component that is not positive definite."""
+        cdef int64_t c, size, failed = 0
+        cdef int order, info = 0
+        with nogil:
             for c in range(self.rest.n_components):
                 size = self.rest.start[c + 1] - self.rest.start[c]
+                if size > largest:
+                    continue
                 order = <int>size
-                D = &self.dense_[self.rest.offset[c]]
-                dpotrf("L", &order, D, &order, &info)
+                dpotrf("L", &order, &self.dense_[self.rest.offset[c]], &order, &info)
                 if info:
                     failed = c + 1
                     break
-        if failed:
-            return float("nan"), failed
-        return self.logdet(), 0
+        return failed
+
+    def large(self, workers):
+        """The components that the workers take."""
+        return np.flatnonzero(self.sizes > largest_small(workers)).tolist()
 
     cdef int check_levels(self, const double[:, :, ::1] blocks, message) except -1:
         if blocks.shape[0] != self.border.n_levels or blocks.shape[1] != self.border.k or blocks.shape[2] != self.border.k:
@@ -350,26 +402,37 @@ cdef class Border:
                 dtrsm("L", "L", "N", "N", &order, &width, &one, &self.dense_[self.rest.offset[c]], &order,
                       &B[self.rest.start[c], 0], &ld)
 
-    def invert(self, blocks):
+    def invert(self, blocks, workers=None):
         """Below the diagonal: the inverse of lambda'S lambda + I, then Q = lambda (.)^-1 lambda'.
 
-        `blocks` (sum of k*k over levels) gets the diagonal blocks of the inverse.
+        `blocks` (sum of k*k over levels) gets the diagonal blocks of the inverse; ``workers`` as for `factor`.
         """
-        cdef int64_t c
+        cdef int64_t c, size, largest = largest_small(workers)
         cdef int order, info = 0
         cdef double[::1] out = blocks
         if out.shape[0] != self.blocks_size:
             raise ValueError("invert: blocks has the wrong length")
         with nogil:
             for c in range(self.rest.n_components):
-                order = <int>(self.rest.start[c + 1] - self.rest.start[c])
+                size = self.rest.start[c + 1] - self.rest.start[c]
+                if size > largest:
+                    continue
+                order = <int>size
                 dpotri("L", &order, &self.dense_[self.rest.offset[c]], &order, &info)
                 if info:
                     break
-            mf_rest_blocks(&self.rest, &self.dense_[0], &out[0])
-            mf_rest_sandwich(&self.rest, &self.dense_[0])
+        for c in self.large(workers):
+            info = info or workers.invert(self.dense, self.offsets[c], self.sizes[c])
         if info:
             raise ValueError("invert: no factor to invert")
+        with nogil:
+            mf_rest_blocks(&self.rest, &self.dense_[0], &out[0])
+        share(workers, self.sandwich, self.level_size)
+
+    def sandwich(self, int64_t first, int64_t last):
+        """The columns of the levels first..last of Q, from those of the inverse."""
+        with nogil:
+            mf_rest_sandwich(&self.rest, first, last, &self.dense_[0])
 
     def blocks_q(self):
         """Diagonal blocks of Q, one after the other."""
@@ -432,14 +495,18 @@ cdef class Border:
                 mf_border_project(&self.border, &A[0, 0, 0], &T[0, 0, 0], &H[0, 0])
         return out
 
-    def subtract_k(self, const double[:, ::1] H, double[:, :, ::1] K):
-        """K_j -= H_j Q H_j', in place."""
+    def subtract_k(self, const double[:, ::1] H, double[:, :, ::1] K, workers=None):
+        """K_j -= H_j Q H_j', in place; ``workers`` share the levels."""
+
+        def part(int64_t first, int64_t last):
+            with nogil:
+                mf_border_k(&self.border, &H[0, 0], &self.dense_[0], first, last, &K[0, 0, 0])
+
         self.check_levels(K, "subtract_k: K (J,k,k)")
         if H.shape[0] != self.TV_.shape[0] or H.shape[1] != self.border.k:
             raise ValueError("subtract_k: H (nnz,k)")
         if H.shape[0]:
-            with nogil:
-                mf_border_k(&self.border, &H[0, 0], &self.dense_[0], &K[0, 0, 0])
+            share(workers, part, self.met_work)
 
 
 cdef void swap_diagonal(double *D, int64_t size, double *other) noexcept nogil:

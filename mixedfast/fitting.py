@@ -14,6 +14,7 @@ from mixedfast.conditioning import identifiable
 from mixedfast.covariance import Covariance
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines import choose
+from mixedfast.engines.workers import one_blas_thread
 from mixedfast.errors import DataError, NotIdentifiedError
 from mixedfast.optimize import DEAR_TOLERANCE, DECREMENT_TOLERANCE, Optimum, minimize
 from mixedfast.start import starting_theta
@@ -180,6 +181,7 @@ def check_identified(cp: CrossProducts) -> None:
         )
 
 
+@one_blas_thread()  # the engine asks for it too; once around all of a search costs less
 def fit_crossproducts(
     cp: CrossProducts, reml: bool = True, start: np.ndarray | None = None, engine: str = "auto"
 ) -> Fit:

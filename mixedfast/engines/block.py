@@ -14,8 +14,10 @@ import numpy as np
 
 from mixedfast import _blocks
 from mixedfast.crossprod import CrossProducts
+from mixedfast.engines.dense import LARGE, DenseWorkers
 from mixedfast.engines.layout import Layout, lay_out
 from mixedfast.engines.traces import outer_sum, pair_traces
+from mixedfast.engines.workers import one_blas_thread
 
 __all__ = ["BlockEngine"]
 
@@ -51,6 +53,7 @@ class BlockEngine:
         self.dear = self.layout.m >= _DEAR_COLUMNS
         if self.layout.rest:
             self._border = _blocks.Border(*self.layout.border_arguments)
+            self._workers = DenseWorkers() if self.layout.m >= LARGE else None
             self._rest_rhs = self.layout.stack([cp.groups[g].B for g in self.layout.rest])
 
     def respond(self, cp: CrossProducts) -> None:
@@ -68,6 +71,7 @@ class BlockEngine:
             "components": int(self.layout.n_components),
         }
 
+    @one_blas_thread()
     def factor(self, lambdas: list[np.ndarray]) -> tuple[float, np.ndarray] | None:
         self._lambdas = lambdas
         self._inverted = False
@@ -79,7 +83,7 @@ class BlockEngine:
         S = self.cp.xy - flat.T @ flat
         if self._border is not None:
             packed = self.layout.pack_lambdas(lambdas)
-            more, failed = self._border.factor(self._T, packed)
+            more, failed = self._border.factor(self._T, packed, self._workers)
             if failed:
                 return None
             logdet += more
@@ -90,6 +94,7 @@ class BlockEngine:
             S -= half.T @ half
         return logdet, S
 
+    @one_blas_thread()
     def project(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         if self._border is None:
             K = _blocks.levels_k(self._A, self._T)
@@ -97,7 +102,7 @@ class BlockEngine:
         K_rest = self._invert()
         self._H = self._border.project(self._A, self._T)
         K_lead = _blocks.levels_k(self._A, self._T)
-        self._border.subtract_k(self._H, K_lead)
+        self._border.subtract_k(self._H, K_lead, self._workers)
         C_lead, C_rest = self._apply(self._B, self._B_rest)
         return self.layout.join(K_lead, K_rest), self.layout.join(C_lead, self.layout.unstack(C_rest))
 
@@ -112,7 +117,7 @@ class BlockEngine:
         """Invert the dense rest; diagonal blocks of K for each remaining group."""
         layout, border = self.layout, self._border
         flat = np.empty(layout.blocks_size)
-        border.invert(flat)
+        border.invert(flat, self._workers)
         self._inverted = True
         inverse = layout.split_blocks(flat)
         K, singular = [], np.zeros(layout.n_rest_levels, dtype=np.uint8)
@@ -132,6 +137,7 @@ class BlockEngine:
                     K[i] = block
         return K
 
+    @one_blas_thread()
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         lead = self.layout.lead
         if self._border is None:
@@ -142,6 +148,7 @@ class BlockEngine:
         C_lead, C_rest = self._apply(B, B_rest)
         return self.layout.join(C_lead, self.layout.unstack(C_rest))
 
+    @one_blas_thread()
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
         """sum_ij K_ij[b,c] K_ij[a,d] over all pairs of levels, (K_g,K_g,K_h,K_h) for groups g <= h."""
         if self._border is None:
@@ -160,6 +167,7 @@ class BlockEngine:
         numbers = float((np.diff(self.layout.start).astype(float) ** 2).sum())
         return 8.0 * (4 + 3 * self._lead.k**2) * numbers
 
+    @one_blas_thread()
     def posterior(self) -> list[np.ndarray]:
         Q = np.matmul(self._T.transpose(0, 2, 1), self._T)
         if self._border is None:
@@ -169,9 +177,10 @@ class BlockEngine:
         # Q_11 = T'T + (T'T A_1r) Q_rr (A_r1 T'T); subtract_k takes away, so the sign is turned twice
         right = self.layout.border_times(Q)
         minus = -Q
-        self._border.subtract_k(right, minus)
+        self._border.subtract_k(right, minus, self._workers)
         return self.layout.join(-minus, self.layout.split_blocks(self._border.blocks_q()))
 
+    @one_blas_thread()
     def posterior_pairs(self, g: int, h: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
         if h == self.layout.lead:
             return self.posterior_pairs(h, g, j, i).transpose(0, 2, 1)

@@ -14,6 +14,7 @@ import numpy as np
 from mixedfast.covariance import lower_root
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines.traces import columns_bytes, pair_traces_by_columns
+from mixedfast.engines.workers import one_blas_thread
 from mixedfast.errors import BuildError
 
 __all__ = ["CholmodEngine", "Pattern"]
@@ -149,6 +150,7 @@ class CholmodEngine:
 
     # -- the interface -------------------------------------------------------------------------------------
 
+    @one_blas_thread()
     def factor(self, lambdas: list[np.ndarray]) -> tuple[float, np.ndarray] | None:
         self._lambdas = lambdas
         self._inverse_of: list[np.ndarray] | None = None
@@ -174,6 +176,7 @@ class CholmodEngine:
                 out[g] = block + lower.transpose(0, 2, 1)
         return out
 
+    @one_blas_thread()
     def project(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         C = self._unstack(self._apply(self._B))
         if self._inverse_of is None:
@@ -209,9 +212,11 @@ class CholmodEngine:
         inverse = self._inverse_blocks()
         return [_from_inverse(lambdas[g], inverse[g]) for g in groups]
 
+    @one_blas_thread()
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         return self._unstack(self._apply(self.pattern.symmetric @ self._stack(F)))
 
+    @one_blas_thread()
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
         return pair_traces_by_columns(self)
 
@@ -221,11 +226,13 @@ class CholmodEngine:
     def trace_bytes(self) -> float:
         return columns_bytes()
 
+    @one_blas_thread()
     def posterior(self) -> list[np.ndarray]:
         if self._inverse_of is None:
             self._inverse_of = self._inverse_blocks()
         return [lam @ block @ lam.T for lam, block in zip(self._lambdas, self._inverse_of, strict=True)]
 
+    @one_blas_thread()
     def posterior_pairs(self, g: int, h: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
         if g > h:
             return self.posterior_pairs(h, g, j, i).transpose(0, 2, 1)

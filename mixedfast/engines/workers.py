@@ -1,0 +1,84 @@
+"""Threads of ours instead of the BLAS library's: dense steps cut into parts, each on one BLAS thread.
+
+A BLAS library that starts its own threads waits for them in a loop. When another program has the core, every call waits: two
+BLAS threads on a busy machine ran ten times slower than one (benchmarks/NOTES.md). Ours sleep until they are called, and a step
+cut in two parts loses nothing to them on a quiet one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+__all__ = ["Workers", "one_blas_thread"]
+
+_lock = threading.Lock()
+_inside = 0
+_limiter: Any = None
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """The BLAS libraries of this process; to find them takes ten milliseconds, once."""
+    return ThreadpoolController()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Inside, BLAS works on one thread; the setting that was there comes back when the last of all threads has left.
+
+    The setting belongs to the whole process, so other threads of a program see it too while a fit is on its way.
+    """
+    global _inside, _limiter
+    with _lock:
+        if _inside == 0:
+            _limiter = _controller().limit(limits=1, user_api="blas")
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _limiter.restore_original_limits()
+
+
+class Workers:
+    """A few threads that share the parts of a step.
+
+    Parameters
+    ----------
+    count : int, optional
+        How many, the calling thread included; default: the cores this process may use.
+    """
+
+    def __init__(self, count: int | None = None) -> None:
+        self.count = count or available_cores()
+        self._pool = ThreadPoolExecutor(self.count - 1) if self.count > 1 else None
+
+    def share(self, work: Callable[[int, int], Any], edges: Sequence[int]) -> None:
+        """``work(first, last)`` for each two neighbouring edges, the first of them here and the others on the threads."""
+        parts = [(first, last) for first, last in pairwise(edges) if first < last]
+        if self._pool is None or len(parts) < 2:
+            for part in parts:
+                work(*part)
+            return
+        others = [self._pool.submit(work, *part) for part in parts[1:]]
+        try:
+            work(*parts[0])
+        finally:  # nobody may write to the matrix after this call has ended, not even when it ends by an error
+            for other in others:
+                other.result()
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
