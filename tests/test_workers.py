@@ -73,11 +73,11 @@ def test_parts_outside_the_square_are_refused():
 
 
 class Small(DenseWorkers):
-    smallest = 3
+    smallest = 4
 
 
 def test_a_border_with_workers_is_the_border_without():
-    case = a_border(np.random.default_rng(11), 2, 4, (2, 1), 40, False)
+    case = a_border(np.random.default_rng(11), 2, 6, (2, 1), 40, False)
     alone, shared = _blocks.Border(*case.arguments), _blocks.Border(*case.arguments)
     workers = Small(3)
     assert 0 < len(shared.large(workers)) < shared.n_components
