@@ -246,8 +246,10 @@ def test_matrices_of_components_in_both_forms() -> None:
     as_dict = {"cask": dict(zip(by_formula.group_labels, spec.mats[0], strict=True))}
     expected = by_formula.fit()
     exog, groups = np.ones(len(PASTES)), PASTES.batch.to_numpy()
-    for given in (spec, as_dict):
-        result = door.MixedLM(PASTES.strength.to_numpy(), exog, groups, exog_re=exog, exog_vc=given).fit()
+    with pytest.warns(FutureWarning, match="Using deprecated variance"):
+        from_dict = door.MixedLM(PASTES.strength.to_numpy(), exog, groups, exog_re=exog, exog_vc=as_dict)
+    for model in (from_dict, door.MixedLM(PASTES.strength.to_numpy(), exog, groups, exog_re=exog, exog_vc=spec)):
+        result = model.fit()
         np.testing.assert_allclose(result.params, expected.params, rtol=1e-9)
         np.testing.assert_allclose(result.bse, expected.bse, rtol=1e-9)
 

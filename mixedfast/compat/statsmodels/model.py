@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,11 @@ class MixedLM:
     missing : {"none", "drop", "raise"}
         With ``"drop"`` rows with a missing value are left out; otherwise they are an error.
 
+    Warns
+    -----
+    FutureWarning
+        When `exog_vc` is a dict, which statsmodels means to give up.
+
     Examples
     --------
     >>> import mixedfast as mf
@@ -74,6 +80,12 @@ class MixedLM:
         _refuse("MixedLM", kwargs, frozenset(["hasconst", "missing_idx", "model_spec", "formula"]))
         import pandas as pd
 
+        if isinstance(exog_vc, Mapping):
+            warnings.warn(
+                "Using deprecated variance components format: statsmodels takes a VCSpec instead of a dict",
+                FutureWarning,
+                stacklevel=2,
+            )
         X, x_names, x_pandas = arrays.matrix("exog", exog, "x")
         Z, z_names, _ = (None, [], False) if exog_re is None else arrays.matrix("exog_re", exog_re, "x_re")
         y = np.asarray(endog, dtype=float)
