@@ -1,5 +1,6 @@
 # make demo   the slides' analysis, from a fresh clone
 # make test   the same, proved
+# make test-slow          clusters of processes too: Dask, Spark
 # make torture            348 models that are hard for a reason (tests/torture/README.md)
 # make bench              side by side with what is installed, a few minutes (benchmarks/README.md)
 # make bench-competitors  the other libraries, each in an environment of its own
@@ -19,7 +20,7 @@ EDITABLE := MIXEDFAST_METADATA_ONLY=1 $(PIP) install --no-build-isolation --edit
 BUILD_TOOLS := "setuptools>=77" "cython>=3.0" "numpy>=2.0" "scipy>=1.11"
 SOURCES := setup.py pyproject.toml $(wildcard build_support/*.py csrc/*.c csrc/*.h mixedfast/*.pyx mixedfast/*.pxd)
 
-.PHONY: demo test torture bench bench-all bench-scaling bench-kernels bench-competitors lint build clean
+.PHONY: demo test test-slow torture bench bench-all bench-scaling bench-kernels bench-competitors lint build clean
 .DELETE_ON_ERROR:
 
 demo: build
@@ -27,6 +28,9 @@ demo: build
 
 test: $(VENV)/tested-with build
 	$(BIN)/python -m pytest -q
+
+test-slow: $(VENV)/tested-slowly-with build
+	$(BIN)/python -m pytest -q -m slow
 
 torture: $(VENV)/tested-with build
 	TORTURE=all OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/torture
@@ -75,6 +79,10 @@ $(VENV)/tested-with: $(VENV)/installed
 	@echo "Building scikit-sparse, the tests' second opinion (a minute, once)"
 	@$(EDITABLE) '.[second-opinion]' || \
 	    echo "scikit-sparse does not build here: the tests that compare with it will be skipped."
+	@touch $@
+
+$(VENV)/tested-slowly-with: $(VENV)/tested-with
+	@$(EDITABLE) '.[test,dask,spark]'
 	@touch $@
 
 $(VENV)/benched-with: $(VENV)/installed

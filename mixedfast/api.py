@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from mixedfast.conditioning import well_conditioned
 from mixedfast.crossprod import CrossProducts
-from mixedfast.design import build
+from mixedfast.design import Design, build
+from mixedfast.errors import DataError
 from mixedfast.fitting import fit_crossproducts
 from mixedfast.formula import parse
 from mixedfast.giveback import given_back
 from mixedfast.inference.anova import compare
+from mixedfast.lazyframes import is_lazy
+from mixedfast.progress import Show
 from mixedfast.result import LMMResult
 from mixedfast.result.again import Call
+from mixedfast.stream import Stream, is_stream, push_down, stream_crossproducts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +39,9 @@ def lmer(
     start: Sequence[float] | None = None,
     engine: str = "auto",
     threads: int | None = None,
+    levels: Mapping[str, Sequence[Any]] | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    progress: Show = "auto",
 ) -> LMMResult:
     """Fit a linear mixed model by REML or maximum likelihood.
 
@@ -41,8 +49,10 @@ def lmer(
     ----------
     formula : str
         lme4's language: ``"math ~ ses + (1 + ses | school)"``.
-    data : data frame or mapping of arrays
-        pandas, polars, pyarrow or any eager frame narwhals takes; or a dict of arrays.
+    data : data frame, mapping of arrays, path, batches or lazy frame
+        In memory: pandas, polars, pyarrow or any eager frame narwhals takes; or a dict of arrays.
+        Read in batches: a path, folder, glob or list of Parquet or CSV files; Arrow batches from a list, an iterable or a
+        function that makes one. Summed where they are: a DuckDB relation, a polars LazyFrame, a Dask or Spark frame.
     REML : bool
         Restricted maximum likelihood (the default), or maximum likelihood.
     weights : str or (n,) array, optional
@@ -59,10 +69,13 @@ def lmer(
         How M(theta) is factored; chosen by structure unless said.
     threads : int, optional
         Threads that read the rows.
+    levels, checkpoint, progress
+        For data read in batches; see `crossproducts`.
 
     Returns
     -------
     LMMResult
+        From batches and lazy frames without rows: ``augment_to`` reads batches again and writes fitted values to Parquet.
 
     Raises
     ------
@@ -81,9 +94,11 @@ def lmer(
     {'Intercept': 12.665, 'ses': 2.3938}
     """
     given = dict(locals())
-    design = build(parse(formula), data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action)
-    found = fit_crossproducts(well_conditioned(design, threads), REML, None if start is None else np.asarray(start), engine)
-    result = LMMResult(found, design)
+    cp, rows = _products(
+        formula, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress
+    )  # fmt: skip
+    found = fit_crossproducts(cp, REML, None if start is None else np.asarray(start), engine)
+    result = LMMResult(found, stream=rows) if isinstance(rows, Stream) else LMMResult(found, rows)
     result._call = Call(lmer, given)
     result._warn()
     return result
@@ -124,17 +139,42 @@ def crossproducts(
     contrasts: Mapping[str, Any] | None = None,
     na_action: str = "omit",
     threads: int | None = None,
+    levels: Mapping[str, Sequence[Any]] | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    progress: Show = "auto",
 ) -> CrossProducts:
     """The cross-products of a model: all that fitting, testing and refitting need of the rows.
 
     Parameters
     ----------
     formula, data, weights, offset, contrasts, na_action, threads
-        As for `lmer`.
+        As for `lmer`. Of batches and lazy frames weights and offset are columns, by name.
+    levels : dict of str to sequence, optional
+        The levels of categorical columns and grouping factors. Tables read apart then have the same columns even where a
+        part lacks a level, and a stream whose levels are all given is read once instead of twice. A value that is not
+        among them is an error.
+    checkpoint : path, optional
+        A file where batches done so far are kept, twice a minute and when something goes wrong; the same call again goes on
+        from there. It is deleted at the end.
+    progress : {"auto", True, False}
+        A bar with rows a second.
 
     Returns
     -------
     CrossProducts
+
+    Raises
+    ------
+    DataError
+        Also names the file and the column when a part cannot be read, lacks a column, or holds another type. Parts are added
+        whole or not at all.
+
+    Notes
+    -----
+    Cross-products can be shared where rows cannot: they hold sums by group and by pair of groups, no row. That is
+    aggregation, not anonymity. A group (or a pair of levels, or a category) of one row *is* that row: its sums are its values.
+    Few rows can be worked out from their sums, two files that differ by one row give it away, and the labels of all groups are
+    in the file in the clear. Drop or merge small groups before you share, or agree on who may read the file.
 
     Examples
     --------
@@ -143,8 +183,26 @@ def crossproducts(
     >>> cp.n, cp.groups[0].A.shape
     (180, (18, 2, 2))
     """
-    design = build(parse(formula), data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action)
-    return well_conditioned(design, threads)
+    return _products(formula, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress)[0]
+
+
+def _products(
+    formula: str, data: Any, weights: Any, offset: Any, contrasts: Mapping[str, Any] | None, na_action: str,
+    threads: int | None, levels: Mapping[str, Sequence[Any]] | None, checkpoint: str | PathLike[str] | None, progress: Show,
+) -> tuple[CrossProducts, Design | Stream | None]:  # fmt: skip
+    """The cross-products of any kind of data, and what can give the rows again."""
+    spec = parse(formula)
+    if is_lazy(data):
+        return push_down(spec, data, weights, offset, contrasts, na_action, levels), None
+    if is_stream(data) or levels is not None:
+        batches = data if is_stream(data) else [data]
+        return stream_crossproducts(
+            spec, batches, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress
+        )
+    if checkpoint is not None:
+        raise DataError("checkpoint= is for data read in batches; these are in memory")
+    design = build(spec, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action)
+    return well_conditioned(design, threads), design
 
 
 def anova(*models: LMMResult, refit: bool = True) -> pd.DataFrame:

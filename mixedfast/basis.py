@@ -122,7 +122,7 @@ def choose_basis(design: Design, look_at_rows: bool = True) -> Basis:
     columns = [*design.x, response_column(design)]
     sampler = _kernels.ColumnPool([(c, 0.0, 1.0) for c in columns], n)
     sample = [None if not c else sampler.evaluate(i, rows) for i, c in enumerate(columns)]
-    constant = _structural_constant(design.x)
+    constant = structural_constant(design.x)
     if constant is None and look_at_rows:
         constant = _sampled_constant(design, [s for s in sample[:-1] if s is not None])
     free = np.ones(len(columns), dtype=bool) if constant is None else np.append(constant != 0.0, False)
@@ -176,14 +176,51 @@ def _scale_of(values: np.ndarray, shifted: bool) -> tuple[float, float]:
     """(shift, scale) of a column from a sample of it."""
     if values.size == 0:
         return 0.0, 1.0
-    shift = float(values.mean()) if shifted else 0.0
     with np.errstate(over="ignore"):
-        spread = float(np.sqrt(np.mean((values - shift) ** 2)))
+        mean = float(values.mean())
+        return _scale_from(mean, float(np.mean((values - mean) ** 2)), shifted)
+
+
+def _scale_from(mean: float, variance: float, shifted: bool) -> tuple[float, float]:
+    """(shift, scale) of a column from its mean and its mean square about it."""
+    shift = mean if shifted else 0.0
+    with np.errstate(over="ignore"):
+        spread = float(np.sqrt(variance + np.float64(mean - shift) ** 2))
     if not np.isfinite(spread):
         raise DataError("values are so large that their squares overflow: rescale the variable")
     if spread <= 1e-12 * abs(shift):  # constant as far as the sample shows: no spread to scale by
         spread = abs(shift)
     return shift, float(2.0 ** -np.round(np.log2(spread))) if spread > 0 else 1.0
+
+
+#: Mean and mean square about it of a column; None for the constant.
+Spread = tuple[float, float] | None
+
+
+def basis_from_moments(
+    xy: Sequence[Spread], constant: np.ndarray | None, groups: Sequence[tuple[Sequence[Spread], Sequence[bool]]], unit: float
+) -> Basis:
+    """Shifts and scales from means and spreads that somebody else worked out.
+
+    Parameters
+    ----------
+    xy : sequence of (mean, mean square about it) or None
+        Of the columns of X and of y.
+    constant : (p,) array or None
+        From `structural_constant`.
+    groups : sequence of (spreads, which of the columns a term shifts)
+        Z's columns by grouping factor.
+    unit : float
+        Root of the power of four that brings the weights near 1.
+    """
+    free = np.ones(len(xy), dtype=bool) if constant is None else np.append(constant != 0.0, False)
+    own = [(0.0, 1.0) if m is None else _scale_from(*m, not fixed) for m, fixed in zip(xy, free, strict=True)]
+    shift, scale = _arrays(own, unit)
+    z = [
+        _arrays([(0.0, 1.0) if m is None else _scale_from(*m, moves) for m, moves in zip(spreads, centred, strict=True)], unit)
+        for spreads, centred in groups
+    ]
+    return Basis(shift, scale, tuple(z), constant)
 
 
 def _unit(weights: np.ndarray | None) -> float:
@@ -198,11 +235,11 @@ def _unit(weights: np.ndarray | None) -> float:
 
 def adds_to_one(design: Design, constant: np.ndarray) -> bool:
     """Whether X constant = 1 in every row of a design; no row is read when the structure of X says so."""
-    structural = _structural_constant(design.x)
+    structural = structural_constant(design.x)
     return (structural is not None and np.array_equal(structural, constant)) or _holds(design, constant)
 
 
-def _structural_constant(x: Sequence[Column]) -> np.ndarray | None:
+def structural_constant(x: Sequence[Column]) -> np.ndarray | None:
     """c (p,) with Xc = 1 whatever the rows: the intercept, or all cells of some factors."""
     p = len(x)
     cells: dict[tuple[int, ...], list[int]] = {}

@@ -16,9 +16,10 @@ from mixedfast.columns import Column, evaluate, matrix, take
 from mixedfast.errors import DataError, NotIdentifiedError
 from mixedfast.frames import Categorical, ColumnData, Numeric
 
-__all__ = ["labels", "no_infinities", "random_term", "told_apart", "weights"]
+__all__ = ["enough_rows", "labels", "no_infinities", "random_sums", "random_term", "told_apart", "weights"]
 
 _FIRST_LOOK = 512  # rows; a slope that varies shows it here
+_SUMS_ROUND = 1e-12  # of a sum of squares: what a sum about a shift loses to rounding, with room
 _ROUNDING = 8 * np.finfo(float).eps  # two columns that differ by no more are proportional
 
 
@@ -52,6 +53,47 @@ def weights(values: np.ndarray) -> None:
         raise DataError(f"weights must be positive; {wrong} are zero or negative: drop those rows")
 
 
+def enough_rows(group: str, term: str, k: int, n_levels: int, n: int) -> None:
+    """Whether there are groups to compare, and rows enough to tell k effects of each from the residuals (see `random_term`)."""
+    if n_levels < 2:
+        raise DataError(f"the grouping factor {group!r} has one level only: a random term needs at least two")
+    if n_levels >= n:
+        raise NotIdentifiedError(
+            f"{group!r} has as many levels ({n_levels}) as there are rows ({n}): the effects of {term} "
+            "cannot be told from the residuals; is another column meant?"
+        )
+    if k * n_levels >= n:
+        raise NotIdentifiedError(
+            f"{term} has {k * n_levels} random effects for {n} rows: the effects cannot be told "
+            "from the residuals; simplify the term"
+        )
+
+
+def random_sums(group: str, names: Sequence[str], A: np.ndarray) -> None:
+    """As `random_term`, from the sums Z_j'WZ_j (J,k,k) of a term's columns alone.
+
+    Sums round, so a column counts as zero, proportional or constant within groups when it is so to 1e-12 of its sum of
+    squares.
+    """
+    total = A.sum(axis=0)
+    size = np.diag(total)
+    term = f"({' + '.join(names)} | {group})"
+    for j, name in enumerate(names):
+        if size[j] <= 0:
+            raise NotIdentifiedError(f"in the random term {term}, the column {name!r} is zero or a constant: leave it out")
+        for i in range(j):
+            if size[i] * size[j] - total[i, j] ** 2 <= _SUMS_ROUND * size[i] * size[j]:
+                raise NotIdentifiedError(
+                    f"in the random term {term}, the column {name!r} is a multiple of {names[i]!r}: leave it out"
+                )
+    if len(names) > 1 and names[0] == "Intercept":
+        weight = np.where(A[:, 0, 0] > 0, A[:, 0, 0], 1.0)
+        for j, name in enumerate(names[1:], 1):
+            within = A[:, j, j] - A[:, 0, j] ** 2 / weight
+            if (within <= _SUMS_ROUND * A[:, j, j]).all():
+                _warn_constant_within(term, name, group)
+
+
 def random_term(
     group: str, term: str, names: Sequence[str], columns: Sequence[Column], codes: np.ndarray, n_levels: int
 ) -> None:
@@ -71,18 +113,7 @@ def random_term(
         When a slope has a single value in every group.
     """
     n = len(codes)
-    if n_levels < 2:
-        raise DataError(f"the grouping factor {group!r} has one level only: a random term needs at least two")
-    if n_levels >= n:
-        raise NotIdentifiedError(
-            f"{group!r} has as many levels ({n_levels}) as there are rows ({n}): the effects of {term} "
-            "cannot be told from the residuals; is another column meant?"
-        )
-    if len(columns) * n_levels >= n:
-        raise NotIdentifiedError(
-            f"{term} has {len(columns) * n_levels} random effects for {n} rows: the effects cannot be told "
-            "from the residuals; simplify the term"
-        )
+    enough_rows(group, term, len(columns), n_levels, n)
     alike = _zero_or_proportional(columns, n)
     if alike is not None:
         i, j = alike
@@ -92,12 +123,16 @@ def random_term(
         raise NotIdentifiedError(f"in the random term {term}, the column {what}: leave it out")
     for name, column in zip(names, columns, strict=True):
         if len(columns) > 1 and column and _constant_within(column, codes, n_levels):
-            warnings.warn(
-                f"in the random term {term}, {name!r} has a single value in every group of {group!r}: "
-                "no slope is seen within a group, and its variance rests on differences between groups only",
-                UserWarning,
-                stacklevel=5,
-            )
+            _warn_constant_within(term, name, group)
+
+
+def _warn_constant_within(term: str, name: str, group: str) -> None:
+    warnings.warn(
+        f"in the random term {term}, {name!r} has a single value in every group of {group!r}: "
+        "no slope is seen within a group, and its variance rests on differences between groups only",
+        UserWarning,
+        stacklevel=5,
+    )
 
 
 def told_apart(terms: Sequence[tuple[str, Sequence[str], np.ndarray, int]]) -> None:

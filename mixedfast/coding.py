@@ -18,6 +18,7 @@ import numpy as np
 
 from mixedfast.columns import Column, Factor
 from mixedfast.errors import DataError, FormulaError
+from mixedfast.expressions import refuse_code
 from mixedfast.formula import plain_name
 from mixedfast.frames import Categorical, ColumnData, Numeric
 from mixedfast.mentions import (
@@ -38,8 +39,11 @@ __all__ = [
     "Rows",
     "code",
     "code_again",
+    "code_shapes",
     "contrast_of",
     "evaluate_expression",
+    "products_of",
+    "shape_of",
 ]
 
 
@@ -75,6 +79,18 @@ class Contrast:
     label: str
     value: Any = field(compare=False)
 
+    def __store__(self) -> dict[str, Any]:
+        """A matrix as numbers, formulaic's own contrasts by name; an object of the user's only by its label."""
+        return {"label": self.label, "value": self.value if isinstance(self.value, np.ndarray) else None}
+
+    @classmethod
+    def __restore__(cls, fields: dict[str, Any]) -> Contrast:
+        from formulaic.transforms.contrasts import ContrastsRegistry
+
+        label, value = fields["label"], fields["value"]
+        named = label in vars(ContrastsRegistry) and not label.startswith("_")
+        return cls(label, getattr(ContrastsRegistry, label) if named else value)
+
 
 Contrasts: TypeAlias = tuple[tuple[str, Contrast], ...]
 
@@ -92,7 +108,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class _Shape:
+class Shape:
     """All that the coding of a variable depends on: its kind and its levels."""
 
     name: str
@@ -100,9 +116,17 @@ class _Shape:
     dtype: str
     levels: tuple[tuple[str, Any], ...]  # with the type's name: 1, 1.0 and True are equal in Python
 
+    def label_array(self) -> np.ndarray:
+        labels = [value for _, value in self.levels]
+        if all(kind in ("int", "float", "bool") for kind, _ in self.levels):
+            return np.asarray(labels)
+        levels = np.empty(len(labels), dtype=object)
+        levels[:] = labels
+        return levels
+
 
 @dataclass(frozen=True, eq=False)
-class _Piece:
+class Piece:
     """One factor of a column to be: a variable, and the table its codes are looked up in."""
 
     variable: str
@@ -121,20 +145,49 @@ class Coding:
     terms : tuple of FixedTerm
     levels : dict of str to ndarray
         The levels of each variable used as categories.
-    products : tuple of tuple of _Piece or None
+    products : tuple of tuple of Piece or None
         The columns as products, when every factor is plain.
     model_spec : formulaic.ModelSpec or None
         formulaic's own recipe (knots, centres), when some factor is not.
     contrasts : tuple
+    shapes : tuple of Shape
+        Kind and levels of every variable.
+    typical : dict of str to float
+        The mean of each numeric variable, where formulaic has its own recipe: a value that every transform takes.
     """
 
     formula: str
     names: tuple[str, ...]
     terms: tuple[FixedTerm, ...]
     levels: Mapping[str, np.ndarray]
-    products: tuple[tuple[_Piece, ...], ...] | None
+    products: tuple[tuple[Piece, ...], ...] | None
     model_spec: Any
     contrasts: Contrasts
+    shapes: tuple[Shape, ...] = ()
+    typical: Mapping[str, float] = field(default_factory=dict)
+
+    def __store__(self) -> dict[str, Any]:
+        """All of it as data. formulaic's recipe is made again from its state: it is an object, and no file holds those."""
+        stored = {name: getattr(self, name) for name in ("formula", "contrasts", "shapes", "typical", "names")}
+        if self.products is not None:
+            return {**stored, "terms": self.terms, "levels": self.levels, "products": self.products}
+        state = dict(self.model_spec.transform_state)
+        if self.__restore__({**stored, "state": state}).names != self.names:
+            raise DataError(f"{self.formula!r} makes categories out of numbers: this model can be pickled, not saved as data")
+        return {**stored, "state": state}
+
+    @classmethod
+    def __restore__(cls, fields: dict[str, Any]) -> Coding:
+        fields = dict(fields)
+        if "products" in fields:
+            return cls(**fields, model_spec=None)
+        formula, contrasts = fields["formula"], fields["contrasts"]
+        if any(contrast.value is None for _, contrast in contrasts):
+            raise DataError(f"the contrasts of {formula!r} are objects: give them by name or as a matrix to save the model")
+        for info in factors(formula).values():
+            if info.kind != "literal":
+                refuse_code(info.expr)
+        return code_shapes(formula, fields["shapes"], contrasts, fields["state"], fields["typical"])
 
 
 def code(formula: str, rows: Rows, contrasts: Contrasts = ()) -> tuple[Coding, tuple[Column, ...]]:
@@ -149,16 +202,50 @@ def code(formula: str, rows: Rows, contrasts: Contrasts = ()) -> tuple[Coding, t
     """
     mine = tuple(pair for pair in contrasts if pair[0] in used_names(formula))
     if is_plain(formula):
-        coding = _plain_coding(formula, tuple(_shape(name, rows) for name in used_names(formula)), mine)
+        coding = _plain_coding(formula, tuple(shape_of(name, rows) for name in used_names(formula)), mine)
         return coding, _multiply(coding, rows)
     matrix, spec = _materialize(formula, _frame(rows, formula, mine), _context(rows, mine))
     info = factors(formula)
     for factor, state in spec.factor_contrasts.items():
         if info[factor.expr].kind in ("column", "coded"):
             _require_all_levels(info[factor.expr], state, rows)
-    levels = {name: rows.coded[name].levels for name in used_names(formula) if name in rows.coded}
-    coding = Coding(formula, tuple(spec.column_names), _terms(spec), levels, None, spec, mine)
+    coding = _coding(formula, tuple(shape_of(name, rows) for name in used_names(formula)), mine, spec, _typical(formula, rows))
     return coding, _dense_columns(matrix, coding)
+
+
+def code_shapes(
+    formula: str, shapes: tuple[Shape, ...], contrasts: Contrasts, state: Mapping[str, Any], typical: Mapping[str, float]
+) -> Coding:
+    """The coding of a formula from what is known of whole columns, without their rows.
+
+    Parameters
+    ----------
+    formula : str
+    shapes : tuple of Shape
+        Kind and levels of every variable the formula uses, in the order of `used_names`.
+    contrasts : tuple
+    state : dict of str to dict
+        Statistics of each transform that needs them, as formulaic keeps them: ``{"scale(x)": {"center": 2.0, ...}}``.
+    typical : dict of str to float
+        A value of each numeric variable that every transform takes.
+    """
+    mine = tuple(pair for pair in contrasts if pair[0] in used_names(formula))
+    if is_plain(formula):
+        return _plain_coding(formula, shapes, mine)
+    rows = _skeleton(shapes, typical)
+    frame, context = _frame(rows, formula, mine), _context(rows, mine)
+    _, spec = _materialize(formula, frame, context, {text: dict(known) for text, known in state.items()})
+    return _coding(formula, shapes, mine, spec, typical)
+
+
+def _coding(formula: str, shapes: tuple[Shape, ...], contrasts: Contrasts, spec: Any, typical: Mapping[str, float]) -> Coding:
+    levels = {shape.name: shape.label_array() for shape in shapes if shape.levels}
+    return Coding(formula, tuple(spec.column_names), _terms(spec), levels, None, spec, contrasts, shapes, typical)
+
+
+def _typical(formula: str, rows: Rows) -> dict[str, float]:
+    columns = {name: rows.columns[name] for name in used_names(formula)}
+    return {name: float(column.values.mean()) for name, column in columns.items() if isinstance(column, Numeric) and rows.n}
 
 
 def code_again(coding: Coding, rows: Rows) -> tuple[Column, ...]:
@@ -238,64 +325,85 @@ def contrast_of(name: str, value: Any, levels: np.ndarray) -> Contrast:
 # --- the skeleton ------------------------------------------------------------------------------------
 
 
-def _shape(name: str, rows: Rows) -> _Shape:
+def shape_of(name: str, rows: Rows) -> Shape:
+    """Kind and levels of a variable: all that its coding depends on."""
     column = rows.columns[name]
     coded = rows.coded.get(name)
     levels = tuple((type(v).__name__, v) for v in coded.levels.tolist()) if coded is not None else ()
     dtype = column.values.dtype.name if isinstance(column, Numeric) else "category"
-    return _Shape(name, isinstance(column, Categorical), dtype, levels)
+    return Shape(name, isinstance(column, Categorical), dtype, levels)
 
 
 @lru_cache(maxsize=256)
-def _plain_coding(formula: str, shapes: tuple[_Shape, ...], contrasts: Contrasts) -> Coding:
+def _plain_coding(formula: str, shapes: tuple[Shape, ...], contrasts: Contrasts) -> Coding:
     rows = _skeleton(shapes)
     _, spec = _materialize(formula, _frame(rows, formula, contrasts), _context(rows, contrasts))
+    levels = {shape.name: rows.coded[shape.name].levels for shape in shapes if shape.name in rows.coded}
+    products = _products(formula, spec, rows)
+    return Coding(formula, tuple(spec.column_names), _terms(spec), levels, products, None, contrasts, shapes)
+
+
+def products_of(coding: Coding) -> tuple[tuple[Piece, ...], ...]:
+    """Every column as a product of pieces, whose variables may be Python expressions that give one number a row.
+
+    Raises
+    ------
+    DataError
+        When an expression gives categories.
+    """
+    if coding.products is not None:
+        return coding.products
+    return _products(coding.formula, coding.model_spec, _skeleton(coding.shapes, coding.typical))
+
+
+def _products(formula: str, spec: Any, rows: Rows) -> tuple[tuple[Piece, ...], ...]:
     info = factors(formula)
-    products: list[tuple[_Piece, ...]] = []
+    products: list[tuple[Piece, ...]] = []
     for structure in spec.structure:
         for scoped in structure.scoped_terms:
             choices = [_pieces(info[f.factor.expr], f.reduced, spec, rows) for f in scoped.factors]
             # formulaic lets the first factor vary fastest
             products += [tuple(reversed(chosen)) for chosen in itertools.product(*reversed(choices))]
-    levels = {shape.name: rows.coded[shape.name].levels for shape in shapes if shape.name in rows.coded}
-    return Coding(formula, tuple(spec.column_names), _terms(spec), levels, tuple(products), None, contrasts)
+    return tuple(products)
 
 
-def _skeleton(shapes: Sequence[_Shape]) -> Rows:
+def _skeleton(shapes: Sequence[Shape], typical: Mapping[str, float] | None = None) -> Rows:
     """A few rows that hold every level of every variable at least once."""
     n = max([1, *(len(shape.levels) for shape in shapes)])
     columns: dict[str, ColumnData] = {}
     coded: dict[str, Categorical] = {}
     for shape in shapes:
         if shape.levels:
-            labels = [value for _, value in shape.levels]
-            levels = np.empty(len(labels), dtype=object)
-            levels[:] = labels
-            if all(kind in ("int", "float", "bool") for kind, _ in shape.levels):
-                levels = np.asarray(labels)
-            coded[shape.name] = Categorical(np.resize(np.arange(len(labels), dtype=np.int32), n), levels)
+            levels = shape.label_array()
+            coded[shape.name] = Categorical(np.resize(np.arange(len(levels), dtype=np.int32), n), levels)
         if shape.categorical:
             columns[shape.name] = coded[shape.name]
         elif shape.levels:
             columns[shape.name] = Numeric(np.resize(coded[shape.name].levels, n).astype(shape.dtype))
+        elif typical:
+            columns[shape.name] = Numeric(np.full(n, typical[shape.name]).astype(shape.dtype))
         else:
             columns[shape.name] = Numeric(np.linspace(1.0, 2.0, n))
     return Rows(n, columns, coded)
 
 
-def _pieces(info: FactorInfo, reduced: bool, spec: Any, rows: Rows) -> list[_Piece]:
+def _pieces(info: FactorInfo, reduced: bool, spec: Any, rows: Rows) -> list[Piece]:
     """The columns one factor contributes to a product."""
-    name = info.variables[0]
     state = {factor.expr: state for factor, state in spec.factor_contrasts.items()}.get(info.expr)
+    if info.kind == "python":
+        if state is not None:
+            raise DataError(f"{info.expr} makes categories out of what it is given: compute the column first")
+        return [Piece(info.expr, None)]
+    name = info.variables[0]
     if state is None:
-        return [_Piece(name, None)]
+        return [Piece(name, None)]
     if len(state.levels) == 1 and reduced:
         return []
     _require_all_levels(info, state, rows)
     place = {level: i for i, level in enumerate(state.levels)}
     coding = np.asarray(state.get_coding_matrix(reduced_rank=reduced), dtype=np.float64)
     table = coding[[place[level] for level in rows.coded[name].levels.tolist()]]
-    return [_Piece(name, np.ascontiguousarray(table[:, j])) for j in range(table.shape[1])]
+    return [Piece(name, np.ascontiguousarray(table[:, j])) for j in range(table.shape[1])]
 
 
 def _require_all_levels(info: FactorInfo, state: Any, rows: Rows) -> None:
@@ -311,7 +419,7 @@ def _multiply(coding: Coding, rows: Rows) -> tuple[Column, ...]:
     return tuple(tuple(_factor(piece, rows) for piece in pieces) for pieces in coding.products)
 
 
-def _factor(piece: _Piece, rows: Rows) -> Factor:
+def _factor(piece: Piece, rows: Rows) -> Factor:
     if piece.table is not None:
         return Factor(rows.coded[piece.variable].codes, piece.table)
     column = rows.columns[piece.variable]
@@ -361,22 +469,25 @@ def _series(column: ColumnData, reckoned: bool = False) -> Any:
     return pd.Categorical.from_codes(column.codes, categories=pd.Index(column.levels.tolist()))
 
 
-def _matrix(spec: Any, frame: Any, context: Mapping[str, Any]) -> Any:
+def _matrix(spec: Any, frame: Any, context: Mapping[str, Any], state: dict[str, Any]) -> Any:
     from formulaic import Formula
 
     if isinstance(spec, str):
-        return Formula(spec).get_model_matrix(frame, context=context, output="numpy", na_action="ignore")
+        options = {"output": "numpy", "na_action": "ignore", "transform_state": state}
+        return Formula(spec).get_model_matrix(frame, context=context, **options)
     return spec.get_model_matrix(frame, context=context)
 
 
-def _materialize(spec: Any, frame: Any, context: Mapping[str, Any]) -> tuple[np.ndarray, Any]:
-    """formulaic's matrix (n, p) float64 and its recipe, for a formula or for a recipe made earlier."""
+def _materialize(
+    spec: Any, frame: Any, context: Mapping[str, Any], state: dict[str, Any] | None = None
+) -> tuple[np.ndarray, Any]:
+    """formulaic's matrix (n, p) float64 and its recipe, for a formula (with known statistics) or for a recipe made earlier."""
     from formulaic.errors import FormulaicError
 
     try:
         # a logarithm of zero is reported below with the column's name, which NumPy's own warning lacks
         with np.errstate(all="ignore"):
-            found = _matrix(spec, frame, {**FUNCTIONS, **context})
+            found = _matrix(spec, frame, {**FUNCTIONS, **context}, state or {})
     except (FormulaicError, ValueError) as error:
         text = spec if isinstance(spec, str) else str(spec.formula)
         raise FormulaError(

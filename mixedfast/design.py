@@ -247,14 +247,14 @@ def build(
     table = as_table(data)
     if table.n == 0:
         raise DataError("the data have no rows")
-    spec = _without_dot(spec, table, weights)
-    _refuse_response_as_predictor(spec)
+    spec = without_dot(spec, table.names, weights)
+    refuse_response_as_predictor(spec)
     used = _gather(spec, table, weights, offset)
     used, kept_rows, missing = complete(used, na_action)
     rows = _rows(used, spec)
-    checks.labels({name: rows.columns[name] for f in _formulas(spec) for name in used_names(f)}, rows.n)
-    coded_as = _contrasts(contrasts, rows, _formulas(spec))
-    y = _response(spec, rows)
+    checks.labels({name: rows.columns[name] for f in formulas(spec) for name in used_names(f)}, rows.n)
+    coded_as = contrasts_of(contrasts, rows, formulas(spec))
+    y = response(spec, rows)
     fixed, x = code(spec.fixed, rows, coded_as)
     terms, codings, groups = _random_part(spec, used, rows, coded_as)
     if "weights" in used.vectors:
@@ -269,13 +269,13 @@ def build(
         numeric=frozenset(name for name, column in rows.columns.items() if isinstance(column, Numeric)),
         offset_column=offset if isinstance(offset, str) else None,
         kept=tuple(range(len(x))),
-        covariates=_covariates(spec, rows, used.vectors.get("offset"), offset),
+        covariates=covariates_of(spec, rows, used.vectors.get("offset"), offset),
     )
     return Design(
         n=used.n,
         y=y,
         weights=used.vectors.get("weights"),
-        offset=_offset(spec, used, rows),
+        offset=offset_of(spec, used.vectors.get("offset"), rows),
         x=x,
         x_names=fixed.names,
         all_x_names=fixed.names,
@@ -356,17 +356,18 @@ def apply(
         for t in everything
         if groups is not False
     )
-    return NewData(used.n, kept_rows, tuple(all_x[i] for i in recipe.kept), terms, _offset(spec, used, rows))
+    offset = offset_of(spec, used.vectors.get("offset"), rows)
+    return NewData(used.n, kept_rows, tuple(all_x[i] for i in recipe.kept), terms, offset)
 
 
 # --- which columns, which rows ----------------------------------------------------------------------
 
 
-def _formulas(spec: ModelSpec) -> tuple[str, ...]:
+def formulas(spec: ModelSpec) -> tuple[str, ...]:
     return (spec.fixed, *(term.expr for term in spec.random))
 
 
-def _without_dot(spec: ModelSpec, table: Table, weights: Any) -> ModelSpec:
+def without_dot(spec: ModelSpec, names: Sequence[str], weights: Any) -> ModelSpec:
     """The spec with ``.`` in the fixed part written out: the columns used nowhere else."""
     if "." not in spec.fixed:
         return spec
@@ -375,20 +376,20 @@ def _without_dot(spec: ModelSpec, table: Table, weights: Any) -> ModelSpec:
         elsewhere.update(expression_names(expr))
     if isinstance(weights, str):
         elsewhere.add(weights)
-    rest = tuple(name for name in table.names if name not in elsewhere)
+    rest = tuple(name for name in names if name not in elsewhere)
     return replace(spec, fixed=expand_dot(spec.fixed, rest))
 
 
-def _refuse_response_as_predictor(spec: ModelSpec) -> None:
+def refuse_response_as_predictor(spec: ModelSpec) -> None:
     name = plain_name(spec.response)
-    for formula in _formulas(spec):
+    for formula in formulas(spec):
         if any(info.kind == "column" and info.expr == name for info in factors(formula).values()):
             raise FormulaError(f"the response {name!r} is also a predictor in {spec.formula!r}: take it out there")
 
 
 def _gather(spec: ModelSpec, table: Table, weights: Any, offset: Any) -> Used:
     names = list(expression_names(spec.response))
-    for formula in _formulas(spec):
+    for formula in formulas(spec):
         names += used_names(formula)
     for expr in spec.offsets:
         names += expression_names(expr)
@@ -405,7 +406,7 @@ def _rows(used: Used, spec: ModelSpec) -> Rows:
     """The variables of the formulas, categories without their unused levels."""
     columns = dict(used.columns)
     coded: dict[str, Categorical] = {}
-    under_c = {name for formula in _formulas(spec) for name in coded_names(formula)}
+    under_c = {name for formula in formulas(spec) for name in coded_names(formula)}
     for name, column in used.columns.items():
         if isinstance(column, Categorical):
             columns[name] = coded[name] = drop_unused(column)
@@ -414,7 +415,7 @@ def _rows(used: Used, spec: ModelSpec) -> Rows:
     return Rows(used.n, columns, coded)
 
 
-def _contrasts(
+def contrasts_of(
     contrasts: Mapping[str, Any] | None, rows: Rows, formulas: Sequence[str]
 ) -> tuple[tuple[str, Contrast], ...]:
     if contrasts is not None and not isinstance(contrasts, Mapping):
@@ -431,14 +432,14 @@ def _contrasts(
     return tuple(out)
 
 
-def _response(spec: ModelSpec, rows: Rows) -> np.ndarray:
+def response(spec: ModelSpec, rows: Rows) -> np.ndarray:
     for name in expression_names(spec.response):
         if isinstance(rows.columns[name], Categorical):
             raise DataError(f"the response {name!r} holds strings or categories; it must be numeric")
     return evaluate_expression(spec.response, rows)
 
 
-def _covariates(spec: ModelSpec, rows: Rows, values: np.ndarray | None, given: Any) -> dict[str, Covariate]:
+def covariates_of(spec: ModelSpec, rows: Rows, values: np.ndarray | None, given: Any) -> dict[str, Covariate]:
     """The numeric variables of the fixed part and its offsets."""
     names = dict.fromkeys([*used_names(spec.fixed), *(name for o in spec.offsets for name in expression_names(o))])
     numbers = ((name, rows.columns.get(name)) for name in names)
@@ -448,10 +449,11 @@ def _covariates(spec: ModelSpec, rows: Rows, values: np.ndarray | None, given: A
     return out
 
 
-def _offset(spec: ModelSpec, used: Used, rows: Rows) -> np.ndarray | None:
+def offset_of(spec: ModelSpec, given: np.ndarray | None, rows: Rows) -> np.ndarray | None:
+    """The offset of each row: what is given apart, and the formula's ``offset()`` terms."""
     parts = [evaluate_expression(expr, rows) for expr in spec.offsets]
-    if "offset" in used.vectors:
-        parts.append(used.vectors["offset"])
+    if given is not None:
+        parts.append(given)
     return np.sum(parts, axis=0) if parts else None
 
 

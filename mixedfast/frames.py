@@ -19,7 +19,7 @@ import numpy as np
 from mixedfast import _kernels
 from mixedfast.errors import DataError
 
-__all__ = ["Categorical", "Numeric", "Table", "as_table", "drop_unused", "factorize", "labels", "recode"]
+__all__ = ["Categorical", "Numeric", "Table", "as_table", "drop_unused", "factorize", "labels", "no_column", "recode"]
 
 # The dtypes the kernels read in place, and what the other numeric ones become.
 _KEPT = frozenset(["float64", "float32", "int64", "int32", "int16", "int8", "uint8", "bool"])
@@ -102,10 +102,7 @@ class Table:
         """
         if name not in self._columns:
             if name not in self.names:
-                close = difflib.get_close_matches(name, self.names, n=3)
-                hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-                known = ", ".join(self.names[:12]) + (", ..." if len(self.names) > 12 else "")
-                raise DataError(f"no column {name!r} in the data{hint} (columns: {known})")
+                raise no_column(name, self.names)
             self._columns[name] = self._fetch(name)
         return self._columns[name]
 
@@ -143,6 +140,14 @@ class Table:
             # whole numbers of a column with missing values: 3 is a better label than 3.0
             return _whole(values, known)
         return factorize(values)
+
+
+def no_column(name: str, names: Sequence[str]) -> DataError:
+    """The error for a column that is not there; close names are suggested."""
+    close = difflib.get_close_matches(name, names, n=3)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    known = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    return DataError(f"no column {name!r} in the data{hint} (columns: {known})")
 
 
 def as_table(data: Any) -> Table:
@@ -236,6 +241,8 @@ def recode(column: Categorical, levels: np.ndarray) -> np.ndarray:
     >>> recode(new, np.array(["a", "b"]))
     array([-1,  0], dtype=int32)
     """
+    if column.levels is levels:
+        return column.codes
     place = {level: i for i, level in enumerate(levels.tolist())}
     table = np.array([place.get(level, -1) for level in column.levels.tolist()] + [-1], dtype=np.int32)
     codes: np.ndarray = table[column.codes]  # code -1 reads the last entry, which is -1

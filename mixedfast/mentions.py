@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from mixedfast.errors import FormulaError
+from mixedfast.expressions import expression_tree
 from mixedfast.formula import plain_name
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "factors",
     "is_plain",
     "one_line",
+    "python_factors",
     "used_names",
 ]
 
@@ -77,6 +79,11 @@ def used_names(formula: str) -> tuple[str, ...]:
 def coded_names(formula: str) -> tuple[str, ...]:
     """The columns a formula uses inside ``C()``, whatever their dtype."""
     return tuple(info.variables[0] for info in factors(formula).values() if info.kind == "coded")
+
+
+def python_factors(formula: str) -> tuple[str, ...]:
+    """The factors of a formula that are Python expressions: ``log(x)``, ``I(x ** 2)``, ``scale(x)``."""
+    return tuple(info.expr for info in factors(formula).values() if info.kind == "python")
 
 
 def expression_names(expr: str) -> tuple[str, ...]:
@@ -130,20 +137,7 @@ def is_plain(formula: str) -> bool:
 @lru_cache(maxsize=256)
 def _python_names(expr: str) -> tuple[tuple[str, ...], bool]:
     """The columns a Python expression uses, and whether it is ``C()`` of one column."""
-    quoted: list[str] = []
-
-    def stand_in(found: re.Match[str]) -> str:
-        quoted.append(found.group(1))
-        return f"_quoted{len(quoted) - 1}_"
-
-    source = re.sub(r"`([^`]+)`", stand_in, expr)
-    names = {f"_quoted{i}_": name for i, name in enumerate(quoted)}
-    try:
-        tree = ast.parse(source.strip(), mode="eval").body
-    except SyntaxError as error:
-        raise FormulaError(
-            f"cannot read {expr!r}: {error.msg}; it takes a column's name or Python such as log(x)"
-        ) from error
+    tree, names = expression_tree(expr)
     known = _functions()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in known:

@@ -18,13 +18,13 @@ _PATIENCE = 0.5
 
 
 @contextmanager
-def bar(total: int, label: str, show: Show = "auto", unit: str = "") -> Iterator[Callable[[int], Any]]:
+def bar(total: int | None, label: str, show: Show = "auto", unit: str = "") -> Iterator[Callable[[int], Any]]:
     """A progress bar on stderr (a widget in notebooks), closed however the work ends.
 
     Parameters
     ----------
-    total : int
-        Units of work.
+    total : int or None
+        Units of work; None when nobody knows.
     label : str
         What is being done.
     show : {"auto", True, False}

@@ -111,7 +111,7 @@ def test_an_empty_table(data):
     refused(DataError, "no rows", data=data)
 
 
-@pytest.mark.parametrize("data", [5, "x", [1, 2], None])
+@pytest.mark.parametrize("data", [5, "no such file", [1, 2], None])
 def test_data_that_are_no_table(data):
     with pytest.raises(DataError, match="data must be a data frame"):
         mf.lmer(FORMULA, data)

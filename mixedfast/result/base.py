@@ -12,16 +12,18 @@ if TYPE_CHECKING:
 
     from mixedfast.design import Design
     from mixedfast.fitting import Fit
+    from mixedfast.stream import Stream
 
 __all__ = ["Fitted"]
 
 
 class Fitted:
-    """A fit and, unless it came from cross-products, the design whose rows it was made from."""
+    """A fit and, unless it came from cross-products, the rows it was made from: a design, or a stream to read again."""
 
-    def __init__(self, fit: Fit, design: Design | None = None) -> None:
+    def __init__(self, fit: Fit, design: Design | None = None, stream: Stream | None = None) -> None:
         self._fit = fit
         self._design = design
+        self._stream = stream
         #: What tables are given as: "pandas", "polars" or "pyarrow", as the data came in. May be set.
         self.library = fit.cp.meta.library
 
@@ -34,6 +36,8 @@ class Fitted:
         return same
 
     def _rows(self, what: str) -> Design:
+        if self._design is None and self._stream is not None:
+            raise DataError(f"{what} needs all rows in memory, and this result was made from a stream")
         if self._design is None:
             raise DataError(f"{what} needs the rows of the data, and this result was made without them")
         return self._design

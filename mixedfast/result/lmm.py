@@ -8,13 +8,14 @@ from typing import Any
 from mixedfast.result.again import Again
 from mixedfast.result.rows import RowMethods
 from mixedfast.result.shown import Shown
+from mixedfast.result.streams import StreamMethods
 from mixedfast.result.tests import Tests
 from mixedfast.storage import save
 
 __all__ = ["LMMResult"]
 
 
-class LMMResult(Again, Tests, RowMethods, Shown):
+class LMMResult(Again, Tests, RowMethods, StreamMethods, Shown):
     """A fitted linear mixed model.
 
     Made by `mixedfast.lmer` (from a table) or `mixedfast.fit` (from cross-products).
@@ -37,7 +38,10 @@ class LMMResult(Again, Tests, RowMethods, Shown):
         return f"<LMMResult {self.formula}; {kind}; {self.nobs} rows; groups: {groups}; criterion {self.criterion:.4f}>"
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the result to a file that `mixedfast.load` reads; no rows go with it unless ``keep_rows`` is set."""
+        """Write the result to a file that `mixedfast.load` reads; no rows go with it unless ``keep_rows`` is set.
+
+        The file is plain data: reading it runs no code.
+        """
         save(self, path)
 
     def __copy__(self) -> LMMResult:
@@ -46,9 +50,19 @@ class LMMResult(Again, Tests, RowMethods, Shown):
         same.__dict__.update(self.__dict__)
         return same
 
+    def __store__(self) -> dict[str, Any]:
+        rows = self._design if self.keep_rows else None
+        return {"fit": self._fit, "design": rows, "keep_rows": self.keep_rows, "library": self.library}
+
+    @classmethod
+    def __restore__(cls, fields: dict[str, Any]) -> LMMResult:
+        result = cls(fields["fit"], fields["design"])
+        result.keep_rows, result.library = fields["keep_rows"], fields["library"]
+        return result
+
     def __getstate__(self) -> dict[str, Any]:
         """Pickles carry no rows (set ``m.keep_rows = True`` before pickling to carry them)."""
-        state = dict(self.__dict__)
+        state = {**self.__dict__, "_stream": None}
         if not self.keep_rows:
             state["_design"] = None
             state["_call"] = None if self._call is None else self._call.without_rows()

@@ -13,6 +13,7 @@ from mixedfast.giveback import given_back, in_callers_library
 from mixedfast.result.base import Fitted
 from mixedfast.rows import vector
 from mixedfast.rowwise import fitted, leverage
+from mixedfast.rowwise.again import streamed
 from mixedfast.rowwise.chosen import chosen_effects
 from mixedfast.rowwise.predict import INTERVALS, predict_new, predict_old
 
@@ -27,7 +28,9 @@ class RowMethods(Fitted):
 
     @cached_property
     def fitted(self) -> np.ndarray:
-        """Fitted values of the rows used, random effects included, (n,)."""
+        """Fitted values of the rows used, random effects included, (n,). A stream is read again (see `augment_to`)."""
+        if self._stream is not None:
+            return streamed(self._fit, self._stream, "fitted")
         return fitted.fitted(self._fit, self._rows("fitted"))
 
     def resid(self, type: str = "response", marginal: bool = False) -> np.ndarray:
@@ -50,6 +53,8 @@ class RowMethods(Fitted):
         """
         if type == "marginal":
             type, marginal = "response", True
+        if self._stream is not None:
+            return streamed(self._fit, self._stream, type, marginal)
         design = self._rows("resid")
         centre = fitted.population(self._fit, design) if marginal else self.fitted
         return fitted.residuals(self._fit, design, centre, type)

@@ -1,0 +1,180 @@
+"""Frames that an engine holds: the door to DuckDB, polars' lazy frames, Dask and Spark, through narwhals.
+
+Beside `mixedfast.frames` the only room that knows data-frame libraries. It knows four questions: which columns, which
+distinct values, and sums of expressions, over all rows or by group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import narwhals as nw
+import numpy as np
+
+__all__ = ["Expr", "LazyFrame", "absent_unless", "is_lazy", "literal", "lookup"]
+
+Expr: TypeAlias = Any
+"""An expression on columns, in narwhals' language."""
+
+
+def is_lazy(data: Any) -> bool:
+    """Whether data are held by an engine that can be asked for sums."""
+    if nw.dependencies.is_pandas_dataframe(data):  # which narwhals would look at more closely, and may refuse
+        return False
+    return isinstance(nw.from_native(data, pass_through=True), nw.LazyFrame)
+
+
+class LazyFrame:
+    """A lazy frame and the rows of it that are complete.
+
+    Parameters
+    ----------
+    frame : narwhals.LazyFrame
+    """
+
+    def __init__(self, frame: Any) -> None:
+        self._frame = frame
+        self._schema = dict(frame.collect_schema())
+
+    @classmethod
+    def of(cls, data: Any) -> LazyFrame:
+        return cls(nw.from_native(data))
+
+    @property
+    def engine(self) -> str:
+        return str(self._frame.implementation.value)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._schema)
+
+    def kind(self, name: str) -> str:
+        """What a column holds: "number", "boolean", "text", or the engine's name of another type."""
+        dtype = self._schema[name]
+        if dtype.is_numeric():
+            return "number"
+        if dtype == nw.Boolean:
+            return "boolean"
+        return "text" if dtype in (nw.String, nw.Categorical, nw.Enum) else str(dtype)
+
+    def is_integer(self, name: str) -> bool:
+        return bool(self._schema[name].is_integer())
+
+    def is_float(self, name: str) -> bool:
+        return bool(self._schema[name].is_float())
+
+    def categories(self, name: str) -> list[Any] | None:
+        """The categories of a column in their order, where its type lists them."""
+        dtype = self._schema[name]
+        if dtype == nw.Enum and getattr(dtype, "categories", None):
+            return list(dtype.categories)
+        if dtype == nw.Categorical and self._frame.implementation.is_dask():
+            found = self._frame.to_native()[name].cat
+            return list(found.categories) if found.known else None
+        return None
+
+    def number(self, name: str) -> Expr:
+        """A column as double precision."""
+        return nw.col(name).cast(nw.Float64)
+
+    def label(self, name: str) -> Expr:
+        """A column as something to compare with labels."""
+        return nw.col(name).cast(nw.String) if self.kind(name) == "text" else nw.col(name)
+
+    def missing(self, name: str) -> Expr:
+        """Where a column is NULL or NaN."""
+        null = nw.col(name).is_null()
+        # NaN is asked of values that are there: NULL and NaN are one thing to us and two to some engines
+        return null | (nw.col(name).is_nan().fill_null(False)) if self.is_float(name) else null
+
+    def one_where(self, condition: Expr) -> Expr:
+        """1 where a condition holds, 0 elsewhere: its sum counts."""
+        return nw.when(condition).then(literal(1.0)).otherwise(literal(0.0))
+
+    def not_finite(self, column: Expr) -> Expr:
+        """1 where a number is infinite, NaN or NULL."""
+        largest = literal(float(np.finfo(float).max))
+        finite = (column <= largest) & (column >= literal(0.0) - largest)
+        # a comparison with NULL is NULL, and some engines sort NaN above everything: only a plain yes counts as finite
+        return nw.when(finite).then(literal(0.0)).otherwise(literal(1.0))
+
+    def count_missing(self, names: Sequence[str]) -> tuple[int, dict[str, int]]:
+        """Rows, and missing values by column (those that miss any)."""
+        marks = {f"m{i}": self.missing(name).cast(nw.Int64) for i, name in enumerate(names)}
+        found = self._sums({**marks, "rows": nw.lit(1).cast(nw.Int64)}, self._frame)
+        return int(found["rows"]), {name: int(found[f"m{i}"]) for i, name in enumerate(names) if found[f"m{i}"]}
+
+    def count(self) -> int:
+        """Rows."""
+        return int(self._sums({"rows": literal(1.0)}, self._frame)["rows"])
+
+    def complete(self, names: Sequence[str]) -> LazyFrame:
+        """The rows that miss none of these columns."""
+        keep = ~self.missing(names[0])
+        for name in names[1:]:
+            keep = keep & ~self.missing(name)
+        return LazyFrame(self._frame.filter(keep))
+
+    def distinct(self, names: Sequence[str]) -> dict[str, list[Any]]:
+        """The combinations of values of some columns that occur, in no particular order."""
+        keys = [self.label(name).alias(name) for name in names]
+        return {name: values.to_list() for name, values in self._collect(self._frame.select(*keys).unique()).items()}
+
+    def extremes(self, columns: Mapping[str, Expr]) -> dict[str, tuple[float, float]]:
+        """Smallest and largest value of each expression."""
+        names = list(columns)
+        wide = self._frame.select(*(columns[name].alias(f"e{i}") for i, name in enumerate(names)))
+        ends = [(nw.col(f"e{i}").min().alias(f"a{i}"), nw.col(f"e{i}").max().alias(f"z{i}")) for i in range(len(names))]
+        found = self._collect(wide.select(*(end for pair in ends for end in pair)))
+        return {name: (float(found[f"a{i}"][0]), float(found[f"z{i}"][0])) for i, name in enumerate(names)}
+
+    def sums(self, columns: Mapping[str, Expr]) -> dict[str, float]:
+        """The sum of each expression over all rows."""
+        return self._sums(columns, self._frame)
+
+    def _sums(self, columns: Mapping[str, Expr], frame: Any) -> dict[str, float]:
+        names = list(columns)
+        # a column of the frame goes along: constants alone would be one row
+        anchor = nw.col(self.names[0]).alias("rows")
+        wide = frame.select(anchor, *(columns[name].alias(f"s{i}") for i, name in enumerate(names)))
+        found = self._collect(wide.select(*(nw.col(f"s{i}").sum() for i in range(len(names)))))
+        return {name: float(found[f"s{i}"][0]) for i, name in enumerate(names)}
+
+    def group_sums(self, keys: Sequence[str], columns: Sequence[Expr]) -> tuple[dict[str, list[Any]], np.ndarray]:
+        """The sum of each expression by the values of some columns: the keys, and the sums (groups, expressions)."""
+        renamed = {f"k{i}": name for i, name in enumerate(keys)}
+        made = [self.label(name).alias(key) for key, name in renamed.items()]
+        wide = self._frame.select(*made, *(column.alias(f"s{i}") for i, column in enumerate(columns)))
+        grouped = wide.group_by(*renamed).agg(*(nw.col(f"s{i}").sum() for i in range(len(columns))))
+        found = self._collect(grouped)
+        sums = np.column_stack([np.asarray(found[f"s{i}"].to_numpy(), dtype=float) for i in range(len(columns))])
+        return {name: found[key].to_list() for key, name in renamed.items()}, sums
+
+    def _collect(self, frame: Any) -> dict[str, Any]:
+        """The rows of a small result."""
+        eager = frame.collect()
+        return {name: eager[name] for name in eager.columns}
+
+
+def literal(value: float) -> Expr:
+    """A number in double precision."""
+    return nw.lit(value).cast(nw.Float64)
+
+
+def absent_unless(condition: Expr, column: Expr) -> Expr:
+    """A column where a condition holds, NULL elsewhere."""
+    return nw.when(condition).then(column)
+
+
+def lookup(label: Expr, levels: Sequence[Any], table: Sequence[float]) -> Expr:
+    """The value that each label stands for; labels whose value is the commonest one are left to the end."""
+    values, counts = np.unique(np.asarray(table), return_counts=True)
+    rest = float(values[counts.argmax()])
+    out = literal(rest)
+    for value in values:
+        named = [level for level, own in zip(levels, table, strict=True) if own == value]
+        if value != rest:
+            out = nw.when(label.is_in(named)).then(literal(float(value))).otherwise(out)
+    return out
+

@@ -1,0 +1,47 @@
+"""What a result can do for rows that are not in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
+
+from mixedfast.errors import DataError
+from mixedfast.progress import Show
+from mixedfast.result.base import Fitted
+from mixedfast.rowwise.again import augment_to, stream_of
+
+__all__ = ["StreamMethods"]
+
+
+class StreamMethods(Fitted):
+    """Methods that read a stream of rows again, and write one."""
+
+    def augment_to(
+        self, path: str | PathLike[str], columns: Sequence[str] = (), data: Any = None, progress: Show = "auto"
+    ) -> None:
+        """Write every complete row with its fitted value and residual to a Parquet file, batch by batch.
+
+        Parameters
+        ----------
+        path : str or path
+            Parquet, zstd. Written beside its place and moved there when complete.
+        columns : sequence of str
+            Columns of the data to write besides those of the model (an identifier, say).
+        data : path, glob, iterable of Arrow batches, optional
+            The rows; default: the stream the model was fitted to. A result from `load` has none and needs this.
+        progress : {"auto", True, False}
+
+        Raises
+        ------
+        DataError
+            When there is neither a stream nor `data`, or the data have levels the fit never saw.
+
+        Notes
+        -----
+        ``.fitted``, ``.resid``, ``.fixed`` (without random effects) and the columns the model read, in the order of the rows.
+        """
+        stream = self._stream if data is None else stream_of(self._fit, data)
+        if stream is None:
+            raise DataError("this result was not made from a stream: give the rows as data=")
+        augment_to(self._fit, stream, path, columns, progress)

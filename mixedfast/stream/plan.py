@@ -1,0 +1,411 @@
+"""What is known of the whole before its rows are summed: levels, groups, statistics; and the recipe made from them.
+
+A batch, or an engine's query, is coded by this recipe alone, so every part is coded like every other. It is the same recipe
+that a fit in memory leaves behind, made by the same functions from one row a level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from mixedfast import checks
+from mixedfast.arrow import CodedTable, Labels
+from mixedfast.basis import Basis, choose_basis
+from mixedfast.coding import Rows, code_again, code_shapes, shape_of
+from mixedfast.crossprod import CrossProducts, assemble
+from mixedfast.design import (
+    Design,
+    Recipe,
+    ReTerm,
+    contrasts_of,
+    covariates_of,
+    formulas,
+    offset_of,
+    refuse_response_as_predictor,
+    response,
+)
+from mixedfast.errors import DataError, FormulaError
+from mixedfast.expressions import Stateful, stateful_calls
+from mixedfast.formula import ModelSpec
+from mixedfast.frames import Categorical, ColumnData, Numeric
+from mixedfast.grouping import GroupRecipe, number_again, number_groups
+from mixedfast.mentions import coded_names, expression_names, python_factors, used_names
+from mixedfast.rows import vector
+
+__all__ = [
+    "Facts",
+    "Moments",
+    "Plan",
+    "Wanted",
+    "check_total",
+    "coded_design",
+    "make_plan",
+    "ordered_terms",
+    "state_of",
+    "sums_of",
+    "wanted",
+]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a model asks of the data.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    weights, offset : str or None
+        Columns, by name.
+    variables : tuple of str
+        The columns the formulas mention, the response's among them.
+    under_c : frozenset of str
+        Those inside ``C()``: categories whatever their type.
+    groups : tuple of tuple of str
+        The columns of each grouping factor, once each.
+    transforms : tuple of Stateful
+        Calls that need statistics of a whole column.
+    """
+
+    spec: ModelSpec
+    weights: str | None
+    offset: str | None
+    variables: tuple[str, ...]
+    under_c: frozenset[str]
+    groups: tuple[tuple[str, ...], ...]
+    transforms: tuple[Stateful, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that is read: a row that misses one of them is left out."""
+        parts = [name for factors in self.groups for name in factors]
+        vectors = [name for name in (self.weights, self.offset) if name is not None]
+        return tuple(dict.fromkeys([*self.variables, *parts, *vectors]))
+
+
+    def told(self, missing: Mapping[str, int]) -> dict[str, int]:
+        """Missing values by what is told to users: weights and an offset by what they are for."""
+        roles = {self.weights: "weights", self.offset: "offset"}
+        own = {name for name in roles if name not in self.variables}
+        return {roles[name] if name in own else name: count for name, count in missing.items()}
+
+
+def wanted(spec: ModelSpec, weights: Any, offset: Any) -> Wanted:
+    """The columns and statistics a model needs of data whose rows are not at hand.
+
+    Raises
+    ------
+    DataError
+        For weights or an offset given as an array, and for transforms whose statistics one pass does not give.
+    """
+    for label, given in (("weights", weights), ("offset", offset)):
+        if given is not None and not isinstance(given, str):
+            raise DataError(f"{label} must be a column's name here: the rows are not in memory")
+    refuse_response_as_predictor(spec)
+    mentioned = [*expression_names(spec.response)]
+    for formula in formulas(spec):
+        mentioned += used_names(formula)
+    for expr in spec.offsets:
+        mentioned += expression_names(expr)
+    transforms = {call.text: call for formula in formulas(spec) for call in transforms_of(formula)}
+    for expr in (spec.response, *spec.offsets):
+        for call in stateful_calls(expr) if expression_names(expr) != (expr,) else ():
+            raise DataError(f"{call.text} in a response or an offset needs all rows at once: compute the column first")
+    return Wanted(
+        spec,
+        weights,
+        offset,
+        tuple(dict.fromkeys(mentioned)),
+        frozenset(name for formula in formulas(spec) for name in coded_names(formula)),
+        tuple(dict.fromkeys(term.factors for term in spec.random)),
+        tuple(transforms.values()),
+    )
+
+
+def transforms_of(formula: str) -> list[Stateful]:
+    """The transforms of a formula that need statistics; those one pass cannot give are refused by name."""
+    found = [call for expr in python_factors(formula) for call in stateful_calls(expr)]
+    for call in found:
+        given = dict(call.arguments)
+        if any(stateful_calls(call.inside)):
+            raise DataError(f"{call.text} transforms what is already transformed by whole columns: compute one of them first")
+        if call.function == "bs" and given.get("df") is None:
+            continue
+        if call.function not in ("scale", "center", "standardize"):
+            hint = "give its knots, bs(x, knots=[...]), or " if call.function == "bs" else ""
+            raise DataError(
+                f"{call.text} needs the whole column at once, and the rows are read in batches: {hint}compute its columns "
+                "first and use those"
+            )
+    return found
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, mean, sum of squares about the mean, smallest and largest value of a column; they add (Chan et al. 1983)."""
+
+    n: int
+    mean: float
+    squares: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Moments:
+        if not len(values):
+            return cls(0, 0.0, 0.0, np.inf, -np.inf)
+        mean = float(values.mean())
+        return cls(len(values), mean, float(((values - mean) ** 2).sum()), float(values.min()), float(values.max()))
+
+    def __add__(self, other: Moments) -> Moments:
+        n = self.n + other.n
+        if not n:
+            return self
+        step = other.mean - self.mean
+        squares = self.squares + other.squares + step**2 * self.n * other.n / n
+        mean = self.mean + step * other.n / n
+        return Moments(n, mean, squares, min(self.low, other.low), max(self.high, other.high))
+
+
+def state_of(call: Stateful, moments: Moments) -> dict[str, Any]:
+    """What formulaic would have remembered of a transform, had it seen all rows."""
+    given = dict(call.arguments)
+    if call.function == "bs":
+        # formulaic sets the knots it is given between these
+        low, high = given.get("lower_bound"), given.get("upper_bound")
+        return {"lower_bound": moments.low if low is None else low, "upper_bound": moments.high if high is None else high}
+    default_ddof = 0 if call.function == "standardize" else 1
+    ddof = given.get("ddof", default_ddof)
+    center = given.get("center", True)
+    spread = False if call.function == "center" else given.get("rescale" if call.function == "standardize" else "scale", True)
+    middle = moments.mean if center is True else None if center is False else center
+    about = 0.0 if middle is None else float(middle)
+    squares = moments.squares + moments.n * (moments.mean - about) ** 2
+    width = float(np.sqrt(squares / (moments.n - ddof))) if spread is True else None if spread is False else spread
+    return {"ddof": ddof, "center": middle, "scale": width}
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What a first look at all the data finds. No rows; of numbers only moments.
+
+    Parameters
+    ----------
+    n, n_dropped : int
+        Complete rows, and rows left out.
+    missing : dict of str to int
+        Missing values by variable.
+    numbers : dict of str to str
+        The variables that are numbers, with NumPy's name of their type.
+    categories : dict of str to Categorical
+        Levels of the variables used as categories.
+    groups : dict of tuple of str to dict of str to Categorical
+        For each grouping factor the combinations of its columns that occur, one a row.
+    typical : dict of str to float
+        A value of each number.
+    state : dict of str to dict
+        Statistics of the transforms that need them.
+    """
+
+    n: int
+    n_dropped: int
+    missing: Mapping[str, int]
+    numbers: Mapping[str, str]
+    categories: Mapping[str, Categorical]
+    groups: Mapping[tuple[str, ...], Mapping[str, Categorical]]
+    typical: Mapping[str, float]
+    state: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How every part is coded and summed.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    weights : str or None
+    na_action : str
+    n_rows : int or None
+        Complete rows; None when nobody has counted them.
+    basis : Basis or None
+        Shifts and scales of all sums; None until they are chosen.
+    """
+
+    recipe: Recipe
+    weights: str | None
+    na_action: str
+    n_rows: int | None
+    basis: Basis | None = None
+
+    @property
+    def category_labels(self) -> dict[str, Labels]:
+        return {name: Labels(name, levels) for name, levels in self.recipe.levels.items()}
+
+    @property
+    def group_labels(self) -> dict[str, Labels]:
+        return {
+            name: Labels(name, levels)
+            for group in self.recipe.groups
+            for name, levels in zip(group.factors, group.part_levels, strict=True)
+        }
+
+    def with_basis(self, design: Design) -> Plan:
+        """The plan with shifts and scales from a sample of the rows."""
+        return replace(self, basis=choose_basis(design, look_at_rows=False))
+
+
+def make_plan(want: Wanted, facts: Facts, contrasts: Mapping[str, Any] | None, na_action: str, counted: bool = True) -> Plan:
+    """The recipe of a model from facts of the whole data.
+
+    Raises
+    ------
+    DataError, FormulaError, NotIdentifiedError
+        As for data in memory: no complete row, missing values with ``na_action="raise"``, one group only, ...
+    """
+    _check_missing(facts, na_action)
+    spec = want.spec
+    rows = _skeleton_rows(facts)
+    checks.labels({name: rows.columns[name] for f in formulas(spec) for name in used_names(f)}, facts.n)
+    coded_as = contrasts_of(contrasts, rows, formulas(spec))
+    for name in expression_names(spec.response):
+        if name in facts.categories and name not in facts.numbers:
+            raise DataError(f"the response {name!r} holds strings or categories; it must be numeric")
+
+    def coding(formula: str) -> Any:
+        shapes = tuple(shape_of(name, rows) for name in used_names(formula))
+        return code_shapes(formula, shapes, coded_as, facts.state, facts.typical)
+
+    found = {
+        term.factors: _numbered(term.group, term.factors, facts.groups[term.factors]) for term in spec.random
+    }
+    canonical: dict[str, np.ndarray] = {}
+    parts = []
+    for term in spec.random:
+        code, group = coding(term.expr), found[term.factors]
+        if not code.names:
+            raise FormulaError(f"the random term {term} has no effects: write (1 | {term.group})")
+        if counted:
+            checks.enough_rows(term.group, str(term), len(code.names), len(group.levels), facts.n)
+        levels = tuple(
+            canonical.setdefault(name, own) for name, own in zip(group.factors, group.part_levels, strict=True)
+        )
+        parts.append((code, replace(group, part_levels=levels)))
+    parts.sort(key=lambda part: -len(part[1].levels))
+    fixed = coding(spec.fixed)
+    recipe = Recipe(
+        spec=spec,
+        fixed=fixed,
+        random=tuple(code for code, _ in parts),
+        groups=tuple(group for _, group in parts),
+        levels={name: column.levels for name, column in facts.categories.items()},
+        numeric=frozenset(facts.numbers),
+        offset_column=want.offset,
+        kept=tuple(range(len(fixed.names))),
+    )
+    return Plan(recipe, want.weights, na_action, facts.n if counted else None)
+
+
+def _check_missing(facts: Facts, na_action: str) -> None:
+    if na_action not in ("omit", "raise"):
+        raise DataError(f"na_action is 'omit' or 'raise', not {na_action!r}")
+    told = ", ".join(f"{name!r} ({count})" for name, count in facts.missing.items())
+    if told and na_action == "raise":
+        raise DataError(f"missing values in {told}: fill them in, or use na_action='omit'")
+    if not facts.n:
+        raise DataError(f"no row is complete: values are missing in {told}" if told else "the data have no rows")
+
+
+def _skeleton_rows(facts: Facts) -> Rows:
+    columns: dict[str, ColumnData] = {name: Numeric(np.ones(1, dtype)) for name, dtype in facts.numbers.items()}
+    columns |= {name: column for name, column in facts.categories.items() if name not in facts.numbers}
+    return Rows(1, columns, facts.categories)
+
+
+def _numbered(label: str, factors: tuple[str, ...], combinations: Mapping[str, Categorical]) -> GroupRecipe:
+    return number_groups(label, factors, combinations)[1]
+
+
+# --- one batch ------------------------------------------------------------------------------------------
+
+
+def coded_design(plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping[str, int]) -> Design:
+    """The design of a batch of complete rows, coded by the plan."""
+    recipe, spec = plan.recipe, plan.recipe.spec
+    coded = {name: table.coded(name) for name in recipe.levels}
+    variables = [*recipe.levels, *recipe.numeric]
+    rows = Rows(table.n, {name: table.column(name) for name in dict.fromkeys(variables)}, coded)
+    groups = {name: table.grouping(name) for group in recipe.groups for name in group.factors}
+    numbered = {group.factors: number_again(group, groups) for group in recipe.groups}
+    for group in recipe.groups:
+        if len(numbered[group.factors]) and numbered[group.factors].min() < 0:
+            raise DataError(f"the grouping factor {group.label!r} has combinations that are not among the known ones")
+    correlated = [term.correlated for term in ordered_terms(spec, recipe)]
+    terms = tuple(
+        ReTerm(group.label, coding.names, kind, numbered[group.factors], group.levels, code_again(coding, rows))
+        for group, coding, kind in zip(recipe.groups, recipe.random, correlated, strict=True)
+    )
+    weights = None if plan.weights is None else vector("weights", plan.weights, table)
+    if weights is not None:
+        checks.weights(weights)
+    offset = None if recipe.offset_column is None else vector("offset", recipe.offset_column, table)
+    x = code_again(recipe.fixed, rows)
+    covariates = covariates_of(spec, rows, offset, recipe.offset_column) if table.n else {}
+    return Design(
+        n=table.n,
+        y=response(spec, rows),
+        weights=weights,
+        offset=offset_of(spec, offset, rows),
+        x=x,
+        x_names=recipe.fixed.names,
+        all_x_names=recipe.fixed.names,
+        kept=recipe.kept,
+        has_intercept=any(column == () for column in x),
+        terms=terms,
+        fixed_terms=recipe.fixed.terms,
+        kept_rows=None,
+        n_dropped=n_dropped,
+        missing=missing,
+        recipe=replace(recipe, covariates=covariates),
+        variables=rows,
+        spec=spec,
+        response_name=spec.response,
+        library=table.library,
+    )
+
+
+def ordered_terms(spec: ModelSpec, recipe: Recipe) -> list[Any]:
+    """The formula's random terms in the order of the recipe's."""
+    rest = list(spec.random)
+    out = []
+    for group, coding in zip(recipe.groups, recipe.random, strict=True):
+        at = next(i for i, term in enumerate(rest) if term.factors == group.factors and term.expr == coding.formula)
+        out.append(rest.pop(at))
+    return out
+
+
+def sums_of(plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping[str, int]) -> CrossProducts:
+    """The cross-products of a batch, in the plan's basis."""
+    return assemble(coded_design(plan, table, n_dropped, missing), 1, plan.basis)
+
+
+def check_total(total: CrossProducts) -> None:
+    """What is known of a random term only when all rows are summed.
+
+    Raises
+    ------
+    NotIdentifiedError
+        When a column of Z is zero, or a multiple of another.
+
+    Warns
+    -----
+    UserWarning
+        When a slope has a single value in every group.
+    """
+    for term in total.terms:
+        group = total.groups[term.group]
+        inside = slice(term.start, term.start + term.k)
+        checks.random_sums(group.name, group.names[inside], group.A[:, inside, inside])

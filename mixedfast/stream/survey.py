@@ -1,0 +1,200 @@
+"""The first pass over a stream: levels, groups, missing values, and what transforms need of whole columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mixedfast.arrow import complete_rows, distinct, from_bytes, kind_of, sample, to_bytes, with_dictionary
+from mixedfast.coding import Rows, evaluate_expression
+from mixedfast.errors import DataError
+from mixedfast.frames import Categorical, Numeric, as_table, factorize
+from mixedfast.stream.plan import Facts, Moments, Wanted, state_of
+from mixedfast.stream.sources import Unit
+
+__all__ = ["Seen", "facts_of", "keys_of", "look"]
+
+#: Rows kept of each unit, and of all: shifts and scales are chosen from them.
+_SAMPLE_UNIT, _SAMPLE_ALL = 1024, 8192
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What has been seen of some units; what is seen of others adds.
+
+    Parameters
+    ----------
+    n, n_rows : int
+        Complete rows, and all.
+    missing : dict of str to int
+    distinct : dict of tuple of str to pyarrow.Table
+        The combinations of values of some columns in complete rows.
+    dictionaries : dict of str to tuple
+        The categories of columns that come with a list of them, in their order.
+    moments : dict of str to Moments
+        Of the expressions that transforms need statistics of.
+    rows : pyarrow.Table
+        A sample of the complete rows.
+    """
+
+    n: int
+    n_rows: int
+    missing: Mapping[str, int]
+    distinct: Mapping[tuple[str, ...], Any]
+    dictionaries: Mapping[str, tuple[Any, ...]]
+    moments: Mapping[str, Moments]
+    rows: Any
+
+    def __add__(self, other: Seen) -> Seen:
+        import pyarrow as pa
+
+        names = dict.fromkeys([*self.missing, *other.missing])
+        dictionaries = {
+            name: tuple(dict.fromkeys([*values, *other.dictionaries.get(name, ())]))
+            for name, values in self.dictionaries.items()
+        }
+        rows = pa.concat_tables([self.rows, other.rows], promote_options="permissive")
+        return Seen(
+            self.n + other.n,
+            self.n_rows + other.n_rows,
+            {name: self.missing.get(name, 0) + other.missing.get(name, 0) for name in names},
+            {
+                key: distinct(pa.concat_tables([own, other.distinct[key]], promote_options="permissive"), key)
+                for key, own in self.distinct.items()
+            },
+            dictionaries,
+            {text: own + other.moments[text] for text, own in self.moments.items()},
+            rows if rows.num_rows <= 2 * _SAMPLE_ALL else sample(rows, _SAMPLE_ALL),
+        )
+
+    def __store__(self) -> dict[str, Any]:
+        return {
+            "n": self.n, "n_rows": self.n_rows, "missing": self.missing, "dictionaries": self.dictionaries,
+            "distinct": {key: to_bytes(table) for key, table in self.distinct.items()},
+            "moments": self.moments, "rows": to_bytes(self.rows),
+        }  # fmt: skip
+
+    @classmethod
+    def __restore__(cls, fields: dict[str, Any]) -> Seen:
+        tables = {key: from_bytes(array) for key, array in fields["distinct"].items()}
+        return cls(**{**fields, "distinct": tables, "rows": from_bytes(fields["rows"])})
+
+
+def keys_of(want: Wanted, schema: Any, given: Mapping[str, Sequence[Any]]) -> tuple[tuple[str, ...], ...]:
+    """The columns, and combinations of columns, whose distinct values must be found: those with no levels given.
+
+    Raises
+    ------
+    DataError
+        When a column is of a type that a model cannot use.
+    """
+    for name in want.columns:
+        kind = kind_of(schema.field(name).type)
+        if kind not in ("number", "boolean", "text", "null") and not kind.startswith("category"):
+            raise DataError(f"column {name!r} holds {kind}, which a model cannot use: convert it to numbers or strings")
+    single = [(name,) for name in want.variables if is_category(want, schema, name)]
+    return tuple(
+        key for key in dict.fromkeys([*single, *want.groups]) if len(key) > 1 or key[0] not in given
+    )
+
+
+def is_category(want: Wanted, schema: Any, name: str) -> bool:
+    """Whether a variable of the formulas is used as categories."""
+    return name in want.under_c or kind_of(schema.field(name).type) not in ("number", "boolean", "null")
+
+
+def look(want: Wanted, keys: Sequence[tuple[str, ...]], given: Mapping[str, Any]) -> Callable[[Unit], Seen]:
+    """A function that looks at one unit."""
+
+    def at(unit: Unit) -> Seen:
+        parts = [_look_at(table.select(list(want.columns)), unit.name) for table in unit.read()]
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+    def _look_at(table: Any, where: str) -> Seen:
+        rows, missing = complete_rows(table, want.columns, where)
+        for name, labels in given.items():
+            if name in want.columns:
+                labels.codes(rows.column(name), where)
+        return Seen(
+            rows.num_rows,
+            table.num_rows,
+            missing,
+            {key: distinct(rows, key) for key in keys},
+            {name: values for name in want.columns if (values := _dictionary(table.column(name))) is not None},
+            {call.inside: _moments(call.inside, rows) for call in want.transforms},
+            sample(rows, _SAMPLE_UNIT),
+        )
+
+    return at
+
+
+def _dictionary(column: Any) -> tuple[Any, ...] | None:
+    import pyarrow as pa
+
+    if not pa.types.is_dictionary(column.type):
+        return None
+    lists = [chunk.dictionary.to_pylist() for chunk in column.chunks]
+    return tuple(dict.fromkeys(value for values in lists for value in values))
+
+
+def _moments(expr: str, rows: Any) -> Moments:
+    table = as_table(rows)
+    names = [name for name in table.names if isinstance(table.column(name), Numeric)]
+    return Moments.of(evaluate_expression(expr, Rows(table.n, {name: table.column(name) for name in names}, {})))
+
+
+def facts_of(want: Wanted, seen: Seen, schema: Any, given: Mapping[str, Sequence[Any]]) -> Facts:
+    """What the recipe is made from. Levels come from one row each by the code that reads tables in memory.
+
+    ``given`` levels take the place of those seen.
+    """
+    tables = {
+        key: _with_dictionaries(seen.distinct[key] if key in seen.distinct else _listed(key[0], given[key[0]]), seen, given)
+        for key in dict.fromkeys([*((n,) for n in want.variables if is_category(want, schema, n)), *want.groups])
+    }
+    sampled = as_table(seen.rows)
+    columns = {name: sampled.column(name) for name in want.variables if not is_text(schema, name)}
+    numbers = {name: column.values for name, column in columns.items() if isinstance(column, Numeric)}
+    categories = {
+        name: _categories(tables[name,], name) for name in want.variables if is_category(want, schema, name)
+    }
+    return Facts(
+        n=seen.n,
+        n_dropped=seen.n_rows - seen.n,
+        missing=want.told(seen.missing),
+        numbers={name: values.dtype.name for name, values in numbers.items()},
+        categories=categories,
+        groups={key: {name: as_table(tables[key]).grouping(name) for name in key} for key in want.groups},
+        typical={name: float(values.mean()) for name, values in numbers.items() if len(values)},
+        state={call.text: state_of(call, seen.moments[call.inside]) for call in want.transforms},
+    )
+
+
+def is_text(schema: Any, name: str) -> bool:
+    return kind_of(schema.field(name).type) not in ("number", "boolean", "null")
+
+
+def _with_dictionaries(table: Any, seen: Seen, given: Mapping[str, Sequence[Any]]) -> Any:
+    """Text with its categories in the order they are given, or came in; plain text is sorted later."""
+    for name in table.column_names:
+        values = list(given[name]) if name in given else seen.dictionaries.get(name)
+        if values is not None and (name in seen.dictionaries or isinstance(values[0], str)):
+            table = with_dictionary(table, name, values)
+    return table
+
+
+def _listed(name: str, levels: Sequence[Any]) -> Any:
+    import pyarrow as pa
+
+    return pa.table({name: pa.array(np.asarray(levels).tolist())})
+
+
+def _categories(table: Any, name: str) -> Categorical:
+    column = as_table(table).column(name)
+    return column if isinstance(column, Categorical) else factorize(column.values)

@@ -1,0 +1,66 @@
+"""Adding the cross-products of batches coded by one plan: same levels, same basis, so sums add as they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mixedfast.covariates import merge
+from mixedfast.crossprod import CrossProducts, PairProducts
+
+__all__ = ["add_same"]
+
+
+def add_same(a: CrossProducts, b: CrossProducts) -> CrossProducts:
+    """a + b, in a's own memory where that is possible: a is used up.
+
+    Parameters
+    ----------
+    a, b : CrossProducts
+        Of batches coded by one plan.
+    """
+    a.xy[...] += b.xy
+    for mine, theirs in zip(a.groups, b.groups, strict=True):
+        mine.A[...] += theirs.A
+        mine.B[...] += theirs.B
+        if mine.sums is not None and theirs.sums is not None:
+            mine.sums[...] += theirs.sums
+    if a.unweighted is not None and b.unweighted is not None:
+        a.unweighted[...] += b.unweighted
+    names = dict.fromkeys([*a.meta.missing, *b.meta.missing])
+    recipe = b.meta.recipe if not a.n else a.meta.recipe
+    if a.n and b.n and recipe is not None and b.meta.recipe is not None:
+        recipe = replace(recipe, covariates=merge(recipe.covariates, a.n, b.meta.recipe.covariates, b.n))
+    return replace(
+        a,
+        n=a.n + b.n,
+        pairs={key: _add_pairs(pair, b.pairs[key], b.groups[key[1]].n_levels) for key, pair in a.pairs.items()},
+        sum_log_weights=a.sum_log_weights + b.sum_log_weights,
+        meta=replace(
+            a.meta,
+            n_dropped=a.meta.n_dropped + b.meta.n_dropped,
+            missing={name: a.meta.missing.get(name, 0) + b.meta.missing.get(name, 0) for name in names},
+            recipe=recipe,
+        ),
+    )
+
+
+def _add_pairs(a: PairProducts, b: PairProducts, n_right: int) -> PairProducts:
+    if np.array_equal(a.indptr, b.indptr) and np.array_equal(a.indices, b.indices):
+        a.data[...] += b.data
+        return a
+    keys_a, keys_b = _keys(a, n_right), _keys(b, n_right)
+    keys = np.union1d(keys_a, keys_b)
+    data = np.zeros((len(keys), *a.data.shape[1:]))
+    data[np.searchsorted(keys, keys_a)] = a.data
+    data[np.searchsorted(keys, keys_b)] += b.data
+    left, right = np.divmod(keys, n_right)
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(left, minlength=len(a.indptr) - 1))]).astype(np.int64)
+    return PairProducts(indptr, right.astype(np.int32), data)
+
+
+def _keys(pair: PairProducts, n_right: int) -> np.ndarray:
+    """One number a pair of levels, ascending."""
+    rows = np.repeat(np.arange(len(pair.indptr) - 1, dtype=np.int64), np.diff(pair.indptr))
+    return rows * n_right + pair.indices

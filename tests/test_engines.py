@@ -1,0 +1,191 @@
+"""Engines that hold the rows sum them by GROUP BY: the same fit as in memory, and what they cannot compute is named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from cases import frame, golden, golden_names
+from test_stream import ROUNDING, options, same_fit, same_sums
+
+import mixedfast as mf
+
+pa = pytest.importorskip("pyarrow")
+duckdb = pytest.importorskip("duckdb")
+pl = pytest.importorskip("polars")
+
+pytestmark = pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
+
+#: InstEval takes seconds an engine; the slow tests have it.
+SLOW = {"insteval", "insteval_ml", "hsb_factors_best"}
+#: DuckDB plans many expressions slowly: a third of the models here, all of them in the slow tests.
+IN_BRIEF = [
+    (name, engine)
+    for i, name in enumerate(name for name in golden_names() if name not in SLOW)
+    for engine in (["polars", "duckdb"] if i % 3 == 0 else ["polars"])
+]
+
+
+def as_text(data):
+    """Categories as plain strings, as most engines hold them: their order is then that of the alphabet."""
+    return data.assign(**{name: data[name].astype(object) for name in data.select_dtypes("category")})
+
+
+def in_duckdb(data):
+    table = pa.Table.from_pandas(data, preserve_index=False)
+    return duckdb.connect().from_arrow(table)
+
+
+def in_polars(data):
+    return pl.from_pandas(data).lazy()
+
+
+ENGINES = {"duckdb": in_duckdb, "polars": in_polars}
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request):
+    return ENGINES[request.param]
+
+
+@pytest.mark.parametrize(("name", "engine"), IN_BRIEF)
+def test_engines_give_the_fit_of_the_table_in_memory(name, engine):
+    same_as_in_memory(name, ENGINES[engine])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", golden_names())
+def test_duckdb_gives_the_fit_of_every_table(name):
+    same_as_in_memory(name, in_duckdb)
+
+
+def same_as_in_memory(name, engine):
+    """A golden model by GROUP BY, and by rows."""
+    record, how = golden(name), options(golden(name))
+    data = as_text(frame(record["dataset"]))
+    whole, pushed = mf.lmer(record["formula_py"], data, **how), mf.lmer(record["formula_py"], engine(data), **how)
+    same_fit(pushed, whole)
+    if pushed._fit.cp.constant is not None and whole._fit.cp.constant is not None:
+        same_sums(pushed._fit.cp, whole._fit.cp)
+
+
+def test_categories_with_an_order_keep_it():
+    data = frame(golden("orthodont_slope")["dataset"])
+    formula = golden("orthodont_slope")["formula_py"]
+    enums = {
+        name: pl.Enum([str(level) for level in data[name].cat.categories]) for name in data.select_dtypes("category")
+    }
+    lazy = pl.from_pandas(as_text(data)).with_columns(pl.col(name).cast(kind) for name, kind in enums.items()).lazy()
+    same_fit(mf.lmer(formula, lazy), mf.lmer(formula, data))
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "Reaction ~ scale(Days) + (scale(Days) | Subject)",
+        "Reaction ~ center(Days) + I(Days ** 2) + (1 | Subject)",
+        "Reaction ~ scale(log(Days + 1), ddof=0) + (1 | Subject)",
+        "log(Reaction) ~ np.sqrt(Days) + exp(-Days / 4) + C(Days) + (1 | Subject)",
+        "Reaction ~ standardize(Days) + log10(Days + 1) + (Days || Subject)",
+        "Reaction ~ Days + offset(2 * Days) + (Days || Subject)",
+        "Reaction ~ 0 + Days + (0 + Days | Subject)",
+        "Reaction ~ . + (1 | Subject)",
+    ],
+)
+def test_what_engines_compute(formula, engine):
+    data = as_text(frame("sleepstudy"))
+    same_fit(mf.lmer(formula, engine(data)), mf.lmer(formula, data))
+
+
+@pytest.mark.parametrize(
+    "term", ["poly(Days, 2)", "bs(Days, df=4)", "bs(Days, knots=[3])", "floor(Days / 2)", "Days ** Days", "Days > 4"]
+)
+def test_what_engines_cannot_compute_is_named(term, engine):
+    written = term if "(" in term else f"I({term})"
+    with pytest.raises(mf.DataError, match=term.split("(")[0].split(" ")[0]):
+        mf.lmer(f"Reaction ~ {written} + (1 | Subject)", engine(frame("sleepstudy")))
+
+
+@pytest.mark.parametrize("broken", ["log(Days)", "I(1 / Days)", "np.sqrt(Days - 5)"])
+def test_numbers_that_are_none_are_counted(broken, engine):
+    data = as_text(frame("sleepstudy"))
+    with pytest.raises(mf.DataError, match="not a finite number in"):
+        mf.lmer(f"Reaction ~ {broken} + (1 | Subject)", engine(data))
+    infinite = data.assign(Days=data.Days.astype(float).where(np.arange(len(data)) != 7, np.inf))
+    with pytest.raises(mf.DataError, match=r"'Days'.*not a finite number in 1 row"):
+        mf.lmer("Reaction ~ Days + (1 | Subject)", engine(infinite))
+
+
+def holes(data, columns, rng):
+    for column in columns:
+        data[column] = data[column].where(rng.random(len(data)) > 0.02)
+    return data
+
+
+def test_null_and_nan_are_left_out_alike(engine):
+    rng = np.random.default_rng(6)
+    data = as_text(frame("hsb")).assign(w=lambda d: 0.5 + rng.random(len(d)), shift=lambda d: rng.normal(size=len(d)))
+    data = holes(data, ["math", "ses", "sex", "school", "w", "shift", "size"], rng)
+    formula, how = "math ~ ses * sex + size + (1 + ses | school)", {"weights": "w", "offset": "shift"}
+    whole = mf.lmer(formula, data, **how)
+    same_fit(mf.lmer(formula, engine(data), **how), whole)
+    nan = pa.Table.from_pandas(data, preserve_index=False, safe=False)
+    for name in ("math", "ses"):  # NaN where the others are NULL
+        nan = nan.set_column(nan.column_names.index(name), name, pa.array(data[name].to_numpy(), from_pandas=False))
+    lazy = duckdb.connect().from_arrow(nan) if engine is in_duckdb else pl.from_arrow(nan).lazy()
+    same_fit(mf.lmer(formula, lazy, **how), whole)
+    with pytest.raises(mf.DataError, match="missing values in"):
+        mf.lmer(formula, engine(data), na_action="raise", **how)
+
+
+def test_sums_are_safe_far_from_zero(engine):
+    data = as_text(frame("hsb")).assign(math=lambda d: d.math + 1e7, ses=lambda d: d.ses + 1e5)
+    formula = "math ~ ses + (1 + ses | school)"
+    ours, theirs = mf.lmer(formula, engine(data)), mf.lmer(formula, data)
+    assert ours.criterion == pytest.approx(theirs.criterion, rel=ROUNDING)
+    assert ours.sigma == pytest.approx(theirs.sigma, rel=1e-8)
+
+
+def test_given_levels_and_addition(engine):
+    data = as_text(frame("hsb"))
+    levels = {"sex": ["Female", "Male"], "school": sorted(data.school.unique())}
+    formula = "math ~ ses * sex + (1 + ses | school)"
+    cut = len(data) // 2
+    a, b = (mf.crossproducts(formula, engine(part), levels=levels) for part in (data[:cut], data[cut:]))
+    same_fit(mf.fit(a + b), mf.lmer(formula, data))
+    with pytest.raises(mf.DataError, match=r"'sex' has levels that are not among the known ones: Male"):
+        mf.crossproducts(formula, engine(data), levels={"sex": ["Female", "X"]})
+
+
+def test_numbers_as_groups_and_decimals_as_numbers():
+    data = frame("hsb").assign(school=lambda d: d.school.astype(str).astype(int))
+    rows = duckdb.connect()
+    rows.register("hsb", pa.Table.from_pandas(data[["math", "ses", "school"]], preserve_index=False))
+    relation = rows.sql("select math::decimal(9, 3) as math, ses, school::double as school, ses > 0 as high from hsb")
+    pushed = mf.lmer("math ~ ses + high + (1 | school)", relation)
+    same_fit(pushed, mf.lmer("math ~ ses + high + (1 | school)", data.assign(high=data.ses > 0)))
+    assert pushed.ranef()["school"].index.dtype.kind == "i"
+
+
+def test_inference_and_prediction_need_no_rows(engine):
+    data = as_text(frame("hsb"))
+    formula = "math ~ ses + sex + (1 + ses | school)"
+    ours, theirs = mf.lmer(formula, engine(data)), mf.lmer(formula, data)
+    pd.testing.assert_frame_equal(ours.coef_table(ddf="kenward-roger"), theirs.coef_table(ddf="kenward-roger"), rtol=1e-6)
+    pd.testing.assert_frame_equal(ours.anova(), theirs.anova(), rtol=1e-6)
+    np.testing.assert_allclose(ours.predict(data[:50]), theirs.predict(data[:50]), rtol=1e-7)
+    with pytest.raises(mf.DataError, match="rows"):
+        _ = ours.fitted
+
+
+def test_columns_and_arrays_are_named(engine):
+    data = as_text(frame("hsb"))
+    with pytest.raises(mf.DataError, match=r"'sess'.*did you mean 'ses'"):
+        mf.lmer("math ~ sess + (1 | school)", engine(data))
+    with pytest.raises(mf.DataError, match="weights must be a column's name"):
+        mf.lmer("math ~ ses + (1 | school)", engine(data), weights=np.ones(len(data)))
+    dates = engine(data.assign(day=pd.Timestamp("2026-01-01")))
+    with pytest.raises(mf.DataError, match=r"'day' holds Datetime"):
+        mf.lmer("math ~ day + (1 | school)", dates)
+    with pytest.raises(mf.DataError, match="response 'sex'"):
+        mf.lmer("sex ~ ses + (1 | school)", engine(data))

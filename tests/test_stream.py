@@ -1,0 +1,371 @@
+"""Data read in batches give the fit of the data read at once; what goes wrong is named, and what is done is kept."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from cases import frame, golden, golden_names
+
+import mixedfast as mf
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+
+pytestmark = pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
+
+# sums of the same numbers in another order and about another shift
+ROUNDING = 1e-9
+#: n batches of one row each take a while: the models whose tables are small
+ONE_ROW = ["sleepstudy", "dyestuff", "clinics_weights", "clinics_gaps", "machines_nested", "trial_sum"]
+
+
+def batches(data, count):
+    table = pa.Table.from_pandas(data, preserve_index=False)
+    edges = [table.num_rows * i // count for i in range(count + 1)]
+    return [table.slice(a, b - a) for a, b in pairwise(edges)]
+
+
+def options(record):
+    contrasts = record.get("contrasts")
+    return {
+        "weights": record.get("weights"),
+        "contrasts": contrasts if isinstance(contrasts, dict) and contrasts else None,
+        "REML": record["REML"],
+    }
+
+
+def same_fit(ours, theirs):
+    """Everything a result says agrees to rounding of the cross-products."""
+    assert ours.nobs == theirs.nobs and ours.n_groups == theirs.n_groups
+    assert ours.criterion == pytest.approx(theirs.criterion, rel=ROUNDING)
+    assert list(ours.params.index) == list(theirs.params.index)
+    tolerance = 1e-7 * theirs.bse.abs().max()  # where the optimum is flat, theta moves a little
+    np.testing.assert_allclose(ours.params, theirs.params, rtol=ROUNDING, atol=tolerance)
+    np.testing.assert_allclose(ours.bse, theirs.bse, rtol=1e-7)
+    for group, modes in theirs.ranef().items():
+        assert list(ours.ranef()[group].index) == list(modes.index)
+    assert ours._fit.cp.meta.missing == theirs._fit.cp.meta.missing
+    mine, other = ours._fit.cp.meta.recipe.covariates, theirs._fit.cp.meta.recipe.covariates
+    assert {name: c.values for name, c in mine.items()} == {name: c.values for name, c in other.items()}
+    assert {name: c.mean for name, c in mine.items()} == pytest.approx({name: c.mean for name, c in other.items()})
+    assert ours._fit.cp.meta.n_dropped == theirs._fit.cp.meta.n_dropped
+
+
+def same_sums(ours, theirs):
+    """The cross-products themselves agree, once in one basis, each relative to the size of its columns."""
+    from mixedfast.addition import in_basis
+
+    ours = in_basis(ours, theirs.basis)
+    size = np.sqrt(np.diag(theirs.xy))
+    assert (np.abs(ours.xy - theirs.xy) <= ROUNDING * np.outer(size, size)).all()
+    for a, b in zip(ours.groups, theirs.groups, strict=True):
+        np.testing.assert_array_equal(a.levels, b.levels)
+        for mine, other in ((a.A, b.A), (a.B, b.B)):
+            np.testing.assert_allclose(mine, other, rtol=ROUNDING, atol=ROUNDING * np.abs(other).max())
+    for key, pair in theirs.pairs.items():
+        np.testing.assert_array_equal(ours.pairs[key].indices, pair.indices)
+        np.testing.assert_allclose(ours.pairs[key].data, pair.data, rtol=ROUNDING, atol=ROUNDING * np.abs(pair.data).max())
+
+
+@pytest.mark.parametrize("name", golden_names())
+def test_batches_give_the_fit_of_the_whole(name):
+    record, how = golden(name), options(golden(name))
+    data = frame(record["dataset"])
+    whole = mf.lmer(record["formula_py"], data, **how)
+    for count in (1, 2, 7, *([len(data)] if name in ONE_ROW else [])):
+        parts = mf.lmer(record["formula_py"], batches(data, count), **how)
+        same_fit(parts, whole)
+        if parts._fit.cp.constant is not None:
+            same_sums(parts._fit.cp, whole._fit.cp)
+    np.testing.assert_allclose(parts.fitted, whole.fitted, rtol=1e-7, atol=1e-6 * whole.sigma)
+
+
+def test_the_sums_do_not_depend_on_threads():
+    data = batches(frame("hsb"), 5)
+    one, two = (mf.crossproducts("math ~ ses + (ses | school)", data, threads=count) for count in (1, 2))
+    np.testing.assert_array_equal(one.xy, two.xy)
+    np.testing.assert_array_equal(one.groups[0].B, two.groups[0].B)
+
+
+FORMULA = "math ~ ses + (1 + ses | school)"
+SCHOOLS = list(frame("hsb").school.cat.categories)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    where = tmp_path / "students"
+    where.mkdir()
+    for i, part in enumerate(batches(frame("hsb"), 4)):
+        pq.write_table(part, where / f"part-{i}.parquet")
+    (where / "_SUCCESS").touch()
+    return where
+
+
+def test_paths_folders_globs_lists(folder):
+    whole = mf.lmer(FORMULA, frame("hsb"))
+    files = sorted(folder.glob("*.parquet"))
+    for data in (folder, str(folder), str(folder / "*.parquet"), files, [str(f) for f in files]):
+        same_fit(mf.lmer(FORMULA, data), whole)
+
+
+def test_iterables_functions_readers(folder):
+    whole = mf.lmer(FORMULA, frame("hsb"))
+    parts = batches(frame("hsb"), 3)
+    dataset = pytest.importorskip("pyarrow.dataset").dataset(folder)
+    for data in (parts, tuple(parts), lambda: iter(parts), dataset, [frame("hsb")], [p.to_batches()[0] for p in parts]):
+        same_fit(mf.lmer(FORMULA, data), whole)
+
+
+def test_an_iterator_is_spooled_and_says_so():
+    whole = mf.lmer(FORMULA, frame("hsb"))
+    with pytest.warns(UserWarning, match="temporary file"):
+        m = mf.lmer(FORMULA, iter(batches(frame("hsb"), 3)))
+    same_fit(m, whole)
+    assert len(m.fitted) == whole.nobs
+    reader = pa.Table.from_pandas(frame("hsb"), preserve_index=False).to_reader(1000)
+    with pytest.warns(UserWarning, match="temporary file"):
+        same_fit(mf.lmer(FORMULA, reader), whole)
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_given_levels_make_one_pass():
+    data = frame("hsb")
+    passes = []
+
+    def once():
+        passes.append(1)
+        return iter(batches(data, 3))
+
+    whole = mf.lmer(FORMULA, data)
+    same_fit(mf.lmer(FORMULA, once, levels={"school": SCHOOLS}), whole)
+    assert len(passes) == 2  # one to look at the first batch, one to read
+    same_fit(mf.lmer(FORMULA, iter(batches(data, 3)), levels={"school": SCHOOLS}), whole)
+    with pytest.raises(mf.DataError, match=r"batch \d.*'school'.*9586"):
+        mf.lmer(FORMULA, once, levels={"school": SCHOOLS[:-1]})
+
+
+def test_given_levels_make_parts_add():
+    record = golden("trial_sum")
+    data = frame(record["dataset"])
+    names = list(data.select_dtypes("category"))
+    levels = {name: list(data[name].cat.categories) for name in names}
+    cut = len(data) // 3
+    how = {"contrasts": options(record)["contrasts"], "levels": levels}
+    a, b = (mf.crossproducts(record["formula_py"], part, **how) for part in (data[:cut], data[cut:]))
+    same_fit(mf.fit(a + b, REML=record["REML"]), mf.lmer(record["formula_py"], data, **options(record)))
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "Reaction ~ scale(Days) + (scale(Days) | Subject)",
+        "Reaction ~ center(Days) + I(Days ** 2) + (1 | Subject)",
+        "Reaction ~ scale(log(Days + 1), ddof=0) + (1 | Subject)",
+        "Reaction ~ scale(Days, center=False) + (1 | Subject)",
+        "Reaction ~ bs(Days, knots=[3, 6]) + (1 | Subject)",
+        "log(Reaction) ~ np.sqrt(Days) + C(Days) + (1 | Subject)",
+        "Reaction ~ . + (1 | Subject)",
+        "Reaction ~ Days + offset(2 * Days) + (Days || Subject)",
+    ],
+)
+def test_transforms_use_the_whole_column(formula):
+    data = frame("sleepstudy")
+    same_fit(mf.lmer(formula, batches(data, 4)), mf.lmer(formula, data))
+
+
+@pytest.mark.parametrize("term", ["poly(Days, 2)", "bs(Days, df=4)", "cr(Days, df=3)"])
+def test_transforms_that_need_all_rows_are_refused_by_name(term):
+    with pytest.raises(mf.DataError, match=re.escape(term)):
+        mf.lmer(f"Reaction ~ {term} + (1 | Subject)", batches(frame("sleepstudy"), 2))
+
+
+def test_missing_values_are_left_out_alike():
+    rng = np.random.default_rng(5)
+    data = frame("hsb").assign(track=lambda d: np.where(d.school.astype(int) % 2, "a", "b"))
+    data["track"] = data.track.astype(object)
+    for column in ("math", "ses", "track", "school"):
+        data[column] = data[column].where(rng.random(len(data)) > 0.02)
+    formula = "math ~ ses * track + (1 + ses | school)"
+    whole = mf.lmer(formula, data)
+    for count in (1, 7):
+        same_fit(mf.lmer(formula, batches(data, count)), whole)
+    with pytest.raises(mf.DataError, match="missing values in"):
+        mf.lmer(formula, batches(data, 3), na_action="raise")
+
+
+def test_empty_batches_and_batches_without_a_complete_row():
+    data = frame("hsb")
+    table = pa.Table.from_pandas(data, preserve_index=False)
+    nothing = pa.Table.from_pandas(data[:50].assign(math=np.nan), preserve_index=False)
+    m = mf.lmer(FORMULA, [table.slice(0, 0), table.slice(0, 3000), nothing, table.slice(3000)])
+    assert m.nobs == len(data) and m._fit.cp.meta.missing == {"math": 50}
+    assert m.criterion == pytest.approx(mf.lmer(FORMULA, data).criterion, rel=ROUNDING)
+    with pytest.raises(mf.DataError, match="math"):
+        mf.lmer(FORMULA, [nothing])
+
+
+def test_csv_files(tmp_path):
+    data = frame("hsb")
+    for i in range(3):
+        data[i::3].to_csv(tmp_path / f"{i}.csv", index=False)
+    m = mf.lmer(FORMULA, tmp_path)
+    assert m.criterion == pytest.approx(mf.lmer(FORMULA, data).criterion, rel=ROUNDING)
+
+
+def test_folders_named_by_a_value_are_a_column(tmp_path):
+    data = frame("hsb")
+    for size, part in data.groupby("size"):
+        where = tmp_path / f"size={size}"
+        where.mkdir()
+        pq.write_table(pa.Table.from_pandas(part.drop(columns="size"), preserve_index=False), where / "0.parquet")
+    formula = "math ~ size + (1 | school)"
+    assert mf.lmer(formula, tmp_path).criterion == pytest.approx(mf.lmer(formula, data).criterion, rel=ROUNDING)
+
+
+def test_only_the_columns_of_the_formula_are_read(folder, monkeypatch):
+    asked = []
+    read = pq.ParquetFile.iter_batches
+
+    def iter_batches(self, *args, columns=None, **more):
+        asked.append(tuple(columns))
+        return read(self, *args, columns=columns, **more)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", iter_batches)
+    mf.lmer(FORMULA, folder)
+    assert set(asked) == {("math", "ses", "school")}
+
+
+# --- what goes wrong ------------------------------------------------------------------------------------------
+
+
+def spoil(path):
+    """Overwrite the pages of the second column, and leave the footer as it is."""
+    column = pq.ParquetFile(path).metadata.row_group(0).column(1)
+    body = bytearray(path.read_bytes())
+    start = column.dictionary_page_offset or column.data_page_offset
+    body[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
+    path.write_bytes(body)
+    return column.path_in_schema
+
+
+def test_a_corrupt_file_is_named_with_its_column(folder):
+    name = spoil(folder / "part-2.parquet")
+    with pytest.raises(mf.DataError, match=rf"part-2\.parquet is damaged, column '{name}'"):
+        mf.lmer(f"math ~ {name} + (1 | school)" if name not in ("math", "school") else FORMULA, folder)
+    (folder / "part-2.parquet").write_bytes(b"PAR1 nothing more")
+    with pytest.raises(mf.DataError, match=r"part-2\.parquet cannot be read as Parquet"):
+        mf.lmer(FORMULA, folder)
+
+
+def test_columns_that_differ_are_named(folder):
+    path = folder / "part-3.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["ses"]), path)
+    with pytest.raises(mf.DataError, match=r"part-3\.parquet has no column 'ses'"):
+        mf.lmer(FORMULA, folder)
+    at = table.column_names.index("ses")
+    pq.write_table(table.set_column(at, "ses", table.column("ses").cast(pa.string())), path)
+    with pytest.raises(mf.DataError, match=r"part-3\.parquet: column 'ses' holds text"):
+        mf.lmer(FORMULA, folder)
+    pq.write_table(table.set_column(at, "ses", pa.array(np.full(table.num_rows, np.inf))), path)
+    with pytest.raises(mf.DataError, match=r"part-3\.parquet: column 'ses' holds \d+ infinite"):
+        mf.lmer(FORMULA, folder)
+
+
+def test_a_column_that_is_nowhere_is_named(folder):
+    with pytest.raises(mf.DataError, match=r"'sess'.*did you mean 'ses'"):
+        mf.lmer("math ~ sess + (1 | school)", folder)
+    with pytest.raises(mf.DataError, match="no file matches"):
+        mf.lmer(FORMULA, str(folder / "*.nothing"))
+
+
+def test_arrays_do_not_go_with_batches(folder):
+    with pytest.raises(mf.DataError, match="weights must be a column's name"):
+        mf.lmer(FORMULA, folder, weights=np.ones(7185))
+
+
+@pytest.fixture
+def small_units(monkeypatch):
+    """Every file is a unit of its own, and every unit is written down."""
+    monkeypatch.setattr("mixedfast.stream.sources.UNIT_ROWS", 1)
+    monkeypatch.setattr("mixedfast.stream.checkpoint._EVERY", 0.0)
+
+
+@pytest.mark.parametrize("during", ["finding levels", "adding up"])
+def test_work_goes_on_from_a_checkpoint(folder, tmp_path, small_units, monkeypatch, during):
+    whole = mf.crossproducts(FORMULA, folder)
+    path, good = tmp_path / "work.mf", (folder / "part-2.parquet").read_bytes()
+    levels = {"school": SCHOOLS, "minority": ["No", "Yes"]} if during == "adding up" else None
+    assert spoil(folder / "part-2.parquet") == "minority"
+    formula = "math ~ minority + (1 | school)"
+    with pytest.raises(mf.DataError, match="damaged"):
+        mf.crossproducts(formula, folder, checkpoint=path, levels=levels, threads=1)
+    kept = mf.load(path)
+    assert len(kept.summed_marks if levels else kept.seen_marks) == 2
+    assert (kept.sums.n if levels else kept.seen.n) > 0
+
+    (folder / "part-2.parquet").write_bytes(good)
+    read = []
+    original = pq.ParquetFile.iter_batches
+    monkeypatch.setattr(
+        pq.ParquetFile, "iter_batches", lambda self, *a, **k: read.append(1) or original(self, *a, **k)
+    )
+    again = mf.crossproducts(formula, folder, checkpoint=path, levels=levels)
+    assert len(read) == (2 if levels else 6)  # two units of four were done, of the only pass or of the first
+    assert not path.exists()
+    np.testing.assert_array_equal(again.xy, mf.crossproducts(formula, folder, levels=levels).xy)
+    assert again.n == whole.n
+
+
+def test_a_checkpoint_of_other_data_is_refused(folder, tmp_path, small_units):
+    path = tmp_path / "work.mf"
+    good = (folder / "part-2.parquet").read_bytes()
+    (folder / "part-2.parquet").write_bytes(b"PAR1")
+    with pytest.raises(mf.DataError, match="cannot be read"):
+        mf.crossproducts(FORMULA, folder, checkpoint=path)
+    (folder / "part-2.parquet").write_bytes(good)
+    with pytest.raises(mf.DataError, match="no checkpoint of this model"):
+        mf.crossproducts("math ~ 1 + (1 | school)", folder, checkpoint=path)
+    table = pq.read_table(folder / "part-0.parquet")
+    pq.write_table(table.slice(1), folder / "part-0.parquet")
+    with pytest.raises(mf.DataError, match=r"part-0\.parquet has changed"):
+        mf.crossproducts(FORMULA, folder, checkpoint=path)
+
+
+# --- after the fit ------------------------------------------------------------------------------------------
+
+
+def test_inference_needs_no_rows(folder):
+    whole, streamed = mf.lmer(FORMULA, frame("hsb")), mf.lmer(FORMULA, folder)
+    for ddf in ("satterthwaite", "kenward-roger", "group", "residual"):
+        pd.testing.assert_frame_equal(streamed.coef_table(ddf=ddf), whole.coef_table(ddf=ddf), rtol=1e-6)
+    pd.testing.assert_frame_equal(streamed.anova(), whole.anova(), rtol=1e-6)
+    pd.testing.assert_frame_equal(streamed.varcorr, whole.varcorr, rtol=1e-6)
+    pd.testing.assert_frame_equal(streamed.confint(), whole.confint(), rtol=1e-5)
+    assert streamed.icc() == pytest.approx(whole.icc()) and streamed.r2() == pytest.approx(whole.r2())
+    assert "math ~ ses" in str(streamed.summary())
+    new = frame("hsb")[:20]
+    np.testing.assert_allclose(streamed.predict(new), whole.predict(new), rtol=1e-7)
+
+
+def test_fitted_values_stream_back_to_parquet(folder, tmp_path):
+    data = frame("hsb")
+    whole, m = mf.lmer(FORMULA, data), mf.lmer(FORMULA, folder)
+    m.augment_to(tmp_path / "out.parquet", columns=["sex"])
+    out = pq.read_table(tmp_path / "out.parquet").to_pandas()
+    assert list(out) == ["math", "ses", "school", "sex", ".fitted", ".resid", ".fixed"]
+    np.testing.assert_allclose(out[".fitted"], whole.fitted, rtol=1e-7)
+    np.testing.assert_allclose(out[".resid"], whole.resid(), atol=1e-6)
+    np.testing.assert_allclose(m.resid("scaled"), whole.resid("scaled"), atol=1e-6)
+    with pytest.raises(mf.DataError, match="all rows in memory"):
+        m.resid("standardized")
+    m.save(tmp_path / "m.mf")
+    back = mf.load(tmp_path / "m.mf")
+    back.augment_to(tmp_path / "again.parquet", data=folder)
+    np.testing.assert_array_equal(pq.read_table(tmp_path / "again.parquet").column(".fitted"), out[".fitted"])
+    with pytest.raises(mf.DataError, match="give the rows"):
+        back.augment_to(tmp_path / "never.parquet")
