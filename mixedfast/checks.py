@@ -131,7 +131,7 @@ def _warn_constant_within(term: str, name: str, group: str) -> None:
         f"in the random term {term}, {name!r} has a single value in every group of {group!r}: "
         "no slope is seen within a group, and its variance rests on differences between groups only",
         UserWarning,
-        stacklevel=5,
+        stacklevel=7,
     )
 
 
@@ -156,7 +156,7 @@ def told_apart(terms: Sequence[tuple[str, Sequence[str], np.ndarray, int]]) -> N
             f"{whose} both have the effect {shared[0]!r}: the data tell the sum of the two variances only; "
             "leave one of them out",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
