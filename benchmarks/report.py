@@ -99,7 +99,7 @@ def _about(record: dict) -> str:
     how = (
         "Times are medians, from a table in memory to the standard errors of the fixed effects, each library in its own "
         "process, in turns. Memory is the highest of that process while it fits, table and interpreter included, as the kernel "
-        f"counts it. A fit that takes longer than {s['limit']:g} s reads so. Last come how far the criterion (as lme4 defines "
+        f"counts it. A fit ended at its limit reads `> limit`. Last come how far the criterion (as lme4 defines "
         "it) lies above the lowest that another library confirms, and what disagrees."
     )
     if s["scale"] != 1:

@@ -6,7 +6,7 @@ import fcntl
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +30,11 @@ class Overlap(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """`limit`: seconds a fit may take. `budget`: no further repeat of a library that would pass this many in all."""
+    """`limit`: seconds a fit may take, where the problem's own limit is not shorter. `budget`: no further repeat of a library that would pass this many in all."""
 
     repeat: int = 5
     limit: float = 60.0
-    budget: float = 20.0
+    budget: float = 10.0
     threads: int = 1
     seed: int = SEED
     scale: float = 1.0
@@ -56,6 +56,7 @@ def run(
     """An entry for each problem, task and library that was asked for."""
     entries = []
     for problem in problems:
+        here = replace(settings, limit=min(settings.limit, problem.limit))
         table = stored(problem, data, settings.seed, settings.scale)
         facts = describe_table(problem, table)
         asked = [
@@ -63,12 +64,12 @@ def run(
             for library in libraries
             if set(library.tasks) & set(problem.tasks) and (problem.libraries is None or library.name in problem.libraries)
         ]
-        children, out = _start(asked, problem, table, toy(data), settings)
+        children, out = _start(asked, problem, table, toy(data), here)
         try:
             for task in problem.tasks:
                 say(f"{problem.key} {task}")
                 field = [library for library in asked if task in library.tasks]
-                for name, entry in _race(task, field, children, out, settings, say).items():
+                for name, entry in _race(task, field, children, out, here, say).items():
                     entries.append(facts | {"task": task, "library": name} | entry)
         finally:
             for child in children.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ SEED = 20261124
 class Problem:
     """`table(rng, scale)` makes the columns; `scale` multiplies the number of groups and, with it, of rows.
 
-    `tasks`: what is timed (see libraries). `libraries`: only these are run, the others are known not to get there
+    `tasks`: what is timed (see libraries). `limit`: seconds after which a fit has nothing more to tell. `libraries`: only these are run, the others are known not to get there
     (`note` says what was measured).
     """
 
@@ -29,6 +30,7 @@ class Problem:
     model: Model
     table: Callable[[np.random.Generator, float], Columns]
     tasks: tuple[str, ...] = ("standard errors",)
+    limit: float = math.inf
     libraries: tuple[str, ...] | None = None
     note: str = ""
 

@@ -29,6 +29,8 @@ def column(series: pd.Series) -> np.ndarray | pd.Categorical:
     return series.to_numpy(float)
 
 
+#: Seconds: lme4 takes four at most.
+SMALL = 20.0
 ALL = ("standard errors", "satterthwaite", "kenward-roger")
 
 PROBLEMS = [
@@ -38,6 +40,7 @@ PROBLEMS = [
         Model("math", ("ses",), (Random("school", ("ses",)),)),
         dataset("hsb", "school"),
         ALL,
+        limit=SMALL,
     ),
     Problem(
         "P3",
@@ -45,6 +48,7 @@ PROBLEMS = [
         Model("diameter", (), (Random("plate"), Random("sample"))),
         dataset("penicillin", "plate"),
         ALL,
+        limit=SMALL,
     ),
     Problem(
         "P4",
@@ -52,6 +56,7 @@ PROBLEMS = [
         Model("strength", (), (Random("sample"), Random("batch"))),
         dataset("pastes", "batch"),
         ALL,
+        limit=SMALL,
     ),
     Problem(
         "P6",
@@ -59,11 +64,13 @@ PROBLEMS = [
         Model("y", ("service",), (Random("s"), Random("d"), Random("dept"))),
         dataset("insteval", "s"),
         ("standard errors", "satterthwaite"),
+        limit=SMALL,
     ),
     Problem(
         "P7",
         "InstEval, ML: 28 fixed effects, two crossed factors",
         Model("y", ("service", "dept", "service:dept"), (Random("s"), Random("d")), reml=False),
         dataset("insteval", "s"),
+        limit=SMALL,
     ),
 ]

@@ -37,8 +37,8 @@ SLOPES = Model("math", ("year",), (Random("child", ("year",)), Random("school", 
 SMALL, LARGE = grown(7_230, 1_721, 60), grown(1_000_000, 200_000, 2_000)
 
 PROBLEMS = [
-    Problem("P10a", "growth, 7,230 rows, 1,721 children in 60 schools, intercepts", INTERCEPTS, SMALL),
-    Problem("P10b", "growth, the same rows, correlated slopes at both levels", SLOPES, SMALL),
-    Problem("P10c", "growth, 1M rows, 200k children in 2k schools, intercepts", INTERCEPTS, LARGE),
-    Problem("P10d", "growth, the same rows, correlated slopes at both levels", SLOPES, LARGE),
+    Problem("P10a", "growth, 7,230 rows, 1,721 children in 60 schools, intercepts", INTERCEPTS, SMALL, limit=20.0),
+    Problem("P10b", "growth, the same rows, correlated slopes at both levels", SLOPES, SMALL, limit=20.0),
+    Problem("P10c", "growth, 1M rows, 200k children in 2k schools, intercepts", INTERCEPTS, LARGE, limit=30.0),
+    Problem("P10d", "growth, the same rows, correlated slopes at both levels", SLOPES, LARGE, limit=30.0),
 ]

@@ -47,5 +47,6 @@ PROBLEMS = [
         "500k rows, 125,066 groups, correlated slope",
         Model("y", ("x1",), (Random("person", ("x1",)),)),
         many_groups,
+        limit=30.0,
     ),
 ]
