@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
         if name == "run":
             sub.add_argument("--problems", type=_keys(PROBLEMS), default=list(QUICK), help="P1,P8 or all; else the quick set")
             sub.add_argument("--libraries", type=_keys(LIBRARIES), default=list(LIBRARIES), help="mixedfast,glmm or all")
+            sub.add_argument("--update", action="store_true", help="keep the last run's results of other problems")
         else:
             sub.add_argument("--steps", type=lambda s: tuple(map(float, s.split(","))), default=STEPS, help="millions of rows")
     sub = command("report", _report, "write tables and pictures again from the last run")
@@ -87,13 +88,22 @@ def _say(line: str) -> None:
 def _run(asked: argparse.Namespace) -> int:
     settings = _settings(asked)
     problems, libraries = [PROBLEMS[key] for key in asked.problems], [LIBRARIES[name] for name in asked.libraries]
-    with one_run_at_a_time():
-        machine = describe(settings.threads)
-        entries = run(problems, libraries, settings, asked.data, _say)
-    record = {"machine": machine, "settings": asdict(settings), "entries": entries}
+    file = asked.out / "runs.json"
+    kept = json.loads(file.read_text())["entries"] if asked.update and file.exists() else []
     asked.out.mkdir(parents=True, exist_ok=True)
-    (asked.out / "runs.json").write_text(json.dumps(record, indent=1) + "\n")
+    with one_run_at_a_time():
+        record = {"machine": describe(settings.threads), "settings": asdict(settings), "entries": kept}
+        for entries in run(problems, libraries, settings, asked.data, _say):
+            done = {e["problem"] for e in entries}
+            record["entries"] = in_order([*(e for e in record["entries"] if e["problem"] not in done), *entries])
+            file.write_text(json.dumps(record, indent=1) + "\n")  # what is done is kept if the run is broken off
     return _report(asked)
+
+
+def in_order(entries: list[dict]) -> list[dict]:
+    """By problem, as they are listed; within one as they came."""
+    place = {key: at for at, key in enumerate(PROBLEMS)}
+    return sorted(entries, key=lambda e: place[e["problem"]])
 
 
 def _report(asked: argparse.Namespace) -> int:

@@ -53,9 +53,9 @@ def _cpu() -> str:
     return {key.strip(): value.strip() for key, value in fields.items()}.get("model name", platform.processor())
 
 
-def limits(order: int) -> dict:
+def limits(order: int, doubles: int = 1 << 25) -> dict:
     """Best of several: bytes copied a second (read and written, both counted), read a second, and floating-point operations."""
-    source = np.ones(1 << 25)
+    source = np.ones(doubles)
     target = np.empty_like(source)
     a = np.random.default_rng(1).standard_normal((order, order))
     a = np.asfortranarray(a @ a.T + order * np.eye(order))

@@ -87,7 +87,7 @@ def markdown(record: dict) -> str:
 
 
 def _about(record: dict) -> str:
-    m, s = record["machine"], record["settings"]
+    m, scale = record["machine"], record["settings"]["scale"]
     used = sorted({f"{e['library']}: {', '.join(e['blas'])}" for e in record["entries"] if e.get("blas")})
     machine = (
         f"{m['date']}, {m['cpu']}, {m['cores']} cores, {m['memory_bytes'] / 2**30:.0f} GiB, {m['system']}. "
@@ -99,11 +99,11 @@ def _about(record: dict) -> str:
     how = (
         "Times are medians, from a table in memory to the standard errors of the fixed effects, each library in its own "
         "process, in turns. Memory is the highest of that process while it fits, table and interpreter included, as the kernel "
-        f"counts it. A fit ended at its limit reads `> limit`. Last come how far the criterion (as lme4 defines "
+        "counts it. A fit ended at its limit reads `> limit`. Last come how far the criterion (as lme4 defines "
         "it) lies above the lowest that another library confirms, and what disagrees."
     )
-    if s["scale"] != 1:
-        how += f" **The problems are scaled by {s['scale']:g}: a trial, not a result.**"
+    if scale != 1:
+        how += f" **The problems are scaled by {scale:g}: a trial, not a result.**"
     return "\n\n".join([machine, how, "Linear algebra: " + "; ".join(used) + "."])
 
 

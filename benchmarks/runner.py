@@ -30,7 +30,11 @@ class Overlap(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """`limit`: seconds a fit may take, where the problem's own limit is not shorter. `budget`: no further repeat of a library that would pass this many in all."""
+    """How a run goes.
+
+    `limit`: seconds a fit may take, where the problem's own limit is not shorter. `budget`: a library is not repeated when that
+    would take it past this many seconds in all.
+    """
 
     repeat: int = 5
     limit: float = 60.0
@@ -52,10 +56,10 @@ def one_run_at_a_time() -> Iterator[None]:
 
 def run(
     problems: list[Problem], libraries: list[Library], settings: Settings, data: Path, say: Callable[[str], None]
-) -> list[dict]:
-    """An entry for each problem, task and library that was asked for."""
-    entries = []
+) -> Iterator[list[dict]]:
+    """For each problem, when it is done, an entry for every task and library that was asked for."""
     for problem in problems:
+        entries = []
         here = replace(settings, limit=min(settings.limit, problem.limit))
         table = stored(problem, data, settings.seed, settings.scale)
         facts = describe_table(problem, table)
@@ -74,7 +78,7 @@ def run(
         finally:
             for child in children.values():
                 child.end()
-    return entries
+        yield entries
 
 
 def describe_table(problem: Problem, table: Path) -> dict:

@@ -15,6 +15,7 @@ import mixedfast as mf
 from benchmarks import __main__ as command
 from benchmarks.agreement import compare
 from benchmarks.libraries import LIBRARIES, Library
+from benchmarks.machine import limits
 from benchmarks.problems import PROBLEMS, SEED, stored
 from benchmarks.report import markdown, rows, to_csv
 from benchmarks.runner import Overlap, Settings, one_run_at_a_time, run, wants_another
@@ -113,7 +114,7 @@ def test_our_fit_in_a_child_process_is_our_fit_here(tmp_path):
     problem = dataclasses.replace(PROBLEMS["P1"], tasks=("standard errors", "satterthwaite"))
     missing = Library("nobody", "nobody.py", module="no_such_module")
     said: list[str] = []
-    entries = run([problem], [LIBRARIES["mixedfast"], missing], Settings(repeat=1), tmp_path, said.append)
+    (entries,) = run([problem], [LIBRARIES["mixedfast"], missing], Settings(repeat=1), tmp_path, said.append)
     m = mf.lmer(problem.model.formula, mf.load_dataset("hsb"))
     ours = {e["task"]: e for e in entries if e["library"] == "mixedfast"}
     for entry in ours.values():
@@ -133,7 +134,7 @@ def test_our_fit_in_a_child_process_is_our_fit_here(tmp_path):
 
 def test_a_fit_past_the_limit_is_ended_and_so_is_who_contains_it(tmp_path):
     slow, whole = (dataclasses.replace(LIBRARIES["mixedfast"], name=name) for name in ("slow", "whole"))
-    entries = run(
+    (entries,) = run(
         [PROBLEMS["P3"]],
         [slow, dataclasses.replace(whole, includes="slow")],
         Settings(limit=0.0),
@@ -146,7 +147,8 @@ def test_a_fit_past_the_limit_is_ended_and_so_is_who_contains_it(tmp_path):
 
 def test_a_child_that_dies_tells_why(tmp_path):
     broken = Library("broken", "no_such_adapter.py", module="mixedfast")
-    (entry,) = run([PROBLEMS["P3"]], [broken], Settings(), tmp_path, lambda line: None)
+    problem = dataclasses.replace(PROBLEMS["P3"], tasks=("standard errors",))
+    ((entry,),) = run([problem], [broken], Settings(), tmp_path, lambda line: None)
     assert entry["status"] == "failed"
     assert "No module named" in entry["reason"]
 
@@ -175,6 +177,25 @@ def test_unknown_names_are_refused(capsys):
     with pytest.raises(SystemExit):
         command.main(["run", "--problems", "P1,P99"])
     assert "P99: not one of P1" in capsys.readouterr().err
+
+
+def test_what_the_machine_can_do_is_measured():
+    measured = limits(order=50, doubles=1000)
+    assert measured.pop("order") == 50
+    assert all(np.isfinite(value) and value > 0 for value in measured.values())
+
+
+def test_a_run_is_written_and_may_be_added_to(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(command, "describe", lambda threads: MACHINE)
+    places = ["--out", str(tmp_path / "out"), "--data", str(tmp_path / "data"), "--libraries", "mixedfast"]
+    places += ["--repeat", "1", "--threads", "1"]
+    for more in (["--problems", "P4"], ["--problems", "P3", "--update"]):
+        assert command.main(["run", *places, *more]) == 0
+    record = json.loads((tmp_path / "out" / "runs.json").read_text())
+    assert list(dict.fromkeys(e["problem"] for e in record["entries"])) == ["P3", "P4"]
+    assert record["machine"] == MACHINE
+    assert "## P4, satterthwaite" in capsys.readouterr().out
 
 
 # -- reports ---------------------------------------------------------------------------------------------
