@@ -64,8 +64,8 @@ MF_CLONES static void to_rows(const double *tile, int count, const int32_t *colu
 
 #define AHEAD 12 /* rows between asking for a level's sums and adding to them: the time memory needs */
 
-MF_INLINE void add_rows_body(const int32_t *restrict codes, const double *restrict rows, int count, int32_t stride,
-                             int32_t n_left, const int32_t *restrict left, int32_t width, double *restrict all)
+MF_INLINE void add_rows_body(const int32_t *MF_RESTRICT codes, const double *MF_RESTRICT rows, int count, int32_t stride,
+                             int32_t n_left, const int32_t *MF_RESTRICT left, int32_t width, double *MF_RESTRICT all)
 {
     size_t size = (size_t)n_left * width;
     for (int t = 0; t < count; t++, rows += stride) {
@@ -73,7 +73,7 @@ MF_INLINE void add_rows_body(const int32_t *restrict codes, const double *restri
             const double *next = all + (size_t)codes[t + AHEAD] * size;
             for (size_t at = 0; at < size; at += 8) MF_PREFETCH(next + at);
         }
-        double *restrict sums = all + (size_t)codes[t] * size;
+        double *MF_RESTRICT sums = all + (size_t)codes[t] * size;
         for (int32_t a = 0; a < n_left; a++, sums += width) {
             double z = rows[left[a]];
             for (int32_t b = 0; b < width; b++) sums[b] += z * rows[b];

@@ -17,6 +17,12 @@
 #define MF_PREFETCH(address) ((void)0)
 #endif
 
+#if defined(_MSC_VER)
+#define MF_RESTRICT __restrict
+#else
+#define MF_RESTRICT restrict
+#endif
+
 /* the loader must know indirect functions: glibc does, musl, macOS and Windows do not */
 #if defined(__x86_64__) && defined(__GLIBC__) && (defined(__clang__) ? __clang_major__ >= 14 : defined(__GNUC__))
 #define MF_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))

@@ -45,10 +45,12 @@ cdef extern from "codes.h" nogil:
     int64_t mf_number(const char *, ptrdiff_t, int64_t, int, int64_t, int64_t, int32_t *, int32_t *)
 
 cdef extern from "pairs.h" nogil:
-    int mf_pair_order(const int32_t *, int64_t, const int32_t *, int64_t, int64_t, int32_t *, int32_t *,
-                      int64_t *, int64_t *, int64_t *)
-    int mf_pair_sums(const int32_t *, const int32_t *, int64_t, const int32_t *, const mf_column *, int32_t,
-                     int32_t, const double *, int32_t *, double *, double *)
+    ctypedef struct mf_entry:
+        pass
+    int mf_pair_order(const int32_t *, int64_t, const int32_t *, int64_t, int64_t, mf_entry *, mf_entry *,
+                      const mf_entry **, int64_t *, int64_t *)
+    int mf_pair_sums(const mf_entry *, int64_t, const mf_column *, int32_t, int32_t, const double *, int32_t *,
+                     double *, double *)
 
 _KINDS = {"f8": 0, "f4": 1, "i8": 2, "i4": 3, "i2": 4, "i1": 5, "u1": 6, "b1": 6}
 _CODED = 7
@@ -57,6 +59,8 @@ _CODED = 7
 cdef int check(int status) except -1:
     if status == 1:
         raise ValueError("a grouping or category code is outside its range of levels")
+    if status == 3:
+        raise MemoryError("a kernel's workspace")
     if status:
         raise ValueError(f"kernel status {status}")
     return 0
@@ -325,23 +329,27 @@ def pairs(const int32_t[::1] left, int64_t n_left, const int32_t[::1] right, int
         raise ValueError(f"the pool has {pool.size} columns, expected {k_left} + {k_right}")
     if n >= 2**31:
         raise ValueError("more than 2**31 - 1 rows at once: give them in batches")
-    order, spare = np.empty(max(n, 1), dtype=np.int32), np.empty(max(n, 1), dtype=np.int32)
-    counts, indptr = np.empty(max(n_left, n_right) + 1, dtype=np.int64), np.empty(n_left + 1, dtype=np.int64)
-    cdef int32_t[::1] order_, spare_ = spare
-    cdef int64_t[::1] counts_ = counts, indptr_ = indptr
-    order_ = order
-    with nogil:
-        status = mf_pair_order(&left[0] if n else NULL, n_left, &right[0] if n else NULL, n_right, n,
-                               &order_[0], &spare_[0], &counts_[0], &indptr_[0], &found)
-    check(status)
-    indices, data = np.empty(found, dtype=np.int32), np.empty((found, k_left, k_right))
-    work = np.empty((k_left + k_right) * MF_TILE)
-    cdef int32_t[::1] indices_ = indices
-    cdef double[:, :, ::1] data_ = data
+    indptr, work = np.empty(n_left + 1, dtype=np.int64), aligned((k_left + k_right) * MF_TILE)
+    cdef int64_t[::1] indptr_ = indptr
     cdef double[::1] work_ = work
-    if found:
+    cdef mf_entry *entries = <mf_entry *>malloc(2 * max(n, 1) * sizeof(mf_entry))
+    cdef const mf_entry *in_order = NULL
+    cdef int32_t[::1] indices_
+    cdef double[:, :, ::1] data_
+    try:
+        if entries == NULL:
+            raise MemoryError(f"sorting {n} rows by pairs of levels")
         with nogil:
-            status = mf_pair_sums(&left[0], &right[0], n, &order_[0], pool.columns, k_left, k_right,
-                                  pool.sqrt_weights, &indices_[0], &data_[0, 0, 0], &work_[0])
+            status = mf_pair_order(&left[0] if n else NULL, n_left, &right[0] if n else NULL, n_right, n, entries,
+                                   entries + n, &in_order, &indptr_[0], &found)
         check(status)
+        indices, data = np.empty(found, dtype=np.int32), np.empty((found, k_left, k_right))
+        indices_, data_ = indices, data
+        if found:
+            with nogil:
+                status = mf_pair_sums(in_order, n, pool.columns, k_left, k_right, pool.sqrt_weights, &indices_[0],
+                                      &data_[0, 0, 0], &work_[0])
+            check(status)
+    finally:
+        free(entries)
     return indptr, indices, data

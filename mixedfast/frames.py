@@ -339,14 +339,11 @@ def _refuse_duplicates(names: Sequence[Any]) -> None:
 def _pandas_table(frame: Any) -> Table:
     if frame.columns.nlevels > 1:
         raise DataError("the columns have a MultiIndex: flatten it to one name a column first")
-    if not frame.columns.is_unique:
-        _refuse_duplicates(list(frame.columns))
-    return Table([str(c) for c in frame.columns], len(frame), _by_label(frame), index=frame.index)
-
-
-def _by_label(frame: Any) -> Callable[[str], ColumnData]:
-    labels = {str(label): label for label in frame.columns}
-    return lambda name: _pandas_column(name, frame[labels[name]])
+    listed = frame.columns.tolist()  # iterating over an index of strings is slow
+    by_name = {str(label): label for label in listed}
+    if len(by_name) < len(listed):
+        _refuse_duplicates([str(label) for label in listed])
+    return Table(list(by_name), len(frame), lambda name: _pandas_column(name, frame[by_name[name]]), index=frame.index)
 
 
 def _pandas_column(name: str, series: Any) -> ColumnData:
