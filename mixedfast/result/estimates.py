@@ -12,7 +12,7 @@ from mixedfast.errors import ConvergenceWarning, SingularFitWarning
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference.components import components
 from mixedfast.inference.convergence import Convergence, convergence
-from mixedfast.inference.joint import joint
+from mixedfast.inference.joint import joint, variance_errors
 from mixedfast.inference.traces import KenwardRoger
 from mixedfast.inference.varpar import kenward_roger
 from mixedfast.optimize import newton_step
@@ -176,6 +176,26 @@ class Estimates(Fitted):
                         rows.append((group.name, names[j], names[i], cov[i, j], np.nan, corr))
         rows.append(("Residual", "", None, self.sigma**2, self.sigma, np.nan))
         return pd.DataFrame(rows, columns=["group", "name1", "name2", "variance", "sd", "corr"])
+
+    @in_callers_library
+    def varcorr_se(self) -> pd.DataFrame:
+        """Standard errors of what `varcorr` holds, row by row, by the delta method on the observed information.
+
+        Variance components have skewed likelihoods: for intervals prefer ``confint("profile")`` or ``confint("boot")``.
+
+        Returns
+        -------
+        DataFrame
+            ``group, name1, name2, variance_se, sd_se, corr_se``; NaN where a variance is estimated as zero.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.varcorr_se()[["name1", "sd_se"]].round(3).values.tolist()[:2]
+        [['Intercept', 5.836], ['Days', 1.248]]
+        """
+        return variance_errors(self._fit)
 
     @in_callers_library
     def ranef(self, cond_var: bool = False) -> dict[str, Any]:
