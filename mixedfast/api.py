@@ -218,7 +218,16 @@ def anova(*models: LMMResult, refit: bool = True) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a model, fewest parameters first.
+        One row a model, fewest parameters first, with its formula for a name: ``npar, aic, bic, loglik, deviance, chisq, df,
+        p_value``, which lme4 calls npar, AIC, BIC, logLik, deviance, Chisq, Df and Pr(>Chisq). ``chisq`` compares a model
+        with the one above it.
+
+    Raises
+    ------
+    DataError
+        When the models were not fitted to the same rows, response, offset and weights.
+    NotDefinedError
+        When ``refit=False`` would compare likelihoods that cannot be compared.
 
     Examples
     --------

@@ -213,14 +213,16 @@ def _sum_of_squares(cp: CrossProducts) -> float:
 def _check_same_data(a: CrossProducts, b: CrossProducts) -> None:
     if a.n != b.n:
         raise DataError(
-            f"the models were fitted to {a.n} and {b.n} rows: fit them to the rows that are complete for all variables"
+            f"{a.meta.formula} was fitted to {a.n} rows and {b.meta.formula} to {b.n}: fit them to the rows that are complete "
+            "for all variables"
         )
     if not np.isclose(_sum_of_squares(a), _sum_of_squares(b), rtol=SAME_RESPONSE, atol=0.0):
         raise DataError(
-            f"the models do not have the same response ({a.meta.response} and {b.meta.response}), offset and weights"
+            f"{a.meta.formula} and {b.meta.formula} do not have the same response ({a.meta.response} and {b.meta.response}), "
+            "offset and weights"
         )
     if not np.isclose(a.sum_log_weights, b.sum_log_weights, rtol=SAME_RESPONSE, atol=SAME_RESPONSE):
-        raise DataError("the models do not have the same weights")
+        raise DataError(f"{a.meta.formula} and {b.meta.formula} do not have the same weights")
 
 
 def _check_comparable(fits: Sequence[Fit]) -> None:

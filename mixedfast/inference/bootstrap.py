@@ -39,6 +39,8 @@ __all__ = ["Bootstrap", "bootstrap", "row_space_bootstrap"]
 #: A batch keeps about this many numbers (8 MB): large enough to spread Python's cost, small enough for the cache.
 _BATCH_NUMBERS = 1_000_000
 _BATCH_MAX = 64
+#: Where each search is taken alone a batch saves next to nothing, and an interruption waits for its end.
+_BATCH_ALONE = 4
 INTERVALS = ("percentile", "basic", "bca")
 
 
@@ -267,8 +269,9 @@ def _generator(key: np.ndarray, r: int) -> np.random.Generator:
 
 
 def _batch_size(fit: Fit, sampler: ResponseSampler) -> int:
-    each = 3 * sampler.numbers_per_draw + numbers_per_refit(fit)
-    return int(np.clip(_BATCH_NUMBERS // each, 1, _BATCH_MAX))
+    together = numbers_per_refit(fit)
+    most = _BATCH_MAX if together else _BATCH_ALONE
+    return int(np.clip(_BATCH_NUMBERS // (3 * sampler.numbers_per_draw + together), 1, most))
 
 
 def _run(work: Callable[[range], Refits], batches: Sequence[range], threads: int, progress: bool, n: int) -> dict[int, Refits]:

@@ -32,7 +32,7 @@ questions <- list(
   oats_variety = question(models$oats_split, "Variety"),
   exams_type = question(models$exams_type, "type"),
   exams_type_at = question(models$exams_type, "type", at = list(intake = c(-1, 0.5, 2))),
-  cake_cells = question(models$cake, c("recipe", "temperature")),
+  cake_cells = question(models$cake, c("recipe", "temperature"), at = list(temperature = c("175", "225"))),
   oats_lines = question(models$oats_split, "Variety", by = "nitro", at = list(nitro = c(0, 0.3))),
   words_weighted = question(models$words_weights, c("cond", "age"), kr = FALSE),
   words_sum_at = question(models$words_sum, "cond", by = "age", at = list(x = 1.5)),
