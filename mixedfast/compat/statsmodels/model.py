@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -293,6 +294,11 @@ class MixedLM:
             setattr(self, name, None)
         for name in ("row_indices", "exog_vc"):
             self.__dict__.pop(name, None)
+        if self.data.named:
+            self.data = replace(self.data, row_labels=self.data.row_labels[:0])
+        no_codes = np.empty(0, dtype=np.int64)
+        self._grouped = replace(self._grouped, codes=no_codes)
+        self._components = tuple(replace(component, codes=no_codes, z=None) for component in self._components)
 
     # -- fitting -----------------------------------------------------------------------------------------------
 
@@ -352,7 +358,7 @@ class MixedLM:
         words = self._words(self._is_correlated(free))
         self.reml = bool(reml)
         found = lmer(words.formula, words.data, REML=self.reml, na_action="raise")
-        return MixedLMResults(self, words, found, free, full_output)
+        return MixedLMResults(self, words.without_rows(), found, free, full_output)
 
     def fit_regularized(self, *args: Any, **kwargs: Any) -> MixedLMResults:
         """Refused: penalized fits are not offered."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +53,10 @@ class Translation:
     random: tuple[Effect, ...]
     components: tuple[Effect, ...]
     correlated: bool
+
+    def without_rows(self) -> Translation:
+        """The same words; what a result keeps."""
+        return replace(self, data=self.data.iloc[:0])
 
     def elements(self) -> list[tuple[Effect, Effect]]:
         """Pairs of effects whose covariance each random parameter is: the lower triangle row by row, then components."""
