@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from functools import cached_property
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +17,6 @@ from mixedfast.compat.statsmodels.packed import MixedLMParams
 from mixedfast.compat.statsmodels.summary import Summary
 from mixedfast.errors import DataError, FormulaError, NotDefinedError
 from mixedfast.inference.contrasts import hypothesis
-from mixedfast.storage import load, save
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -411,7 +412,7 @@ class MixedLMResults:
             self.__dict__.pop(name, None)
 
     def save(self, fname: str | PathLike[str], remove_data: bool = False) -> None:
-        """Write the result to a file that `load` reads.
+        """Pickle the result to a file that `load` reads; ``mixedfast.save`` writes plain data instead.
 
         Parameters
         ----------
@@ -421,12 +422,12 @@ class MixedLMResults:
         """
         if remove_data:
             self.remove_data()
-        save(self, fname)
+        Path(fname).write_bytes(pickle.dumps(self, protocol=5))
 
     @classmethod
     def load(cls, fname: str | PathLike[str]) -> MixedLMResults:
         """Read what `save` wrote. The file holds a pickle: load only files you trust."""
-        found = load(fname)
+        found = pickle.loads(Path(fname).read_bytes())
         if not isinstance(found, cls):
             raise DataError(f"{fname} holds a {type(found).__name__}, no result of this door")
         return found
