@@ -27,6 +27,8 @@ __all__ = ["Basis", "adds_to_one", "choose_basis", "group_layout", "response_col
 
 #: Rows looked at to choose shifts and scales. They need only be near the mean and the spread.
 _SAMPLE = 1024
+#: Fourth powers of larger numbers, or of the inverse of one, do not fit a double; variances of variances are such.
+_WIDEST = 1e75
 #: Columns that add up to 1 do so to this in every row; a shift of a million spreads then costs no more than its rounding.
 _CONSTANT_TOLERANCE = 1e-12
 #: Cells of an interaction times its columns that are looked through for a sum of 1; beyond, rows are looked at instead.
@@ -115,7 +117,7 @@ def choose_basis(design: Design, look_at_rows: bool = True) -> Basis:
     Raises
     ------
     DataError
-        When squares of a column overflow.
+        When squares of a column overflow or vanish; the message names it.
     """
     n = design.n
     rows = np.arange(0, n, max(1, n // _SAMPLE), dtype=np.int32)
@@ -127,14 +129,18 @@ def choose_basis(design: Design, look_at_rows: bool = True) -> Basis:
         constant = _sampled_constant(design, [s for s in sample[:-1] if s is not None])
     free = np.ones(len(columns), dtype=bool) if constant is None else np.append(constant != 0.0, False)
     unit = _unit(design.weights)
-    basis = [(0.0, 1.0) if s is None else _scale_of(s, not fixed) for s, fixed in zip(sample, free, strict=True)]
+    names = (*design.x_names, design.response_name)
+    basis = [
+        (0.0, 1.0) if s is None else _scale_of(name, s, not fixed)
+        for name, s, fixed in zip(names, sample, free, strict=True)
+    ]
     known = {column_key(c): b for c, b in zip(columns, basis, strict=True)}
     groups = []
     for members in group_layout(design):
         own: list[tuple[float, float]] = []
         for term in (design.terms[t] for t in members):
             centred = term.correlated and len(term.columns) > 1 and not term.columns[0]
-            for column in term.columns:
+            for name, column in zip(term.names, term.columns, strict=True):
                 shared = known.get(column_key(column))
                 # X's own basis when the column is in X too, so that its products are shared
                 if not column:
@@ -142,7 +148,8 @@ def choose_basis(design: Design, look_at_rows: bool = True) -> Basis:
                 elif shared is not None and centred == (shared[0] != 0.0):
                     own.append(shared)
                 else:
-                    own.append(_scale_of(_kernels.ColumnPool([(column, 0.0, 1.0)], n).evaluate(0, rows), centred))
+                    values = _kernels.ColumnPool([(column, 0.0, 1.0)], n).evaluate(0, rows)
+                    own.append(_scale_of(name, values, centred))
         groups.append(_arrays(own, unit))
     shift, scale = _arrays(basis, unit)
     return Basis(shift, scale, tuple(groups), constant)
@@ -158,7 +165,7 @@ def scale_of_response(design: Design, basis: Basis) -> tuple[float, float]:
     """
     rows = np.arange(0, design.n, max(1, design.n // _SAMPLE), dtype=np.int32)
     values = _kernels.ColumnPool([(response_column(design), 0.0, 1.0)], design.n).evaluate(0, rows)
-    shift, scale = _scale_of(values, basis.constant is not None)
+    shift, scale = _scale_of(design.response_name, values, basis.constant is not None)
     return shift, scale * _unit(design.weights)
 
 
@@ -172,13 +179,16 @@ def _arrays(basis: Sequence[tuple[float, float]], unit: float) -> tuple[np.ndarr
     return shift, scale * unit
 
 
-def _scale_of(values: np.ndarray, shifted: bool) -> tuple[float, float]:
+def _scale_of(name: str, values: np.ndarray, shifted: bool) -> tuple[float, float]:
     """(shift, scale) of a column from a sample of it."""
     if values.size == 0:
         return 0.0, 1.0
-    with np.errstate(over="ignore"):
-        mean = float(values.mean())
-        return _scale_from(mean, float(np.mean((values - mean) ** 2)), shifted)
+    widest = float(np.abs(values).max())
+    if widest > _WIDEST or 0.0 < widest < 1.0 / _WIDEST:
+        what = "large that their squares overflow" if widest > 1.0 else "small that their squares vanish"
+        raise DataError(f"the values of {name!r} are so {what}: give the variable in other units")
+    mean = float(values.mean())
+    return _scale_from(mean, float(np.mean((values - mean) ** 2)), shifted)
 
 
 def _scale_from(mean: float, variance: float, shifted: bool) -> tuple[float, float]:

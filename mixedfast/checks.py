@@ -20,6 +20,7 @@ __all__ = ["enough_rows", "labels", "no_infinities", "random_sums", "random_term
 
 _FIRST_LOOK = 512  # rows; a slope that varies shows it here
 _SUMS_ROUND = 1e-12  # of a sum of squares: what a sum about a shift loses to rounding, with room
+_WIDEST_WEIGHT = 1e100  # beyond, variances do not fit a double
 _ROUNDING = 8 * np.finfo(float).eps  # two columns that differ by no more are proportional
 
 
@@ -47,10 +48,13 @@ def labels(columns: Mapping[str, ColumnData], n: int) -> None:
 
 
 def weights(values: np.ndarray) -> None:
-    """Raise DataError unless all weights (n,) are positive."""
+    """Raise DataError unless all weights (n,) are positive, and of a size that can be reckoned with."""
     wrong = int((values <= 0).sum())
     if wrong:
         raise DataError(f"weights must be positive; {wrong} are zero or negative: drop those rows")
+    low, high = float(values.min()), float(values.max())
+    if low < 1.0 / _WIDEST_WEIGHT or high > _WIDEST_WEIGHT:
+        raise DataError(f"weights run from {low:.3g} to {high:.3g}, too far from 1 to reckon with: give them in other units")
 
 
 def enough_rows(group: str, term: str, k: int, n_levels: int, n: int) -> None:

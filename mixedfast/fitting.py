@@ -30,6 +30,8 @@ ZERO_TOLERANCE = 1e-5
 EXACT_OPERATIONS = 2e11
 #: Two optima that differ by less (deviance units) are one.
 CRITERION_TOLERANCE = 1e-7
+#: A theta that a user gives is no larger; beyond, its products with scales of columns do not fit a double.
+LARGEST_THETA = 1e100
 #: A residual sum of squares below this fraction of the total is rounding: the model reproduces the data exactly.
 EXACT_FIT_TOLERANCE = 1e-13
 
@@ -257,6 +259,8 @@ def _internal_theta(cp: CrossProducts, theta: np.ndarray, name: str) -> np.ndarr
     wanted = cp.covariance.n_theta
     if values.shape != (wanted,) or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
         raise DataError(f"{name} must be {wanted} finite numbers for these random terms, not {values.tolist()}")
+    if (np.abs(values) > LARGEST_THETA).any():
+        raise DataError(f"{name} holds a standard deviation more than {LARGEST_THETA:g} times sigma: {values.tolist()}")
     return cp.covariance.to_internal(values)
 
 

@@ -205,8 +205,25 @@ def test_columns_a_model_cannot_use(values):
 
 
 @pytest.mark.parametrize("name", ["y", "x"])
-def test_values_whose_squares_overflow(name):
-    refused(DataError, "overflow", data=a_table(**{name: 1e200 * a_table()[name]}))
+def test_values_whose_squares_do_not_fit(name):
+    for factor, word in ((1e200, "overflow"), (1e80, "overflow"), (1e-80, "vanish"), (1e-200, "vanish")):
+        refused(DataError, f"'{name}' are so .* {word}", data=a_table(**{name: factor * a_table()[name]}))
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1e200])
+def test_weights_too_far_from_one(factor):
+    refused(DataError, "weights run from", data=a_table(w=factor * (1.0 + np.arange(N) % 3)), weights="w")
+
+
+@pytest.mark.parametrize("factor", [1e-60, 1e60])
+def test_units_of_any_ordinary_size(factor):
+    """Tables and tests of a response and a covariate in odd units, as in even ones."""
+    plain = mf.lmer(FORMULA, a_table())
+    odd = mf.lmer(FORMULA, a_table(x=a_table()["x"] * factor, y=a_table()["y"] * factor))
+    columns = ["df", "statistic", "p_value"]
+    assert odd.coef_table()[columns].to_numpy() == pytest.approx(plain.coef_table()[columns].to_numpy(), rel=1e-6)
+    assert odd.anova().f_value.tolist() == pytest.approx(plain.anova().f_value.tolist(), rel=1e-6)
+    str(odd.summary())
 
 
 @pytest.mark.parametrize("formula", ["y ~ log(x) + (1 | g)", "log(x) ~ w + (1 | g)", "y ~ w + (log(x) | g)"])
@@ -303,7 +320,7 @@ def test_reml_is_true_or_false(value):
     refused(DataError, "REML=.*True for restricted", REML=value)
 
 
-@pytest.mark.parametrize("start", [[1.0, 2.0], [], [[1.0]], 1.0, [np.nan], [np.inf], ["a"]])
+@pytest.mark.parametrize("start", [[1.0, 2.0], [], [[1.0]], 1.0, [np.nan], [np.inf], ["a"], [1e200]])
 def test_a_start_that_is_no_theta(start):
     refused(DataError, "start", start=start)
 
