@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast import _kernels
-from mixedfast.columns import Factor
+from mixedfast.columns import Factor, evaluate
 from mixedfast.errors import DataError
 
 if TYPE_CHECKING:
     from mixedfast.columns import Column
     from mixedfast.design import Design
 
-__all__ = ["Basis", "adds_to_one", "choose_basis", "group_layout", "response_column", "scale_of_response"]
+__all__ = ["Basis", "adds_to_one", "choose_basis", "group_layout", "response_column", "scale_of_response", "x_in_basis"]
 
 #: Rows looked at to choose shifts and scales. They need only be near the mean and the spread.
 _SAMPLE = 1024
@@ -84,6 +84,19 @@ class Basis:
             for b in (self, other)
         )  # fmt: skip
         return len(mine) == len(theirs) and all(map(np.array_equal, mine, theirs))
+
+
+def x_in_basis(x: Sequence[Column], n: int, basis: Basis) -> list[tuple[Column, float, float]]:
+    """Columns of X with their shifts and scales; the ones that are mixed as new columns of numbers."""
+    columns = list(zip(x, basis.shift[:-1].tolist(), basis.scale[:-1].tolist(), strict=True))
+    if basis.mix is None:
+        return columns
+    for j in np.flatnonzero((basis.mix != np.eye(len(x))).any(axis=0)).tolist():
+        mixed = np.zeros(n)
+        for k in np.flatnonzero(basis.mix[:, j]).tolist():
+            mixed += basis.mix[k, j] * ((evaluate(x[k], n) - basis.shift[k]) * basis.scale[k])
+        columns[j] = (Factor(mixed),), 0.0, 1.0
+    return columns
 
 
 def group_layout(design: Design) -> list[list[int]]:

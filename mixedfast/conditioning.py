@@ -12,8 +12,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from mixedfast.basis import Basis
-from mixedfast.columns import Factor, evaluate
 from mixedfast.crossprod import CrossProducts, assemble
 from mixedfast.design import Design
 
@@ -125,15 +123,6 @@ def _taken_apart(
         share = np.linalg.solve(G[np.ix_(earlier, earlier)], G[earlier, j])
         left = max(G[j, j] - G[j, earlier] @ share, _ROUNDING * G[j, j])
         mix[:, j] = (old[:, j] - old[:, earlier] @ share) * 2.0 ** np.round(0.5 * np.log2(G[j, j] / left))
-    plain = cp.basis
-    x, shift, scale = list(design.x), plain.shift.copy(), plain.scale.copy()
-    for j in np.flatnonzero((mix != np.eye(cp.p)).any(axis=0)):
-        own = np.zeros(design.n)
-        for k in np.flatnonzero(mix[:, j]):
-            own += mix[k, j] * ((evaluate(design.x[k], design.n) - plain.shift[k]) * plain.scale[k])
-        x[j], shift[j], scale[j] = (Factor(own),), 0.0, 1.0
-    again = assemble(replace(design, x=tuple(x)), threads, Basis(shift, scale, plain.groups, plain.constant))
     unit = np.diag(mix)  # kept in the scale, so that mixing does not change a determinant
-    return replace(
-        again, shift=plain.shift, scale=plain.scale * np.append(unit, 1.0), mix=mix / unit[:, None]
-    )
+    basis = replace(cp.basis, scale=cp.scale * np.append(unit, 1.0), mix=mix / unit[:, None])
+    return assemble(design, threads, basis)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast import _kernels
-from mixedfast.basis import Basis, adds_to_one, choose_basis, column_key, group_layout, response_column
+from mixedfast.basis import Basis, adds_to_one, choose_basis, column_key, group_layout, response_column, x_in_basis
 from mixedfast.covariance import Covariance, TermShape
 from mixedfast.errors import DataError
 from mixedfast.storage import save
@@ -328,17 +328,13 @@ def assemble(design: Design, threads: int | None = None, basis: Basis | None = N
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise DataError(f"threads={threads!r} must be a whole number from 1")
     n = design.n
-    if basis is not None and basis.mix is not None:
-        from mixedfast.addition import in_basis
-
-        return in_basis(assemble(design, threads, replace(basis, mix=None)), basis)
     if basis is None:
         basis = choose_basis(design)
     elif basis.constant is not None and not adds_to_one(design, basis.constant):
         raise DataError("the basis shifts columns, and the columns of X that add up to 1 in it do not do so in these rows")
     pool = _Pool()
-    x_columns = [*design.x, response_column(design)]
-    gram = np.array([pool.add(c, *b) for c, *b in zip(x_columns, basis.shift, basis.scale, strict=True)], dtype=np.int32)
+    own_y = (response_column(design), basis.shift[-1], basis.scale[-1])
+    gram = np.array([pool.add(*column) for column in (*x_in_basis(design.x, n, basis), own_y)], dtype=np.int32)
     layout = group_layout(design)
     z_columns: list[list[int]] = []
     terms: list[TermShape] = []
@@ -399,6 +395,7 @@ def assemble(design: Design, threads: int | None = None, basis: Basis | None = N
         x_names=design.x_names,
         kept=np.arange(len(design.x_names)),
         constant=basis.constant,
+        mix=basis.mix,
         sum_log_weights=0.0 if design.weights is None else float(np.log(design.weights).sum()),
         unweighted=unweighted,
         meta=Meta(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedfast import _kernels
-from mixedfast.basis import group_layout, response_column, scale_of_response
+from mixedfast.basis import group_layout, response_column, scale_of_response, x_in_basis
 from mixedfast.crossprod import threaded
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def with_response(cp: CrossProducts, design: Design, threads: int | None = None)
     """
     n, p = design.n, cp.p
     shift, scale = scale_of_response(design, cp.basis)
-    columns = [(design.x[j], *own) for j, *own in zip(cp.kept, cp.shift[:-1], cp.scale[:-1], strict=True)]
+    columns = x_in_basis([design.x[j] for j in cp.kept], n, cp.basis)
     at_y = np.array([p], dtype=np.int32)
     columns.append((response_column(design), shift, scale))
     described = [(np.zeros(n, dtype=np.int32), 1, np.arange(p, dtype=np.int32), at_y)]
