@@ -123,6 +123,18 @@ def test_without_rows_it_says_what_is_not_drawn() -> None:
     assert "Not drawn: slopes needs the rows of the data" in made
 
 
+def test_profiles_and_bootstraps_are_shown_when_given() -> None:
+    m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    profile, boot = m.profile(["Days", "sigma"]), m.bootstrap(50, seed=1)
+    made = m.to_html(profile=profile, bootstrap=boot)
+    assert made is not None
+    read = _Reader(made)
+    assert {"Days. Upwards: zeta.", "sigma. Upwards: zeta.", "sd_Days|Subject."} <= set(read.alternatives)
+    assert "50 replicates" in made and "7.359" in made  # the lower end of Days by profile
+    tables_only = m.to_html(profile=profile, pictures=False)
+    assert tables_only is not None and "By profile likelihood" in tables_only and "<img" not in tables_only
+
+
 def test_a_report_in_polars_is_the_same() -> None:
     pl = pytest.importorskip("polars")
     rows = mf.load_dataset("sleepstudy").astype({"Subject": str})

@@ -13,7 +13,9 @@ from mixedfast.result.base import Fitted
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mixedfast.inference.bootstrap import Bootstrap
     from mixedfast.inference.ddf import DDF
+    from mixedfast.inference.profile import Profile
     from mixedfast.report.plots import Plots
     from mixedfast.report.text import Summary
     from mixedfast.result.lmm import LMMResult
@@ -47,7 +49,7 @@ class Shown(Fitted):
 
     def to_html(
         self, path: str | PathLike[str] | None = None, title: str | None = None, ddf: str = "satterthwaite",
-        pictures: bool = True,
+        pictures: bool = True, profile: Profile | None = None, bootstrap: Bootstrap | None = None,
     ) -> str | None:  # fmt: skip
         """A report in one HTML file: tables, pictures, how the fit went, and what the words mean.
 
@@ -63,6 +65,8 @@ class Shown(Fitted):
             As for `coef_table`.
         pictures : bool
             Draw them (with matplotlib; without it the report says that there are none).
+        profile, bootstrap : optional
+            From ``m.profile()`` and ``m.bootstrap()``: their intervals and pictures are shown too.
 
         Returns
         -------
@@ -83,7 +87,7 @@ class Shown(Fitted):
         """
         from mixedfast.report.html import report_html
 
-        page = report_html(self._whole(), title, ddf, pictures)
+        page = report_html(self._whole(), title, ddf, pictures, profile, bootstrap)
         if path is None:
             return page
         Path(path).write_text(page, encoding="utf-8")

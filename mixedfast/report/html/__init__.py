@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from html import escape
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from mixedfast.inference.ddf import METHODS
 from mixedfast.inference.tables import ddf_table
 from mixedfast.report import words
 from mixedfast.report.digits import STARS_LEGEND, decimals, p_values, significant, stars
-from mixedfast.report.html.pictures import pictures_html
+from mixedfast.report.html.pictures import bootstrap_html, pictures_html, profile_html
 from mixedfast.report.page import page_html
 from mixedfast.report.sections import Cells, Grid, Section
 from mixedfast.report.text import anova_grid, random_grid
@@ -24,6 +25,8 @@ from mixedfast.report.text import anova_grid, random_grid
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mixedfast.inference.bootstrap import Bootstrap
+    from mixedfast.inference.profile import Profile
     from mixedfast.result import LMMResult
 
 __all__ = ["document", "report_body", "report_html"]
@@ -44,16 +47,20 @@ _PART_TITLES = {
     "fixed": "Fixed effects",
     "random": "Random effects",
     "ddf": "Degrees of freedom side by side",
+    "intervals": "Intervals of all parameters",
     "pictures": "Pictures",
     "fit": "How the fit went",
     "glossary": "What the words mean",
 }
 
 
-def report_html(m: LMMResult, title: str | None = None, ddf: str = "satterthwaite", pictures: bool = True) -> str:
+def report_html(
+    m: LMMResult, title: str | None = None, ddf: str = "satterthwaite", pictures: bool = True,
+    profile: Profile | None = None, bootstrap: Bootstrap | None = None,
+) -> str:  # fmt: skip
     """The report as one HTML document; see ``LMMResult.to_html``."""
     heading = m.formula if title is None else title
-    return document(heading, f"<h1>{escape(heading)}</h1>\n{report_body(m, ddf, pictures)}")
+    return document(heading, f"<h1>{escape(heading)}</h1>\n{report_body(m, ddf, pictures, profile, bootstrap)}")
 
 
 def document(title: str, body: str) -> str:
@@ -77,7 +84,10 @@ def document(title: str, body: str) -> str:
 """
 
 
-def report_body(m: LMMResult, ddf: str = "satterthwaite", pictures: bool = True) -> str:
+def report_body(
+    m: LMMResult, ddf: str = "satterthwaite", pictures: bool = True, profile: Profile | None = None,
+    bootstrap: Bootstrap | None = None,
+) -> str:  # fmt: skip
     """The sections of a report, without the document around them.
 
     Parameters
@@ -87,6 +97,8 @@ def report_body(m: LMMResult, ddf: str = "satterthwaite", pictures: bool = True)
     ddf : str
         For the tests of the tables.
     pictures : bool
+    profile, bootstrap : optional
+        Shown as intervals when given.
     """
     table = m.coef_table(ddf, _LEVEL)
     parts = {
@@ -94,7 +106,8 @@ def report_body(m: LMMResult, ddf: str = "satterthwaite", pictures: bool = True)
         "fixed": page_html(_fixed(m, table, ddf)),
         "random": page_html([replace(random_grid(m.varcorr, m.nobs, m.n_groups), heading="")]),
         "ddf": _ddf(m),
-        "pictures": _pictures(m) if pictures else "",
+        "intervals": _profiled(profile, pictures) + _bootstrapped(bootstrap, pictures),
+        "pictures": _drawn(pictures_html, m) if pictures else "",
         "fit": _fit(m),
         "glossary": _glossary(m, table, ddf),
     }
@@ -196,9 +209,33 @@ def _side_by_side(table: pd.DataFrame, terms: list[str], methods: list[str]) -> 
 # --- the rest ----------------------------------------------------------------------------------------------
 
 
-def _pictures(m: LMMResult) -> str:
+def _profiled(profile: Profile | None, pictures: bool) -> str:
+    if profile is None:
+        return ""
+    table = _interval_table(profile.estimates, replace(profile, library="pandas").confint(_LEVEL), "By profile likelihood (maximum likelihood estimates):")
+    return page_html([table]) + (_drawn(profile_html, profile, _LEVEL) if pictures else "")
+
+
+def _bootstrapped(bootstrap: Bootstrap | None, pictures: bool) -> str:
+    if bootstrap is None:
+        return ""
+    estimates = dict(zip(bootstrap.names, bootstrap.estimates.tolist(), strict=True))
+    heading = f"By parametric bootstrap ({bootstrap.n_done:,} replicates, {bootstrap.n_singular:,} of them singular):"
+    table = _interval_table(estimates, replace(bootstrap, library="pandas").confint(_LEVEL), heading)
+    return page_html([table]) + (_drawn(bootstrap_html, bootstrap, _LEVEL) if pictures else "")
+
+
+def _interval_table(estimates: dict[str, float], ends: pd.DataFrame, heading: str) -> Grid:
+    """A row a parameter, in digits of its own: standard deviations, correlations and coefficients do not share a scale."""
+    rows = [significant([estimates[str(name)], *ends.loc[[name]].to_numpy()[0].tolist()], 4) for name in ends.index]
+    headers = ("Estimate", f"{100 * _LEVEL:g} % from", f"{100 * _LEVEL:g} % to")
+    columns = (Cells(header, tuple(row[i] for row in rows)) for i, header in enumerate(headers))
+    return Grid((Cells("", tuple(map(str, ends.index)), left=True), *columns), heading)
+
+
+def _drawn(draw: Callable[..., str], *what: Any) -> str:
     try:
-        return pictures_html(m)
+        return draw(*what)
     except MissingLibraryError as error:
         return f"<p>There are none here: {escape(str(error))}.</p>"
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mixedfast.errors import DataError
-from mixedfast.report.plots import Plots
-from mixedfast.report.plots.canvas import off_screen, style
+from mixedfast.report.plots import Plots, plot_bootstrap, plot_profile
+from mixedfast.report.plots.canvas import NewFigure, off_screen, style
 
 if TYPE_CHECKING:
+    from mixedfast.inference.bootstrap import Bootstrap
+    from mixedfast.inference.profile import Profile
     from mixedfast.result import LMMResult
 
-__all__ = ["pictures_html"]
+__all__ = ["bootstrap_html", "pictures_html", "profile_html"]
 
 #: Dots per inch of what is drawn as points inside an SVG: clouds of thousands.
 _DPI = 150
@@ -91,27 +94,63 @@ def pictures_html(m: LMMResult) -> str:
     figures: list[str] = []
     notes: list[str] = []
     for wanted in _wanted(m):
-        albums: list[_Album] = []
-
-        def new_figure(width: float, height: float, albums: list[_Album] = albums) -> _Album:
-            albums.append(_Album(width, height))
-            return albums[-1]
-
         try:
-            with style():
-                wanted.draw(Plots(m, new_figure))
-                pages = [page for album in albums for page in album.pages if page.axes]
-                figures += [_figure(page, wanted.how_to_read, first=page is pages[0]) for page in pages]
+            figures += _figures(partial(_draw, m, wanted), wanted.how_to_read)
         except DataError as reason:
             notes.append(str(reason))
     missing = "".join(f'<p class="soft">Not drawn: {escape(note)}.</p>' for note in dict.fromkeys(notes))
-    return f'<div class="pictures">{"".join(figures)}</div>{missing}'
+    return f"{_together(figures)}{missing}"
+
+
+def _draw(m: LMMResult, wanted: _Picture, new_figure: NewFigure) -> None:
+    wanted.draw(Plots(m, new_figure))
+
+
+def profile_html(profile: Profile, level: float) -> str:
+    """The panels of a profile as figures of HTML."""
+    return _together(
+        _figures(
+            lambda new_figure: plot_profile(profile, level, None, new_figure),
+            "How fast the likelihood falls away from the estimate, a panel a parameter. Where the curve leaves the grey band, "
+            "the interval ends; a straight curve means that the interval is symmetric.",
+        )
+    )
+
+
+def bootstrap_html(bootstrap: Bootstrap, level: float) -> str:
+    """The panels of a bootstrap as figures of HTML."""
+    return _together(
+        _figures(
+            lambda new_figure: plot_bootstrap(bootstrap, level, None, new_figure),
+            f"Estimates from {bootstrap.n_done:,} data sets drawn from the model, a panel a parameter. The line is the "
+            "estimate, the bar below the interval.",
+        )
+    )
+
+
+def _together(figures: list[str]) -> str:
+    return f'<div class="pictures">{"".join(figures)}</div>'
+
+
+def _figures(draw: Callable[[NewFigure], Any], how_to_read: str) -> list[str]:
+    """What a function draws, a figure a panel."""
+    albums: list[_Album] = []
+
+    def new_figure(width: float, height: float) -> _Album:
+        albums.append(_Album(width, height))
+        return albums[-1]
+
+    with style():
+        draw(new_figure)
+        pages = [page for album in albums for page in album.pages if page.axes]
+        return [_figure(page, how_to_read, first=page is pages[0]) for page in pages]
 
 
 def _figure(page: Any, how_to_read: str, first: bool) -> str:
     """One figure; what it shows in words, and once how to read its kind."""
     ax = page.axes[0]
-    alternative = f"{ax.get_title()}. Across: {ax.get_xlabel()}. Upwards: {ax.get_ylabel()}."
+    named = {"": ax.get_title(), "Across: ": ax.get_xlabel(), "Upwards: ": ax.get_ylabel()}
+    alternative = " ".join(f"{where}{what}." for where, what in named.items() if what)
     caption = f"<figcaption>{escape(how_to_read)}</figcaption>" if first else ""
     return f'<figure><img alt="{escape(alternative)}" src="{_data_uri(page)}">{caption}</figure>'
 
