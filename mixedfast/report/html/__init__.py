@@ -212,7 +212,8 @@ def _side_by_side(table: pd.DataFrame, terms: list[str], methods: list[str]) -> 
 def _profiled(profile: Profile | None, pictures: bool) -> str:
     if profile is None:
         return ""
-    table = _interval_table(profile.estimates, replace(profile, library="pandas").confint(_LEVEL), "By profile likelihood (maximum likelihood estimates):")
+    heading = "By profile likelihood (maximum likelihood estimates):"
+    table = _interval_table(profile.estimates, replace(profile, library="pandas").confint(_LEVEL), heading)
     return page_html([table]) + (_drawn(profile_html, profile, _LEVEL) if pictures else "")
 
 
