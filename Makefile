@@ -39,7 +39,8 @@ bench: $(VENV)/benched-with build
 	$(BIN)/python -m benchmarks run --limit 30 --budget 5
 
 bench-all: $(VENV)/benched-with build
-	$(BIN)/python -m benchmarks run --problems all
+	$(BIN)/python -m benchmarks run --problems P1,P3,P4,P6,P7,P8,P8b,P9,P10a,P10b,P10c,P10d --limit 60
+	$(BIN)/python -m benchmarks run --problems P11 --limit 600 --repeat 1 --update
 
 bench-scaling: $(VENV)/benched-with build
 	$(BIN)/python -m benchmarks scaling

@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument("--libraries", type=_keys(LIBRARIES), default=list(LIBRARIES), help="mixedfast,glmm or all")
             sub.add_argument("--update", action="store_true", help="keep the last run's results of other problems")
         else:
-            sub.add_argument("--steps", type=lambda s: tuple(map(float, s.split(","))), default=STEPS, help="millions of rows")
+            sub.add_argument("--steps", type=_numbers, default=STEPS, help="numbers of rows")
     sub = command("report", _report, "write tables and pictures again from the last run")
     sub.add_argument("--out", type=Path, default=HERE / "results")
     command("environments", lambda asked: make_environments(), "a virtual environment for each Python library")
@@ -75,6 +75,10 @@ def _keys(known: dict):
         return keys
 
     return parse
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
 
 
 def _settings(asked: argparse.Namespace) -> Settings:

@@ -13,7 +13,7 @@ from benchmarks.report import OURS, right
 __all__ = ["draw_scaling", "draw_times"]
 
 MARKS = dict(zip(LIBRARIES, "oDs^vP*X<>d", strict=True))
-COLOURS = dict(zip(LIBRARIES, [f"C{i}" for i in (3, 0, 1, 2, 4, 5, 6, 7, 8, 9, 0)], strict=True))
+COLOURS = dict(zip(LIBRARIES, ["C3", "C0", "C1", "C2", "C4", "C5", "C6", "C7", "C8", "C9", "black"], strict=True))
 
 
 def draw_times(table: list[dict], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How time and memory grow with the rows of P8, from 10^4 to 10^7."""
+"""How time and memory grow with the rows of P8, from 10^4 to 10^7, when the number of schools stays."""
 
 from __future__ import annotations
 
@@ -6,28 +6,36 @@ import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.children import SECONDS_TO_START, Child
 from benchmarks.libraries import Library
-from benchmarks.problems import PROBLEMS, stored
+from benchmarks.problems import Problem, stored
+from benchmarks.problems.students import COVARIATES, STUDENTS, grouped
 from benchmarks.report import pipes
 from benchmarks.runner import Settings, toy
-from benchmarks.tables import read_columns, used_bytes
+from benchmarks.tables import Columns, read_columns, used_bytes
 
 __all__ = ["STEPS", "measure", "to_markdown"]
 
 STAGES = Library("mixedfast", "mixedfast_stages.py", module="mixedfast")
-#: Multiples of P8's million rows.
-STEPS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10)
+STEPS = (10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
+SCHOOLS = 1_000
 
 
-def measure(settings: Settings, data: Path, say: Callable[[str], None], steps: Sequence[float] = STEPS) -> list[dict]:
+def students_in(rows: int) -> Problem:
+    def table(rng: np.random.Generator, scale: float) -> Columns:
+        return grouped(rng, rows, SCHOOLS, COVARIATES, "school")
+
+    return Problem(f"P8-{rows}", f"{rows:,} students in {SCHOOLS:,} schools", STUDENTS, table)
+
+
+def measure(settings: Settings, data: Path, say: Callable[[str], None], steps: Sequence[int] = STEPS) -> list[dict]:
     """A point for each number of rows: medians of `assembly` and `after`, in seconds, and memory in bytes."""
     points = []
-    for step in steps:
-        table = stored(PROBLEMS["P8"], data, settings.seed, step)
-        columns = read_columns(table)
-        rows, used = len(columns["y"]), used_bytes(columns)
-        del columns
+    for rows in steps:
+        table = stored(students_in(rows), data, settings.seed)
+        used = used_bytes(read_columns(table))
         child = Child(STAGES, ["standard errors"], toy(data), table, settings.threads)
         try:
             child.settle(child.answer(SECONDS_TO_START)["blas"])
@@ -63,4 +71,5 @@ def to_markdown(record: dict) -> str:
         f"{machine['date']}, {machine['cpu']}, {machine['threads']} threads. The machine copies "
         f"{machine['copy_bytes_per_second'] / 1e9:.1f} GB/s (read and written, both counted)."
     )
-    return "\n\n".join(["# Scaling of P8", about, pipes((*header, "reading / copy bandwidth"), body)]) + "\n"
+    title, table = f"# Scaling of P8, {SCHOOLS:,} schools", pipes((*header, "reading / copy bandwidth"), body)
+    return "\n\n".join([title, about, table]) + "\n"

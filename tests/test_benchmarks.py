@@ -19,6 +19,7 @@ from benchmarks.machine import limits
 from benchmarks.problems import PROBLEMS, SEED, stored
 from benchmarks.report import markdown, rows, to_csv
 from benchmarks.runner import Overlap, Settings, one_run_at_a_time, run, wants_another
+from benchmarks.scaling import measure, to_markdown
 from benchmarks.tables import read_columns, read_model, used_bytes
 
 SMALL = 0.002
@@ -196,6 +197,14 @@ def test_a_run_is_written_and_may_be_added_to(tmp_path, capsys, monkeypatch):
     assert list(dict.fromkeys(e["problem"] for e in record["entries"])) == ["P3", "P4"]
     assert record["machine"] == MACHINE
     assert "## P4, satterthwaite" in capsys.readouterr().out
+
+
+def test_scaling_keeps_the_schools(tmp_path):
+    points = measure(Settings(repeat=1), tmp_path, lambda line: None, steps=(5_000, 20_000))
+    assert [p["rows"] for p in points] == [5_000, 20_000]
+    assert [p["column_bytes"] for p in points] == [rows * (9 * 8 + 4) for rows in (5_000, 20_000)]
+    assert all(p["assembly"] > 0 and p["after"] > 0 for p in points)
+    assert "| 20,000 |" in to_markdown({"machine": MACHINE, "points": points})
 
 
 # -- reports ---------------------------------------------------------------------------------------------
