@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mixedfast.errors import (
+    ArgumentError,
     BuildError,
     ConvergenceWarning,
     DataError,
@@ -54,6 +55,7 @@ _ROOMS = {
 }
 
 __all__ = [
+    "ArgumentError",
     "BuildError",
     "ConvergenceWarning",
     "CrossProducts",

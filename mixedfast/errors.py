@@ -10,6 +10,10 @@ class MixedFastError(Exception):
     """Base class of all errors raised by mixedfast."""
 
 
+class ArgumentError(MixedFastError, ValueError):
+    """An argument of a method has a value that it does not take."""
+
+
 class FormulaError(MixedFastError, ValueError):
     """The formula cannot be read, or asks for something that does not exist."""
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal, TypeAlias
 
+from mixedfast.errors import ArgumentError
+
 __all__ = ["Show", "bar"]
 
 Show: TypeAlias = bool | Literal["auto"]
@@ -39,7 +41,7 @@ def bar(total: int | None, label: str, show: Show = "auto", unit: str = "") -> I
 
     Raises
     ------
-    ValueError
+    ArgumentError
         For any other `show`.
 
     Warns
@@ -54,7 +56,7 @@ def bar(total: int | None, label: str, show: Show = "auto", unit: str = "") -> I
     ...         advance(1)
     """
     if show not in (True, False, "auto"):
-        raise ValueError(f'progress={show!r}: True, False or "auto"')
+        raise ArgumentError(f'progress={show!r}: True, False or "auto"')
     tqdm = _tqdm() if show is True or (show == "auto" and _somebody_looks()) else None
     if tqdm is None:
         if show is True:

@@ -114,9 +114,9 @@ def test_one_grouping_factor_always_fits(monkeypatch):
 
 
 def test_settings_that_make_no_sense():
-    with pytest.raises(ValueError, match='"exact" or "stochastic"'):
+    with pytest.raises(mf.ArgumentError, match='"exact" or "stochastic"'):
         mf.KenwardRoger(traces="random")
-    with pytest.raises(ValueError, match="at least 20"):
+    with pytest.raises(mf.ArgumentError, match="at least 20"):
         mf.Satterthwaite(traces="stochastic", probes=5)
     m = model("sleepstudy")
     with pytest.raises(mf.NotDefinedError, match="choose from satterthwaite"):

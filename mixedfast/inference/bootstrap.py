@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfast.errors import ArgumentError
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference.draw import ResponseSampler
 from mixedfast.inference.parameters import Parameter, list_parameters, values
@@ -133,7 +134,7 @@ class Bootstrap:
 
         Raises
         ------
-        ValueError
+        ArgumentError
             For an unknown type or level, or "bca" of a row-space bootstrap.
 
         Notes
@@ -146,9 +147,9 @@ class Bootstrap:
         import pandas as pd
 
         if type not in INTERVALS:
-            raise ValueError(f"type={type!r}: one of {', '.join(map(repr, INTERVALS))}")
+            raise ArgumentError(f"type={type!r}: one of {', '.join(map(repr, INTERVALS))}")
         if not 0.0 < level < 1.0:
-            raise ValueError(f"level={level!r}: a number between 0 and 1")
+            raise ArgumentError(f"level={level!r}: a number between 0 and 1")
         tail = 0.5 * (1.0 - level)
         ends = [self._ends(i, tail, type) for i in range(len(self.parameters))]
         return pd.DataFrame(ends, index=self.names, columns=["conf_low", "conf_high"])
@@ -165,7 +166,7 @@ class Bootstrap:
             low, high = np.clip([low, high], *self.parameters[i].bounds)
         else:
             if self.scores is None:
-                raise ValueError('type="bca" needs the scores that only bootstrap() keeps, not row_space_bootstrap()')
+                raise ArgumentError('type="bca" needs the scores that only bootstrap() keeps, not row_space_bootstrap()')
             at = _bca_tails(found, estimate, _acceleration(found, self.scores[usable]), tail)
             low, high = np.quantile(found, at) if np.isfinite(at).all() else (np.nan, np.nan)
         return float(low), float(high)
@@ -227,7 +228,7 @@ def bootstrap(
 
     Raises
     ------
-    ValueError
+    ArgumentError
         For n < 1.
     NotDefinedError
         When crossed factors are too large to draw from without rows (`row_space_bootstrap` needs rows and no such factor).
@@ -241,7 +242,7 @@ def bootstrap(
     (200, ['sd_Intercept|Batch', 'sigma', 'Intercept'])
     """
     if n < 1:
-        raise ValueError(f"n={n}: at least one replicate")
+        raise ArgumentError(f"n={n}: at least one replicate")
     sampler = ResponseSampler(fit)
     key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
     size = _batch_size(fit, sampler)

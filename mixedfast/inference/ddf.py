@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfast.errors import NotDefinedError
+from mixedfast.errors import ArgumentError, NotDefinedError
 from mixedfast.fitting import Fit
 from mixedfast.inference import levels
 from mixedfast.inference.traces import KenwardRoger, Satterthwaite, TraceMethod
@@ -211,7 +211,7 @@ def t_test(
         Of the confidence intervals.
     """
     if not 0.0 < level < 1.0:
-        raise ValueError(f"level={level!r} must lie between 0 and 1")
+        raise ArgumentError(f"level={level!r} must lie between 0 and 1")
     chosen = method(ddf)
     source = chosen.fit(fit)
     L = np.atleast_2d(np.asarray(L, dtype=float))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedfast.covariance import Covariance, TermShape
+from mixedfast.errors import ArgumentError
 
 if TYPE_CHECKING:
     from mixedfast.crossprod import CrossProducts
@@ -81,7 +82,7 @@ def chosen(parameters: list[Parameter], names: list[str] | None) -> list[Paramet
 
     Raises
     ------
-    ValueError
+    ArgumentError
         For a name that is no parameter's.
     """
     if names is None:
@@ -89,7 +90,7 @@ def chosen(parameters: list[Parameter], names: list[str] | None) -> list[Paramet
     known = [p.name for p in parameters]
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f"no parameter named {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
+        raise ArgumentError(f"no parameter named {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
     return [p for p in parameters if p.name in set(names)]
 
 

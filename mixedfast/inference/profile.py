@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mixedfast.errors import ConvergenceWarning
+from mixedfast.errors import ArgumentError, ConvergenceWarning
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference.held import Point, chart_of, coefficient_slope, hold_coefficient, minimize_held
 from mixedfast.inference.parameters import Parameter, chosen, list_parameters, values
@@ -152,16 +152,16 @@ class Profile:
 
         Raises
         ------
-        ValueError
+        ArgumentError
             When the profile was not walked far enough for `level`.
         """
         import pandas as pd
 
         if not 0.0 < level < 1.0:
-            raise ValueError(f"level={level!r}: a number between 0 and 1")
+            raise ArgumentError(f"level={level!r}: a number between 0 and 1")
         quantile = NormalDist().inv_cdf(0.5 + 0.5 * level)
         if quantile > self.cutoff:
-            raise ValueError(
+            raise ArgumentError(
                 f"the profile reaches zeta = {self.cutoff:.3g}, level={level} needs {quantile:.3g}: profile(max_level={level})"
             )
         ends = [_ends(trace, quantile) for trace in self.traces.values()]
@@ -195,7 +195,7 @@ def profile(fit: Fit, parameters: Sequence[str] | None = None, max_level: float 
 
     Raises
     ------
-    ValueError
+    ArgumentError
         For an unknown parameter or level.
 
     Warns
@@ -211,7 +211,7 @@ def profile(fit: Fit, parameters: Sequence[str] | None = None, max_level: float 
     [7.36, 13.58]
     """
     if not 0.0 < max_level < 1.0:
-        raise ValueError(f"max_level={max_level!r}: a number between 0 and 1")
+        raise ArgumentError(f"max_level={max_level!r}: a number between 0 and 1")
     cp = fit.cp
     wanted = chosen(list_parameters(cp), None if parameters is None else list(parameters))
     cutoff = NormalDist().inv_cdf(0.5 + 0.5 * max_level)

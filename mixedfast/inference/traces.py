@@ -16,7 +16,7 @@ import numpy as np
 
 from mixedfast.engines import Engine
 from mixedfast.engines.choose import memory
-from mixedfast.errors import NotDefinedError
+from mixedfast.errors import ArgumentError, NotDefinedError
 
 __all__ = ["KenwardRoger", "PairTraces", "Sampled", "Satterthwaite", "TraceMethod", "pair_traces", "require_memory"]
 
@@ -46,7 +46,7 @@ class TraceMethod:
 
     Raises
     ------
-    ValueError
+    ArgumentError
         For an unknown word or a number of probes below 20.
     """
 
@@ -58,9 +58,9 @@ class TraceMethod:
 
     def __post_init__(self) -> None:
         if self.traces not in ("exact", "stochastic"):
-            raise ValueError(f'traces={self.traces!r}: "exact" or "stochastic"')
+            raise ArgumentError(f'traces={self.traces!r}: "exact" or "stochastic"')
         if self.probes < _BATCHES:
-            raise ValueError(f"probes={self.probes}: at least {_BATCHES}, or there is no standard error")
+            raise ArgumentError(f"probes={self.probes}: at least {_BATCHES}, or there is no standard error")
 
     def __str__(self) -> str:
         how = "" if self.traces == "exact" else f" (traces from {self.probes} probes, seed {self.seed})"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.errors import DataError
+from mixedfast.errors import ArgumentError, DataError
 from mixedfast.fitting import fit_crossproducts
 from mixedfast.frames import Categorical, as_table, drop_unused
 from mixedfast.inference.influence import Influence, influence
@@ -72,9 +72,9 @@ class Again(Estimates):
         (180, 3)
         """
         if re not in ("new", "kept"):
-            raise ValueError(f'simulate(re={re!r}): "new" or "kept"')
+            raise ArgumentError(f'simulate(re={re!r}): "new" or "kept"')
         if not isinstance(n, (int, np.integer)) or n < 1:
-            raise ValueError(f"simulate(n={n!r}): a whole number from 1")
+            raise ArgumentError(f"simulate(n={n!r}): a whole number from 1")
         return simulate(self._fit, self._rows("simulate"), int(n), seed, re == "new")
 
     def refit(self, y: Any) -> Self:

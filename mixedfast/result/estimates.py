@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.errors import ConvergenceWarning, SingularFitWarning
+from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarning
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference.components import components
 from mixedfast.inference.convergence import Convergence, convergence
@@ -98,7 +98,7 @@ class Estimates(Fitted):
 
         how = ddf if isinstance(ddf, KenwardRoger) else None
         if how is None and ddf not in (None, "kenward-roger"):
-            raise ValueError(f'vcov(ddf={ddf!r}): None, "kenward-roger" or mixedfast.KenwardRoger(...)')
+            raise ArgumentError(f'vcov(ddf={ddf!r}): None, "kenward-roger" or mixedfast.KenwardRoger(...)')
         names = list(self._fit.cp.x_names)
         matrix = self._fit.vcov if ddf is None else kenward_roger(self._fit, how).vcov
         return pd.DataFrame(matrix, index=names, columns=names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mixedfast.errors import ArgumentError
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference import shares, tables
 from mixedfast.inference.anova import anova_table, drop1, ranova
@@ -120,7 +121,7 @@ class Tests(Fitted):
             return self.profile().confint(level)
         if method == "boot":
             return self.bootstrap(n, seed=seed).confint(level)
-        raise ValueError(f'confint(method={method!r}): "wald", "profile" or "boot"')
+        raise ArgumentError(f'confint(method={method!r}): "wald", "profile" or "boot"')
 
     def profile(self, parameters: Any = None) -> Profile:
         """Likelihood profiles of standard deviations, correlations and coefficients (of the ML criterion, as lme4)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mixedfast.design import Design
+from mixedfast.errors import ArgumentError
 from mixedfast.fitting import Fit
 from mixedfast.rowwise.joint import linear_predictor
 from mixedfast.rowwise.leverage import hatvalues
@@ -32,7 +33,7 @@ def residuals(fit: Fit, design: Design, fitted_values: np.ndarray, kind: str) ->
     if kind == "response":
         return raw
     if kind not in RESIDUALS:
-        raise ValueError(f"resid(type={kind!r}): one of {', '.join(RESIDUALS)}")
+        raise ArgumentError(f"resid(type={kind!r}): one of {', '.join(RESIDUALS)}")
     weighted = raw if design.weights is None else raw * np.sqrt(design.weights)
     if kind == "pearson":
         return weighted
