@@ -12,11 +12,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from mixedfast.columns import Column, Factor
+from mixedfast.contrast import Contrasts
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.expressions import refuse_code
 from mixedfast.formula import plain_name
@@ -34,13 +35,11 @@ from mixedfast.mentions import (
 
 __all__ = [
     "Coding",
-    "Contrast",
     "FixedTerm",
     "Rows",
     "code",
     "code_again",
     "code_shapes",
-    "contrast_of",
     "evaluate_expression",
     "products_of",
     "shape_of",
@@ -70,29 +69,6 @@ class FixedTerm:
     factors: tuple[str, ...]
     kinds: tuple[str, ...]
     variables: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """How a categorical column is coded: what formulaic needs, and a label that tells it from others."""
-
-    label: str
-    value: Any = field(compare=False)
-
-    def __store__(self) -> dict[str, Any]:
-        """A matrix as numbers, formulaic's own contrasts by name; an object of the user's only by its label."""
-        return {"label": self.label, "value": self.value if isinstance(self.value, np.ndarray) else None}
-
-    @classmethod
-    def __restore__(cls, fields: dict[str, Any]) -> Contrast:
-        from formulaic.transforms.contrasts import ContrastsRegistry
-
-        label, value = fields["label"], fields["value"]
-        named = label in vars(ContrastsRegistry) and not label.startswith("_")
-        return cls(label, getattr(ContrastsRegistry, label) if named else value)
-
-
-Contrasts: TypeAlias = tuple[tuple[str, Contrast], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,46 +256,6 @@ def evaluate_expression(expr: str, rows: Rows) -> np.ndarray:
     values = np.ascontiguousarray(matrix[:, 0], dtype=np.float64)
     _require_finite(values, expr)
     return values
-
-
-# --- contrasts --------------------------------------------------------------------------------------
-
-
-def contrast_of(name: str, value: Any, levels: np.ndarray) -> Contrast:
-    """A user's contrast for one column: a name such as ``"sum"`` or ``"contr.sum"``, or a matrix.
-
-    Raises
-    ------
-    DataError
-        When the name is unknown, or the matrix does not have one row a level.
-    """
-    from formulaic.transforms.contrasts import Contrasts as FormulaicContrasts
-    from formulaic.transforms.contrasts import ContrastsRegistry
-
-    if isinstance(value, str):
-        known = {
-            key.lower(): key for key in vars(ContrastsRegistry) if not key.startswith("_") and key != "custom"
-        }
-        key = known.get(value.removeprefix("contr.").lower())
-        if key is None:
-            raise DataError(
-                f"unknown contrast {value!r} for {name!r}: one of {', '.join(known.values())}, or a matrix"
-            )
-        return Contrast(key, getattr(ContrastsRegistry, key))
-    if isinstance(value, FormulaicContrasts) or (
-        isinstance(value, type) and issubclass(value, FormulaicContrasts)
-    ):
-        return Contrast(repr(value), value)
-    try:
-        matrix = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"the contrast of {name!r} is neither a name nor a matrix of numbers") from error
-    if matrix.ndim != 2 or matrix.shape[0] != len(levels) or not np.isfinite(matrix).all():
-        raise DataError(
-            f"the contrast matrix of {name!r} has shape {matrix.shape}; it needs one finite row for each of "
-            f"the {len(levels)} levels {levels.tolist()[:8]}"
-        )
-    return Contrast(repr(matrix.tolist()), matrix)
 
 
 # --- the skeleton ------------------------------------------------------------------------------------

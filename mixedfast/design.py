@@ -15,15 +15,14 @@ import numpy as np
 from mixedfast import checks
 from mixedfast.coding import (
     Coding,
-    Contrast,
     FixedTerm,
     Rows,
     code,
     code_again,
-    contrast_of,
     evaluate_expression,
 )
 from mixedfast.columns import Column
+from mixedfast.contrast import Contrast, contrast_of
 from mixedfast.covariates import ARRAY_OFFSET, Covariate, Covariates, describe
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.formula import ModelSpec, expand_dot, plain_name

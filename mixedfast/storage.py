@@ -38,7 +38,7 @@ _HOMES = {
     "Categorical": "mixedfast.frames",
     "Checkpoint": "mixedfast.stream.checkpoint",
     "Coding": "mixedfast.coding",
-    "Contrast": "mixedfast.coding",
+    "Contrast": "mixedfast.contrast",
     "Covariate": "mixedfast.covariates",
     "CrossProducts": "mixedfast.crossprod",
     "Design": "mixedfast.design",

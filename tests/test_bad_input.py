@@ -117,6 +117,11 @@ def test_data_that_are_no_table(data):
         mf.lmer(FORMULA, data)
 
 
+def test_rows_as_dicts():
+    rows = pd.DataFrame(a_table()).to_dict("records")
+    refused(DataError, "a dict of single values, a row: make a data frame", data=rows)
+
+
 def test_columns_of_different_lengths():
     refused(DataError, "'x': 50", data=a_table(x=np.ones(50)))
 

@@ -365,8 +365,10 @@ def _table(item: Any, number: int) -> Any:
         return item
     if hasattr(item, "__arrow_c_stream__") or hasattr(item, "__arrow_c_array__"):
         return pa.table(item)
-    if isinstance(item, Mapping):
+    if isinstance(item, Mapping) and all(hasattr(column, "__len__") for column in item.values()):
         return pa.table(dict(item))
+    if isinstance(item, Mapping):
+        raise DataError(f"batch {number} is a dict of single values, a row: make a data frame of the rows first")
     raise DataError(
         f"batch {number} is a {type(item).__name__}: data must be a data frame, or several of them (Arrow record batches, "
         "tables) to be read one after the other"
