@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +15,7 @@ from mixedfast.design import Design, build
 from mixedfast.errors import DataError
 from mixedfast.fitting import fit_crossproducts
 from mixedfast.formula import parse
+from mixedfast.frames import library_of
 from mixedfast.giveback import given_back
 from mixedfast.inference.anova import compare
 from mixedfast.lazyframes import is_lazy
@@ -193,7 +195,8 @@ def _products(
     """The cross-products of any kind of data, and what can give the rows again."""
     spec = parse(formula)
     if is_lazy(data):
-        return push_down(spec, data, weights, offset, contrasts, na_action, levels), None
+        cp = push_down(spec, data, weights, offset, contrasts, na_action, levels)
+        return replace(cp, meta=replace(cp.meta, library=library_of(data))), None
     if is_stream(data) or levels is not None:
         batches = data if is_stream(data) else [data]
         return stream_crossproducts(

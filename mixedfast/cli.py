@@ -133,7 +133,12 @@ def _add_fit(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     fit.add_argument("formula", metavar="FORMULA", help='lme4\'s language: "y ~ x + (1 + x | group)"')
-    fit.add_argument("file", metavar="FILE", help=".csv, .tsv (.gz and other packings too) or .parquet; - for CSV from a pipe")
+    fit.add_argument(
+        "file",
+        metavar="FILE",
+        help=".csv, .tsv (.gz and other packings too) or .parquet; - for CSV from a pipe; a folder, or a pattern in quotes, "
+        "such as 'parts/*.parquet', for data larger than memory",
+    )
     fit.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
     fit.add_argument(
         "--ddf",
@@ -160,10 +165,9 @@ def _add_fit(commands: Any) -> None:
 
 def _fit(options: argparse.Namespace) -> None:
     import mixedfast as mf
-    from mixedfast.reading import read_table, with_categories
     from mixedfast.report.text import anova_text
 
-    data = with_categories(read_table(options.file), options.categorical)
+    data = _data(options.file, options.categorical)
     m = mf.lmer(
         options.formula, data, REML=not options.ml, weights=options.weights, offset=options.offset, na_action=options.na
     )
@@ -175,6 +179,17 @@ def _fit(options: argparse.Namespace) -> None:
     if options.html is not None:
         with _writing(options.html):
             m.to_html(options.html, ddf=options.ddf)
+
+
+def _data(file: str, categorical: Sequence[str]) -> Any:
+    """The table of one file; of a folder or a pattern the name itself, which is read in batches."""
+    from mixedfast.reading import read_table, with_categories
+
+    if not (Path(file).is_dir() or any(mark in file for mark in "*?[")):
+        return with_categories(read_table(file), categorical)
+    if categorical:
+        raise DataError("--categorical is for one file: several are read in batches, as they are")
+    return file
 
 
 @contextmanager

@@ -19,7 +19,18 @@ import numpy as np
 from mixedfast import _kernels
 from mixedfast.errors import DataError
 
-__all__ = ["Categorical", "Numeric", "Table", "as_table", "drop_unused", "factorize", "labels", "no_column", "recode"]
+__all__ = [
+    "Categorical",
+    "Numeric",
+    "Table",
+    "as_table",
+    "drop_unused",
+    "factorize",
+    "labels",
+    "library_of",
+    "no_column",
+    "recode",
+]
 
 # The dtypes the kernels read in place, and what the other numeric ones become.
 _KEPT = frozenset(["float64", "float32", "int64", "int32", "int16", "int8", "uint8", "bool"])
@@ -183,13 +194,26 @@ def as_table(data: Any) -> Table:
         ) from error
     names = frame.columns
     _refuse_duplicates(names)
-    library = str(frame.implementation.value)
     return Table(
         names,
         len(frame),
         lambda name: _series_column(name, frame[name]),
-        library if library in ("polars", "pyarrow") else "pandas",
+        library_of(frame),
     )
+
+
+def library_of(data: Any) -> str:
+    """What tables of results are given back as: "polars", "pyarrow", or "pandas" for everything else.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> library_of(pl.LazyFrame({"x": [1]})), library_of("students.parquet")
+    ('polars', 'pandas')
+    """
+    implementation = getattr(nw.from_native(data, pass_through=True), "implementation", None)
+    name = "pandas" if implementation is None else str(implementation.value)
+    return name if name in ("polars", "pyarrow") else "pandas"
 
 
 def factorize(values: np.ndarray) -> Categorical:

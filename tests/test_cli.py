@@ -59,6 +59,17 @@ def test_every_kind_of_file_gives_the_same_page(
     assert capsys.readouterr().out == wanted
 
 
+def test_a_pattern_is_read_in_batches(csv: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = pd.read_csv(csv).astype({"Subject": str})
+    for i in range(3):
+        rows.iloc[i::3].to_parquet(tmp_path / f"part{i}.parquet")
+    pattern = str(tmp_path / "part*.parquet")
+    assert main(["fit", FORMULA, pattern]) == 0
+    assert "REML criterion at the optimum: 1743.6" in capsys.readouterr().out
+    assert main(["fit", FORMULA, pattern, "--categorical", "Days"]) == 1
+    assert "one file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("installed", [["polars"], []])
 def test_parquet_is_read_by_what_is_installed(
     installed: list[str], csv: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

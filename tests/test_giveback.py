@@ -88,6 +88,11 @@ def test_an_index_becomes_columns_and_missing_becomes_null() -> None:
     assert m.varcorr["sd"].null_count() == 1
 
 
+def test_lazy_polars_gives_polars() -> None:
+    m = mf.lmer(FORMULA, pl.from_pandas(sleep()).lazy())
+    assert isinstance(m.coef_table(), pl.DataFrame)
+
+
 def test_series_stay_pandas() -> None:
     m = mf.lmer(FORMULA, pl.from_pandas(sleep()))
     assert isinstance(m.params, pd.Series) and isinstance(m.bse, pd.Series)
