@@ -123,9 +123,13 @@ MF_CLONES static void add_runs(const mf_group *group, const int32_t *codes, cons
 /* How often the level changes within the tile, or -1 for a code outside its range. */
 MF_CLONES static int changes(const int32_t *codes, int count, int64_t n_levels)
 {
-    int found = 1, bad = 0;
-    for (int t = 0; t < count; t++) bad |= codes[t] < 0 || codes[t] >= n_levels;
-    for (int t = 1; t < count; t++) found += codes[t] != codes[t - 1];
+    uint32_t end = n_levels > INT32_MAX ? (uint32_t)1 << 31 : (uint32_t)n_levels; /* negative codes are beyond it */
+    uint32_t bad = (uint32_t)codes[0] >= end;
+    int32_t found = 1;
+    for (int t = 1; t < count; t++) {
+        bad |= (uint32_t)codes[t] >= end;
+        found += codes[t] != codes[t - 1];
+    }
     return bad ? -1 : found;
 }
 
