@@ -8,6 +8,7 @@ from cases import frame, golden
 
 import mixedfast as mf
 from mixedfast.engines import choose
+from mixedfast.engines.traces import turns
 from mixedfast.inference import traces as room
 from mixedfast.inference.traces import pair_traces
 from mixedfast.system import PLSSystem
@@ -131,3 +132,28 @@ def test_the_rule_at_a_singular_fit_is_said(ddf, word):
     assert f"is estimated as zero for {word}" in " ".join(str(m.summary(ddf=ddf)).split())
     assert m.ddf_table().loc[("x", ddf), "note"].startswith(f"singular fit: what is estimated as zero counts as {word}")
     assert model("sleepstudy").ddf_table().loc[("Days", ddf), "note"] == ""
+
+
+def test_nested_factors_share_columns():
+    """No more columns than the largest school has classes; a crossed factor keeps one a level."""
+    cp = model("classes_nested")._fit.cp
+    classes, schools = turns(cp)
+    inside = cp.pairs[0, 1].indices
+    assert schools.tolist() == [0] * cp.groups[1].n_levels
+    assert classes.max() + 1 == np.bincount(inside).max()
+    for school in range(cp.groups[1].n_levels):
+        assert sorted(classes[inside == school]) == list(range((inside == school).sum()))
+    assert [place.tolist() for place in turns(model("penicillin")._fit.cp)] == [list(range(24)), list(range(6))]
+    assert turns(model("sleepstudy")._fit.cp)[0].max() == 0
+
+
+@pytest.mark.parametrize("name", ["classes_both_slopes", "growth_curves", "sleepstudy", "words_slopes"])
+def test_the_sparse_engine_s_traces_are_the_block_engine_s(name):
+    f = model(name)._fit
+    found = []
+    for kind in ("block", "cholmod"):
+        system = PLSSystem(f.cp, choose(f.cp, kind), f.reml)
+        system.solve(f.theta_internal)
+        found.append(pair_traces(system.engine, system.projected[0], mf.KenwardRoger()).mean)
+    for key, block in found[0].items():
+        assert found[1][key] == pytest.approx(block, rel=1e-8, abs=1e-9 * np.abs(block).max())

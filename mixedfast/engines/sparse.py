@@ -13,7 +13,7 @@ import numpy as np
 
 from mixedfast.covariance import lower_root
 from mixedfast.crossprod import CrossProducts
-from mixedfast.engines.traces import columns_bytes, pair_traces_by_columns
+from mixedfast.engines.traces import columns_bytes, pair_traces_by_columns, turns
 from mixedfast.engines.workers import one_blas_thread
 from mixedfast.errors import BuildError
 
@@ -216,12 +216,17 @@ class CholmodEngine:
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         return self._unstack(self._apply(self.pattern.symmetric @ self._stack(F)))
 
+    @cached_property
+    def _turns(self) -> list[np.ndarray]:
+        return turns(self.cp)
+
     @one_blas_thread()
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
-        return pair_traces_by_columns(self)
+        return pair_traces_by_columns(self, self._turns)
 
     def trace_operations(self) -> float:
-        return 4.0 * self.pattern.q * self._factor.nnz_L
+        columns = sum(group.k * (int(turn.max()) + 1) for group, turn in zip(self.cp.groups, self._turns, strict=True))
+        return 4.0 * columns * self._factor.nnz_L
 
     def trace_bytes(self) -> float:
         return columns_bytes()

@@ -10,6 +10,7 @@ and every sum becomes a trace of products of matrices of the rest's size.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +18,10 @@ import numpy as np
 from mixedfast.engines.layout import Layout
 
 if TYPE_CHECKING:
+    from mixedfast.crossprod import CrossProducts
     from mixedfast.engines import Engine
 
-__all__ = ["columns_bytes", "outer_sum", "pair_traces", "pair_traces_by_columns"]
+__all__ = ["columns_bytes", "outer_sum", "pair_traces", "pair_traces_by_columns", "turns"]
 
 PairTraces = dict[tuple[int, int], np.ndarray]
 
@@ -154,27 +156,57 @@ def columns_bytes() -> float:
     return 8.0 * 6.0 * _BATCH_NUMBERS
 
 
-def pair_traces_by_columns(engine: Engine) -> PairTraces:
+def turns(cp: CrossProducts) -> list[np.ndarray]:
+    """Each level's place among its factor's levels in its connected component, (J,) a group.
+
+    K is zero between components, so levels of one factor with the same turn can share a column.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    ends = np.cumsum([0, *(group.n_levels for group in cp.groups)])
+    left, right = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+    for (g, h), pair in cp.pairs.items():
+        left.append(ends[g] + np.repeat(np.arange(len(pair.indptr) - 1), np.diff(pair.indptr)))
+        right.append(ends[h] + pair.indices)
+    rows, columns = np.concatenate(left), np.concatenate(right)
+    graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(ends[-1], ends[-1]))
+    labels = connected_components(graph, directed=False)[1]
+    out = []
+    for start, stop in pairwise(ends):
+        own = labels[start:stop]
+        order = np.argsort(own, kind="stable")
+        counts = np.bincount(own)
+        place = np.empty(len(own), dtype=np.int64)
+        place[order] = np.arange(len(own)) - (np.cumsum(counts) - counts)[own[order]]
+        out.append(place)
+    return out
+
+
+def pair_traces_by_columns(engine: Engine, turns: list[np.ndarray]) -> PairTraces:
     """The same sums from columns of K, a batch at a time, for an engine that can only multiply by K.
 
-    Costs one solve a random effect.
+    Levels of one turn share a column, for no row of K meets two of them: nested factors cost as many solves as the largest
+    component has random effects, crossed ones a solve each.
     """
     groups = engine.cp.groups
     q = sum(g.n_levels * g.k for g in groups)
     out: PairTraces = {}
-    for h, group in enumerate(groups):
+    for h, (group, turn) in enumerate(zip(groups, turns, strict=True)):
         for g in range(h + 1):
             out[g, h] = np.zeros((groups[g].k,) * 2 + (group.k,) * 2)
+        count = int(turn.max()) + 1
         step = max(1, _BATCH_NUMBERS // (q * group.k))
-        for first in range(0, group.n_levels, step):
-            levels = np.arange(first, min(first + step, group.n_levels))
-            unit = np.zeros((group.n_levels, group.k, len(levels), group.k))
+        for first in range(0, count, step):
+            width = min(step, count - first)
+            levels = np.flatnonzero((turn >= first) & (turn < first + width))
+            unit = np.zeros((group.n_levels, group.k, width, group.k))
             for c in range(group.k):
-                unit[levels, c, np.arange(len(levels)), c] = 1.0
-            F = [np.zeros((other.n_levels, other.k, unit.shape[2] * group.k)) for other in groups]
+                unit[levels, c, turn[levels] - first, c] = 1.0
+            F = [np.zeros((other.n_levels, other.k, width * group.k)) for other in groups]
             F[h] = unit.reshape(group.n_levels, group.k, -1)
             for g, part in enumerate(engine.times_k(F)[: h + 1]):
-                K = part.reshape(*part.shape[:2], len(levels), group.k)
+                K = part.reshape(*part.shape[:2], width, group.k)
                 out[g, h] += np.einsum("ibjc,iajd->abcd", K, K, optimize=True)
     return out
 
