@@ -126,6 +126,10 @@ def test_latex_is_a_tabular_and_escapes() -> None:
     ]
 
 
+def test_latex_takes_no_label_for_a_length() -> None:
+    assert r"{[}a] \\" in Page([Grid((Cells("", ("[a]",), left=True),))]).to_latex()
+
+
 def test_a_summary_has_every_form() -> None:
     page = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).summary()
     for shown in (str(page), page._repr_html_(), page.to_markdown(), page.to_latex()):

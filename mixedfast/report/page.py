@@ -199,4 +199,6 @@ def _latex(section: Section) -> str:
 def _escaped(text: str) -> str:
     if re.match(r"-[\d.]", text):  # a number: a minus, not a hyphen
         return f"$-${_escaped(text[1:])}"
+    if text.startswith("["):  # after a line break LaTeX would take it for a length
+        return f"{{[}}{_escaped(text[1:])}"
     return "".join(_LATEX.get(letter, letter) for letter in text)
