@@ -30,6 +30,10 @@
 #define MF_CLONES
 #endif
 
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF /* GCC needs no telling: -std=c99 has it off */
+#endif
+
 #define MF_LANES 8 /* independent partial sums of a long sum: a vectorized loop without reassociation */
 
 #endif
