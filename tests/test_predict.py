@@ -285,12 +285,20 @@ def test_a_fit_without_rows_predicts_new_ones(sleep):
         ({"re": "(1 | school)"}, "grouping factors are Subject"),
         ({"re": "(Hours | Subject)"}, "'Hours' by Subject"),
         ({"re": [1]}, "a list of grouping factors"),
+        ({"re": None}, "a list of grouping factors"),
+        ({"newdata": {"Days": [1], "Subject": [308]}}, "numbers where the fit had text.*known: '308'.*convert the column"),
+        ({"newdata": {"Days": [1], "Subject": ["308"]}, "weights": [0.0]}, "weights"),
         ({"weights": "Days"}, "the rows used keep their own"),
     ],
 )
 def test_wrong_questions_are_refused(sleep, options, what):
     with pytest.raises(ValueError, match=what):
         sleep.predict(**options)
+
+
+def test_ways_to_say_no_random_effects(sleep):
+    for re in ("~0", "0", []):
+        np.testing.assert_array_equal(sleep.predict(re=re), sleep.predict(re=False))
 
 
 def test_no_rows_give_no_predictions(sleep):

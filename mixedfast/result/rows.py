@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfast import checks
 from mixedfast.errors import ArgumentError, DataError
 from mixedfast.frames import as_table
 from mixedfast.giveback import given_back, in_callers_library
@@ -167,6 +168,8 @@ class RowMethods(Fitted):
                 raise DataError("these cross-products do not say how new data are coded: predict from the model's own data")
             table = as_table(newdata)
             given = None if weights is None else vector("weights", weights, table)
+            if given is not None:
+                checks.weights(given[~np.isnan(given)])
             found = predict_new(
                 self._fit, recipe, table, chosen, allow_new_levels, wanted, interval == "prediction", given
             )

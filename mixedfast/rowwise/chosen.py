@@ -20,8 +20,8 @@ def chosen_effects(cp: CrossProducts, re: Any) -> list[np.ndarray]:
     ----------
     cp : CrossProducts
     re : bool, str, or list of str
-        True: all; False: none; ``"(1 | school)"`` (several with ``+``), ``"school"`` (all effects of that factor), or a list
-        of such.
+        True: all; False or ``"~0"``: none; ``"(1 | school)"`` (several with ``+``), ``"school"`` (all effects of that
+        factor), or a list of such.
 
     Raises
     ------
@@ -39,15 +39,17 @@ def chosen_effects(cp: CrossProducts, re: Any) -> list[np.ndarray]:
     """
     if isinstance(re, (bool, np.bool_)):
         return [np.full(group.k, bool(re)) for group in cp.groups]
-    wanted = [re] if isinstance(re, str) else list(re)
+    wanted = [re] if isinstance(re, str) else re
+    if not isinstance(wanted, (list, tuple)) or not all(isinstance(text, str) for text in wanted):
+        raise DataError(f"re={re!r}: True, False, a formula such as '(1 | school)', or a list of grouping factors")
     out = [np.zeros(group.k, dtype=bool) for group in cp.groups]
-    for text in wanted:
-        if not isinstance(text, str):
-            raise DataError(f"re={re!r}: True, False, a formula such as '(1 | school)', or a list of grouping factors")
+    for text in (text.strip().removeprefix("~").strip() for text in wanted):
+        if text == "0":
+            continue
         if "|" not in text:
             out[_group(cp, text)][:] = True
             continue
-        for term in parse(f"y ~ {text.strip().removeprefix('~')}").random:
+        for term in parse(f"y ~ {text}").random:
             g = _group(cp, term.group)
             out[g] |= _effects(cp, g, term.expr)
     return out

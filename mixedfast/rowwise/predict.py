@@ -132,6 +132,11 @@ def _known_levels(new: NewData, recipe: Recipe, table: Table, kept: np.ndarray, 
     strange = np.flatnonzero((codes < 0) & ~missing)
     if len(strange):
         names = _labels(recipe, table, kept[strange], t)
+        if _other_type(recipe, table, t):
+            raise DataError(
+                f"{recipe.groups[t].label!r} holds numbers where the fit had text, or text where it had numbers ({names[0]}, "
+                f"known: {recipe.groups[t].levels[0]!r}): convert the column"
+            )
         more = ", ..." if len(names) > _NAMED else ""
         raise DataError(
             f"{recipe.groups[t].label!r} has levels the fit never saw: {', '.join(names[:_NAMED])}{more} (first in row "
@@ -139,6 +144,16 @@ def _known_levels(new: NewData, recipe: Recipe, table: Table, kept: np.ndarray, 
             "effects of zero, or re=False for predictions without random effects"
         )
     return ~missing
+
+
+def _other_type(recipe: Recipe, table: Table, t: int) -> bool:
+    """Whether a column has numbers where the fit had text, or the other way round."""
+    parts = zip(recipe.groups[t].factors, recipe.groups[t].part_levels, strict=True)
+    return any(_is_text(table.grouping(name).levels) != _is_text(levels) for name, levels in parts)
+
+
+def _is_text(levels: np.ndarray) -> bool:
+    return any(isinstance(level, str) for level in levels[:1].tolist())
 
 
 def _labels(recipe: Recipe, table: Table, rows: np.ndarray, t: int) -> list[str]:
