@@ -71,8 +71,10 @@ def lmer(
         How M(theta) is factored; chosen by structure unless said.
     threads : int, optional
         Threads that read the rows.
-    levels, checkpoint, progress
+    levels, checkpoint
         For data read in batches; see `crossproducts`.
+    progress : {"auto", True, False}
+        Show a bar while batches are read and while a long search runs; "auto" where somebody may be looking.
 
     Returns
     -------
@@ -107,13 +109,13 @@ def lmer(
 
 
 def fit(crossproducts: CrossProducts, REML: bool = True, start: Sequence[float] | None = None,
-        engine: str = "auto") -> LMMResult:  # fmt: skip
+        engine: str = "auto", progress: Show = "auto") -> LMMResult:  # fmt: skip
     """Fit a model from saved, added or streamed cross-products; no rows are needed.
 
     Parameters
     ----------
     crossproducts : CrossProducts
-    REML, start, engine
+    REML, start, engine, progress
         As for `lmer`.
 
     Returns
@@ -128,7 +130,8 @@ def fit(crossproducts: CrossProducts, REML: bool = True, start: Sequence[float] 
     >>> round(mf.fit(cp).criterion, 4)
     1743.6283
     """
-    result = LMMResult(fit_crossproducts(crossproducts, REML, None if start is None else np.asarray(start), engine))
+    first = None if start is None else np.asarray(start)
+    result = LMMResult(fit_crossproducts(crossproducts, REML, first, engine, progress))
     result._warn()
     return result
 

@@ -17,6 +17,7 @@ from mixedfast.engines import choose
 from mixedfast.engines.workers import one_blas_thread
 from mixedfast.errors import DataError, NotIdentifiedError
 from mixedfast.optimize import DEAR_TOLERANCE, DECREMENT_TOLERANCE, Optimum, minimize
+from mixedfast.progress import Show, bar
 from mixedfast.start import starting_theta
 from mixedfast.system import PLSSystem, Solution
 
@@ -185,7 +186,7 @@ def check_identified(cp: CrossProducts) -> None:
 
 @one_blas_thread()  # the engine asks for it too; once around all of a search costs less
 def fit_crossproducts(
-    cp: CrossProducts, reml: bool = True, start: np.ndarray | None = None, engine: str = "auto"
+    cp: CrossProducts, reml: bool = True, start: np.ndarray | None = None, engine: str = "auto", progress: Show = False
 ) -> Fit:
     """Fit a model from its cross-products.
 
@@ -196,6 +197,8 @@ def fit_crossproducts(
     start : (m,) array, optional
         theta to start from, in the user's basis.
     engine : {"auto", "block", "cholmod"}
+    progress : {"auto", True, False}
+        Show a bar that counts evaluations.
 
     Returns
     -------
@@ -213,11 +216,13 @@ def fit_crossproducts(
     system = PLSSystem(cp, choose(cp, engine), reml)
     first = starting_theta(cp) if start is None else _internal_theta(cp, start, "start")
     enough = DEAR_TOLERANCE if system.engine.dear else DECREMENT_TOLERANCE
-    optimum = minimize(system, first, exact=len(cp.groups) == 1, enough=enough)
-    optimum = _second_look(system, optimum, enough)
-    if not optimum.converged and not optimum.exact_hessian and _can_be_exact(system):
-        optimum = optimum.then(minimize(system, optimum.theta, exact=True))
-    theta = settle(system, canonical(cp.covariance, optimum.theta), optimum.deviance)
+    with bar(None, "fitting", progress, " evaluations") as system.tell:
+        optimum = minimize(system, first, exact=len(cp.groups) == 1, enough=enough)
+        optimum = _second_look(system, optimum, enough)
+        if not optimum.converged and not optimum.exact_hessian and _can_be_exact(system):
+            optimum = optimum.then(minimize(system, optimum.theta, exact=True))
+        theta = settle(system, canonical(cp.covariance, optimum.theta), optimum.deviance)
+    system.tell = None
     fit = Fit(cp, reml, theta, system.solution, replace(optimum, theta=theta), system.engine.describe(), engine)
     fit.memo("system", lambda: system)
     return fit

@@ -14,7 +14,9 @@ of it divides by lambda, so a zero variance is a point like any other.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -89,6 +91,7 @@ class PLSSystem:
         self.solution: Solution
         self.evaluations = 0
         self.rejected = 0
+        self.tell: Callable[[int], Any] | None = None  # called after every evaluation
         self._projected: tuple[list[np.ndarray], list[np.ndarray]] | None = None
         self._moments: list[Moments] | None = None
         self._moments_exact = False
@@ -100,6 +103,8 @@ class PLSSystem:
         self.lambdas = self.covariance.lambdas(theta)
         self._projected = self._moments = self._traces = None
         factored = self.engine.factor(self.lambdas)
+        if self.tell is not None:
+            self.tell(1)
         if factored is not None:
             solution = self._finish(*factored)
             if solution is not None:

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
+import mixedfast as mf
 from mixedfast import progress
+from mixedfast.system import PLSSystem
 
 
 class Terminal:
@@ -84,6 +86,33 @@ def test_an_interruption_passes_and_closes_the_bar(capsys):
         raise KeyboardInterrupt
     if "tqdm" in sys.modules:
         assert capsys.readouterr().err.endswith("\n")
+
+
+def test_a_fit_counts_its_evaluations(capsys):
+    pytest.importorskip("tqdm")
+    m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"), progress=True)
+    told = capsys.readouterr().err
+    assert "fitting" in told and " evaluations [" in told and m.converged
+    mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_fit_can_be_interrupted_and_done_again(monkeypatch):
+    sleep = mf.load_dataset("sleepstudy")
+    m = mf.lmer("Reaction ~ Days + (Days | Subject)", sleep)
+    solve, count = PLSSystem.solve, iter(range(1))
+
+    def impatient(self, theta):
+        if next(count, None) is None:
+            raise KeyboardInterrupt
+        return solve(self, theta)
+
+    monkeypatch.setattr(PLSSystem, "solve", impatient)
+    for work in (lambda: m.update(REML=False), lambda: m.refit(m._design.y), lambda: m.update(". ~ . + I(Days ** 2)")):
+        with pytest.raises(KeyboardInterrupt):
+            work()
+    monkeypatch.undo()
+    assert m.update(REML=False).criterion == mf.lmer("Reaction ~ Days + (Days | Subject)", sleep, REML=False).criterion
 
 
 def test_other_values_are_refused():
