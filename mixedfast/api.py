@@ -101,7 +101,7 @@ def lmer(
     cp, rows = _products(
         formula, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress
     )  # fmt: skip
-    found = fit_crossproducts(cp, REML, None if start is None else np.asarray(start), engine)
+    found = fit_crossproducts(cp, REML, None if start is None else np.asarray(start), engine, progress)
     result = LMMResult(found, stream=rows) if isinstance(rows, Stream) else LMMResult(found, rows)
     result._call = Call(lmer, given)
     result._warn()

@@ -24,7 +24,7 @@ __all__ = ["Joint", "joint", "linear_predictor", "prior_variance", "relative_var
 
 @dataclass(frozen=True, eq=False)
 class Joint:
-    """What rows need of a fit; sigma = 1, random effects in the internal basis.
+    """What rows need of a fit; sigma = 1, internal basis.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def joint(fit: Fit) -> Joint:
     def make() -> Joint:
         system = fit.system
         H = [block @ block.T for block in system.lambdas]
-        W = fit.cp.beta_transform() @ np.linalg.inv(fit.solution.LX).T
+        W = np.linalg.inv(fit.solution.LX).T
         P = [np.matmul(h, d) for h, d in zip(H, system.D, strict=True)]
         modes = [v @ h / fit.cp.scale[-1] for v, h in zip(system.v, H, strict=True)]
         return Joint(W, P, system.engine.posterior(), H, modes, system.engine)
@@ -67,9 +67,12 @@ def joint(fit: Fit) -> Joint:
 def linear_predictor(fit: Fit, rows: ModelRows) -> np.ndarray:
     """X beta + Z b^ + offset, (n,); levels that the fit does not know have b = 0."""
     blocks = joint(fit)
-    out = np.zeros(rows.n) if rows.offset is None else np.array(rows.offset, dtype=float)
+    out = np.full(rows.n, fit.cp.shift[-1])
+    if rows.offset is not None:
+        out += rows.offset
+    beta = fit.solution.beta / fit.cp.scale[-1]
     for tile in rows.tiles():
-        eta = tile.X @ fit.beta
+        eta = tile.X @ beta
         for g, Z, codes in zip(rows.groups, tile.Z, tile.codes, strict=True):
             eta += np.einsum("ia,ia->i", Z, _at(blocks.modes[g], codes))
         out[tile.where] += eta

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mixedfast.basis import x_in_basis
 from mixedfast.columns import Column, evaluate, take
 from mixedfast.crossprod import CrossProducts
 from mixedfast.design import Design, NewData
@@ -38,7 +39,7 @@ class GroupRows:
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """Some consecutive rows: where they are, X (m,p) in the user's basis, and for each group in use Z (m,K) and codes (m,)."""
+    """Some consecutive rows: where they are, X (m,p), and for each group in use Z (m,K) and codes (m,); internal basis."""
 
     where: slice
     X: np.ndarray
@@ -53,15 +54,15 @@ class ModelRows:
     Parameters
     ----------
     n : int
-    x : tuple of Column, length p
-        The identifiable columns of X.
+    x : list of (Column, shift, scale), length p
+        The identifiable columns of X, as they were summed.
     groups : dict of int to GroupRows
         By position among the grouping factors of the fit; those left out are not there.
     offset : (n,) array or None
     """
 
     n: int
-    x: tuple[Column, ...]
+    x: list[tuple[Column, float, float]]
     groups: dict[int, GroupRows]
     offset: np.ndarray | None
 
@@ -71,8 +72,8 @@ class ModelRows:
             where = slice(first, min(first + _TILE, self.n))
             m = where.stop - first
             X = np.empty((m, len(self.x)), order="F")
-            for j, own_x in enumerate(self.x):
-                X[:, j] = evaluate(take(own_x, where), m)
+            for j, (own_x, shift, scale) in enumerate(self.x):
+                X[:, j] = (evaluate(take(own_x, where), m) - shift) * scale
             Z = []
             for group in self.groups.values():
                 own = np.zeros((m, len(group.columns)))
@@ -119,4 +120,4 @@ def _made(
         for a, column in enumerate(own, shape.start):
             kept[a] = column if chosen is None or chosen[g][a] else None
         groups[g] = GroupRows(groups[g].codes, tuple(kept), groups[g].to_internal)
-    return ModelRows(n, tuple(x[j] for j in cp.kept), dict(sorted(groups.items())), offset)
+    return ModelRows(n, x_in_basis([x[j] for j in cp.kept], n, cp.basis), dict(sorted(groups.items())), offset)
