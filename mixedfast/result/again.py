@@ -153,7 +153,7 @@ class Again(Estimates):
                 None if start is None else np.asarray(start),
                 changes.get("engine", self._fit.engine_wanted),
             )
-            made = type(self)(found, self._design)
+            made = type(self)(found, self._design, self._stream)
             made._call = None if self._call is None else replace(self._call, arguments={**self._call.arguments, **changes})
             made._warn()
         else:
@@ -214,7 +214,7 @@ class Again(Estimates):
     def _called_again(self, formula: str | None, data: Any, changes: dict[str, Any]) -> Self:
         if self._call is None:
             raise DataError(
-                "update: this result was made from cross-products or by refit, so there is no call to repeat; call lmer"
+                "update: this result was made from cross-products, by refit or from a file, so there is no call to repeat; call lmer"
             )
         arguments = {**self._call.arguments, **changes}
         if data is not None:
