@@ -214,7 +214,8 @@ class Again(Estimates):
     def _called_again(self, formula: str | None, data: Any, changes: dict[str, Any]) -> Self:
         if self._call is None:
             raise DataError(
-                "update: this result was made from cross-products, by refit or from a file, so there is no call to repeat; call lmer"
+                "update: this result was made from cross-products, by refit or from a file, so there is no call to repeat: "
+                "call lmer"
             )
         arguments = {**self._call.arguments, **changes}
         if data is not None:
