@@ -96,7 +96,25 @@ def distinct(table: Any, names: Sequence[str]) -> Any:
     import pyarrow as pa
 
     keys = pa.table({name: plain(table.column(name)) for name in names})
+    if len(names) == 1:
+        return pa.table({names[0]: _unique(keys.column(0))})
     return keys.group_by(list(names), use_threads=False).aggregate([])
+
+
+def _unique(column: Any) -> Any:
+    """The distinct values of a column; whole numbers close together are ticked off in a list, others hashed."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_integer(column.type) and len(column) and not column.null_count:
+        ends = pc.min_max(column).as_py()
+        size = ends["max"] - ends["min"] + 1
+        if size <= 4 * len(column) + 65536:
+            seen = np.zeros(size, dtype=bool)
+            for chunk in column.chunks:
+                seen[chunk.to_numpy().astype(np.int64, copy=False) - ends["min"]] = True
+            return pa.array(np.flatnonzero(seen) + ends["min"]).cast(column.type)
+    return pc.unique(column)
 
 
 def with_dictionary(table: Any, name: str, values: Sequence[Any]) -> Any:
