@@ -1,0 +1,150 @@
+"""Engines of several processes: Dask on a local cluster, one of whose workers dies, and Spark in local mode."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from cases import frame, golden
+from test_engines import as_text, holes
+from test_stream import options, same_fit
+
+import mixedfast as mf
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning"),
+    # narwhals announces a package of its own for Dask
+    pytest.mark.filterwarnings("ignore:Dask support is moving out of Narwhals:FutureWarning"),
+]
+
+FORMULA = "math ~ ses * sex + (1 + ses | school)"
+IN_BRIEF = ["hsb_seed", "sleepstudy", "penicillin", "clinics_weights", "clinics_gaps", "words_crossed", "trial_sum"]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None) as running,
+        distributed.Client(running) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def folder(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    data = as_text(frame("hsb"))
+    for i in range(24):
+        pq.write_table(pa.Table.from_pandas(data[i::24], preserve_index=False), tmp_path / f"{i:02d}.parquet")
+    return tmp_path
+
+
+def slowly(part):
+    time.sleep(0.1)
+    return part
+
+
+@pytest.mark.parametrize("name", IN_BRIEF)
+def test_dask_gives_the_fit_of_the_table_in_memory(cluster, name):
+    dd = pytest.importorskip("dask.dataframe")
+    record, how = golden(name), options(golden(name))
+    data = as_text(frame(record["dataset"]))
+    whole = mf.lmer(record["formula_py"], data, **how)
+    same_fit(mf.lmer(record["formula_py"], dd.from_pandas(data, npartitions=5), **how), whole)
+
+
+def test_dask_keeps_the_order_of_categories(cluster):
+    dd = pytest.importorskip("dask.dataframe")
+    record = golden("orthodont_slope")
+    data = frame(record["dataset"])
+    same_fit(mf.lmer(record["formula_py"], dd.from_pandas(data, npartitions=3)), mf.lmer(record["formula_py"], data))
+
+
+def test_a_worker_that_dies_changes_nothing(cluster, folder):
+    dd = pytest.importorskip("dask.dataframe")
+    data = dd.read_parquet(folder)
+    undisturbed = mf.crossproducts(FORMULA, data)
+    pids = list(cluster.run(os.getpid).values())
+    killed = []
+
+    def kill():
+        time.sleep(1.0)
+        os.kill(pids[0], signal.SIGKILL)
+        killed.append(pids[0])
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    start = time.monotonic()
+    disturbed = mf.crossproducts(FORMULA, data.map_partitions(slowly, meta=data._meta))
+    took = time.monotonic() - start
+    thread.join()
+    assert killed and took > 1.0  # the worker died while the sums were made
+    now = set(cluster.run(os.getpid).values())
+    assert killed[0] not in now
+    np.testing.assert_allclose(disturbed.xy, undisturbed.xy, rtol=1e-12, atol=1e-9)
+    np.testing.assert_allclose(disturbed.groups[0].B, undisturbed.groups[0].B, rtol=1e-12, atol=1e-9)
+    same_fit(mf.fit(disturbed), mf.lmer(FORMULA, as_text(frame("hsb"))))
+
+
+@pytest.fixture(scope="module")
+def spark():
+    sql = pytest.importorskip("pyspark.sql")
+    session = (
+        sql.SparkSession.builder.master("local[2]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.shuffle.partitions", "3")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .getOrCreate()
+    )
+    yield session
+    session.stop()
+
+
+def spark_rows(session, data, where):
+    """Through Parquet, as clusters read: pandas' NaN becomes NULL on the way."""
+    data.to_parquet(where, index=False)
+    return session.read.parquet(str(where))
+
+
+@pytest.mark.parametrize("name", IN_BRIEF)
+def test_spark_gives_the_fit_of_the_table_in_memory(spark, tmp_path, name):
+    record, how = golden(name), options(golden(name))
+    data = as_text(frame(record["dataset"]))
+    rows = spark_rows(spark, data, tmp_path / "rows.parquet")
+    same_fit(mf.lmer(record["formula_py"], rows, **how), mf.lmer(record["formula_py"], data, **how))
+
+
+def test_spark_leaves_out_null_and_nan_alike(spark, tmp_path):
+    rng = np.random.default_rng(6)
+    data = holes(as_text(frame("hsb")).assign(w=lambda d: 0.5 + rng.random(len(d))), ["math", "ses", "sex", "w"], rng)
+    whole = mf.lmer(FORMULA, data, weights="w")
+    rows = spark_rows(spark, data, tmp_path / "rows.parquet")
+    same_fit(mf.lmer(FORMULA, rows, weights="w"), whole)
+    from pyspark.sql import functions
+
+    nan = rows.withColumn("ses", functions.coalesce("ses", functions.lit(float("nan"))))
+    same_fit(mf.lmer(FORMULA, nan, weights="w"), whole)
+
+
+@pytest.mark.parametrize("broken", ["log(ses)", "I(1 / (ses - ses))", "np.sqrt(ses)"])
+def test_spark_counts_numbers_that_are_none(spark, folder, broken):
+    rows = spark.read.parquet(str(folder))
+    with pytest.raises(mf.DataError, match="not a finite number in"):
+        mf.lmer(f"math ~ {broken} + (1 | school)", rows)
+
+
+def test_spark_scales_and_transforms(spark, folder):
+    formula = "math ~ scale(ses) + I(ses ** 2) + exp(ses) + (scale(ses) | school)"
+    whole = mf.lmer(formula, as_text(frame("hsb")))
+    pushed = mf.lmer(formula, spark.read.parquet(str(folder)))
+    same_fit(pushed, whole)
+    pd.testing.assert_frame_equal(pushed.coef_table(), whole.coef_table(), rtol=1e-6)
