@@ -8,14 +8,16 @@ Gram-Schmidt steps of a QR decomposition do. Which columns count is then decided
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
+from mixedfast.basis import Basis
 from mixedfast.crossprod import CrossProducts, assemble
 from mixedfast.design import Design
 
-__all__ = ["LENGTH_TOLERANCE", "RANK_TOLERANCE", "identifiable", "well_conditioned"]
+__all__ = ["LENGTH_TOLERANCE", "RANK_TOLERANCE", "identifiable", "taken_apart", "well_conditioned"]
 
 #: A column of X is dropped when what earlier columns leave of its sum of squares is below this fraction. Sums of
 #: squares carry 16 digits, so a column that is free to 1e-5 of its length is still told from a dependent one.
@@ -43,12 +45,24 @@ def well_conditioned(design: Design, threads: int | None = None) -> CrossProduct
     CrossProducts
         With ``mix`` where columns had to be taken apart.
     """
-    cp = assemble(design, threads)
+    return taken_apart(assemble(design, threads), lambda basis: assemble(design, threads, basis))
+
+
+def taken_apart(cp: CrossProducts, again: Callable[[Basis], CrossProducts]) -> CrossProducts:
+    """The same for rows that only their owner can read.
+
+    Parameters
+    ----------
+    cp : CrossProducts
+        Of a first pass.
+    again : callable
+        ``again(basis)`` sums all rows once more, in another basis.
+    """
     for _ in range(_MAX_PASSES):
         clear, doubtful = _look(cp)
         if not len(doubtful):
             break
-        cp = _taken_apart(design, cp, clear, doubtful, threads)
+        cp = again(_clearer_basis(cp, clear, doubtful))
     return cp
 
 
@@ -111,10 +125,8 @@ def _look(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
     return np.array(clear, dtype=int), np.array(doubtful, dtype=int)
 
 
-def _taken_apart(
-    design: Design, cp: CrossProducts, clear: np.ndarray, doubtful: np.ndarray, threads: int | None
-) -> CrossProducts:
-    """The sums made again, with what earlier clear columns explain taken out of the doubtful ones."""
+def _clearer_basis(cp: CrossProducts, clear: np.ndarray, doubtful: np.ndarray) -> Basis:
+    """A basis in which what earlier clear columns explain is taken out of the doubtful ones."""
     G = cp.xy[:-1, :-1]
     old = np.eye(cp.p) if cp.mix is None else cp.mix
     mix = old.copy()
@@ -124,5 +136,4 @@ def _taken_apart(
         left = max(G[j, j] - G[j, earlier] @ share, _ROUNDING * G[j, j])
         mix[:, j] = (old[:, j] - old[:, earlier] @ share) * 2.0 ** np.round(0.5 * np.log2(G[j, j] / left))
     unit = np.diag(mix)  # kept in the scale, so that mixing does not change a determinant
-    basis = replace(cp.basis, scale=cp.scale * np.append(unit, 1.0), mix=mix / unit[:, None])
-    return assemble(design, threads, basis)
+    return replace(cp.basis, scale=cp.scale * np.append(unit, 1.0), mix=mix / unit[:, None])

@@ -146,6 +146,14 @@ def test_sums_are_safe_far_from_zero(engine):
     assert ours.sigma == pytest.approx(theirs.sigma, rel=1e-8)
 
 
+def test_columns_that_others_nearly_determine(engine):
+    data = as_text(frame("sleepstudy")).assign(year=lambda d: 2000.0 + d.Days)
+    formula = "Reaction ~ year + I(year ** 2) + I(year ** 3) + (1 | Subject)"
+    whole = mf.lmer(formula, data)
+    assert len(whole.params) == 4
+    pd.testing.assert_frame_equal(mf.lmer(formula, engine(data)).coef_table(), whole.coef_table(), rtol=1e-5)
+
+
 def test_given_levels_and_addition(engine):
     data = as_text(frame("hsb"))
     levels = {"sex": ["Female", "Male"], "school": sorted(data.school.unique())}

@@ -183,6 +183,14 @@ def test_transforms_that_need_all_rows_are_refused_by_name(term):
         mf.lmer(f"Reaction ~ {term} + (1 | Subject)", batches(frame("sleepstudy"), 2))
 
 
+def test_columns_that_others_nearly_determine(tmp_path):
+    data = frame("sleepstudy").assign(year=lambda d: 2000.0 + d.Days)
+    formula = "Reaction ~ year + I(year ** 2) + I(year ** 3) + (1 | Subject)"
+    whole = mf.lmer(formula, data)
+    assert len(whole.params) == 4
+    pd.testing.assert_frame_equal(mf.lmer(formula, batches(data, 5)).coef_table(), whole.coef_table(), rtol=1e-5)
+
+
 def test_missing_values_are_left_out_alike():
     rng = np.random.default_rng(5)
     data = frame("hsb").assign(track=lambda d: np.where(d.school.astype(int) % 2, "a", "b"))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from mixedfast.arrow import CodedTable, Labels, complete_rows, sample
+from mixedfast.conditioning import taken_apart
 from mixedfast.crossprod import CrossProducts
 from mixedfast.design import Design, Recipe, without_dot
 from mixedfast.errors import DataError
@@ -103,8 +104,12 @@ def stream_crossproducts(
     except BaseException:
         state.write()
         raise
-    state.finish()
     check_total(total)
+    again = Progress(None, state.now.model)
+    total = taken_apart(
+        total, lambda basis: _sum(want, source, replace(plan, basis=basis), threads, progress, again)
+    )
+    state.finish()
     return total, Stream(source, plan)
 
 

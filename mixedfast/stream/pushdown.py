@@ -19,6 +19,7 @@ import numpy as np
 from mixedfast.basis import Basis, basis_from_moments, structural_constant
 from mixedfast.coding import Coding, Piece, products_of
 from mixedfast.columns import Column, Factor
+from mixedfast.conditioning import taken_apart
 from mixedfast.covariance import TermShape
 from mixedfast.covariates import Covariate
 from mixedfast.crossprod import CrossProducts, GroupProducts, Meta, PairProducts
@@ -67,9 +68,10 @@ def push_down(
     facts = _facts(want, frame, rows, missing, levels or {})
     plan = make_plan(want, facts, contrasts, na_action)
     recipe = replace(plan.recipe, covariates=_covariates(want, frame, facts.n))
-    total = _Query(want, frame, recipe, facts).products()
+    query = _Query(want, frame, recipe, facts)
+    total = query.products()
     check_total(total)
-    return total
+    return taken_apart(total, query.products)
 
 
 # --- what is known before anything is summed --------------------------------------------------------------
@@ -204,9 +206,10 @@ class _Query:
     def weight(self) -> Expr | None:
         return None if self.want.weights is None else self.frame.number(self.want.weights)
 
-    def products(self) -> CrossProducts:
-        self._require_finite()
-        basis = self._basis()
+    def products(self, basis: Basis | None = None) -> CrossProducts:
+        if basis is None:
+            self._require_finite()
+            basis = self._basis()
         ones = literal(1.0)
 
         def scaled(columns: Sequence[Expr | None], shift: np.ndarray, scale: np.ndarray) -> list[Expr]:
@@ -216,6 +219,8 @@ class _Query:
             ]
 
         xy = scaled([*self.x, self.y], basis.shift, basis.scale)
+        if basis.mix is not None:
+            xy = [*_mixed(xy[:-1], basis.mix), xy[-1]]
         z = [scaled(own, *basis.groups[g]) for g, own in enumerate(self.z)]
         groups = tuple(self._group(g, z[g], xy, basis) for g in range(len(z)))
         pairs = {(g, h): self._pair(g, h, z[g], z[h]) for g, h in combinations(range(len(z)), 2)}
@@ -237,6 +242,7 @@ class _Query:
             x_names=recipe.fixed.names,
             kept=np.arange(len(recipe.fixed.names)),
             constant=basis.constant,
+            mix=basis.mix,
             sum_log_weights=log_weights,
             unweighted=unweighted,
             meta=Meta(
@@ -371,6 +377,14 @@ class _Query:
         if len(codes) and codes.min() < 0:
             raise DataError(f"the rows changed while they were read: {group.label!r} has groups it did not have before")
         return codes
+
+
+def _mixed(x: Sequence[Expr], mix: np.ndarray) -> list[Expr]:
+    """The columns times `mix` (see `Basis`)."""
+    return [
+        reduce(lambda a, b: a + b, [x[k] * literal(float(mix[k, j])) for k in np.flatnonzero(mix[:, j]).tolist()])
+        for j in range(len(x))
+    ]
 
 
 def _product(a: Expr, b: Expr, weight: Expr | None) -> Expr:
