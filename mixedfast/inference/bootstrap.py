@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfast.engines.workers import one_blas_thread
 from mixedfast.errors import ArgumentError
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference.draw import ResponseSampler
@@ -203,6 +204,7 @@ def _acceleration(found: np.ndarray, scores: np.ndarray) -> float:
 # -- the run -------------------------------------------------------------------------------------------------------
 
 
+@one_blas_thread()  # once around all searches: to set it anew at each step costs more than a step
 def bootstrap(
     fit: Fit, n: int = 1000, seed: int | None = None, threads: int | None = None, progress: bool = False
 ) -> Bootstrap:
@@ -217,7 +219,7 @@ def bootstrap(
         The same seed gives the same bits, whatever the number of threads.
     threads : int, optional
         Default: the machine's cores where searches are taken together (one grouping factor, or few random effects); one
-        thread otherwise, where the linear algebra library has threads of its own.
+        thread otherwise, where the engine shares each step among threads of its own.
     progress : bool
         Show how far it is: with tqdm where that is installed, otherwise a line on stderr.
 

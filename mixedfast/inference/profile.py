@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from mixedfast.engines.workers import one_blas_thread
 from mixedfast.errors import ArgumentError, ConvergenceWarning
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference.held import Point, chart_of, coefficient_slope, hold_coefficient, minimize_held
@@ -178,6 +179,7 @@ class Profile:
         return pd.concat(parts, ignore_index=True)
 
 
+@one_blas_thread()  # once around all searches: to set it anew at each step costs more than a step
 def profile(fit: Fit, parameters: Sequence[str] | None = None, max_level: float = 0.99) -> Profile:
     """Likelihood profiles of a fit; the fit itself is not touched.
 
