@@ -24,6 +24,10 @@ ENGINES = ("auto", "block", "cholmod")
 _SMALL_REST = 2_000_000
 #: The dense rest may take this share of the machine's memory.
 _MEMORY_SHARE = 0.4
+#: Columns of the rest looked at to tell how dense it is, and the share of nonzeros from which no ordering will help: what
+#: is not there yet will fill in. The analysis of a million ratings takes a second, a look a hundredth of that.
+_COLUMNS_SEEN = 64
+_DENSE_ALREADY = 0.4
 #: Dense arithmetic runs about this many times faster, operation for operation, than sparse (benchmarks/NOTES.md).
 _DENSE_ADVANTAGE = 8.0
 
@@ -55,6 +59,8 @@ def choose(cp: CrossProducts, wanted: str = "auto") -> Engine:
     if dense_numbers <= _SMALL_REST:
         return BlockEngine(cp, layout)
     too_large = 8.0 * dense_numbers > _MEMORY_SHARE * memory()
+    if not too_large and _density(layout) > _DENSE_ALREADY:
+        return BlockEngine(cp, layout)
     try:
         pattern = Pattern(cp)
         factor = analyse(pattern)
@@ -78,6 +84,16 @@ def block_operations(layout: Layout) -> float:
     scattered = 2.0 * k * float((met**2).sum())
     dense = float((np.diff(layout.start).astype(float) ** 3).sum())
     return dense + _DENSE_ADVANTAGE * scattered
+
+
+def _density(layout: Layout) -> float:
+    """Share of nonzeros in the rest once the largest factor is eliminated, from a few of its columns, evenly spread."""
+    from scipy.sparse import csr_array
+
+    ptr, cols, _ = layout.border
+    pattern = csr_array((np.ones(len(cols), dtype=np.float32), cols, ptr), shape=(len(ptr) - 1, layout.m))
+    seen = np.unique(np.linspace(0, layout.m - 1, _COLUMNS_SEEN).astype(np.int64))
+    return float((pattern[:, seen].T @ pattern).nnz) / (len(seen) * layout.m)
 
 
 def memory() -> float:

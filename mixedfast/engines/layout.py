@@ -112,7 +112,8 @@ class Layout:
             cols.append(self.columns_of(h)[other].ravel())
             vals.append(data.transpose(0, 2, 1).reshape(-1, lead.k))
         row, col, val = np.concatenate(rows), np.concatenate(cols), np.concatenate(vals)
-        order = np.lexsort((col, row))
+        # each factor's part is in order already, and a stable sort of runs that are in order only merges them
+        order = np.argsort(row.astype(np.int64) * self.m + col, kind="stable")
         ptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=lead.n_levels))]).astype(np.int64)
         return ptr, col[order].astype(np.int32), np.ascontiguousarray(val[order])
 
