@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import combinations, pairwise
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -160,7 +161,7 @@ class CrossProducts:
     def p(self) -> int:
         return len(self.x_names)
 
-    @property
+    @cached_property
     def covariance(self) -> Covariance:
         return Covariance(
             self.terms,

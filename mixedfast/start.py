@@ -1,17 +1,20 @@
 """Starting values from moments: MINQUE(0), one look at the cross-products and no factorization.
 
 Rao (1971, J. Multivariate Anal. 1) chooses quadratic forms e'Ge of the residuals and equates them to their expectations.
-With weights at zero variance ratios these need only Z'Z and Z'e. The answer is unbiased and rough, which is what a Newton
-method wants of a start: it is within a factor of two on most data, where lambda = 1 can be off by hundreds.
+With weights at zero variance ratios these need only Z'Z, Z'X and Z'e. On balanced data the answer is REML's own; elsewhere it
+is unbiased and rough, which is what a Newton method wants of a start: it is within a factor of two on most data, where
+lambda = 1 can be off by hundreds.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from mixedfast._blocks import moments
 from mixedfast.covariance import Covariance, TermShape
-from mixedfast.crossprod import CrossProducts
+from mixedfast.crossprod import CrossProducts, PairProducts
 from mixedfast.engines.traces import outer_sum
+from mixedfast.system import Moments
 
 __all__ = ["starting_theta"]
 
@@ -35,21 +38,23 @@ def starting_theta(cp: CrossProducts) -> np.ndarray:
     cov = cp.covariance
     beta = np.linalg.solve(cp.xy[:-1, :-1], cp.xy[:-1, -1])
     residual = float(cp.xy[-1, -1] - cp.xy[:-1, -1] @ beta)
-    v = [g.B[:, :, -1] - g.B[:, :, :-1] @ beta for g in cp.groups]
+    whiten = np.ascontiguousarray(np.triu(np.linalg.inv(np.linalg.cholesky(cp.xy[:-1, :-1])).T))
+    # at zero variance ratios Z'V0^-1 is Z', so these are the sums of the system there: v = Z'e, D D' what X takes of Z'Z
+    sums = [Moments(*moments(g.A, np.ascontiguousarray(g.B), whiten, beta, True, True)) for g in cp.groups]
     elements = [(term, a, b) for term in cov.terms for a, b in _free(term)]
     size = len(elements)
-    U = _traces(cp)
+    U = _traces(cp, sums, whiten)
     equations, right = np.empty((size + 1, size + 1)), np.empty(size + 1)
     for i, (term, a, b) in enumerate(elements):
-        equations[i, size] = equations[size, i] = _pick(cp.groups[term.group].A.sum(axis=0), a, b)
-        right[i] = _pick(v[term.group].T @ v[term.group], a, b)
+        equations[i, size] = equations[size, i] = _pick(sums[term.group].K - sums[term.group].DD, a, b)
+        right[i] = _pick(sums[term.group].vv, a, b)
         for j, (other, c, d) in enumerate(elements[: i + 1]):
             g, h = term.group, other.group
             block = U[g, h] if g <= h else U[h, g].transpose(2, 3, 0, 1)
             equations[i, j] = equations[j, i] = sum(
                 block[p, q, r, s] for p, q in {(a, b), (b, a)} for r, s in {(c, d), (d, c)}
             )
-    equations[size, size], right[size] = cp.n, residual
+    equations[size, size], right[size] = cp.n - cp.p, residual
     scale = 1.0 / np.sqrt(np.maximum(np.diag(equations), 1e-300))
     gamma = scale * np.linalg.lstsq(equations * np.outer(scale, scale), scale * right, rcond=1e-10)[0]
     sigma2 = max(gamma[size], 0.05 * residual / cp.n)
@@ -68,11 +73,32 @@ def _pick(matrix: np.ndarray, a: int, b: int) -> float:
     return float(matrix[a, b] if a == b else 2.0 * matrix[a, b])
 
 
-def _traces(cp: CrossProducts) -> dict[tuple[int, int], np.ndarray]:
-    """sum over co-occurring levels of A_ij[b,c] A_ij[a,d], as (K_g,K_g,K_h,K_h)."""
-    out = {(g, g): outer_sum(group.A) for g, group in enumerate(cp.groups)}
+def _traces(cp: CrossProducts, sums: list[Moments], whiten: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
+    """tr(M G M G'), M = I - X (X'X)^-1 X': the sum over levels i of g and j of h of (Z_i'MZ_j)[b,c] (Z_i'MZ_j)[a,d].
+
+    (K_g,K_g,K_h,K_h) for every two groups; with E_ij = D_i D_j', D = Z'X L^-T and L L' = X'X, the blocks are A_ij - E_ij.
+    """
+    together = {(g, g): (m.KK, m.KDD) for g, m in enumerate(sums)}
     for (g, h), pair in cp.pairs.items():
-        out[g, h] = outer_sum(pair.data)
+        D_g, D_h = (np.matmul(cp.groups[i].B[:, :, :-1], whiten) for i in (g, h))
+        together[g, h] = outer_sum(pair.data), _across(pair, D_g, D_h)
+    return {
+        (g, h): AA - AE - AE.transpose(1, 0, 3, 2) + np.einsum("abts,dcts->abcd", sums[g].DxD, sums[h].DxD)
+        for (g, h), (AA, AE) in together.items()
+    }
+
+
+def _across(pair: PairProducts, D_g: np.ndarray, D_h: np.ndarray) -> np.ndarray:
+    """sum over pairs of A_ij[b,c] (D_i D_j')[a,d]."""
+    from scipy.sparse import csr_array
+
+    k_g, k_h = D_g.shape[1], D_h.shape[1]
+    out = np.empty((k_g, k_g, k_h, k_h))
+    for b in range(k_g):
+        for c in range(k_h):
+            A = csr_array((pair.data[:, b, c], pair.indices, pair.indptr), shape=(len(D_g), len(D_h)))
+            AD = (A @ D_h.reshape(len(D_h), -1)).reshape(len(D_g), k_h, -1)
+            out[:, b, c, :] = np.einsum("ias,ids->ad", D_g, AD)
     return out
 
 

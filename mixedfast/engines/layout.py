@@ -11,6 +11,9 @@ from mixedfast.crossprod import CrossProducts, PairProducts
 
 __all__ = ["Layout", "lay_out"]
 
+#: Numbers of the border below which plain arrays are quicker than sparse matrices, for what these cost to make.
+_SMALL = 20_000
+
 
 class Layout:
     """Orders the levels of all factors but the eliminated one by connected component.
@@ -93,8 +96,11 @@ class Layout:
 
     def columns_of(self, g: int) -> np.ndarray:
         """Scalar columns (J, K) of group g in the rest."""
-        first = self.first[self._position[self._base[g] + np.arange(self.cp.groups[g].n_levels)]]
-        return first[:, None] + np.arange(self.cp.groups[g].k)
+        return self._columns[g]
+
+    @cached_property
+    def _columns(self) -> dict[int, np.ndarray]:
+        return {g: self.first[self.levels_of(g)][:, None] + np.arange(self.cp.groups[g].k) for g in self.rest}
 
     def levels_of(self, g: int) -> np.ndarray:
         """Positions of the levels of g among the sorted levels of the rest."""
@@ -196,28 +202,34 @@ class Layout:
     # -- products with A ---------------------------------------------------------------------------------------
 
     @cached_property
-    def _sparse(self) -> tuple[Any, Any]:
-        """A_1r (q_1, m) and A_rr (m, m) as SciPy sparse matrices."""
+    def sparse(self) -> tuple[Any, Any, Any]:
+        """A_1r (q_1, m), its transpose and A_rr (m, m): SciPy sparse matrices, or arrays where they are small."""
         from scipy.sparse import coo_array, csr_array
 
         ptr, cols, vals = self.border
         k = vals.shape[1]
         level = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
         rows = (level[:, None] * k + np.arange(k)).ravel()
+        if k * (len(ptr) - 1) * self.m <= _SMALL:
+            border, rest = np.zeros((k * (len(ptr) - 1), self.m)), np.zeros((self.m, self.m))
+            border[rows, np.repeat(cols, k)] = vals.ravel()
+            row, col, val = self.rest_entries
+            rest[row, col] = rest[col, row] = val
+            return border, border.T, rest
         A_1r = csr_array((vals.ravel(), (rows, np.repeat(cols, k))), shape=(k * (len(ptr) - 1), self.m))
         row, col, val = self.rest_entries
         upper = coo_array((val, (row, col)), shape=(self.m, self.m)).tocsr()
         strict = coo_array((val[row != col], (col[row != col], row[row != col])), shape=(self.m, self.m)).tocsr()
-        return A_1r, upper + strict
+        return A_1r, A_1r.T.tocsr(), upper + strict
 
     def times_a(self, F: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """A F: the lead's part (J,K,r) and the rest's (m,r), for one (J,K,r) array a group."""
-        A_1r, A_rr = self._sparse
+        A_1r, A_r1, A_rr = self.sparse
         lead = np.ascontiguousarray(F[self.lead])
         rest = self.stack([F[g] for g in self.rest])
         flat = lead.reshape(-1, lead.shape[2])
         B = np.matmul(self.cp.groups[self.lead].A, lead) + (A_1r @ rest).reshape(lead.shape)
-        return np.ascontiguousarray(B), np.ascontiguousarray(A_1r.T @ flat + A_rr @ rest)
+        return np.ascontiguousarray(B), np.ascontiguousarray(A_r1 @ flat + A_rr @ rest)
 
     def border_times(self, Q: np.ndarray) -> np.ndarray:
         """Q_j times each column of A_1r, (nnz,K)."""

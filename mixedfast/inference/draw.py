@@ -222,7 +222,7 @@ def _eliminate(layout: Layout, H: np.ndarray) -> tuple[Any, list[_Block], np.nda
     level = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
     rows = (level[:, None] * k + np.arange(k)).ravel()
     border = csr_array((layout.border_times(H).ravel(), (rows, np.repeat(cols, k))), shape=(k * (len(ptr) - 1), layout.m))
-    A_rr = layout._sparse[1]
+    A_rr = layout.sparse[2]
     schur = (A_rr - border.T @ border).tocoo()
     original = A_rr.diagonal()
     sizes = np.diff(layout.start)
