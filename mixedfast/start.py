@@ -98,7 +98,7 @@ def _across(pair: PairProducts, D_g: np.ndarray, D_h: np.ndarray) -> np.ndarray:
         for c in range(k_h):
             A = csr_array((pair.data[:, b, c], pair.indices, pair.indptr), shape=(len(D_g), len(D_h)))
             AD = (A @ D_h.reshape(len(D_h), -1)).reshape(len(D_g), k_h, -1)
-            out[:, b, c, :] = np.einsum("ias,ids->ad", D_g, AD)
+            out[:, b, c, :] = np.tensordot(D_g, AD, ((0, 2), (0, 2)))
     return out
 
 

@@ -200,10 +200,10 @@ class PLSSystem:
             for h, part in enumerate(spread):
                 F[h][:, :, width[h] : width[h + 1]] = part
             KF = self.engine.times_k(F)
+            with_v = [np.tensordot(m.v, part, (0, 0)) for m, part in zip(sums, KF, strict=True)]
             for h, k_h in enumerate(sizes):
                 for g in range(h + 1):
-                    part = np.einsum("ja,jbr->abr", sums[g].v, KF[g][:, :, width[h] : width[h + 1]])
-                    out[g, h] = part.reshape(sizes[g], sizes[g], k_h, k_h)
+                    out[g, h] = with_v[g][:, :, width[h] : width[h + 1]].reshape(sizes[g], sizes[g], k_h, k_h)
         return {(g, h): Q - np.tensordot(sums[g].vD, sums[h].vD, (2, 2)).transpose(0, 1, 3, 2) for (g, h), Q in out.items()}
 
     def trace_blocks(self, pairs: HessianBlocks | None = None) -> HessianBlocks:
