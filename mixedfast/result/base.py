@@ -37,7 +37,10 @@ class Fitted:
 
     def _rows(self, what: str) -> Design:
         if self._design is None and self._stream is not None:
-            raise DataError(f"{what} needs all rows in memory, and this result was made from a stream")
+            raise DataError(
+                f"{what} needs all rows in memory, and this result was made from a stream; augment_to(path) writes fitted "
+                "values and residuals batch by batch"
+            )
         if self._design is None:
             raise DataError(f"{what} needs the rows of the data, and this result was made without them")
         return self._design
