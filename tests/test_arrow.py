@@ -38,7 +38,8 @@ def test_distinct_values_are_those_there_are(values):
 @pytest.mark.parametrize("kind", ["int8", "int16", "int32", "int64", "uint8", "uint64", "float", "double"])
 def test_numbers_of_any_width_are_groups(kind):
     labels = Labels("g", np.array([1, 3, 7]))
-    assert labels.codes(pa.chunked_array([pa.array([7, 1, 3, 1], type=pa.type_for_alias(kind))]), "here").tolist() == [2, 0, 1, 0]
+    column = pa.chunked_array([pa.array([7, 1, 3, 1], type=pa.type_for_alias(kind))])
+    assert labels.codes(column, "here").tolist() == [2, 0, 1, 0]
     with pytest.raises(mf.DataError, match=r"here: column 'g' .* 5"):
         labels.codes(pa.chunked_array([pa.array([7, 5], type=pa.type_for_alias(kind))]), "here")
 

@@ -149,9 +149,10 @@ def test_sums_are_safe_far_from_zero(engine):
 def test_columns_that_others_nearly_determine(engine):
     data = as_text(frame("sleepstudy")).assign(year=lambda d: 2000.0 + d.Days)
     formula = "Reaction ~ year + I(year ** 2) + I(year ** 3) + (1 | Subject)"
-    whole = mf.lmer(formula, data)
+    whole, pushed = mf.lmer(formula, data), mf.lmer(formula, engine(data))
     assert len(whole.params) == 4
-    pd.testing.assert_frame_equal(mf.lmer(formula, engine(data)).coef_table(), whole.coef_table(), rtol=1e-5)
+    pushed.library = "pandas"
+    pd.testing.assert_frame_equal(pushed.coef_table(), whole.coef_table(), rtol=1e-5)
 
 
 def test_given_levels_and_addition(engine):
@@ -179,6 +180,7 @@ def test_inference_and_prediction_need_no_rows(engine):
     data = as_text(frame("hsb"))
     formula = "math ~ ses + sex + (1 + ses | school)"
     ours, theirs = mf.lmer(formula, engine(data)), mf.lmer(formula, data)
+    ours.library = "pandas"
     pd.testing.assert_frame_equal(ours.coef_table(ddf="kenward-roger"), theirs.coef_table(ddf="kenward-roger"), rtol=1e-6)
     pd.testing.assert_frame_equal(ours.anova(), theirs.anova(), rtol=1e-6)
     np.testing.assert_allclose(ours.predict(data[:50]), theirs.predict(data[:50]), rtol=1e-7)
