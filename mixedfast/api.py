@@ -157,7 +157,7 @@ def crossproducts(
     levels : dict of str to sequence, optional
         The levels of categorical columns and grouping factors. Tables read apart then have the same columns even where a
         part lacks a level, and a stream whose levels are all given is read once instead of twice. A value that is not
-        among them is an error.
+        among them is an error; a level that no row has stays, as a group without data.
     checkpoint : path, optional
         A file where batches done so far are kept, twice a minute and when something goes wrong; the same call again goes on
         from there. It is deleted at the end.

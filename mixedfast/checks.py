@@ -139,12 +139,14 @@ def _warn_constant_within(term: str, name: str, group: str) -> None:
     )
 
 
-def told_apart(terms: Sequence[tuple[str, Sequence[str], np.ndarray, int]]) -> None:
+def told_apart(terms: Sequence[tuple[str, Sequence[str], np.ndarray, int]], stacklevel: int = 5) -> None:
     """Whether the variances of different random terms can be told apart.
 
     Parameters
     ----------
     terms : sequence of (group, column names, codes (n,), number of levels)
+    stacklevel : int
+        How far up the caller's line is.
 
     Warns
     -----
@@ -160,7 +162,7 @@ def told_apart(terms: Sequence[tuple[str, Sequence[str], np.ndarray, int]]) -> N
             f"{whose} both have the effect {shared[0]!r}: the data tell the sum of the two variances only; "
             "leave one of them out",
             UserWarning,
-            stacklevel=5,
+            stacklevel=stacklevel,
         )
 
 

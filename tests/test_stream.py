@@ -192,6 +192,28 @@ def test_columns_that_others_nearly_determine(tmp_path):
     pd.testing.assert_frame_equal(mf.lmer(formula, batches(data, 5)).coef_table(), whole.coef_table(), rtol=1e-5)
 
 
+def test_what_only_all_rows_can_tell():
+    data = frame("hsb").assign(twin=lambda d: d.school.astype(str) + "x", level=lambda d: d.mean_ses, same=3.0)
+    parts = batches(data, 4)
+    with pytest.warns(UserWarning, match="'school' and 'twin' group the rows alike") as seen:
+        mf.crossproducts("math ~ 1 + (1 | school) + (1 | twin)", parts)
+    assert seen[0].filename == __file__
+    with pytest.warns(UserWarning, match="'level' has a single value in every group") as seen:
+        mf.crossproducts("math ~ level + (1 + level | school)", parts)
+    assert seen[0].filename == __file__
+    with pytest.raises(mf.NotIdentifiedError, match="'same' is zero or a constant"):
+        mf.crossproducts("math ~ 1 + (1 + same | school)", parts)
+    with pytest.raises(mf.DataError, match="one level only"):
+        mf.crossproducts("math ~ 1 + (1 | same)", parts)
+
+
+def test_a_level_without_rows_stays():
+    data = frame("hsb")
+    m = mf.lmer(FORMULA, batches(data, 2), levels={"school": [*SCHOOLS, "a new school"]})
+    assert m.criterion == pytest.approx(mf.lmer(FORMULA, data).criterion, rel=ROUNDING)
+    assert m.n_groups == {"school": 161} and m.ranef()["school"].loc["a new school"].abs().max() == 0.0
+
+
 def test_missing_values_are_left_out_alike():
     rng = np.random.default_rng(5)
     data = frame("hsb").assign(track=lambda d: np.where(d.school.astype(int) % 2, "a", "b"))

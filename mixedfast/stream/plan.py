@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -403,9 +404,30 @@ def check_total(total: CrossProducts) -> None:
     Warns
     -----
     UserWarning
-        When a slope has a single value in every group.
+        When a slope has a single value in every group, or two terms give the same groups the same effect.
     """
+    told = []
     for term in total.terms:
         group = total.groups[term.group]
         inside = slice(term.start, term.start + term.k)
         checks.random_sums(group.name, group.names[inside], group.A[:, inside, inside])
+        told.append((term.group, group.names[inside]))
+    for (g, names), (h, other) in combinations(told, 2):
+        codes = _levels_together(total, g, h)
+        checks.told_apart(
+            [
+                (total.groups[g].name, names, codes[0], total.groups[g].n_levels),
+                (total.groups[h].name, other, codes[1], total.groups[h].n_levels),
+            ],
+            stacklevel=6,
+        )
+
+
+def _levels_together(total: CrossProducts, g: int, h: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every pair of levels of two factors that occurs, once: all that telling the factors apart needs of the rows."""
+    if g == h:
+        own = np.arange(total.groups[g].n_levels)
+        return own, own
+    pair = total.pairs[min(g, h), max(g, h)]
+    rows = np.repeat(np.arange(len(pair.indptr) - 1), np.diff(pair.indptr))
+    return (rows, pair.indices) if g < h else (pair.indices, rows)
