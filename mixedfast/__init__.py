@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mixedfast.api import anova, crossproducts, fit, lmer
     from mixedfast.crossprod import CrossProducts
     from mixedfast.datasets import load_dataset
+    from mixedfast.expressions import allow_in_formulas
     from mixedfast.inference.traces import KenwardRoger, Satterthwaite
     from mixedfast.ols import lm
     from mixedfast.report.text import page
@@ -43,6 +44,7 @@ _ROOMS = {
     "KenwardRoger": "inference.traces",
     "LMMResult": "result",
     "Satterthwaite": "inference.traces",
+    "allow_in_formulas": "expressions",
     "anova": "api",
     "crossproducts": "api",
     "fit": "api",
@@ -70,6 +72,7 @@ __all__ = [
     "Satterthwaite",
     "SingularFitWarning",
     "__version__",
+    "allow_in_formulas",
     "anova",
     "crossproducts",
     "fit",

@@ -19,11 +19,10 @@ import numpy as np
 from mixedfast.columns import Column, Factor
 from mixedfast.contrast import Contrasts
 from mixedfast.errors import DataError, FormulaError
-from mixedfast.expressions import refuse_code
+from mixedfast.expressions import functions
 from mixedfast.formula import plain_name
 from mixedfast.frames import Categorical, ColumnData, Numeric
 from mixedfast.mentions import (
-    FUNCTIONS,
     FactorInfo,
     expression_names,
     factor_info,
@@ -160,9 +159,6 @@ class Coding:
         formula, contrasts = fields["formula"], fields["contrasts"]
         if any(contrast.value is None for _, contrast in contrasts):
             raise DataError(f"the contrasts of {formula!r} are objects: give them by name or as a matrix to save the model")
-        for info in factors(formula).values():
-            if info.kind != "literal":
-                refuse_code(info.expr)
         return code_shapes(formula, fields["shapes"], contrasts, fields["state"], fields["typical"])
 
 
@@ -420,12 +416,13 @@ def _materialize(
     """formulaic's matrix (n, p) float64 and its recipe, for a formula (with known statistics) or for a recipe made earlier."""
     from formulaic.errors import FormulaicError
 
+    text = spec if isinstance(spec, str) else str(spec.formula)
+    factors(text)  # whatever road it came by, nothing is evaluated that was not looked through
     try:
         # a logarithm of zero is reported below with the column's name, which NumPy's own warning lacks
         with np.errstate(all="ignore"):
-            found = _matrix(spec, frame, {**FUNCTIONS, **context}, state or {})
+            found = _matrix(spec, frame, {**functions(), **context}, state or {})
     except (FormulaicError, ValueError) as error:
-        text = spec if isinstance(spec, str) else str(spec.formula)
         raise FormulaError(
             f"formulaic cannot evaluate {text!r}, whose parts must each give one value a row: {one_line(error)}"
         ) from error

@@ -1,38 +1,75 @@
 """Python expressions inside formulas, as trees: what they call, and whether they are only arithmetic.
 
-A formula is evaluated as Python by formulaic. A formula that comes out of a file, or that an engine is to evaluate, must be
-no more than arithmetic on columns; the tree says so before anything is evaluated.
+A formula is evaluated as Python by formulaic. So that no formula runs code of its own, whether typed, read from a file or taken
+from a web form, it may hold arithmetic on columns and the functions on a list, and no more; the tree says so before anything is
+evaluated. `allow_in_formulas` puts functions on the list.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from mixedfast.errors import DataError, FormulaError
+from mixedfast.errors import ArgumentError, FormulaError
 
-__all__ = ["WHOLE_COLUMN", "Stateful", "expression_tree", "refuse_code", "stateful_calls"]
+__all__ = [
+    "WHOLE_COLUMN",
+    "Stateful",
+    "allow_in_formulas",
+    "allowed",
+    "column_names",
+    "expression_tree",
+    "functions",
+    "refuse_code",
+    "stateful_calls",
+]
 
 #: Transforms that look at a whole column before they can say anything of one row.
 WHOLE_COLUMN = frozenset(["bs", "cc", "center", "cr", "cs", "lag", "poly", "scale", "standardize"])
 
+#: All that an expression may be built of: nothing that binds a name, loops, or reaches into an object.
 _ARITHMETIC = (
     ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp, ast.Call, ast.keyword, ast.Name, ast.Constant, ast.Tuple, ast.List,
-    ast.Attribute, ast.operator, ast.unaryop, ast.cmpop, ast.boolop, ast.expr_context,
+    ast.Dict, ast.Subscript, ast.Slice, ast.Attribute, ast.operator, ast.unaryop, ast.cmpop, ast.boolop, ast.expr_context,
 )  # fmt: skip
-#: Functions of NumPy that formulas may name besides its ufuncs: they read arguments and nothing else.
-_NUMPY = frozenset(["where", "clip", "pi", "e", "round", "isin", "digitize"])
-#: Functions formulaic offers that may stand in a file.
-_CALLABLE = WHOLE_COLUMN | {
-    "C", "Diff", "Helmert", "I", "Poly", "Q", "Sum", "Treatment", "exp", "exp10", "exp2", "log", "log10", "log2",
-    "abs", "ceil", "cos", "expm1", "floor", "log1p", "sin", "sqrt", "tan",
-}  # fmt: skip
+#: Names of NumPy that formulas may use besides its ufuncs: they read arguments and nothing else.
+_NUMPY = frozenset(["array", "clip", "digitize", "e", "isin", "maximum", "minimum", "pi", "round", "where"])
+#: Contrasts, which a formula names without calling them.
+_CONTRASTS = frozenset(["Diff", "Helmert", "Poly", "Sum", "Treatment"])
+#: Functions formulaic offers that a formula may call.
+_FORMULAIC = WHOLE_COLUMN | _CONTRASTS | {"C", "I", "Q", "exp", "exp10", "exp2", "hashed", "log", "log10", "log2"}
+#: What R's users write in formulas and formulaic does not know by itself.
+_FROM_NUMPY: Mapping[str, Callable[..., Any]] = {
+    name: getattr(np, name) for name in ("abs", "ceil", "cos", "expm1", "floor", "log1p", "sin", "sqrt", "tan")
+}
+_MODULES = frozenset(["contr", "np"])
+_BUILT_IN = _FORMULAIC | _FROM_NUMPY.keys() | _MODULES
+
+#: What to write instead of functions of R that have no namesake here.
+_INSTEAD = {
+    "ns": "natural splines are cr(x, df=...), with one more df",
+    "cut": "make the column first, with pandas.cut",
+    "relevel": "write C(f, contr.treatment('level'))",
+    "ifelse": "write np.where(condition, a, b)",
+    "interaction": "write f:g",
+    "s": "smooth terms are not random effects here; write bs(x, df=...) or cr(x, df=...)",
+    "cbind": "fit one response at a time",
+    "diag": "write (x || g) for uncorrelated effects",
+    "us": "write (x | g) for correlated effects",
+}
+#: Where formulaic ends a string or a backticked name: what is checked must be what it evaluates, to the character.
+_QUOTES = re.compile(r"""(\\"|"(?:\\"|[^"])*"|\\'|'(?:\\'|[^'])*'|`)""")
+
+_lock = threading.Lock()
+_allowed: Mapping[str, Callable[..., Any]] = MappingProxyType({})
 #: Arguments after the column, of the transforms whose state can be told from a column's statistics.
 _POSITIONS = {
     "bs": ("df", "knots", "degree", "include_intercept", "lower_bound", "upper_bound", "extrapolation"),
@@ -65,36 +102,105 @@ def expression_tree(expr: str) -> tuple[ast.expr, dict[str, str]]:
     >>> ast.unparse(tree), names
     ('log(_quoted0_)', {'_quoted0_': 'my var'})
     """
-    quoted: list[str] = []
-
-    def stand_in(found: re.Match[str]) -> str:
-        quoted.append(found.group(1))
-        return f"_quoted{len(quoted) - 1}_"
-
-    source = re.sub(r"`([^`]+)`", stand_in, expr)
+    source, quoted = _without_backticks(expr)
     try:
         tree = ast.parse(source.strip(), mode="eval").body
-    except SyntaxError as error:
-        raise FormulaError(
-            f"cannot read {expr!r}: {error.msg}; it takes a column's name or Python such as log(x)"
-        ) from error
-    return tree, {f"_quoted{i}_": name for i, name in enumerate(quoted)}
+    except (SyntaxError, RecursionError, MemoryError) as error:  # the last two: nested past what Python reads
+        reason = error.msg if isinstance(error, SyntaxError) else "it is nested too deeply"
+        raise FormulaError(f"cannot read {expr!r}: {reason}; it takes a column's name or Python such as log(x)") from error
+    return tree, quoted
+
+
+def _without_backticks(expr: str) -> tuple[str, dict[str, str]]:
+    """An expression with a stand-in for each backticked column, and the columns by their stand-ins."""
+    parts, names, source = _QUOTES.split(expr), dict[str, str](), ""
+    while parts:
+        part = parts.pop(0)
+        if part == "`" and "`" in parts:
+            end = parts.index("`")
+            stand_in = f"_quoted{len(names)}_"
+            names[stand_in] = "".join(parts[:end])
+            parts, part = parts[end + 1 :], f" {stand_in} "
+        source += part
+    return source, names
+
+
+def allow_in_formulas(**functions: Callable[..., Any] | None) -> None:
+    """Let formulas call functions of yours, by these names, in this process; ``name=None`` takes one back.
+
+    Formulas call only what is known to be harmless: arithmetic, NumPy's elementwise functions, ``I``, ``C``, ``poly``, ``bs``,
+    ``cr``, ``scale`` and their like. A function of yours gets columns as pandas Series and returns one number a row, which must
+    depend on that row alone: new data come in other rows. Models remember the name and not the function. A model that is loaded
+    or unpickled elsewhere asks for it there, by an error that says so.
+
+    Parameters
+    ----------
+    **functions : callable or None
+
+    Raises
+    ------
+    ArgumentError
+        When a value cannot be called, or the name is one that formulas know already.
+
+    Examples
+    --------
+    >>> import numpy as np, mixedfast as mf
+    >>> mf.allow_in_formulas(logit=lambda p: np.log(p / (1 - p)))
+    >>> sleep = mf.load_dataset("sleepstudy")
+    >>> m = mf.lmer("logit(Reaction / 1000) ~ Days + (1 | Subject)", sleep)
+    >>> float(round(m.params["Days"], 4))
+    0.0491
+    >>> mf.allow_in_formulas(logit=None)
+    >>> mf.lmer("logit(Reaction / 1000) ~ Days + (1 | Subject)", sleep)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    mixedfast.errors.FormulaError: unknown function 'logit' in 'logit(Reaction / 1000)'; ...
+    """
+    global _allowed
+    for name, function in functions.items():
+        if name in _BUILT_IN or name.startswith("_"):
+            raise ArgumentError(f"{name!r} means something in formulas already: allow your function by another name")
+        if function is not None and not callable(function):
+            raise ArgumentError(f"{name}={function!r} is no function: give one that takes columns, or None to take it back")
+    with _lock:  # readers take the mapping that is there, and no mapping ever changes
+        merged = {**_allowed, **functions}
+        _allowed = MappingProxyType({name: function for name, function in merged.items() if function is not None})
+
+
+def allowed() -> frozenset[str]:
+    """The names that `allow_in_formulas` has put on the list."""
+    return frozenset(_allowed)
+
+
+def functions() -> dict[str, Callable[..., Any]]:
+    """What formulas may call and formulaic does not know by itself, by name."""
+    return {**_FROM_NUMPY, **_allowed}
 
 
 def refuse_code(expr: str) -> None:
-    """Raise DataError when an expression is more than arithmetic, transforms and contrasts.
+    """Raise FormulaError when an expression is more than arithmetic on columns and calls of known functions.
 
     Examples
     --------
     >>> refuse_code("scale(log(x), ddof=0) + np.sqrt(z)")
     >>> refuse_code("().__class__")
     Traceback (most recent call last):
-    mixedfast.errors.DataError: '().__class__' is more than arithmetic on columns: no file of a model may hold it
+    mixedfast.errors.FormulaError: '().__class__' in '().__class__' is more than arithmetic on columns: formulas run no code; \
+make the column first, or allow a function with mf.allow_in_formulas(name=function)
     """
-    tree, _ = expression_tree(expr)
+    tree, names = expression_tree(expr)
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not _may_call(node.func.id):
+            raise _unknown(names.get(node.func.id, node.func.id), expr)
         if not isinstance(node, _ARITHMETIC) or not _is_harmless(node):
-            raise DataError(f"{expr!r} is more than arithmetic on columns: no file of a model may hold it")
+            part = f"the argument {node.arg!r}" if isinstance(node, ast.keyword) else repr(_named(ast.unparse(node), names))
+            raise FormulaError(
+                f"{part} in {expr!r} is more than arithmetic on columns: formulas run no code; "
+                "make the column first, or allow a function with mf.allow_in_formulas(name=function)"
+            )
+
+
+def _may_call(name: str) -> bool:
+    return name in _FORMULAIC or name in _FROM_NUMPY or name in _allowed
 
 
 def _is_harmless(node: ast.AST) -> bool:
@@ -104,11 +210,42 @@ def _is_harmless(node: ast.AST) -> bool:
         if node.value.id == "np":
             return node.attr in _NUMPY or isinstance(getattr(np, node.attr, None), np.ufunc)
         return node.value.id == "contr"
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        return node.func.id in _CALLABLE
     if isinstance(node, ast.Call):
-        return isinstance(node.func, ast.Attribute)
+        return isinstance(node.func, (ast.Attribute, ast.Name))
+    if isinstance(node, ast.keyword):  # out= would write into the user's columns; formulaic's own begin with an underscore
+        return node.arg is not None and node.arg != "out" and not node.arg.startswith("_")
     return True
+
+
+def _unknown(name: str, expr: str) -> FormulaError:
+    known = ", ".join(sorted(_FORMULAIC | _FROM_NUMPY.keys() | _allowed.keys()))
+    advice = _INSTEAD.get(
+        name, f"known are {known}, and NumPy's as np.name(x); allow your own with mf.allow_in_formulas({name}=function)"
+    )
+    return FormulaError(f"unknown function {name!r} in {expr!r}; {advice}")
+
+
+def column_names(expr: str) -> tuple[str, ...]:
+    """The columns an expression reads, once `refuse_code` has passed it: its names that are no functions.
+
+    Examples
+    --------
+    >>> column_names("log(x) + `my var` * np.pi"), column_names("Q('x')"), column_names("C(f, Sum)")
+    (('x', 'my var'), ('x',), ('f',))
+    """
+    tree, names = expression_tree(expr)
+    found: list[str] = []
+    functions: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            functions.add(node.func)
+            if isinstance(node.func, ast.Name) and node.func.id == "Q":  # Q("my var") names a column by a string
+                found += [str(arg.value) for arg in node.args if isinstance(arg, ast.Constant)]
+        if isinstance(node, ast.Attribute):
+            functions.add(node.value)
+        if isinstance(node, ast.Name) and node not in functions and node.id not in _CONTRASTS:
+            found.append(names.get(node.id, node.id))
+    return tuple(dict.fromkeys(found))
 
 
 def stateful_calls(expr: str) -> Iterator[Stateful]:

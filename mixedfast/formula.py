@@ -189,7 +189,15 @@ def plain_name(expr: str) -> str | None:
 
 
 def quote(name: str) -> str:
-    """A column name as it must stand in a formula: in backticks unless it is an ordinary name."""
+    """A column name as it must stand in a formula: in backticks unless it is an ordinary name.
+
+    Raises
+    ------
+    FormulaError
+        When the name holds a backtick itself, which would end the quotation.
+    """
+    if "`" in name:
+        raise FormulaError(f"column {name!r} holds a backtick, which formulas quote names with: rename the column")
     return name if _NAME.fullmatch(name) else f"`{name}`"
 
 

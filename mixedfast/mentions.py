@@ -7,21 +7,15 @@ read is found in their syntax tree. No data are needed, so every answer is remem
 from __future__ import annotations
 
 import ast
-import builtins
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
-
-import numpy as np
 
 from mixedfast.errors import FormulaError
-from mixedfast.expressions import expression_tree
+from mixedfast.expressions import allowed, column_names, expression_tree, refuse_code
 from mixedfast.formula import plain_name
 
 __all__ = [
-    "FUNCTIONS",
     "FactorInfo",
     "coded_names",
     "expression_names",
@@ -32,26 +26,6 @@ __all__ = [
     "python_factors",
     "used_names",
 ]
-
-#: What R's users write in formulas and formulaic does not know by itself.
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    name: getattr(np, name)
-    for name in ("abs", "ceil", "cos", "expm1", "floor", "log1p", "sin", "sqrt", "tan")
-}
-
-#: What to write instead of functions of R that have no namesake here.
-_INSTEAD = {
-    "ns": "natural splines are cr(x, df=...), with one more df",
-    "cut": "make the column first, with pandas.cut",
-    "relevel": "write C(f, contr.treatment('level'))",
-    "ifelse": "write np.where(condition, a, b)",
-    "interaction": "write f:g",
-    "s": "smooth terms are not random effects here; write bs(x, df=...) or cr(x, df=...)",
-    "cbind": "fit one response at a time",
-    "diag": "write (x || g) for uncorrelated effects",
-    "us": "write (x | g) for correlated effects",
-}
-
 
 @dataclass(frozen=True)
 class FactorInfo:
@@ -103,9 +77,20 @@ def expression_names(expr: str) -> tuple[str, ...]:
     return names
 
 
-@lru_cache(maxsize=256)
 def factors(formula: str) -> dict[str, FactorInfo]:
-    """The factors of a formula by the text formulaic knows them by."""
+    """The factors of a formula by the text formulaic knows them by.
+
+    Raises
+    ------
+    FormulaError
+        When formulaic cannot read it, or it holds more than arithmetic on columns and known functions.
+    """
+    return _factors(formula, allowed())
+
+
+@lru_cache(maxsize=256)
+def _factors(formula: str, _: frozenset[str]) -> dict[str, FactorInfo]:
+    """With what is allowed now, so that an answer is not remembered past it."""
     from formulaic import Formula
     from formulaic.errors import FormulaicError
 
@@ -134,20 +119,11 @@ def is_plain(formula: str) -> bool:
     )
 
 
-@lru_cache(maxsize=256)
 def _python_names(expr: str) -> tuple[tuple[str, ...], bool]:
     """The columns a Python expression uses, and whether it is ``C()`` of one column."""
-    tree, names = expression_tree(expr)
-    known = _functions()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in known:
-            raise _unknown(node.func.id, expr)
-    found = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    found = [names.get(name, name) for name in found if name not in known and not hasattr(builtins, name)]
-    for node in ast.walk(tree):  # Q("my var") names a column by a string
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Q":
-            found += [str(arg.value) for arg in node.args if isinstance(arg, ast.Constant)]
-    variables = tuple(dict.fromkeys(found))
+    refuse_code(expr)
+    variables = column_names(expr)
+    tree, _ = expression_tree(expr)
     is_coded = (
         isinstance(tree, ast.Call)
         and isinstance(tree.func, ast.Name)
@@ -156,18 +132,6 @@ def _python_names(expr: str) -> tuple[tuple[str, ...], bool]:
         and isinstance(tree.args[0] if tree.args else None, ast.Name)
     )
     return variables, is_coded
-
-
-def _unknown(name: str, expr: str) -> FormulaError:
-    advice = _INSTEAD.get(name, f"known are {', '.join(sorted(_functions()))}, and NumPy's as np.name(x)")
-    return FormulaError(f"unknown function {name!r} in {expr!r}; {advice}")
-
-
-@lru_cache(maxsize=1)
-def _functions() -> frozenset[str]:
-    from formulaic.transforms import TRANSFORMS
-
-    return frozenset({*TRANSFORMS, *FUNCTIONS})
 
 
 def one_line(error: Exception) -> str:

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
+import pickle
+import sys
+import threading
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+from bad_inputs import ATTACKS, CHAPTERS, FORMULA, PAGE, N, a_table, outcome, page, with_value
 from cases import frame, golden, golden_names
 
 import mixedfast as mf
 from mixedfast import ConvergenceWarning, DataError, FormulaError, NotIdentifiedError, SingularFitWarning
-
-N = 60
-FORMULA = "y ~ x + (1 | g)"
-
-
-def a_table(**changed):
-    rng = np.random.default_rng(0)
-    g, x = np.arange(N) % 6, rng.normal(size=N)
-    y = 1.0 + x + rng.normal(size=6)[g] + rng.normal(size=N)
-    return {"y": y, "x": x, "g": g, "s": np.array(list("abc"))[np.arange(N) % 3], "w": np.ones(N)} | changed
-
-
-def with_value(name, value, row=3):
-    values = np.array(a_table()[name], dtype=float)
-    values[row] = value
-    return a_table(**{name: values})
+from mixedfast.expressions import allowed
 
 
 def refused(error, words, formula=FORMULA, data=None, **options):
@@ -42,6 +31,110 @@ def test_the_table_itself_is_good():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert mf.lmer(FORMULA, a_table(), weights="w").converged
+
+
+# -- the page of wrong inputs ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [bad for chapter in CHAPTERS for bad in chapter.inputs], ids=lambda bad: bad.shown)
+def test_every_input_of_the_page_is_refused_by_a_named_error(bad):
+    name, message = outcome(bad)
+    assert issubclass(getattr(mf, name), mf.MixedFastError)
+    assert message
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the tests run away from the docs")
+def test_the_page_is_up_to_date():
+    assert sum(len(chapter.inputs) for chapter in CHAPTERS) >= 60
+    assert PAGE.read_text(encoding="utf-8") == page(), "python tests/bad_inputs.py writes the page anew"
+
+
+# -- formulas that try to run code -----------------------------------------------------------------------
+
+_heard: list[str] | None = None
+
+
+def _listen(event, arguments):
+    if _heard is not None and (event.startswith(("os.", "subprocess.", "shutil.")) or event == "open"):
+        _heard.append(f"{event} {arguments}")
+
+
+sys.addaudithook(_listen)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [*ATTACKS, "y ~ x + __import__('os').system('id') + (1 | g)", "y ~ `__import__`('os') + (1 | g)"],
+)
+def test_formulas_run_no_code(formula):
+    """Python tells of every file that is opened and every program that is started."""
+    global _heard
+    table = a_table()
+    with pytest.raises(FormulaError):  # what formulaic loads when first used is loaded
+        mf.lmer("y ~ log(x", table)
+    try:
+        _heard = []
+        with pytest.raises(FormulaError):
+            mf.lmer(formula, table)
+        assert _heard == []
+    finally:
+        _heard = None
+    np.testing.assert_array_equal(table["x"], a_table()["x"])
+
+
+def test_strings_with_braces_and_backticks_stay_strings():
+    m = mf.lmer("y + ('} + {exit()} + {' == 'a') ~ I(('`exit()`' == 'a') + x) + (1 | g)", a_table())
+    assert m.params.iloc[1] == pytest.approx(mf.lmer(FORMULA, a_table()).params["x"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["it's", 'a "b"', "a{b}", "__import__('os').system('id')", "exit()", "1; 2", "open", "id", "a\\b"],
+)
+@pytest.mark.parametrize("right", ["`{}`", "I(`{}` + 0)"])
+def test_column_names_are_names_whatever_they_hold(name, right):
+    table = a_table()
+    table[name] = table.pop("x")
+    m = mf.lmer(f"y ~ {right.replace('{}', name)} + (1 | g)", table)
+    assert m.params.iloc[1] == pytest.approx(mf.lmer(FORMULA, a_table()).params["x"])
+
+
+def test_a_backtick_in_a_column_name():
+    table = {name: a_table()[name] for name in "ygx"} | {"x` + __import__('os').system('id') + `y": a_table()["w"]}
+    refused(FormulaError, "holds a backtick, which formulas quote names with: rename the column", "y ~ . + (1 | g)", table)
+    mf.lmer(FORMULA, table)
+
+
+def test_a_function_of_the_users():
+    table = a_table()
+    try:
+        mf.allow_in_formulas(half=lambda x: x / 2)
+        m = mf.lmer("y ~ half(x) + (1 | g)", table)
+        assert m.params["half(x)"] == pytest.approx(2 * mf.lmer(FORMULA, table).params["x"])
+        again = pickle.loads(pickle.dumps(m))
+        new = {"x": [1.0, 2.0], "g": [0, 1]}
+        expected = m.predict(new)
+        np.testing.assert_array_equal(again.predict(new), expected)
+        mf.allow_in_formulas(half=None)
+        with pytest.raises(FormulaError, match=r"unknown function 'half'.*allow your own with mf.allow_in_formulas\(half="):
+            again.predict(new)
+        refused(FormulaError, "unknown function 'half'", "y ~ half(x) + (1 | g)", table)
+    finally:
+        mf.allow_in_formulas(half=None)
+
+
+def test_functions_allowed_from_many_threads():
+    names = [f"f{i}" for i in range(40)]
+    try:
+        threads = [threading.Thread(target=mf.allow_in_formulas, kwargs={name: np.abs}) for name in names]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert set(names) <= allowed()
+    finally:
+        mf.allow_in_formulas(**dict.fromkeys(names))
+    assert not set(names) & allowed()
 
 
 # -- the formula -----------------------------------------------------------------------------------------
@@ -74,7 +167,8 @@ def test_the_table_itself_is_good():
         ("y ~ y + (1 | g)", "the response 'y' is also a predictor"),
         ("y ~ x * y + (1 | g)", "the response 'y' is also a predictor"),
         ("y ~ x + (y | g)", "the response 'y' is also a predictor"),
-        ("y ~ x.mean() + (1 | g)", "one value a row"),
+        ("y ~ x.mean() + (1 | g)", r"'x.mean' in 'x.mean\(\)' is more than arithmetic"),
+        ("y ~ np.array([1, 2]) + (1 | g)", "one value a row"),
         ("y ~ x + (1 | g) # later", "joined by '\\+' only"),
     ],
 )

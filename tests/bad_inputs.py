@@ -1,0 +1,333 @@
+"""Wrong inputs, one list for the tests and for the page docs/bad_input.md.
+
+``python tests/bad_inputs.py`` writes the page; test_bad_inputs.py fails when it is out of date.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import mixedfast as mf
+
+N = 60
+FORMULA = "y ~ x + (1 | g)"
+PAGE = Path(__file__).parent.parent / "docs" / "bad_input.md"
+
+
+def a_table(**changed: Any) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    g, x = np.arange(N) % 6, rng.normal(size=N)
+    y = 1.0 + x + rng.normal(size=6)[g] + rng.normal(size=N)
+    return {"y": y, "x": x, "g": g, "s": np.array(list("abc"))[np.arange(N) % 3], "w": np.ones(N)} | changed
+
+
+def with_value(name: str, value: float, row: int = 3) -> dict[str, Any]:
+    values = np.array(a_table()[name], dtype=float)
+    values[row] = value
+    return a_table(**{name: values})
+
+
+@cache
+def a_fit() -> mf.LMMResult:
+    return mf.lmer("y ~ x + s + (1 | g)", pd.DataFrame(a_table()))
+
+
+@dataclass(frozen=True)
+class Bad:
+    """One wrong input: what a user writes, and what happens.
+
+    ``shown`` is printed on the page; ``run`` does it.
+    """
+
+    shown: str
+    run: Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    title: str
+    inputs: list[Bad] = field(default_factory=list)
+
+
+def formula(text: str) -> Bad:
+    return Bad(f'mf.lmer("{text}", data)', lambda: mf.lmer(text, a_table()))
+
+
+def data(shown: str, **changed: Any) -> Bad:
+    return Bad(f"mf.lmer(formula, data)  # {shown}", lambda: mf.lmer(FORMULA, a_table(**changed)))
+
+
+def option(shown: str, **options: Any) -> Bad:
+    return Bad(f"mf.lmer(formula, data, {shown})", lambda: mf.lmer(FORMULA, a_table(), **options))
+
+
+def method(shown: str, call: Callable[[mf.LMMResult], Any]) -> Bad:
+    return Bad(f"m.{shown}", lambda: call(a_fit()))
+
+
+def file(shown: str, spoil: Callable[[bytes], bytes]) -> Bad:
+    """A saved model, spoiled."""
+
+    def run() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.mf"
+            a_fit().save(path)
+            path.write_bytes(spoil(path.read_bytes()))
+            try:
+                mf.load(path)
+            except mf.MixedFastError as error:
+                raise type(error)(str(error).replace(folder, "folder")) from error
+
+    return Bad(f'mf.load("folder/model.mf")  # {shown}', run)
+
+
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+#: Formulas that try to run code. Each must be refused before anything is evaluated.
+ATTACKS = [
+    "y ~ I(__import__('os').system('id')) + (1 | g)",
+    "y ~ I(open('secret').read()) + (1 | g)",
+    "y ~ I(eval('1')) + (1 | g)",
+    "y ~ I(().__class__.__base__.__subclasses__()) + (1 | g)",
+    "y ~ x.to_csv('stolen') + (1 | g)",
+    "y ~ I(x.__class__) + (1 | g)",
+    "y ~ np.load('file.npy') + (1 | g)",
+    "y ~ np.ctypeslib.os.getcwd() + (1 | g)",
+    "y ~ np.exp(x, out=x) + (1 | g)",
+    "y ~ np.add.reduce(x) + (1 | g)",
+    "y ~ I((lambda: 1)()) + (1 | g)",
+    "y ~ {[q for q in (1, 2)]} + (1 | g)",
+    "y ~ I((z := x)) + (1 | g)",
+    "y ~ I(f'{x!r}') + (1 | g)",
+    "y ~ scale(x, _state=y) + (1 | g)",
+    "y ~ scale(*[x]) + (1 | g)",
+    "y ~ scale(**w) + (1 | g)",
+    "y ~ contr.__class__(x) + (1 | g)",
+    "y ~ contr.sum.mro() + (1 | g)",
+    "y ~ I(`__import__`('os')) + (1 | g)",
+    "y ~ I('`' + str(open('secret')) + '`') + (1 | g)",
+    "np.log(exit()) ~ x + (1 | g)",
+    "y ~ x + offset(exec('1')) + (1 | g)",
+    "y ~ x + (I(getattr(x, 'values')) | g)",
+    "y ~ x + (1 | __import__('os'))",
+]
+
+CHAPTERS = [
+    Chapter(
+        "Formulas that cannot be read",
+        [
+            *map(
+                formula,
+                [
+                    "y ~ x + (1 | g",
+                    "y ~ x + (1 | g))",
+                    "y ~ x",
+                    "x + (1 | g)",
+                    "",
+                    "y ~ ",
+                    "y ~ x + (1 | )",
+                    "y ~ x + ( | g)",
+                    "y ~ x + (0 | g)",
+                    "y ~ x + 1 | g",
+                    "y ~ x + (1 | g) + (1 | g)",
+                    "y ~ nofunc(x) + (1 | g)",
+                    "y ~ ns(x, df=3) + (1 | g)",
+                    "y ~ relevel(s, 'b') + (1 | g)",
+                    "y ~ x + diag(1 | g)",
+                    "y ~ x + (. | g)",
+                    "y ~ x + (1 | log(g))",
+                    "y ~ x + (1 | g + s)",
+                    "y ~ x + offset(2) + (1 | g)",
+                    "2 ~ x + (1 | g)",
+                    ". ~ x + (1 | g)",
+                    "y ~ y + (1 | g)",
+                    "y ~ x + (1 | g) # later",
+                    "y ~ x + `s + (1 | g)",
+                ],
+            ),
+            Bad("mf.lmer(3, data)", lambda: mf.lmer(3, a_table())),  # type: ignore[arg-type]
+        ],
+    ),
+    Chapter("Formulas that try to run code", [formula(text) for text in ATTACKS]),
+    Chapter(
+        "Columns",
+        [
+            formula("y ~ q + (1 | g)"),
+            formula("y ~ x + (1 | q)"),
+            formula("s ~ x + (1 | g)"),
+            formula("y ~ log(x) + (1 | g)"),
+            formula("[y, x] ~ w + (1 | g)"),
+            data("no columns at all", y=[], x=[], g=[], s=[], w=[]),
+            data("x has 50 values, the others 60", x=np.ones(50)),
+            data("every y is missing", y=np.full(N, np.nan)),
+            data("every g is missing", g=np.full(N, np.nan)),
+            Bad("mf.lmer(formula, data)  # x[3] = inf", lambda: mf.lmer(FORMULA, with_value("x", np.inf))),
+            Bad("mf.lmer(formula, data)  # y[3] = -inf", lambda: mf.lmer(FORMULA, with_value("y", -np.inf))),
+            data("x holds numbers as text", x=a_table()["x"].astype(str)),
+            data("y holds numbers as text", y=a_table()["y"].astype(str)),
+            data("x is complex", x=np.ones(N) + 1j),
+            data("x holds dates", x=np.arange(N).astype("M8[s]")),
+            data("g holds whole numbers past 2**63", g=(np.arange(N) % 6).astype(np.uint64) + np.uint64(2**63)),
+            data("x times 1e200", x=1e200 * a_table()["x"]),
+            data("y times 1e-200", y=1e-200 * a_table()["y"]),
+            Bad(
+                "mf.lmer(formula, frame)  # two columns called x",
+                lambda: mf.lmer(FORMULA, pd.concat([pd.DataFrame(a_table()), pd.DataFrame(a_table())[["x"]]], axis=1)),
+            ),
+            Bad("mf.lmer(formula, 5)", lambda: mf.lmer(FORMULA, 5)),
+            Bad('mf.lmer(formula, "no such file")', lambda: mf.lmer(FORMULA, "no such file")),
+        ],
+    ),
+    Chapter(
+        "Models that the data cannot tell",
+        [
+            data("g has one level", g=np.zeros(N)),
+            data("g has a level a row", g=np.arange(N)),
+            Bad(
+                'mf.lmer("y ~ x + (x | g)", data)  # two rows a group',
+                lambda: mf.lmer("y ~ x + (x | g)", a_table(g=np.arange(N) // 2)),
+            ),
+            data("y is constant", y=np.full(N, 3.3)),
+            data("y is 1 + 2 x", y=1.0 + 2.0 * a_table()["x"]),
+            Bad(
+                'mf.lmer("y ~ x + (z | g)", data)  # z is 1 everywhere',
+                lambda: mf.lmer("y ~ x + (z | g)", a_table(z=np.ones(N))),
+            ),
+        ],
+    ),
+    Chapter(
+        "Options",
+        [
+            option('engine="fast"', engine="fast"),
+            option('na_action="ignore"', na_action="ignore"),
+            Bad(
+                'mf.lmer(formula, data, na_action="raise")  # x[3] is missing',
+                lambda: mf.lmer(FORMULA, with_value("x", np.nan), na_action="raise"),
+            ),
+            option('REML="ML"', REML="ML"),
+            option("threads=0", threads=0),
+            option("start=[1, 2]", start=[1.0, 2.0]),
+            option("start=[nan]", start=[np.nan]),
+            option('weights="q"', weights="q"),
+            option('weights="s"', weights="s"),
+            option("weights=[1] * 59", weights=np.ones(N - 1)),
+            option("weights=-ones", weights=-np.ones(N)),
+            option("weights=2.0", weights=2.0),
+            option("offset=inf", offset=np.full(N, np.inf)),
+            option('contrasts={"q": "sum"}', contrasts={"q": "sum"}),
+            Bad(
+                'mf.lmer("y ~ s + (1 | g)", data, contrasts={"s": "zzz"})',
+                lambda: mf.lmer("y ~ s + (1 | g)", a_table(), contrasts={"s": "zzz"}),
+            ),
+            Bad("mf.allow_in_formulas(log=f)", lambda: mf.allow_in_formulas(log=abs)),
+            Bad("mf.allow_in_formulas(f=3)", lambda: mf.allow_in_formulas(f=3)),  # type: ignore[arg-type]
+        ],
+    ),
+    Chapter(
+        "Methods of a result",
+        [
+            method('coef_table(ddf="exact")', lambda m: m.coef_table(ddf="exact")),
+            method("coef_table(level=95)", lambda m: m.coef_table(level=95)),
+            method('anova(type="IV")', lambda m: m.anova(type="IV")),
+            method('contrast("q = 0")', lambda m: m.contrast("q = 0")),
+            method("contrast([1, 2])", lambda m: m.contrast([1.0, 2.0])),
+            method('emmeans("q")', lambda m: m.emmeans("q")),
+            method('confint(method="magic")', lambda m: m.confint(method="magic")),
+            method('predict({"x": [1.0]})', lambda m: m.predict({"x": [1.0]})),
+            method(
+                'predict({"x": [1.0], "s": ["d"], "g": [0]})', lambda m: m.predict({"x": [1.0], "s": ["d"], "g": [0]})
+            ),
+            method(
+                'predict({"x": [1.0], "s": ["a"], "g": [99]})', lambda m: m.predict({"x": [1.0], "s": ["a"], "g": [99]})
+            ),
+            method("refit([1, 2, 3])", lambda m: m.refit([1.0, 2.0, 3.0])),
+            method("bootstrap(0)", lambda m: m.bootstrap(0)),
+        ],
+    ),
+    Chapter(
+        "Files",
+        [
+            file("cut off half-way", lambda content: content[: len(content) // 2]),
+            file("one bit changed", flipped),
+            file("empty", lambda content: b""),
+            file("a pickle", lambda content: b"\x80\x04cos\nsystem\n(S'id'\ntR."),
+        ],
+    ),
+]
+
+
+INTRODUCTION = """\
+# Wrong inputs, and what they get
+
+{count} inputs, each with the exact message. Every error derives from `mf.MixedFastError`. The page is written by
+`python tests/bad_inputs.py` from the list that the tests run, and a test fails when it is out of date. `formula` is
+`"y ~ x + (1 | g)"`; `data` has 60 rows with the numbers `y`, `x`, `w`, the labels `s` and six groups `g`; `m` is
+`mf.lmer("y ~ x + s + (1 | g)", data)`.
+
+## What a formula may hold
+
+A formula is evaluated as Python. It may come from a file or a web form only because of what it may not hold. It may hold
+numbers, strings, columns, arithmetic, comparisons, subscripts, NumPy's elementwise functions as `np.name(x)`, `np.array`,
+`np.clip`, `np.digitize`, `np.isin`, `np.round`, `np.where`, contrasts as `contr.name`, and the functions that the message for
+`nofunc` below lists. Everything else is refused before anything is evaluated: attributes and methods, lambdas,
+comprehensions, f-strings, keyword arguments that begin with an underscore or write (`out=`).
+
+Functions of yours are let in by name, for the whole process: `mf.allow_in_formulas(logit=logit)`; `logit=None` takes it back.
+Models remember the name and not the function: one that is unpickled in another process asks for it there.
+
+Two things this does not do. A formula can still ask for much work, such as `I(9**9**9)`: bound time and memory where strangers
+write formulas. And `mixedfast.compat.statsmodels` evaluates formulas in the caller's namespace, as statsmodels does, and runs
+what they say: it is no door for strangers' formulas.
+"""
+
+
+def outcome(bad: Bad) -> tuple[str, str]:
+    """The name of the error and its message. Nothing else may be raised, and no warning before it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            bad.run()
+        except mf.MixedFastError as error:
+            return type(error).__name__, str(error)
+    raise AssertionError(f"{bad.shown} was taken without a word")
+
+
+def page() -> str:
+    """docs/bad_input.md."""
+    count = sum(len(chapter.inputs) for chapter in CHAPTERS)
+    lines = [INTRODUCTION.format(count=count).rstrip()]
+    for chapter in CHAPTERS:
+        lines += ["", f"## {chapter.title}", "", "| input | error | message |", "|---|---|---|"]
+        for bad in chapter.inputs:
+            name, message = outcome(bad)
+            cells = (_code(bad.shown), f"`{name}`", _text(message))
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _code(text: str) -> str:
+    fence = "``" if "`" in text else "`"
+    return f"{fence} {text} {fence}".replace("|", "\\|")
+
+
+def _text(text: str) -> str:
+    for mark in "\\|`*_<>[]~#{}":
+        text = text.replace(mark, f"\\{mark}")
+    return text.replace("\n", "<br>")
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page(), encoding="utf-8")
