@@ -5,6 +5,7 @@
 # make bench              side by side with what is installed, a few minutes (benchmarks/README.md)
 # make bench-competitors  the other libraries, each in an environment of its own
 # make bench-all | bench-scaling | bench-kernels
+# make docs   the pages and the API reference, in build/docs
 # make lint | clean
 #
 # A virtual environment is made in .venv and the extensions are built in place. Stamp files in
@@ -20,7 +21,7 @@ EDITABLE := MIXEDFAST_METADATA_ONLY=1 $(PIP) install --no-build-isolation --edit
 BUILD_TOOLS := "setuptools>=77" "cython>=3.0" "numpy>=2.0" "scipy>=1.11"
 SOURCES := setup.py pyproject.toml $(wildcard build_support/*.py csrc/*.c csrc/*.h mixedfast/*.pyx mixedfast/*.pxd)
 
-.PHONY: demo test test-slow torture bench bench-all bench-scaling bench-kernels bench-competitors lint build clean
+.PHONY: demo test test-slow torture bench bench-all bench-scaling bench-kernels bench-competitors docs lint build clean
 .DELETE_ON_ERROR:
 
 demo: build
@@ -50,6 +51,11 @@ bench-kernels: $(VENV)/benched-with build
 
 bench-competitors: $(VENV)/benched-with build
 	$(BIN)/python -m benchmarks environments
+
+# A warning is an error. `make test` runs the examples in the pages.
+docs: $(VENV)/documented-with build
+	$(BIN)/sphinx-build -W --keep-going -q -E -b html docs build/docs
+	@echo "build/docs/index.html"
 
 lint: $(VENV)/linted-with build
 	$(BIN)/ruff check .
@@ -88,6 +94,10 @@ $(VENV)/tested-slowly-with: $(VENV)/tested-with
 
 $(VENV)/benched-with: $(VENV)/installed
 	@$(EDITABLE) '.[bench]'
+	@touch $@
+
+$(VENV)/documented-with: $(VENV)/installed
+	@$(EDITABLE) '.[docs]'
 	@touch $@
 
 $(VENV)/linted-with: $(VENV)/tested-with

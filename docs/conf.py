@@ -1,0 +1,58 @@
+"""Settings of the site. `make docs` builds it; pictures and measured tables are made or copied first."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import mixedfast
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from make_pictures import make_pictures  # noqa: E402 (a neighbour of this file)
+
+project = "mixedfast"
+author = "the authors of mixedfast"
+version = release = mixedfast.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+myst_enable_extensions = ["deflist"]
+myst_heading_anchors = 3
+exclude_patterns = ["made"]
+
+html_theme = "alabaster"
+html_title = "mixedfast"
+html_theme_options = {
+    "description": "Linear mixed models, exactly and very fast",
+    "page_width": "1180px",
+    "code_font_size": "0.8em",
+    "fixed_sidebar": True,
+    "show_powered_by": False,
+}
+html_show_copyright = False
+html_show_sourcelink = False
+
+# Docstrings write `name` for anything that has a name; a name that is no object of the library stays a word in code.
+default_role = "py:obj"
+autodoc_member_order = "groupwise"
+autodoc_typehints = "none"
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+
+NOT_MEASURED = "No measurements are stored in this copy of the source: `make bench` takes them.\n"
+
+
+def measured(benchmarks: Path, made: Path) -> None:
+    """Copy what the last benchmark run wrote, if there is one, to where the pages include it from."""
+    made.mkdir(exist_ok=True)
+    table, picture = benchmarks / "table.md", benchmarks / "times.svg"
+    parts = [table.read_text("utf-8") if table.exists() else NOT_MEASURED]
+    if picture.exists():
+        (made / "times.svg").write_bytes(picture.read_bytes())
+        parts.insert(0, "![Seconds from a table in memory to standard errors](made/times.svg)\n")
+    (made / "measured.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+measured(HERE.parent / "benchmarks" / "results", HERE / "made")
+make_pictures(HERE / "made")

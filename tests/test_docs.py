@@ -1,0 +1,64 @@
+"""Every example of README.md and of the pages in docs/ runs, and prints what the page says it prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from examples import agree, examples, output
+
+import mixedfast as mf
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def scale(names: dict[str, Any]) -> None:
+    """Files and tables that the page on large data takes for granted."""
+    duckdb = pytest.importorskip("duckdb")
+    pytest.importorskip("pyarrow")
+    students = mf.load_dataset("hsb").astype({"school": str})
+    students["sex"] = students["sex"].astype(str).str[0]
+    half = students["school"] < "5000"
+    for folder, part in {"students": students, "district-a": students[half], "2027": students[~half]}.items():
+        Path(folder).mkdir()
+        part[["school", "sex", "ses", "math"]].to_parquet(f"{folder}/part.parquet", index=False)
+    formula, levels = "math ~ ses + sex + (1 + ses | school)", {"sex": ["F", "M"]}
+    mf.crossproducts(formula, students[~half], levels=levels).save("b.mf")
+    patients = pd.DataFrame({"y": students["math"], "age": students["ses"] * 9 + 30, "clinic": students["school"]})
+    names.update(duckdb=duckdb, formula=formula, patients=patients)
+
+
+#: What a page finds before its first block, where that is not an empty folder.
+GIVEN: dict[str, Callable[[dict[str, Any]], None]] = {"scale.md": scale}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_page(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib").use("Agg")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "page"}
+    GIVEN.get(path.name, lambda _: None)(names)
+    for example in examples(path.read_text(encoding="utf-8")):
+        now = output(example, names)
+        if example.shown is not None:
+            assert agree(now, example.shown), f"{path.name}, line {example.line}, prints:\n{now}"
+
+
+def test_a_wrong_output_is_seen() -> None:
+    [example] = examples("```python\nx = 6 * 7\nx\n```\n\n```text\n41\n```\n")
+    assert example.shown is not None
+    assert not agree(output(example, {}), example.shown)
+    assert agree(output(example, {}), "4...")
+
+
+def test_blocks_are_found_in_order_and_marked_ones_are_left() -> None:
+    page = (
+        "```python\na = 1\n```\nwords\n\n<!-- not run: needs a cluster -->\n```python\nboom\n```\n\n"
+        "```console\n$ mixedfast versions\n...\n```\n```sh\nmake\n```\n"
+    )
+    found = list(examples(page))
+    assert [(each.kind, each.shown, each.line) for each in found] == [("python", None, 2), ("console", "...\n", 13)]
