@@ -1,8 +1,8 @@
 """The examples of README.md and of the pages in docs/: found, run in order, and compared with what the page shows.
 
 A page is a script. Its ``python`` blocks run one after the other in one namespace; a ``text`` block right after one shows what
-that block prints, or the value of its last line; ``...`` stands for anything. A ``console`` block is a command after ``$`` and what
-it prints. A block after ``<!-- not run: why -->`` is left alone.
+that block prints, or the value of its last line; ``...`` stands for anything. A ``console`` block is a command after ``$``
+and what it prints.
 
     python tests/examples.py README.md docs/*.md     # write what the examples print now into the pages
 """
@@ -26,8 +26,7 @@ import pandas as pd
 from mixedfast.cli import main as command
 
 BLOCK = re.compile(
-    r"(?P<skip><!-- not run: [^\n]+ -->\n+)?^```(?P<kind>python|console)\n(?P<code>.*?)^```\n"
-    r"(?P<between>\n*)(?:^```text\n(?P<shown>.*?)^```\n)?",
+    r"^```(?P<kind>python|console)\n(?P<code>.*?)^```\n(?:\n*^```text\n(?P<shown>.*?)^```\n)?",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -46,8 +45,6 @@ class Example:
 def examples(page: str) -> Iterator[Example]:
     """The blocks of a page that are run, in order."""
     for found in BLOCK.finditer(page):
-        if found["skip"]:
-            continue
         line = page.count("\n", 0, found.start("code")) + 1
         if found["kind"] == "console":
             for part in re.finditer(r"^\$ (?P<call>[^\n]*)\n(?P<shown>(?:(?!\$ ).*\n)*)", found["code"], re.MULTILINE):
