@@ -270,6 +270,7 @@ def _golden_result(case: str, **changes: Any) -> Any:
         "weights_used": False,
         "coef_table": lambda ddf="satterthwaite": table.assign(df=np.inf) if ddf == "asymptotic" else table,
         "vcov": lambda: pd.DataFrame(g["vcov"], index=table.index, columns=table.index),
+        "_stream": None,
         # five residuals are their own five quantiles; these are R's
         "resid": lambda type: np.array([-3.122719, -0.730458, 0.021441, 0.756101, 2.943562]),
     }
