@@ -268,6 +268,7 @@ def _golden_result(case: str, **changes: Any) -> Any:
         "n_dropped": 0,
         "dropped_columns": (),
         "weights_used": False,
+        "is_streamed": False,
         "coef_table": lambda ddf="satterthwaite": table.assign(df=np.inf) if ddf == "asymptotic" else table,
         "vcov": lambda: pd.DataFrame(g["vcov"], index=table.index, columns=table.index),
         "_stream": None,

@@ -18,7 +18,7 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["Workers", "one_blas_thread"]
+__all__ = ["Workers", "controller", "one_blas_thread"]
 
 _lock = threading.Lock()
 _inside = 0
@@ -26,8 +26,11 @@ _limiter: Any = None
 
 
 @cache
-def _controller() -> ThreadpoolController:
-    """The BLAS libraries of this process; to find them takes ten milliseconds, once."""
+def controller() -> ThreadpoolController:
+    """The BLAS libraries that NumPy and SciPy have brought; to find them takes ten milliseconds, once.
+
+    Libraries that others load later are none of ours to set.
+    """
     return ThreadpoolController()
 
 
@@ -40,7 +43,7 @@ def one_blas_thread() -> Iterator[None]:
     global _inside, _limiter
     with _lock:
         if _inside == 0:
-            _limiter = _controller().limit(limits=1, user_api="blas")
+            _limiter = controller().limit(limits=1, user_api="blas")
         _inside += 1
     try:
         yield

@@ -209,7 +209,7 @@ def _times_zz(cp: CrossProducts, layout: Layout, b: list[np.ndarray]) -> list[np
 
 def _eliminate(layout: Layout, H: np.ndarray) -> tuple[Any, list[_Block], np.ndarray]:
     """H A_1r (sparse, (q_1, m)), the factored components of the Schur complement of the rest, and its directions (m,)."""
-    from scipy.sparse import csr_array
+    from scipy.sparse import coo_array, csr_array
 
     largest = int(np.diff(layout.start).max())
     if largest > _MAX_DENSE:
@@ -222,7 +222,7 @@ def _eliminate(layout: Layout, H: np.ndarray) -> tuple[Any, list[_Block], np.nda
     level = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
     rows = (level[:, None] * k + np.arange(k)).ravel()
     border = csr_array((layout.border_times(H).ravel(), (rows, np.repeat(cols, k))), shape=(k * (len(ptr) - 1), layout.m))
-    A_rr = layout.sparse[2]
+    A_rr = coo_array(layout.sparse[2]).tocsr()
     schur = (A_rr - border.T @ border).tocoo()
     original = A_rr.diagonal()
     sizes = np.diff(layout.start)

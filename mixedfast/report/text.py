@@ -281,7 +281,7 @@ def _criterion(m: LMMResult) -> Section:
 
 def _scaled_residuals(m: LMMResult) -> Section:
     """Quantiles of the scaled residuals, or why there are none."""
-    if m._stream is not None:  # nobody wants a page to take as long as the fit
+    if m.is_streamed:  # nobody wants a page to take as long as the fit
         return "Scaled residuals: not shown, the rows are not in memory (resid and augment_to read them again)."
     try:
         residuals = m.resid(type="scaled")

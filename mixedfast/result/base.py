@@ -27,6 +27,11 @@ class Fitted:
         #: What tables are given as: "pandas", "polars" or "pyarrow", as the data came in. May be set.
         self.library = fit.cp.meta.library
 
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the rows are read again from where they lie instead of from memory."""
+        return self._stream is not None
+
     def _in_pandas(self) -> Self:
         """The same result with pandas tables, for rooms that read them."""
         if self.library == "pandas":
