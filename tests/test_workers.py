@@ -113,23 +113,54 @@ def blas_threads():
     return [library["num_threads"] for library in controller().info() if library["user_api"] == "blas"]
 
 
-def test_the_setting_comes_back_when_the_last_has_left():
-    before = blas_threads()
-    inside, leave = threading.Barrier(2), threading.Event()
-
-    def other():
-        with one_blas_thread():
-            inside.wait()
-            leave.wait()
-
-    thread = threading.Thread(target=other)
+def in_a_thread(work):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(work()))
     thread.start()
-    try:
-        inside.wait()
+    thread.join()
+    return found[0]
+
+
+def test_the_setting_comes_back():
+    before = blas_threads()
+    with one_blas_thread():
+        assert set(blas_threads()) == {1}
         with one_blas_thread():
             assert set(blas_threads()) == {1}
-        assert set(blas_threads()) == {1}  # the other thread is still inside
-    finally:
-        leave.set()
-        thread.join()
+        assert set(blas_threads()) == {1}  # the inner one does not end the outer one's
+    assert blas_threads() == before
+    with pytest.raises(KeyboardInterrupt), one_blas_thread():
+        raise KeyboardInterrupt
+    assert blas_threads() == before
+
+
+def test_every_thread_can_have_it_in_turn():
+    before = blas_threads()
+
+    def inside():
+        with one_blas_thread():
+            return blas_threads()
+
+    for _ in range(3):
+        assert set(inside()) == {1}
+        assert set(in_a_thread(inside)) == {1}
+    assert blas_threads() == before
+
+
+def test_one_that_outlasts_the_first_leaves_things_as_they_were():
+    before = blas_threads()
+    entered, leave = threading.Event(), threading.Event()
+
+    def second():
+        with one_blas_thread():
+            entered.set()
+            leave.wait()
+
+    thread = threading.Thread(target=second)
+    with one_blas_thread():
+        thread.start()
+        entered.wait()
+    assert blas_threads() == before
+    leave.set()
+    thread.join()
     assert blas_threads() == before

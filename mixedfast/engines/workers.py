@@ -21,8 +21,7 @@ from threadpoolctl import ThreadpoolController
 __all__ = ["Workers", "controller", "one_blas_thread"]
 
 _lock = threading.Lock()
-_inside = 0
-_limiter: Any = None
+_owner: int | None = None
 
 
 @cache
@@ -36,22 +35,24 @@ def controller() -> ThreadpoolController:
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Inside, BLAS works on one thread; the setting that was there comes back when the last of all threads has left.
+    """Inside, BLAS works on one thread; the setting that was there comes back at the end.
 
-    The setting belongs to the whole process, so other threads of a program see it too while a fit is on its way.
+    The setting belongs to the whole process, and threadpoolctl lets one thread at a time change it. So the thread that comes
+    first sets it and sets it back; others that come meanwhile find it set, and may outlast it.
     """
-    global _inside, _limiter
+    global _owner
     with _lock:
-        if _inside == 0:
-            _limiter = controller().limit(limits=1, user_api="blas")
-        _inside += 1
-    try:
+        mine = _owner is None
+        if mine:
+            _owner = threading.get_ident()
+    if not mine:
         yield
+        return
+    try:
+        with controller().limit(limits=1, user_api="blas"):
+            yield
     finally:
-        with _lock:
-            _inside -= 1
-            if _inside == 0:
-                _limiter.restore_original_limits()
+        _owner = None
 
 
 class Workers:
