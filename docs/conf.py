@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -54,5 +56,15 @@ def measured(benchmarks: Path, made: Path) -> None:
     (made / "measured.md").write_text("\n".join(parts), encoding="utf-8")
 
 
+def usage(made: Path) -> None:
+    """What ``mixedfast --help`` and ``mixedfast fit --help`` print."""
+    made.mkdir(exist_ok=True)
+    for name, arguments in {"help": ["--help"], "help_fit": ["fit", "--help"]}.items():
+        call = [sys.executable, "-m", "mixedfast.cli", *arguments]
+        printed = subprocess.run(call, check=True, capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"})
+        (made / f"{name}.txt").write_text(printed.stdout, encoding="utf-8")
+
+
+usage(HERE / "made")
 measured(HERE.parent / "benchmarks" / "results", HERE / "made")
 make_pictures(HERE / "made")

@@ -237,6 +237,14 @@ def test_errors():
         assert issubclass(getattr(mf, name), Warning)
 
 
+@pytest.mark.parametrize("engine", ["auto", "cholmod"])
+def test_too_many_effects_of_one_factor_are_refused_by_name(engine):
+    rows = np.arange(65 * 10)
+    data = {"y": np.sin(rows), "f": rows % 65, "g": rows // 65 % 3}
+    with pytest.raises(mf.DataError, match="65 random effects for each level of g, and at most 64"):
+        mf.lmer("y ~ 1 + (0 + C(f) | g)", data, engine=engine)
+
+
 @pytest.mark.parametrize(("name", "rows"), [("hsb", 7185), ("sleepstudy", 180), ("penicillin", 144)])
 def test_data_sets(name, rows):
     assert len(mf.load_dataset(name)) == rows

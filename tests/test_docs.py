@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,3 +63,11 @@ def test_blocks_are_found_in_order() -> None:
     )
     found = list(examples(page))
     assert [(each.kind, each.shown, each.line) for each in found] == [("python", None, 2), ("console", "...\n", 7)]
+
+
+def test_rooms_named_in_the_mathematics_are_there() -> None:
+    text = (ROOT / "docs" / "maths.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([a-z_/]+(?:\.py|/))`", text)
+    package = Path(mf.__file__).parent
+    assert len(named) > 30
+    assert [name for name in named if not (package / name).exists() and name not in ("csrc/", "mixedfast/")] == []

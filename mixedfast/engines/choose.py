@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mixedfast._blocks import MAX_K
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines.block import BlockEngine
 from mixedfast.engines.layout import Layout, lay_out
@@ -43,12 +44,18 @@ def choose(cp: CrossProducts, wanted: str = "auto") -> Engine:
     Raises
     ------
     DataError
-        For an unknown name.
+        For an unknown name; for more effects on one factor than the kernels' work space holds.
     BuildError
         When the model needs CHOLMOD and it was not built.
     """
     if wanted not in ENGINES:
         raise DataError(f"engine={wanted!r}: choose one of {', '.join(ENGINES)}")
+    for group in cp.groups:
+        if group.k > MAX_K:
+            raise DataError(
+                f"{group.k} random effects for each level of {group.name}, and at most {MAX_K} can be fitted: take some out; "
+                f"a factor of many levels can stand after the bar, as in (1 | {group.name}:factor)"
+            )
     if wanted == "cholmod":
         return CholmodEngine(cp)
     layout = lay_out(cp)
