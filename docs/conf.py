@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,14 +47,16 @@ NOT_MEASURED = "No measurements are stored in this copy of the source: `make ben
 
 
 def measured(benchmarks: Path, made: Path) -> None:
-    """Copy what the last benchmark run wrote, if there is one, to where the pages include it from."""
+    """Copy what the last benchmark runs wrote, as far as there is any, to where the page includes it from."""
     made.mkdir(exist_ok=True)
-    table, picture = benchmarks / "table.md", benchmarks / "times.svg"
-    parts = [table.read_text("utf-8") if table.exists() else NOT_MEASURED]
-    if picture.exists():
-        (made / "times.svg").write_bytes(picture.read_bytes())
-        parts.insert(0, "![Seconds from a table in memory to standard errors](made/times.svg)\n")
-    (made / "measured.md").write_text("\n".join(parts), encoding="utf-8")
+    parts = []
+    for picture, table in (("times.svg", "table.md"), ("scaling.svg", "scaling.md")):
+        if (benchmarks / picture).exists():
+            shutil.copy(benchmarks / picture, made / picture)
+            parts.append(f"![Seconds from a table in memory to standard errors](made/{picture})\n")
+        if (benchmarks / table).exists():
+            parts.append((benchmarks / table).read_text(encoding="utf-8"))
+    (made / "measured.md").write_text("\n".join(parts) or NOT_MEASURED, encoding="utf-8")
 
 
 def usage(made: Path) -> None:
