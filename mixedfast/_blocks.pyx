@@ -11,6 +11,8 @@ from scipy.linalg.cython_lapack cimport dpotrf, dpotri
 
 import numpy as np
 
+from mixedfast._border_arrays import check_border
+
 cdef extern from "levels.h" nogil:
     int MF_MAX_K
     int64_t mf_levels_factor(int64_t, int32_t, const double *, const double *, double *, double *)
@@ -165,53 +167,6 @@ def moments(const double[:, :, ::1] K, const double[:, :, ::1] C, const double[:
     return tuple(out)
 
 
-def _within(name, values, low, high):
-    """Refuse an index array with an entry outside low..high-1: the kernels trust it."""
-    values = np.asarray(values)
-    if values.size and (values.min() < low or values.max() >= high):
-        raise IndexError(f"{name} must lie in {low}..{high - 1}")
-
-
-def _pointers(name, values, end):
-    """Refuse an array of pointers that does not climb from 0 to end."""
-    values = np.asarray(values)
-    if values.size == 0 or values[0] != 0 or (np.diff(values) < 0).any() or (end is not None and values[values.size - 1] != end):
-        raise ValueError(f"{name} must climb from 0 to {end}")
-
-
-def _check_border(ptr, cols, vals, component, start, level_start, first, k_level, lambda_at, base_at, base):
-    """The arrays of a Border belong together and point inside one another."""
-    _pointers("ptr", ptr, None)
-    if cols.shape[0] != ptr[ptr.size - 1] or vals.shape[0] != cols.shape[0]:
-        raise ValueError("ptr must end at the number of cols and vals")
-    if component.shape[0] != ptr.shape[0] - 1:
-        raise ValueError("component must have one entry a level of ptr")
-    if not 1 <= vals.shape[1] <= MAX_K:
-        raise ValueError(f"vals must have 1 to {MAX_K} columns")
-    _within("k_level", k_level, 1, MAX_K + 1)
-    m, n_levels = int(k_level.astype(np.int64).sum()), k_level.shape[0]
-    for name, values in (("first", first), ("lambda_at", lambda_at)):
-        if values.shape[0] != n_levels:
-            raise ValueError(f"{name} and k_level must have one entry a level")
-    _pointers("start", start, m)
-    _pointers("level_start", level_start, n_levels)
-    if level_start.shape[0] != start.shape[0] or start.shape[0] < 2:
-        raise ValueError("start and level_start must have one entry a component, and one more")
-    if (first != np.concatenate([[0], np.cumsum(k_level.astype(np.int64))])[:n_levels]).any():
-        raise ValueError("first must be the running sum of k_level")
-    if (np.append(first, m)[level_start] != start).any():
-        raise ValueError("level_start and start must cut at the same places")
-    _within("component", component, 0, start.shape[0] - 1)
-    _within("lambda_at", lambda_at, 0, np.iinfo(np.int32).max)
-    level = np.repeat(np.arange(component.shape[0]), np.diff(ptr))
-    low, high = start[:start.size - 1][component], start[1:][component]
-    if cols.size and ((cols < low[level]) | (cols >= high[level])).any():
-        raise IndexError("cols must lie in their level's component")
-    if base_at.shape[0] != base.shape[0]:
-        raise ValueError("base_at and base must have the same length")
-    _within("base_at", base_at, 0, int((np.diff(start) ** 2).sum()))
-
-
 def share(workers, part, work):
     """Cut 0 .. len(work) into parts of equal work, one a worker, and have them done; without workers all at once."""
     if workers is None:
@@ -259,7 +214,7 @@ cdef class Border:
                   const int64_t[::1] first, const int32_t[::1] k_level, const int64_t[::1] lambda_at,
                   const int64_t[::1] base_at, const double[::1] base):
         cdef int64_t C = start.shape[0] - 1, c
-        _check_border(*[np.asarray(part) for part in [ptr.base, cols.base, vals.base, component.base, start.base,
+        check_border(MAX_K, *[np.asarray(part) for part in [ptr.base, cols.base, vals.base, component.base, start.base,
                                                       level_start.base, first.base, k_level.base, lambda_at.base,
                                                       base_at.base, base.base]])
         sizes = np.diff(np.asarray(start))
