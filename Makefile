@@ -105,6 +105,6 @@ $(VENV)/linted-with: $(VENV)/tested-with
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info mixedfast/_buildinfo.py mixedfast/*.so mixedfast/*.pyd
+	rm -rf $(VENV) build dist docs/made *.egg-info mixedfast/_buildinfo.py mixedfast/*.so mixedfast/*.pyd
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache .benchmarks
