@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-INLINE int64_t factor_body(int64_t n_levels, int32_t k, const double *A, const double *lambda, double *T,
+MF_INLINE int64_t factor_body(int64_t n_levels, int32_t k, const double *A, const double *lambda, double *T,
                            double *logdet)
 {
     double product = 1.0, total = 0.0;
@@ -52,7 +52,7 @@ INLINE int64_t factor_body(int64_t n_levels, int32_t k, const double *A, const d
     return 0;
 }
 
-INLINE void half_body(int64_t n_levels, int32_t k, int32_t r, const double *T, const double *B, double *U)
+MF_INLINE void half_body(int64_t n_levels, int32_t k, int32_t r, const double *T, const double *B, double *U)
 {
     for (int64_t j = 0; j < n_levels; j++, T += k * k, B += (int64_t)k * r, U += (int64_t)k * r)
         for (int32_t a = 0; a < k; a++) {
@@ -63,7 +63,7 @@ INLINE void half_body(int64_t n_levels, int32_t k, int32_t r, const double *T, c
         }
 }
 
-INLINE void project_body(int64_t n_levels, int32_t k, int32_t r, const double *A, const double *T,
+MF_INLINE void project_body(int64_t n_levels, int32_t k, int32_t r, const double *A, const double *T,
                          const double *B, double *C)
 {
     double TA[MF_MAX_K * MF_MAX_K], P[MF_MAX_K * MF_MAX_K];
@@ -89,7 +89,7 @@ INLINE void project_body(int64_t n_levels, int32_t k, int32_t r, const double *A
     }
 }
 
-INLINE void k_body(int64_t n_levels, int32_t k, const double *A, const double *T, double *D)
+MF_INLINE void k_body(int64_t n_levels, int32_t k, const double *A, const double *T, double *D)
 {
     double TA[MF_MAX_K * MF_MAX_K];
     for (int64_t j = 0; j < n_levels; j++, A += k * k, T += k * k, D += k * k) {

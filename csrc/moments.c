@@ -35,14 +35,14 @@ int64_t mf_moments_work(int32_t k, int32_t p)
     return 2 * at.size + at.kp + 3 * at.h;
 }
 
-INLINE void outer(int32_t m, int32_t n, const double *a, const double *b, double *restrict sums)
+MF_INLINE void outer(int32_t m, int32_t n, const double *a, const double *b, double *MF_RESTRICT sums)
 {
     for (int32_t i = 0; i < m; i++)
         for (int32_t l = 0; l < n; l++) sums[(int64_t)i * n + l] += a[i] * b[l];
 }
 
-INLINE void run_body(int64_t n_levels, int32_t k, int32_t p, const double *K, const double *C, const double *W,
-                     const double *beta, double *v, int second, int third, layout at, double *restrict sums, double *restrict D)
+MF_INLINE void run_body(int64_t n_levels, int32_t k, int32_t p, const double *K, const double *C, const double *W,
+                     const double *beta, double *v, int second, int third, layout at, double *MF_RESTRICT sums, double *MF_RESTRICT D)
 {
     const int32_t h = k * (k + 1) / 2, kp = k * p;
     double *pack_K = D + kp, *pack_v = pack_K + h, *pack_D = pack_v + h;
@@ -79,6 +79,13 @@ INLINE void run_body(int64_t n_levels, int32_t k, int32_t p, const double *K, co
                 for (int32_t y = 0; y <= x; y++) sums[at.DxD + (int64_t)x * kp + y] += D[x] * D[y];
         }
     }
+}
+
+MF_CLONES static void one_run(int64_t n_levels, int32_t k, int32_t p, const double *blocks, const double *C,
+                              const double *W, const double *beta, double *v, int second, int third, layout at,
+                              double *sums, double *D)
+{
+    DISPATCH(k, run_body(n_levels, K, p, blocks, C, W, beta, v, second, third, at, sums, D));
 }
 
 static int64_t lower(int32_t a, int32_t b) { return a >= b ? (int64_t)a * (a + 1) / 2 + b : (int64_t)b * (b + 1) / 2 + a; }
@@ -126,8 +133,8 @@ void mf_level_moments(int64_t n_levels, int32_t k, int32_t p, const double *bloc
     for (int64_t first = 0; first < n_levels; first += RUN) {
         int64_t count = n_levels - first < RUN ? n_levels - first : RUN;
         memset(run, 0, (size_t)at.size * sizeof *run);
-        DISPATCH(k, run_body(count, K, p, blocks + first * k * k, C + first * k * (p + 1), W, beta, v + first * k,
-                             sums->KK != NULL, sums->KDD != NULL, at, run, D));
+        one_run(count, k, p, blocks + first * k * k, C + first * k * (p + 1), W, beta, v + first * k,
+                sums->KK != NULL, sums->KDD != NULL, at, run, D);
         for (int64_t i = 0; i < at.size; i++) total[i] += run[i];
     }
     write_out(k, p, at, total, sums);
