@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import numpy as np
@@ -164,3 +165,15 @@ def test_one_that_outlasts_the_first_leaves_things_as_they_were():
     leave.set()
     thread.join()
     assert blas_threads() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_has_threads_of_its_own():
+    workers, M = DenseWorkers(2), a_matrix(600, 5)
+    a = M.ravel(order="F")
+    assert workers.factor(a.copy(), 0, 600) == 0
+    child = os.fork()
+    if child == 0:  # leave at once: the parent's tests are none of ours
+        with one_blas_thread():
+            os._exit(workers.factor(a, 0, 600) + 10 * (set(blas_threads()) != {1}))
+    assert os.waitpid(child, 0)[1] == 0

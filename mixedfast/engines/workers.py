@@ -55,6 +55,18 @@ def one_blas_thread() -> Iterator[None]:
         _owner = None
 
 
+def _forked() -> None:
+    """In a forked child nobody else is inside: the one thread that lives on is the one that forked."""
+    global _lock, _owner
+    _lock = threading.Lock()
+    if _owner != threading.get_ident():
+        _owner = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 class Workers:
     """A few threads that share the parts of a step.
 
@@ -66,16 +78,25 @@ class Workers:
 
     def __init__(self, count: int | None = None) -> None:
         self.count = count or available_cores()
-        self._pool = ThreadPoolExecutor(self.count - 1) if self.count > 1 else None
+        self._process = -1
+        self._pool: ThreadPoolExecutor | None = None
+
+    def _threads(self) -> ThreadPoolExecutor | None:
+        """The other threads, if any; a forked child has none of its parent's and starts its own."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._pool = ThreadPoolExecutor(self.count - 1) if self.count > 1 else None
+        return self._pool
 
     def share(self, work: Callable[[int, int], Any], edges: Sequence[int]) -> None:
         """``work(first, last)`` for each two neighbouring edges, the first of them here and the others on the threads."""
         parts = [(first, last) for first, last in pairwise(edges) if first < last]
-        if self._pool is None or len(parts) < 2:
+        pool = self._threads() if len(parts) > 1 else None
+        if pool is None:
             for part in parts:
                 work(*part)
             return
-        others = [self._pool.submit(work, *part) for part in parts[1:]]
+        others = [pool.submit(work, *part) for part in parts[1:]]
         try:
             work(*parts[0])
         finally:  # nobody may write to the matrix after this call has ended, not even when it ends by an error
