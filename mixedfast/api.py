@@ -130,6 +130,10 @@ def fit(crossproducts: CrossProducts, REML: bool = True, start: Sequence[float] 
     >>> round(mf.fit(cp).criterion, 4)
     1743.6283
     """
+    if not isinstance(crossproducts, CrossProducts):
+        raise DataError(
+            f"mf.fit takes cross-products (mf.crossproducts, mf.load), not {type(crossproducts).__name__}: for data use mf.lmer"
+        )
     first = None if start is None else np.asarray(start)
     result = LMMResult(fit_crossproducts(crossproducts, REML, first, engine, progress))
     result._warn()
@@ -245,5 +249,8 @@ def anova(*models: LMMResult, refit: bool = True) -> pd.DataFrame:
     >>> table.chisq.round(3).tolist()
     [nan, 42.139]
     """
+    for model in models:
+        if not isinstance(model, LMMResult):
+            raise DataError(f"mf.anova compares fitted mixed models, not {type(model).__name__}")
     table = compare([model._fit for model in models], refit=refit)
     return cast("pd.DataFrame", given_back(table, models[0].library if models else "pandas"))

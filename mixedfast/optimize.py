@@ -110,12 +110,15 @@ def minimize(
         gradient, hessian = system.gradient(), system.hessian(exact)
         step, decrement = newton_step(gradient, hessian)
         log.append((system.evaluations, solution.deviance, decrement))
-        noise = 1e-16 * abs(solution.deviance)  # below this a fall of the deviance cannot be seen
-        stationary = decrement < max(enough, noise) or _stalled([entry[2] for entry in log])
+        unseen = decrement < 1e-16 * abs(solution.deviance)  # such a fall of the deviance cannot be seen
+        stationary = (
+            decrement < enough or (unseen and not _inside(system)) or _stalled([entry[2] for entry in log])
+        )  # fmt: skip
         if iteration == _MAX_ITERATIONS and not stationary:
             boundary, _ = _way_out(system)
             break
-        last = not stationary and _foreseen(decrement, before, exact) < enough and _inside(system)
+        # The deviance grows with the unit of y and the rows; the optimum must not get coarser with it: one step more.
+        last = not stationary and (unseen or _foreseen(decrement, before, exact) < enough) and _inside(system)
         if last:
             boundary, _ = _way_out(system)
         moved = None if stationary else _line_search(system, theta, solution.deviance, step, float(gradient @ step))

@@ -219,11 +219,22 @@ def test_a_result_is_kept(m, tmp_path):
     for other in (mf.load(tmp_path / "m"), pickle.loads(pickle.dumps(m)), copy.copy(m), copy.deepcopy(m)):
         assert other.criterion == m.criterion
         pd.testing.assert_frame_equal(other.coef_table(), m.coef_table())
+    for other in (copy.copy(m), copy.deepcopy(m)):  # rows go with a copy, not with a pickle
+        np.testing.assert_array_equal(other.fitted, m.fitted)
 
 
 def test_likelihood_ratio_table(students):
     null = mf.lmer("math ~ 1 + (1 | school)", students)
     assert len(mf.anova(null, mf.lmer("math ~ ses + (1 | school)", students), refit=True)) == 2
+
+
+def test_things_of_another_kind_are_named(m):
+    with pytest.raises(mf.DataError, match="for data use mf.lmer"):
+        mf.fit({"y": [1.0, 2.0]})
+    with pytest.raises(mf.DataError, match="not str"):
+        mf.anova(m, "math ~ 1 + (1 | school)")
+    with pytest.raises(mf.MixedFastError, match="seed=-1"):
+        m.bootstrap(10, seed=-1)
 
 
 # -- errors and doors ----------------------------------------------------------------------------------------

@@ -113,6 +113,18 @@ def test_origin_of_a_covariate(name, shift):
     assert m.criterion == pytest.approx(expected.criterion, rel=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_the_optimum_is_as_sharp_in_every_unit(seed):
+    """The deviance is thousands larger where the unit is small: a search that stopped by its rounding would be 1e-7 off."""
+    rng = np.random.default_rng(seed)
+    g = rng.integers(0, 25, 420)
+    x, w = rng.normal(3, 1, 420), rng.exponential(size=420) + 0.2
+    y = 2 + 0.3 * x + rng.normal(0, 1.2, 25)[g] + rng.normal(size=420) / np.sqrt(w)
+    fits = [mf.lmer("y ~ x + (1 | g)", {"y": y * unit, "x": x, "g": g}, weights=w) for unit in (1.0, 1e-9, 1e9)]
+    for other in fits[1:]:
+        np.testing.assert_allclose(other.theta, fits[0].theta, rtol=1e-10)
+
+
 @pytest.mark.parametrize("formula", ["y ~ 0 + f + (1 | a)", "y ~ 0 + f + x + (x | a)"])
 def test_cell_means_of_a_response_far_from_zero(formula):
     """No column says intercept, but the cells add up to one: the digits must be kept all the same."""

@@ -187,6 +187,10 @@ def test_an_empty_cell_cannot_be_estimated():
         assert a.to_frame()["emmean"].isna().tolist() == [False, True, False]
         pairs = a.pairs("holm").set_index("contrast")["p_value"]
         assert pairs.isna().tolist() == [True, False, True]
+        plain = a.pairs("none").set_index("contrast")["p_value"]
+        for adjust in ("holm", "bonferroni"):  # what cannot be estimated counts in the family: emmeans, and our intervals
+            adjusted = a.pairs(adjust).set_index("contrast")["p_value"]
+            np.testing.assert_allclose(adjusted, np.minimum(3 * plain, 1.0), rtol=1e-12)
 
 
 def test_questions_that_cannot_be_answered():

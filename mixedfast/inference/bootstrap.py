@@ -245,6 +245,8 @@ def bootstrap(
     """
     if n < 1:
         raise ArgumentError(f"n={n}: at least one replicate")
+    if seed is not None and seed < 0:
+        raise ArgumentError(f"seed={seed}: a whole number from 0")
     sampler = ResponseSampler(fit)
     key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
     size = _batch_size(fit, sampler)

@@ -431,14 +431,14 @@ def _adjusted(statistic: np.ndarray, df: np.ndarray, n_means: int, adjust: str) 
     if adjust == "tukey" and n_means > 2:  # for two means the studentized range is t itself
         return np.asarray(studentized_range.sf(np.abs(statistic) * np.sqrt(2.0), n_means, df))
     p_value = np.asarray(2.0 * student.sf(np.abs(statistic), df))
-    count = np.count_nonzero(~np.isnan(p_value))
+    count = len(p_value)  # comparisons that cannot be estimated count, as for Tukey, the intervals and R's emmeans
     if adjust == "bonferroni":
         return np.minimum(p_value * count, 1.0)
     if adjust == "sidak":
         return np.asarray(-np.expm1(count * np.log1p(-p_value)))
     if adjust == "holm":
-        order = np.argsort(p_value)[:count]
-        out = np.full(len(p_value), np.nan)
+        order = np.argsort(p_value)  # NaN last
+        out = np.empty(count)
         out[order] = np.minimum(np.maximum.accumulate(p_value[order] * np.arange(count, 0, -1)), 1.0)
         return out
     return p_value

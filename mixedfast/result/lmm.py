@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from os import PathLike
 from typing import Any
 
@@ -49,6 +50,10 @@ class LMMResult(Again, Tests, RowMethods, StreamMethods, Shown):
         same = object.__new__(type(self))
         same.__dict__.update(self.__dict__)
         return same
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LMMResult:
+        """As a copy: fit and rows never change, so that nothing in them needs a second instance."""
+        return copy(self)
 
     def __store__(self) -> dict[str, Any]:
         rows = self._design if self.keep_rows else None
