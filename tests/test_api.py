@@ -229,7 +229,7 @@ def test_likelihood_ratio_table(students):
 
 
 def test_things_of_another_kind_are_named(m):
-    with pytest.raises(mf.DataError, match="for data use mf.lmer"):
+    with pytest.raises(mf.DataError, match="for data use mf"):
         mf.fit({"y": [1.0, 2.0]})
     with pytest.raises(mf.DataError, match="not str"):
         mf.anova(m, "math ~ 1 + (1 | school)")
