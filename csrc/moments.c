@@ -110,7 +110,7 @@ static void write_out(int32_t k, int32_t p, layout at, const double *total, cons
             sums->DD[a * k + b] = total[at.DD + lower(a, b)];
         }
     spread(k, 0, total + at.vKv, sums->vKv);
-    memcpy(sums->vD, total + at.vD, (size_t)(k * at.kp) * sizeof *total);
+    if (at.kp) memcpy(sums->vD, total + at.vD, (size_t)(k * at.kp) * sizeof *total);
     if (sums->KK) spread(k, 1, total + at.KK, sums->KK);
     if (!sums->KDD) return;
     spread(k, 1, total + at.KDD, sums->KDD);

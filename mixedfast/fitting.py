@@ -16,7 +16,7 @@ from mixedfast.crossprod import CrossProducts
 from mixedfast.engines import choose
 from mixedfast.engines.workers import one_blas_thread
 from mixedfast.errors import DataError, NotIdentifiedError
-from mixedfast.optimize import DEAR_TOLERANCE, DECREMENT_TOLERANCE, Optimum, minimize
+from mixedfast.optimize import DEAR_TOLERANCE, FORESEEN_TOLERANCE, Optimum, minimize
 from mixedfast.progress import Show, bar
 from mixedfast.start import starting_theta
 from mixedfast.system import PLSSystem, Solution
@@ -215,10 +215,10 @@ def fit_crossproducts(
     check_identified(cp)
     system = PLSSystem(cp, choose(cp, engine), reml)
     first = starting_theta(cp) if start is None else _internal_theta(cp, start, "start")
-    enough = DEAR_TOLERANCE if system.engine.dear else DECREMENT_TOLERANCE
+    left = DEAR_TOLERANCE if system.engine.dear else FORESEEN_TOLERANCE
     with bar(None, "fitting", progress, " evaluations") as system.tell:
-        optimum = minimize(system, first, exact=len(cp.groups) == 1, enough=enough)
-        optimum = _second_look(system, optimum, enough)
+        optimum = minimize(system, first, exact=len(cp.groups) == 1, left=left)
+        optimum = _second_look(system, optimum, left)
         if not optimum.converged and not optimum.exact_hessian and _can_be_exact(system):
             optimum = optimum.then(minimize(system, optimum.theta, exact=True))
         theta = settle(system, canonical(cp.covariance, optimum.theta), optimum.deviance)
@@ -233,7 +233,7 @@ def _can_be_exact(system: PLSSystem) -> bool:
     return len(system.cp.groups) == 1 or system.engine.trace_operations() <= EXACT_OPERATIONS
 
 
-def _second_look(system: PLSSystem, found: Optimum, enough: float) -> Optimum:
+def _second_look(system: PLSSystem, found: Optimum, left: float) -> Optimum:
     """The better of an optimum on the boundary and of what a search from lambda = I finds.
 
     On the boundary the likelihood may have another optimum inside, or on another face when two terms can stand in for
@@ -242,7 +242,7 @@ def _second_look(system: PLSSystem, found: Optimum, enough: float) -> Optimum:
     cov = system.covariance
     if not any(cov.singular_terms(found.theta)):
         return found
-    other = minimize(system, cov.identity, exact=found.exact_hessian, enough=enough)
+    other = minimize(system, cov.identity, exact=found.exact_hessian, left=left)
     return other if other.deviance < found.deviance - CRITERION_TOLERANCE else found
 
 

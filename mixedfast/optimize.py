@@ -22,11 +22,16 @@ import numpy as np
 from mixedfast.covariance import lower_root
 from mixedfast.system import PLSSystem, Solution
 
-__all__ = ["CERTIFICATE_TOLERANCE", "DEAR_TOLERANCE", "DECREMENT_TOLERANCE", "Optimum", "minimize", "newton_step"]
+__all__ = [
+    "CERTIFICATE_TOLERANCE", "DEAR_TOLERANCE", "DECREMENT_TOLERANCE", "FORESEEN_TOLERANCE", "Optimum", "minimize",
+    "newton_step",
+]  # fmt: skip
 
 #: The search stops when the quadratic model promises less than this (deviance units).
 DECREMENT_TOLERANCE = 1e-14
-#: The same where derivatives cost much more than a factorization: theta is then within 2e-5 standard errors of the optimum.
+#: The search also ends with a step that leaves less than this: theta is then within 1e-9 standard errors of the optimum.
+FORESEEN_TOLERANCE = 1e-18
+#: The same where derivatives cost much more than a factorization: within 2e-5 standard errors.
 DEAR_TOLERANCE = 2e-10
 #: A fit is called converged when the certificate promises less than this. One unit of deviance is about what noise
 #: does; 1e-4 of it moves an estimate by under a hundredth of its standard error.
@@ -34,6 +39,8 @@ CERTIFICATE_TOLERANCE = 1e-4
 #: Below this the gradient may be rounding alone; a search that then no longer halves the decrement in so many
 #: iterations is at its end.
 _ROUNDING_DECREMENT = 1e-8
+#: Below this there is no step to take.
+_NOTHING_LEFT = 1e-22
 _PATIENCE = 5
 _MAX_ITERATIONS = 100
 _MAX_HALVINGS = 30
@@ -74,8 +81,9 @@ class Optimum:
 
 
 def minimize(
-    system: PLSSystem, start: np.ndarray, exact: bool, enough: float = DECREMENT_TOLERANCE
-) -> Optimum:
+    system: PLSSystem, start: np.ndarray, exact: bool, enough: float = DECREMENT_TOLERANCE,
+    left: float = FORESEEN_TOLERANCE,
+) -> Optimum:  # fmt: skip
     """Minimize the profiled deviance from `start` (internal basis).
 
     Parameters
@@ -85,8 +93,9 @@ def minimize(
     exact : bool
         Use the exact Hessian in every step; otherwise average information.
     enough : float
-        The search stops when the quadratic model promises less than this (deviance units), or when it foresees that
-        after the next step it will: the step is then taken, and no derivatives are asked for where it leads.
+        The search ends with the step that follows a promise of less than this (deviance units).
+    left : float
+        Or with the step after which, by the rate of the last two promises, less than this will be left.
 
     Returns
     -------
@@ -110,17 +119,22 @@ def minimize(
         gradient, hessian = system.gradient(), system.hessian(exact)
         step, decrement = newton_step(gradient, hessian)
         log.append((system.evaluations, solution.deviance, decrement))
-        unseen = decrement < 1e-16 * abs(solution.deviance)  # such a fall of the deviance cannot be seen
-        stationary = (
-            decrement < enough or (unseen and not _inside(system)) or _stalled([entry[2] for entry in log])
-        )  # fmt: skip
+        # below the second a fall of the deviance cannot be seen
+        small, inside = decrement < max(enough, 1e-16 * abs(solution.deviance)), _inside(system)
+        stationary = decrement < _NOTHING_LEFT or (small and not inside) or _stalled([entry[2] for entry in log])
+        # One step more, whatever the tolerance: where the search stops must not depend on the unit of y, on the number of
+        # rows or on rounding in the sums. What it leads to is foreseen, and no derivatives are asked for there.
+        if not stationary and inside and (small or _foreseen(decrement, before, exact) < left):
+            boundary, _ = _way_out(system)
+            if boundary < CERTIFICATE_TOLERANCE:
+                theta, solution = _last_step(system, theta, solution, step)
+                message = "converged"
+                iteration += 1
+                break
+            stationary = True
         if iteration == _MAX_ITERATIONS and not stationary:
             boundary, _ = _way_out(system)
             break
-        # The deviance grows with the unit of y and the rows; the optimum must not get coarser with it: one step more.
-        last = not stationary and (unseen or _foreseen(decrement, before, exact) < enough) and _inside(system)
-        if last:
-            boundary, _ = _way_out(system)
         moved = None if stationary else _line_search(system, theta, solution.deviance, step, float(gradient @ step))
         if moved is None:
             message = "converged" if stationary else "no step lowers the deviance further"
@@ -134,13 +148,9 @@ def minimize(
             if moved is None:
                 system.solve(theta)
                 break
-            last, decrement = False, np.inf
+            decrement = np.inf  # nothing is foreseen from before the jump
         iteration += 1
-        last = last and np.array_equal(moved[0], theta + step)
         theta, solution = moved
-        if last and boundary < CERTIFICATE_TOLERANCE:
-            message = "converged"
-            break
     proven = decrement < CERTIFICATE_TOLERANCE and boundary < CERTIFICATE_TOLERANCE
     return Optimum(
         theta=theta, deviance=solution.deviance, gradient=gradient, hessian=hessian, decrement=float(decrement),
@@ -155,6 +165,17 @@ def _stalled(decrements: list[float]) -> bool:
     if len(decrements) <= _PATIENCE or max(decrements[-_PATIENCE:]) > _ROUNDING_DECREMENT:
         return False
     return min(decrements[-_PATIENCE:]) > 0.5 * min(decrements[:-_PATIENCE])
+
+
+def _last_step(
+    system: PLSSystem, theta: np.ndarray, solution: Solution, step: np.ndarray
+) -> tuple[np.ndarray, Solution]:
+    """The full step, unless the deviance rises by more than rounding could make it; its fall is too small to be seen."""
+    taken = system.solve(theta + step)
+    if taken is not None and taken.deviance <= solution.deviance + 1e-12 * abs(solution.deviance):
+        return theta + step, taken
+    system.solve(theta)
+    return theta, solution
 
 
 def _foreseen(decrement: float, before: float, exact: bool) -> float:

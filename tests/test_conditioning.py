@@ -23,9 +23,8 @@ from mixedfast.formula import parse
 CASES = topic("conditioning")
 #: A QR in doubles loses up to 1e-16 / 1e-7 of coefficients that columns at R's tolerance have.
 COEFFICIENT = 1e-6
-#: Two bases of one model. A search that stops at a promise of 1e-14 has theta to sqrt(2e-14) standard errors, and the covariance
-#: of the smallest variance with so few groups moves as much.
-SAME_MODEL = 1e-6
+#: Two bases of one model, each clear to eleven digits.
+SAME_MODEL = 1e-8
 
 
 @pytest.fixture(scope="module")
