@@ -2,6 +2,7 @@
 # make test   the same, proved
 # make test-slow          clusters of processes too: Dask, Spark
 # make torture            348 models that are hard for a reason (tests/torture/README.md)
+# make sanitize           the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer (gcc)
 # make bench              side by side with what is installed, a few minutes (benchmarks/README.md)
 # make bench-competitors  the other libraries, each in an environment of its own
 # make bench-all | bench-scaling | bench-kernels
@@ -21,7 +22,7 @@ EDITABLE := MIXEDFAST_METADATA_ONLY=1 $(PIP) install --no-build-isolation --edit
 BUILD_TOOLS := "setuptools>=77" "cython>=3.0" "numpy>=2.0" "scipy>=1.11"
 SOURCES := setup.py pyproject.toml $(wildcard build_support/*.py csrc/*.c csrc/*.h mixedfast/*.pyx mixedfast/*.pxd)
 
-.PHONY: demo test test-slow torture bench bench-all bench-scaling bench-kernels bench-competitors docs lint build clean
+.PHONY: demo test test-slow torture sanitize bench bench-all bench-scaling bench-kernels bench-competitors docs lint build clean
 .DELETE_ON_ERROR:
 
 demo: build
@@ -35,6 +36,18 @@ test-slow: $(VENV)/tested-slowly-with build
 
 torture: $(VENV)/tested-with build
 	TORTURE=all OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/torture
+
+# Extensions of their own in build/sanitized, beside a copy of the Python files. Leaks are not looked
+# for: Python leaves much behind at its end.
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+sanitize: $(VENV)/tested-with build
+	rm -rf build/sanitized && mkdir -p build/sanitized
+	cp -r mixedfast tests pyproject.toml build/sanitized/ && rm -f build/sanitized/mixedfast/*.so
+	CC="gcc $(SANITIZERS)" $(BIN)/python setup.py --quiet build_ext --force \
+	    --build-temp build/sanitized/temp --build-lib build/sanitized
+	cd build/sanitized && ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=. \
+	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	    ../../$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_kernels.py tests/test_cholmod.py tests/test_workers.py
 
 bench: $(VENV)/benched-with build
 	$(BIN)/python -m benchmarks run --limit 30 --budget 5
