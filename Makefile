@@ -47,7 +47,7 @@ sanitize: $(VENV)/tested-with build
 	    --build-temp build/sanitized/temp --build-lib build/sanitized
 	cd build/sanitized && ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=. \
 	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	    ../../$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_kernels.py tests/test_cholmod.py tests/test_workers.py
+	    ../../$(BIN)/python -m pytest -v -s -p no:cacheprovider tests/test_kernels.py tests/test_cholmod.py tests/test_workers.py
 
 bench: $(VENV)/benched-with build
 	$(BIN)/python -m benchmarks run --limit 30 --budget 5
