@@ -44,9 +44,13 @@ class Settings:
     scale: float = 1.0
 
 
+#: One lock for all checkouts on a machine: two runs at once would measure each other.
+LOCK = Path(tempfile.gettempdir()) / "mixedfast-benchmarks.lock"
+
+
 @contextmanager
-def one_run_at_a_time() -> Iterator[None]:
-    with open(Path(tempfile.gettempdir()) / "mixedfast-benchmarks.lock", "w") as lock:
+def one_run_at_a_time(path: Path | None = None) -> Iterator[None]:
+    with open(path or LOCK, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

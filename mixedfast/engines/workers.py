@@ -35,6 +35,11 @@ def controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+@cache
+def _blas() -> tuple[Any, ...]:
+    return tuple(controller().select(user_api="blas").lib_controllers)
+
+
 def _set(library: Any, count: int) -> None:
     """Set the threads of a BLAS library, from whatever thread.
 
@@ -70,8 +75,7 @@ class _Setting:
         with self.lock:
             self.stays[key] = weakref.ref(stay, lambda _: self.leave(key)), threading.get_ident()
             if self.before is None:
-                libraries = controller().select(user_api="blas").lib_controllers
-                self.before = [(library, library.num_threads) for library in libraries]
+                self.before = [(library, library.num_threads) for library in _blas()]
                 self._put(back=False)
 
     def leave(self, key: int) -> None:
