@@ -11,15 +11,19 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import statistics
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.model import Unsupported
 from benchmarks.tables import read_columns, read_model
 
 MARK = "@benchmark "
+#: Seconds of fits that are timed in one turn.
+BURST = 0.05
 
 
 def say(**message: object) -> None:
@@ -51,15 +55,26 @@ def main(adapter: str, tasks: str, toy: str, table: str) -> None:
     say(ready=True, blas=blas())
     for line in sys.stdin:
         gc.collect()
-        start, start_cpu = time.perf_counter(), time.process_time()
         try:
-            fitted = library.run(model, data, line.strip())
+            seconds, cpu, fitted = burst(lambda task: library.run(model, data, task), line.strip())
         except Unsupported as reason:
             say(unsupported=str(reason))
             return
-        seconds, cpu = time.perf_counter() - start, time.process_time() - start_cpu
         say(seconds=seconds, cpu=cpu, **library.answers(model, fitted))
         del fitted
+
+
+def burst(fit: Callable[[str], object], task: str) -> tuple[float, float, object]:
+    """Median seconds and CPU seconds of as many fits as a twentieth of a second holds, at least one, and the last of them.
+
+    One fit of a millisecond, after others have had the caches, times the caches.
+    """
+    times: list[tuple[float, float]] = []
+    while sum(seconds for seconds, _ in times) < BURST:
+        start, start_cpu = time.perf_counter(), time.process_time()
+        fitted = fit(task)
+        times.append((time.perf_counter() - start, time.process_time() - start_cpu))
+    return *(statistics.median(part) for part in zip(*times, strict=True)), fitted
 
 
 if __name__ == "__main__":
