@@ -18,7 +18,7 @@ from mixedfast.engines.workers import one_blas_thread
 from mixedfast.errors import DataError, NotIdentifiedError
 from mixedfast.optimize import DEAR_TOLERANCE, FORESEEN_TOLERANCE, Optimum, minimize
 from mixedfast.progress import Show, bar
-from mixedfast.start import starting_theta
+from mixedfast.start import first_theta
 from mixedfast.system import PLSSystem, Solution
 
 __all__ = ["Fit", "fit_crossproducts", "settle", "solve_at"]
@@ -214,7 +214,7 @@ def fit_crossproducts(
     cp = cp.keep(identifiable(cp))
     check_identified(cp)
     system = PLSSystem(cp, choose(cp, engine), reml)
-    first = starting_theta(cp) if start is None else _internal_theta(cp, start, "start")
+    first = first_theta(cp, reml) if start is None else _internal_theta(cp, start, "start")
     left = DEAR_TOLERANCE if system.engine.dear else FORESEEN_TOLERANCE
     with bar(None, "fitting", progress, " evaluations") as system.tell:
         optimum = minimize(system, first, exact=len(cp.groups) == 1, left=left)

@@ -9,9 +9,9 @@ from cases import frame
 import mixedfast as mf
 from mixedfast.crossprod import assemble
 from mixedfast.design import build
-from mixedfast.fitting import fit_crossproducts
+from mixedfast.fitting import fit_crossproducts, solve_at
 from mixedfast.formula import parse
-from mixedfast.start import starting_theta
+from mixedfast.start import first_theta, starting_theta
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,16 @@ def _dense_z(design, term, group):
     columns = [np.ones(design.n) if not column else np.asarray(column[0].values, dtype=float) for column in term.columns]
     basis = [(column - shift) * scale for column, shift, scale in zip(columns, group.shift, group.scale, strict=True)]
     return np.stack([member * column[:, None] for column in basis], axis=2)
+
+
+def test_one_factor_at_a_time_is_near_where_groups_are_uneven():
+    """Zipf's degrees: a tenth as far from the optimum as MINQUE(0), or less."""
+    rng = np.random.default_rng(3)
+    weights = 1.0 / np.arange(1, 301)
+    a, b = (rng.choice(300, 20_000, p=weights / weights.sum()) for _ in range(2))
+    y = rng.normal(size=300)[a] + 0.5 * rng.normal(size=300)[b] + rng.normal(size=20_000)
+    cp = assemble(build(parse("y ~ 1 + (1 | a) + (1 | b)"), {"y": y, "a": a, "b": b}))
+    best = fit_crossproducts(cp).deviance
+    starts = first_theta(cp, True), starting_theta(cp)
+    one, moments = (solve_at(cp, cp.covariance.to_user(start)).deviance - best for start in starts)
+    assert 0.0 <= one < 0.1 * moments
