@@ -157,7 +157,7 @@ class PLSSystem:
             single = exact and len(self.cp.groups) == 1  # of several groups the engine sums the pairs of levels
             whiten = np.ascontiguousarray(np.triu(self.whiten))
             self._moments = [
-                Moments(*moments(k, np.ascontiguousarray(c), whiten, self.solution.beta, single, exact and self.reml))
+                Moments(*moments(k, np.ascontiguousarray(c), whiten, self.solution.beta, single, exact))
                 for k, c in zip(*self.projected, strict=True)
             ]
             self._moments_exact = exact

@@ -97,13 +97,11 @@ def hessian_theta_sigma(fit: Fit, pairs: PairTraces | None = None) -> np.ndarray
     """
     system = fit.system
     cov = fit.covariance
-    K, D, v = _whitened(system)
-    vv = [part.T @ part for part in v]
-    trace = [k.sum(axis=0) for k in K]
-    if fit.reml:
-        trace = [t - np.einsum("jas,jbs->ab", d, d) for t, d in zip(trace, D, strict=True)]
-    G = [t - w for t, w in zip(trace, vv, strict=True)]
     sigma2 = system.solution.r2 / system.nu
+    sums = system.moments(exact=True)
+    vv = [m.vv / sigma2 for m in sums]
+    trace = [m.K - m.DD if fit.reml else m.K for m in sums]
+    G = [t - w for t, w in zip(trace, vv, strict=True)]
     quadratic, traces = system.quadratic_blocks(), system.trace_blocks(pairs)
     blocks = {}
     for key, Q in quadratic.items():
@@ -153,13 +151,12 @@ def satterthwaite(fit: Fit, how: Satterthwaite | None = None) -> SatterthwaiteTe
     method = how or Satterthwaite()
 
     def make() -> SatterthwaiteTerms:
-        K, D, _ = _whitened(fit.system)
-        R = tuple(np.einsum("jas,jbt->abst", d, d, optimize=True) for d in D)
+        R = tuple(m.DxD for m in fit.system.moments(exact=True))
         if method.traces == "exact":
             require_memory(fit.system.engine, method)
             inverse, dropped = _inverse(hessian_theta_sigma(fit))
             return SatterthwaiteTerms(fit, _half(fit), R, fit.system.lambdas, inverse, dropped)
-        pairs = pair_traces(fit.system.engine, K, method)
+        pairs = pair_traces(fit.system.engine, fit.system.projected[0], method)
         hessian = hessian_theta_sigma(fit, pairs.mean)
         inverse, dropped = _inverse(hessian)
         changes = ({key: part[key] - mean for key, mean in pairs.mean.items()} for part in pairs.without)
