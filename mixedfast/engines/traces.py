@@ -96,6 +96,10 @@ def _block_dots(layout: Layout, g: int, h: int, K: Any) -> np.ndarray:
     return out
 
 
+#: A border with so large a share of entries is multiplied as a plain array, up to so many numbers.
+_DENSE_SHARE, _DENSE_NUMBERS = 0.02, 50_000_000
+
+
 def pair_traces(
     layout: Layout, dense: np.ndarray, diagonal: np.ndarray, H: np.ndarray, D: np.ndarray, K_lead: np.ndarray
 ) -> PairTraces:
@@ -121,11 +125,14 @@ def pair_traces(
     R = identity - Q @ S
     ptr, cols, _ = layout.border
     h = [csr_array((H[:, a], cols, ptr), shape=(len(D), layout.m)) for a in range(k)]
+    size = len(D) * layout.m
+    if isinstance(S, np.ndarray) and size <= _DENSE_NUMBERS and len(cols) > _DENSE_SHARE * size:
+        h = [part.toarray() for part in h]
     W = {}
     for a in range(k):
         for b in range(a + 1):
             product = h[a].T @ h[b]
-            W[a, b] = product.toarray() if isinstance(S, np.ndarray) else product
+            W[a, b] = product.toarray() if isinstance(S, np.ndarray) and not isinstance(product, np.ndarray) else product
             W[b, a] = W[a, b].T
     out: PairTraces = {}
     QW = {(a, b): Q @ W[a, b] for a in range(k) for b in range(k)}
