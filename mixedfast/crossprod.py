@@ -1,7 +1,7 @@
 """Cross-products: all that a mixed model ever needs to know of the rows.
 
-``[Z X y]'W[Z X y]``, n and the sum of log weights determine the likelihood, every test and every refit
-(MATH.md section 2). They add over rows, so partial cross-products from threads, files or machines add too.
+``[Z X y]'W[Z X y]``, n and the sum of log weights determine the likelihood, every test and every refit (docs/maths.md,
+"Everything is a cross-product"). They add over rows, so partial cross-products from threads, files or machines add too.
 
 Columns are shifted and scaled before they are multiplied: raw sums of squares of a response near 1e7 lose half
 the digits of the residual sum of squares.

@@ -1,12 +1,12 @@
 """From a table and a formula to a design: the response, the columns of X and Z, the groups.
 
 ``build`` takes the data apart once and keeps references, not copies: the columns of X and Z are
-products of the user's arrays (`mixedfast.columns`). ``apply`` makes the same columns from new data.
+products of the user's arrays (`mixedfast.columns`). `mixedfast.newdata` makes the same columns from new data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +18,6 @@ from mixedfast.coding import (
     FixedTerm,
     Rows,
     code,
-    code_again,
     evaluate_expression,
 )
 from mixedfast.columns import Column
@@ -26,12 +25,12 @@ from mixedfast.contrast import Contrast, contrast_of
 from mixedfast.covariates import ARRAY_OFFSET, Covariate, Covariates, describe
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.formula import ModelSpec, expand_dot, plain_name
-from mixedfast.frames import Categorical, Numeric, Table, as_table, drop_unused, factorize, recode
-from mixedfast.grouping import GroupRecipe, number_again, number_groups
+from mixedfast.frames import Categorical, Numeric, Table, as_table, drop_unused, factorize
+from mixedfast.grouping import GroupRecipe, number_groups
 from mixedfast.mentions import coded_names, expression_names, factors, used_names
-from mixedfast.rows import Used, complete, missing_masks, vector
+from mixedfast.rows import Used, complete, vector
 
-__all__ = ["Design", "FixedTerm", "NewData", "ReTerm", "Recipe", "apply", "build"]
+__all__ = ["Design", "FixedTerm", "ReTerm", "Recipe", "build"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,31 +174,6 @@ class Design:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class NewData:
-    """New rows coded as the old: what a prediction reads.
-
-    Parameters
-    ----------
-    n : int
-        Rows without a missing value.
-    kept_rows : ndarray of int64 or None
-        Which rows of the new data they are; None for all.
-    x : tuple of Column
-        The columns of X that the fit kept.
-    terms : tuple of (codes, columns)
-        For each random term the group of each row, -1 for a group never seen, and the columns of Z; the codes are all -1, the
-        columns constants, where they were not asked for.
-    offset : ndarray, shape (n,), or None
-    """
-
-    n: int
-    kept_rows: np.ndarray | None
-    x: tuple[Column, ...]
-    terms: tuple[tuple[np.ndarray, tuple[Column, ...]], ...]
-    offset: np.ndarray | None
-
-
 def build(
     spec: ModelSpec,
     data: Any,
@@ -291,72 +265,6 @@ def build(
         response_name=spec.response,
         library=table.library,
     )
-
-
-def apply(
-    recipe: Recipe, data: Any, groups: bool | Iterable[int] = True, effects: Iterable[int] | None = None
-) -> NewData:
-    """New data coded as the data of a fit were.
-
-    Parameters
-    ----------
-    recipe : Recipe
-    data : data frame, mapping of arrays, or Table
-        The response need not be there, nor columns that only serve what is not asked for.
-    groups : bool or iterable of int
-        The random terms, by position, whose groups to code: all, none (then `NewData.terms` is empty), or some.
-    effects : iterable of int, optional
-        The random terms whose columns of Z to code; default: those of `groups`.
-
-    Returns
-    -------
-    NewData
-        Rows with a missing value in a predictor are left out and can be told from ``kept_rows``; a
-        missing group counts as one never seen.
-
-    Raises
-    ------
-    DataError
-        For a missing column, or a level of a predictor that the fit never saw.
-
-    Examples
-    --------
-    >>> from mixedfast.formula import parse
-    >>> data = {"y": [1, 2, 4, 3], "x": [0, 1, 0, 1], "g": list("aabb")}
-    >>> recipe = build(parse("y ~ x + (1 | g)"), data).recipe
-    >>> apply(recipe, {"x": [5, 6], "g": ["b", "new"]}).terms[0][0]
-    array([ 1, -1], dtype=int32)
-    """
-    table = as_table(data)
-    spec = recipe.spec
-    everything = range(len(recipe.groups))
-    grouped = set(everything if groups is True else groups or ())
-    shown = grouped if effects is None else set(effects)
-    wanted = [*used_names(spec.fixed), *(name for o in spec.offsets for name in expression_names(o))]
-    wanted += [name for t in sorted(shown) for name in used_names(recipe.random[t].formula)]
-    columns = {name: table.column(name) for name in wanted}
-    vectors = {}
-    if recipe.offset_column is not None:
-        vectors["offset"] = vector("offset", recipe.offset_column, table)
-    part_names = {name for t in grouped for name in recipe.groups[t].factors}
-    used = Used(table.n, columns, {name: table.grouping(name) for name in part_names}, vectors)
-    masks = missing_masks(replace(used, groups={}))
-    kept_rows = np.flatnonzero(~np.logical_or.reduce(list(masks.values()))) if masks else None
-    used = used if kept_rows is None else used.take(kept_rows)
-    checks.no_infinities(used.columns)
-    rows = _new_rows(recipe, used)
-    all_x = code_again(recipe.fixed, rows)
-    nobody = np.full(used.n, -1, dtype=np.int32)
-    terms = tuple(
-        (
-            number_again(recipe.groups[t], used.groups) if t in grouped else nobody,
-            code_again(recipe.random[t], rows) if t in shown else ((),) * len(recipe.random[t].names),
-        )
-        for t in everything
-        if groups is not False
-    )
-    offset = offset_of(spec, used.vectors.get("offset"), rows)
-    return NewData(used.n, kept_rows, tuple(all_x[i] for i in recipe.kept), terms, offset)
 
 
 # --- which columns, which rows ----------------------------------------------------------------------
@@ -478,27 +386,3 @@ def _random_part(
     parts.sort(key=lambda part: -len(part[0].levels))
     terms, codings, groups = zip(*parts, strict=True) if parts else ((), (), ())
     return tuple(terms), tuple(codings), tuple(groups)
-
-
-def _new_rows(recipe: Recipe, used: Used) -> Rows:
-    """New variables under the old levels."""
-    columns = dict(used.columns)
-    coded: dict[str, Categorical] = {}
-    for name, column in used.columns.items():
-        if name not in recipe.levels:
-            if isinstance(column, Categorical):
-                raise DataError(f"column {name!r} was numeric in the fit and holds categories now")
-            continue
-        now = drop_unused(column) if isinstance(column, Categorical) else factorize(column.values)
-        levels = recipe.levels[name]
-        codes = recode(now, levels)
-        if (codes < 0).any():
-            new = sorted({str(level) for level in now.levels.tolist()} - {str(v) for v in levels.tolist()})
-            raise DataError(
-                f"column {name!r} has levels the fit never saw: {', '.join(new[:8]) or 'of another type'} "
-                f"(known: {', '.join(map(str, levels.tolist()[:8]))})"
-            )
-        coded[name] = Categorical(codes, levels)
-        if name not in recipe.numeric:
-            columns[name] = coded[name]
-    return Rows(used.n, columns, coded)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.columns import matrix
-from mixedfast.design import Design, Recipe, apply, build
+from mixedfast.design import Design, Recipe, build
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.formula import parse
 from mixedfast.giveback import in_callers_library
+from mixedfast.newdata import apply
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,6 +1,6 @@
 """The penalized least squares system: theta -> profiled deviance, gradient, Hessian, beta, conditional modes.
 
-MATH.md sections 3-5, written in the relative covariances ``H_g = lambda_g lambda_g'``. With V0 = I + Z H Z' and
+The formulas of docs/maths.md, written in the relative covariances ``H_g = lambda_g lambda_g'``. With V0 = I + Z H Z' and
 P0 = V0^-1 - V0^-1 X (X'V0^-1 X)^-1 X'V0^-1,
 
     d(H)        = log|V0| [+ log|X'V0^-1 X|] + nu log r^2 + constant,   r^2 = y'P0 y,   nu = n [- p]

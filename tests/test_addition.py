@@ -12,8 +12,9 @@ import mixedfast as mf
 from mixedfast.addition import in_basis
 from mixedfast.basis import choose_basis
 from mixedfast.crossprod import assemble
-from mixedfast.design import apply, build
+from mixedfast.design import build
 from mixedfast.formula import parse
+from mixedfast.newdata import apply
 
 # sums in another order, in shifted and scaled columns
 ROUNDING = 1e-9

@@ -15,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixedfast.columns import Factor, evaluate, matrix, same, take
-from mixedfast.design import Design, apply, build
+from mixedfast.design import Design, build
 from mixedfast.errors import DataError, FormulaError, NotIdentifiedError
 from mixedfast.formula import parse
 from mixedfast.frames import factorize
 from mixedfast.grouping import number_again, number_groups
+from mixedfast.newdata import apply
 
 N = 60
 ROUNDING = {"rtol": 1e-13, "atol": 1e-13}  # products of two or three numbers, in another order at most

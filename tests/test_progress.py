@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 
 import pytest
 
 import mixedfast as mf
 from mixedfast import progress
+from mixedfast.inference import bootstrap, influence, profile
 from mixedfast.system import PLSSystem
 
 
@@ -95,6 +97,46 @@ def test_a_fit_counts_its_evaluations(capsys):
     assert "fitting" in told and " evaluations [" in told and m.converged
     mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
     assert capsys.readouterr().err == ""
+
+
+@pytest.fixture(scope="module")
+def sleep() -> mf.LMMResult:
+    return mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+
+
+LONG_WORK = {
+    "bootstrap": (lambda m, show: m.bootstrap(8, seed=1, progress=show), "8/8"),
+    "profile": (lambda m, show: m.profile(["Days", "sigma"], progress=show), "2/2"),
+    "influence": (lambda m, show: m.influence("Subject", progress=show), "18/18"),
+    "intervals": (lambda m, show: m.confint("boot", n=8, seed=1, progress=show), "8/8"),
+}
+
+
+@pytest.mark.parametrize("name", LONG_WORK)
+def test_long_work_tells_how_far_it_is(sleep, capsys, name):
+    pytest.importorskip("tqdm")
+    work, end = LONG_WORK[name]
+    work(sleep, "auto")  # nobody looks at a captured stderr
+    assert capsys.readouterr() == ("", "")
+    work(sleep, True)
+    assert end in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", LONG_WORK)
+def test_long_work_interrupted_leaves_the_result_as_it_was(sleep, monkeypatch, name):
+    work, _ = LONG_WORK[name]
+    before = pickle.dumps(sleep)
+
+    def impatient(*arguments, **options):
+        raise KeyboardInterrupt
+
+    for room in (bootstrap, profile, influence):
+        monkeypatch.setattr(room, "bar", impatient)
+    with pytest.raises(KeyboardInterrupt):
+        work(sleep, False)
+    assert pickle.dumps(sleep) == before
+    monkeypatch.undo()
+    work(sleep, False)
 
 
 def test_a_fit_can_be_interrupted_and_done_again(monkeypatch):

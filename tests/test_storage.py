@@ -13,7 +13,7 @@ import pytest
 from cases import frame, golden, golden_names
 
 import mixedfast as mf
-from mixedfast.design import apply
+from mixedfast.newdata import apply
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
 

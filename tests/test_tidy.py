@@ -10,7 +10,7 @@ import pytest
 from cases import frame, golden
 
 import mixedfast as mf
-from mixedfast.errors import DataError
+from mixedfast.errors import ArgumentError, DataError
 
 EXACT = 1e-12
 LME4 = 2e-5
@@ -77,7 +77,7 @@ def test_several_effects_stack(m: mf.LMMResult) -> None:
 
 @pytest.mark.parametrize("wrong", [{"effects": "random"}, {"effects": []}, {"method": "guess"}, {"level": 95}])
 def test_wrong_questions_are_refused(m: mf.LMMResult, wrong: dict[str, object]) -> None:
-    with pytest.raises(DataError, match=r"choose from|between 0 and 1"):
+    with pytest.raises(ArgumentError, match=r"one of|between 0 and 1"):
         m.tidy(**wrong)  # type: ignore[arg-type]
 
 

@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfast.arguments import check_count, check_level, check_seed
 from mixedfast.engines.workers import one_blas_thread
 from mixedfast.errors import ArgumentError
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference.draw import ResponseSampler
 from mixedfast.inference.parameters import Parameter, list_parameters, values
 from mixedfast.inference.refits import Refits, new_engine, numbers_per_refit, refit
+from mixedfast.progress import Show, bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,8 +151,7 @@ class Bootstrap:
 
         if type not in INTERVALS:
             raise ArgumentError(f"type={type!r}: one of {', '.join(map(repr, INTERVALS))}")
-        if not 0.0 < level < 1.0:
-            raise ArgumentError(f"level={level!r}: a number between 0 and 1")
+        check_level(level)
         tail = 0.5 * (1.0 - level)
         ends = [self._ends(i, tail, type) for i in range(len(self.parameters))]
         return pd.DataFrame(ends, index=self.names, columns=["conf_low", "conf_high"])
@@ -206,7 +207,7 @@ def _acceleration(found: np.ndarray, scores: np.ndarray) -> float:
 
 @one_blas_thread()  # once around all searches: to set it anew at each step costs more than a step
 def bootstrap(
-    fit: Fit, n: int = 1000, seed: int | None = None, threads: int | None = None, progress: bool = False
+    fit: Fit, n: int = 1000, seed: int | None = None, threads: int | None = None, progress: Show = "auto"
 ) -> Bootstrap:
     """Parametric bootstrap of a fit, without its rows.
 
@@ -220,13 +221,13 @@ def bootstrap(
     threads : int, optional
         Default: the machine's cores where searches are taken together (one grouping factor, or few random effects); one
         thread otherwise, where the engine shares each step among threads of its own.
-    progress : bool
-        Show how far it is: with tqdm where that is installed, otherwise a line on stderr.
+    progress : {"auto", True, False}
+        Show a bar (see `mixedfast.progress.bar`).
 
     Returns
     -------
     Bootstrap
-        With what is done when interrupted by Ctrl-C.
+        With what is done when interrupted by Ctrl-C, if anything is.
 
     Raises
     ------
@@ -243,10 +244,8 @@ def bootstrap(
     >>> found.n_done, found.to_frame().columns.tolist()
     (200, ['sd_Intercept|Batch', 'sigma', 'Intercept'])
     """
-    if n < 1:
-        raise ArgumentError(f"n={n}: at least one replicate")
-    if seed is not None and seed < 0:
-        raise ArgumentError(f"seed={seed}: a whole number from 0")
+    n = check_count("n", n)
+    check_seed(seed)
     sampler = ResponseSampler(fit)
     key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
     size = _batch_size(fit, sampler)
@@ -279,42 +278,23 @@ def _batch_size(fit: Fit, sampler: ResponseSampler) -> int:
     return int(np.clip(_BATCH_NUMBERS // (3 * sampler.numbers_per_draw + together), 1, most))
 
 
-def _run(work: Callable[[range], Refits], batches: Sequence[range], threads: int, progress: bool, n: int) -> dict[int, Refits]:
+def _run(work: Callable[[range], Refits], batches: Sequence[range], threads: int, progress: Show, n: int) -> dict[int, Refits]:
     """The batches' results by position; those finished so far when the user interrupts."""
     done: dict[int, Refits] = {}
     workers = ThreadPoolExecutor(min(threads, len(batches)))
     running: dict[Future[Refits], int] = {workers.submit(work, batch): i for i, batch in enumerate(batches)}
-    tell, close = _meter(progress, n)
     try:
-        for future in as_completed(running):
-            done[running[future]] = future.result()
-            tell(len(batches[running[future]]))
+        with bar(n, "bootstrap", progress) as advance:
+            for future in as_completed(running):
+                done[running[future]] = future.result()
+                advance(len(batches[running[future]]))
     except KeyboardInterrupt:
+        if not done:
+            raise
         sys.stderr.write("interrupted: keeping the replicates that are done\n")
     finally:
         workers.shutdown(wait=True, cancel_futures=True)
-        close()
     return done
-
-
-def _meter(progress: bool, n: int) -> tuple[Callable[[int], Any], Callable[[], Any]]:
-    """Functions to call after each batch and at the end."""
-    if not progress:
-        return lambda count: None, lambda: None
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        so_far = 0
-
-        def tell(count: int) -> None:
-            nonlocal so_far
-            so_far += count
-            sys.stderr.write(f"\rbootstrap: {so_far} of {n}")
-            sys.stderr.flush()
-
-        return tell, lambda: sys.stderr.write("\n")
-    bar = tqdm(total=n, desc="bootstrap")
-    return bar.update, bar.close
 
 
 def _collect(fit: Fit, parts: list[Refits], requested: int) -> Bootstrap:

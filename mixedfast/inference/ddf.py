@@ -1,6 +1,7 @@
 """Denominator degrees of freedom: a registry from a method's name to what it does, and the tests built on it.
 
-Sources: FIELD.md section 4. A method that is not defined for a design says so (`NotDefinedError`); none falls back to another.
+Sources: docs/which_df.md, and beside each rule. A method that is not defined for a design says so (`NotDefinedError`); none
+falls back to another.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfast.errors import ArgumentError, NotDefinedError
+from mixedfast.arguments import check_level
+from mixedfast.errors import NotDefinedError
 from mixedfast.fitting import Fit
 from mixedfast.inference import levels
 from mixedfast.inference.traces import KenwardRoger, Satterthwaite, TraceMethod
@@ -210,8 +212,7 @@ def t_test(
     level : float
         Of the confidence intervals.
     """
-    if not 0.0 < level < 1.0:
-        raise ArgumentError(f"level={level!r} must lie between 0 and 1")
+    check_level(level)
     chosen = method(ddf)
     source = chosen.fit(fit)
     L = np.atleast_2d(np.asarray(L, dtype=float))

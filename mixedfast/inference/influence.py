@@ -155,7 +155,7 @@ def influence(
     Returns
     -------
     Influence
-        Of the levels that were done, when interrupted by Ctrl-C.
+        Of the levels that were done, when interrupted by Ctrl-C after the first.
     """
     cp = fit.cp
     parameters = list_parameters(cp)
@@ -170,6 +170,8 @@ def influence(
                 counts.append(part.n)
                 advance(1)
     except KeyboardInterrupt:
+        if not found:
+            raise
         sys.stderr.write(f"interrupted: keeping the {len(found)} levels that are done\n")
     done = len(found)
     without = np.array([one[0] for one in found]).reshape(done, len(parameters))

@@ -17,7 +17,7 @@ import numpy as np
 
 from mixedfast.columns import matrix
 from mixedfast.covariates import ARRAY_OFFSET
-from mixedfast.design import Design, Recipe, apply
+from mixedfast.design import Design, Recipe
 from mixedfast.errors import DataError, FormulaError, NotDefinedError
 from mixedfast.fitting import Fit
 from mixedfast.frames import Numeric
@@ -25,6 +25,7 @@ from mixedfast.giveback import in_callers_library
 from mixedfast.inference.ddf import DDF, boundary_note, f_test, t_quantile, t_test
 from mixedfast.inference.hypotheses import estimable
 from mixedfast.mentions import expression_names, used_names
+from mixedfast.newdata import apply
 
 if TYPE_CHECKING:
     import pandas as pd

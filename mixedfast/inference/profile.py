@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from mixedfast.arguments import check_level
 from mixedfast.engines.workers import one_blas_thread
 from mixedfast.errors import ArgumentError, ConvergenceWarning
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference.held import Point, chart_of, coefficient_slope, hold_coefficient, minimize_held
 from mixedfast.inference.parameters import Parameter, chosen, list_parameters, values
 from mixedfast.optimize import minimize
+from mixedfast.progress import Show, bar
 from mixedfast.system import PLSSystem
 
 if TYPE_CHECKING:
@@ -158,8 +160,7 @@ class Profile:
         """
         import pandas as pd
 
-        if not 0.0 < level < 1.0:
-            raise ArgumentError(f"level={level!r}: a number between 0 and 1")
+        check_level(level)
         quantile = NormalDist().inv_cdf(0.5 + 0.5 * level)
         if quantile > self.cutoff:
             raise ArgumentError(
@@ -180,7 +181,9 @@ class Profile:
 
 
 @one_blas_thread()  # once around all searches: to set it anew at each step costs more than a step
-def profile(fit: Fit, parameters: Sequence[str] | None = None, max_level: float = 0.99) -> Profile:
+def profile(
+    fit: Fit, parameters: Sequence[str] | None = None, max_level: float = 0.99, progress: Show = "auto"
+) -> Profile:
     """Likelihood profiles of a fit; the fit itself is not touched.
 
     Parameters
@@ -190,6 +193,8 @@ def profile(fit: Fit, parameters: Sequence[str] | None = None, max_level: float 
         Names as in ``confint``'s index; all by default.
     max_level : float
         The largest confidence level the profile must serve.
+    progress : {"auto", True, False}
+        Show a bar, which counts parameters.
 
     Returns
     -------
@@ -225,14 +230,16 @@ def profile(fit: Fit, parameters: Sequence[str] | None = None, max_level: float 
     half = cp.beta_transform() @ np.linalg.inv(system.solution.LX).T * (sigma / cp.scale[-1])
     errors = np.sqrt((half**2).sum(axis=1))
     traces = {}
-    for p in wanted:
-        center = by_name[p.name] if not math.isnan(by_name[p.name]) else 0.0
-        if p.kind == "beta":
-            evaluate, width = _coefficient_evaluator(fit, system, p, theta), errors[p.a]
-        else:
-            evaluate = _variance_evaluator(system, p, theta, sigma)
-            width = _first_width(fit, p, by_name, sigma)
-        traces[p.name] = _walk(p, center, width, evaluate, deviance, cutoff)
+    with bar(len(wanted), "profiling", progress, unit=" parameters") as advance:
+        for p in wanted:
+            center = by_name[p.name] if not math.isnan(by_name[p.name]) else 0.0
+            if p.kind == "beta":
+                evaluate, width = _coefficient_evaluator(fit, system, p, theta), errors[p.a]
+            else:
+                evaluate = _variance_evaluator(system, p, theta, sigma)
+                width = _first_width(fit, p, by_name, sigma)
+            traces[p.name] = _walk(p, center, width, evaluate, deviance, cutoff)
+            advance(1)
     return Profile(traces, {p.name: by_name[p.name] for p in wanted}, cutoff, deviance)
 
 

@@ -8,6 +8,7 @@ factor of any size, and `Dense`, for several factors with few random effects in 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +41,7 @@ class Found(NamedTuple):
     converged: np.ndarray
 
 
-class Together:
+class Together(ABC):
     """Searches of R responses; leading index r of every array: the response.
 
     Parameters
@@ -58,22 +59,22 @@ class Together:
         self.G[:, -1, -1] = responses.yy
 
     @staticmethod
+    @abstractmethod
     def numbers_each(cp: CrossProducts) -> int:
         """Floating-point numbers one search keeps at a time."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _reduce(self, which: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """log|M| (R,), where that failed (R,), what `_second` and `_apply` read (R,...), and [X y]'V0^-1[X y] (R,p+1,p+1)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _second(self, which: np.ndarray, T: np.ndarray, beta: np.ndarray, whiten: np.ndarray,
                 reml: bool) -> tuple[list[np.ndarray], list[np.ndarray], Blocks, Blocks]:  # fmt: skip
         """For each group: sum_j of (Q0)_jj (R,K,K) and sum_j v_j v_j'; for g <= h: y'P0 G P0 G'P0 y and tr(Q0 G Q0 G')."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _squares(self, T: np.ndarray, residual: np.ndarray) -> list[np.ndarray]:
         """sum_j v_j v_j' (R,K,K) a group of v = Z'V0^-1 [X y] residual, at one T for all."""
-        raise NotImplementedError
 
     # -- the search ------------------------------------------------------------------------------------------------
 
@@ -108,9 +109,9 @@ class Together:
         e = S @ residual
         return np.column_stack([e[:, :-1], self.cov.theta_of(self._squares(T, residual)), e @ residual])
 
+    @abstractmethod
     def _explained(self, T: np.ndarray) -> np.ndarray:
         """[X y]'Z Lambda M^-1 Lambda'Z'[X y] of every response at one T, (R,p+1,p+1)."""
-        raise NotImplementedError
 
     def factor(self, which: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Deviances (up to a constant; infinite where not positive definite), S (R,p+1,p+1) and T (R,...)."""

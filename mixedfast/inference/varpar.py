@@ -1,8 +1,8 @@
 """Information about the variance parameters, and how the covariance of beta depends on them. Once per fit, memoised.
 
-All in the metric V^-1 of MATH.md section 5 with sigma = 1, and in coordinates of beta where Phi = (X'V^-1 X)^-1 is the identity
-(``D = Z'V^-1 X L_X^-T``): P, Q and T are then small, well scaled matrices whatever the units of the data. No n x n matrix, no
-numerical derivative.
+All in the metric V^-1 (docs/maths.md, "What inference needs") with sigma = 1, and in coordinates of beta where
+Phi = (X'V^-1 X)^-1 is the identity (``D = Z'V^-1 X L_X^-T``): P, Q and T are then small, well scaled matrices whatever the
+units of the data. No n x n matrix, no numerical derivative.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def hessian_theta_sigma(fit: Fit, pairs: PairTraces | None = None) -> np.ndarray
     """Hessian of the deviance in (theta, sigma), (m+1, m+1), sigma in units of its estimate.
 
     Exact unless the pair traces given are not: observed information, no differences. The row of sigma needs no traces of its
-    own because V is linear in the variances (FIELD.md section 4.6): tr(P V P G) = tr(P G).
+    own because V is linear in the variances and P V P = P: tr(P V P G) = tr(P G).
     """
     system = fit.system
     cov = fit.covariance
@@ -306,7 +306,7 @@ def _kenward_roger(fit: Fit, how: KenwardRoger) -> KenwardRogerTerms:
 
 
 def _pieces(fit: Fit, K: list[np.ndarray], D: list[np.ndarray]) -> _Pieces:
-    """P and Q of MATH.md section 5 by every element of every Sigma, the residual last, and tr(V0^-1 G)."""
+    """P and Q of Kenward and Roger (1997) by every element of every Sigma, the residual last, and tr(V0^-1 G)."""
     p = fit.cp.p
     elements = _elements(fit)
     H = [block @ block.T for block in fit.system.lambdas]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.errors import DataError
+from mixedfast.arguments import check_choice, check_level
 from mixedfast.frames import Categorical
 from mixedfast.inference.parameters import list_parameters
 from mixedfast.rowwise.fitted import population
@@ -36,13 +36,10 @@ def tidy(
     import pandas as pd
 
     wanted = [effects] if isinstance(effects, str) else list(effects)
-    unknown = [name for name in wanted if name not in EFFECTS]
-    if unknown or not wanted:
-        raise DataError(f"tidy(effects={effects!r}): choose from {', '.join(EFFECTS)}")
-    if method not in METHODS:
-        raise DataError(f"tidy(method={method!r}): choose from {', '.join(METHODS)}")
-    if not 0.0 < level < 1.0:
-        raise DataError(f"level={level!r}: a share between 0 and 1")
+    for name in wanted or [""]:
+        check_choice("effects", name, EFFECTS)
+    check_choice("method", method, METHODS)
+    check_level(level)
     ends = None
     if conf_int and method != "wald" and {"fixed", "ran_pars"} & set(wanted):
         ends = m.confint(method, level, seed=seed)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.errors import ArgumentError, DataError
+from mixedfast.arguments import check_choice, check_count, check_seed
+from mixedfast.errors import DataError
 from mixedfast.fitting import fit_crossproducts
 from mixedfast.frames import Categorical, as_table, drop_unused
 from mixedfast.inference.influence import Influence, influence
@@ -71,11 +72,9 @@ class Again(Estimates):
         >>> m.simulate(3, seed=1).shape
         (180, 3)
         """
-        if re not in ("new", "kept"):
-            raise ArgumentError(f'simulate(re={re!r}): "new" or "kept"')
-        if not isinstance(n, (int, np.integer)) or n < 1:
-            raise ArgumentError(f"simulate(n={n!r}): a whole number from 1")
-        return simulate(self._fit, self._rows("simulate"), int(n), seed, re == "new")
+        check_choice("re", re, ("new", "kept"))
+        check_seed(seed)
+        return simulate(self._fit, self._rows("simulate"), check_count("n", n), seed, re == "new")
 
     def refit(self, y: Any) -> Self:
         """The same model on another response for the same rows; only products with y are summed again.

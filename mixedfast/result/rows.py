@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast import checks
-from mixedfast.errors import ArgumentError, DataError
+from mixedfast.arguments import check_choice, check_level
+from mixedfast.errors import DataError
 from mixedfast.frames import as_table
 from mixedfast.giveback import given_back, in_callers_library
 from mixedfast.result.base import Fitted
@@ -151,10 +152,8 @@ class RowMethods(Fitted):
              fit    se  lower  upper
         0  356.1  16.0  324.7  387.5
         """
-        if interval not in INTERVALS:
-            raise ArgumentError(f'predict(interval={interval!r}): None, "confidence" or "prediction"')
-        if not 0.0 < level < 1.0:
-            raise ArgumentError(f"predict(level={level!r}): between 0 and 1")
+        check_choice("interval", interval, INTERVALS)
+        check_level(level)
         chosen = chosen_effects(self._fit.cp, re)
         wanted = se or interval is not None
         if newdata is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mixedfast.arguments import check_level
 from mixedfast.errors import ArgumentError
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference import shares, tables
@@ -14,6 +16,7 @@ from mixedfast.inference.contrasts import contrast
 from mixedfast.inference.means import MarginalMeans, emmeans
 from mixedfast.inference.profile import Profile, profile
 from mixedfast.inference.shares import ICC, R2
+from mixedfast.progress import Show
 from mixedfast.result.base import Fitted
 
 if TYPE_CHECKING:
@@ -96,8 +99,9 @@ class Tests(Fitted):
 
     @in_callers_library
     def confint(
-        self, method: str = "wald", level: float = 0.95, ddf: DDF = "satterthwaite", n: int = 1000, seed: int | None = None
-    ) -> pd.DataFrame:
+        self, method: str = "wald", level: float = 0.95, ddf: DDF = "satterthwaite", n: int = 1000, seed: int | None = None,
+        progress: Show = "auto",
+    ) -> pd.DataFrame:  # fmt: skip
         """Confidence intervals.
 
         Parameters
@@ -107,25 +111,81 @@ class Tests(Fitted):
         level : float
         ddf : str or TraceMethod
             For Wald intervals.
-        n, seed
-            Replicates and seed of the bootstrap.
+        n : int
+            Replicates of the bootstrap.
+        seed : int, optional
+            Of the bootstrap.
+        progress : {"auto", True, False}
+            Show a bar while profiles are walked or replicates fitted.
 
         Returns
         -------
         DataFrame
-            ``conf_low, conf_high``.
+            Parameters as index; columns ``conf_low, conf_high``.
+
+        Raises
+        ------
+        ArgumentError
+            For an unknown method or level.
+        KeyboardInterrupt
+            When interrupted: intervals from a part of the replicates are only given by `bootstrap`.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.confint().round(2)
+                   conf_low  conf_high
+        Intercept    237.01     265.80
+        Days           7.21      13.73
+        >>> m.confint("profile").round(2).loc["sigma"].tolist()
+        [22.9, 28.86]
         """
         if method == "wald":
             return tables.wald_intervals(self._fit, level, ddf)
         if method == "profile":
-            return self.profile().confint(level)
+            check_level(level)
+            return self.profile(max_level=max(level, 0.99), progress=progress).confint(level)
         if method == "boot":
-            return self.bootstrap(n, seed=seed).confint(level)
+            found = self.bootstrap(n, seed=seed, progress=progress)
+            if found.n_done < found.requested:
+                raise KeyboardInterrupt
+            return found.confint(level)
         raise ArgumentError(f'confint(method={method!r}): "wald", "profile" or "boot"')
 
-    def profile(self, parameters: Any = None) -> Profile:
-        """Likelihood profiles of standard deviations, correlations and coefficients (of the ML criterion, as lme4)."""
-        return replace(profile(self._fit, parameters), library=self.library)
+    def profile(
+        self, parameters: Sequence[str] | None = None, max_level: float = 0.99, progress: Show = "auto"
+    ) -> Profile:
+        """Likelihood profiles of standard deviations, correlations and coefficients (of the ML criterion, as lme4).
+
+        Parameters
+        ----------
+        parameters : sequence of str, optional
+            Names as in the index of ``confint("profile")``; all by default.
+        max_level : float
+            The largest confidence level that its intervals will be asked for.
+        progress : {"auto", True, False}
+            Show a bar, which counts parameters.
+
+        Returns
+        -------
+        Profile
+            With ``confint()``, ``to_frame()`` and ``plot()``.
+
+        Raises
+        ------
+        ArgumentError
+            For an unknown parameter or level.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.profile(["Days"]).confint(0.9).round(2)
+              conf_low  conf_high
+        Days       7.91      13.02
+        """
+        return replace(profile(self._fit, parameters, max_level, progress), library=self.library)
 
     @in_callers_library
     def contrast(
@@ -195,7 +255,7 @@ class Tests(Fitted):
         return replace(found, library=self.library)
 
     def bootstrap(
-        self, n: int = 1000, seed: int | None = None, progress: bool = False, threads: int | None = None
+        self, n: int = 1000, seed: int | None = None, progress: Show = "auto", threads: int | None = None
     ) -> Bootstrap:
         """Parametric bootstrap in cross-product space: a replicate's cost does not depend on the number of rows.
 
@@ -205,9 +265,30 @@ class Tests(Fitted):
             Replicates.
         seed : int, optional
             The same seed gives the same replicates whatever the number of threads.
-        progress : bool
-            Show a progress bar.
+        progress : {"auto", True, False}
+            Show a bar. Ctrl-C keeps the replicates that are done.
         threads : int, optional
+            Default: as many as there are cores, where that helps.
+
+        Returns
+        -------
+        Bootstrap
+            With ``confint(type=)``, ``to_frame()`` and ``plot()``.
+
+        Raises
+        ------
+        ArgumentError
+            For `n` below 1 or a negative seed.
+        NotDefinedError
+            When crossed factors are too large to draw from without rows.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Yield ~ 1 + (1 | Batch)", mf.load_dataset("dyestuff"))
+        >>> found = m.bootstrap(500, seed=1)
+        >>> found.n_done, found.confint().index.tolist()
+        (500, ['sd_Intercept|Batch', 'sigma', 'Intercept'])
         """
         found = bootstrap(self._fit, n, seed=seed, progress=progress, threads=threads)
         return replace(found, library=self.library)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtri
 
-from mixedfast.design import Design, NewData, Recipe, apply
+from mixedfast.design import Design, Recipe
 from mixedfast.errors import DataError
 from mixedfast.fitting import Fit
 from mixedfast.frames import Table
+from mixedfast.newdata import NewData, apply
 from mixedfast.rowwise.joint import linear_predictor, prior_variance, relative_variance
 from mixedfast.rowwise.tiles import ModelRows, rows_of_design, rows_of_new
 

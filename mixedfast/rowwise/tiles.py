@@ -10,7 +10,8 @@ import numpy as np
 from mixedfast.basis import x_in_basis
 from mixedfast.columns import Column, evaluate, take
 from mixedfast.crossprod import CrossProducts
-from mixedfast.design import Design, NewData
+from mixedfast.design import Design
+from mixedfast.newdata import NewData
 
 __all__ = ["GroupRows", "ModelRows", "Tile", "rows_of_design", "rows_of_new"]
 

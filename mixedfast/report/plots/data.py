@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.columns import evaluate
-from mixedfast.design import Design, apply
+from mixedfast.design import Design
 from mixedfast.errors import DataError
 from mixedfast.frames import Categorical, ColumnData, Numeric, Table
 from mixedfast.inference.own import own_estimates
 from mixedfast.mentions import expression_names
+from mixedfast.newdata import apply
 
 if TYPE_CHECKING:
     import pandas as pd
