@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,6 +44,10 @@ class NewData:
     x: tuple[Column, ...]
     terms: tuple[tuple[np.ndarray, tuple[Column, ...]], ...]
     offset: np.ndarray | None
+
+    def with_codes(self, codes: Sequence[np.ndarray]) -> NewData:
+        """The same rows with other codes of their groups, one array a term."""
+        return replace(self, terms=tuple((own, columns) for own, (_, columns) in zip(codes, self.terms, strict=True)))
 
 
 def apply(

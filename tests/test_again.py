@@ -61,10 +61,77 @@ def test_draws_are_reproducible():
     np.testing.assert_array_equal(m.simulate(5, seed=1)[:, :2], m.simulate(2, seed=1))
     assert (m.simulate(1, seed=1) != m.simulate(1, seed=2)).all()
     assert (m.simulate(1) != m.simulate(1)).all()
-    with pytest.raises(ValueError, match="re='old'"):
+    with pytest.raises(ValueError, match="re names 'old'"):
         m.simulate(re="old")
     with pytest.raises(ValueError, match="n=0"):
         m.simulate(0)
+    with pytest.raises(ValueError, match="seed=-1"):
+        m.simulate(seed=-1)
+
+
+NEW_ROWS = ["sleepstudy", "pastes", "penicillin", "clinics_offset", "words_slopes", "cake", "growth_curves"]
+
+
+@pytest.mark.parametrize("name", NEW_ROWS)
+def test_moments_of_new_rows(name):
+    """Against R's predictions and variances of these rows (in new groups of their own where they are unseen)."""
+    m, theirs = fitted_model(name), MODELS[name]["predict"]
+    known, unseen, prior = theirs["newdata"], theirs["newdata_unseen"], np.array(theirs["random_variance"])
+    for rows, options, mean, variance in (
+        (known, {}, theirs["population"], prior + m.sigma**2),
+        (known, {"re": "kept"}, theirs["conditional"], np.full(3, m.sigma**2)),
+        (unseen, {}, theirs["population"], prior + m.sigma**2),
+    ):
+        ours = m.simulate(DRAWS, seed=4, newdata=rows, **options)
+        like_moments(ours.mean(axis=1), np.diag(ours.var(axis=1)), np.array(mean), np.diag(variance))
+    partly = MODELS[name]["predict_partly"]
+    if partly and name not in ("sleepstudy", "growth_curves"):  # these keep one of two correlated effects
+        ours = m.simulate(DRAWS, seed=5, newdata=known, re=partly["re"])
+        others = m.predict(known, re=partly["re"], interval="prediction")  # its variance: se^2, other effects, residual
+        variance = ((others.upper - others.fit) / 1.959963984540054) ** 2 - others.se**2
+        like_moments(ours.mean(axis=1), np.diag(ours.var(axis=1)), np.array(partly["values"]), np.diag(variance))
+
+
+@pytest.mark.parametrize("re", ["new", "kept", ["item"]])
+def test_new_rows_that_are_the_old_ones_give_the_old_draws(re):
+    m = fitted_model("words_slopes")
+    ours = m.simulate(3, seed=1, re=re, newdata=frame("words"))
+    np.testing.assert_allclose(ours, m.simulate(3, seed=1, re=re), rtol=1e-10)
+
+
+def test_new_groups_are_groups():
+    m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    rows = {"Days": [0.0, 9.0, 0.0, 9.0, 0.0], "Subject": ["new", "new", "308", "other", None]}
+    draws = m.simulate(DRAWS, seed=6, newdata=rows)
+    assert np.isnan(draws[4]).all()
+    covariance = np.cov(draws[:4])
+    H = m.sigma**2 * m._fit.relative[0]
+    within = np.array([1.0, 0.0]) @ H @ np.array([1.0, 9.0])
+    error = np.sqrt((covariance[0, 0] * covariance[1, 1] + within**2) / DRAWS)
+    assert abs(covariance[0, 1] - within) < SIGMAS * error
+    for i, j in ((0, 2), (0, 3), (1, 3)):
+        assert abs(covariance[i, j]) < SIGMAS * np.sqrt(covariance[i, i] * covariance[j, j] / DRAWS)
+    with pytest.raises(mf.DataError, match=r"'Subject' has levels the fit never saw: new, other.*re=\"new\""):
+        m.simulate(newdata=rows, re="kept")
+    kept = m.simulate(DRAWS, seed=6, newdata=rows, re="kept", allow_new_levels=True)
+    assert kept[2].var() == pytest.approx(m.sigma**2, rel=0.1)
+    assert kept[1].var() == pytest.approx(covariance[1, 1], rel=0.1)
+
+
+def test_simulation_of_new_rows_asks_for_what_it_needs():
+    m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    with pytest.raises(mf.DataError, match="no column 'Subject'"):
+        m.simulate(newdata={"Days": [1.0]})
+    with pytest.raises(mf.ArgumentError, match=r"Intercept, Days of Subject.*correlated"):
+        m.simulate(re="(1 | Subject)")
+    with pytest.raises(mf.DataError, match="the rows used keep their own"):
+        m.simulate(weights=[1.0])
+    some = {"Days": [1.0, np.nan], "Subject": ["308", "309"]}
+    light, heavy = (m.simulate(DRAWS, seed=1, re="kept", newdata=some, weights=w) for w in ([1.0, 1.0], [100.0, 1.0]))
+    assert np.isnan(light[1]).all()
+    assert light[0].std() == pytest.approx(10 * heavy[0].std())
+    cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    np.testing.assert_allclose(mf.fit(cp).simulate(2, seed=1, newdata=some), m.simulate(2, seed=1, newdata=some))
 
 
 # -- refit ------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from cases import frame, golden, topic
 from hypothesis import given
+from scipy.stats import t
 from test_system import FEW, a_table, a_theta, close, every_formula, seeds
 
 import mixedfast as mf
@@ -17,6 +18,7 @@ from mixedfast.crossprod import assemble
 from mixedfast.design import build
 from mixedfast.fitting import solve_at
 from mixedfast.formula import parse
+from mixedfast.inference.varpar import satterthwaite
 from mixedfast.result import LMMResult
 
 #: R's theta is good to 1e-7 where it was polished; what depends on it smoothly is good to about as much.
@@ -312,3 +314,83 @@ def test_nothing_changes_the_fit(sleep):
     after = [np.array(part) for part in (sleep.theta, sleep.params, sleep.vcov(), sleep.fitted, *sleep._fit.modes)]
     for a, b in zip(before, after, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+# -- degrees of freedom of predictions --------------------------------------------------------------------------------
+
+
+def test_df_of_the_population_s_mean_are_those_of_contrasts(sleep):
+    rows = {"Days": [0.0, 5.0, 10.0, 5.0]}
+    contrasts = [[1.0, day] for day in rows["Days"]]
+    for ddf in ("satterthwaite", "kenward-roger", "containment", "residual"):
+        ours = sleep.predict(rows, re=False, interval="confidence", level=0.9, ddf=ddf)
+        theirs = sleep.contrast(contrasts, ddf=ddf, level=0.9)
+        np.testing.assert_allclose(ours[["fit", "se", "df", "lower", "upper"]],
+                                   theirs[["estimate", "std_error", "df", "conf_low", "conf_high"]], rtol=1e-8)  # fmt: skip
+    assert sleep.predict(rows, re=False, interval="confidence").columns.tolist() == ["fit", "se", "lower", "upper"]
+
+
+#: The differences below carry an error of their step squared; the exact gradients none to speak of.
+DIFFERENCES = 1e-4
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", ["sleepstudy", "clinics_weights", "penicillin", "pastes", "words_slopes"])
+@pytest.mark.parametrize("interval", ["confidence", "prediction"])
+def test_satterthwaite_s_df_of_predictions(name, engine, interval):
+    """2 f^2 / (g'Ag) with the gradient of the whole variance by differences in (theta, sigma)."""
+    m, rows = fitted_model(name, engine), MODELS[name]["predict"]["newdata_unseen"]
+    for re in (True, MODELS[name]["predict_partly"]["re"] if MODELS[name]["predict_partly"] else False):
+        given = {"re": re, "allow_new_levels": True, "interval": interval}
+
+        def variance(theta, sigma, given=given):
+            other = LMMResult(solve_at(m._fit.cp, theta, m.reml, engine), None)
+            found = other.predict(rows, **given)
+            width = (found.upper - found.fit) / 1.959963984540054
+            return (width / other.sigma * sigma) ** 2
+
+        steps = np.eye(len(m.theta) + 1) * 1e-4
+        at = np.append(m.theta, 1.0)
+        g = np.array([(variance(*split(at + step, m)) - variance(*split(at - step, m))) / 2e-4 for step in steps])
+        f = variance(*split(at, m))
+        ours = m.predict(rows, ddf="satterthwaite", **given)
+        expected = 2 * f**2 / np.einsum("ri,rs,si->i", g, covariance_of_user_s_theta(m), g)
+        np.testing.assert_allclose(ours.df, expected, rtol=DIFFERENCES)
+        reach = (ours.upper - ours.fit) / np.sqrt(f)
+        np.testing.assert_allclose(reach, t.ppf(0.975, ours.df), rtol=1e-6)
+
+
+def split(at, m):
+    return at[:-1], at[-1] * m.sigma
+
+
+def covariance_of_user_s_theta(m):
+    """Of (theta, sigma / its estimate): from the internal one, theta being a map of the internal theta."""
+    fit = m._fit
+    cov, at = fit.covariance, fit.theta_internal
+    step = 1e-6
+    J = np.column_stack([(cov.to_user(at + e) - cov.to_user(at - e)) / (2 * step) for e in np.eye(len(at)) * step])
+    whole = np.eye(len(at) + 1)
+    whole[:-1, :-1] = J
+    return whole @ satterthwaite(fit).inverse @ whole.T
+
+
+def test_df_of_old_rows_and_of_many_rows_at_once(sleep, monkeypatch):
+    rows = frame("words")
+    m = fitted_model("words_slopes")
+    ours = m.predict(interval="prediction", ddf="satterthwaite")
+    monkeypatch.setattr("mixedfast.inference.limits._NUMBERS", 1000)
+    pd.testing.assert_frame_equal(m.predict(rows, interval="prediction", ddf="satterthwaite"), ours, rtol=1e-8)
+    old = sleep.predict(interval="confidence", ddf="satterthwaite")
+    assert ((old.df > 5) & (old.df < 180)).all()
+
+
+def test_df_that_predictions_do_not_have(sleep):
+    with pytest.raises(mf.NotDefinedError, match="defined for x'beta alone"):
+        sleep.predict(interval="confidence", ddf="kenward-roger")
+    with pytest.raises(mf.NotDefinedError, match="defined for x'beta alone"):
+        sleep.predict(re=False, interval="prediction", ddf="residual")
+    with pytest.raises(mf.NotDefinedError, match="needs a fit by REML"):
+        sleep.update(REML=False).predict(re=False, interval="confidence", ddf="kenward-roger")
+    with pytest.raises(mf.NotDefinedError, match="not a method"):
+        sleep.predict(re=False, interval="confidence", ddf="satterthwait")

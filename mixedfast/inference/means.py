@@ -22,10 +22,11 @@ from mixedfast.errors import DataError, FormulaError, NotDefinedError
 from mixedfast.fitting import Fit
 from mixedfast.frames import Numeric
 from mixedfast.giveback import in_callers_library
-from mixedfast.inference.ddf import DDF, boundary_note, f_test, t_quantile, t_test
+from mixedfast.inference.ddf import DDF, boundary_note, f_test, t_test
 from mixedfast.inference.hypotheses import estimable
 from mixedfast.mentions import expression_names, used_names
 from mixedfast.newdata import apply
+from mixedfast.tails import t_quantile
 
 if TYPE_CHECKING:
     import pandas as pd

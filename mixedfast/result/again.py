@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.arguments import check_choice, check_count, check_seed
+from mixedfast.arguments import check_count, check_seed
 from mixedfast.errors import DataError
 from mixedfast.fitting import fit_crossproducts
 from mixedfast.frames import Categorical, as_table, drop_unused
@@ -16,8 +16,9 @@ from mixedfast.inference.influence import Influence, influence
 from mixedfast.progress import Show
 from mixedfast.response import with_response
 from mixedfast.result.estimates import Estimates
-from mixedfast.rowwise.given import response_values
-from mixedfast.rowwise.simulate import simulate
+from mixedfast.rowwise.chosen import chosen_effects
+from mixedfast.rowwise.given import recipe_of, response_values, weights_of_new
+from mixedfast.rowwise.simulate import simulate_new, simulate_old
 from mixedfast.updating import update_formula
 
 if TYPE_CHECKING:
@@ -49,8 +50,11 @@ class Again(Estimates):
 
     _call: Call | None = None
 
-    def simulate(self, n: int = 1, seed: int | None = None, re: str = "new") -> np.ndarray:
-        """Draw responses from the fitted model for the rows used.
+    def simulate(
+        self, n: int = 1, seed: int | None = None, re: str | Sequence[str] = "new", newdata: Any = None,
+        allow_new_levels: bool = False, weights: Any = None,
+    ) -> np.ndarray:  # fmt: skip
+        """Draw responses from the fitted model, for the rows used or for new ones.
 
         Parameters
         ----------
@@ -58,12 +62,28 @@ class Again(Estimates):
             Draws.
         seed : int, optional
             The same seed gives the same numbers, and the first draws of a longer run are those of a shorter one.
-        re : {"new", "kept"}
-            New random effects in every draw, or those of the fit.
+        re : {"new", "kept"}, str or list of str
+            New random effects in every draw, or those of the fit. A formula ``"(1 | school)"`` or grouping factors
+            ``["school"]`` keep these and draw the others (lme4's ``re.form``).
+        newdata : data frame or mapping of arrays, optional
+            Default: the rows used. The response need not be there.
+        allow_new_levels : bool
+            Where effects are kept: draw effects for groups the fit never saw, instead of refusing them. Where effects are
+            drawn, groups may always be new.
+        weights : str or (rows,) array, optional
+            Of the new rows: their residual variance is sigma^2 / weight. Default: 1.
 
         Returns
         -------
         (rows, n) array
+            NaN for new rows with a missing value.
+
+        Raises
+        ------
+        ArgumentError
+            When `re` keeps some of several correlated effects.
+        DataError
+            Names the column that is missing, or the level that the fit never saw.
 
         Examples
         --------
@@ -71,10 +91,21 @@ class Again(Estimates):
         >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
         >>> m.simulate(3, seed=1).shape
         (180, 3)
+        >>> new = {"Days": [0, 5, 9], "Subject": ["somebody"] * 3}
+        >>> m.simulate(1000, seed=1, newdata=new).mean(axis=1).round(-1)
+        array([250., 300., 340.])
         """
-        check_choice("re", re, ("new", "kept"))
+        n = check_count("n", n)
         check_seed(seed)
-        return simulate(self._fit, self._rows("simulate"), check_count("n", n), seed, re == "new")
+        kept = chosen_effects(self._fit.cp, {"new": False, "kept": True}.get(re, re) if isinstance(re, str) else re)
+        if newdata is None:
+            if weights is not None:
+                raise DataError("simulate(weights=...) are of new rows: the rows used keep their own")
+            return simulate_old(self._fit, self._rows("simulate without newdata"), n, seed, kept)
+        table = as_table(newdata)
+        return simulate_new(
+            self._fit, recipe_of(self._fit.cp), table, n, seed, kept, allow_new_levels, weights_of_new(weights, table)
+        )
 
     def refit(self, y: Any) -> Self:
         """The same model on another response for the same rows; only products with y are summed again.

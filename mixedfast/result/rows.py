@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast import checks
 from mixedfast.arguments import check_choice, check_level
 from mixedfast.errors import DataError
 from mixedfast.frames import as_table
 from mixedfast.giveback import given_back, in_callers_library
+from mixedfast.inference.limits import df_finder
 from mixedfast.result.base import Fitted
-from mixedfast.rows import vector
 from mixedfast.rowwise import fitted, leverage
 from mixedfast.rowwise.again import streamed
 from mixedfast.rowwise.chosen import chosen_effects
+from mixedfast.rowwise.given import recipe_of, weights_of_new
 from mixedfast.rowwise.predict import INTERVALS, predict_new, predict_old
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mixedfast.inference.ddf import DDF
 
 __all__ = ["RowMethods"]
 
@@ -100,7 +102,7 @@ class RowMethods(Fitted):
 
     def predict(
         self, newdata: Any = None, re: Any = True, allow_new_levels: bool = False, interval: str | None = None,
-        level: float = 0.95, se: bool = False, weights: Any = None,
+        level: float = 0.95, se: bool = False, weights: Any = None, ddf: DDF = "asymptotic",
     ) -> Any:  # fmt: skip
         """Predict the response, for the rows used or for new ones.
 
@@ -123,24 +125,32 @@ class RowMethods(Fitted):
         weights : str or (n,) array, optional
             Of the new observations of a prediction interval: their residual variance is sigma^2 / weight. Default: 1 (for the
             rows used, their own weights).
+        ddf : str or TraceMethod
+            Limits from t distributions with these degrees of freedom: ``"satterthwaite"`` for any prediction; other methods
+            of `coef_table` for confidence intervals of the population's mean (``re=False``), which are contrasts. The
+            default takes the normal distribution, as if the variances were known.
 
         Returns
         -------
         (n,) array, or table
-            With `interval` or `se` a table ``fit, se`` and, with `interval`, ``lower, upper``; in the library of `newdata` and,
-            in pandas, with its index. Rows with a missing value are NaN.
+            With `interval` or `se` a table ``fit, se`` (and ``df`` where `ddf` is asked for) and, with `interval`,
+            ``lower, upper``; in the library of `newdata` and, in pandas, with its index. Rows with a missing value are NaN.
 
         Raises
         ------
+        ArgumentError
+            For an unknown interval or level.
         DataError
             Names the column that is missing, or the level that the fit never saw.
+        NotDefinedError
+            When the df method is unknown or not defined for such predictions.
 
         Notes
         -----
         ``se`` is the standard error of x'beta^ + z'b^ as a prediction of x'beta + z'b: exact, from the joint covariance of
         beta^ and b^ - b given theta (Henderson 1975, Biometrics 31). A prediction interval adds the residual variance, and the
-        variance of random effects that `re` leaves out, for a new observation has them too. Limits use the normal
-        distribution, and treat the variances as known.
+        variance of random effects that `re` leaves out, for a new observation has them too. Satterthwaite's df are those of
+        that whole variance: 2 f^2 / (g'Ag), f the variance, g its gradient in the variance components and A their covariance.
 
         Examples
         --------
@@ -151,26 +161,27 @@ class RowMethods(Fitted):
         >>> m.predict({"Days": [10]}, re=False, interval="confidence").round(1)
              fit    se  lower  upper
         0  356.1  16.0  324.7  387.5
+        >>> m.predict({"Days": [10]}, re=False, interval="confidence", ddf="satterthwaite").round(1)
+             fit    se    df  lower  upper
+        0  356.1  16.0  17.0  322.3  389.9
         """
         check_choice("interval", interval, INTERVALS)
         check_level(level)
         chosen = chosen_effects(self._fit.cp, re)
         wanted = se or interval is not None
+        find_df = df_finder(self._fit, ddf, interval, not any(own.any() for own in chosen)) if wanted else None
         if newdata is None:
             if weights is not None:
                 raise DataError("predict(weights=...) are of new rows: the rows used keep their own")
-            found = predict_old(self._fit, self._rows("predict without newdata"), chosen, wanted, interval == "prediction")
+            found = predict_old(
+                self._fit, self._rows("predict without newdata"), chosen, wanted, interval == "prediction", find_df
+            )
             index, library = None, self.library
         else:
-            recipe = self._fit.cp.meta.recipe
-            if recipe is None:
-                raise DataError("these cross-products do not say how new data are coded: predict from the model's own data")
             table = as_table(newdata)
-            given = None if weights is None else vector("weights", weights, table)
-            if given is not None:
-                checks.weights(given[~np.isnan(given)])
             found = predict_new(
-                self._fit, recipe, table, chosen, allow_new_levels, wanted, interval == "prediction", given
-            )
+                self._fit, recipe_of(self._fit.cp), table, chosen, allow_new_levels, wanted, interval == "prediction",
+                weights_of_new(weights, table), find_df,
+            )  # fmt: skip
             index, library = getattr(newdata, "index", None), table.library
         return found.fit if not wanted else given_back(found.to_frame(interval, level, index), library)

@@ -183,7 +183,7 @@ class Tests(Fitted):
         >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
         >>> m.profile(["Days"]).confint(0.9).round(2)
               conf_low  conf_high
-        Days       7.91      13.02
+        Days       7.9      13.03
         """
         return replace(profile(self._fit, parameters, max_level, progress), library=self.library)
 

@@ -6,11 +6,42 @@ from typing import Any
 
 import numpy as np
 
-from mixedfast.design import Design
+from mixedfast import checks
+from mixedfast.crossprod import CrossProducts
+from mixedfast.design import Design, Recipe
 from mixedfast.errors import DataError
-from mixedfast.frames import Categorical, as_table
+from mixedfast.frames import Categorical, Table, as_table
+from mixedfast.rows import vector
 
-__all__ = ["response_values"]
+__all__ = ["recipe_of", "response_values", "weights_of_new"]
+
+
+def recipe_of(cp: CrossProducts) -> Recipe:
+    """How new data are coded.
+
+    Raises
+    ------
+    DataError
+        When the cross-products do not say it.
+    """
+    if cp.meta.recipe is None:
+        raise DataError("these cross-products do not say how new data are coded: use the model's own data")
+    return cp.meta.recipe
+
+
+def weights_of_new(weights: Any, table: Table) -> np.ndarray | None:
+    """Weights of new rows, (n,), a column's name or numbers; NaN where missing.
+
+    Raises
+    ------
+    DataError
+        When there is no such column, or a weight is not positive.
+    """
+    if weights is None:
+        return None
+    given = vector("weights", weights, table)
+    checks.weights(given[~np.isnan(given)])
+    return given
 
 
 def response_values(y: Any, design: Design) -> np.ndarray:

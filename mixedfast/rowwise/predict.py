@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,45 +10,57 @@ import numpy as np
 from scipy.special import ndtri
 
 from mixedfast.design import Design, Recipe
-from mixedfast.errors import DataError
 from mixedfast.fitting import Fit
 from mixedfast.frames import Table
-from mixedfast.newdata import NewData, apply
+from mixedfast.newdata import apply
 from mixedfast.rowwise.joint import linear_predictor, prior_variance, relative_variance
+from mixedfast.rowwise.newlevels import known_levels
 from mixedfast.rowwise.tiles import ModelRows, rows_of_design, rows_of_new
+from mixedfast.tails import t_quantile
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["INTERVALS", "Prediction", "predict_new", "predict_old"]
+__all__ = ["INTERVALS", "FindDF", "Prediction", "predict_new", "predict_old"]
+
+FindDF = Callable[[ModelRows, "ModelRows | None", "np.ndarray | float"], "tuple[np.ndarray | None, np.ndarray]"]
+"""(rows, effects that nothing is known of or None, relative residual variance) -> (standard errors if they change, df)."""
 
 INTERVALS = (None, "confidence", "prediction")
 
-#: Groups named in an error message.
-_NAMED = 8
+_REMEDY = (
+    "Set allow_new_levels=True to predict them with random effects of zero, or re=False for predictions without random effects"
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """``fit`` (n,), and when asked for ``se`` (n,): of the fit; ``spread`` (n,): of a new observation about the fit."""
+    """``fit`` (n,), and when asked for ``se`` (n,): of the fit; ``spread`` (n,): of a new observation about the fit.
+
+    ``df`` (n,): of the t distribution that limits are taken from; None for the normal distribution.
+    """
 
     fit: np.ndarray
     se: np.ndarray | None = None
     spread: np.ndarray | None = None
+    df: np.ndarray | None = None
 
     def to_frame(self, interval: str | None, level: float, index: Any = None) -> pd.DataFrame:
-        """Columns ``fit, se`` and, for an interval, normal limits ``lower, upper``."""
+        """Columns ``fit, se``, ``df`` where there are any and, for an interval, ``lower, upper``."""
         import pandas as pd
 
-        columns = {"fit": self.fit, "se": self.se}
+        columns = {"fit": self.fit, "se": self.se} | ({} if self.df is None else {"df": self.df})
         if interval is not None:
             width = self.se if interval == "confidence" else self.spread
-            half = float(ndtri(0.5 + 0.5 * level)) * np.asarray(width)
+            reach = ndtri(0.5 + 0.5 * level) if self.df is None else t_quantile(0.5 + 0.5 * level, self.df)
+            half = reach * np.asarray(width)
             columns |= {"lower": self.fit - half, "upper": self.fit + half}
         return pd.DataFrame(columns, index=index)
 
 
-def predict_old(fit: Fit, design: Design, chosen: list[np.ndarray], se: bool, spread: bool) -> Prediction:
+def predict_old(
+    fit: Fit, design: Design, chosen: list[np.ndarray], se: bool, spread: bool, find_df: FindDF | None = None
+) -> Prediction:
     """Predictions for the rows a model was fitted to.
 
     Parameters
@@ -58,15 +71,17 @@ def predict_old(fit: Fit, design: Design, chosen: list[np.ndarray], se: bool, sp
         See `chosen_effects`.
     se, spread : bool
         Whether to find standard errors, and standard deviations of new observations.
+    find_df : callable, optional
+        Finds degrees of freedom (see `FindDF`).
     """
     rows = rows_of_design(fit.cp, design, chosen)
     others = rows_of_design(fit.cp, design, [~own for own in chosen]) if spread else None
-    return _predicted(fit, rows, others, design.weights, se)
+    return _predicted(fit, rows, others, design.weights, se, find_df)
 
 
 def predict_new(
     fit: Fit, recipe: Recipe, table: Table, chosen: list[np.ndarray], allow_new_levels: bool, se: bool, spread: bool,
-    weights: np.ndarray | None = None,
+    weights: np.ndarray | None = None, find_df: FindDF | None = None,
 ) -> Prediction:  # fmt: skip
     """Predictions for new rows; NaN where a value they need is missing.
 
@@ -82,6 +97,8 @@ def predict_new(
     se, spread : bool
     weights : (n,) array, optional
         Of new observations: their residual variance is sigma^2 / weight.
+    find_df : callable, optional
+        Finds degrees of freedom (see `FindDF`).
 
     Raises
     ------
@@ -94,10 +111,10 @@ def predict_new(
     known = np.ones(new.n, dtype=bool)
     if not allow_new_levels:
         for t in grouped:
-            known &= _known_levels(new, recipe, table, kept, t)
+            known &= known_levels(new, recipe, table, kept, t, _REMEDY)
     rows = rows_of_new(fit.cp, new, chosen)
     others = rows_of_new(fit.cp, new, [~own for own in chosen]) if spread else None
-    found = _predicted(fit, rows, others, None if weights is None else weights[kept], se)
+    found = _predicted(fit, rows, others, None if weights is None else weights[kept], se, find_df)
 
     def spread_out(values: np.ndarray | None) -> np.ndarray | None:
         if values is None:
@@ -108,59 +125,23 @@ def predict_new(
 
     whole = spread_out(found.fit)
     assert whole is not None
-    return Prediction(whole, spread_out(found.se), spread_out(found.spread))
+    return Prediction(whole, spread_out(found.se), spread_out(found.spread), spread_out(found.df))
 
 
-def _predicted(fit: Fit, rows: ModelRows, others: ModelRows | None, weights: np.ndarray | None, se: bool) -> Prediction:
+def _predicted(
+    fit: Fit, rows: ModelRows, others: ModelRows | None, weights: np.ndarray | None, se: bool, find_df: FindDF | None
+) -> Prediction:
     values = linear_predictor(fit, rows)
     if not se and others is None:
         return Prediction(values)
     of_beta, of_b = relative_variance(fit, rows)
     error = of_beta + of_b
-    spread = None
+    noise = 1.0 if weights is None else 1.0 / weights
+    std_error = fit.sigma * np.sqrt(error)
+    spread = df = None
+    if find_df is not None:
+        adjusted, df = find_df(rows, others, noise)
+        std_error = std_error if adjusted is None else adjusted
     if others is not None:
-        noise = 1.0 if weights is None else 1.0 / weights
         spread = fit.sigma * np.sqrt(error + prior_variance(fit, others) + noise)
-    return Prediction(values, fit.sigma * np.sqrt(error), spread)
-
-
-def _known_levels(new: NewData, recipe: Recipe, table: Table, kept: np.ndarray, t: int) -> np.ndarray:
-    """Rows whose group in term t is known; a missing group is unknown, a new one an error."""
-    codes = new.terms[t][0]
-    missing = np.zeros(new.n, dtype=bool)
-    for name in recipe.groups[t].factors:
-        missing |= table.grouping(name).codes[kept] < 0
-    strange = np.flatnonzero((codes < 0) & ~missing)
-    if len(strange):
-        names = _labels(recipe, table, kept[strange], t)
-        if _other_type(recipe, table, t):
-            raise DataError(
-                f"{recipe.groups[t].label!r} holds numbers where the fit had text, or text where it had numbers ({names[0]}, "
-                f"known: {recipe.groups[t].levels[0]!r}): convert the column"
-            )
-        more = ", ..." if len(names) > _NAMED else ""
-        raise DataError(
-            f"{recipe.groups[t].label!r} has levels the fit never saw: {', '.join(names[:_NAMED])}{more} (first in row "
-            f"{kept[strange[0]]} of the new data, counted from 0). Set allow_new_levels=True to predict them with random "
-            "effects of zero, or re=False for predictions without random effects"
-        )
-    return ~missing
-
-
-def _other_type(recipe: Recipe, table: Table, t: int) -> bool:
-    """Whether a column has numbers where the fit had text, or the other way round."""
-    parts = zip(recipe.groups[t].factors, recipe.groups[t].part_levels, strict=True)
-    return any(_is_text(table.grouping(name).levels) != _is_text(levels) for name, levels in parts)
-
-
-def _is_text(levels: np.ndarray) -> bool:
-    return any(isinstance(level, str) for level in levels[:1].tolist())
-
-
-def _labels(recipe: Recipe, table: Table, rows: np.ndarray, t: int) -> list[str]:
-    """Distinct labels of the groups of some rows, in order of appearance."""
-    parts = []
-    for name in recipe.groups[t].factors:
-        column = table.grouping(name)
-        parts.append([str(level) for level in np.asarray(column.levels, dtype=object)[column.codes[rows]]])
-    return list(dict.fromkeys(":".join(both) for both in zip(*parts, strict=True)))
+    return Prediction(values, std_error, spread, df)

@@ -67,10 +67,11 @@ class ModelRows:
     groups: dict[int, GroupRows]
     offset: np.ndarray | None
 
-    def tiles(self) -> Iterator[Tile]:
-        """All rows in order, some thousands at a time."""
-        for first in range(0, self.n, _TILE):
-            where = slice(first, min(first + _TILE, self.n))
+    def tiles(self, size: int = _TILE, within: slice = slice(None)) -> Iterator[Tile]:
+        """The rows in order, at most some thousands or `size` at a time; only those within a slice when one is given."""
+        start, stop, step = within.indices(self.n)[0], within.indices(self.n)[1], max(1, min(size, _TILE))
+        for first in range(start, stop, step):
+            where = slice(first, min(first + step, stop))
             m = where.stop - first
             X = np.empty((m, len(self.x)), order="F")
             for j, (own_x, shift, scale) in enumerate(self.x):
