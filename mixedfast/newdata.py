@@ -50,9 +50,7 @@ class NewData:
         return replace(self, terms=tuple((own, columns) for own, (_, columns) in zip(codes, self.terms, strict=True)))
 
 
-def apply(
-    recipe: Recipe, data: Any, groups: bool | Iterable[int] = True, effects: Iterable[int] | None = None
-) -> NewData:
+def apply(recipe: Recipe, data: Any, groups: bool | Iterable[int] = True, effects: Iterable[int] | None = None) -> NewData:
     """New data coded as the data of a fit were.
 
     Parameters

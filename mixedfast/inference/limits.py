@@ -99,9 +99,7 @@ def _prior(others: ModelRows, where: slice) -> Iterator[tuple[int, np.ndarray]]:
         yield from zip(others.groups, tile.Z, strict=True)
 
 
-def _gradients(
-    fit: Fit, terms: SatterthwaiteTerms, rows: ModelRows
-) -> Iterator[tuple[slice, np.ndarray, list[np.ndarray]]]:
+def _gradients(fit: Fit, terms: SatterthwaiteTerms, rows: ModelRows) -> Iterator[tuple[slice, np.ndarray, list[np.ndarray]]]:
     """Some rows at a time: where they are, f (m,) and sum_j e_j e_j' (m,K,K) of each group."""
     blocks, engine = joint(fit), fit.system.engine
     D, one_factor = fit.system.D, len(fit.cp.groups) == 1
