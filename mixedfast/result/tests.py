@@ -136,6 +136,7 @@ class Tests(Fitted):
         >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
         >>> m.confint().round(2)
                    conf_low  conf_high
+        term
         Intercept    237.01     265.80
         Days           7.21      13.73
         >>> m.confint("profile").round(2).loc["sigma"].tolist()
