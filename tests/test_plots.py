@@ -16,6 +16,7 @@ import mixedfast as mf
 from mixedfast.errors import DataError, MissingLibraryError
 from mixedfast.inference.own import own_estimates
 from mixedfast.report.plots import data, draw
+from mixedfast.report.plots.inks import inks
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -167,6 +168,18 @@ def test_quantiles_of_the_normal_are_symmetric_and_the_sample_sorted() -> None:
     assert data.qq(model("sleepstudy"), "Subject").term.unique().tolist() == ["Intercept", "Days"]
 
 
+def test_the_band_of_a_qq_picture_holds_the_share_it_says() -> None:
+    n, repeats = 200, 400
+    z = np.random.default_rng(0).normal(size=(repeats, n))
+    inside = []
+    for values in z:
+        frame = data._against_normal("z", values)
+        assert frame.line.iloc[[n // 4, 3 * n // 4]].tolist() == pytest.approx(np.quantile(values, [0.25, 0.75]), abs=0.3)
+        inside.append(((frame["sample"] >= frame.low) & (frame["sample"] <= frame.high)).mean())
+    # the line is fitted to the same values, so somewhat more of them lie inside than 95 %
+    assert 0.94 < np.mean(inside) < 1.0
+
+
 def test_caterpillars_are_modes_with_their_deviations() -> None:
     m = model("sleepstudy")
     frame = data.caterpillar(m, level=0.9)
@@ -188,6 +201,8 @@ def test_profiles_pass_through_their_points_and_histograms_have_area_one() -> No
     found = data.bootstrap_densities(m.bootstrap(200, seed=1))
     area = (found.density * (found.high - found.low)).groupby(found.parameter).sum()
     np.testing.assert_allclose(area, 1.0, rtol=EXACT)
+    pd.testing.assert_frame_equal(m.plot.data("profile_zeta", profile=profile), frame)
+    pd.testing.assert_frame_equal(m.plot.data("bootstrap_densities", n=200, seed=1), found)
 
 
 def test_thinning_keeps_the_ends_and_sampling_repeats_itself() -> None:
@@ -244,6 +259,39 @@ def test_profiles_and_bootstraps_draw_themselves() -> None:
     assert len(boot.plot()) == 6
     assert len(m.plot.profile_zeta(profile)) == 2
     assert len(m.plot.bootstrap_densities(boot)) == 6
+
+
+def test_colours_show_on_the_ground_they_are_drawn_on() -> None:
+    m = model("sleepstudy")
+    boot = m.bootstrap(50, seed=1)
+    for looks, ink in (("default", "black"), ("dark_background", "white")):
+        with plt.style.context(looks):
+            bars = [line for line in boot.plot()[0].lines if len(line.get_xdata()) == 2 and line.get_linewidth() == 3]
+            assert [bar.get_color() for bar in bars] == [ink]
+    _, ax = plt.subplots(facecolor="#101010")
+    ax.set_facecolor("none")
+    assert inks(ax).ink == "white"
+
+
+def test_long_names_keep_the_end_that_tells_them_apart() -> None:
+    names = [draw._short(f"the participant of number {i}") for i in range(10, 20)]
+    assert len(set(names)) == 10 and max(map(len, names)) == 18
+
+
+@pytest.mark.parametrize("size", [(2.5, 2.0), (16.0, 12.0)])
+def test_names_are_left_out_where_they_would_overlap(size: tuple[float, float]) -> None:
+    _, axes = plt.subplots(1, 2, figsize=(2 * size[0], size[1]))
+    ax = model("sleepstudy").plot.caterpillar(ax=axes)[0]
+    assert bool(len(ax.get_yticks())) == (size[1] > 10)
+    assert ("18 levels" in ax.get_ylabel()) == (size[1] < 10)
+
+
+def test_legends_stay_inside_the_picture() -> None:
+    for width in (3.2, 5.0, 9.0):
+        figure, ax = plt.subplots(figsize=(width, 4.0), layout="constrained")
+        model("hsb").plot.shrinkage(ax=ax)
+        figure.canvas.draw()
+        assert ax.get_legend().get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_pictures_go_on_axes_that_are_given() -> None:

@@ -17,7 +17,7 @@ from mixedfast.giveback import given_back
 from mixedfast.inference.bootstrap import Bootstrap
 from mixedfast.inference.profile import Profile
 from mixedfast.report.plots import data, draw
-from mixedfast.report.plots.canvas import NewFigure, axes_for, on_screen
+from mixedfast.report.plots.canvas import NewFigure, axes_for, key_above, on_screen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +50,10 @@ _DATA: dict[str, Callable[..., pd.DataFrame]] = {
     "caterpillar": data.caterpillar,
     "shrinkage": data.shrinkage,
     "slopes": data.slopes,
+    "profile_zeta": lambda m, profile=None: data.profile_zeta(m.profile() if profile is None else profile),
+    "bootstrap_densities": lambda m, bootstrap=None, n=1000, seed=None: data.bootstrap_densities(
+        m.bootstrap(n, seed=seed) if bootstrap is None else bootstrap
+    ),
 }
 
 
@@ -95,9 +99,9 @@ class Plots:
         Parameters
         ----------
         picture : str
-            The name of the method that draws it. Profiles and bootstraps have ``to_frame()``.
+            The name of the method that draws it.
         **options
-            Those of the method, without ``ax``.
+            Those of the method that choose numbers (``group``, ``type``, ``level``, ``profile``, …), not looks.
 
         Examples
         --------
@@ -163,7 +167,8 @@ class Plots:
         Returns
         -------
         ndarray of Axes
-            One panel for the residuals and one for each random effect.
+            One panel for the residuals and one for each random effect. The band holds 95 % of values, point by point, if they
+            are independent and normal; random effects of groups of unequal size are so only roughly.
         """
         panels: list[tuple[str, str, pd.DataFrame]] = []
         if what in (None, "residuals"):
@@ -308,6 +313,8 @@ def plot_profile(profile: Profile, level: float, ax: OnAxes, new_figure: NewFigu
         draw.profile_zeta(one, frame[frame["parameter"] == name], name, profile.estimates[name], level)
     for one in axes[:: _columns(axes)]:
         one.set_ylabel("zeta")
+    if ax is None:
+        key_above(axes)
     return axes
 
 
@@ -318,7 +325,9 @@ def plot_bootstrap(boot: Bootstrap, level: float, ax: OnAxes, new_figure: NewFig
     axes = axes_for(len(boot.names), ax, _SMALL, new_figure)
     for i, (one, name) in enumerate(zip(axes, boot.names, strict=True)):
         low, high = ends[["conf_low", "conf_high"]].to_numpy()[i].tolist()
-        draw.bootstrap_density(one, frame[frame["parameter"] == name], name, float(boot.estimates[i]), (low, high))
+        draw.bootstrap_density(one, frame[frame["parameter"] == name], name, float(boot.estimates[i]), (low, high), level)
+    if ax is None:
+        key_above(axes)
     return axes
 
 

@@ -14,7 +14,7 @@ from mixedfast.errors import DataError, MissingLibraryError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["NewFigure", "axes_for", "grid_size", "off_screen", "on_screen", "style"]
+__all__ = ["NewFigure", "axes_for", "grid_size", "key_above", "off_screen", "on_screen", "style"]
 
 #: Width and height in inches -> a figure.
 NewFigure: TypeAlias = Callable[[float, float], Any]
@@ -79,3 +79,13 @@ def axes_for(
     for unused in made[count:]:
         unused.remove()
     return made[:count]
+
+
+def key_above(axes: np.ndarray) -> None:
+    """One legend above all panels of a figure that mean the same by their lines."""
+    for figure in dict.fromkeys(ax.figure for ax in axes):
+        known: dict[str, Any] = {}
+        for ax in figure.axes:
+            for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+                known.setdefault(label, handle)
+        figure.legend(known.values(), known.keys(), loc="outside upper left", ncols=len(known), frameon=False, fontsize="small")

@@ -51,6 +51,8 @@ _POINTS = 25
 _AVERAGED = 10_000
 #: Points on a profile's curve.
 _CURVE = 200
+#: A normal distribution holds this many standard deviations each way for 95 %.
+_NORMAL_95 = NormalDist().inv_cdf(0.975)
 _QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 
 
@@ -123,7 +125,11 @@ def residuals_by_group(m: LMMResult, group: str | None = None, type: str = "scal
 
 
 def qq(m: LMMResult, what: str = "residuals") -> pd.DataFrame:
-    """Sorted values against normal quantiles: columns ``term, theoretical, sample``.
+    """Sorted values against normal quantiles: columns ``term, theoretical, sample, line, low, high``.
+
+    ``line`` goes through the quartiles. ``low`` and ``high`` hold 95 % of values at that place, if all are independent and
+    normal with the line's mean and standard deviation: by the asymptotic standard error of an order statistic,
+    ``sd * sqrt(p (1 - p) / n) / phi(z)`` (David and Nagaraja 2003, *Order Statistics*, section 10.2).
 
     Parameters
     ----------
@@ -141,13 +147,22 @@ def qq(m: LMMResult, what: str = "residuals") -> pd.DataFrame:
 
 def _against_normal(name: str, values: np.ndarray) -> pd.DataFrame:
     import pandas as pd
-    from scipy.special import ndtri
+    from scipy.special import ndtr, ndtri
 
     n = len(values)
     # plotting positions of Blom (1958), as R's ppoints: (i - a) / (n + 1 - 2a)
     a = 0.375 if n <= 10 else 0.5
     theoretical = ndtri((np.arange(1, n + 1) - a) / (n + 1 - 2 * a))
-    return pd.DataFrame({"term": name, "theoretical": theoretical, "sample": np.sort(values)})
+    sample = np.sort(values)
+    quartiles = np.array([0.25, 0.75])
+    (low, high), (z_low, z_high) = np.quantile(sample, quartiles), np.quantile(theoretical, quartiles)
+    sd = (high - low) / (z_high - z_low) if n > 1 else 0.0
+    line = np.median(sample) + sd * theoretical
+    share = ndtr(theoretical)
+    density = np.exp(-0.5 * theoretical**2) / np.sqrt(2 * np.pi)
+    reach = _NORMAL_95 * sd * np.sqrt(share * (1 - share) / n) / density
+    columns = {"theoretical": theoretical, "sample": sample, "line": line, "low": line - reach, "high": line + reach}
+    return pd.DataFrame({"term": name, **columns})
 
 
 # --- groups ------------------------------------------------------------------------------------------------
