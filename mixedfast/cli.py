@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mixedfast import __version__
 from mixedfast.errors import DataError, MixedFastError
 
 __all__ = ["main"]
@@ -76,17 +77,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _warnings_in_one_line():
             options.run(options)
         sys.stdout.flush()
-    except (MixedFastError, MemoryError) as error:
-        _say(f"{error}" or "not enough memory")
-        return _ERROR
     except KeyboardInterrupt:
         _say("interrupted")
         return _INTERRUPTED
     except BrokenPipeError:
-        # what is left in the buffer must not fail again when Python ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return _READER_GONE
+    except (MixedFastError, MemoryError) as error:
+        _say(f"{error}" or "not enough memory")
+        return _ERROR
+    except OSError as error:  # a full disk, a file that vanishes while it is read
+        _say(": ".join(str(part) for part in (error.filename, error.strerror) if part) or f"{error}")
+        _drop_output()
+        return _ERROR
     return 0
+
+
+def _drop_output() -> None:
+    """Let what is left in the buffer go nowhere: it must not fail again when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(text: str) -> None:
@@ -114,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"{_EXAMPLES}\n{_STATUS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"mixedfast {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_fit(commands)
     demo = commands.add_parser("demo", help="the analysis of the introductory slides, on the shipped data")
@@ -148,7 +158,7 @@ def _add_fit(commands: Any) -> None:
         help=f"method of the denominator degrees of freedom: {', '.join(_DDF)} (default: %(default)s)",
     )
     fit.add_argument("--anova", action="store_true", help="also print the analysis of variance")
-    fit.add_argument("--type", choices=("I", "II", "III"), default="III", help="its sums of squares (default: %(default)s)")
+    fit.add_argument("--type", choices=("I", "II", "III"), help="its sums of squares; goes with --anova (default: III)")
     fit.add_argument("--weights", metavar="COL", help="column of precision weights: residual variance sigma^2 / weight")
     fit.add_argument("--offset", metavar="COL", help="column that is part of the response with coefficient one")
     fit.add_argument(
@@ -157,7 +167,7 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("--na", choices=("omit", "raise"), default="omit",
                      help="rows with missing values: leave them out, or refuse (default: %(default)s)")  # fmt: skip
     fit.add_argument("--html", metavar="OUT", type=Path, help="also write a report: tables, pictures, and what the words mean")
-    fit.set_defaults(run=_fit)
+    fit.set_defaults(run=_fit, wrong_usage=fit.error)
 
 
 # --- commands ----------------------------------------------------------------------------------------------
@@ -167,6 +177,8 @@ def _fit(options: argparse.Namespace) -> None:
     import mixedfast as mf
     from mixedfast.report.text import anova_text
 
+    if options.type and not options.anova:
+        options.wrong_usage("--type goes with --anova")
     data = _data(options.file, options.categorical)
     m = mf.lmer(
         options.formula, data, REML=not options.ml, weights=options.weights, offset=options.offset, na_action=options.na
@@ -174,8 +186,9 @@ def _fit(options: argparse.Namespace) -> None:
     m.library = "pandas"
     print(m.summary(ddf=options.ddf))
     if options.anova:
-        heading = f"Type {options.type} analysis of variance ({options.ddf} degrees of freedom)"
-        print(f"\n{anova_text(m.anova(type=options.type, ddf=options.ddf), heading)}")
+        kind = options.type or "III"
+        heading = f"Type {kind} analysis of variance ({options.ddf} degrees of freedom)"
+        print(f"\n{anova_text(m.anova(type=kind, ddf=options.ddf), heading)}")
     if options.html is not None:
         with _writing(options.html):
             m.to_html(options.html, ddf=options.ddf)

@@ -198,7 +198,24 @@ def test_an_unreadable_file_is_a_user_error(tmp_path: Path, capsys: pytest.Captu
         assert f"cannot read {path}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["fit"], ["fit", FORMULA, "x.csv", "--ddf", "guess"], ["dance"]])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+def test_a_full_disk_is_one_line() -> None:
+    with open("/dev/full", "w") as full:
+        call = [sys.executable, "-m", "mixedfast.cli", "versions"]
+        done = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "mixedfast: No space left on device\n")
+
+
+WRONG_USES: list[list[str]] = [
+    [],
+    ["dance"],
+    ["fit"],
+    ["fit", FORMULA, "x.csv", "--ddf", "guess"],
+    ["fit", FORMULA, "x.csv", "--type", "II"],
+]
+
+
+@pytest.mark.parametrize("arguments", WRONG_USES)
 def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(arguments)

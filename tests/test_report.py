@@ -9,6 +9,7 @@ from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from browser import browser
@@ -69,7 +70,7 @@ def test_a_report_is_well_formed_and_points_nowhere() -> None:
     assert all(address.startswith(("#", "data:")) for address in read.addresses)
     assert "@import" not in page() and "url(" not in page()
     anchors = {address[1:] for address in read.addresses if address.startswith("#")}
-    assert anchors == {"answers", "fixed", "random", "ddf", "pictures", "fit", "glossary"}
+    assert anchors == {"answers", "data", "fixed", "random", "whole", "ddf", "pictures", "fit", "methods", "glossary"}
     assert all(f'id="{anchor}"' in page() for anchor in anchors)
 
 
@@ -165,8 +166,8 @@ def told(formula: str, data: pd.DataFrame, **options: object) -> str:
 def test_the_variance_and_the_slope_in_words() -> None:
     said = told("math ~ 1 + ses + (1 + ses | school)", mf.load_dataset("hsb"))
     assert "Of the variance of math that ses leaves, 12 % lies between one school and another, and 88 % between" in said
-    assert "One unit more of ses goes with 2.394 more math on average (95 % interval 2.161 to 2.627, p < 2e-16)." in said
-    assert "for 95 % of them it lies between 1.134 and 3.653" in said
+    assert "One unit more of ses goes with 2.39 more math on average (95 % interval 2.16 to 2.63, p < 2e-16)." in said
+    assert "for 95 % of them it lies between 1.1 and 3.7, by the model's" in said
 
 
 def test_shares_of_several_groups_add_up() -> None:
@@ -179,7 +180,22 @@ def test_shares_of_several_groups_add_up() -> None:
 def test_levels_are_compared_with_the_reference() -> None:
     m = mf.lmer("math ~ sex + (1 | school)", mf.load_dataset("hsb"))
     said = " ".join(words.findings(m, m.coef_table(), 0.95))
-    assert f"sex = Male has {m.params['sex[T.Male]']:.3f} more math than sex = Female on average" in said
+    assert f"sex = Male has {m.params['sex[T.Male]']:.2f} more math than sex = Female on average" in said
+
+
+def test_several_predictors_are_told_apart() -> None:
+    said = told("math ~ ses + sex + (1 | school)", mf.load_dataset("hsb"))
+    assert said.count("on average, the other predictors being equal (95 % interval") == 2
+
+
+def test_the_rows_the_groups_and_the_methods_are_told() -> None:
+    made = page()
+    sizes = mf.load_dataset("hsb").groupby("school", observed=True).size()
+    cells = [f"{value:g}" for value in (sizes.min(), sizes.median(), sizes.max())]
+    assert all(f'right">{cell}</td>' in made for cell in ["160", *cells])
+    assert f'right">{hsb().r2().conditional:.3f}</td>' in made
+    assert "random effects of school (160 levels) was fitted to 7,185 rows by restricted maximum likelihood" in made
+    assert "Tests of fixed effects use Satterthwaite&#x27;s degrees of freedom." in made
 
 
 def test_what_a_sentence_would_get_wrong_is_not_said() -> None:
@@ -193,6 +209,13 @@ def test_a_singular_fit_is_explained() -> None:
     with pytest.warns(mf.SingularFitWarning):
         m = mf.lmer("Yield ~ 1 + (1 | Batch)", mf.load_dataset("dyestuff2"))
     assert "The fit is singular" in " ".join(words.fit_told(m))
+    made = m.to_html(pictures=False)
+    assert made is not None
+    assert made.index("The fit is singular") < made.index("<nav")  # before anything else
+    # the rule that was used at a singular fit is no reason to leave a method out
+    for method, value in m.ddf_table().df.droplevel("term").items():
+        assert not np.isfinite(value) or f'left">{method}</td>' in made
+    assert "satterthwaite: singular fit: what is estimated as zero counts as known" in made
     assert "0 % lies between one Batch and another" in " ".join(words.findings(m, m.coef_table(), 0.95))
 
 

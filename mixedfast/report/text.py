@@ -260,12 +260,12 @@ def _lmm_sections(m: LMMResult, ddf: DDF | None) -> list[Section]:
 
 def _lmm_title(m: LMMResult, ddf: DDF | None) -> str:
     how = "REML" if m.reml else "maximum likelihood"
-    tests = {"None": "", "asymptotic": "; large-sample z tests"}.get(str(ddf), f"; t tests with {_ddf_words(ddf)}")
+    tests = {"None": "", "asymptotic": "; large-sample z tests"}.get(str(ddf), f"; t tests with {ddf_words(ddf)}")
     weights = "\nWeights: precision weights" if m.weights_used else ""
     return f"Linear mixed model fit by {how}{tests}\nFormula: {m.formula}{weights}"
 
 
-def _ddf_words(ddf: DDF | None) -> str:
+def ddf_words(ddf: DDF | None) -> str:
     name, _, how = str(ddf).partition(" (")
     return _DDF_WORDS.get(name, f"{name} degrees of freedom") + (f" ({how}" if how else "")
 

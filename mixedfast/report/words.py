@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mixedfast.inference.shares import by_group, variances
-from mixedfast.report.digits import p_value, significant
+from mixedfast.report.digits import decimals, p_value, significant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from mixedfast.design import FixedTerm
     from mixedfast.result import LMMResult
 
-__all__ = ["Entry", "findings", "fit_told", "glossary", "lead", "number"]
+__all__ = ["Entry", "findings", "fit_told", "glossary", "lead", "methods_told", "notices", "number", "to_half_width"]
 
 #: A normal distribution holds this many standard deviations each way for 95 %.
 _NORMAL_95 = 1.959963984540054
+
+#: More decimals than this are hard to read.
+_MOST_PLACES = 6
 
 
 class Entry(NamedTuple):
@@ -47,6 +50,19 @@ def number(value: float, digits: int = 4) -> str:
     whole = math.isfinite(value) and abs(value) >= 10**digits
     text = f"{value:.0f}" if whole and abs(value) < 1e12 else significant([value], digits)[0]
     return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
+def to_half_width(values: Sequence[float], half_width: float) -> list[str]:
+    """Numbers with common decimals, as many as show two digits of the half width of their interval.
+
+    Examples
+    --------
+    >>> to_half_width([2.3598, 2.1300, 2.5895], 0.2298), to_half_width([1250.4, 1100.2], 150.2)
+    (['2.36', '2.13', '2.59'], ['1250', '1100'])
+    """
+    places = 1 - math.floor(math.log10(half_width)) if math.isfinite(half_width) and half_width > 0 else _MOST_PLACES + 1
+    shown = decimals(values, max(places, 0)) if places <= _MOST_PLACES else [number(value) for value in values]
+    return [text.replace("-", "−", 1) if text.startswith("-") else text for text in shown]
 
 
 def _share(value: float) -> str:
@@ -126,23 +142,24 @@ def _coefficients_told(m: LMMResult, table: pd.DataFrame, level: float) -> list[
     """A sentence for each coefficient of a variable that enters plainly and alone."""
     meta = m._fit.cp.meta
     told = []
+    others = ", the other predictors being equal" if len(_predictors(m)) > 1 else ""
     for term in _plain_terms(m):
         for column in term.columns:
             name = meta.x_names[column]
             row: dict[str, float] = dict(zip(table.columns, table.loc[[name]].to_numpy()[0].tolist(), strict=True))
             if math.isnan(row["estimate"]):
                 continue
-            ends = f"{100 * level:g} % interval {number(row['conf_low'])} to {number(row['conf_high'])}"
+            low, high = row["conf_low"], row["conf_high"]
+            amount, *shown = to_half_width([abs(row["estimate"]), low, high], 0.5 * (high - low))
             more = "more" if row["estimate"] >= 0 else "less"
-            amount = number(abs(row["estimate"]))
-            known = f"{ends}, {_p(row['p_value'])}"
+            known = f"{100 * level:g} % interval {shown[0]} to {shown[1]}, {_p(row['p_value'])}"
             if name == term.name:
-                told.append(f"One unit more of {name} goes with {amount} {more} {_response(m)} on average ({known}).")
+                told.append(f"One unit more of {name} goes with {amount} {more} {_response(m)} on average{others} ({known}).")
             elif name.startswith(f"{term.name}[T."):
                 reference = _reference(m, term.name)
                 told.append(
                     f"{term.name} = {name[len(term.name) + 3 : -1]} has {amount} {more} {_response(m)} than "
-                    f"{term.name} = {reference} on average ({known})."
+                    f"{term.name} = {reference} on average{others} ({known})."
                 )
     return told
 
@@ -173,9 +190,10 @@ def _slopes_told(m: LMMResult) -> list[str]:
         if sd == 0:
             told.append(f"The slope of {name} does not differ between levels of {row['group']}, as far as these data tell.")
         else:
+            average, *ends = to_half_width([m.params[name], low, high], 0.5 * (high - low))
             told.append(
-                f"The slope of {name} is {number(m.params[name])} on average and differs from one {row['group']} to another: "
-                f"for 95 % of them it lies between {number(low)} and {number(high)}."
+                f"The slope of {name} is {average} on average and differs from one {row['group']} to another: "
+                f"for 95 % of them it lies between {ends[0]} and {ends[1]}, by the model's normal distribution."
             )
     return told
 
@@ -206,7 +224,14 @@ def fit_told(m: LMMResult) -> list[str]:
             f"The search ended at an optimum after {found['iterations']} steps and {found['evaluations']} evaluations of the "
             f"likelihood. By its curvature there, the deviance could still fall by {left}; a whole unit would begin to matter."
         )
-    else:
+    return [*told, *notices(m)]
+
+
+def notices(m: LMMResult) -> list[str]:
+    """What one must know before one uses the estimates."""
+    told = []
+    found = m.optimization
+    if "iterations" in found and not m.converged:
         told.append(
             f"The search did not end at an optimum ({found['message']}): do not use these estimates. Try other starting "
             "values, rescale the predictors, or simplify the random effects."
@@ -219,6 +244,25 @@ def fit_told(m: LMMResult) -> list[str]:
     if m.dropped_columns:
         told.append(f"Left out because other columns determine them: {', '.join(m.dropped_columns)}.")
     return told
+
+
+def methods_told(m: LMMResult, tests: str, version: str) -> str:
+    """Sentences for the methods section of a paper.
+
+    Parameters
+    ----------
+    m : LMMResult
+    tests : str
+        Whose degrees of freedom the tests have, in words.
+    version : str
+        Of the library.
+    """
+    how = "restricted maximum likelihood" if m.reml else "maximum likelihood"
+    groups = _listed([f"{name} ({count:,} levels)" for name, count in m.n_groups.items()])
+    return (
+        f"A linear mixed-effects model of {_response(m)} with random effects of {groups} was fitted to {m.nobs:,} rows by "
+        f"{how} with mixedfast {version} (formula in the notation of lme4: {m.formula}). Tests of fixed effects use {tests}."
+    )
 
 
 # --- what the words mean -----------------------------------------------------------------------------------

@@ -17,10 +17,11 @@ from mixedfast.inference.ddf import METHODS
 from mixedfast.inference.tables import ddf_table
 from mixedfast.report import words
 from mixedfast.report.digits import STARS_LEGEND, decimals, p_values, significant, stars
+from mixedfast.report.html.about import rows_and_groups, whole_model
 from mixedfast.report.html.pictures import bootstrap_html, pictures_html, profile_html
 from mixedfast.report.page import page_html
 from mixedfast.report.sections import Cells, Grid, Section
-from mixedfast.report.text import anova_grid, random_grid
+from mixedfast.report.text import anova_grid, ddf_words, random_grid
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,12 +45,15 @@ _BESIDE = 4
 
 _PART_TITLES = {
     "answers": "In words",
+    "data": "The data",
     "fixed": "Fixed effects",
     "random": "Random effects",
+    "whole": "The model as a whole",
     "ddf": "Degrees of freedom side by side",
     "intervals": "Intervals of all parameters",
     "pictures": "Pictures",
     "fit": "How the fit went",
+    "methods": "For a methods section",
     "glossary": "What the words mean",
 }
 
@@ -103,12 +107,15 @@ def report_body(
     table = m.coef_table(ddf, _LEVEL)
     parts = {
         "answers": _items(words.findings(m, table, _LEVEL)),
+        "data": page_html(rows_and_groups(m)),
         "fixed": page_html(_fixed(m, table, ddf)),
         "random": page_html([replace(random_grid(m.varcorr, m.nobs, m.n_groups), heading="")]),
+        "whole": page_html([whole_model(m)]),
         "ddf": _ddf(m),
         "intervals": _profiled(profile, pictures) + _bootstrapped(bootstrap, pictures),
         "pictures": _drawn(pictures_html, m) if pictures else "",
         "fit": _fit(m),
+        "methods": f"<p>{prose(words.methods_told(m, _tests(ddf), __version__))}</p>",
         "glossary": _glossary(m, table, ddf),
     }
     shown = {name: part for name, part in parts.items() if part}
@@ -116,19 +123,29 @@ def report_body(
     sections = "\n".join(
         f'<section id="{name}">\n<h2>{_PART_TITLES[name]}</h2>\n{part}\n</section>' for name, part in shown.items()
     )
+    notices = "".join(f'<p class="notice" role="note">{prose(notice)}</p>\n' for notice in words.notices(m))
     return (
-        f'<p class="lead">{escape(words.lead(m))}</p>\n<p>Formula: <code>{escape(m.formula)}</code></p>\n'
+        f'<p class="lead">{prose(words.lead(m))}</p>\n{notices}<p>Formula: <code>{escape(m.formula)}</code></p>\n'
         f'<nav aria-label="Contents"><ul>{links}</ul></nav>\n<main>\n{sections}\n</main>\n'
         f'<footer><p class="soft">Made by mixedfast {escape(__version__)}. This page loads nothing from elsewhere.</p></footer>'
     )
 
 
+def prose(text: str) -> str:
+    """Text of a sentence: a number and its per cent sign stay on one line."""
+    return escape(text).replace(" %", "&nbsp;%")
+
+
 def _items(sentences: list[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in sentences)}</ul>" if sentences else ""
+    return f"<ul>{''.join(f'<li>{prose(sentence)}</li>' for sentence in sentences)}</ul>" if sentences else ""
 
 
 def _paragraphs(sentences: list[str]) -> str:
-    return "\n".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+    return "\n".join(f"<p>{prose(sentence)}</p>" for sentence in sentences)
+
+
+def _tests(ddf: str) -> str:
+    return "the normal distribution" if ddf == "asymptotic" else ddf_words(ddf)
 
 
 # --- tables ------------------------------------------------------------------------------------------------
@@ -178,12 +195,13 @@ def _ddf(m: LMMResult) -> str:
             'coef_table("kenward-roger") computes it.'
         )
     table = ddf_table(m._fit, tuple(methods))
-    reasons = table.loc[table["note"] != "", "note"].groupby(level="method", sort=False).first()
-    notes += [str(reason) for reason in reasons]
-    shown = [method for method in methods if method not in set(reasons.index)]
+    said = table.loc[table["note"] != "", "note"].groupby(level="method", sort=False).first().astype(str)
+    notes += [note if note.startswith(str(method)) else f"{method}: {note}" for method, note in said.items()]
+    defined = table["df"].notna().groupby(level="method", sort=False).any()
+    shown = [method for method in methods if defined[method]]
     terms = [str(term) for term in dict.fromkeys(table.index.get_level_values("term"))]
-    said = "".join(f'<p class="soft">{escape(note.rstrip("."))}.</p>' for note in notes)
-    return page_html(_side_by_side(table, terms, shown)) + said
+    below = "".join(f'<p class="soft">{escape(note.rstrip("."))}.</p>' for note in notes)
+    return page_html(_side_by_side(table, terms, shown)) + below
 
 
 def _side_by_side(table: pd.DataFrame, terms: list[str], methods: list[str]) -> list[Section]:
@@ -281,8 +299,8 @@ def _facts(facts: list[tuple[str, str]]) -> str:
 def _glossary(m: LMMResult, table: pd.DataFrame, ddf: str) -> str:
     entries = words.glossary(m, table, ddf, _LEVEL)
     told = "".join(
-        f"<dt>{escape(entry.word)}</dt><dd>{escape(entry.meaning)}</dd>"
-        + (f'<dd class="here">{escape(entry.here)}</dd>' if entry.here else "")
+        f"<dt>{escape(entry.word)}</dt><dd>{prose(entry.meaning)}</dd>"
+        + (f'<dd class="here">{prose(entry.here)}</dd>' if entry.here else "")
         for entry in entries
     )
     return f"<dl>{told}</dl>"
