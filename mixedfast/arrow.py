@@ -16,7 +16,18 @@ import numpy as np
 from mixedfast.errors import DataError, MissingLibraryError
 from mixedfast.frames import Categorical, ColumnData, Table, as_table
 
-__all__ = ["CodedTable", "Labels", "complete_rows", "distinct", "kind_of", "need_pyarrow", "sample", "with_dictionary"]
+__all__ = [
+    "CodedTable",
+    "Labels",
+    "as_declared",
+    "complete_rows",
+    "distinct",
+    "kind_of",
+    "need_pyarrow",
+    "plain_table",
+    "sample",
+    "with_dictionary",
+]
 
 #: A table of codes for every whole number between the smallest and the largest level is made up to this length.
 _LOOKUP = 1 << 24
@@ -79,6 +90,29 @@ def complete_rows(table: Any, names: Iterable[str], where: str) -> tuple[Any, di
     return (table if keep is None else table.filter(keep)), missing
 
 
+def as_declared(table: Any, schema: Any, where: str) -> Any:
+    """The table with its columns in the types that a schema gives them.
+
+    Raises
+    ------
+    DataError
+        For values that the type cannot hold, naming the column and `where` they stand.
+    """
+    import pyarrow as pa
+
+    made = {}
+    for name in table.column_names:
+        column, kind = table.column(name), schema.field(name).type
+        try:
+            if pa.types.is_dictionary(kind):
+                made[name] = (column if pa.types.is_dictionary(column.type) else column.dictionary_encode()).cast(kind)
+            else:
+                made[name] = plain(column).cast(kind)
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{where}: column {name!r} is {column.type} here and {kind} in the first part: {error}") from error
+    return pa.table(made)
+
+
 def sample(table: Any, size: int) -> Any:
     """At most `size` rows, evenly spread; a copy, so that the table itself can go."""
     return table.take(np.linspace(0, table.num_rows - 1, min(size, table.num_rows)).astype(np.int64))
@@ -91,14 +125,32 @@ def plain(column: Any) -> Any:
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
+def plain_table(table: Any) -> Any:
+    """A table without dictionaries."""
+    import pyarrow as pa
+
+    return pa.table({name: plain(table.column(name)) for name in table.column_names})
+
+
 def distinct(table: Any, names: Sequence[str]) -> Any:
     """The combinations of values of some columns that occur, as an Arrow table in no particular order."""
     import pyarrow as pa
 
-    keys = pa.table({name: plain(table.column(name)) for name in names})
     if len(names) == 1:
-        return pa.table({names[0]: _unique(keys.column(0))})
+        return pa.table({names[0]: _unique(_entries(table.column(names[0])))})
+    keys = pa.table({name: plain(table.column(name)) for name in names})
     return keys.group_by(list(names), use_threads=False).aggregate([])
+
+
+def _entries(column: Any) -> Any:
+    """A column with the same distinct values: of a dictionary the entries that rows point to."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_dictionary(column.type):
+        return column
+    used = [chunk.dictionary.take(pc.unique(chunk.indices)) for chunk in column.chunks]
+    return pa.chunked_array(used, column.type.value_type)
 
 
 def _unique(column: Any) -> Any:
@@ -158,21 +210,33 @@ class Labels:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        column = plain(column)
-        if self._lookup is not None and pa.types.is_integer(column.type):
-            low, table = self._lookup
-            values = column.to_numpy()
-            codes = table[np.clip(values, low, low + len(table) - 1).astype(np.int64) - low]
-        else:
-            known = pa.array(self.levels.tolist()).cast(column.type)
-            codes = pc.index_in(column, value_set=known).fill_null(-1).to_numpy().astype(np.int32, copy=False)
+        coded = pa.types.is_dictionary(column.type)
+        codes = self._codes_of_dictionary(column) if coded else self._codes(column)
         if len(codes) and codes.min() < 0:
-            unknown = pc.unique(column.filter(pa.array(codes < 0))).to_pylist()
+            unknown = pc.unique(plain(column).filter(pa.array(codes < 0))).to_pylist()
             raise DataError(
                 f"{where}: column {self.name!r} has levels that are not among the {len(self.levels)} known ones: "
                 f"{', '.join(map(str, unknown[:8]))}"
             )
         return codes
+
+    def _codes_of_dictionary(self, column: Any) -> np.ndarray:
+        """The dictionary is looked up, not each row; -1 for a value that is no level."""
+        parts = [self._codes(chunk.dictionary).take(chunk.indices.to_numpy()) for chunk in column.chunks if len(chunk)]
+        return np.concatenate(parts) if parts else np.empty(0, np.int32)
+
+    def _codes(self, column: Any) -> np.ndarray:
+        """The code of each value of a plain column; -1 for a value that is no level."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if self._lookup is not None and pa.types.is_integer(column.type):
+            low, table = self._lookup
+            # what lies outside is clipped to the ends of the table, which stand for no level
+            return table.take(np.subtract(column.to_numpy(), low, dtype=np.int64), mode="clip")
+        known = pa.array(self.levels.tolist()).cast(column.type)
+        found: np.ndarray = pc.index_in(column, value_set=known).fill_null(-1).to_numpy(zero_copy_only=False)
+        return found.astype(np.int32, copy=False)
 
 
 class CodedTable(Table):

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from cases import frame, golden
-from test_engines import as_text, holes
-from test_stream import options, same_fit
+from test_engines import holes
+from test_stream import as_text, options, same_fit
 
 import mixedfast as mf
 

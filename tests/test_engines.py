@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cases import frame, golden, golden_names
-from test_stream import ROUNDING, options, same_fit, same_sums
+from test_stream import ROUNDING, as_text, options, same_fit, same_sums
 
 import mixedfast as mf
 
@@ -24,11 +24,6 @@ IN_BRIEF = [
     for i, name in enumerate(name for name in golden_names() if name not in SLOW)
     for engine in (["polars", "duckdb"] if i % 3 == 0 else ["polars"])
 ]
-
-
-def as_text(data):
-    """Categories as plain strings, as most engines hold them: their order is then that of the alphabet."""
-    return data.assign(**{name: data[name].astype(object) for name in data.select_dtypes("category")})
 
 
 def in_duckdb(data):

@@ -11,6 +11,7 @@ import pytest
 from cases import frame, golden, golden_names
 
 import mixedfast as mf
+from mixedfast.stream.sources import BATCH_ROWS
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -27,6 +28,11 @@ def batches(data, count):
     table = pa.Table.from_pandas(data, preserve_index=False)
     edges = [table.num_rows * i // count for i in range(count + 1)]
     return [table.slice(a, b - a) for a, b in pairwise(edges)]
+
+
+def as_text(data):
+    """Categories as plain strings, as most engines hold them: their order is then that of the alphabet."""
+    return data.assign(**{name: data[name].astype(object) for name in data.select_dtypes("category")})
 
 
 def options(record):
@@ -267,7 +273,38 @@ def test_only_the_columns_of_the_formula_are_read(folder, monkeypatch):
 
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", iter_batches)
     mf.lmer(FORMULA, folder)
-    assert set(asked) == {("math", "ses", "school")}
+    assert set(asked) == {("school",), ("math", "ses", "school")}  # no value is missing: levels need no other column
+
+
+def test_a_first_pass_over_keys_alone_is_taken_back_when_a_value_is_missing(folder):
+    """Footers count NULL and not NaN: a school whose rows all have a NaN has no row, and is no level."""
+    data = frame("hsb")
+    gone = data.school == data.school.iloc[-1]
+    holes = data.assign(ses=data.ses.where(~gone))
+    for i, part in enumerate(batches(holes.assign(ses=0.0), 4)):
+        values = holes.ses.to_numpy()[len(holes) * i // 4 : len(holes) * (i + 1) // 4]
+        at = part.column_names.index("ses")
+        pq.write_table(part.set_column(at, "ses", pa.array(values, from_pandas=False)), folder / f"part-{i}.parquet")
+        assert pq.ParquetFile(folder / f"part-{i}.parquet").metadata.row_group(0).column(at).statistics.null_count == 0
+    m = mf.lmer(FORMULA, folder)
+    same_fit(m, mf.lmer(FORMULA, holes))
+    assert m.n_groups == {"school": 159}
+    with pytest.raises(mf.DataError, match=rf"missing values in 'ses' \({gone.sum()}\)"):
+        mf.lmer(FORMULA, folder, na_action="raise")
+
+
+def test_text_is_read_as_a_short_list_and_places_in_it(folder):
+    """Every file, and every row group, has a list of its own; entries that no complete row has are no levels."""
+    data = as_text(frame("hsb")).assign(track=lambda d: np.where(np.arange(len(d)) < 3000, "b", "a"))
+    data.loc[:9, "track"], data.loc[:9, "math"] = "only where math is missing", np.nan
+    for i, part in enumerate(batches(data, 4)):
+        pq.write_table(part, folder / f"part-{i}.parquet", row_group_size=500, use_dictionary=i != 2)
+    formula = "math ~ ses * track + sex + (1 | school:track)"
+    m = mf.lmer(formula, folder)
+    same_fit(m, mf.lmer(formula, data))
+    m.augment_to(folder / "out.parquet")
+    there, here = (pq.read_schema(folder / name).field("track").type for name in ("part-0.parquet", "out.parquet"))
+    assert here == there
 
 
 # --- what goes wrong ------------------------------------------------------------------------------------------
@@ -343,10 +380,10 @@ def test_work_goes_on_from_a_checkpoint(folder, tmp_path, small_units, monkeypat
     read = []
     original = pq.ParquetFile.iter_batches
     monkeypatch.setattr(
-        pq.ParquetFile, "iter_batches", lambda self, *a, **k: read.append(1) or original(self, *a, **k)
+        pq.ParquetFile, "iter_batches", lambda self, rows, **k: read.append(rows) or original(self, rows, **k)
     )
     again = mf.crossproducts(formula, folder, checkpoint=path, levels=levels)
-    assert len(read) == (2 if levels else 6)  # two units of four were done, of the only pass or of the first
+    assert read.count(BATCH_ROWS) == (2 if levels else 6)  # two units of four were done, of the only pass or of the first
     assert not path.exists()
     np.testing.assert_array_equal(again.xy, mf.crossproducts(formula, folder, levels=levels).xy)
     assert again.n == whole.n

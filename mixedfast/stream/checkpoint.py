@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -11,7 +12,7 @@ from typing import Any
 from mixedfast.errors import DataError
 from mixedfast.storage import load, save
 
-__all__ = ["Checkpoint", "Progress"]
+__all__ = ["Checkpoint", "Progress", "digest"]
 
 #: Seconds between two writes.
 _EVERY = 30.0
@@ -43,6 +44,11 @@ class Checkpoint:
     summed_marks: tuple[str, ...] = ()
 
 
+def digest(value: Any) -> str:
+    """A short name for what may be long: the levels given, contrasts."""
+    return hashlib.sha256(repr(value).encode()).hexdigest()
+
+
 class Progress:
     """A checkpoint file, or none at all: then nothing is kept."""
 
@@ -67,9 +73,11 @@ class Progress:
             save(self.now, self.path)
             self._written = time.monotonic()
 
+    def restart(self) -> None:
+        """Forget what is done."""
+        self.now = Checkpoint(self.now.model)
+
     def finish(self) -> None:
         """All is done: the file goes."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
-
-

@@ -10,19 +10,19 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from mixedfast.arrow import CodedTable, Labels, complete_rows, sample
+from mixedfast.arrow import CodedTable, Labels, as_declared, complete_rows, sample
 from mixedfast.conditioning import taken_apart
 from mixedfast.crossprod import CrossProducts
 from mixedfast.design import Design, Recipe, without_dot
 from mixedfast.errors import DataError
 from mixedfast.formula import ModelSpec
-from mixedfast.frames import factorize, labels, no_column
+from mixedfast.frames import factorize, labels
 from mixedfast.progress import Show
-from mixedfast.stream.checkpoint import Progress
-from mixedfast.stream.plan import Plan, Wanted, check_total, coded_design, make_plan, sums_of, wanted
+from mixedfast.stream.checkpoint import Progress, digest
+from mixedfast.stream.plan import Plan, Wanted, check_columns, check_total, coded_design, make_plan, sums_of, wanted
 from mixedfast.stream.run import reduce_units
 from mixedfast.stream.sources import Batches, Files, Source, Unit, as_source
-from mixedfast.stream.survey import Seen, facts_of, keys_of, look
+from mixedfast.stream.survey import Seen, columns_of_keys, facts_of, keys_of, listed_columns, look, spread_sample
 from mixedfast.stream.total import add_same
 
 __all__ = ["Stream", "stream_crossproducts"]
@@ -66,9 +66,10 @@ class Stream:
                 yield self.design(table, unit.name)
 
     def design(self, table: Any, where: str) -> tuple[Design, Any]:
-        """The design of one Arrow table, and the table without its incomplete rows."""
+        """The design of one Arrow table, and the table without its incomplete rows, in the types of the first part."""
         rows, missing = complete_rows(table, self.columns, where)
-        return coded_design(self.plan, _coded(self.plan, rows, where), table.num_rows - rows.num_rows, missing), rows
+        design = coded_design(self.plan, _coded(self.plan, rows, where), table.num_rows - rows.num_rows, missing)
+        return design, as_declared(rows, self.source.schema, where)
 
 
 def stream_crossproducts(
@@ -89,39 +90,73 @@ def stream_crossproducts(
     source = as_source(data)
     spec = without_dot(spec, source.schema.names, weights)
     want = wanted(spec, weights, offset)
-    _check_columns(want, source.schema.names)
+    check_columns(want, source.schema.names)
     given = {name: _level_array(name, values) for name, values in (levels or {}).items()}
-    asked = (spec.formula, weights, offset, na_action, sorted(given), sorted(contrasts or {}))
-    state = Progress(checkpoint, repr(asked))
+    state = Progress(checkpoint, repr((spec.formula, weights, offset, na_action)) + digest(given) + digest(contrasts or {}))
+    asked = _Asked(want, source, given, contrasts, na_action, threads, progress)
     try:
-        plan = state.now.plan
-        if plan is None:
-            if not _one_pass(want, source, given):
-                source = _readable_again(source, want)
-            plan = _plan(want, source, given, contrasts, na_action, threads, progress, state)
-            state.update(plan=plan, seen=None, seen_marks=())
-        total = _sum(want, source, plan, threads, progress, state)
+        if state.now.plan is None and not asked.in_one_pass:
+            asked = replace(asked, source=_readable_again(source, want))
+        try:
+            total = _plan_and_sum(asked, state, trusting=True)
+        except _MissesValues:
+            state.restart()
+            total = _plan_and_sum(asked, state, trusting=False)
     except BaseException:
         state.write()
         raise
+    plan = state.now.plan
     check_total(total)
     again = Progress(None, state.now.model)
-    total = taken_apart(
-        total, lambda basis: _sum(want, source, replace(plan, basis=basis), threads, progress, again)
-    )
+    total = taken_apart(total, lambda basis: _sum(asked, replace(plan, basis=basis), again))
     state.finish()
-    return total, Stream(source, plan)
+    return total, Stream(asked.source, plan)
 
 
-def _sum(
-    want: Wanted, source: Source, plan: Plan, threads: int | None, progress: Show, state: Progress
-) -> CrossProducts:
+class _MissesValues(Exception):
+    """A plan was made on the word that no value is missing, and one is."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What cross-products are asked for, and of what rows."""
+
+    want: Wanted
+    source: Source
+    given: Mapping[str, Any]
+    contrasts: Mapping[str, Any] | None
+    na_action: str
+    threads: int | None
+    progress: Show
+
+    @property
+    def keys(self) -> tuple[tuple[str, ...], ...]:
+        """What a first pass must find the values of."""
+        return keys_of(self.want, self.source.schema, self.given)
+
+    @property
+    def in_one_pass(self) -> bool:
+        """Whether the caller has said all that a first pass would find."""
+        return not self.keys and not self.want.transforms
+
+
+def _plan_and_sum(asked: _Asked, state: Progress, trusting: bool) -> CrossProducts:
+    if state.now.plan is None:
+        trusting = trusting and not asked.in_one_pass and asked.source.promises_values(asked.want.columns)
+        state.update(plan=_plan(asked, state, trusting), seen=None, seen_marks=())
+    return _sum(asked, state.now.plan, state)
+
+
+def _sum(asked: _Asked, plan: Plan, state: Progress) -> CrossProducts:
     category, group = plan.category_labels, plan.group_labels
+    want = asked.want
 
     def work(unit: Unit) -> CrossProducts:
         total: CrossProducts | None = None
         for table in unit.read():
             rows, missing = complete_rows(table, want.columns, unit.name)
+            if missing and plan.trusting:
+                raise _MissesValues
             if missing and plan.na_action == "raise":
                 raise DataError(f"{unit.name}: missing values in {', '.join(map(repr, missing))}")
             coded = CodedTable(rows, category, group, unit.name)
@@ -132,39 +167,36 @@ def _sum(
         return total
 
     return reduce_units(
-        source, want.columns, work, add_same, "adding up", threads, progress, state.now.sums, state.now.summed_marks,
-        lambda total, marks: state.update(sums=total, summed_marks=marks),
+        asked.source, want.columns, work, add_same, "adding up", asked.threads, asked.progress, state.now.sums,
+        state.now.summed_marks, lambda total, marks: state.update(sums=total, summed_marks=marks),
     )  # fmt: skip
 
 
-def _plan(
-    want: Wanted, source: Source, given: Mapping[str, Any], contrasts: Mapping[str, Any] | None, na_action: str,
-    threads: int | None, progress: Show, state: Progress,
-) -> Plan:  # fmt: skip
-    schema = source.schema
-    keys = keys_of(want, schema, given)
-    known = {name: Labels(name, _labels_of(values)) for name, values in given.items()}
-    one = _one_pass(want, source, given)
-    if one:
-        unit = next(iter(_first(source, want)))
-        seen = look(want, keys, known)(unit)
-    else:
+def _plan(asked: _Asked, state: Progress, trusting: bool) -> Plan:
+    """What the first pass finds; where no value is missing it reads only the columns whose levels are wanted."""
+    want, source, keys = asked.want, asked.source, asked.keys
+    schema, counted = source.schema, not asked.in_one_pass
+    known = {name: Labels(name, _labels_of(values)) for name, values in asked.given.items()}
+    columns = columns_of_keys(want, keys) if trusting else want.columns
+    looking = look(want, columns, keys, known, listed_columns(schema))
+    if counted:
         seen = reduce_units(
-            source, want.columns, look(want, keys, known), Seen.__add__, "finding levels", threads, progress,
-            state.now.seen, state.now.seen_marks, lambda total, marks: state.update(seen=total, seen_marks=marks),
+            source, columns, looking, Seen.__add__, "finding levels", asked.threads, asked.progress, state.now.seen,
+            state.now.seen_marks, lambda total, marks: state.update(seen=total, seen_marks=marks),
         )  # fmt: skip
-    plan = make_plan(want, facts_of(want, seen, schema, given), contrasts, na_action, counted=not one)
+    else:
+        seen = looking(next(iter(_first(source, want))))
+    if trusting:
+        if seen.missing:
+            raise _MissesValues
+        seen = replace(seen, rows=spread_sample(source, want))
+    plan = make_plan(want, facts_of(want, seen, schema, asked.given), asked.contrasts, asked.na_action, counted)
     rows = _coded(plan, seen.rows, "the sample")
-    return plan.with_basis(coded_design(plan, rows, 0, {}))
+    return replace(plan.with_basis(coded_design(plan, rows, 0, {})), trusting=trusting)
 
 
 def _coded(plan: Plan, rows: Any, where: str) -> CodedTable:
     return CodedTable(rows, plan.category_labels, plan.group_labels, where)
-
-
-def _one_pass(want: Wanted, source: Source, given: Mapping[str, Any]) -> bool:
-    """Whether the caller has said all that a first pass would find."""
-    return not keys_of(want, source.schema, given) and not want.transforms
 
 
 def _first(source: Source, want: Wanted) -> Iterator[Unit]:
@@ -199,12 +231,6 @@ def _readable_again(source: Source, want: Wanted) -> Source:
         if writer is not None:
             writer.close()
     return Files((path,), keep=folder)
-
-
-def _check_columns(want: Wanted, names: Sequence[str]) -> None:
-    for name in want.columns:
-        if name not in names:
-            raise no_column(name, names)
 
 
 def _level_array(name: str, values: Sequence[Any]) -> list[Any]:

@@ -6,7 +6,7 @@ that a fit in memory leaves behind, made by the same functions from one row a le
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
@@ -32,7 +32,7 @@ from mixedfast.design import (
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.expressions import Stateful, stateful_calls
 from mixedfast.formula import ModelSpec
-from mixedfast.frames import Categorical, ColumnData, Numeric
+from mixedfast.frames import Categorical, ColumnData, Numeric, no_column
 from mixedfast.grouping import GroupRecipe, number_again, number_groups
 from mixedfast.mentions import coded_names, expression_names, python_factors, used_names
 from mixedfast.rows import vector
@@ -42,6 +42,7 @@ __all__ = [
     "Moments",
     "Plan",
     "Wanted",
+    "check_columns",
     "check_total",
     "coded_design",
     "make_plan",
@@ -86,7 +87,6 @@ class Wanted:
         vectors = [name for name in (self.weights, self.offset) if name is not None]
         return tuple(dict.fromkeys([*self.variables, *parts, *vectors]))
 
-
     def told(self, missing: Mapping[str, int]) -> dict[str, int]:
         """Missing values by what is told to users: weights and an offset by what they are for."""
         roles = {self.weights: "weights", self.offset: "offset"}
@@ -124,6 +124,13 @@ def wanted(spec: ModelSpec, weights: Any, offset: Any) -> Wanted:
         tuple(dict.fromkeys(term.factors for term in spec.random)),
         tuple(transforms.values()),
     )
+
+
+def check_columns(want: Wanted, names: Sequence[str]) -> None:
+    """Raise DataError unless the data have every column that is read; close names are suggested."""
+    for name in want.columns:
+        if name not in names:
+            raise no_column(name, names)
 
 
 def transforms_of(formula: str) -> list[Stateful]:
@@ -234,6 +241,8 @@ class Plan:
         Complete rows; None when nobody has counted them.
     basis : Basis or None
         Shifts and scales of all sums; None until they are chosen.
+    trusting : bool
+        Made on the source's word that no value is missing: a row that misses one makes it void.
     """
 
     recipe: Recipe
@@ -241,6 +250,7 @@ class Plan:
     na_action: str
     n_rows: int | None
     basis: Basis | None = None
+    trusting: bool = False
 
     @property
     def category_labels(self) -> dict[str, Labels]:

@@ -26,12 +26,12 @@ from mixedfast.crossprod import CrossProducts, GroupProducts, Meta, PairProducts
 from mixedfast.design import Recipe, formulas, without_dot
 from mixedfast.errors import DataError
 from mixedfast.formula import ModelSpec, plain_name
-from mixedfast.frames import Categorical, as_table, factorize, labels, no_column, recode
+from mixedfast.frames import Categorical, as_table, factorize, labels, recode
 from mixedfast.grouping import GroupRecipe, number_again
 from mixedfast.lazyframes import Expr, LazyFrame, literal, lookup
 from mixedfast.mentions import expression_names, python_factors, used_names
 from mixedfast.stream.engine_expressions import translate
-from mixedfast.stream.plan import Facts, Moments, Wanted, check_total, make_plan, ordered_terms, state_of, wanted
+from mixedfast.stream.plan import Facts, Moments, Wanted, check_columns, check_total, make_plan, ordered_terms, state_of, wanted
 
 __all__ = ["push_down"]
 
@@ -55,9 +55,8 @@ def push_down(
     frame = LazyFrame.of(data)
     spec = without_dot(spec, frame.names, weights)
     want = wanted(spec, weights, offset)
+    check_columns(want, frame.names)
     for name in want.columns:
-        if name not in frame.names:
-            raise no_column(name, frame.names)
         if frame.kind(name) not in ("number", "boolean", "text"):
             raise DataError(f"column {name!r} holds {frame.kind(name)}, which a model cannot use: cast it in the engine")
     for call in want.transforms:

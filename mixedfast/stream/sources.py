@@ -24,18 +24,23 @@ __all__ = ["Batches", "Files", "Source", "Unit", "as_source", "is_stream"]
 UNIT_ROWS = 1 << 18
 #: Rows decoded at a time, whatever the size of a row group.
 BATCH_ROWS = 1 << 20
+#: Bytes of a dictionary page up to which text is read as its entries and places: in a longer one Arrow finds entries slowly.
+_SMALL_DICTIONARY = 1 << 16
 _PARQUET = (".parquet", ".pq", ".parq")
 _CSV = (".csv", ".csv.gz", ".csv.zst", ".csv.bz2")
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Some rows, read when asked for: ``read()`` yields Arrow tables. ``mark`` tells the same unit again on another day."""
+    """Some rows, read when asked for: ``read()`` yields Arrow tables, ``read(rows)`` short ones where that saves work.
+
+    ``mark`` tells the same unit again on another day.
+    """
 
     name: str
     mark: str
     rows: int
-    read: Callable[[], Iterator[Any]]
+    read: Callable[..., Iterator[Any]]
 
 
 class Source(Protocol):
@@ -51,6 +56,9 @@ class Source(Protocol):
 
     def units(self, columns: Sequence[str]) -> Iterator[Unit]:
         """All rows once, only the columns named."""
+
+    def promises_values(self, columns: Sequence[str]) -> bool:
+        """Whether it is known without reading that these columns hold no NULL (NaN they may), and reading fewer takes less."""
 
 
 def is_stream(data: Any) -> bool:
@@ -139,6 +147,19 @@ class Files:
     def schema(self) -> Any:
         return _with_folders(_file_schema(self.paths[0]), self.paths[0])
 
+    def promises_values(self, columns: Sequence[str]) -> bool:
+        for path in self.paths:
+            if _format(path) != "parquet":
+                return False
+            try:
+                footer = _footer(path)
+            except DataError:  # the file at fault is named when its turn comes
+                return False
+            check_schema(_with_folders(footer.schema_arrow, path), self.schema, columns, str(path), str(self.paths[0]))
+            if not _no_null(footer.metadata, columns):
+                return False
+        return True
+
     def units(self, columns: Sequence[str]) -> Iterator[Unit]:
         for path in self.paths:
             schema = _with_folders(_file_schema(path), path)
@@ -164,17 +185,29 @@ def _runs(sizes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
             first, rows = i + 1, 0
 
 
+def _no_null(metadata: Any, columns: Sequence[str]) -> bool:
+    """Whether the statistics of every row group say that these columns hold no NULL."""
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        for chunk in map(group.column, range(group.num_columns)):
+            if chunk.path_in_schema in columns:
+                told = chunk.statistics
+                if told is None or not told.has_null_count or told.null_count:
+                    return False
+    return True
+
+
 def _row_groups(path: Path) -> list[int]:
     metadata = _footer(path).metadata
     return [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
 
 
-def _footer(path: Path) -> Any:
+def _footer(path: Path, as_dictionaries: Sequence[str] = ()) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, read_dictionary=list(as_dictionaries))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from error
 
@@ -218,18 +251,29 @@ class _Parquet:
     first: int
     last: int
 
-    def __call__(self) -> Iterator[Any]:
+    def __call__(self, rows: int = BATCH_ROWS) -> Iterator[Any]:
         import pyarrow as pa
 
-        file = _footer(self.path)
+        file = _footer(self.path, self._with_small_dictionaries())
         stored = [name for name in self.columns if name in file.schema_arrow.names]
         groups = list(range(self.first, self.last))
-        batches = file.iter_batches(BATCH_ROWS, row_groups=groups, columns=stored, use_threads=False)
+        batches = file.iter_batches(rows, row_groups=groups, columns=stored, use_threads=False)
         try:
             for batch in batches:
                 yield _add_folders(pa.Table.from_batches([batch]), self.path, self.columns)
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self.path} is damaged{self._which(file, groups, stored)}: {error}") from error
+
+    def _with_small_dictionaries(self) -> list[str]:
+        """Columns of text that are stored as a short list and places in it: to be handed on as they are."""
+        footer = _footer(self.path)
+        group = footer.metadata.row_group(self.first)
+        small = {
+            chunk.path_in_schema
+            for chunk in map(group.column, range(group.num_columns))
+            if chunk.has_dictionary_page and 0 < chunk.data_page_offset - chunk.dictionary_page_offset <= _SMALL_DICTIONARY
+        }
+        return [name for name in self.columns if name in small and kind_of(footer.schema_arrow.field(name).type) == "text"]
 
     def _which(self, file: Any, groups: list[int], stored: list[str]) -> str:
         """The column that cannot be read, where it is one of them."""
@@ -251,7 +295,7 @@ class _Csv:
     columns: tuple[str, ...]
     types: Mapping[str, Any]
 
-    def __call__(self) -> Iterator[Any]:
+    def __call__(self, rows: int = BATCH_ROWS) -> Iterator[Any]:
         import pyarrow as pa
 
         reader = _csv_reader(self.path, self.columns, self.types)
@@ -304,6 +348,9 @@ class Batches:
     def rows(self) -> int | None:
         return None
 
+    def promises_values(self, columns: Sequence[str]) -> bool:
+        return False
+
     @property
     def once(self) -> bool:
         """Whether the batches come by only once."""
@@ -352,7 +399,7 @@ class Batches:
 class _Held:
     table: Any
 
-    def __call__(self) -> Iterator[Any]:
+    def __call__(self, rows: int = BATCH_ROWS) -> Iterator[Any]:
         yield self.table
 
 

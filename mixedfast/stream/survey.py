@@ -8,17 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from mixedfast.arrow import complete_rows, distinct, from_bytes, kind_of, sample, to_bytes, with_dictionary
+from mixedfast.arrow import complete_rows, distinct, from_bytes, kind_of, plain_table, sample, to_bytes, with_dictionary
 from mixedfast.coding import Rows, evaluate_expression
 from mixedfast.errors import DataError
 from mixedfast.frames import Categorical, Numeric, as_table, factorize
+from mixedfast.mentions import expression_names
 from mixedfast.stream.plan import Facts, Moments, Wanted, state_of
-from mixedfast.stream.sources import Unit
+from mixedfast.stream.sources import Source, Unit
 
-__all__ = ["Seen", "facts_of", "keys_of", "look"]
+__all__ = ["Seen", "columns_of_keys", "facts_of", "keys_of", "listed_columns", "look", "spread_sample"]
 
 #: Rows kept of each unit, and of all: shifts and scales are chosen from them.
 _SAMPLE_UNIT, _SAMPLE_ALL = 1024, 8192
+#: Rows read of a unit for a sample of it.
+_SAMPLE_READ = 1 << 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,41 +109,84 @@ def is_category(want: Wanted, schema: Any, name: str) -> bool:
     return name in want.under_c or kind_of(schema.field(name).type) not in ("number", "boolean", "null")
 
 
-def look(want: Wanted, keys: Sequence[tuple[str, ...]], given: Mapping[str, Any]) -> Callable[[Unit], Seen]:
-    """A function that looks at one unit."""
+def columns_of_keys(want: Wanted, keys: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The columns that the first pass must read when no row misses a value."""
+    of_transforms = {name for call in want.transforms for name in expression_names(call.inside)}
+    of_keys = {name for key in keys for name in key}
+    return tuple(name for name in want.columns if name in of_keys or name in of_transforms)
+
+
+def look(
+    want: Wanted, columns: Sequence[str], keys: Sequence[tuple[str, ...]], given: Mapping[str, Any], listed: frozenset[str]
+) -> Callable[[Unit], Seen]:
+    """A function that looks at some columns of one unit.
+
+    Parameters
+    ----------
+    want : Wanted
+    columns : sequence of str
+        A row is complete when it misses none of these.
+    keys : sequence of tuple of str
+        The combinations whose distinct values are wanted.
+    given : dict of str to Labels
+        Levels that are known.
+    listed : frozenset of str
+        The columns whose type lists their categories in an order that counts.
+    """
 
     def at(unit: Unit) -> Seen:
-        parts = [_look_at(table.select(list(want.columns)), unit.name) for table in unit.read()]
+        parts = [_look_at(table.select(list(columns)), unit.name) for table in unit.read()]
         total = parts[0]
         for part in parts[1:]:
             total = total + part
         return total
 
     def _look_at(table: Any, where: str) -> Seen:
-        rows, missing = complete_rows(table, want.columns, where)
+        rows, missing = complete_rows(table, columns, where)
         for name, labels in given.items():
-            if name in want.columns:
+            if name in columns:
                 labels.codes(rows.column(name), where)
         return Seen(
             rows.num_rows,
             table.num_rows,
             missing,
             {key: distinct(rows, key) for key in keys},
-            {name: values for name in want.columns if (values := _dictionary(table.column(name))) is not None},
+            {name: _dictionary(table.column(name)) for name in columns if name in listed},
             {call.inside: _moments(call.inside, rows) for call in want.transforms},
-            sample(rows, _SAMPLE_UNIT),
+            plain_table(sample(rows, _SAMPLE_UNIT)),
         )
 
     return at
 
 
-def _dictionary(column: Any) -> tuple[Any, ...] | None:
+def spread_sample(source: Source, want: Wanted) -> Any:
+    """Some complete rows of some units, evenly spread over the source."""
     import pyarrow as pa
 
+    units = list(source.units(want.columns))
+    parts = []
+    for i in np.unique(np.linspace(0, len(units) - 1, _SAMPLE_ALL // _SAMPLE_UNIT).astype(int)):
+        rows, _ = complete_rows(next(units[i].read(_SAMPLE_READ)), want.columns, units[i].name)
+        parts.append(plain_table(sample(rows, _SAMPLE_UNIT)))
+    return pa.concat_tables(parts, promote_options="permissive")
+
+
+def _dictionary(column: Any) -> tuple[Any, ...]:
+    """The categories that a column lists; the values themselves in a part that lists none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     if not pa.types.is_dictionary(column.type):
-        return None
+        return tuple(sorted(pc.unique(column.drop_null()).to_pylist()))
     lists = [chunk.dictionary.to_pylist() for chunk in column.chunks]
     return tuple(dict.fromkeys(value for values in lists for value in values))
+
+
+def listed_columns(schema: Any) -> frozenset[str]:
+    """The columns whose type lists their categories."""
+    import pyarrow as pa
+
+    return frozenset(field.name for field in schema if pa.types.is_dictionary(field.type))
 
 
 def _moments(expr: str, rows: Any) -> Moments:
