@@ -86,6 +86,8 @@ class Recipe:
         The columns of X that the fit kept.
     covariates : mapping of str to Covariate
         The numeric variables of the fixed part and its offsets, and `ARRAY_OFFSET` for an offset given as an array.
+    weights_column : str or None
+        The column given as ``weights=``, by name.
     """
 
     spec: ModelSpec
@@ -97,6 +99,7 @@ class Recipe:
     offset_column: str | None
     kept: tuple[int, ...]
     covariates: Covariates = field(default_factory=dict)
+    weights_column: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,6 +246,7 @@ def build(
         offset_column=offset if isinstance(offset, str) else None,
         kept=tuple(range(len(x))),
         covariates=covariates_of(spec, rows, used.vectors.get("offset"), offset),
+        weights_column=weights if isinstance(weights, str) else None,
     )
     return Design(
         n=used.n,

@@ -1,6 +1,7 @@
 """What single groups do to a fit: leave one out, fit the rest, look at what moves.
 
-The rows of a group are summed once and their cross-products taken from those of all rows; the rest is never read again. Each
+The rows of a group are summed once and their cross-products taken from those of all rows; the rest is never read again. (Rows
+that are not in memory are summed by level, all levels in one reading.) Each
 fit starts at the estimates of the whole, a few Newton steps from its own.
 """
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from mixedfast.design import Design
 
-__all__ = ["Influence", "influence"]
+__all__ = ["Influence", "influence", "parts_of_rows"]
 
 #: Groups that `repr` shows.
 _SHOWN = 5
@@ -136,19 +137,17 @@ class Influence:
 
 
 def influence(
-    fit: Fit, design: Design, group: str, codes: np.ndarray, labels: np.ndarray, progress: Show = "auto"
+    fit: Fit, parts: Iterator[CrossProducts], group: str, labels: np.ndarray, progress: Show = "auto"
 ) -> Influence:
     """Leave out the rows of each level of some factor in turn.
 
     Parameters
     ----------
     fit : Fit
-    design : Design
-        The rows of `fit`.
+    parts : iterator of CrossProducts
+        Of each level's rows, in the basis of all (`parts_of_rows`, `mixedfast.levelsums.parts_of_levels`).
     group : str
         What the factor is called.
-    codes : (n,) int array
-        The level of each row; rows with -1 are never left out.
     labels : (D,) array
     progress : {"auto", True, False}
 
@@ -165,7 +164,7 @@ def influence(
     counts: list[int] = []
     try:
         with bar(len(labels), f"leaving out {group}", progress) as advance:
-            for part in _parts(cp, design, codes, len(labels)):
+            for part in parts:
                 found.append(_without(fit, part, start))
                 counts.append(part.n)
                 advance(1)
@@ -183,8 +182,8 @@ def influence(
     )  # fmt: skip
 
 
-def _parts(cp: CrossProducts, design: Design, codes: np.ndarray, n_levels: int) -> Iterator[CrossProducts]:
-    """Cross-products of each level's rows, in the basis of all; every row is read once."""
+def parts_of_rows(cp: CrossProducts, design: Design, codes: np.ndarray, n_levels: int) -> Iterator[CrossProducts]:
+    """Cross-products of each level's rows, in the basis of all; every row is read once, and those with code -1 never."""
     rows = np.argsort(codes, kind="stable")
     ends = np.searchsorted(codes[rows], np.arange(n_levels + 1))
     mine = design.keep_columns(cp.kept.tolist())

@@ -12,7 +12,8 @@ from mixedfast.arguments import check_count, check_seed
 from mixedfast.errors import DataError
 from mixedfast.fitting import fit_crossproducts
 from mixedfast.frames import Categorical, as_table, drop_unused
-from mixedfast.inference.influence import Influence, influence
+from mixedfast.inference.influence import Influence, influence, parts_of_rows
+from mixedfast.levelsums import parts_of_levels, sums_of_levels
 from mixedfast.progress import Show
 from mixedfast.response import with_response
 from mixedfast.result.estimates import Estimates
@@ -200,7 +201,8 @@ class Again(Estimates):
         Parameters
         ----------
         group : str, optional
-            A grouping factor of the model, or another column of the data. Default: every row on its own.
+            A grouping factor of the model, or another column of the data. Default: every row on its own. Of a stream only a
+            grouping factor in which all others are nested: it is read once more, and summed by level.
         progress : {"auto", True, False}
             Show a bar. Ctrl-C keeps the levels that are done.
 
@@ -212,7 +214,7 @@ class Again(Estimates):
         Raises
         ------
         DataError
-            When there is no such column, or no rows.
+            When there is no such column, or no rows; of a stream also when another factor is crossed with this one.
 
         Examples
         --------
@@ -221,9 +223,28 @@ class Again(Estimates):
         >>> m.influence("Subject").cooks_distance.round(3).nlargest(2).to_dict()
         {'309': 0.149, '335': 0.129}
         """
-        design = self._rows("influence")
-        name, codes, labels = self._levels(group, design)
-        return replace(influence(self._fit, design, name, codes, labels, progress), library=self.library)
+        cp = self._fit.cp
+        if self._stream is not None:
+            g = self._factor(group)
+            name, labels = cp.groups[g].name, np.asarray(cp.groups[g].levels)
+            parts = parts_of_levels(cp, g, sums_of_levels(cp, self._designs("influence"), g))
+        else:
+            design = self._rows("influence")
+            name, codes, labels = self._levels(group, design)
+            parts = parts_of_rows(cp, design, codes, len(labels))
+        return replace(influence(self._fit, parts, name, labels, progress), library=self.library)
+
+    def _factor(self, group: str | None) -> int:
+        """The place of a grouping factor among those of the model, by its name."""
+        names = [own.name for own in self._fit.cp.groups]
+        wanted = sorted(part.strip() for part in (group or "").split(":"))
+        for g, name in enumerate(names):
+            if sorted(name.split(":")) == wanted:
+                return g
+        raise DataError(
+            f"influence({group!r}) of rows that are not in memory: only a grouping factor of the model can be left out "
+            f"({', '.join(names)})"
+        )
 
     def _levels(self, group: str | None, design: Design) -> tuple[str, np.ndarray, np.ndarray]:
         """A factor's name, the level of each row used, and the levels' labels."""

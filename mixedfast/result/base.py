@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import copy
 from typing import TYPE_CHECKING
 
@@ -40,11 +41,18 @@ class Fitted:
         same.library = "pandas"
         return same
 
+    def _designs(self, what: str) -> Iterator[Design]:
+        """The rows, all at once from memory or batch by batch from a stream."""
+        if self._stream is None:
+            yield self._rows(what)
+        else:
+            yield from (design for design, _ in self._stream.designs())
+
     def _rows(self, what: str) -> Design:
         if self._design is None and self._stream is not None:
             raise DataError(
                 f"{what} needs all rows in memory, and this result was made from a stream; augment_to(path) writes fitted "
-                "values and residuals batch by batch"
+                "values, residuals and leverage batch by batch"
             )
         if self._design is None:
             raise DataError(f"{what} needs the rows of the data, and this result was made without them")

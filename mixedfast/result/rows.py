@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ from mixedfast.giveback import given_back, in_callers_library
 from mixedfast.inference.limits import df_finder
 from mixedfast.result.base import Fitted
 from mixedfast.rowwise import fitted, leverage
-from mixedfast.rowwise.again import streamed
 from mixedfast.rowwise.chosen import chosen_effects
 from mixedfast.rowwise.given import recipe_of, weights_of_new
 from mixedfast.rowwise.predict import INTERVALS, predict_new, predict_old
@@ -22,6 +22,7 @@ from mixedfast.rowwise.predict import INTERVALS, predict_new, predict_old
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mixedfast.design import Design
     from mixedfast.inference.ddf import DDF
 
 __all__ = ["RowMethods"]
@@ -33,9 +34,18 @@ class RowMethods(Fitted):
     @cached_property
     def fitted(self) -> np.ndarray:
         """Fitted values of the rows used, random effects included, (n,). A stream is read again (see `augment_to`)."""
-        if self._stream is not None:
-            return streamed(self._fit, self._stream, "fitted")
-        return fitted.fitted(self._fit, self._rows("fitted"))
+        return self._each_row("fitted", lambda design: fitted.fitted(self._fit, design))
+
+    def _each_row(self, what: str, numbers: Callable[[Design], np.ndarray]) -> np.ndarray:
+        """Some number of every row used, in order, (n,) or (n, ...): a stream is read again."""
+        parts = [numbers(design) for design in self._designs(what)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _leverage(self) -> np.ndarray:
+        """Leverage through beta and through b, (n, 2)."""
+        return self._fit.memo(
+            "leverage", lambda: self._each_row("leverage", lambda rows: np.column_stack(leverage.leverage(self._fit, rows)))
+        )
 
     def resid(self, type: str = "response", marginal: bool = False) -> np.ndarray:
         """Residuals of the rows used, (n,).
@@ -57,11 +67,19 @@ class RowMethods(Fitted):
         """
         if type == "marginal":
             type, marginal = "response", True
-        if self._stream is not None:
-            return streamed(self._fit, self._stream, type, marginal)
-        design = self._rows("resid")
-        centre = fitted.population(self._fit, design) if marginal else self.fitted
-        return fitted.residuals(self._fit, design, centre, type)
+        held = self._stream is None
+
+        def of(design: Design) -> np.ndarray:
+            if marginal:
+                centre = fitted.population(self._fit, design)
+            else:
+                centre = self.fitted if held else fitted.fitted(self._fit, design)
+            hat = None
+            if type == "standardized":
+                hat = self.hatvalues() if held else np.add(*leverage.leverage(self._fit, design))
+            return fitted.residuals(self._fit, design, centre, type, hat)
+
+        return self._each_row("resid", of)
 
     def hatvalues(self) -> np.ndarray:
         """Leverage of each row used, (n,): the diagonal of the conditional hat matrix, as lme4's ``hatvalues``.
@@ -75,7 +93,7 @@ class RowMethods(Fitted):
         >>> m.hatvalues()[:2].round(4), round(float(m.hatvalues().sum()), 3)
         (array([0.2293, 0.1697]), 29.022)
         """
-        return leverage.hatvalues(self._fit, self._rows("hatvalues"))
+        return self._leverage().sum(axis=1)
 
     @in_callers_library
     def leverage(self) -> pd.DataFrame:
@@ -85,7 +103,7 @@ class RowMethods(Fitted):
         """
         import pandas as pd
 
-        of_beta, of_b = leverage.leverage(self._fit, self._rows("leverage"))
+        of_beta, of_b = self._leverage().T
         return pd.DataFrame({"hat": of_beta + of_b, "fixed": of_beta, "random": of_b})
 
     def cooks_distance(self) -> np.ndarray:
@@ -98,7 +116,7 @@ class RowMethods(Fitted):
         >>> int(m.cooks_distance().argmax())
         59
         """
-        return leverage.cooks_distance(self._fit, self._rows("cooks_distance"), self.resid("pearson"))
+        return leverage.cooks_distance(self._fit, self.resid("pearson"), self.hatvalues())
 
     def predict(
         self, newdata: Any = None, re: Any = True, allow_new_levels: bool = False, interval: str | None = None,

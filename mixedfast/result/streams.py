@@ -18,8 +18,9 @@ class StreamMethods(Fitted):
     """Methods that read a stream of rows again, and write one."""
 
     def augment_to(
-        self, path: str | PathLike[str], columns: Sequence[str] = (), data: Any = None, progress: Show = "auto"
-    ) -> None:
+        self, path: str | PathLike[str], columns: Sequence[str] = (), data: Any = None, leverage: bool = False,
+        progress: Show = "auto",
+    ) -> None:  # fmt: skip
         """Write every complete row with its fitted value and residual to a Parquet file, batch by batch.
 
         Parameters
@@ -28,14 +29,17 @@ class StreamMethods(Fitted):
             Parquet, zstd. Written beside its place and moved there when complete.
         columns : sequence of str
             Columns of the data to write besides those of the model (an identifier, say).
-        data : path, glob, iterable of Arrow batches, optional
-            The rows; default: the stream the model was fitted to. A result from `load` has none and needs this.
+        data : path, glob, data frame, iterable of Arrow batches, optional
+            The rows; default: the stream the model was fitted to. A result from `load` or of a lazy frame has none and needs
+            this.
+        leverage : bool
+            Write ``.hat`` and ``.cooksd`` too (see `hatvalues`, `cooks_distance`).
         progress : {"auto", True, False}
 
         Raises
         ------
         DataError
-            When there is neither a stream nor `data`, or the data have levels the fit never saw.
+            When there is neither a stream nor `data`, the data have levels the fit never saw, or weights were an array.
 
         Notes
         -----
@@ -44,4 +48,4 @@ class StreamMethods(Fitted):
         stream = self._stream if data is None else stream_of(self._fit, data)
         if stream is None:
             raise DataError("this result was not made from a stream: give the rows as data=")
-        augment_to(self._fit, stream, path, columns, progress)
+        augment_to(self._fit, stream, path, columns, leverage, progress)

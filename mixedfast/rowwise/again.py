@@ -1,4 +1,4 @@
-"""Rows that are not in memory come by again: fitted values and residuals, batch by batch."""
+"""Rows that are not in memory come by again: fitted values, residuals and leverage, batch by batch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from mixedfast.design import Design
 from mixedfast.errors import DataError
 from mixedfast.fitting import Fit
+from mixedfast.lazyframes import is_lazy
 from mixedfast.progress import Show, bar
 from mixedfast.rowwise.fitted import fitted, population, residuals
-from mixedfast.stream import Stream
+from mixedfast.rowwise.leverage import cooks_distance, leverage
+from mixedfast.stream import Stream, is_stream
 
-__all__ = ["augment_to", "stream_of", "streamed"]
+__all__ = ["augment_to", "stream_of"]
 
 
 def stream_of(fit: Fit, data: Any) -> Stream:
@@ -24,26 +27,20 @@ def stream_of(fit: Fit, data: Any) -> Stream:
     recipe = fit.cp.meta.recipe
     if recipe is None:
         raise DataError("the cross-products this result was made from do not say how to code rows")
-    if fit.cp.meta.weighted:
-        raise DataError("this fit has weights, and does not remember their column: use the result that lmer returned")
-    return Stream.again(recipe, data)
-
-
-def streamed(fit: Fit, stream: Stream, kind: str, marginal: bool = False) -> np.ndarray:
-    """Fitted values (``kind="fitted"``) or residuals of all rows of a stream, (n,): 8 bytes a row."""
-    if kind == "standardized":
-        raise DataError('resid("standardized") needs all rows in memory, and this result was made from a stream')
-    parts = []
-    for design, _ in stream.designs():
-        centre = population(fit, design) if marginal else fitted(fit, design)
-        parts.append(centre if kind == "fitted" else residuals(fit, design, centre, kind))
-    return np.concatenate(parts)
+    if fit.cp.meta.weighted and recipe.weights_column is None:
+        raise DataError("the weights of this fit were an array: give them as a column to read rows again")
+    if is_lazy(data):
+        raise DataError(
+            "augment_to reads rows batch by batch, and this frame is lazy: give its batches, such as "
+            "relation.to_arrow_reader() of DuckDB, or its files"
+        )
+    return Stream.again(recipe, data if is_stream(data) else [data])
 
 
 def augment_to(
-    fit: Fit, stream: Stream, path: str | PathLike[str], columns: Sequence[str], progress: Show
+    fit: Fit, stream: Stream, path: str | PathLike[str], columns: Sequence[str], with_leverage: bool, progress: Show
 ) -> None:
-    """Write the rows of a stream with fitted values and residuals (see `LMMResult.augment_to`)."""
+    """Write the rows of a stream with what belongs to them (see `LMMResult.augment_to`)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -53,12 +50,11 @@ def augment_to(
     try:
         with bar(stream.source.rows, "fitted values", progress, unit=" rows") as advance:
             for design, rows in stream.designs(columns):
-                values = fitted(fit, design)
                 table = rows
-                for name, made in ((".fitted", values), (".resid", design.y - values), (".fixed", population(fit, design))):
-                    table = table.append_column(name, pa.array(made))
+                for name, values in _augmented(fit, design, with_leverage).items():
+                    table = table.append_column(name, pa.array(values))
                 writer = writer or pq.ParquetWriter(unfinished, table.schema, compression="zstd")
-                writer.write_table(table.cast(writer.schema))
+                writer.write_table(table)
                 advance(design.n + design.n_dropped)
         if writer is not None:
             writer.close()
@@ -67,3 +63,13 @@ def augment_to(
         if writer is not None:
             writer.close()
         unfinished.unlink(missing_ok=True)
+
+
+def _augmented(fit: Fit, design: Design, with_leverage: bool) -> dict[str, np.ndarray]:
+    """What is written beside the rows, by name, (n,) each."""
+    values = fitted(fit, design)
+    added = {".fitted": values, ".resid": residuals(fit, design, values, "response"), ".fixed": population(fit, design)}
+    if with_leverage:
+        hat = np.add(*leverage(fit, design))
+        added |= {".hat": hat, ".cooksd": cooks_distance(fit, residuals(fit, design, values, "pearson"), hat)}
+    return added

@@ -8,7 +8,6 @@ from mixedfast.design import Design
 from mixedfast.errors import ArgumentError
 from mixedfast.fitting import Fit
 from mixedfast.rowwise.joint import linear_predictor
-from mixedfast.rowwise.leverage import hatvalues
 from mixedfast.rowwise.tiles import rows_of_design
 
 __all__ = ["RESIDUALS", "fitted", "population", "residuals"]
@@ -27,8 +26,10 @@ def fitted(fit: Fit, design: Design) -> np.ndarray:
     return linear_predictor(fit, rows_of_design(fit.cp, design))
 
 
-def residuals(fit: Fit, design: Design, fitted_values: np.ndarray, kind: str) -> np.ndarray:
-    """Residuals of one kind about some fitted values, (n,) (see `LMMResult.resid`)."""
+def residuals(
+    fit: Fit, design: Design, fitted_values: np.ndarray, kind: str, hat: np.ndarray | None = None
+) -> np.ndarray:
+    """Residuals of one kind about some fitted values, (n,) (see `LMMResult.resid`); standardized ones need the leverage."""
     raw = design.y - fitted_values
     if kind == "response":
         return raw
@@ -39,4 +40,6 @@ def residuals(fit: Fit, design: Design, fitted_values: np.ndarray, kind: str) ->
         return weighted
     if kind == "scaled":
         return weighted / fit.sigma
-    return weighted / (fit.sigma * np.sqrt(1.0 - hatvalues(fit, design)))
+    if hat is None:
+        raise ArgumentError("standardized residuals need the leverage of each row")
+    return weighted / (fit.sigma * np.sqrt(1.0 - hat))

@@ -9,7 +9,7 @@ from mixedfast.fitting import Fit
 from mixedfast.rowwise.joint import relative_variance
 from mixedfast.rowwise.tiles import rows_of_design
 
-__all__ = ["cooks_distance", "hatvalues", "leverage"]
+__all__ = ["cooks_distance", "leverage"]
 
 
 def leverage(fit: Fit, design: Design) -> tuple[np.ndarray, np.ndarray]:
@@ -17,32 +17,22 @@ def leverage(fit: Fit, design: Design) -> tuple[np.ndarray, np.ndarray]:
 
     H = [X Z] C^-1 [X Z]'W, C the matrix of Henderson's equations; its trace is the effective number of parameters.
     """
-
-    def make() -> tuple[np.ndarray, np.ndarray]:
-        of_beta, of_b = relative_variance(fit, rows_of_design(fit.cp, design))
-        if design.weights is not None:
-            of_beta *= design.weights
-            of_b *= design.weights
-        return of_beta, of_b
-
-    return fit.memo("leverage", make)
+    of_beta, of_b = relative_variance(fit, rows_of_design(fit.cp, design))
+    if design.weights is not None:
+        of_beta *= design.weights
+        of_b *= design.weights
+    return of_beta, of_b
 
 
-def hatvalues(fit: Fit, design: Design) -> np.ndarray:
-    """The diagonal of the conditional hat matrix, (n,)."""
-    of_beta, of_b = leverage(fit, design)
-    return of_beta + of_b
-
-
-def cooks_distance(fit: Fit, design: Design, residuals: np.ndarray) -> np.ndarray:
+def cooks_distance(fit: Fit, residuals: np.ndarray, hat: np.ndarray) -> np.ndarray:
     """Cook's distance of every row, (n,), theta held: (r / (1 - h))^2 h / (sigma^2 p) (Cook 1977, Technometrics 19).
 
     Parameters
     ----------
     fit : Fit
-    design : Design
     residuals : (n,) array
         Pearson residuals.
+    hat : (n,) array
+        Leverage.
     """
-    h = hatvalues(fit, design)
-    return (residuals / (1.0 - h)) ** 2 * h / (fit.sigma**2 * fit.cp.p)
+    return (residuals / (1.0 - hat)) ** 2 * hat / (fit.sigma**2 * fit.cp.p)

@@ -44,13 +44,13 @@ class Stream:
     @classmethod
     def again(cls, recipe: Recipe, data: Any) -> Stream:
         """Rows to be coded by the recipe of an earlier fit."""
-        return cls(as_source(data), Plan(recipe, None, "omit", None))
+        return cls(as_source(data), Plan(recipe, "omit", None))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns the model uses."""
         recipe = self.plan.recipe
-        return wanted(recipe.spec, self.plan.weights, recipe.offset_column).columns
+        return wanted(recipe.spec, recipe.weights_column, recipe.offset_column).columns
 
     def designs(self, extra: Sequence[str] = ()) -> Iterator[tuple[Design, Any]]:
         """The designs of all batches in order, and the Arrow tables of their complete rows.

@@ -235,7 +235,6 @@ class Plan:
     Parameters
     ----------
     recipe : Recipe
-    weights : str or None
     na_action : str
     n_rows : int or None
         Complete rows; None when nobody has counted them.
@@ -246,7 +245,6 @@ class Plan:
     """
 
     recipe: Recipe
-    weights: str | None
     na_action: str
     n_rows: int | None
     basis: Basis | None = None
@@ -316,8 +314,9 @@ def make_plan(want: Wanted, facts: Facts, contrasts: Mapping[str, Any] | None, n
         numeric=frozenset(facts.numbers),
         offset_column=want.offset,
         kept=tuple(range(len(fixed.names))),
+        weights_column=want.weights,
     )
-    return Plan(recipe, want.weights, na_action, facts.n if counted else None)
+    return Plan(recipe, na_action, facts.n if counted else None)
 
 
 def _check_missing(facts: Facts, na_action: str) -> None:
@@ -359,7 +358,7 @@ def coded_design(plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping
         ReTerm(group.label, coding.names, kind, numbered[group.factors], group.levels, code_again(coding, rows))
         for group, coding, kind in zip(recipe.groups, recipe.random, correlated, strict=True)
     )
-    weights = None if plan.weights is None else vector("weights", plan.weights, table)
+    weights = None if recipe.weights_column is None else vector("weights", recipe.weights_column, table)
     if weights is not None:
         checks.weights(weights)
     offset = None if recipe.offset_column is None else vector("offset", recipe.offset_column, table)
