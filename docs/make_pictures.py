@@ -53,7 +53,7 @@ def cases_and_line(ax, students) -> None:
 
 def positive_residuals(ax, students) -> None:
     """The share of positive residuals in each school: independence would put it near one half."""
-    above = students.assign(above=mf.lm("math ~ ses", students).resid > 0)
+    above = students.assign(above=mf.lm("math ~ ses", students).resid() > 0)
     share = above.groupby("school", observed=True)["above"].mean()
     ax.hist(share, bins=np.linspace(0, 1, 21), color="#0072b2", edgecolor="white")
     ax.axvline(0.5, color="0.2", linewidth=1, linestyle="--")

@@ -21,7 +21,7 @@ from mixedfast.inference.anova import compare
 from mixedfast.lazyframes import is_lazy
 from mixedfast.progress import Show
 from mixedfast.result import LMMResult
-from mixedfast.result.again import Call
+from mixedfast.result.base import Call
 from mixedfast.stream import Stream, is_stream, push_down, stream_crossproducts
 
 if TYPE_CHECKING:

@@ -124,7 +124,7 @@ def _case_level(cases: OLSResult) -> tuple[Section, ...]:
         *cases.summary().sections,
         anova_grid(cases.anova(), "Analysis of variance, response: math"),
         _say(
-            f"Status explains {cases.r2:.0%} of the variance of the scores:",
+            f"Status explains {cases.r2().r2:.0%} of the variance of the scores:",
             f"F({f.df1}, {f.df2}) = {f.value:.4g}, p {_compared(f.p)}.",
             f"The test counts {cases.nobs} students as independent.",
         ),
@@ -135,7 +135,7 @@ def _dependence(cases: OLSResult, school: np.ndarray) -> tuple[Section, ...]:
     """The residuals school by school: they are not independent."""
     codes = np.unique(school.astype(str), return_inverse=True)[1]
     sizes = np.bincount(codes)
-    positive = np.bincount(codes, weights=cases.resid > 0) / sizes
+    positive = np.bincount(codes, weights=cases.resid() > 0) / sizes
     leaning = int(np.sum(np.maximum(positive, 1 - positive) >= _LEANING))
     return (
         Heading("3. They are not independent: the residuals by school"),
@@ -145,7 +145,7 @@ def _dependence(cases: OLSResult, school: np.ndarray) -> tuple[Section, ...]:
             f"Were the signs independent, one would expect {_expected_leaning(sizes):.1f} such schools.",
         ),
         _say(
-            f"The intraclass correlation of the residuals is {_intraclass(cases.resid, codes):.3f};",
+            f"The intraclass correlation of the residuals is {_intraclass(cases.resid(), codes):.3f};",
             "independence would make it zero.",
         ),
         _say(
@@ -201,7 +201,7 @@ def _school_level(students: pd.DataFrame) -> tuple[Section, ...]:
         Heading("4. One way out: regression on the school means"),
         *fit.summary().sections,
         _say(
-            f"Between schools status explains {fit.r2:.0%} of the variance, and {fit.df_resid} residual",
+            f"Between schools status explains {fit.r2().r2:.0%} of the variance, and {fit.df_resid} residual",
             "degrees of freedom are honest. But what happens within a school is gone, and a school",
             "counts the same whether few or many of its students were asked.",
         ),

@@ -398,21 +398,22 @@ def ols_text(lm: OLSResult) -> str:
     return str(ols_page(lm))
 
 
-def ols_page(lm: OLSResult) -> Page:
+def ols_page(lm: OLSResult, ddf: DDF = "residual") -> Page:
     """The page of an ordinary regression, as users of R's lm know it.
 
     Parameters
     ----------
     lm : OLSResult
+    ddf : str
     """
-    weighted = lm.weights is not None
-    residuals = lm.resid if lm.weights is None else lm.resid * np.sqrt(lm.weights)
+    weighted = lm.weights_used
     parts: list[Section] = [
         f"Linear model fit by {'weighted ' if weighted else ''}least squares\nFormula: {lm.formula}",
-        _quantile_grid(residuals, "Weighted residuals:" if weighted else "Residuals:"),
-        _coefficient_grid(lm.coef_table(), "Coefficients:", "t", with_df=False, tests=True),
+        _coefficient_grid(lm.coef_table(ddf), "Coefficients:", "z" if ddf == "asymptotic" else "t", with_df=False, tests=True),
         "\n".join(_ols_fit_lines(lm)),
     ]
+    if lm._design is not None:  # without the rows there are no residuals to show
+        parts.insert(1, _quantile_grid(lm.resid("pearson"), "Weighted residuals:" if weighted else "Residuals:"))
     notes = _row_notes(lm.n_dropped, lm.dropped_columns)
     return Page([*parts, "\n".join(notes)] if notes else parts)
 
@@ -422,7 +423,7 @@ def _ols_fit_lines(lm: OLSResult) -> list[str]:
     if lm.fstatistic.df1 > 0:
         f = lm.fstatistic
         lines += [
-            f"Multiple R-squared: {lm.r2:.4g}, Adjusted R-squared: {lm.r2_adj:.4g}",
+            f"Multiple R-squared: {lm.r2().r2:.4g}, Adjusted R-squared: {lm.r2().adjusted:.4g}",
             f"F-statistic: {f.value:.4g} on {f.df1} and {f.df2} DF, p-value: {p_value(f.p)}",
         ]
     return lines

@@ -6,8 +6,9 @@ broom.mixed (Bolker and Robinson), with underscores for its dots.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mixedfast.inference.ddf import DDF
+    from mixedfast.ols import OLSResult
     from mixedfast.result import LMMResult
 
-__all__ = ["EFFECTS", "augment_columns", "glance", "model_frame", "tidy"]
+__all__ = ["EFFECTS", "augment_columns", "fixed_rows", "glance", "model_frame", "ols_glance", "row_columns", "tidy"]
 
 EFFECTS = ("fixed", "ran_pars", "ran_vals", "ran_coefs")
 METHODS = ("wald", "profile", "boot")
@@ -64,12 +66,20 @@ def _stacked(parts: Sequence[pd.DataFrame], name: str) -> list[Any]:
     return [value for part in parts for value in (part[name].tolist() if name in part else [missing] * len(part))]
 
 
-def _fixed(m: LMMResult, conf_int: bool, level: float, ddf: DDF, ends: pd.DataFrame | None) -> pd.DataFrame:
+def _fixed(m: LMMResult | OLSResult, conf_int: bool, level: float, ddf: DDF, ends: pd.DataFrame | None) -> pd.DataFrame:
     table = m.coef_table(ddf, level)
     if ends is not None:
         table[["conf_low", "conf_high"]] = ends.reindex(table.index)[["conf_low", "conf_high"]]
     shown = table if conf_int else table.drop(columns=["conf_low", "conf_high"])
     return shown.rename_axis("term").reset_index()
+
+
+def fixed_rows(m: OLSResult, conf_int: bool, level: float, ddf: DDF) -> pd.DataFrame:
+    """The coefficients of an ordinary regression as `tidy` has them."""
+    check_level(level)
+    rows = _fixed(m, conf_int, level, ddf, None)
+    rows.insert(0, "effect", "fixed")
+    return rows
 
 
 def _ran_pars(m: LMMResult, conf_int: bool, ends: pd.DataFrame | None) -> pd.DataFrame:
@@ -158,7 +168,30 @@ def glance(m: LMMResult) -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
-def model_frame(m: LMMResult) -> pd.DataFrame:
+def ols_glance(m: OLSResult) -> pd.DataFrame:
+    """One row: what one compares regressions by."""
+    import pandas as pd
+
+    r2, f = m.r2(), m.fstatistic
+    row = {
+        "nobs": m.nobs,
+        "sigma": m.sigma,
+        "loglik": m.loglik,
+        "aic": m.aic,
+        "bic": m.bic,
+        "criterion": m.criterion,
+        "reml": m.reml,
+        "df_model": m.df_model,
+        "df_residual": m.df_resid,
+        "r2": r2.r2,
+        "r2_adjusted": r2.adjusted,
+        "f_value": f.value,
+        "p_value": f.p,
+    }
+    return pd.DataFrame([row])
+
+
+def model_frame(m: LMMResult | OLSResult) -> pd.DataFrame:
     """The variables of the model on the rows used; index ``row``, the place of each in the data."""
     import pandas as pd
 
@@ -180,15 +213,14 @@ def _categories(column: Categorical) -> pd.Categorical:
 
 def augment_columns(m: LMMResult) -> dict[str, np.ndarray]:
     """What `augment` adds, by name, (n,) each."""
+    of_groups = {".fixed": population(m._fit, m._rows("augment")), ".mu": m.fitted}
+    return row_columns(m, of_groups)
+
+
+def row_columns(m: LMMResult | OLSResult, others: Mapping[str, np.ndarray] = MappingProxyType({})) -> dict[str, np.ndarray]:
+    """What `augment` adds for any model, by name, (n,) each; `others` before offset and weights."""
     design = m._rows("augment")
-    added = {
-        ".fitted": m.fitted,
-        ".resid": m.resid(),
-        ".hat": m.hatvalues(),
-        ".cooksd": m.cooks_distance(),
-        ".fixed": population(m._fit, design),
-        ".mu": m.fitted,
-    }
+    added = {".fitted": m.fitted, ".resid": m.resid(), ".hat": m.hatvalues(), ".cooksd": m.cooks_distance(), **others}
     for name, values in ((".offset", design.offset), (".weights", design.weights)):
         if values is not None:
             added[name] = values

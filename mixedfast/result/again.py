@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,36 +20,20 @@ from mixedfast.result.estimates import Estimates
 from mixedfast.rowwise.chosen import chosen_effects
 from mixedfast.rowwise.given import recipe_of, response_values, weights_of_new
 from mixedfast.rowwise.simulate import simulate_new, simulate_old
-from mixedfast.updating import update_formula
 
 if TYPE_CHECKING:
     from typing import Self
 
     from mixedfast.design import Design
 
-__all__ = ["Again", "Call"]
+__all__ = ["Again"]
 
 #: What a result can be asked for without its rows.
 _WITHOUT_ROWS = frozenset(["REML", "engine", "start"])
 
 
-@dataclass(frozen=True, eq=False)
-class Call:
-    """How a result was asked for: the function, and its arguments by name. Holds the table, not a copy of it."""
-
-    door: Callable[..., Any]
-    arguments: dict[str, Any]
-
-    def without_rows(self) -> Call:
-        """The same without the table and what belongs to its rows."""
-        of_rows = {name for name in ("weights", "offset") if not isinstance(self.arguments.get(name), str)} | {"data"}
-        return replace(self, arguments={name: value for name, value in self.arguments.items() if name not in of_rows})
-
-
 class Again(Estimates):
     """Methods that make new responses and new results."""
-
-    _call: Call | None = None
 
     def simulate(
         self, n: int = 1, seed: int | None = None, re: str | Sequence[str] = "new", newdata: Any = None,
@@ -188,7 +172,7 @@ class Again(Estimates):
             made._call = None if self._call is None else replace(self._call, arguments={**self._call.arguments, **changes})
             made._warn()
         else:
-            made = self._called_again(formula, data, changes)
+            made = self._again("lmer", formula, data, changes)
         made.library = self.library if data is None else made.library
         return made
 
@@ -261,19 +245,3 @@ class Again(Estimates):
         codes = column.codes if design.kept_rows is None else column.codes[design.kept_rows]
         used = drop_unused(Categorical(codes, column.levels))
         return group, used.codes, used.levels
-
-    def _called_again(self, formula: str | None, data: Any, changes: dict[str, Any]) -> Self:
-        if self._call is None:
-            raise DataError(
-                "update: this result was made from cross-products, by refit or from a file, so there is no call to repeat: "
-                "call lmer"
-            )
-        arguments = {**self._call.arguments, **changes}
-        if data is not None:
-            arguments["data"] = data
-        if "data" not in arguments:
-            raise DataError("update needs the rows of the data, and this result came without them: give data=")
-        own = self._fit.cp.meta.formula
-        arguments["formula"] = own if formula is None else update_formula(own, formula)
-        made: Self = self._call.door(**arguments)
-        return made

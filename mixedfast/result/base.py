@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from mixedfast.errors import DataError
+from mixedfast.updating import update_formula
 
 if TYPE_CHECKING:
     from typing import Self
@@ -15,11 +17,28 @@ if TYPE_CHECKING:
     from mixedfast.fitting import Fit
     from mixedfast.stream import Stream
 
-__all__ = ["Fitted"]
+__all__ = ["Call", "Fitted"]
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """How a result was asked for: the function, and its arguments by name. Holds the table, not a copy of it."""
+
+    door: Callable[..., Any]
+    arguments: dict[str, Any]
+
+    def without_rows(self) -> Call:
+        """The same without the table and what belongs to its rows."""
+        of_rows = {name for name in ("weights", "offset") if not isinstance(self.arguments.get(name), str)} | {"data"}
+        return replace(self, arguments={name: value for name, value in self.arguments.items() if name not in of_rows})
 
 
 class Fitted:
     """A fit and, unless it came from cross-products, the rows it was made from: a design, or a stream to read again."""
+
+    #: Whether pickles and files carry the rows. May be set.
+    keep_rows = False
+    _call: Call | None = None
 
     def __init__(self, fit: Fit, design: Design | None = None, stream: Stream | None = None) -> None:
         self._fit = fit
@@ -57,3 +76,39 @@ class Fitted:
         if self._design is None:
             raise DataError(f"{what} needs the rows of the data, and this result was made without them")
         return self._design
+
+    def _again(self, door: str, formula: str | None, data: Any, changes: dict[str, Any]) -> Self:
+        """The call that made this result, with changes."""
+        if self._call is None:
+            raise DataError(
+                "update: this result was made from cross-products, by refit or from a file, so there is no call to repeat: "
+                f"call {door}"
+            )
+        arguments = {**self._call.arguments, **changes}
+        if data is not None:
+            arguments["data"] = data
+        if "data" not in arguments:
+            raise DataError("update needs the rows of the data, and this result came without them: give data=")
+        own = self._fit.cp.meta.formula
+        arguments["formula"] = own if formula is None else update_formula(own, formula)
+        made: Self = self._call.door(**arguments)
+        return made
+
+    def __copy__(self) -> Self:
+        """A copy that shares the fit and the rows, which a pickle would leave behind."""
+        same = object.__new__(type(self))
+        same.__dict__.update(self.__dict__)
+        return same
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """As a copy: fit and rows never change, so that nothing in them needs a second instance."""
+        return copy(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickles carry no rows (set ``m.keep_rows = True`` before pickling to carry them)."""
+        state = {**self.__dict__, "_stream": None}
+        if not self.keep_rows:
+            state["_design"] = None
+            state["_call"] = None if self._call is None else self._call.without_rows()
+            state.pop("fitted", None)
+        return state

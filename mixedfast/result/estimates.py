@@ -16,7 +16,7 @@ from mixedfast.inference.joint import joint, variance_errors
 from mixedfast.inference.traces import KenwardRoger
 from mixedfast.inference.varpar import kenward_roger
 from mixedfast.optimize import newton_step
-from mixedfast.result.base import Fitted
+from mixedfast.result.fixed import FixedPart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,41 +27,17 @@ __all__ = ["Estimates"]
 _RUNAWAY = 1e5
 
 
-class Estimates(Fitted):
+class Estimates(FixedPart):
     """The model and its estimates."""
-
-    @property
-    def formula(self) -> str:
-        return self._fit.cp.meta.formula
 
     @property
     def reml(self) -> bool:
         return self._fit.reml
 
     @property
-    def nobs(self) -> int:
-        """Rows used."""
-        return self._fit.cp.n
-
-    @property
     def n_groups(self) -> dict[str, int]:
         """Levels of each grouping factor."""
         return {g.name: g.n_levels for g in self._fit.cp.groups}
-
-    @property
-    def n_dropped(self) -> int:
-        """Rows left out for missing values."""
-        return self._fit.cp.meta.n_dropped
-
-    @property
-    def dropped_columns(self) -> tuple[str, ...]:
-        """Columns of X that the columns before them determine; their coefficients are NaN."""
-        kept = set(self._fit.cp.kept.tolist())
-        return tuple(name for i, name in enumerate(self._fit.cp.meta.x_names) if i not in kept)
-
-    @property
-    def weights_used(self) -> bool:
-        return self._fit.cp.meta.weighted
 
     # -- estimates -----------------------------------------------------------------------------------------
 
@@ -69,21 +45,6 @@ class Estimates(Fitted):
     def theta(self) -> np.ndarray:
         """Free elements of the relative covariance factors, lme4's order, (m,)."""
         return self._fit.theta.copy()
-
-    @property
-    def sigma(self) -> float:
-        """Residual standard deviation."""
-        return self._fit.sigma
-
-    @property
-    def params(self) -> pd.Series:
-        """Fixed effects; NaN for columns that could not be identified."""
-        return self._series(self._fit.beta)
-
-    @property
-    def bse(self) -> pd.Series:
-        """Standard errors of the fixed effects."""
-        return self._series(np.sqrt(np.diag(self._fit.vcov)))
 
     @in_callers_library
     def vcov(self, ddf: str | KenwardRoger | None = None) -> pd.DataFrame:
@@ -121,13 +82,6 @@ class Estimates(Fitted):
 
         found = joint(self._fit)
         return pd.DataFrame(found.vcov, index=list(found.names), columns=list(found.names))
-
-    def _series(self, values: np.ndarray) -> pd.Series:
-        import pandas as pd
-
-        out = np.full(len(self._fit.cp.meta.x_names), np.nan)
-        out[self._fit.cp.kept] = values
-        return pd.Series(out, index=list(self._fit.cp.meta.x_names))
 
     @property
     def criterion(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from os import PathLike
 from typing import Any
 
@@ -31,8 +30,6 @@ class LMMResult(Again, Tests, RowMethods, StreamMethods, Shown):
     1743.6283
     """
 
-    keep_rows = False
-
     def __repr__(self) -> str:
         kind = "REML" if self.reml else "ML"
         groups = ", ".join(f"{name} {count}" for name, count in self.n_groups.items())
@@ -45,16 +42,6 @@ class LMMResult(Again, Tests, RowMethods, StreamMethods, Shown):
         """
         save(self, path)
 
-    def __copy__(self) -> LMMResult:
-        """A copy that shares the fit and the rows, which a pickle would leave behind."""
-        same = object.__new__(type(self))
-        same.__dict__.update(self.__dict__)
-        return same
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> LMMResult:
-        """As a copy: fit and rows never change, so that nothing in them needs a second instance."""
-        return copy(self)
-
     def __store__(self) -> dict[str, Any]:
         rows = self._design if self.keep_rows else None
         return {"fit": self._fit, "design": rows, "keep_rows": self.keep_rows, "library": self.library}
@@ -64,12 +51,3 @@ class LMMResult(Again, Tests, RowMethods, StreamMethods, Shown):
         result = cls(fields["fit"], fields["design"])
         result.keep_rows, result.library = fields["keep_rows"], fields["library"]
         return result
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickles carry no rows (set ``m.keep_rows = True`` before pickling to carry them)."""
-        state = {**self.__dict__, "_stream": None}
-        if not self.keep_rows:
-            state["_design"] = None
-            state["_call"] = None if self._call is None else self._call.without_rows()
-            state.pop("fitted", None)
-        return state

@@ -45,6 +45,17 @@ class Prediction:
     spread: np.ndarray | None = None
     df: np.ndarray | None = None
 
+    def among(self, n: int, where: Any, known: np.ndarray | bool = True) -> Prediction:
+        """The same as some of n rows: NaN in the others, and where a group is not known."""
+
+        def spread_out(values: np.ndarray) -> np.ndarray:
+            out = np.full(n, np.nan)
+            out[where] = np.where(known, values, np.nan)
+            return out
+
+        parts = (None if part is None else spread_out(part) for part in (self.se, self.spread, self.df))
+        return Prediction(spread_out(self.fit), *parts)
+
     def to_frame(self, interval: str | None, level: float, index: Any = None) -> pd.DataFrame:
         """Columns ``fit, se``, ``df`` where there are any and, for an interval, ``lower, upper``."""
         import pandas as pd
@@ -115,17 +126,7 @@ def predict_new(
     rows = rows_of_new(fit.cp, new, chosen)
     others = rows_of_new(fit.cp, new, [~own for own in chosen]) if spread else None
     found = _predicted(fit, rows, others, None if weights is None else weights[kept], se, find_df)
-
-    def spread_out(values: np.ndarray | None) -> np.ndarray | None:
-        if values is None:
-            return None
-        out = np.full(table.n, np.nan)
-        out[kept] = np.where(known, values, np.nan)
-        return out
-
-    whole = spread_out(found.fit)
-    assert whole is not None
-    return Prediction(whole, spread_out(found.se), spread_out(found.spread), spread_out(found.df))
+    return found.among(table.n, kept, known)
 
 
 def _predicted(
