@@ -3,6 +3,7 @@
 # make test-slow          clusters of processes too: Dask, Spark
 # make torture            348 models that are hard for a reason (tests/torture/README.md)
 # make sanitize           the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer (gcc)
+# make fuzz               every kernel and door under a coverage-guided fuzzer (tests/fuzz/README.md); FUZZ_SECONDS=60 for each
 # make bench              side by side with what is installed, a few minutes (benchmarks/README.md)
 # make bench-competitors  the other libraries, each in an environment of its own
 # make bench-all | bench-scaling | bench-kernels
@@ -22,7 +23,7 @@ EDITABLE := MIXEDFAST_METADATA_ONLY=1 $(PIP) install --no-build-isolation --edit
 BUILD_TOOLS := "setuptools>=77" "cython>=3.0" "numpy>=2.0" "scipy>=1.11"
 SOURCES := setup.py pyproject.toml $(wildcard build_support/*.py csrc/*.c csrc/*.h mixedfast/*.pyx mixedfast/*.pxd)
 
-.PHONY: demo test test-slow torture sanitize bench bench-all bench-scaling bench-kernels bench-competitors docs lint build clean
+.PHONY: demo test test-slow torture sanitize fuzz bench bench-all bench-scaling bench-kernels bench-competitors docs lint build clean
 .DELETE_ON_ERROR:
 
 demo: build
@@ -49,6 +50,11 @@ sanitize: $(VENV)/tested-with build
 	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    ../../$(BIN)/python -m pytest -v -s -p no:cacheprovider tests/test_kernels.py tests/test_cholmod.py tests/test_workers.py \
 	    -k "not memory_is_flat"
+
+# Inputs nobody thought of: two targets at a time. What cannot be run on this machine is named, and is no failure.
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/fuzzed-with build
+	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
 
 bench: $(VENV)/benched-with build
 	$(BIN)/python -m benchmarks run --limit 30 --budget 5
@@ -104,6 +110,11 @@ $(VENV)/tested-with: $(VENV)/installed
 
 $(VENV)/tested-slowly-with: $(VENV)/tested-with
 	@$(EDITABLE) '.[test,dask,spark]'
+	@touch $@
+
+$(VENV)/fuzzed-with: $(VENV)/tested-with
+	@build_support/system_packages.sh $(PYTHON) libfuzzer
+	@$(EDITABLE) '.[fuzz]' || echo "atheris does not install here: formulas, files and tables will not be fuzzed."
 	@touch $@
 
 $(VENV)/benched-with: $(VENV)/installed

@@ -2,9 +2,11 @@
 # What must be on the machine before a virtual environment can be made: a C compiler, Python's own
 # headers, its venv module, and SuiteSparse's headers. What is missing is installed if that is
 # allowed (root, or sudo without a password; conda and Homebrew need neither); if not, one sentence
-# says what to type.
+# says what to type. Words after the Python are tools that are wanted as well: libfuzzer, valgrind.
 set -eu
 python=${1:-python3}
+if [ $# -gt 0 ]; then shift; fi
+tools=" $* "
 here=$(dirname "$0")
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -23,33 +25,42 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
 }
 venv() { "$python" -c 'import ensurepip, venv' 2>/dev/null; }
 cholmod() { "$python" "$here/find_cholmod.py" >/dev/null; }
+# A tool that nobody asked for is not missing.
+asked() { case $tools in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
+libfuzzer() {
+    ! asked libfuzzer || echo 'int LLVMFuzzerTestOneInput(const char *data, unsigned long size) { return !data && size; }' |
+        clang -fsanitize=fuzzer,address -x c - -o /dev/null 2>/dev/null
+}
+memcheck() { ! asked valgrind || has valgrind; }
 
-# name_for COMPILER HEADERS VENV CHOLMOD: the packages of one package manager for what is missing.
+# name_for COMPILER HEADERS VENV CHOLMOD LIBFUZZER VALGRIND: the packages of one package manager for what is missing.
 name_for() {
     compiler || printf '%s ' "$1"
     headers || printf '%s ' "$2"
     venv || printf '%s ' "$3"
     cholmod || printf '%s ' "$4"
+    libfuzzer || printf '%s ' "$5"
+    memcheck || printf '%s ' "$6"
 }
 
-if compiler && headers && venv && cholmod; then exit 0; fi
+if compiler && headers && venv && cholmod && libfuzzer && memcheck; then exit 0; fi
 
 if [ -n "${CONDA_PREFIX:-}" ] && has conda; then
-    packages=$(name_for c-compiler python python suitesparse)
+    packages=$(name_for c-compiler python python suitesparse "clang compiler-rt" valgrind)
     install="conda install --yes --quiet"
     as_root=no
 elif has apt-get; then
-    packages=$(name_for gcc python3-dev python3-venv libsuitesparse-dev)
+    packages=$(name_for gcc python3-dev python3-venv libsuitesparse-dev "clang libclang-rt-dev" valgrind)
     # Headers are useless without those of the C library, which a bare gcc only recommends.
     case $packages in *gcc*) packages="$packages libc6-dev" ;; esac
     install="apt-get install --yes --no-install-recommends"
     as_root=yes
 elif has dnf; then
-    packages=$(name_for gcc python3-devel python3 suitesparse-devel)
+    packages=$(name_for gcc python3-devel python3 suitesparse-devel "clang compiler-rt" valgrind)
     install="dnf install --assumeyes"
     as_root=yes
 elif has brew; then
-    packages=$(name_for gcc python python suite-sparse)
+    packages=$(name_for gcc python python suite-sparse llvm valgrind)
     install="brew install"
     as_root=no
 else
@@ -71,6 +82,8 @@ fi
 
 echo "Installing: $packages" >&2
 log=$(mktemp)
+# What the tests of a tool need and the build does not is no reason to stop: who runs them is told.
+essential() { compiler && headers && venv && { cholmod || [ "${MIXEDFAST_REQUIRE_CHOLMOD:-0}" = 0 ]; }; }
 # Lists of packages are fetched first where they may be missing, as in a fresh container.
 if has apt-get && [ "$as_root" = yes ]; then
     DEBIAN_FRONTEND=noninteractive
@@ -82,6 +95,7 @@ fi
 if ! $become $install $packages >>"$log" 2>&1; then
     tail -n 20 "$log" >&2
     echo "Installing failed; type:  ${become:+sudo }$install $packages" >&2
+    if [ $# -gt 0 ] && essential; then exit 0; fi
     exit 1
 fi
 rm -f "$log"

@@ -422,11 +422,12 @@ def _materialize(
         # a logarithm of zero is reported below with the column's name, which NumPy's own warning lacks
         with np.errstate(all="ignore"):
             found = _matrix(spec, frame, {**functions(), **context}, state or {})
-    except (FormulaicError, ValueError) as error:
+        matrix = np.asarray(found, dtype=np.float64, order="F")
+    except (FormulaicError, TypeError, ValueError) as error:
         raise FormulaError(
             f"formulaic cannot evaluate {text!r}, whose parts must each give one value a row: {one_line(error)}"
         ) from error
-    return np.asarray(found, dtype=np.float64, order="F"), found.model_spec
+    return matrix, found.model_spec
 
 
 def _dense_columns(matrix: np.ndarray, coding: Coding) -> tuple[Column, ...]:

@@ -16,7 +16,8 @@ from functools import lru_cache
 
 from mixedfast.errors import FormulaError
 
-__all__ = ["ModelSpec", "RandomTerm", "expand_dot", "lone_dots", "parse", "plain_name", "quote", "split_sides", "top_level"]
+__all__ = ["ModelSpec", "RandomTerm", "expand_dot", "lone_dots", "parse", "plain_name", "quote",
+           "split_sides", "top_level", "without_code"]  # fmt: skip
 
 _CLOSE = {"(": ")", "[": "]", "{": "}"}
 _NAME = re.compile(r"[^\W\d]\w*(?:\.\w+)*|\.[^\W\d]\w*")
@@ -480,14 +481,29 @@ class _GroupReader:
 # --- R's spellings -------------------------------------------------------------------------------
 
 
+def without_code(text: str) -> str:
+    """A formula with blanks for what formulaic does not read itself: strings, quoted names, arguments of functions.
+
+    Examples
+    --------
+    >>> without_code("(a + b)^2 + I(x ** 3)")
+    '(a + b)^2 + I        '
+    """
+    return "".join(" " if a or b else char for char, a, b in zip(text, _opaque(text), _python(text), strict=True))
+
+
+def _python(text: str) -> list[bool]:
+    """For each character, whether it is part of a function's arguments or of Python code."""
+    python = [False] * len(text)
+    for start, stop in _brackets(text, _opaque(text)).items():
+        if _is_call(text, start):
+            python[start : stop + 1] = [True] * (stop + 1 - start)
+    return python
+
+
 def _translate(text: str) -> str:
     """R's spellings in formulaic's grammar: ``factor(f)``, and ``^`` inside a function call."""
-    opaque = _opaque(text)
-    partner = _brackets(text, opaque)
-    python = [False] * len(text)
-    for start, stop in partner.items():
-        if _is_call(text, start):
-            python[start:stop] = [True] * (stop - start)
+    opaque, python = _opaque(text), _python(text)
     out = "".join(
         "**" if char == "^" and python[i] and not opaque[i] else char for i, char in enumerate(text)
     )

@@ -7,13 +7,14 @@ read is found in their syntax tree. No data are needed, so every answer is remem
 from __future__ import annotations
 
 import ast
+import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 
 from mixedfast.errors import FormulaError
 from mixedfast.expressions import allowed, column_names, expression_tree, refuse_code
-from mixedfast.formula import plain_name
+from mixedfast.formula import plain_name, without_code
 
 __all__ = [
     "FactorInfo",
@@ -26,6 +27,10 @@ __all__ = [
     "python_factors",
     "used_names",
 ]
+
+#: Products of terms that a sum to a power may stand for before equal ones are put together.
+_MOST_PRODUCTS = 50_000
+
 
 @dataclass(frozen=True)
 class FactorInfo:
@@ -93,12 +98,32 @@ def _factors(formula: str, _: frozenset[str]) -> dict[str, FactorInfo]:
     """With what is allowed now, so that an answer is not remembered past it."""
     from formulaic import Formula
     from formulaic.errors import FormulaicError
+    from formulaic.parser.types import Term
 
+    _refuse_large_powers(formula)
     try:
         terms = list(Formula(formula))
     except (FormulaicError, SyntaxError) as error:
         raise FormulaError(f"formulaic cannot read {formula!r}: {one_line(error)}") from error
+    if not all(isinstance(term, Term) for term in terms):
+        raise FormulaError(f"{formula!r} has more than one part: take the '~' or '|' out of it")
     return {f.expr: factor_info(f.expr, f.eval_method.value) for term in terms for f in term.factors}
+
+
+def _refuse_large_powers(formula: str) -> None:
+    """formulaic multiplies all of a sum's terms with each other, as often as the power says: ``(a + b)^40`` would never end."""
+    text = without_code(formula)
+    for power in re.finditer(r"\)\s*(?:\*\*|\^)\s*([0-9]+)", text):
+        depth = 0
+        for start in range(power.start(), -1, -1):
+            depth += (text[start] == ")") - (text[start] == "(")
+            if not depth:
+                break
+        base = text[start : power.start()]
+        inside = math.prod(max(1, int(found)) for found in re.findall(r"(?:\*\*|\^)\s*([0-9]+)", base))
+        terms = (1 + len(re.findall(r"[-+/:]", base))) << base.replace("**", "^").count("*")  # a * b is three
+        if int(power[1]) * inside * math.log(terms) > math.log(_MOST_PRODUCTS):
+            raise FormulaError(f"{formula!r} stands for too many interactions: write out those you mean")
 
 
 def factor_info(expr: str, method: str) -> FactorInfo:

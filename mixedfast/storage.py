@@ -14,6 +14,7 @@ import io
 import json
 import math
 import os
+import re
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from mixedfast.errors import DataError
+from mixedfast.errors import DataError, MixedFastError
 
 __all__ = ["load", "save"]
 
@@ -66,11 +67,19 @@ _HOMES = {
     "TermShape": "mixedfast.covariance",
 }
 #: What zipfile raises on a zip that is none, or no longer.
-_DAMAGE = (zipfile.BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError, struct.error)
+_DAMAGE = (zipfile.BadZipFile, EOFError, NotImplementedError, OverflowError, UnicodeDecodeError, struct.error)
+#: What reading values that no `save` wrote may come to: they are not what the classes take that they are given to.
+_FORGED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 #: How values that JSON lacks are marked.
 _KINDS = frozenset(["array", "dict", "float", "list", "number", "objects", "set", "strings"])
 #: What NumPy may write without pickling, besides strings.
 _PLAIN_KINDS = "biufcUmM"
+#: The head of an array as NumPy writes it. NumPy's own reader would make room for what the head claims before it looks.
+_HEAD = re.compile(
+    rb"\x93NUMPY\x01\x00(?P<length>..)\{'descr': '(?P<type>[<>|=][biufcUmM]\d{1,9}(?:\[\w+\])?)', "
+    rb"'fortran_order': (?P<fortran>True|False), 'shape': \((?P<shape>[\d, ]{0,200})\), \} *\n",
+    re.DOTALL,
+)
 
 
 def save(thing: Any, path: str | PathLike[str]) -> None:
@@ -150,20 +159,43 @@ def _read(archive: zipfile.ZipFile, path: str | PathLike[str]) -> Any:
     text = archive.read(_HEADER)
     if hashlib.sha256(text).hexdigest().encode() != archive.comment:
         raise DataError(f"{path} is damaged: its checksum does not match")
-    header = json.loads(text)
-    if header.get("format") != "mixedfast":
-        raise DataError(f"{path} was not written by mixedfast's save")
-    if header["version"] != _VERSION:
-        raise DataError(f"{path} has version {header['version']} of the format; this mixedfast reads version {_VERSION}")
-    arrays = []
-    for i, digest in enumerate(header["sha256"]):
-        if _member(i) not in archive.namelist():
-            raise DataError(f"{path} is damaged: a part is missing")
-        body = archive.read(_member(i))
-        if hashlib.sha256(body).hexdigest() != digest:
-            raise DataError(f"{path} is damaged: the checksum of a part does not match")
-        arrays.append(np.load(io.BytesIO(body), allow_pickle=False))
-    return _Reader(arrays, path).decode(header["content"])
+    try:
+        header = json.loads(text)
+        if header.get("format") != "mixedfast":
+            raise DataError(f"{path} was not written by mixedfast's save")
+        if header["version"] != _VERSION:
+            raise DataError(f"{path} has version {header['version']} of the format; this mixedfast reads version {_VERSION}")
+        arrays = [_array_of(_part(archive, i, digest, path), path) for i, digest in enumerate(header["sha256"])]
+        thing = _Reader(arrays, path).decode(header["content"])
+        if type(thing).__name__ != header["holds"] or header["holds"] not in _HOMES:
+            raise DataError(f"{path} does not hold what it says, {header['holds']!r}")
+    except MixedFastError:  # a formula that may not be evaluated, or not here
+        raise
+    except _FORGED as error:
+        raise DataError(f"{path} holds what no save of mixedfast's wrote: {type(error).__name__}, {error}") from error
+    return thing
+
+
+def _part(archive: zipfile.ZipFile, i: int, digest: str, path: str | PathLike[str]) -> bytes:
+    if _member(i) not in archive.namelist():
+        raise DataError(f"{path} is damaged: a part is missing")
+    body = archive.read(_member(i))
+    if hashlib.sha256(body).hexdigest() != digest:
+        raise DataError(f"{path} is damaged: the checksum of a part does not match")
+    return body
+
+
+def _array_of(body: bytes, path: str | PathLike[str]) -> np.ndarray:
+    """The array that `_npy` wrote; its bytes must be as many as its head says."""
+    head = _HEAD.match(body)
+    if head is None or head.end() != 10 + int.from_bytes(head["length"], "little"):
+        raise DataError(f"{path} is damaged: a part is no array of plain data")
+    dtype = np.dtype(head["type"].decode())
+    shape = tuple(int(size) for size in head["shape"].split(b",") if size.strip())
+    if math.prod(shape) * dtype.itemsize != len(body) - head.end():
+        raise DataError(f"{path} is damaged: an array of shape {shape} has {len(body) - head.end()} bytes")
+    flat = np.frombuffer(body, dtype, offset=head.end()) if math.prod(shape) * dtype.itemsize else np.empty(0, dtype)
+    return flat.reshape(shape, order="F" if head["fortran"] == b"True" else "C").copy(order="K")
 
 
 def _member(i: int) -> str:
@@ -249,6 +281,8 @@ class _Reader:
             return tuple(self.decode(item) for item in value)
         if not isinstance(value, dict):
             return value
+        if not value:
+            raise DataError(f"{self.path} holds a value of no kind")
         kind, content = next(iter(value.items()))
         if kind == "class":
             return self._object(content, value["fields"])

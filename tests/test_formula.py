@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mixedfast.errors import FormulaError
 from mixedfast.formula import expand_dot, parse, plain_name
+from mixedfast.mentions import factors
 
 
 def squeeze(text: str) -> str:
@@ -159,3 +160,21 @@ def test_no_text_breaks_the_reader(text: str) -> None:
     except FormulaError:
         return
     assert spec.random
+
+
+@pytest.mark.parametrize("formula", ["(a + b) ^ 40", "((a + b)^5)^5", "(a*b*c*d*e*f*g)**3", "x + (a + b + c + d)**19"])
+def test_powers_that_would_never_end_are_refused(formula: str) -> None:
+    with pytest.raises(FormulaError, match="too many interactions"):
+        factors(formula)
+
+
+@pytest.mark.parametrize(
+    "formula", ["(a + b + c + d + e)^4", "I(x ** 40) + (a + b)^2", "a^50", "`(a + b)^40` + x", "(a+b)^2 + (c+d)^2"]
+)
+def test_other_powers_are_not(formula: str) -> None:
+    assert factors(formula)
+
+
+def test_more_than_one_part_is_refused() -> None:
+    with pytest.raises(FormulaError, match="more than one part"):
+        factors("x + y ~ z")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import re
 import zipfile
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from cases import frame, golden, golden_names
 
 import mixedfast as mf
+from mixedfast import storage
 from mixedfast.newdata import apply
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
@@ -157,6 +159,48 @@ def test_a_formula_in_a_file_is_only_arithmetic(tmp_path):
     with pytest.raises(mf.MixedFastError):
         mf.load(path)
     assert not trace.exists()
+
+
+HEADS = [  # what an array may say of itself; its 24 bytes are three numbers
+    ("(3,)", "<f8", True), ("(1, 3)", "<f8", True), ("(1000000000000,)", "<f8", False), ("(2,)", "<f8", False),
+    ("(-3,)", "<f8", False), ("(3,)", "|O", False), ("(3,)", "<f7", False), ("(3, 2.0)", "<f8", False), ("()", "|V24", False),
+    ("(0, 99)", "<f8", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "kind", "taken"), HEADS)
+def test_arrays_are_measured_before_room_is_made(shape, kind, taken):
+    head = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    body = b"\x93NUMPY\x01\x00" + len(head + b" \n").to_bytes(2, "little") + head + b" \n" + np.arange(3.0).tobytes()
+    if taken:
+        assert storage._array_of(body, "a file").ravel().tolist() == [0.0, 1.0, 2.0]
+        return
+    with pytest.raises((mf.DataError, TypeError), match=r"damaged|not understood"):
+        storage._array_of(body, "a file")
+
+
+@pytest.mark.parametrize("dtype", ["f8", ">f8", "?", "U5", "M8[ns]", "m8[25us]", "M8", "c16", "i2"])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3), (2, 0, 3)])
+def test_arrays_of_any_plain_kind_come_back(dtype, shape):
+    for order in "CF":
+        array = np.zeros(shape, dtype, order=order)
+        back = storage._array_of(storage._npy(array), "a file")
+        _same(back, array)
+        assert back.shape == shape and back.flags.writeable and back.flags.c_contiguous == array.flags.c_contiguous
+
+
+@pytest.mark.parametrize("change", [
+    lambda header: header.pop("version"), lambda header: header.pop("content"), lambda header: header.update(content=3),
+    lambda header: header.update(content={}), lambda header: header.update(holds="Fit"),
+    lambda header: header.update(sha256=7), lambda header: header["content"].update(fields=[]),
+    lambda header: header["content"]["fields"].pop("xy"),
+    lambda header: header["content"]["fields"].update(xy={"array": 10**9}),
+    lambda header: header.update(content={"array": "x"}),
+])  # fmt: skip
+def test_what_no_save_wrote_is_refused(saved, change):
+    _rewritten(saved, change)
+    with pytest.raises(mf.DataError, match=re.escape(str(saved))):
+        mf.load(saved)
 
 
 def test_pickles_of_the_first_version_are_refused(tmp_path):

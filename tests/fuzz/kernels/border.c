@@ -1,0 +1,253 @@
+/* The kernels of schur.h (schur.c and rest.c) on borders of several components, against one dense matrix. */
+#include "dense.h"
+#include "schur.h"
+
+#define MOST_LEVELS 12
+
+typedef struct {
+    mf_border border;
+    mf_rest rest;
+    int64_t J, m, L, size, blocks; /* levels eliminated, columns and levels of the rest, size of dense, numbers of all blocks */
+    int32_t k;
+    int64_t start[4], offset[4], level_start[4], first[MOST_LEVELS], lambda[MOST_LEVELS];
+    int32_t k_level[MOST_LEVELS];
+    int64_t *ptr;
+    int32_t *cols, *component;
+    double *A, *T, *vals, *lambdas, *dense;
+    double *A_rr, *A_1r; /* (m,m); (J k, m) */
+} problem;
+
+static int64_t component_of(const problem *made, int64_t column)
+{
+    int64_t c = 0;
+    while (column >= made->start[c + 1]) c++;
+    return c;
+}
+
+/* entry (row, column) in `dense`, both within one component */
+static double *entry(const problem *made, double *dense, int64_t row, int64_t column)
+{
+    int64_t c = component_of(made, row), size = made->start[c + 1] - made->start[c];
+    return dense + made->offset[c] + row - made->start[c] + (column - made->start[c]) * size;
+}
+
+static void cut_into_levels(bytes *in, problem *made)
+{
+    static const int32_t WIDTHS[] = {1, 1, 2, 3};
+    int scalar = (int)below(in, 2);
+    int64_t n_components = 1 + below(in, 3);
+    for (int64_t c = 0; c < n_components; c++) {
+        for (int64_t levels = 1 + below(in, 4); levels--; made->L++) {
+            made->first[made->L] = made->m;
+            made->k_level[made->L] = scalar ? 1 : WIDTHS[below(in, 4)];
+            made->m += made->k_level[made->L];
+            made->blocks += (int64_t)made->k_level[made->L] * made->k_level[made->L];
+        }
+        int64_t own = made->m - made->start[c];
+        made->start[c + 1] = made->m;
+        made->level_start[c + 1] = made->L;
+        made->offset[c + 1] = made->size += own * own;
+    }
+    made->lambdas = room(1 + 4 + 9, sizeof *made->lambdas); /* one factor of each width */
+    for (int32_t width = 1, at = 0; width <= 3; at += width * width, width++) {
+        double *own = lower_triangle(in, width);
+        if (below(in, 4) == 0) own[0] = 0.0;
+        memcpy(made->lambdas + at, own, (size_t)(width * width) * sizeof *own);
+        free(own);
+        for (int64_t i = 0; i < made->L; i++)
+            if (made->k_level[i] == width) made->lambda[i] = at;
+    }
+    made->rest = (mf_rest){n_components, made->start, made->offset, made->level_start, made->first, made->k_level, made->lambda,
+                           made->lambdas, scalar};
+}
+
+/* A_11, A_1r and A_rr of rows that exist, so that everything stays positive semidefinite */
+static void fill_in(bytes *in, problem *made)
+{
+    int32_t k = made->k = 1 + (int32_t)below(in, 4);
+    int64_t J = made->J = 1 + below(in, 5), m = made->m, most = J * m, at = 0;
+    made->ptr = room((size_t)J + 1, sizeof *made->ptr);
+    made->component = codes_below(in, J, made->rest.n_components);
+    made->cols = room((size_t)most, sizeof *made->cols);
+    made->A = nothing(J * k * k);
+    made->A_1r = zeros(J * k * m);
+    made->A_rr = zeros(m * m);
+    for (int64_t j = made->ptr[0] = 0; j < J; j++) {
+        int64_t c = made->component[j], n = 1 + below(in, 3);
+        double *Z = numbers(in, n * k), *R = zeros(n * m), *own = product(k, n, k, Z, 1, Z, 0);
+        memcpy(made->A + j * k * k, own, (size_t)k * k * sizeof *own);
+        for (int64_t column = made->start[c]; column < made->start[c + 1]; column++) {
+            if (below(in, 3) == 0) continue;
+            made->cols[at++] = (int32_t)column;
+            for (int64_t i = 0; i < n; i++) R[i * m + column] = number(in);
+        }
+        made->ptr[j + 1] = at;
+        double *ZR = product(k, n, m, Z, 1, R, 0), *RR = product(m, n, m, R, 1, R, 0);
+        memcpy(made->A_1r + j * k * m, ZR, (size_t)(k * m) * sizeof *ZR);
+        for (int64_t i = 0; i < m * m; i++) made->A_rr[i] += RR[i];
+        free(RR);
+        free(ZR);
+        free(own);
+        free(R);
+        free(Z);
+    }
+    made->vals = nothing(at * k);
+    for (int64_t j = 0; j < J; j++)
+        for (int64_t i = made->ptr[j]; i < made->ptr[j + 1]; i++)
+            for (int32_t a = 0; a < k; a++) made->vals[i * k + a] = made->A_1r[(j * k + a) * m + made->cols[i]];
+    made->border = (mf_border){J, k, made->ptr, made->cols, made->vals, made->component, made->start, made->offset};
+}
+
+/* Work is given in parts, as threads take it. */
+static int64_t cut(bytes *in, int64_t end) { return below(in, end + 1); }
+
+static void check(bytes *in, problem *made)
+{
+    int32_t k = made->k, r = 1 + (int32_t)below(in, 3);
+    int64_t J = made->J, m = made->m, nnz = made->ptr[J], Jk = J * k;
+    double *TV = nothing(nnz * k), *H = nothing(nnz * k), *diagonal = nothing(m), *dense = zeros(made->size);
+    for (int64_t row = 0; row < m; row++)
+        for (int64_t column = row; column < m; column++)
+            if (component_of(made, row) == component_of(made, column)) *entry(made, dense, row, column) = made->A_rr[row * m + column];
+    mf_border_half(&made->border, made->T, TV);
+    int64_t middle = cut(in, m);
+    mf_schur_update(&made->border, TV, middle, m, dense);
+    mf_schur_update(&made->border, TV, 0, middle, dense);
+
+    double *TA = nothing(Jk * m); /* T_j A_1r of each level */
+    for (int64_t j = 0; j < J; j++) {
+        double *own = product(k, k, m, made->T + j * k * k, 0, made->A_1r + j * k * m, 0);
+        memcpy(TA + j * k * m, own, (size_t)(k * m) * sizeof *own);
+        free(own);
+    }
+    double *S = product(m, Jk, m, TA, 1, TA, 0), scale = 1.0 + largest(m * m, made->A_rr);
+    for (int64_t i = 0; i < m * m; i++) S[i] = made->A_rr[i] - S[i];
+    for (int64_t row = 0; row < m; row++)
+        for (int64_t column = row; column < m; column++)
+            if (component_of(made, row) == component_of(made, column))
+                require(close(*entry(made, dense, row, column), S[row * m + column], scale), "S");
+
+    /* lambda'S lambda + I below, S above */
+    double *Lambda = zeros(m * m);
+    for (int64_t i = 0; i < made->L; i++)
+        for (int32_t a = 0; a < made->k_level[i]; a++)
+            for (int32_t b = 0; b < made->k_level[i]; b++)
+                Lambda[(made->first[i] + a) * m + made->first[i] + b] = made->lambdas[made->lambda[i] + a * made->k_level[i] + b];
+    middle = cut(in, made->L);
+    mf_rest_scale(&made->rest, 0, middle, dense, diagonal);
+    mf_rest_scale(&made->rest, middle, made->L, dense, diagonal);
+    double *half = product(m, m, m, Lambda, 1, S, 0), *M = product(m, m, m, half, 0, Lambda, 0);
+    double wide = scale * (1.0 + largest(m * m, Lambda)) * (1.0 + largest(m * m, Lambda));
+    for (int64_t row = 0; row < m; row++) {
+        M[row * m + row] += 1.0;
+        require(close(diagonal[row], S[row * m + row], scale), "the diagonal of S");
+        for (int64_t column = 0; column <= row; column++)
+            if (component_of(made, row) == component_of(made, column))
+                require(close(*entry(made, dense, row, column), M[row * m + column], wide), "lambda'S lambda + I");
+    }
+
+    /* its inverse is put in place by a library; here by plain algebra, then sandwiched */
+    double *inv = inverse(m, M), *before = product(m, m, m, Lambda, 0, inv, 0), *Q = product(m, m, m, before, 0, Lambda, 1);
+    for (int64_t row = 0; row < m; row++)
+        for (int64_t column = 0; column <= row; column++)
+            if (component_of(made, row) == component_of(made, column)) *entry(made, dense, row, column) = inv[row * m + column];
+    double *blocks = nothing(made->blocks), *at = blocks;
+    mf_rest_blocks(&made->rest, dense, blocks);
+    for (int64_t i = 0; i < made->L; i++)
+        for (int32_t a = 0; a < made->k_level[i]; a++)
+            for (int32_t b = 0; b < made->k_level[i]; b++, at++) {
+                int64_t row = made->first[i] + (a > b ? a : b), column = made->first[i] + (a > b ? b : a);
+                require(*at == inv[row * m + column], "a block of the inverse");
+            }
+    middle = cut(in, made->L);
+    mf_rest_sandwich(&made->rest, middle, made->L, dense);
+    mf_rest_sandwich(&made->rest, 0, middle, dense);
+    for (int64_t row = 0; row < m; row++)
+        for (int64_t column = 0; column <= row; column++)
+            if (component_of(made, row) == component_of(made, column))
+                require(close(*entry(made, dense, row, column), Q[row * m + column], largest(m * m, Q) * m), "Q");
+
+    uint8_t *wanted = room((size_t)made->L, 1);
+    double *work = nothing(2 * m), *SQ = product(m, m, m, S, 0, Q, 0), *SQS = product(m, m, m, SQ, 0, S, 0);
+    for (int64_t i = 0; i < made->L; i++) wanted[i] = (uint8_t)below(in, 2);
+    mf_rest_blocks_singular(&made->rest, dense, diagonal, wanted, blocks, work);
+    at = blocks;
+    double size = scale * scale * (1.0 + largest(m * m, Q)) * (double)(m * m);
+    for (int64_t i = 0; i < made->L; i++)
+        for (int32_t a = 0; a < made->k_level[i]; a++)
+            for (int32_t b = 0; b < made->k_level[i]; b++, at++) {
+                int64_t place = (made->first[i] + a) * m + made->first[i] + b;
+                if (wanted[i]) require(close(*at, S[place] - SQS[place], size), "a block of S - SQS");
+            }
+
+    /* right-hand sides, and back to the levels that were eliminated */
+    double *U = numbers(in, Jk * r), *rest = numbers(in, m * r), *expected = product(m, Jk, r, TA, 1, U, 0);
+    for (int64_t i = 0; i < m * r; i++) expected[i] = rest[i] - expected[i];
+    mf_schur_rhs(&made->border, TV, r, U, rest);
+    same(m * r, rest, expected, largest(Jk * m, TA) * 32 * Jk, "the right side of the rest");
+    double *back = nothing(Jk * r), *AW = product(Jk, m, r, made->A_1r, 0, rest, 0);
+    mf_border_back(&made->border, r, U, rest, back);
+    for (int64_t i = 0; i < Jk * r; i++)
+        require(close(back[i], U[i] - AW[i], largest(Jk * m, made->A_1r) * (1.0 + largest(m * r, rest)) * m), "B - A_1r W");
+    mf_border_back(&made->border, r, U, rest, U); /* in place */
+    for (int64_t i = 0; i < Jk * r; i++) require(U[i] == back[i], "B - A_1r W in place");
+
+    mf_border_project(&made->border, made->A, made->T, H);
+    double *K = zeros(J * k * k), *full = zeros(Jk * m);
+    middle = cut(in, J);
+    mf_border_k(&made->border, H, dense, middle, J, K);
+    mf_border_k(&made->border, H, dense, 0, middle, K);
+    for (int64_t j = 0; j < J; j++) {
+        const double *Tj = made->T + j * k * k, *Aj = made->A + j * k * k;
+        double *TtTA = product(k, k, m, Tj, 1, TA + j * k * m, 0), *ATTA = product(k, k, m, Aj, 0, TtTA, 0);
+        double reach = largest(k * k, Aj) * (1.0 + largest(k * m, TtTA)) * k;
+        for (int64_t i = 0; i < k * m; i++) full[j * k * m + i] = made->A_1r[j * k * m + i] - ATTA[i];
+        for (int64_t i = made->ptr[j]; i < made->ptr[j + 1]; i++)
+            for (int32_t a = 0; a < k; a++)
+                require(close(H[i * k + a], full[(j * k + a) * m + made->cols[i]], reach), "H");
+        double *HQ = product(k, m, m, full + j * k * m, 0, Q, 0), *HQH = product(k, m, k, HQ, 0, full + j * k * m, 1);
+        double span = (1.0 + largest(k * m, full + j * k * m));
+        for (int64_t i = 0; i < k * k; i++)
+            require(close(K[j * k * k + i], -HQH[i], reach * span * (1.0 + largest(m * m, Q)) * m * m), "K - H Q H'");
+        free(HQH);
+        free(HQ);
+        free(ATTA);
+        free(TtTA);
+    }
+    double *all[] = {TV, H, diagonal, dense, TA, S, Lambda, half, M, inv, before, Q, blocks, work, SQ, SQS, U, rest, expected, back,
+                     AW, K, full};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    free(wanted);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    bytes in = {data, size};
+    problem made = {0};
+    cut_into_levels(&in, &made);
+    fill_in(&in, &made);
+    /* T of the eliminated factor from a lambda of its own: by plain algebra */
+    int32_t k = made.k;
+    double *lambda = lower_triangle(&in, k);
+    made.T = nothing(made.J * k * k);
+    for (int64_t j = 0; j < made.J; j++) {
+        const double *A = made.A + j * k * k;
+        double *half = product(k, k, k, lambda, 1, A, 0), *M = product(k, k, k, half, 0, lambda, 0);
+        for (int32_t a = 0; a < k; a++) M[a * k + a] += 1.0;
+        double *L = root_of(k, M), *T = made.T + j * k * k;
+        require(L != NULL, "plain M is positive definite");
+        for (int32_t a = 0; a < k; a++)
+            for (int32_t b = 0; b < k; b++) T[a * k + b] = lambda[b * k + a];
+        solve_root(k, L, 0, k, T);
+        free(L);
+        free(M);
+        free(half);
+    }
+    check(&in, &made);
+    double *all[] = {lambda, made.T, made.A, made.A_1r, made.A_rr, made.vals, made.lambdas};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    free(made.ptr);
+    free(made.cols);
+    free(made.component);
+    return 0;
+}

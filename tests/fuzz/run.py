@@ -1,0 +1,129 @@
+"""Fuzz every target for a while, two at a time: `make fuzz`, or
+
+    python tests/fuzz/run.py [--seconds 60] [TARGET …]
+
+The kernels' targets (kernels/*.c) are built with clang's libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer; those in
+Python (python/*.py) run under atheris. Each begins with the inputs kept in inputs/ and the corpus that earlier runs left in
+build/fuzz. What has a crash ends with status 1 and says how to see it again; what cannot be run here is named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+BUILD = ROOT / "build" / "fuzz"
+#: Target -> the kernels it is linked with.
+KERNELS = {
+    "codes": ("codes",), "columns": ("columns",), "crossprod": ("crossprod", "columns"), "pairs": ("pairs", "columns"),
+    "levels": ("levels",), "moments": ("moments",), "border": ("schur", "rest"), "selinv": ("selinv",),
+}  # fmt: skip
+PYTHON = ("formulas", "files", "tables")
+FLAGS = (
+    "-std=c11", "-D_GNU_SOURCE", "-O1", "-g", "-fno-omit-frame-pointer", "-Wall", "-Wextra",
+    "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all",
+)  # fmt: skip
+#: Of one input: seconds, and MiB of the whole process. What takes more is a finding.
+LIMITS = ("-timeout=25", "-rss_limit_mb=4096", "-malloc_limit_mb=2048")
+LONGEST = {"codes": 4096, "files": 400, "formulas": 400, "tables": 600}  # bytes of an input; 2,048 for the others
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one target came to: how many inputs it ran, edges of code they reached, and where a crash is told."""
+
+    target: str
+    inputs: int
+    edges: int
+    crash: Path | None
+
+
+def kept(target: str) -> list[bytes]:
+    """The inputs kept for a target, a line each in hexadecimal digits: seeds, and whatever broke something once."""
+    lines = (HERE / "inputs" / f"{target}.txt").read_text(encoding="utf-8").splitlines()
+    return [bytes.fromhex(line.partition("#")[0]) for line in lines if not line.startswith("#")]
+
+
+def _seeds(target: str) -> Path:
+    folder = BUILD / "kept" / target
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for i, data in enumerate(kept(target)):
+        (folder / f"{i:03d}").write_bytes(data)
+    return folder
+
+
+def build(target: str) -> Path:
+    """The program of a kernel's target."""
+    program = BUILD / "programs" / target
+    program.parent.mkdir(parents=True, exist_ok=True)
+    sources = [HERE / "kernels" / f"{target}.c", *(ROOT / "csrc" / f"{name}.c" for name in KERNELS[target])]
+    folders = [f"-I{ROOT / 'csrc'}", f"-I{HERE / 'kernels'}"]
+    subprocess.run(["clang", *FLAGS, *folders, *map(str, sources), "-lm", "-o", str(program)], check=True)
+    return program
+
+
+def run(target: str, seconds: int) -> Outcome:
+    """Fuzz one target."""
+    program = [str(build(target))] if target in KERNELS else [sys.executable, str(HERE / "python" / f"{target}.py")]
+    corpus, crashes, log = BUILD / "corpus" / target, BUILD / "crashes" / target, BUILD / f"{target}.log"
+    for folder in (corpus, crashes):
+        folder.mkdir(parents=True, exist_ok=True)
+    options = [f"-max_total_time={seconds}", f"-max_len={LONGEST.get(target, 2048)}", f"-artifact_prefix={crashes}/", *LIMITS]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    with log.open("w") as out:
+        done = subprocess.run([*program, str(corpus), str(_seeds(target)), *options], stdout=out, stderr=out, env=environment)
+    said = log.read_text(errors="replace")
+    inputs = [int(found) for found in re.findall(r"^#(\d+)\s", said, re.MULTILINE)]
+    edges = [int(found) for found in re.findall(r" cov: (\d+)", said)]
+    return Outcome(target, max(inputs, default=0), max(edges, default=0), log if done.returncode else None)
+
+
+def _has_libfuzzer() -> bool:
+    if shutil.which("clang") is None:
+        return False
+    call = ["clang", "-fsanitize=fuzzer,address", "-x", "c", "-", "-o", os.devnull]
+    empty = b"int LLVMFuzzerTestOneInput(const char *data, unsigned long size) { return !data && size; }"
+    return subprocess.run(call, input=empty, capture_output=True).returncode == 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Fuzz the kernels and the doors.")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join([*KERNELS, *PYTHON])} (default: all)")
+    parser.add_argument("--seconds", type=int, default=60, help="for each target (default: %(default)s)")
+    options = parser.parse_args()
+    unknown = set(options.targets) - {*KERNELS, *PYTHON}
+    if unknown:
+        parser.error(f"no target {', '.join(sorted(unknown))}")
+    wanted = options.targets or [*KERNELS, *PYTHON]
+    missing = {}
+    if not _has_libfuzzer():
+        missing.update(dict.fromkeys(KERNELS, "clang with libFuzzer is not here (Debian: clang libclang-rt-dev)"))
+    if importlib.util.find_spec("atheris") is None:
+        missing.update(dict.fromkeys(PYTHON, "atheris is not here (pip install atheris; CPython on Linux and macOS)"))
+    for target in wanted:
+        if target in missing:
+            print(f"not fuzzed: {target}, {missing[target]}")
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(lambda target: run(target, options.seconds), [t for t in wanted if t not in missing]))
+    print(f"\n{'target':10} {'inputs':>12} {'edges':>7}   crashes")
+    for one in outcomes:
+        print(f"{one.target:10} {one.inputs:12,} {one.edges:7,}   {'none' if one.crash is None else f'see {one.crash}'}")
+    broken = [one for one in outcomes if one.crash is not None]
+    # the line that test runners end with
+    print(f"\n{len(outcomes) - len(broken)} passed, {len(broken)} failed, {len(wanted) - len(outcomes)} skipped")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
