@@ -123,6 +123,13 @@ def fit(crossproducts: CrossProducts, REML: bool = True, start: Sequence[float] 
     LMMResult
         Without ``fitted`` and ``resid``, which need rows.
 
+    Raises
+    ------
+    DataError
+        When given anything but cross-products.
+    NotIdentifiedError
+        When the sums do not tell the parameters apart.
+
     Examples
     --------
     >>> import mixedfast as mf

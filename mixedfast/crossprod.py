@@ -159,10 +159,12 @@ class CrossProducts:
 
     @property
     def p(self) -> int:
+        """Columns of X, the response not counted."""
         return len(self.x_names)
 
     @cached_property
     def covariance(self) -> Covariance:
+        """How theta makes the covariances of the random effects, in the shifted and scaled basis."""
         return Covariance(
             self.terms,
             tuple(g.k for g in self.groups),
@@ -195,11 +197,42 @@ class CrossProducts:
         return add(self, other)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the cross-products to a file that `mixedfast.load` reads."""
+        """Write the cross-products to a file that `mixedfast.load` reads.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> from tempfile import TemporaryDirectory
+        >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> with TemporaryDirectory() as folder:
+        ...     cp.save(f"{folder}/sleep")
+        ...     mf.load(f"{folder}/sleep").n
+        180
+        """
         save(self, path)
 
     def keep(self, columns: np.ndarray) -> CrossProducts:
-        """The same with only some columns of X (positions, ascending)."""
+        """The same with only some columns of X (positions, ascending).
+
+        Parameters
+        ----------
+        columns : (r,) int array
+
+        Returns
+        -------
+        CrossProducts
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> cp.keep([0]).x_names
+        ('Intercept',)
+        """
         if len(columns) == self.p:
             return self
         both = np.append(columns, self.p)
@@ -255,6 +288,17 @@ class CrossProducts:
         """Means (p,) and covariances (p,p; divisor n - 1) of the columns of X over rows, and mean of zz' (K,K) of each group.
 
         Internal basis, every row counted once whatever its weight.
+
+        Returns
+        -------
+        mean (p,), covariance (p,p), list of (K,K)
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> [part.shape for part in (*cp.row_moments()[:2], *cp.row_moments()[2])]
+        [(2,), (2, 2), (2, 2)]
         """
         if self.unweighted is None:
             square = self.xy[:-1, :-1]
@@ -268,21 +312,62 @@ class CrossProducts:
         return mean, (square - self.n * np.outer(mean, mean)) / (self.n - 1), zz
 
     def column_means(self) -> np.ndarray:
-        """Means over rows of the columns of X in the user's units, (p,)."""
+        """Means over rows of the columns of X in the user's units, (p,).
+
+        Returns
+        -------
+        (p,) array
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> cp.column_means().round(6)
+        array([1. , 4.5])
+        """
         mean = self.row_moments()[0]
         if self.mix is not None:
             mean = np.linalg.solve(self.mix.T, mean)
         return mean / self.scale[:-1] + self.shift[:-1]
 
     def beta_transform(self) -> np.ndarray:
-        """T (p, p) with beta_user = T beta_internal (before the shift and scale of y)."""
+        """T (p, p) with beta_user = T beta_internal (before the shift and scale of y).
+
+        Returns
+        -------
+        (p, p) array
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> cp.beta_transform().shape
+        (2, 2)
+        """
         T = np.diag(self.scale[:-1])
         if self.constant is not None:
             T -= np.outer(self.constant, self.shift[:-1] * self.scale[:-1])
         return T if self.mix is None else T @ self.mix
 
     def to_user_beta(self, beta: np.ndarray) -> np.ndarray:
-        """Coefficients (..., p) of the user's columns and response, from those of the internal basis."""
+        """Coefficients (..., p) of the user's columns and response, from those of the internal basis.
+
+        Parameters
+        ----------
+        beta : (..., p) array
+
+        Returns
+        -------
+        (..., p) array
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m = mf.fit(cp)
+        >>> cp.to_user_beta(m._fit.solution.beta).round(4)
+        array([251.4051,  10.4673])
+        """
         out: np.ndarray = beta @ self.beta_transform().T / self.scale[-1]
         return out if self.constant is None else out + self.shift[-1] * self.constant
 

@@ -84,15 +84,29 @@ class Bootstrap:
 
     @property
     def n_failed(self) -> int:
+        """Replicates whose search did not converge."""
         return int((~self.converged).sum())
 
     @property
     def names(self) -> list[str]:
+        """Names of the parameters, as in ``to_frame``."""
         return [p.name for p in self.parameters]
 
     @in_callers_library
     def to_frame(self) -> pd.DataFrame:
-        """One row a replicate, one column a parameter."""
+        """One row a replicate, one column a parameter.
+
+        Returns
+        -------
+        DataFrame
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Yield ~ 1 + (1 | Batch)", mf.load_dataset("dyestuff"))
+        >>> m.bootstrap(3, seed=1).to_frame().shape
+        (3, 3)
+        """
         import pandas as pd
 
         return pd.DataFrame(self.replicates, columns=self.names).rename_axis(index="replicate")
@@ -114,6 +128,13 @@ class Bootstrap:
         ------
         MissingLibraryError
             When matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Yield ~ 1 + (1 | Batch)", mf.load_dataset("dyestuff"))
+        >>> m.bootstrap(50, seed=1).plot().shape
+        (3,)
         """
         from mixedfast.report.plots import plot_bootstrap
 
@@ -146,6 +167,13 @@ class Bootstrap:
         definition for parametric models. That score is the regression of the replicates' estimates on their scores at the
         fitted parameters. The jackknife over groups, its usual stand-in, would need each group's y'y, which
         cross-products do not keep.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Yield ~ 1 + (1 | Batch)", mf.load_dataset("dyestuff"))
+        >>> m.bootstrap(200, seed=1).confint(type="bca").columns.tolist()
+        ['conf_low', 'conf_high']
         """
         import pandas as pd
 

@@ -124,7 +124,22 @@ class Influence:
 
     @in_callers_library
     def to_frame(self) -> pd.DataFrame:
-        """One row a level: ``rows, cooks_distance, converged``, then every estimate without the level."""
+        """One row a level: ``rows, cooks_distance, converged``, then every estimate without the level.
+
+        Returns
+        -------
+        DataFrame
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.influence("Subject").to_frame().round(3)[["rows", "cooks_distance"]].head(2)
+                 rows  cooks_distance
+        Subject
+        308        10           0.092
+        309        10           0.149
+        """
         frame = self._frame(self.without, [p.name for p in self.parameters])
         for name, numbers in (("converged", self.converged), ("cooks_distance", self._cook()), ("rows", self.rows)):
             frame.insert(0, name, numbers)

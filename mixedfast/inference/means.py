@@ -74,7 +74,21 @@ class MarginalMeans:
 
     @in_callers_library
     def to_frame(self) -> pd.DataFrame:
-        """The means: one column a variable, then ``emmean, std_error, df, conf_low, conf_high``."""
+        """The means: one column a variable, then ``emmean, std_error, df, conf_low, conf_high``.
+
+        Returns
+        -------
+        DataFrame
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("math ~ ses + sector + (1 | school)", mf.load_dataset("hsb"))
+        >>> m.emmeans("sector").to_frame().round(2)[["sector", "emmean", "std_error"]]
+             sector  emmean  std_error
+        0  Catholic   13.82       0.25
+        1    Public   11.72       0.23
+        """
         return self._table()
 
     def _table(self) -> pd.DataFrame:

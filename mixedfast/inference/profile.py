@@ -112,7 +112,24 @@ class Profile:
         return {name: (trace.value, trace.zeta) for name, trace in self.traces.items()}
 
     def curve(self, name: str) -> Callable[[np.ndarray], np.ndarray]:
-        """zeta of one parameter as a monotone function of its value, between the points computed."""
+        """zeta of one parameter as a monotone function of its value, between the points computed.
+
+        Parameters
+        ----------
+        name : str
+            As in the index of `confint`.
+
+        Returns
+        -------
+        callable
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Yield ~ 1 + (1 | Batch)", mf.load_dataset("dyestuff"))
+        >>> float(m.profile(["sigma"]).curve("sigma")(60.0).round(2))
+        1.25
+        """
         trace = self.traces[name]
         return _interpolant(trace.value, trace.zeta, trace.slope)
 
@@ -134,6 +151,13 @@ class Profile:
         ------
         MissingLibraryError
             When matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Yield ~ 1 + (1 | Batch)", mf.load_dataset("dyestuff"))
+        >>> m.profile(["sigma"]).plot().shape
+        (1,)
         """
         from mixedfast.report.plots import plot_profile
 
@@ -157,6 +181,14 @@ class Profile:
         ------
         ArgumentError
             When the profile was not walked far enough for `level`.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Yield ~ 1 + (1 | Batch)", mf.load_dataset("dyestuff"))
+        >>> m.profile(["sigma"]).confint(0.9).round(2)
+               conf_low  conf_high
+        sigma     39.73      64.07
         """
         import pandas as pd
 
@@ -171,7 +203,19 @@ class Profile:
 
     @in_callers_library
     def to_frame(self) -> pd.DataFrame:
-        """One row a point computed: ``parameter, value, zeta``."""
+        """One row a point computed: ``parameter, value, zeta``.
+
+        Returns
+        -------
+        DataFrame
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Yield ~ 1 + (1 | Batch)", mf.load_dataset("dyestuff"))
+        >>> m.profile(["sigma"]).to_frame().columns.tolist()
+        ['parameter', 'value', 'zeta']
+        """
         import pandas as pd
 
         parts = [

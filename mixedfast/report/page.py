@@ -75,11 +75,45 @@ class Page:
         return page_html(self.sections)
 
     def to_markdown(self) -> str:
-        """The page in Markdown, tables as pipe tables."""
+        """The page in Markdown, tables as pipe tables.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> print(mf.page(m.coef_table()[["estimate"]]).to_markdown())
+        |           | estimate |
+        |:----------|---------:|
+        | Intercept |  251.405 |
+        | Days      |   10.467 |
+        """
         return page_markdown(self.sections)
 
     def to_latex(self) -> str:
-        """The page in LaTeX, tables as ``tabular`` of the booktabs package."""
+        r"""The page in LaTeX, tables as ``tabular`` of the booktabs package.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> print(mf.page(m.coef_table()[["estimate"]]).to_latex())
+        \begin{tabular}{lr}
+        \toprule
+         & estimate \\
+        \midrule
+        Intercept & 251.405 \\
+        Days & 10.467 \\
+        \bottomrule
+        \end{tabular}
+        """
         return page_latex(self.sections)
 
 

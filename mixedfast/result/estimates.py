@@ -32,6 +32,7 @@ class Estimates(FixedPart):
 
     @property
     def reml(self) -> bool:
+        """Whether the fit is by REML."""
         return self._fit.reml
 
     @property
@@ -54,6 +55,24 @@ class Estimates(FixedPart):
         ----------
         ddf : {None, "kenward-roger"} or mixedfast.KenwardRoger
             With "kenward-roger" the small-sample adjusted matrix of Kenward and Roger (1997).
+
+        Returns
+        -------
+        DataFrame, (p, p)
+
+        Raises
+        ------
+        ArgumentError
+            For anything else as `ddf`.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.vcov("kenward-roger").round(2)
+                   Intercept  Days
+        Intercept      46.57 -1.45
+        Days           -1.45  2.39
         """
         import pandas as pd
 
@@ -70,6 +89,10 @@ class Estimates(FixedPart):
 
         From the observed information, in closed form. Rows and columns: the identifiable coefficients, then the variances
         and covariances in the order of `varcorr`. NaN where a variance is estimated as zero.
+
+        Returns
+        -------
+        DataFrame, (p+r, p+r)
 
         Examples
         --------
@@ -90,6 +113,7 @@ class Estimates(FixedPart):
 
     @property
     def loglik(self) -> float:
+        """Log likelihood (of a REML fit, the restricted one), at its maximum."""
         return -0.5 * self._fit.deviance
 
     @property
@@ -99,10 +123,12 @@ class Estimates(FixedPart):
 
     @property
     def aic(self) -> float:
+        """Akaike's criterion, `criterion` + 2 `df_model`, as lme4."""
         return self.criterion + 2.0 * self.df_model
 
     @property
     def bic(self) -> float:
+        """Schwarz's criterion, `criterion` + log(`nobs`) `df_model`, as lme4."""
         return self.criterion + float(np.log(self.nobs)) * self.df_model
 
     @property
@@ -164,6 +190,19 @@ class Estimates(FixedPart):
         -------
         dict
             Grouping factor -> frame (levels as index); with `cond_var`, (frame, array (levels, k, k)).
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.ranef()["Subject"].head(2).round(2)
+                 Intercept  Days
+        Subject
+        308           2.26  9.20
+        309         -40.40 -8.62
+        >>> modes, variance = m.ranef(cond_var=True)["Subject"]
+        >>> variance.shape
+        (18, 2, 2)
         """
         import pandas as pd
 
@@ -177,7 +216,23 @@ class Estimates(FixedPart):
 
     @in_callers_library
     def coef(self) -> dict[str, pd.DataFrame]:
-        """Coefficients of each group: fixed effects plus conditional modes."""
+        """Coefficients of each group: fixed effects plus conditional modes.
+
+        Returns
+        -------
+        dict
+            Grouping factor -> table, levels as index, a column a coefficient.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.coef()["Subject"].head(2).round(2)
+                 Intercept   Days
+        Subject
+        308         253.66  19.67
+        309         211.01   1.85
+        """
         import pandas as pd
 
         out = {}
@@ -235,6 +290,7 @@ class Estimates(FixedPart):
 
     @property
     def engine(self) -> str:
+        """The factorization used: "block" or "cholmod"."""
         return str(self._fit.engine["engine"])
 
     @cached_property
@@ -268,6 +324,11 @@ class Estimates(FixedPart):
 
     def convergence(self) -> Convergence:
         """How the search went and what a singular fit means, in plain words: ``print(m.convergence())``.
+
+        Returns
+        -------
+        Convergence
+            Its ``str()`` is the text.
 
         Examples
         --------

@@ -39,6 +39,20 @@ class LMMResult(Again, Tests, RowMethods, StreamMethods, Shown):
         """Write the result to a file that `mixedfast.load` reads; no rows go with it unless ``keep_rows`` is set.
 
         The file is plain data: reading it runs no code.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> from tempfile import TemporaryDirectory
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> with TemporaryDirectory() as folder:
+        ...     m.save(f"{folder}/sleep")
+        ...     mf.load(f"{folder}/sleep").params.round(2).to_dict()
+        {'Intercept': 251.41, 'Days': 10.47}
         """
         save(self, path)
 

@@ -58,6 +58,17 @@ class RowMethods(Fitted):
         marginal : bool
             About the population's line X beta instead of the fitted values.
 
+        Returns
+        -------
+        (n,) array
+
+        Raises
+        ------
+        ArgumentError
+            For an unknown type.
+        DataError
+            When the result has no rows.
+
         Examples
         --------
         >>> import mixedfast as mf
@@ -86,6 +97,10 @@ class RowMethods(Fitted):
 
         d fitted_i / d y_i with theta held, random effects included. The sum is the effective number of parameters.
 
+        Returns
+        -------
+        (n,) array
+
         Examples
         --------
         >>> import mixedfast as mf
@@ -100,6 +115,19 @@ class RowMethods(Fitted):
         """`hatvalues` and its two parts, a row of the table for each row used.
 
         Columns ``hat``, ``fixed`` (through the estimate of beta) and ``random`` (through b given beta).
+
+        Returns
+        -------
+        DataFrame
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.leverage().head(2).round(4)
+              hat   fixed  random
+        0  0.2293  0.0068  0.2225
+        1  0.1697  0.0046  0.1651
         """
         import pandas as pd
 
@@ -108,6 +136,10 @@ class RowMethods(Fitted):
 
     def cooks_distance(self) -> np.ndarray:
         """Cook's distance of each row used, (n,), variances held: as lme4's ``cooks.distance``.
+
+        Returns
+        -------
+        (n,) array
 
         Examples
         --------

@@ -42,6 +42,20 @@ class Shown(Fitted):
         -------
         Summary
             With ``to_markdown()`` and ``to_latex()``.
+
+        Raises
+        ------
+        NotDefinedError
+            When the df method is unknown or not defined for this design.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> print(str(m.summary()).splitlines()[0])
+        Linear mixed model fit by REML; t tests with Satterthwaite's degrees of freedom
+        >>> m.summary("kenward-roger").to_markdown().splitlines()[0]
+        "Linear mixed model fit by REML; t tests with Kenward and Roger's degrees of freedom  "
         """
         from mixedfast.report.text import Summary
 
@@ -166,6 +180,14 @@ class Shown(Fitted):
         DataFrame
             ``nobs, sigma, loglik, aic, bic, criterion, reml, df_model, df_residual, icc, r2_marginal, r2_conditional,
             converged, singular``.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.glance()[["nobs", "aic", "converged"]].round(2)
+           nobs      aic  converged
+        0   180  1755.63       True
         """
         from mixedfast.report.tidy import glance
 

@@ -44,6 +44,19 @@ class StreamMethods(Fitted):
         Notes
         -----
         ``.fitted``, ``.resid``, ``.fixed`` (without random effects) and the columns the model read, in the order of the rows.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> import pandas as pd
+        >>> from tempfile import TemporaryDirectory
+        >>> sleep = mf.load_dataset("sleepstudy")
+        >>> with TemporaryDirectory() as folder:
+        ...     sleep.to_parquet(f"{folder}/sleep.parquet")
+        ...     m = mf.lmer("Reaction ~ Days + (Days | Subject)", f"{folder}/sleep.parquet")
+        ...     m.augment_to(f"{folder}/fitted.parquet")
+        ...     pd.read_parquet(f"{folder}/fitted.parquet").columns.tolist()
+        ['Reaction', 'Days', 'Subject', '.fitted', '.resid', '.fixed']
         """
         stream = self._stream if data is None else stream_of(self._fit, data)
         if stream is None:

@@ -66,6 +66,17 @@ class Tests(Fitted):
         """Every df method side by side: index ``(term, method)``, columns ``df, p_value, note``.
 
         Where a method is not defined for the design, the numbers are NaN and ``note`` says why.
+
+        Returns
+        -------
+        DataFrame
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.ddf_table().df["Days"].round(1).iloc[:3].to_dict()
+        {'satterthwaite': 17.0, 'kenward-roger': 17.0, 'residual': 178.0}
         """
         return tables.ddf_table(self._fit)
 
@@ -84,17 +95,67 @@ class Tests(Fitted):
         -------
         DataFrame
             Index ``term``; columns ``sum_sq, mean_sq, num_df, den_df, f_value, p_value``.
+
+        Raises
+        ------
+        NotDefinedError
+            For an unknown type, or a df method that is unknown or not defined for this design.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("math ~ ses * sex + (1 | school)", mf.load_dataset("hsb"))
+        >>> m.anova().round(2)[["num_df", "den_df", "f_value"]]
+                 num_df   den_df  f_value
+        term
+        ses         1.0  6803.61   495.80
+        sex         1.0  6830.42    51.30
+        ses:sex     1.0  7173.55     2.53
         """
         return anova_table(self._fit, type, ddf)
 
     @in_callers_library
     def ranova(self) -> pd.DataFrame:
-        """Likelihood-ratio tests of the random terms, each dropped or reduced in turn."""
+        """Likelihood-ratio tests of the random terms, each dropped or reduced in turn.
+
+        Returns
+        -------
+        DataFrame
+            A row a term, the whole model first.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.ranova().round(2)[["npar", "chisq", "df"]]
+                                  npar  chisq   df
+        term
+        <none>                       6    NaN  NaN
+        Days in (Days | Subject)     4  42.84  2.0
+        """
         return ranova(self._fit)
 
     @in_callers_library
     def drop1(self, ddf: DDF = "satterthwaite") -> pd.DataFrame:
-        """F tests of the fixed terms that may be dropped (no higher-order term contains them)."""
+        """F tests of the fixed terms that may be dropped (no higher-order term contains them).
+
+        Parameters
+        ----------
+        ddf : str or TraceMethod
+            As for `coef_table`.
+
+        Returns
+        -------
+        DataFrame
+            Columns as those of `anova`.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("math ~ ses * sex + (1 | school)", mf.load_dataset("hsb"))
+        >>> m.drop1().index.tolist()
+        ['ses:sex']
+        """
         return drop1(self._fit, ddf)
 
     @in_callers_library
@@ -205,6 +266,18 @@ class Tests(Fitted):
         joint : bool
             One F test of all rows together instead of one t test a row.
 
+        Returns
+        -------
+        DataFrame
+            A row a combination, columns as `coef_table`; joint: ``num_df, den_df, f_value, p_value``.
+
+        Raises
+        ------
+        FormulaError
+            For an unknown coefficient or an equation that cannot be read.
+        NotIdentifiedError
+            For a coefficient that the data do not determine.
+
         Examples
         --------
         >>> import mixedfast as mf
@@ -295,9 +368,35 @@ class Tests(Fitted):
         return replace(found, library=self.library)
 
     def icc(self) -> ICC:
-        """Intraclass correlation: adjusted (of what fixed effects leave) and unadjusted (of everything)."""
+        """Intraclass correlation: adjusted (of what fixed effects leave) and unadjusted (of everything).
+
+        Returns
+        -------
+        ICC
+            ``adjusted`` and ``unadjusted``.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("math ~ ses * sex + (1 | school)", mf.load_dataset("hsb"))
+        >>> round(m.icc().adjusted, 3)
+        0.109
+        """
         return shares.icc(self._fit)
 
     def r2(self) -> R2:
-        """Nakagawa's marginal and conditional R2, random slopes after Johnson (2014)."""
+        """Nakagawa's marginal and conditional R2, random slopes after Johnson (2014).
+
+        Returns
+        -------
+        R2
+            ``marginal`` (fixed effects alone) and ``conditional`` (with random effects).
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("math ~ ses * sex + (1 | school)", mf.load_dataset("hsb"))
+        >>> round(m.r2().marginal, 3), round(m.r2().conditional, 3)
+        (0.086, 0.186)
+        """
         return shares.r2(self._fit)

@@ -103,6 +103,15 @@ class Plots:
         **options
             Those of the method that choose numbers (``group``, ``type``, ``level``, ``profile``, …), not looks.
 
+        Returns
+        -------
+        DataFrame
+
+        Raises
+        ------
+        ArgumentError
+            For an unknown picture.
+
         Examples
         --------
         >>> import mixedfast as mf
@@ -132,6 +141,13 @@ class Plots:
         -------
         Axes
             Above five thousand rows, hexagons coloured by the number of rows in them.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.plot.residuals().get_xlabel()
+        'Fitted Reaction'
         """
         frame = data.residuals(self._m, type)
         axes = self._axes(1, ax, _WIDE)
@@ -148,6 +164,17 @@ class Plots:
         type : str
             As for ``resid``.
         ax : Axes, optional
+
+        Returns
+        -------
+        Axes
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.plot.residuals_by_group("Subject").get_ylabel()
+        'Subject'
         """
         name = data.group_name(self._m, group)
         frame = data.residuals_by_group(self._m, name, type)
@@ -169,6 +196,13 @@ class Plots:
         ndarray of Axes
             One panel for the residuals and one for each random effect. The band holds 95 % of values, point by point, if they
             are independent and normal; random effects of groups of unequal size are so only roughly.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> len(m.plot.qq())
+        3
         """
         panels: list[tuple[str, str, pd.DataFrame]] = []
         if what in (None, "residuals"):
@@ -200,6 +234,13 @@ class Plots:
         ndarray of Axes
             A panel for each random effect. Few levels carry their names, and share their order when they have several effects;
             very many become a band.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> len(m.plot.caterpillar())
+        2
         """
         panels = []
         for name in self._m.n_groups if group is None else [group]:
@@ -227,6 +268,22 @@ class Plots:
             Which two random effects span the plane; the first two by default. With one effect only, the picture sets the
             model's estimate against the group's own.
         ax : Axes, optional
+
+        Returns
+        -------
+        Axes
+
+        Raises
+        ------
+        DataError
+            For terms that are not two of the factor's effects, or when no level has rows enough for estimates of its own.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.plot.shrinkage().get_xlabel()
+        'Intercept by Subject'
         """
         name = data.group_name(self._m, group)
         frame = data.shrinkage(self._m, name)
@@ -259,6 +316,17 @@ class Plots:
         most : int
             Lines at most.
         ax : Axes, optional
+
+        Returns
+        -------
+        Axes
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.plot.slopes("Days").get_xlabel()
+        'Days'
         """
         name = data.group_name(self._m, group)
         variable = data.slope_variable(self._m, x, name)
@@ -280,6 +348,17 @@ class Plots:
             Made by ``m.profile()``; computed now unless given.
         level : float
         ax : sequence of Axes, optional
+
+        Returns
+        -------
+        ndarray of Axes
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> len(m.plot.profile_zeta(m.profile(["sigma"])))
+        1
         """
         return plot_profile(self._m.profile() if profile is None else profile, level, ax, self._new_figure)
 
@@ -294,6 +373,17 @@ class Plots:
         bootstrap : Bootstrap, optional
             Made by ``m.bootstrap()``; made now from `n` and `seed` unless given.
         n, seed, level, ax
+
+        Returns
+        -------
+        ndarray of Axes
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> len(m.plot.bootstrap_densities(m.bootstrap(20, seed=1)))
+        6
         """
         found = self._m.bootstrap(n, seed=seed) if bootstrap is None else bootstrap
         return plot_bootstrap(found, level, ax, self._new_figure)
