@@ -134,6 +134,7 @@ def extensions() -> list[Extension]:
 
     return [
         extension("_kernels", "codes", "columns", "crossprod", "pairs"),
+        extension("_pairs", "cooccurrence"),
         extension("_blocks", "levels", "moments", "schur", "rest"),
         extension("_dense"),
         extension("_cholmod", libraries=["cholmod"]),

@@ -121,6 +121,32 @@ void mf_rest_sandwich(const mf_rest *rest, int64_t first_level, int64_t last_lev
     }
 }
 
+void mf_rest_rows(const mf_rest *rest, int32_t r, const double *rows, double *out)
+{
+    int64_t m = rest->start[rest->n_components];
+    for (int64_t i = 0; i < rest->level_start[rest->n_components]; i++) {
+        int32_t k = rest->k[i];
+        const double *own = rows + rest->first[i] * r, *lambda = rest->lambdas + rest->lambda[i];
+        for (int32_t c = 0; c < r; c++)
+            for (int32_t a = 0; a < k; a++) {
+                double sum = 0.0;
+                for (int32_t b = 0; b < k; b++) sum += lambda[b * k + a] * own[(int64_t)b * r + c];
+                out[rest->first[i] + a + c * m] = sum;
+            }
+    }
+}
+
+void mf_rest_k(const mf_rest *rest, const double *back, double *blocks)
+{
+    for (int64_t i = 0; i < rest->level_start[rest->n_components]; i++) {
+        int32_t k = rest->k[i];
+        for (int32_t a = 0; a < k; a++)
+            for (int32_t b = 0; b < k; b++) blocks[a * k + b] = (a == b ? 1.0 : 0.0) - blocks[a * k + b];
+        both_sides(k, k, back + rest->lambda[i], back + rest->lambda[i], 1, blocks);
+        blocks += k * k;
+    }
+}
+
 void mf_rest_blocks(const mf_rest *rest, const double *dense, double *blocks)
 {
     for (int64_t c = 0; c < rest->n_components; c++) {

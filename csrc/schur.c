@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+#include "dispatch.h"
+#include "levels.h"
+
 static double *block_of(const mf_border *border, int64_t j, double *dense, int64_t *size, int64_t *first)
 {
     int32_t c = border->component[j];
@@ -10,9 +13,8 @@ static double *block_of(const mf_border *border, int64_t j, double *dense, int64
     return dense + border->offset[c];
 }
 
-void mf_border_half(const mf_border *border, const double *T, double *TV)
+MF_INLINE void half_body(const mf_border *border, int32_t k, const double *T, double *TV)
 {
-    int32_t k = border->k;
     for (int64_t j = 0; j < border->n_levels; j++, T += k * k)
         for (int64_t i = border->ptr[j]; i < border->ptr[j + 1]; i++) {
             const double *v = border->vals + i * k;
@@ -22,6 +24,11 @@ void mf_border_half(const mf_border *border, const double *T, double *TV)
                 TV[i * k + a] = sum;
             }
         }
+}
+
+void mf_border_half(const mf_border *border, const double *T, double *TV)
+{
+    DISPATCH(border->k, half_body(border, K, T, TV));
 }
 
 /* The first of lo .. hi whose column is not below `column`. */
@@ -35,10 +42,9 @@ static int64_t from_column(const int32_t *cols, int64_t lo, int64_t hi, int64_t 
     return lo;
 }
 
-void mf_schur_update(const mf_border *border, const double *TV, int64_t first_column, int64_t last_column,
-                     double *dense)
+MF_INLINE void update_body(const mf_border *border, int32_t k, const double *TV, int64_t first_column,
+                           int64_t last_column, double *dense)
 {
-    int32_t k = border->k;
     for (int64_t j = 0; j < border->n_levels; j++) {
         int64_t size, first;
         double *S = block_of(border, j, dense, &size, &first);
@@ -60,9 +66,15 @@ void mf_schur_update(const mf_border *border, const double *TV, int64_t first_co
     }
 }
 
-void mf_schur_rhs(const mf_border *border, const double *TV, int32_t r, const double *U, double *rest)
+void mf_schur_update(const mf_border *border, const double *TV, int64_t first_column, int64_t last_column,
+                     double *dense)
 {
-    int32_t k = border->k;
+    DISPATCH(border->k, update_body(border, K, TV, first_column, last_column, dense));
+}
+
+MF_INLINE void rhs_body(const mf_border *border, int32_t k, const double *TV, int32_t r, const double *U,
+                        double *MF_RESTRICT rest)
+{
     for (int64_t j = 0; j < border->n_levels; j++)
         for (int64_t i = border->ptr[j]; i < border->ptr[j + 1]; i++) {
             double *row = rest + (int64_t)border->cols[i] * r;
@@ -73,10 +85,13 @@ void mf_schur_rhs(const mf_border *border, const double *TV, int32_t r, const do
         }
 }
 
-void mf_border_back(const mf_border *border, int32_t r, const double *B, const double *W, double *out)
+void mf_schur_rhs(const mf_border *border, const double *TV, int32_t r, const double *U, double *rest)
 {
-    int32_t k = border->k;
-    if (out != B) memcpy(out, B, (size_t)border->n_levels * k * r * sizeof *out);
+    DISPATCH(border->k, rhs_body(border, K, TV, r, U, rest));
+}
+
+MF_INLINE void back_body(const mf_border *border, int32_t k, int32_t r, const double *W, double *MF_RESTRICT out)
+{
     for (int64_t j = 0; j < border->n_levels; j++)
         for (int64_t i = border->ptr[j]; i < border->ptr[j + 1]; i++) {
             const double *w = W + (int64_t)border->cols[i] * r;
@@ -87,33 +102,40 @@ void mf_border_back(const mf_border *border, int32_t r, const double *B, const d
         }
 }
 
-void mf_border_project(const mf_border *border, const double *A, const double *T, double *H)
+void mf_border_back(const mf_border *border, int32_t r, const double *B, const double *W, double *out)
 {
-    int32_t k = border->k;
-    mf_border_half(border, T, H);
-    for (int64_t j = 0; j < border->n_levels; j++) {
-        const double *Aj = A + j * k * k, *Tj = T + j * k * k;
+    if (out != B) memcpy(out, B, (size_t)border->n_levels * border->k * r * sizeof *out);
+    DISPATCH(border->k, back_body(border, K, r, W, out));
+}
+
+MF_INLINE void project_body(const mf_border *border, int32_t k, const double *A, const double *T, const double *TV,
+                            double *H)
+{
+    double q[MF_MAX_K]; /* T'(T v) */
+    for (int64_t j = 0; j < border->n_levels; j++, A += k * k, T += k * k)
         for (int64_t i = border->ptr[j]; i < border->ptr[j + 1]; i++) {
-            double *h = H + i * k;
-            const double *v = border->vals + i * k;
-            double q[64]; /* T'(T v), k <= MF_MAX_K */
+            const double *v = border->vals + i * k, *u = TV + i * k;
             for (int32_t a = 0; a < k; a++) {
                 q[a] = 0.0;
-                for (int32_t b = 0; b < k; b++) q[a] += Tj[b * k + a] * h[b];
+                for (int32_t b = 0; b < k; b++) q[a] += T[b * k + a] * u[b];
             }
             for (int32_t a = 0; a < k; a++) {
                 double sum = v[a];
-                for (int32_t b = 0; b < k; b++) sum -= Aj[a * k + b] * q[b];
-                h[a] = sum;
+                for (int32_t b = 0; b < k; b++) sum -= A[a * k + b] * q[b];
+                H[i * k + a] = sum;
             }
         }
-    }
 }
 
-void mf_border_k(const mf_border *border, const double *H, const double *dense, int64_t first_level,
-                 int64_t last_level, double *K)
+void mf_border_project(const mf_border *border, const double *A, const double *T, const double *TV, double *H)
 {
-    int32_t k = border->k;
+    DISPATCH(border->k, project_body(border, K, A, T, TV, H));
+}
+
+MF_INLINE void k_body(const mf_border *border, int32_t k, const double *H, const double *dense, int64_t first_level,
+                      int64_t last_level, double *K)
+{
+    double below[MF_MAX_K]; /* sum_{right > left} Q H_right */
     K += first_level * k * k;
     for (int64_t j = first_level; j < last_level; j++, K += k * k) {
         int64_t size, first;
@@ -124,7 +146,7 @@ void mf_border_k(const mf_border *border, const double *H, const double *dense, 
             const double *column = Q + (border->cols[left] - first) * size - first;
             const double *h = H + left * k;
             double diagonal = column[border->cols[left]];
-            double below[64] = {0}; /* sum_{right > left} Q H_right */
+            for (int32_t a = 0; a < k; a++) below[a] = 0.0;
             for (int64_t right = left + 1; right < hi; right++) {
                 double q = column[border->cols[right]];
                 for (int32_t a = 0; a < k; a++) below[a] += q * H[right * k + a];
@@ -134,4 +156,10 @@ void mf_border_k(const mf_border *border, const double *H, const double *dense, 
                     K[a * k + b] -= h[a] * diagonal * h[b] + h[a] * below[b] + below[a] * h[b];
         }
     }
+}
+
+void mf_border_k(const mf_border *border, const double *H, const double *dense, int64_t first_level,
+                 int64_t last_level, double *K_blocks)
+{
+    DISPATCH(border->k, k_body(border, K, H, dense, first_level, last_level, K_blocks));
 }

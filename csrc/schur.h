@@ -38,12 +38,12 @@ void mf_schur_rhs(const mf_border *border, const double *TV, int32_t r, const do
 /* out (J,k,r) = B_1 - A_1r W. */
 void mf_border_back(const mf_border *border, int32_t r, const double *B, const double *W, double *out);
 
-/* H (nnz,k) = (I - A_j T_j'T_j) A_1r: Z_1'V_1^-1 Z_r on the pattern of A_1r. */
-void mf_border_project(const mf_border *border, const double *A, const double *T, double *H);
+/* H (nnz,k) = (I - A_j T_j'T_j) A_1r: Z_1'V_1^-1 Z_r on the pattern of A_1r, from TV. */
+void mf_border_project(const mf_border *border, const double *A, const double *T, const double *TV, double *H);
 
 /* K_j (k,k) -= H_j Q H_j' for the levels first_level .. last_level; Q in the lower triangles of dense. */
 void mf_border_k(const mf_border *border, const double *H, const double *dense, int64_t first_level,
-                 int64_t last_level, double *K);
+                 int64_t last_level, double *K_blocks);
 
 /* Levels of the remaining factors, in the order of their scalar columns. Level i covers k_i columns from
  * first[i]; its factor's lambda (k_i x k_i, C order) begins at lambda[i]. Component c has the levels
@@ -65,8 +65,14 @@ void mf_rest_scale(const mf_rest *rest, int64_t first_level, int64_t last_level,
 /* Lower triangles X = lambda X lambda', in place, for the columns of the levels first_level .. last_level. */
 void mf_rest_sandwich(const mf_rest *rest, int64_t first_level, int64_t last_level, double *dense);
 
+/* out (m,r), column-major = lambda' rows, level by level; rows (m,r) in C order. */
+void mf_rest_rows(const mf_rest *rest, int32_t r, const double *rows, double *out);
+
 /* blocks[i] (k_i x k_i, one after the other) = diagonal blocks of the lower triangles. */
 void mf_rest_blocks(const mf_rest *rest, const double *dense, double *blocks);
+
+/* blocks[i] = back'(I - blocks[i]) back in place, `back` = lambda^-1 packed as `lambdas` are: K_ii from (M^-1)_ii. */
+void mf_rest_k(const mf_rest *rest, const double *back, double *blocks);
 
 /* blocks[i] = (S - S Q S)_ii for the levels with wanted[i], S above (its diagonal in diagonal[]), Q below. The
  * road for a singular lambda, where nothing can be divided by it: m^2 operations a column. `work` (2 m). */

@@ -58,11 +58,13 @@ cdef extern from "schur.h" nogil:
     void mf_schur_update(const mf_border *, const double *, int64_t, int64_t, double *)
     void mf_schur_rhs(const mf_border *, const double *, int32_t, const double *, double *)
     void mf_border_back(const mf_border *, int32_t, const double *, const double *, double *)
-    void mf_border_project(const mf_border *, const double *, const double *, double *)
+    void mf_border_project(const mf_border *, const double *, const double *, const double *, double *)
     void mf_border_k(const mf_border *, const double *, const double *, int64_t, int64_t, double *)
     void mf_rest_scale(const mf_rest *, int64_t, int64_t, double *, double *)
     void mf_rest_sandwich(const mf_rest *, int64_t, int64_t, double *)
+    void mf_rest_rows(const mf_rest *, int32_t, const double *, double *)
     void mf_rest_blocks(const mf_rest *, const double *, double *)
+    void mf_rest_k(const mf_rest *, const double *, double *)
     void mf_rest_blocks_singular(const mf_rest *, const double *, const double *, const uint8_t *, double *,
                                  double *)
 
@@ -344,18 +346,23 @@ cdef class Border:
             with nogil:
                 mf_schur_rhs(&self.border, &self.TV_[0, 0], U.shape[2], &U[0, 0, 0], &rest[0, 0])
 
-    def half_solve(self, double[::1, :] B):
-        """B (m,r), Fortran order: L^-1 B in place, with the factor of `factor`."""
+    def half(self, const double[:, ::1] rows):
+        """L^-1 lambda' rows (m,r), in Fortran order, with the factor of `factor`."""
         cdef int64_t c
-        cdef int order, width = <int>B.shape[1], ld = <int>B.shape[0]
+        cdef int order, width = <int>rows.shape[1], ld = <int>self.m
         cdef double one = 1.0
-        if B.shape[0] != self.m:
-            raise ValueError("half_solve: B (m,r)")
-        with nogil:
-            for c in range(self.rest.n_components):
-                order = <int>(self.rest.start[c + 1] - self.rest.start[c])
-                dtrsm("L", "L", "N", "N", &order, &width, &one, &self.dense_[self.rest.offset[c]], &order,
-                      &B[self.rest.start[c], 0], &ld)
+        if rows.shape[0] != self.m:
+            raise ValueError("half: rows (m,r)")
+        out = np.empty((self.m, rows.shape[1]), order="F")
+        cdef double[::1, :] B = out
+        if out.size:
+            with nogil:
+                mf_rest_rows(&self.rest, width, &rows[0, 0], &B[0, 0])
+                for c in range(self.rest.n_components):
+                    order = <int>(self.rest.start[c + 1] - self.rest.start[c])
+                    dtrsm("L", "L", "N", "N", &order, &width, &one, &self.dense_[self.rest.offset[c]], &order,
+                          &B[self.rest.start[c], 0], &ld)
+        return out
 
     def invert(self, blocks, workers=None):
         """Below the diagonal: the inverse of lambda'S lambda + I, then Q = lambda (.)^-1 lambda'.
@@ -388,6 +395,13 @@ cdef class Border:
         """The columns of the levels first..last of Q, from those of the inverse."""
         with nogil:
             mf_rest_sandwich(&self.rest, first, last, &self.dense_[0])
+
+    def blocks_k(self, const double[::1] back, double[::1] blocks):
+        """Diagonal blocks of K = back'(I - (.)^-1) back from those that `invert` gave, in place; back = lambda^-1, packed."""
+        if blocks.shape[0] != self.blocks_size or back.shape[0] < self.lambdas_size:
+            raise ValueError("blocks_k: back as lambdas, blocks k*k numbers a level")
+        with nogil:
+            mf_rest_k(&self.rest, &back[0], &blocks[0])
 
     def blocks_q(self):
         """Diagonal blocks of Q, one after the other."""
@@ -440,14 +454,14 @@ cdef class Border:
         return out
 
     def project(self, const double[:, :, ::1] A, const double[:, :, ::1] T):
-        """H (nnz,k) = (I - A T'T) A_1r on the pattern of A_1r."""
+        """H (nnz,k) = (I - A T'T) A_1r on the pattern of A_1r; T as last given to `factor`."""
         self.check_levels(A, "project: A (J,k,k)")
         self.check_levels(T, "project: T (J,k,k)")
         out = np.empty((self.TV_.shape[0], self.TV_.shape[1]))
         cdef double[:, ::1] H = out
         if H.shape[0]:
             with nogil:
-                mf_border_project(&self.border, &A[0, 0, 0], &T[0, 0, 0], &H[0, 0])
+                mf_border_project(&self.border, &A[0, 0, 0], &T[0, 0, 0], &self.TV_[0, 0], &H[0, 0])
         return out
 
     def subtract_k(self, const double[:, ::1] H, double[:, :, ::1] K, workers=None):

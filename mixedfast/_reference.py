@@ -1,7 +1,7 @@
 """What the fast code must agree with: a NumPy twin of every kernel, and a whole model by dense algebra.
 
-The twins have the names and signatures of ``_kernels`` and ``_blocks``; they are short and slow. `DenseModel` forms the n x n
-covariance matrix and uses the textbook formulas; it shares no code with the rest of the package.
+The twins have the names and signatures of ``_kernels``, ``_pairs`` and ``_blocks``; they are short and slow. `DenseModel` forms
+the n x n covariance matrix and uses the textbook formulas; it shares no code with the rest of the package.
 Nothing in the package calls this module; the tests do.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 __all__ = [
-    "Border", "ColumnPool", "DenseModel", "DenseSolution", "KenwardRoger", "all_finite", "crossprod", "dense_model",
-    "levels_factor", "levels_half", "levels_k", "levels_project", "number", "pairs", "picked",
+    "Border", "ColumnPool", "DenseModel", "DenseSolution", "KenwardRoger", "all_finite", "components", "crossprod",
+    "dense_model", "levels_factor", "levels_half", "levels_k", "levels_project", "number", "pairs", "pairs_times", "picked",
 ]  # fmt: skip
 
 Array = np.ndarray
@@ -95,6 +96,34 @@ def pairs(
     indptr = np.searchsorted([pair[0] for pair in ordered], np.arange(n_left + 1))
     indices = np.array([pair[1] for pair in ordered], dtype=np.int32)
     return indptr, indices, np.array([blocks[pair] for pair in ordered]).reshape(-1, k_left, k_right)
+
+
+def pairs_times(
+    indptr: Array, indices: Array, data: Array, F_left: Array, F_right: Array, left_out: Array, right_out: Array
+) -> None:
+    """left_out += A F_right and right_out += A'F_left, in place."""
+    for j, (lo, hi) in enumerate(pairwise(indptr)):
+        for i in range(lo, hi):
+            left_out[j] += data[i] @ F_right[indices[i]]
+            right_out[indices[i]] += data[i].T @ F_left[j]
+
+
+def components(sizes: Sequence[int], pairs: Sequence[tuple[int, int, Array, Array]]) -> tuple[Array, int]:
+    """The connected component of each level, numbered by first members: labels pulled down until they agree."""
+    edges = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    labels = np.arange(edges[-1])
+    links = [
+        (edges[g] + j, edges[h] + indices[i])
+        for g, h, indptr, indices in pairs for j in range(sizes[g]) for i in range(indptr[j], indptr[j + 1])
+    ]  # fmt: skip
+    changed = True
+    while changed:
+        before = labels.copy()
+        for a, b in links:
+            labels[a] = labels[b] = min(labels[a], labels[b])
+        changed = not np.array_equal(before, labels)
+    found, numbered = np.unique(labels, return_inverse=True)
+    return numbered, len(found)
 
 
 # -- one grouping factor ---------------------------------------------------------------------------------
@@ -194,9 +223,9 @@ class Border:
         """rest (m,r) -= A_r1 T'U, in place."""
         rest -= np.einsum("jam,jar->mr", self.TA, U)
 
-    def half_solve(self, B: Array) -> None:
-        """B (m,r) becomes L^-1 B."""
-        B[...] = np.linalg.solve(np.linalg.cholesky(self.M), B)
+    def half(self, rows: Array) -> Array:
+        """L^-1 lambda' rows."""
+        return np.linalg.solve(np.linalg.cholesky(self.M), self.Lambda.T @ rows)
 
     def invert(self, blocks: Array) -> None:
         """Diagonal blocks of the inverse; keeps Q = lambda (.)^-1 lambda'."""
@@ -206,6 +235,14 @@ class Border:
 
     def _diagonal_blocks(self, matrix: Array) -> Array:
         return np.concatenate([matrix[at : at + k, at : at + k].ravel() for at, k, _ in self.levels])
+
+    def blocks_k(self, back: Array, blocks: Array) -> None:
+        """Diagonal blocks of back'(I - (.)^-1) back from those of the inverse, in place."""
+        at = 0
+        for _, k, place in self.levels:
+            own, side = blocks[at : at + k * k].reshape(k, k), back[place : place + k * k].reshape(k, k)
+            own[...] = side.T @ (np.eye(k) - own) @ side
+            at += k * k
 
     def blocks_q(self) -> Array:
         """Diagonal blocks of Q, one after the other."""

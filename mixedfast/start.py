@@ -31,7 +31,7 @@ _ALONE = 1e-3
 
 #: The start is kept inside: relative standard deviations no smaller than this (a start at exactly zero is a
 #: stationary point of the deviance in theta, whatever the data say) and no larger than its inverse.
-_INSIDE = 0.05
+_INSIDE = 0.1
 
 
 def first_theta(cp: CrossProducts, reml: bool) -> np.ndarray:

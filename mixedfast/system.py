@@ -199,11 +199,12 @@ class PLSSystem:
             F = [np.zeros((len(m.v), k, width[-1])) for m, k in zip(sums, sizes, strict=True)]
             for h, part in enumerate(spread):
                 F[h][:, :, width[h] : width[h + 1]] = part
-            KF = self.engine.times_k(F)
-            with_v = [np.tensordot(m.v, part, (0, 0)) for m, part in zip(sums, KF, strict=True)]
+            FKF = self.engine.cross_k(F)
             for h, k_h in enumerate(sizes):
                 for g in range(h + 1):
-                    out[g, h] = with_v[g][:, :, width[h] : width[h + 1]].reshape(sizes[g], sizes[g], k_h, k_h)
+                    block = FKF[width[g] : width[g + 1], width[h] : width[h + 1]]
+                    # columns (b,a) of g: v_i[a] at b
+                    out[g, h] = block.reshape(sizes[g], sizes[g], k_h, k_h).transpose(1, 0, 2, 3)
         return {(g, h): Q - np.tensordot(sums[g].vD, sums[h].vD, (2, 2)).transpose(0, 1, 3, 2) for (g, h), Q in out.items()}
 
     def trace_blocks(self, pairs: HessianBlocks | None = None) -> HessianBlocks:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixedfast import _blocks, _kernels, _reference
+from mixedfast import _blocks, _kernels, _pairs, _reference
 from mixedfast.columns import Factor
 
 #: Sums of a few hundred products of order one, added in another order.
@@ -284,6 +284,71 @@ def test_pairs_refuse_a_code_out_of_range(code, side):
         _kernels.pairs(codes["left"], 3, codes["right"], 3, simple_pool(200), 1, 1)
 
 
+@given(st.sampled_from([1, 2, 3, 5]), st.sampled_from([1, 2]), st.sampled_from([0, 1, 4]), st.integers(0, 30), SEEDS)
+def test_products_with_pairs(k_left, k_right, r, n, seed):
+    rng = np.random.default_rng(seed)
+    pattern = a_pattern(rng, 7, 5, n)
+    data = rng.normal(size=(len(pattern[1]), k_left, k_right))
+    F = rng.normal(size=(7, k_left, r)), rng.normal(size=(5, k_right, r))
+    ours, theirs = ([f.copy() for f in F] for _ in range(2))  # products are added to what is there
+    _pairs.pairs_times(*pattern, data, *F, *ours)
+    _reference.pairs_times(*pattern, data, *F, *theirs)
+    for mine, twin in zip(ours, theirs, strict=True):
+        close(mine, twin)
+
+
+def a_pattern(rng, n_left, n_right, n):
+    """Some distinct pairs of levels as indptr and indices."""
+    distinct = np.unique(rng.integers(0, n_left * n_right, n))
+    indptr = np.searchsorted(distinct // n_right, np.arange(n_left + 1)).astype(np.int64)
+    return indptr, (distinct % n_right).astype(np.int32)
+
+
+@given(st.lists(st.integers(0, 9), min_size=2, max_size=3), st.integers(0, 9), SEEDS)
+def test_components(sizes, n, seed):
+    rng = np.random.default_rng(seed)
+    each = [(g, h) for h in range(len(sizes)) for g in range(h) if sizes[g] * sizes[h]]
+    pairs = [(g, h, *a_pattern(rng, sizes[g], sizes[h], n)) for g, h in each]
+    labels, count = _pairs.components(sizes, pairs)
+    expected, expected_count = _reference.components(sizes, pairs)
+    np.testing.assert_array_equal(labels, expected)
+    assert count == expected_count
+
+
+def test_a_long_chain_is_one_component():
+    """Levels i of one factor meet i and i + 1 of the other: the deepest tree there can be."""
+    n = 20_000
+    indptr = np.arange(0, 2 * n + 1, 2)
+    indices = np.repeat(np.arange(n, dtype=np.int32), 2)[::-1].copy() + np.tile(np.array([0, 1], dtype=np.int32), n)
+    labels, count = _pairs.components([n, n + 1], [(0, 1, indptr, indices)])
+    assert count == 1
+    assert not labels.any()
+
+
+@pytest.mark.parametrize("broken", ["indptr start", "indptr falls", "indptr end", "indices", "negative", "length"])
+def test_a_pattern_that_points_outside_is_refused(broken):
+    indptr, indices = np.array([0, 1, 3]), np.array([0, 1, 2], dtype=np.int32)
+    if broken == "length":
+        indptr = indptr[:2].copy()
+    elif broken.startswith("indptr"):
+        indptr[{"start": 0, "falls": 1, "end": 2}[broken.split()[1]]] = 4
+    else:
+        indices[1] = -1 if broken == "negative" else 3
+    F, G = np.zeros((2, 1, 1)), np.zeros((3, 1, 1))
+    with pytest.raises(IndexError, match="pattern"):
+        _pairs.pairs_times(indptr, indices, np.zeros((3, 1, 1)), F, G, F, G)
+    with pytest.raises(IndexError, match="pattern"):
+        _pairs.components([2, 3], [(0, 1, indptr, indices)])
+
+
+@pytest.mark.parametrize("which", range(5))
+def test_products_with_pairs_refuse_what_does_not_fit(which):
+    arguments = [np.zeros((3, 2, 1)), np.zeros((2, 2, 4)), np.zeros((3, 1, 4)), np.zeros((2, 2, 4)), np.zeros((3, 1, 4))]
+    arguments[which] = arguments[which][:, :, :-1].copy() if which else np.zeros((2, 2, 1))
+    with pytest.raises(ValueError, match="pairs_times"):
+        _pairs.pairs_times(np.array([0, 1, 3]), np.array([0, 1, 2], dtype=np.int32), *arguments)
+
+
 def test_pairs_refuse_what_does_not_fit():
     codes = np.zeros(10, dtype=np.int32)
     with pytest.raises(ValueError, match="lengths"):
@@ -467,15 +532,15 @@ def test_border(made, r):
     fast.eliminate(U, rest)
     twin.eliminate(U, expected)
     close(rest, expected)
-    half = np.asfortranarray(rest)
-    expected = half.copy()
-    fast.half_solve(half)
-    twin.half_solve(expected)
-    close(half, expected, SOLVED)
+    close(fast.half(rest), twin.half(rest), SOLVED)
 
     ours, theirs = np.empty(case.blocks), np.empty(case.blocks)
     fast.invert(ours)
     twin.invert(theirs)
+    close(ours, theirs, SOLVED)
+    back = rng.normal(size=len(case.lambdas))
+    fast.blocks_k(back, ours)
+    twin.blocks_k(back, theirs)
     close(ours, theirs, SOLVED)
     close(fast.blocks_q(), twin.blocks_q(), SOLVED)
     wanted = (rng.random(case.n_levels) < 0.7).astype(np.uint8)
@@ -550,8 +615,10 @@ def wrong_calls(case, fast):
         "eliminate U": lambda: fast.eliminate(zeros((J + 1, k, 1)), zeros((m, 1))),
         "eliminate rest": lambda: fast.eliminate(zeros((J, k, 1)), zeros((m - 1, 1))),
         "eliminate width": lambda: fast.eliminate(zeros((J, k, 2)), zeros((m, 1))),
-        "half_solve": lambda: fast.half_solve(zeros((m - 1, 1), order="F")),
-        "half_solve order": lambda: fast.half_solve(zeros((m, 2))),
+        "half": lambda: fast.half(zeros((m - 1, 1))),
+        "half order": lambda: fast.half(zeros((m, 2), order="F")),
+        "blocks_k back": lambda: fast.blocks_k(case.lambdas[:-1].copy(), zeros(case.blocks)),
+        "blocks_k blocks": lambda: fast.blocks_k(case.lambdas, zeros(case.blocks - 1)),
         "invert": lambda: fast.invert(zeros(case.blocks - 1)),
         "times": lambda: fast.times(zeros((m + 1, 1), order="F"), True),
         "back B": lambda: fast.back(zeros((J - 1, k, 1)), zeros((m, 1))),

@@ -40,6 +40,9 @@ class Engine(Protocol):
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         """K F = Z'V0^-1 Z F; F and the answer are one (J,K,r) array a group."""
 
+    def cross_k(self, F: list[np.ndarray]) -> np.ndarray:
+        """F'K F (r,r), which takes about half as long as K F."""
+
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
         """sum_ij K_ij[b,c] K_ij[a,d] over all pairs of levels, (K_g,K_g,K_h,K_h) for groups g <= h."""
 

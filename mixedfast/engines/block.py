@@ -15,7 +15,7 @@ import numpy as np
 from mixedfast import _blocks
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines.dense import LARGE, DenseWorkers
-from mixedfast.engines.layout import Layout, lay_out
+from mixedfast.engines.layout import Layout, lay_out, times_a
 from mixedfast.engines.traces import outer_sum, pair_traces
 from mixedfast.engines.workers import one_blas_thread
 
@@ -50,6 +50,7 @@ class BlockEngine:
         self._B = np.ascontiguousarray(self._lead.B)
         self._T = np.empty_like(self._A)
         self._border: Any = None
+        self._rest_rhs = np.empty((0, self._B.shape[2]))
         self.dear = self.layout.m >= _DEAR_COLUMNS
         if self.layout.rest:
             self._border = _blocks.Border(*self.layout.border_arguments)
@@ -78,21 +79,28 @@ class BlockEngine:
         logdet, status = _blocks.levels_factor(self._A, lambdas[self.layout.lead], self._T)
         if status:
             return None
-        U = _blocks.levels_half(self._T, self._B)
-        flat = U.reshape(-1, U.shape[2])
-        S = self.cp.xy - flat.T @ flat
         if self._border is not None:
-            packed = self.layout.pack_lambdas(lambdas)
-            more, failed = self._border.factor(self._T, packed, self._workers)
+            more, failed = self._border.factor(self._T, _pack([lambdas[g] for g in self.layout.rest]), self._workers)
             if failed:
                 return None
             logdet += more
-            self._B_rest = self._rest_rhs.copy()
-            self._border.eliminate(U, self._B_rest)
-            half = np.asfortranarray(self.layout.scale_rows(self._B_rest, lambdas, transpose=True))
-            self._border.half_solve(half)
-            S -= half.T @ half
-        return logdet, S
+        explained, self._B_rest = self._explained(self._B, self._rest_rhs)
+        return logdet, self.cp.xy - explained
+
+    def _explained(self, B: np.ndarray, B_rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """B'Lambda M^-1 Lambda'B (r,r) for B (J,k,r) of the lead factor and (m,r) of the rest, and the rest with the lead
+        eliminated from it."""
+        U = _blocks.levels_half(self._T, B)
+        flat = U.reshape(-1, U.shape[2])
+        total = flat.T @ flat
+        if self._border is None:
+            return total, B_rest
+        reduced = B_rest.copy()
+        self._border.eliminate(U, reduced)
+        if self._inverted:  # the factor has made room for Q
+            return total + reduced.T @ self._border.times(np.asfortranarray(reduced), False), reduced
+        half = self._border.half(reduced)
+        return total + half.T @ half, reduced
 
     @one_blas_thread()
     def project(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -119,32 +127,34 @@ class BlockEngine:
         flat = np.empty(layout.blocks_size)
         border.invert(flat, self._workers)
         self._inverted = True
-        inverse = layout.split_blocks(flat)
-        K, singular = [], np.zeros(layout.n_rest_levels, dtype=np.uint8)
-        for g, block in zip(layout.rest, inverse, strict=True):
-            lam = self._lambdas[g]
-            if np.abs(np.diag(lam)).min() < _SMALL_LAMBDA:
-                singular[layout.levels_of(g)] = 1
-                K.append(block)
-                continue
-            back = np.linalg.inv(lam)
-            K.append(back.T @ (np.eye(len(lam)) - block) @ back)
-        if singular.any():
-            direct = np.zeros(layout.blocks_size)
-            border.blocks_singular(singular, direct)
-            for i, (g, block) in enumerate(zip(layout.rest, layout.split_blocks(direct), strict=True)):
-                if singular[layout.levels_of(g)].any():
-                    K[i] = block
-        return K
+        rest = [(g, self._lambdas[g]) for g in layout.rest]
+        direct = {g for g, lam in rest if np.abs(np.diag(lam)).min() < _SMALL_LAMBDA}
+        border.blocks_k(_pack([np.eye(len(lam)) if g in direct else np.linalg.inv(lam) for g, lam in rest]), flat)
+        if direct:
+            wanted = np.zeros(layout.n_rest_levels, dtype=np.uint8)
+            for g in direct:
+                wanted[layout.levels_of(g)] = 1
+            border.blocks_singular(wanted, flat)
+        return layout.split_blocks(flat)
+
+    @one_blas_thread()
+    def cross_k(self, F: list[np.ndarray]) -> np.ndarray:
+        """F'K F, (r,r), without K F: half of the way to it."""
+        AF = times_a(self.cp, F)
+        lead = self.layout.lead
+        B_rest = self.layout.stack([AF[g] for g in self.layout.rest]) if self.layout.rest else self._rest_rhs
+        explained, _ = self._explained(AF[lead], B_rest)
+        flat = [(f.reshape(-1, f.shape[2]), a.reshape(-1, a.shape[2])) for f, a in zip(F, AF, strict=True)]
+        return sum(f.T @ a for f, a in flat) - explained
 
     @one_blas_thread()
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
-        lead = self.layout.lead
+        AF = times_a(self.cp, F)
+        B = AF[self.layout.lead]
         if self._border is None:
-            return [_blocks.levels_project(self._A, self._T, np.matmul(self._A, F[lead]))]
-        B, B_rest = self.layout.times_a(F)
-        U = _blocks.levels_half(self._T, B)
-        self._border.eliminate(U, B_rest)
+            return [_blocks.levels_project(self._A, self._T, B)]
+        B_rest = self.layout.stack([AF[g] for g in self.layout.rest])
+        self._border.eliminate(_blocks.levels_half(self._T, B), B_rest)
         C_lead, C_rest = self._apply(B, B_rest)
         return self.layout.join(C_lead, self.layout.unstack(C_rest))
 
@@ -218,6 +228,11 @@ class BlockEngine:
         at = offset[component][:, None, None] + (low - base) + (high - base) * width
         found = self._border.dense[np.where(together[:, None, None], at, 0)]
         return np.where(np.broadcast_to(together[:, None, None], shape), found, 0.0)
+
+
+def _pack(blocks: list[np.ndarray]) -> np.ndarray:
+    """One block a remaining group, as the Border reads them."""
+    return np.concatenate([block.ravel() for block in blocks])
 
 
 def _batches(sizes: np.ndarray, limit: int) -> Iterator[np.ndarray]:

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from mixedfast._blocks import levels_half
+from mixedfast._pairs import components, pairs_times
 from mixedfast.crossprod import CrossProducts, PairProducts
 
-__all__ = ["Layout", "lay_out"]
-
-#: Numbers of the border below which plain arrays are quicker than sparse matrices, for what these cost to make.
-_SMALL = 20_000
+__all__ = ["Layout", "lay_out", "times_a"]
 
 
 class Layout:
@@ -73,26 +72,13 @@ class Layout:
         return pair.indices[order], rows[order], pair.data[order].transpose(0, 2, 1)
 
     def _components(self) -> tuple[np.ndarray, int]:
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
-
-        n_lead = self.cp.groups[self.lead].n_levels
-        left, right = [], []
-        for h in self.rest:
-            rows, columns, _ = self._entries(self.lead, h)
-            left.append(rows)
-            right.append(n_lead + self._base[h] + columns)
-        for i, g in enumerate(self.rest):
-            for h in self.rest[i + 1 :]:
-                rows, columns, _ = self._entries(g, h)
-                left.append(n_lead + self._base[g] + rows)
-                right.append(n_lead + self._base[h] + columns)
-        edges = (np.concatenate(left), np.concatenate(right))
-        size = n_lead + self.n_rest_levels
-        graph = coo_array((np.ones(len(edges[0]), dtype=np.int8), edges), shape=(size, size))
-        count, labels = connected_components(graph, directed=False)
-        self.component_of_lead = labels[:n_lead].astype(np.int32)
-        return labels[n_lead:], int(count)
+        groups = self.cp.groups
+        pairs = [(g, h, *_as_read(pair)[:2]) for (g, h), pair in self.cp.pairs.items()]
+        labels, count = components([group.n_levels for group in groups], pairs)
+        ends = np.cumsum([group.n_levels for group in groups])
+        of_group = np.split(labels, ends[:-1])
+        self.component_of_lead = of_group[self.lead].astype(np.int32)
+        return np.concatenate([of_group[g] for g in self.rest]), count
 
     def columns_of(self, g: int) -> np.ndarray:
         """Scalar columns (J, K) of group g in the rest."""
@@ -179,63 +165,46 @@ class Layout:
 
     def split_blocks(self, flat: np.ndarray) -> list[np.ndarray]:
         """Diagonal blocks of all remaining levels, one after the other -> (J,K,K) a group."""
+        return [flat[places] for places in self._block_places]
+
+    @cached_property
+    def _block_places(self) -> list[np.ndarray]:
+        """Where each remaining group's diagonal blocks are, (J,K,K)."""
         at = np.concatenate([[0], np.cumsum(self.k_level.astype(np.int64) ** 2)])
-        out = []
-        for g in self.rest:
-            k = self.cp.groups[g].k
-            start = at[self.levels_of(g)]
-            out.append(flat[start[:, None] + np.arange(k * k)].reshape(-1, k, k))
-        return out
-
-    def pack_lambdas(self, lambdas: list[np.ndarray]) -> np.ndarray:
-        return np.concatenate([np.ascontiguousarray(lambdas[g]).ravel() for g in self.rest])
-
-    def scale_rows(self, rows: np.ndarray, lambdas: list[np.ndarray], transpose: bool) -> np.ndarray:
-        """lambda (or lambda') times each level's rows, (m,r)."""
-        out = np.empty_like(rows)
-        for g in self.rest:
-            columns = self.columns_of(g)
-            side = lambdas[g].T if transpose else lambdas[g]
-            out[columns] = side @ rows[columns]
-        return out
+        sizes = [(g, self.cp.groups[g].k) for g in self.rest]
+        return [at[self.levels_of(g)][:, None, None] + np.arange(k * k).reshape(k, k) for g, k in sizes]
 
     # -- products with A ---------------------------------------------------------------------------------------
 
-    @cached_property
-    def sparse(self) -> tuple[Any, Any, Any]:
-        """A_1r (q_1, m), its transpose and A_rr (m, m): SciPy sparse matrices, or arrays where they are small."""
-        from scipy.sparse import coo_array, csr_array
+    def rest_matrix(self) -> Any:
+        """A_rr (m, m), sparse."""
+        from scipy.sparse import coo_array
 
-        ptr, cols, vals = self.border
-        k = vals.shape[1]
-        level = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
-        rows = (level[:, None] * k + np.arange(k)).ravel()
-        if k * (len(ptr) - 1) * self.m <= _SMALL:
-            border, rest = np.zeros((k * (len(ptr) - 1), self.m)), np.zeros((self.m, self.m))
-            border[rows, np.repeat(cols, k)] = vals.ravel()
-            row, col, val = self.rest_entries
-            rest[row, col] = rest[col, row] = val
-            return border, border.T, rest
-        A_1r = csr_array((vals.ravel(), (rows, np.repeat(cols, k))), shape=(k * (len(ptr) - 1), self.m))
         row, col, val = self.rest_entries
-        upper = coo_array((val, (row, col)), shape=(self.m, self.m)).tocsr()
-        strict = coo_array((val[row != col], (col[row != col], row[row != col])), shape=(self.m, self.m)).tocsr()
-        return A_1r, A_1r.T.tocsr(), upper + strict
-
-    def times_a(self, F: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """A F: the lead's part (J,K,r) and the rest's (m,r), for one (J,K,r) array a group."""
-        A_1r, A_r1, A_rr = self.sparse
-        lead = np.ascontiguousarray(F[self.lead])
-        rest = self.stack([F[g] for g in self.rest])
-        flat = lead.reshape(-1, lead.shape[2])
-        B = np.matmul(self.cp.groups[self.lead].A, lead) + (A_1r @ rest).reshape(lead.shape)
-        return np.ascontiguousarray(B), np.ascontiguousarray(A_r1 @ flat + A_rr @ rest)
+        off = row != col
+        entries = np.concatenate([val, val[off]]), (np.concatenate([row, col[off]]), np.concatenate([col, row[off]]))
+        return coo_array(entries, shape=(self.m, self.m)).tocsr()
 
     def border_times(self, Q: np.ndarray) -> np.ndarray:
         """Q_j times each column of A_1r, (nnz,K)."""
         ptr, _, vals = self.border
         level = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
         return np.ascontiguousarray(np.einsum("iab,ib->ia", Q[level], vals))
+
+
+def times_a(cp: CrossProducts, F: list[np.ndarray]) -> list[np.ndarray]:
+    """A F = Z'WZ F; F and the answer are one (J,K,r) array a group."""
+    F = [np.ascontiguousarray(part) for part in F]
+    out = [levels_half(np.ascontiguousarray(group.A), part) for group, part in zip(cp.groups, F, strict=True)]
+    for (g, h), pair in cp.pairs.items():
+        pairs_times(*_as_read(pair), F[g], F[h], out[g], out[h])
+    return out
+
+
+def _as_read(pair: PairProducts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The three arrays in the types that kernels read, whoever made them."""
+    as_read = np.ascontiguousarray
+    return as_read(pair.indptr, dtype=np.int64), as_read(pair.indices, dtype=np.int32), as_read(pair.data)
 
 
 def lay_out(cp: CrossProducts) -> Layout:

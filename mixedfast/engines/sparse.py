@@ -216,6 +216,13 @@ class CholmodEngine:
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         return self._unstack(self._apply(self.pattern.symmetric @ self._stack(F)))
 
+    @one_blas_thread()
+    def cross_k(self, F: list[np.ndarray]) -> np.ndarray:
+        stacked = self._stack(F)
+        AF = self.pattern.symmetric @ stacked
+        half = self._factor.half_solve(self._scale(AF, transpose=True))
+        return stacked.T @ AF - half.T @ half
+
     @cached_property
     def _turns(self) -> list[np.ndarray]:
         return turns(self.cp)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.engines.layout import Layout, lay_out
+from mixedfast.engines.layout import Layout, lay_out, times_a
 from mixedfast.errors import NotDefinedError
 from mixedfast.response import with_sums
 
@@ -187,7 +187,7 @@ class ResponseSampler:
             (root / self.sigma) @ z.T.reshape(group.n_levels, group.k, R)
             for root, z, group in zip(self.roots, z_b, cp.groups, strict=True)
         ]
-        Ab = _times_zz(cp, layout, b)
+        Ab = times_a(cp, b)
         xx = cp.xy[:p, :p]
         Xzb = sum(np.tensordot(group.B[:, :, :p], part, ((0, 1), (0, 1))) for group, part in zip(cp.groups, b, strict=True))
         yy = self.beta @ xx @ self.beta + 2.0 * self.beta @ (Xzb + e_x) + ee
@@ -199,17 +199,9 @@ class ResponseSampler:
         return Responses(zy, (xx @ self.beta)[None] + (Xzb + e_x).T, yy)
 
 
-def _times_zz(cp: CrossProducts, layout: Layout, b: list[np.ndarray]) -> list[np.ndarray]:
-    """Z'WZ b, (J,K,R) a group."""
-    if not layout.rest:
-        return [cp.groups[0].A @ b[0]]
-    first, rest = layout.times_a(b)
-    return layout.join(first, layout.unstack(rest))
-
-
 def _eliminate(layout: Layout, H: np.ndarray) -> tuple[Any, list[_Block], np.ndarray]:
     """H A_1r (sparse, (q_1, m)), the factored components of the Schur complement of the rest, and its directions (m,)."""
-    from scipy.sparse import coo_array, csr_array
+    from scipy.sparse import csr_array
 
     largest = int(np.diff(layout.start).max())
     if largest > _MAX_DENSE:
@@ -222,7 +214,7 @@ def _eliminate(layout: Layout, H: np.ndarray) -> tuple[Any, list[_Block], np.nda
     level = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
     rows = (level[:, None] * k + np.arange(k)).ravel()
     border = csr_array((layout.border_times(H).ravel(), (rows, np.repeat(cols, k))), shape=(k * (len(ptr) - 1), layout.m))
-    A_rr = coo_array(layout.sparse[2]).tocsr()
+    A_rr = layout.rest_matrix()
     schur = (A_rr - border.T @ border).tocoo()
     original = A_rr.diagonal()
     sizes = np.diff(layout.start)

@@ -73,6 +73,9 @@ class MappedEngine:
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         return self.engine.times_k(F)
 
+    def cross_k(self, F: list[np.ndarray]) -> np.ndarray:
+        return self.engine.cross_k(F)
+
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
         return self.engine.pair_traces(K)
 

@@ -1,0 +1,60 @@
+#include "cooccurrence.h"
+
+#include "dispatch.h"
+
+/* out (rows, r) += A (rows, columns; or its transpose) F (columns, r). */
+MF_INLINE void add_product(int32_t rows, int32_t columns, int32_t row_step, int32_t column_step, int32_t r,
+                           const double *A, const double *F, double *MF_RESTRICT out)
+{
+    for (int32_t a = 0; a < rows; a++)
+        for (int32_t b = 0; b < columns; b++) {
+            double scale = A[a * row_step + b * column_step];
+            for (int32_t c = 0; c < r; c++) out[(int64_t)a * r + c] += scale * F[(int64_t)b * r + c];
+        }
+}
+
+MF_INLINE void times_body(const mf_pairs *pairs, int32_t kl, int32_t kr, int32_t r, const double *F_left,
+                          const double *F_right, double *left_out, double *right_out)
+{
+    const double *A = pairs->data;
+    for (int64_t j = 0; j < pairs->n_left; j++)
+        for (int64_t i = pairs->indptr[j]; i < pairs->indptr[j + 1]; i++, A += kl * kr) {
+            int64_t right = pairs->indices[i];
+            add_product(kl, kr, kr, 1, r, A, F_right + right * kr * r, left_out + j * kl * r);
+            add_product(kr, kl, 1, kr, r, A, F_left + j * kl * r, right_out + right * kr * r);
+        }
+}
+
+void mf_pairs_times(const mf_pairs *pairs, int32_t r, const double *F_left, const double *F_right, double *left_out,
+                    double *right_out)
+{
+    const int32_t kr = pairs->k_right;
+    DISPATCH(pairs->k_left, times_body(pairs, K, kr, r, F_left, F_right, left_out, right_out));
+}
+
+static int64_t root(int64_t i, int64_t *parent)
+{
+    while (parent[i] != i) {
+        parent[i] = parent[parent[i]]; /* paths are halved on the way */
+        i = parent[i];
+    }
+    return i;
+}
+
+void mf_pairs_join(int64_t n_left, const int64_t *indptr, const int32_t *indices, int64_t base_left, int64_t base_right,
+                   int64_t *parent)
+{
+    for (int64_t j = 0; j < n_left; j++)
+        for (int64_t i = indptr[j]; i < indptr[j + 1]; i++) {
+            int64_t a = root(base_left + j, parent), b = root(base_right + indices[i], parent);
+            if (a < b) parent[b] = a;
+            else parent[a] = b;
+        }
+}
+
+int64_t mf_number_trees(int64_t n, int64_t *parent)
+{
+    int64_t found = 0;
+    for (int64_t i = 0; i < n; i++) parent[i] = parent[i] == i ? found++ : parent[parent[i]]; /* parents come first */
+    return found;
+}

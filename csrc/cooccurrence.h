@@ -1,0 +1,27 @@
+/* What is asked of co-occurrence blocks Z_g'WZ_h (block CSR, see pairs.h): products, and what hangs together. */
+#ifndef MF_COOCCURRENCE_H
+#define MF_COOCCURRENCE_H
+
+#include <stdint.h>
+
+typedef struct {
+    int64_t n_left;
+    int32_t k_left, k_right;
+    const int64_t *indptr;  /* (n_left + 1) */
+    const int32_t *indices; /* (nnz) levels of the right factor */
+    const double *data;     /* (nnz, k_left, k_right) */
+} mf_pairs;
+
+/* left_out (n_left, k_left, r) += A F_right and right_out (n_right, k_right, r) += A'F_left. */
+void mf_pairs_times(const mf_pairs *pairs, int32_t r, const double *F_left, const double *F_right, double *left_out,
+                    double *right_out);
+
+/* Joins levels that occur together in one tree; parent[] holds the trees, left levels from base_left on, right ones from
+ * base_right on. A root is its tree's smallest member and its own parent, as every level is before the first call. */
+void mf_pairs_join(int64_t n_left, const int64_t *indptr, const int32_t *indices, int64_t base_left, int64_t base_right,
+                   int64_t *parent);
+
+/* parent[i] = the number of i's tree, trees numbered by their smallest member. Returns how many there are. */
+int64_t mf_number_trees(int64_t n, int64_t *parent);
+
+#endif
