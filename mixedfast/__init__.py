@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
-        raise AttributeError(f"module 'mixedfast' has no attribute {name!r}")
+        raise AttributeError(f"module 'mixedfast' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
     value = getattr(import_module(f"mixedfast.{_ROOMS[name]}"), name)
     globals()[name] = value
     return value

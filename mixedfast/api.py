@@ -258,6 +258,8 @@ def anova(*models: LMMResult, refit: bool = True) -> pd.DataFrame:
     """
     for model in models:
         if not isinstance(model, LMMResult):
-            raise DataError(f"mf.anova compares fitted mixed models, not {type(model).__name__}")
+            raise DataError(
+                f"mf.anova compares fitted mixed models, not {type(model).__name__} (m.ranova() tests their random terms)"
+            )
     table = compare([model._fit for model in models], refit=refit)
     return cast("pd.DataFrame", given_back(table, models[0].library if models else "pandas"))

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
 from mixedfast.errors import ArgumentError
 
-__all__ = ["check_choice", "check_count", "check_level", "check_seed"]
+__all__ = ["check_choice", "check_count", "check_level", "check_seed", "did_you_mean"]
+
+
+def did_you_mean(name: Any, known: Sequence[str], cutoff: float = 0.6, most: int = 3) -> str:
+    """``did you mean 'x'?`` for names that are close in letters, whatever their case, or have these initials; else empty.
+
+    Examples
+    --------
+    >>> did_you_mean("day", ["Reaction", "Days"]), did_you_mean("kr", ["kenward-roger", "residual"])
+    ("did you mean 'Days'?", "did you mean 'kenward-roger'?")
+    """
+    asked = str(name).strip().lower()
+    low = {one.lower(): one for one in reversed(known)}
+    close = [low[hit] for hit in difflib.get_close_matches(asked, low, n=most, cutoff=cutoff)]
+    close = close or [one for one in known if _initials(one) == asked and len(asked) > 1]
+    return f"did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def _initials(name: str) -> str:
+    return "".join(word[0] for word in re.split(r"[^a-z0-9]+", name.lower()) if word)
 
 
 def check_level(level: Any) -> None:
@@ -22,7 +43,8 @@ def check_level(level: Any) -> None:
 def check_choice(name: str, value: Any, known: Sequence[Any]) -> None:
     """Raise ArgumentError, with the choices, unless a value is one of them."""
     if not any(value is choice or (isinstance(value, str) and value == choice) for choice in known):
-        raise ArgumentError(f"{name}={value!r}: one of {', '.join(map(repr, known))}")
+        hint = did_you_mean(value, [choice for choice in known if isinstance(choice, str)]) if isinstance(value, str) else ""
+        raise ArgumentError(f"{name}={value!r}: {f'{hint} It is ' if hint else ''}one of {', '.join(map(repr, known))}")
 
 
 def check_count(name: str, value: Any) -> int:

@@ -111,7 +111,9 @@ def parse(formula: str, require_random: bool = True) -> ModelSpec:
     ['(x || g)', '(1 | b:a)', '(1 | a)']
     """
     if not isinstance(formula, str):
-        raise FormulaError(f"a formula is a string such as 'y ~ x + (1 | g)', not {type(formula).__name__}")
+        raise FormulaError(
+            f"a formula is a string such as 'y ~ x + (1 | g)', not {type(formula).__name__}: formula first, data second"
+        )
     return _parse(formula, require_random)
 
 

@@ -7,7 +7,6 @@ codes and levels). No row is ever looked at by Python code.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ import narwhals as nw
 import numpy as np
 
 from mixedfast import _kernels
+from mixedfast.arguments import did_you_mean
 from mixedfast.errors import DataError
 
 __all__ = [
@@ -155,8 +155,8 @@ class Table:
 
 def no_column(name: str, names: Sequence[str]) -> DataError:
     """The error for a column that is not there; close names are suggested."""
-    close = difflib.get_close_matches(name, names, n=3)
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    close = did_you_mean(name, names)
+    hint = f"; {close}" if close else ""
     known = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     return DataError(f"no column {name!r} in the data{hint} (columns: {known})")
 

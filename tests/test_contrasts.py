@@ -49,8 +49,8 @@ def test_equations(text, rows, values):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("se = 0", "no coefficient 'se': did you mean ses"),
-        ("ses:sex[T.Mal] = 0", "did you mean ses:sex"),
+        ("se = 0", "no coefficient 'se': did you mean 'ses'"),
+        ("ses:sex[T.Mal] = 0", "did you mean 'ses:sex"),
         ("sesx", "no coefficient 'sesx'"),
         ("ses*ses = 1", "multiplies coefficients"),
         ("1/ses = 1", "divide by numbers"),

@@ -12,7 +12,7 @@ from cases import frame, topic
 import mixedfast as mf
 from mixedfast.covariates import Covariate, describe, merge
 from mixedfast.crossprod import assemble
-from mixedfast.errors import DataError, FormulaError, NotDefinedError
+from mixedfast.errors import ArgumentError, DataError, FormulaError, NotDefinedError
 from mixedfast.inference.hypotheses import alias_matrix
 from mixedfast.inference.means import emmeans
 
@@ -81,7 +81,7 @@ def test_bonferroni_is_the_plain_p_value_times_the_family():
     means = emmeans(fitted("trial_drug")._fit, "drug")
     plain, adjusted = means.pairs("none"), means.pairs("bonferroni")
     np.testing.assert_allclose(adjusted["p_value"], np.minimum(3 * plain["p_value"], 1.0), rtol=1e-12)
-    with pytest.raises(NotDefinedError, match="choose from tukey, holm, bonferroni, sidak, none"):
+    with pytest.raises(ArgumentError, match="one of 'tukey', 'holm', 'bonferroni', 'sidak', 'none'"):
         means.pairs("scheffe")
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.arguments import check_count, check_level, check_seed
+from mixedfast.arguments import check_choice, check_count, check_level, check_seed
 from mixedfast.engines.workers import one_blas_thread
 from mixedfast.errors import ArgumentError
 from mixedfast.giveback import in_callers_library
@@ -177,8 +177,7 @@ class Bootstrap:
         """
         import pandas as pd
 
-        if type not in INTERVALS:
-            raise ArgumentError(f"type={type!r}: one of {', '.join(map(repr, INTERVALS))}")
+        check_choice("type", type, INTERVALS)
         check_level(level)
         tail = 0.5 * (1.0 - level)
         ends = [self._ends(i, tail, type) for i in range(len(self.parameters))]
@@ -274,6 +273,7 @@ def bootstrap(
     """
     n = check_count("n", n)
     check_seed(seed)
+    threads = None if threads is None else check_count("threads", threads)
     sampler = ResponseSampler(fit)
     key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
     size = _batch_size(fit, sampler)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfast.arguments import did_you_mean
 from mixedfast.errors import FormulaError, NotIdentifiedError
 from mixedfast.fitting import Fit
 from mixedfast.inference.ddf import DDF, f_test, t_test
@@ -154,8 +154,7 @@ def _identifiable(fit: Fit, weights: np.ndarray) -> np.ndarray:
 def _place(name: str, names: Sequence[str]) -> int:
     if name in names:
         return list(names).index(name)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"the coefficients are {', '.join(names)}"
+    hint = did_you_mean(name, names, cutoff=0.4) or f"the coefficients are {', '.join(names)}"
     raise FormulaError(f"there is no coefficient {name!r}: {hint}")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfast.arguments import check_level
+from mixedfast.arguments import check_level, did_you_mean
 from mixedfast.errors import NotDefinedError
 from mixedfast.fitting import Fit
 from mixedfast.inference import levels
@@ -149,7 +149,8 @@ def method(ddf: DDF) -> Method:
     if isinstance(ddf, KenwardRoger):
         return _kenward_roger_method(ddf)
     if not isinstance(ddf, str) or ddf not in _METHODS:
-        raise NotDefinedError(f"ddf={ddf!r} is not a method: choose from {', '.join(METHODS)}")
+        hint = did_you_mean(ddf, METHODS, most=1)
+        raise NotDefinedError(f"ddf={ddf!r} is not a method: {hint + ' C' if hint else 'c'}hoose from {', '.join(METHODS)}")
     return _METHODS[ddf]
 
 

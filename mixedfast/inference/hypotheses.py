@@ -68,7 +68,10 @@ def hypotheses(cp: CrossProducts, type: str = "III", alias: np.ndarray | None = 
     {'ses': [[0.0, 1.0, 0.0]], 'sex': [[0.0, 0.0, 1.0]]}
     """
     if type not in TYPES:
-        raise NotDefinedError(f"type={type!r} of analysis of variance is not defined: choose from {', '.join(TYPES)}")
+        raise NotDefinedError(
+            f"type={type!r} of analysis of variance is not defined: choose from {', '.join(TYPES)} (models are compared by "
+            "mf.anova(m1, m2))"
+        )
     return TYPES[type](cp, stored_alias(cp) if alias is None and cp.alias is not None else alias)
 
 

@@ -7,14 +7,15 @@ R's emmeans (Lenth): a covariate with two values only counts as a factor, an off
 
 from __future__ import annotations
 
-import difflib
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfast.arguments import check_choice, did_you_mean
 from mixedfast.columns import matrix
 from mixedfast.covariates import ARRAY_OFFSET
 from mixedfast.design import Design, Recipe
@@ -124,7 +125,7 @@ class MarginalMeans:
 
         Raises
         ------
-        NotDefinedError
+        ArgumentError
             For an unknown adjustment.
 
         Examples
@@ -137,8 +138,7 @@ class MarginalMeans:
         """
         import pandas as pd
 
-        if adjust not in ADJUSTMENTS:
-            raise NotDefinedError(f"adjust={adjust!r} is not an adjustment: choose from {', '.join(ADJUSTMENTS)}")
+        check_choice("adjust", adjust, ADJUSTMENTS)
         frames = [self._family(list(members), adjust) for members in self._families().values()]
         return pd.concat(frames, ignore_index=True)
 
@@ -323,6 +323,9 @@ def _asked(specs: str | Sequence[str], by: str | Sequence[str] | None) -> tuple[
         wanted, families = _listed(left), (*_listed(right), *families)
     if not wanted:
         raise FormulaError(f"specs={specs!r} names no variable to give means for")
+    twice = [name for name, count in Counter((*wanted, *families)).items() if count > 1]
+    if twice:
+        raise FormulaError(f"{twice[0]!r} is named twice in specs={specs!r}" + ("" if by is None else f", by={by!r}"))
     return wanted, families
 
 
@@ -340,8 +343,7 @@ def _variables(recipe: Recipe) -> tuple[str, ...]:
 
 def _require(name: str, known: Sequence[str]) -> None:
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"it uses {', '.join(known) or 'no variable'}"
+        hint = did_you_mean(name, known, most=1) or f"it uses {', '.join(known) or 'no variable'}"
         raise FormulaError(f"the fixed part has no variable {name!r}: {hint}")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mixedfast.arguments import did_you_mean
 from mixedfast.covariance import Covariance, TermShape
 from mixedfast.errors import ArgumentError
 
@@ -90,7 +91,10 @@ def chosen(parameters: list[Parameter], names: list[str] | None) -> list[Paramet
     known = [p.name for p in parameters]
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ArgumentError(f"no parameter named {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
+        hint = did_you_mean(unknown[0], known)
+        raise ArgumentError(
+            f"no parameter named {', '.join(map(repr, unknown))}; {hint + ' T' if hint else 't'}here are {', '.join(known)}"
+        )
     return [p for p in parameters if p.name in set(names)]
 
 

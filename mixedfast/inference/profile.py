@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -226,14 +226,14 @@ class Profile:
 
 @one_blas_thread()  # once around all searches: to set it anew at each step costs more than a step
 def profile(
-    fit: Fit, parameters: Sequence[str] | None = None, max_level: float = 0.99, progress: Show = "auto"
+    fit: Fit, parameters: str | Sequence[str] | None = None, max_level: float = 0.99, progress: Show = "auto"
 ) -> Profile:
     """Likelihood profiles of a fit; the fit itself is not touched.
 
     Parameters
     ----------
     fit : Fit
-    parameters : sequence of str, optional
+    parameters : str or sequence of str, optional
         Names as in ``confint``'s index; all by default.
     max_level : float
         The largest confidence level the profile must serve.
@@ -264,6 +264,10 @@ def profile(
     if not 0.0 < max_level < 1.0:
         raise ArgumentError(f"max_level={max_level!r}: a number between 0 and 1")
     cp = fit.cp
+    if isinstance(parameters, str):
+        parameters = [parameters]
+    if parameters is not None and not isinstance(parameters, Iterable):
+        raise ArgumentError(f"profile(parameters={parameters!r}): names of parameters; the level goes to confint(level=...)")
     wanted = chosen(list_parameters(cp), None if parameters is None else list(parameters))
     cutoff = NormalDist().inv_cdf(0.5 + 0.5 * max_level)
     system = fit.new_system(reml=False)

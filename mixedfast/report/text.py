@@ -170,6 +170,11 @@ def page(table: Any, heading: str = "") -> Page:
     Page
         ``print`` it, show it in a notebook, or take ``to_markdown()`` and ``to_latex()``.
 
+    Raises
+    ------
+    DataError
+        When this is no table.
+
     Examples
     --------
     >>> import mixedfast as mf
@@ -183,6 +188,8 @@ def page(table: Any, heading: str = "") -> Page:
     """
     import pandas as pd
 
+    if hasattr(table, "summary"):
+        raise DataError("mf.page makes a page of a table, m.coef_table() say; the page of a model is m.summary()")
     frame, first = in_pandas(table), ""
     if frame.index.nlevels > 1 or (frame.index.name is None and isinstance(frame.index, pd.RangeIndex)):
         flat = frame.reset_index(drop=frame.index.nlevels == 1)

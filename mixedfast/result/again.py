@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.arguments import check_count, check_seed
-from mixedfast.errors import DataError
+from mixedfast.errors import ArgumentError, DataError
 from mixedfast.fitting import fit_crossproducts
 from mixedfast.frames import Categorical, as_table, drop_unused
 from mixedfast.inference.influence import Influence, influence, parts_of_rows
@@ -164,7 +164,7 @@ class Again(Estimates):
             start = changes.get("start")
             found = fit_crossproducts(
                 self._fit.cp,
-                bool(changes.get("REML", self._fit.reml)),
+                changes.get("REML", self._fit.reml),
                 None if start is None else np.asarray(start),
                 changes.get("engine", self._fit.engine_wanted),
             )
@@ -197,6 +197,8 @@ class Again(Estimates):
 
         Raises
         ------
+        ArgumentError
+            When `group` is no name.
         DataError
             When there is no such column, or no rows; of a stream also when another factor is crossed with this one.
 
@@ -235,6 +237,8 @@ class Again(Estimates):
         if group is None:
             labels = np.arange(design.n) if design.kept_rows is None else design.kept_rows
             return "row", np.arange(design.n), labels
+        if not isinstance(group, str):
+            raise ArgumentError(f"influence(group={group!r}): the name of a factor or a column, or None for single rows")
         for term in design.terms:
             if sorted(term.group.split(":")) == sorted(part.strip() for part in group.split(":")):
                 return term.group, term.codes, term.levels

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mixedfast.arguments import check_level
+from mixedfast.arguments import check_choice, check_level
 from mixedfast.errors import ArgumentError
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference import shares, tables
@@ -203,26 +203,27 @@ class Tests(Fitted):
         >>> m.confint("profile").round(2).loc["sigma"].tolist()
         [22.9, 28.86]
         """
+        if not isinstance(method, str):
+            raise ArgumentError(f"confint(method={method!r}): the level goes by name, confint(level={method!r})")
+        check_choice("method", method, ("wald", "profile", "boot"))
+        check_level(level)
         if method == "wald":
             return tables.wald_intervals(self._fit, level, ddf)
         if method == "profile":
-            check_level(level)
             return self.profile(max_level=max(level, 0.99), progress=progress).confint(level)
-        if method == "boot":
-            found = self.bootstrap(n, seed=seed, progress=progress)
-            if found.n_done < found.requested:
-                raise KeyboardInterrupt
-            return found.confint(level)
-        raise ArgumentError(f'confint(method={method!r}): "wald", "profile" or "boot"')
+        found = self.bootstrap(n, seed=seed, progress=progress)
+        if found.n_done < found.requested:
+            raise KeyboardInterrupt
+        return found.confint(level)
 
     def profile(
-        self, parameters: Sequence[str] | None = None, max_level: float = 0.99, progress: Show = "auto"
+        self, parameters: str | Sequence[str] | None = None, max_level: float = 0.99, progress: Show = "auto"
     ) -> Profile:
         """Likelihood profiles of standard deviations, correlations and coefficients (of the ML criterion, as lme4).
 
         Parameters
         ----------
-        parameters : sequence of str, optional
+        parameters : str or sequence of str, optional
             Names as in the index of ``confint("profile")``; all by default.
         max_level : float
             The largest confidence level that its intervals will be asked for.

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mixedfast.arguments import did_you_mean
 from mixedfast.crossprod import CrossProducts
 from mixedfast.errors import DataError
 from mixedfast.formula import parse
@@ -61,7 +62,9 @@ def _group(cp: CrossProducts, name: str) -> int:
     for g, group in enumerate(cp.groups):
         if sorted(group.name.split(":")) == parts:
             return g
-    raise DataError(f"re names {name!r}: the model's grouping factors are {', '.join(g.name for g in cp.groups)}")
+    known = [g.name for g in cp.groups]
+    hint = did_you_mean(name, known)
+    raise DataError(f"re names {name!r}: {hint + ' T' if hint else 't'}he model's grouping factors are {', '.join(known)}")
 
 
 def _effects(cp: CrossProducts, g: int, expr: str) -> np.ndarray:

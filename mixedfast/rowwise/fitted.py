@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mixedfast.arguments import check_choice
 from mixedfast.design import Design
 from mixedfast.errors import ArgumentError
 from mixedfast.fitting import Fit
@@ -30,11 +31,10 @@ def residuals(
     fit: Fit, design: Design, fitted_values: np.ndarray, kind: str, hat: np.ndarray | None = None
 ) -> np.ndarray:
     """Residuals of one kind about some fitted values, (n,) (see `LMMResult.resid`); standardized ones need the leverage."""
+    check_choice("type", kind, RESIDUALS)
     raw = design.y - fitted_values
     if kind == "response":
         return raw
-    if kind not in RESIDUALS:
-        raise ArgumentError(f"resid(type={kind!r}): one of {', '.join(RESIDUALS)}")
     weighted = raw if design.weights is None else raw * np.sqrt(design.weights)
     if kind == "pearson":
         return weighted
