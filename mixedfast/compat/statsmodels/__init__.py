@@ -11,8 +11,9 @@ The same as statsmodels
 -----------------------
 The model, the formulas (patsy's names and order of columns), ``params, bse, tvalues, pvalues, conf_int, cov_params, llf,
 scale, cov_re, vcomp, fe_params, bse_fe, bse_re, random_effects, random_effects_cov, predict, fittedvalues, resid, t_test,
-wald_test, f_test, aic, bic, summary, save, load, remove_data``, their shapes, names and index. Random parameters in ``params``
-are divided by ``scale``; standard errors come from the observed information of all parameters together; p values are normal.
+wald_test, f_test, aic, bic, summary, save, load, remove_data``, the model's ``loglike, get_fe_params, get_scale``, their
+shapes, names and index. Random parameters in ``params`` are divided by ``scale``; standard errors come from the observed
+information of all parameters together; p values are normal.
 
 What differs
 ------------
@@ -28,7 +29,9 @@ What differs
 * Formulas are evaluated by formulaic: ``bs(x, df=4)[1]`` is counted from one where patsy counts from zero. They may call the
   functions of your script, so they are code: do not take them from strangers.
 * ``subset`` is applied (statsmodels ignores it). ``t_test`` takes strings as well as arrays.
-* Penalties, ``fit_regularized``, ``profile_re``, ``get_distribution`` and fixed parameters are not offered.
+* Penalties and fixed parameters are not offered, nor ``fit_regularized``, ``profile_re``, ``score``, ``hessian``,
+  ``information``, ``get_distribution``, ``bootstrap`` and ``t_test_pairwise``: they raise, and say what there is instead.
+* ``save`` writes a pickle, as in statsmodels, and reading one can run code. ``result.mixedfast.save`` writes plain data.
 * ``random_effects`` lists the effects of a component that occur in a group, not those of levels it lacks.
 
 What there is besides

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +16,11 @@ from mixedfast.compat.statsmodels import arrays, formulas
 from mixedfast.compat.statsmodels.components import Component, Groups, from_formulas, from_matrices
 from mixedfast.compat.statsmodels.names import ModelData, parameter_names
 from mixedfast.compat.statsmodels.packed import MixedLMParams, VCSpec
+from mixedfast.compat.statsmodels.refused import refused
 from mixedfast.compat.statsmodels.results import MixedLMResults
 from mixedfast.compat.statsmodels.translate import Translation, translate
 from mixedfast.errors import DataError, NotDefinedError
-from mixedfast.fitting import solve_at
-
-if TYPE_CHECKING:
-    pass
+from mixedfast.fitting import Fit, solve_at
 
 __all__ = ["MixedLM"]
 
@@ -31,6 +29,8 @@ OPTIMIZER_ARGUMENTS = frozenset(
     ["gtol", "maxiter", "eps", "epsilon", "maxcor", "ftol", "xtol", "tol", "disp", "maxls", "maxfun", "m", "pgtol", "factr",
      "norm", "callback", "retall", "skip_hessian", "warn_convergence", "avextol", "fhess_p", "approx_grad", "niter", "iprint"]
 )  # fmt: skip
+#: What statsmodels' other models take and its mixed ones warn of: they have no robust covariances.
+_OF_OTHER_MODELS = frozenset(["cov_type", "cov_kwds", "use_t"])
 METHODS = frozenset(["bfgs", "lbfgs", "cg", "nm", "powell", "basinhopping", "minimize", "newton", "ncg"])
 
 
@@ -344,8 +344,14 @@ class MixedLM:
         Warns
         -----
         SingularFitWarning, ConvergenceWarning
+        FutureWarning
+            For ``cov_type``, ``cov_kwds`` and ``use_t``, which have no effect here or in statsmodels.
         """
-        _refuse("fit", fit_kwargs, OPTIMIZER_ARGUMENTS)
+        _refuse("fit", fit_kwargs, OPTIMIZER_ARGUMENTS | _OF_OTHER_MODELS)
+        unused = sorted(_OF_OTHER_MODELS & set(fit_kwargs))
+        if unused:
+            ending = "s" if len(unused) > 1 else ""
+            warnings.warn(f"Argument{ending} {', '.join(unused)} not used by MixedLM.fit", FutureWarning, stacklevel=2)
         methods = [method] if isinstance(method, str) else list(method or [])
         unknown = [name for name in methods if str(name).lower() not in METHODS]
         if unknown:
@@ -360,9 +366,11 @@ class MixedLM:
         found = lmer(words.formula, words.data, REML=self.reml, na_action="raise")
         return MixedLMResults(self, words.without_rows(), found, free, full_output)
 
-    def fit_regularized(self, *args: Any, **kwargs: Any) -> MixedLMResults:
-        """Refused: penalized fits are not offered."""
-        raise NotDefinedError("fit_regularized is not offered: mixedfast has no penalized fits")
+    fit_regularized = refused("fit_regularized", "mixedfast has no penalized fits")
+    score = refused("score", "loglike(params) is the likelihood anywhere, and at the optimum its slope is zero")
+    hessian = refused("hessian", "result.cov_params() is the inverse of minus the Hessian at the optimum")
+    information = refused("information", "result.cov_params() is the inverse of the information at the optimum")
+    get_distribution = refused("get_distribution", "result.mixedfast.simulate() draws responses from the fitted model")
 
     def _words(self, correlated: bool = True) -> Translation:
         if not self.has_data:
@@ -410,15 +418,41 @@ class MixedLM:
         if not hasattr(params, "cov_re"):
             params = MixedLMParams.from_packed(params, self.k_fe, self.k_re, use_sqrt=True, has_fe=False)
         words = self._words()
-        at = solve_at(crossproducts(words.formula, words.data, na_action="raise"), words.theta(params), self.reml)
+        at = self._solved(words, params)
         value = -0.5 * at.deviance
-        if profile_fe:
-            return value
-        by_name = dict(zip(words.fixed, np.asarray(params.fe_params), strict=True))
-        off = np.array([by_name[name] for name in at.cp.x_names]) - at.beta
-        # the residual sum of squares at other fixed effects, over the smallest; vcov carries sigma^2 = smallest / nu
-        excess = float(off @ np.linalg.solve(at.vcov, off)) / at.nu
-        return value - 0.5 * at.nu * math.log1p(excess)
+        return value if profile_fe else value - 0.5 * at.nu * math.log1p(_excess(words, at, params.fe_params))
+
+    def get_fe_params(self, cov_re: Any, vcomp: Any, tol: float = 1e-10) -> tuple[np.ndarray, bool]:
+        """The best fixed effects at given relative covariances, and whether their equations are singular.
+
+        Parameters
+        ----------
+        cov_re : (k_re, k_re) array
+            Divided by the scale, as are `vcomp`.
+        vcomp : (k_vc,) array
+        tol : float
+            No effect: columns that others determine are found once, and get NaN.
+        """
+        words = self._words()
+        at = self._solved(words, MixedLMParams.from_components(np.zeros(self.k_fe), cov_re=cov_re, vcomp=vcomp))
+        by_name = dict(zip(at.cp.x_names, at.beta, strict=True))
+        return np.array([by_name.get(name, np.nan) for name in words.fixed]), len(by_name) < len(words.fixed)
+
+    def get_scale(self, fe_params: Any, cov_re: Any, vcomp: Any) -> float:
+        """The best residual variance (REML or ML as ``model.reml`` says) at given parameters.
+
+        Parameters
+        ----------
+        fe_params : (k_fe,) array
+        cov_re, vcomp
+            As for `get_fe_params`.
+        """
+        words = self._words()
+        at = self._solved(words, MixedLMParams.from_components(fe_params, cov_re=cov_re, vcomp=vcomp))
+        return at.sigma**2 * (1.0 + _excess(words, at, fe_params))
+
+    def _solved(self, words: Translation, params: MixedLMParams) -> Fit:
+        return solve_at(crossproducts(words.formula, words.data, na_action="raise"), words.theta(params), self.reml)
 
     def predict(self, params: Any, exog: Any = None) -> np.ndarray:
         """``exog @ fe_params``, (n,); of the fixed effects alone.
@@ -431,6 +465,13 @@ class MixedLM:
         """
         beta = params.fe_params if hasattr(params, "fe_params") else np.asarray(params)[: self.k_fe]
         return np.asarray(self.exog if exog is None else exog, dtype=float) @ np.asarray(beta, dtype=float)
+
+
+def _excess(words: Translation, at: Fit, fe_params: Any) -> float:
+    """By how much of itself the residual sum of squares is larger at other fixed effects than at the best."""
+    by_name = dict(zip(words.fixed, np.asarray(fe_params), strict=True))
+    off = np.array([by_name[name] for name in at.cp.x_names]) - at.beta
+    return float(off @ np.linalg.solve(at.vcov, off)) / at.nu  # vcov carries sigma^2 = smallest / nu
 
 
 def _refuse(where: str, given: Mapping[str, Any], known: frozenset[str]) -> None:

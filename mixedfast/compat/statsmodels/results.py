@@ -14,6 +14,7 @@ from scipy import stats
 from mixedfast.compat.statsmodels import effects
 from mixedfast.compat.statsmodels.hypotheses import ContrastResults, f_results, wald_results, z_results
 from mixedfast.compat.statsmodels.packed import MixedLMParams
+from mixedfast.compat.statsmodels.refused import refused
 from mixedfast.compat.statsmodels.summary import Summary
 from mixedfast.errors import DataError, FormulaError, NotDefinedError
 from mixedfast.inference.contrasts import hypothesis
@@ -357,10 +358,9 @@ class MixedLMResults:
         """Conditional covariances of the random effects given the fixed ones: group -> DataFrame."""
         return effects.covariances(self.model, self.params_object, self.scale)
 
-    def profile_re(self, re_ix: int | str, vtype: str, num_low: int = 5, dist_low: float = 1.0, num_high: int = 5,
-                   dist_high: float = 1.0, **fit_kwargs: Any) -> np.ndarray:  # fmt: skip
-        """Refused: use ``result.mixedfast.profile()``, which profiles every parameter with an exact search."""
-        raise NotDefinedError("profile_re is not offered: result.mixedfast.profile() gives profiles of all parameters")
+    profile_re = refused("profile_re", "result.mixedfast.profile() gives likelihood profiles of all parameters")
+    bootstrap = refused("bootstrap", "result.mixedfast.bootstrap(1000) draws from the fitted model")
+    t_test_pairwise = refused("t_test_pairwise", "result.mixedfast.emmeans(factor).pairs() compares all levels")
 
     # -- page and files ------------------------------------------------------------------------------------
 
@@ -406,13 +406,15 @@ class MixedLMResults:
 
     def remove_data(self) -> None:
         """Forget the rows, so that pickles are small; estimates, tests and the summary stay."""
-        self._cov  # noqa: B018  needs the fit only, but is worth having before saving
         self.model.remove_data()
         for name in ("fittedvalues", "resid", "random_effects_cov"):
             self.__dict__.pop(name, None)
 
     def save(self, fname: str | PathLike[str], remove_data: bool = False) -> None:
-        """Pickle the result to a file that `load` reads; ``mixedfast.save`` writes plain data instead.
+        """Pickle the result to a file that `load` reads, as statsmodels does.
+
+        Reading a pickle runs code that is in it. ``result.mixedfast.save(path)`` writes plain data instead, for
+        `mixedfast.load`.
 
         Parameters
         ----------
@@ -426,16 +428,17 @@ class MixedLMResults:
 
     @classmethod
     def load(cls, fname: str | PathLike[str]) -> MixedLMResults:
-        """Read what `save` wrote. The file holds a pickle: load only files you trust."""
+        """Read what `save` wrote. The file is a pickle, which can run code: load only files you trust."""
         found = pickle.loads(Path(fname).read_bytes())
         if not isinstance(found, cls):
             raise DataError(f"{fname} holds a {type(found).__name__}, no result of this door")
         return found
 
     def __getstate__(self) -> dict[str, Any]:
-        if self.model.has_data:
-            self.fittedvalues  # noqa: B018  the fit's own pickle leaves its rows behind
-        return dict(self.__dict__)
+        state = dict(self.__dict__)
+        if self.model.has_data:  # the fit's own pickle leaves the rows behind that these are made of
+            state["fittedvalues"] = self.fittedvalues
+        return state
 
 
 def _frame(exog: Any) -> pd.DataFrame:
