@@ -21,6 +21,27 @@ ROOT = Path(__file__).parent.parent
 SECONDS_TO_START = 120.0
 
 
+#: Characters of what a child prints that are kept: Rust's message stands above its backtrace.
+_KEPT = 20_000
+
+
+def last_words(log: str) -> str:
+    """Why a child ended, in one line: what Rust says above its backtrace, R's error, or else the last line, where Python's is.
+
+    Examples
+    --------
+    >>> last_words("memory allocation of 8 bytes failed\\nstack backtrace:\\n   0: rust_oom\\nnote: Some details are omitted")
+    'memory allocation of 8 bytes failed'
+    """
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    for i, line in enumerate(lines):
+        if line == "stack backtrace:" and i:
+            return lines[i - 1]
+        if line.startswith("Error"):
+            return " ".join(lines[i : i + 2])  # R says where in the first line, and may say what in the next
+    return lines[-1] if lines else "ended without a word"
+
+
 class TimedOut(Exception):
     """The child did not answer within its limit."""
 
@@ -74,10 +95,10 @@ class Child:
         while True:
             line = self._line(deadline)
             if line is None:
-                return {"failed": " ".join(self.log.strip().splitlines()[-3:]) or "ended without a word"}
+                return {"failed": last_words(self.log)}
             if line.startswith(MARK):
                 return json.loads(line[len(MARK) :])
-            self.log = self.log[-4000:] + line
+            self.log = self.log[-_KEPT:] + line
 
     def _line(self, deadline: float) -> str | None:
         """A line of the child's output, None at its end."""

@@ -15,6 +15,7 @@ import mixedfast as mf
 from benchmarks import __main__ as command
 from benchmarks import runner
 from benchmarks.agreement import compare
+from benchmarks.children import last_words
 from benchmarks.libraries import LIBRARIES, Library
 from benchmarks.machine import limits
 from benchmarks.problems import PROBLEMS, SEED, stored
@@ -153,6 +154,15 @@ def test_a_child_that_dies_tells_why(tmp_path):
     ((entry,),) = run([problem], [broken], Settings(), tmp_path, lambda line: None)
     assert entry["status"] == "failed"
     assert "No module named" in entry["reason"]
+
+
+def test_the_reason_of_a_failure_is_its_message_not_the_backtrace():
+    trace = "stack backtrace:\n   0: rust_begin_unwind\n  43: _start\nnote: Some details are omitted\n"
+    assert last_words(f"thread 'x' panicked at src/fit.rs:360:3:\nindex out of bounds\n{trace}") == "index out of bounds"
+    assert last_words(f"loading\nmemory allocation of 32 bytes failed\n{trace}") == "memory allocation of 32 bytes failed"
+    assert last_words("Error in lmer(y ~ x) : \n  no such thing\nExecution halted\n") == "Error in lmer(y ~ x) : no such thing"
+    assert last_words("Traceback (most recent call last):\n  File\nValueError: too many\n") == "ValueError: too many"
+    assert last_words("\n") == "ended without a word"
 
 
 def test_two_runs_do_not_overlap(tmp_path):
