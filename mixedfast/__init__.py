@@ -28,7 +28,7 @@ from mixedfast.errors import (
 if TYPE_CHECKING:
     from mixedfast.api import anova, crossproducts, fit, lmer
     from mixedfast.crossprod import CrossProducts
-    from mixedfast.datasets import load_dataset
+    from mixedfast.datasets import list_datasets, load_dataset
     from mixedfast.expressions import allow_in_formulas
     from mixedfast.inference.traces import KenwardRoger, Satterthwaite
     from mixedfast.ols import lm
@@ -52,6 +52,7 @@ _ROOMS = {
     "lm": "ols",
     "lmer": "api",
     "load": "storage",
+    "list_datasets": "datasets",
     "load_dataset": "datasets",
     "page": "report.text",
     "show_versions": "versions",
@@ -77,6 +78,7 @@ __all__ = [
     "anova",
     "crossproducts",
     "fit",
+    "list_datasets",
     "lm",
     "lmer",
     "load",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from mixedfast.datasets import citation, load_dataset, names
+from mixedfast.datasets import citation, list_datasets, load_dataset, names
 from mixedfast.describe import correlation, describe
 from mixedfast.errors import DataError
 
@@ -40,6 +42,14 @@ def test_every_data_set_has_its_rows_and_levels(name: str) -> None:
 def test_the_list_is_complete_and_every_entry_is_cited() -> None:
     assert set(names()) == set(SHAPES)
     assert all(any(year in citation(name) for year in ("19", "20")) for name in names())
+
+
+def test_the_list_tells_every_column() -> None:
+    told = list_datasets()
+    assert list(told.index) == names()
+    for name in names():
+        assert set(load_dataset(name).columns) <= set(re.findall(r"\w+", told.about[name]))
+        assert re.search(rf"^ +{name} ", load_dataset.__doc__ or "", re.MULTILINE)
 
 
 def test_levels_come_in_the_published_order() -> None:

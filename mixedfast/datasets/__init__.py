@@ -16,7 +16,7 @@ from mixedfast.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["citation", "load_dataset", "names"]
+__all__ = ["citation", "list_datasets", "load_dataset", "names"]
 
 #: Gives the levels of a factor, in order, from the strings in a column.
 LevelOrder = Callable[["pd.Series"], list[str]]
@@ -36,8 +36,9 @@ def _given(*levels: str) -> LevelOrder:
 
 @dataclass(frozen=True)
 class _Source:
-    """What a data set is: its citation, the order of levels of its factors, and which are ordered."""
+    """What a data set is: in words, its citation, the order of levels of its factors, and which are ordered."""
 
+    about: str
     citation: str
     factors: dict[str, LevelOrder]
     ordered: frozenset[str] = field(default=frozenset())
@@ -55,26 +56,52 @@ _DAVIES = (
 _STUDENTS: dict[str, LevelOrder] = {"school": _by_number, "minority": _sorted, "sex": _sorted}
 _SCHOOLS: dict[str, LevelOrder] = {"school": _by_number, "sector": _sorted, "himinty": _sorted}
 
+_OF_STUDENTS = "math, a test score, and ses, socio-economic status with mean zero, sex and minority of 7,185 students"
+_OF_SCHOOLS = (
+    "size, sector, pracad (share of students on the academic track), disclim (how unfair discipline is felt to be), himinty "
+    "(1: more than 40 % of minorities) and mean_ses"
+)
+
 _SOURCES = {
-    "hsb": _Source(_HSB, _STUDENTS | _SCHOOLS),
-    "hsb_students": _Source(_HSB, _STUDENTS),
-    "hsb_schools": _Source(_HSB, _SCHOOLS),
+    "hsb": _Source(
+        f"{_OF_STUDENTS} in 160 U.S. high schools (school), with their school's {_OF_SCHOOLS}.", _HSB, _STUDENTS | _SCHOOLS
+    ),
+    "hsb_students": _Source(f"{_OF_STUDENTS} in 160 U.S. high schools (school).", _HSB, _STUDENTS),
+    "hsb_schools": _Source(f"The 160 schools (school) of hsb: {_OF_SCHOOLS}.", _HSB, _SCHOOLS),
     "sleepstudy": _Source(
+        "Reaction, the mean reaction time in milliseconds, of 18 people (Subject) on Days 0 to 9 of a study in which they "
+        "slept three hours a night.",
         "Belenky, G., Wesensten, N. J., Thorne, D. R., Thomas, M. L., Sing, H. C., Redmond, D. P., "
         "Russo, M. B. and Balkin, T. J. (2003). Patterns of performance degradation and restoration "
         "during sleep restriction and subsequent recovery: a sleep dose-response study. Journal of "
         "Sleep Research 12, 1-12.",
         {"Subject": _by_number},
     ),
-    "penicillin": _Source(_DAVIES, {"plate": _sorted, "sample": _sorted}),
-    "pastes": _Source(_DAVIES, {"batch": _sorted, "cask": _sorted, "sample": _sorted}),
-    "dyestuff": _Source(_DAVIES, {"Batch": _sorted}),
+    "penicillin": _Source(
+        "diameter in mm of the zone in which penicillin stops growth: 6 samples (sample), each on every one of 24 plates "
+        "(plate).",
+        _DAVIES,
+        {"plate": _sorted, "sample": _sorted},
+    ),
+    "pastes": _Source(
+        "strength of a chemical paste: two tests of each of 3 casks (cask) from each of 10 deliveries (batch). sample names a "
+        "cask and its batch in one.",
+        _DAVIES,
+        {"batch": _sorted, "cask": _sorted, "sample": _sorted},
+    ),
+    "dyestuff": _Source(
+        "Yield in grams of standard colour of 5 preparations from each of 6 batches (Batch).", _DAVIES, {"Batch": _sorted}
+    ),
     "dyestuff2": _Source(
+        "Made-up Yield in the layout of dyestuff; the batches (Batch) differ so little that their variance is estimated as "
+        "zero.",
         "Box, G. E. P. and Tiao, G. C. (1973). Bayesian Inference in Statistical Analysis. "
         "Reading, MA: Addison-Wesley. Simulated data.",
         {"Batch": _sorted},
     ),
     "cake": _Source(
+        "angle in degrees at which a chocolate cake broke: 3 recipes (recipe), 15 replicates of each (replicate), baked "
+        "at 6 temperatures in Fahrenheit. temperature is an ordered factor, temp the number.",
         "Cook, F. E. (1938). Chocolate Cake, I. Optimum Baking Temperature. Master's thesis, Iowa State "
         "College. Printed in Cochran, W. G. and Cox, G. M. (1957). Experimental Designs, 2nd ed. "
         "New York: Wiley.",
@@ -82,6 +109,8 @@ _SOURCES = {
         frozenset({"temperature"}),
     ),
     "insteval": _Source(
+        "y, 73,421 ratings from 1 to 5 that students s gave to lecturers d: studage, semesters the student has studied; "
+        "lectage, semesters since the lecture; service, 1 for a lecture to another department; dept, the lecturer's.",
         "University lecture evaluations by students at ETH Zurich, made anonymous; distributed with the "
         "R package lme4: Bates, D., Maechler, M., Bolker, B. and Walker, S. (2015). Fitting Linear "
         "Mixed-Effects Models Using lme4. Journal of Statistical Software 67(1).",
@@ -110,6 +139,25 @@ def names() -> list[str]:
     return list(_SOURCES)
 
 
+def list_datasets() -> pd.DataFrame:
+    """The data sets: what each holds and where it comes from.
+
+    Returns
+    -------
+    DataFrame
+        Index ``name``; columns ``about`` and ``citation``.
+
+    Examples
+    --------
+    >>> list_datasets().about["dyestuff"]
+    'Yield in grams of standard colour of 5 preparations from each of 6 batches (Batch).'
+    """
+    import pandas as pd
+
+    rows = [(name, source.about, source.citation) for name, source in _SOURCES.items()]
+    return pd.DataFrame(rows, columns=["name", "about", "citation"]).set_index("name")
+
+
 def citation(name: str) -> str:
     """Where a data set comes from.
 
@@ -136,7 +184,22 @@ def load_dataset(name: str) -> pd.DataFrame:
     Parameters
     ----------
     name : str
-        One of `names`. ``"hsb"`` is ``"hsb_students"`` joined to ``"hsb_schools"`` by school.
+        ============== =================================================================
+        name           rows
+        ============== =================================================================
+        hsb            7,185 students in 160 schools: mathematics and status
+        hsb_students   the students alone
+        hsb_schools    the schools alone
+        sleepstudy     180 reaction times of 18 people short of sleep
+        penicillin     144 tests: 6 samples crossed with 24 plates
+        pastes         60 tests of 30 casks nested in 10 batches
+        dyestuff       30 yields of 6 batches
+        dyestuff2      30 made-up yields: the variance between batches is zero
+        cake           270 cakes: 3 recipes at 6 temperatures, split plot
+        insteval       73,421 ratings of 1,128 lecturers by 2,972 students
+        ============== =================================================================
+
+        `list_datasets` tells the columns and the source of each.
 
     Returns
     -------
