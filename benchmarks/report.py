@@ -76,6 +76,7 @@ def markdown(record: dict) -> str:
     table = rows(record["entries"])
     facts = {e["problem"]: e for e in record["entries"]}
     parts = ["# Benchmarks", _about(record)]
+    parts += ["## The problems", "\n".join(f"- **{key}**: {fact['title']}" for key, fact in facts.items())]
     parts += ["## Ours against the best of the others", _summary(table)]
     parts += ["## How near to the machine's limit", _limits(record, table)]
     for (problem, task), group in groupby(table, key=_which):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,8 @@ html_theme_options = {
     "fixed_sidebar": True,
     "show_powered_by": False,
 }
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_copyright = False
 html_show_sourcelink = False
 
@@ -56,7 +59,9 @@ def measured(benchmarks: Path, made: Path) -> None:
             parts.append(f"![Seconds from a table in memory to standard errors](made/{picture})\n")
         if (benchmarks / table).exists():
             parts.append((benchmarks / table).read_text(encoding="utf-8"))
-    (made / "measured.md").write_text("\n".join(parts) or NOT_MEASURED, encoding="utf-8")
+    # a number and its unit stay together
+    text = re.sub(r"([\d.]+) (µs|ms|s|MiB)\b", "\\1\u00a0\\2", "\n".join(parts) or NOT_MEASURED)
+    (made / "measured.md").write_text(text, encoding="utf-8")
 
 
 def usage(made: Path) -> None:

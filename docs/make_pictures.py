@@ -1,11 +1,11 @@
 """Draw the pictures of the pages: mixedfast's own, on the data it ships.
 
-`make docs` calls `make_pictures`; `python docs/make_pictures.py FOLDER` draws them alone.
+`make docs` calls `make_pictures`, which draws into docs/made. Those that README.md shows are kept in docs/pictures;
+`python docs/make_pictures.py` draws them anew.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import matplotlib as mpl
@@ -22,9 +22,18 @@ DOTS = 80
 """Dots an inch: sharp enough on a page, and small."""
 
 
-def make_pictures(folder: Path) -> None:
-    """Write all pictures as PNG files into a folder, which is made if it is not there."""
+def make_kept(folder: Path) -> None:
+    """Write the pictures of README.md into a folder, which is made if it is not there."""
     folder.mkdir(parents=True, exist_ok=True)
+    m = mf.lmer("math ~ 1 + ses + (1 + ses | school)", mf.load_dataset("hsb"))
+    keep(m.plot.slopes("ses").figure, folder / "slopes.png")
+    keep(m.plot.caterpillar()[0].figure, folder / "caterpillar.png")
+
+
+def make_pictures(folder: Path) -> None:
+    """Write the other pictures as PNG files into a folder, which is made if it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    keep(road(), folder / "road.png")
     students = mf.load_dataset("hsb")
     m = mf.lmer("math ~ 1 + ses + (1 + ses | school)", students)
 
@@ -34,9 +43,7 @@ def make_pictures(folder: Path) -> None:
     keep(figure, folder / "one_line.png")
 
     keep(school_means(students), folder / "school_means.png")
-    keep(m.plot.slopes("ses").figure, folder / "slopes.png")
     keep(m.plot.shrinkage().figure, folder / "shrinkage.png")
-    keep(m.plot.caterpillar()[0].figure, folder / "caterpillar.png")
     keep(m.plot.residuals().figure, folder / "residuals.png")
     sleep = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
     keep(plot_profile(sleep.profile(), 0.95, None)[0].figure, folder / "profile.png")
@@ -72,11 +79,42 @@ def school_means(students):
     return figure
 
 
+#: The road of the data: what is known on each stretch, its colour, its rooms and what leaves them.
+ROAD = (
+    ("rows", "#dcebf5", ("frames", "columns", "formula", "terms", "design", "y, X, Z, groups", "crossprod", "sums that add")),
+    ("sums", "#f3e6d8", ("engines", "factors", "system", "deviance, slopes", "optimize", "optimum", "fitting", "the fit")),
+    ("answers", "#e4efe4", ("inference", "df, tests", "rowwise", "predictions", "result", "LMMResult", "report", "pictures")),
+)
+
+
+def road():
+    """Boxes for rooms, arrows for what goes from one to the next."""
+    figure, ax = plt.subplots(figsize=(10.4, 4.2), layout="constrained")
+    arrow = {"arrowstyle": "-|>", "color": "0.3"}
+    for row, (known, tint, said) in enumerate(ROAD):
+        y = -1.4 * row
+        ax.text(-1.1, y, known, ha="right", va="center", fontsize=14, color="0.35")
+        box = {"boxstyle": "round,pad=0.5", "facecolor": tint, "edgecolor": "0.4"}
+        for column, (room, gives) in enumerate(zip(said[::2], said[1::2], strict=True)):
+            x = 2.6 * column
+            ax.text(x, y, room, ha="center", va="center", fontsize=12, family="monospace", bbox=box)
+            ax.text(x, y - 0.42, gives, ha="center", va="center", fontsize=10, color="0.25")
+            if column:
+                ax.annotate("", (x - 0.85, y), (x - 1.75, y), arrowprops=arrow)
+        if row:  # from the end of one stretch to the begin of the next
+            between = y + 0.72
+            ax.plot([8.7, 9.1, 9.1, 0.0, 0.0], [y + 1.4, y + 1.4, between, between, between], color="0.3", linewidth=1)
+            ax.annotate("", (0, y + 0.26), (0, between), arrowprops={**arrow, "shrinkA": 0})
+    ax.set(xlim=(-2.4, 9.3), ylim=(-3.5, 0.5))
+    ax.axis("off")
+    return figure
+
+
 def keep(figure, path: Path) -> None:
     """Write a figure to a file and close it."""
-    figure.savefig(path, dpi=DOTS, bbox_inches="tight")
+    figure.savefig(path, dpi=DOTS, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
 
 
 if __name__ == "__main__":
-    make_pictures(Path(sys.argv[1]))
+    make_kept(Path(__file__).parent / "pictures")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,12 @@ import pytest
 from examples import agree, examples, output
 
 import mixedfast as mf
+from mixedfast.inference.bootstrap import Bootstrap
+from mixedfast.inference.influence import Influence
+from mixedfast.inference.means import MarginalMeans
+from mixedfast.inference.profile import Profile
+from mixedfast.ols import OLSResult
+from mixedfast.report.plots import Plots
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -65,9 +72,37 @@ def test_blocks_are_found_in_order() -> None:
     assert [(each.kind, each.shown, each.line) for each in found] == [("python", None, 2), ("console", "...\n", 7)]
 
 
-def test_rooms_named_in_the_mathematics_are_there() -> None:
-    text = (ROOT / "docs" / "maths.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("page", "least"), [("maths.md", 30), ("how_built.md", 25)])
+def test_rooms_that_a_page_names_are_there(page: str, least: int) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     named = re.findall(r"`([a-z_/]+(?:\.py|/))`", text)
     package = Path(mf.__file__).parent
-    assert len(named) > 30
+    assert len(named) > least
     assert [name for name in named if not (package / name).exists() and name not in ("csrc/", "mixedfast/")] == []
+
+
+def test_pages_link_to_what_is_there() -> None:
+    for page in PAGES:
+        links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        missing = [link for link in links if not (page.parent / link).exists() and not link.startswith("made/")]
+        assert missing == [], page.name
+
+
+def test_the_reference_has_every_public_name() -> None:
+    reference = (ROOT / "docs" / "reference.rst").read_text(encoding="utf-8")
+    shown = set(re.findall(r"auto(?:function|class):: (?:[\w.]+\.)?(\w+)", reference))
+    in_errors = {name for name in dir(mf.errors) if name in mf.__all__}  # shown as a module
+    assert set(mf.__all__) - shown - in_errors == {"__version__"}
+
+
+@pytest.mark.parametrize("of", [mf.LMMResult, mf.CrossProducts, OLSResult, Plots, Profile, Bootstrap, MarginalMeans, Influence])
+def test_every_public_member_says_what_it_is(of: type) -> None:
+    """Sphinx shows members with a docstring; attributes are told in the docstring of their class."""
+    told = "".join(inspect.getdoc(owner) or "" for owner in of.__mro__)
+    silent = []
+    for name in dir(of):
+        member = inspect.getattr_static(of, name)
+        speaks = hasattr(member, "__get__") and inspect.getdoc(member)  # the docstring of a plain value is its type's
+        if not name.startswith("_") and not speaks and not re.search(rf"\b{name}\b", told):
+            silent.append(name)
+    assert silent == []

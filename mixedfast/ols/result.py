@@ -60,7 +60,7 @@ class RSquared(NamedTuple):
 class OLSResult(FixedPart):
     """A fitted linear regression; made by `mixedfast.lm`.
 
-    Names and calls are those of `mixedfast.LMMResult`; what needs groups is not there.
+    Names and calls are those of `mixedfast.LMMResult`; what needs groups is not there, and ``reml`` is False.
 
     Examples
     --------

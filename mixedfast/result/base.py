@@ -34,9 +34,14 @@ class Call:
 
 
 class Fitted:
-    """A fit and, unless it came from cross-products, the rows it was made from: a design, or a stream to read again."""
+    """A fit and, unless it came from cross-products, the rows it was made from: a design, or a stream to read again.
 
-    #: Whether pickles and files carry the rows. May be set.
+    Attributes
+    ----------
+    keep_rows : bool
+        Whether pickles and files carry the rows; they do not until it is set.
+    """
+
     keep_rows = False
     _call: Call | None = None
 

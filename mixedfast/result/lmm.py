@@ -18,7 +18,8 @@ __all__ = ["LMMResult"]
 class LMMResult(Again, Tests, RowMethods, StreamMethods, Shown):
     """A fitted linear mixed model.
 
-    Made by `mixedfast.lmer` (from a table) or `mixedfast.fit` (from cross-products).
+    Made by `mixedfast.lmer` (from a table) or `mixedfast.fit` (from cross-products). Pickles and files hold no rows
+    until ``keep_rows`` is set to True.
 
     Examples
     --------

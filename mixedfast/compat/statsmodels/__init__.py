@@ -1,4 +1,4 @@
-"""statsmodels' ``MixedLM``, fitted by mixedfast: change one import line and a script is fast.
+"""statsmodels' ``MixedLM``, fitted by mixedfast: change one import line and a script is fast::
 
     import mixedfast.compat.statsmodels as smf          # was: import statsmodels.formula.api as smf
 
