@@ -10,6 +10,7 @@ import pytest
 import mixedfast as mf
 from mixedfast import progress
 from mixedfast.inference import bootstrap, influence, profile
+from mixedfast.stream import run
 from mixedfast.system import PLSSystem
 
 
@@ -157,3 +158,26 @@ def test_a_fit_can_be_interrupted_and_done_again(monkeypatch):
 def test_other_values_are_refused():
     with pytest.raises(ValueError, match="progress='yes'"):
         work("yes")  # type: ignore[arg-type]
+
+
+def test_a_stream_counts_its_rows_and_can_be_interrupted(capsys, tmp_path, monkeypatch):
+    pytest.importorskip("tqdm")
+    pytest.importorskip("pyarrow")
+    sleep = mf.load_dataset("sleepstudy")
+    sleep.to_parquet(tmp_path / "sleep.parquet")
+    given = ("Reaction ~ Days + (Days | Subject)", tmp_path / "sleep.parquet")
+    whole = mf.crossproducts(*given)
+    assert capsys.readouterr().err == ""
+    m = mf.lmer(*given, progress=True)
+    assert "180/180" in capsys.readouterr().err
+    m.augment_to(tmp_path / "out.parquet", progress=True)
+    assert "180/180" in capsys.readouterr().err
+
+    def impatient(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "bar", impatient)
+    with pytest.raises(KeyboardInterrupt):
+        mf.crossproducts(*given)
+    monkeypatch.undo()
+    assert (mf.crossproducts(*given).xy == whole.xy).all()
