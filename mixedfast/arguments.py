@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
 from mixedfast.errors import ArgumentError
 
-__all__ = ["check_choice", "check_count", "check_level", "check_seed", "did_you_mean"]
+__all__ = ["check_choice", "check_count", "check_level", "check_seed", "check_threads", "did_you_mean"]
 
 
 def did_you_mean(name: Any, known: Sequence[str], cutoff: float = 0.6, most: int = 3) -> str:
@@ -22,10 +23,12 @@ def did_you_mean(name: Any, known: Sequence[str], cutoff: float = 0.6, most: int
     ("did you mean 'Days'?", "did you mean 'kenward-roger'?")
     """
     asked = str(name).strip().lower()
-    low = {one.lower(): one for one in reversed(known)}
+    low = {unicodedata.normalize("NFC", one).lower(): one for one in reversed(known)}
     close = [low[hit] for hit in difflib.get_close_matches(asked, low, n=most, cutoff=cutoff)]
     close = close or [one for one in known if _initials(one) == asked and len(asked) > 1]
-    return f"did you mean {' or '.join(map(repr, close))}?" if close else ""
+    # letters and accents in another coding look the same: such a name is shown by its codes
+    shown = [ascii(one) if unicodedata.normalize("NFC", one) == name else repr(one) for one in close]
+    return f"did you mean {' or '.join(shown)}?" if shown else ""
 
 
 def _initials(name: str) -> str:
@@ -58,3 +61,8 @@ def check_seed(seed: Any) -> None:
     """Raise ArgumentError unless a seed is None or a whole number from 0."""
     if seed is not None and (not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0):
         raise ArgumentError(f"seed={seed!r}: a whole number from 0, or None")
+
+
+def check_threads(threads: Any) -> int | None:
+    """A number of threads; None, which leaves it to the method, stays None."""
+    return None if threads is None else check_count("threads", threads)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast import _kernels
+from mixedfast.arguments import check_threads
 from mixedfast.basis import Basis, adds_to_one, choose_basis, column_key, group_layout, response_column, x_in_basis
 from mixedfast.covariance import Covariance, TermShape
 from mixedfast.errors import DataError
@@ -194,7 +195,7 @@ class CrossProducts:
         """The cross-products of both tables' rows (see `mixedfast.addition`)."""
         from mixedfast.addition import add
 
-        return add(self, other)
+        return add(self, other) if isinstance(other, CrossProducts) else NotImplemented
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the cross-products to a file that `mixedfast.load` reads.
@@ -407,12 +408,13 @@ def assemble(design: Design, threads: int | None = None, basis: Basis | None = N
 
     Raises
     ------
+    ArgumentError
+        When ``threads`` is no whole number from 1.
     DataError
-        When ``threads`` is no whole number from 1, squares overflow, or the basis relies on columns of X adding up to 1
+        When squares overflow, or the basis relies on columns of X adding up to 1
         that do not do so here.
     """
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise DataError(f"threads={threads!r} must be a whole number from 1")
+    threads = check_threads(threads)
     n = design.n
     if basis is None:
         basis = choose_basis(design)

@@ -8,18 +8,15 @@ out of a formula and leaves a fixed part that formulaic can read; what the colum
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from mixedfast.characters import is_call, partners, python_parts, quoted, refuse_lookalikes, split, top_level
 from mixedfast.errors import FormulaError
 
-__all__ = ["ModelSpec", "RandomTerm", "expand_dot", "lone_dots", "parse", "plain_name", "quote",
-           "split_sides", "top_level", "without_code"]  # fmt: skip
+__all__ = ["ModelSpec", "RandomTerm", "expand_dot", "lone_dots", "parse", "plain_name", "quote", "split_sides"]
 
-_CLOSE = {"(": ")", "[": "]", "{": "}"}
 _NAME = re.compile(r"[^\W\d]\w*(?:\.\w+)*|\.[^\W\d]\w*")
 _STRUCTURED = re.compile(r"\b(us|diag|cs|ar1)\s*\([^()|]*\|")  # covariance structures of other programs
 _HOLE = "\0"  # stands where a random or offset term was cut out; cannot occur in a formula
@@ -171,8 +168,8 @@ def expand_dot(fixed: str, names: tuple[str, ...]) -> str:
 
 def lone_dots(text: str) -> list[int]:
     """Where a ``.`` stands alone: no part of a name or number, and not in quotes."""
-    opaque = _opaque(text)
-    return [m.start() for m in re.finditer(r"(?<![\w.])\.(?![\w.])", text) if not opaque[m.start()]]
+    hidden = quoted(text)
+    return [m.start() for m in re.finditer(r"(?<![\w.])\.(?![\w.])", text) if not hidden[m.start()]]
 
 
 def plain_name(expr: str) -> str | None:
@@ -204,75 +201,6 @@ def quote(name: str) -> str:
     return name if _NAME.fullmatch(name) else f"`{name}`"
 
 
-# --- characters: quotes and brackets -----------------------------------------------------------
-
-
-def _opaque(text: str) -> list[bool]:
-    """For each character, whether it is part of a string or of a backticked name."""
-    marks = [False] * len(text)
-    open_at: int | None = None
-    for i, char in enumerate(text):
-        if open_at is not None:
-            marks[i] = True
-            if char == text[open_at] and text[i - 1] != "\\":
-                open_at = None
-        elif char in "'\"`":
-            marks[i] = True
-            open_at = i
-    if open_at is not None:
-        raise FormulaError(f"{text[open_at]} is opened and never closed in {text!r}")
-    return marks
-
-
-def _brackets(text: str, opaque: list[bool]) -> dict[int, int]:
-    """Where each opening bracket closes."""
-    partner: dict[int, int] = {}
-    stack: list[int] = []
-    for i, char in enumerate(text):
-        if opaque[i]:
-            continue
-        if char in _CLOSE:
-            stack.append(i)
-        elif char in _CLOSE.values():
-            if not stack or _CLOSE[text[stack[-1]]] != char:
-                raise FormulaError(
-                    f"unbalanced parenthesis: {char!r} closes nothing in {text[: i + 1]!r}; "
-                    "count the brackets of this part of the formula"
-                )
-            partner[stack.pop()] = i
-    if stack:
-        raise FormulaError(
-            f"unbalanced parenthesis: {text[stack[-1]]!r} is never closed in {text[stack[-1] :]!r}"
-        )
-    return partner
-
-
-def _is_call(text: str, at: int) -> bool:
-    """Whether the bracket at this place holds the arguments of a function, or Python code."""
-    before = text[:at].rstrip()
-    return text[at] != "(" or (bool(before) and (before[-1].isalnum() or before[-1] in "_.)]`"))
-
-
-def top_level(text: str) -> Iterator[int]:
-    """The places of the characters outside any quote and any bracket."""
-    opaque = _opaque(text)
-    partner = _brackets(text, opaque)
-    i = 0
-    while i < len(text):
-        if i in partner:
-            i = partner[i]
-        elif not opaque[i]:
-            yield i
-        i += 1
-
-
-def _split(text: str, mark: str) -> list[str]:
-    """The parts of a text between the marks that stand outside any quote and bracket."""
-    at = [i for i in top_level(text) if text[i] == mark]
-    edges = [-1, *at, len(text)]
-    return [text[a + 1 : b] for a, b in itertools.pairwise(edges)]
-
-
 # --- the two sides, and what is cut out of the right one ---------------------------------------
 
 
@@ -280,7 +208,8 @@ def split_sides(formula: str) -> tuple[str, str]:
     """The response and the right side of a formula, both there."""
     if _HOLE in formula:
         raise FormulaError("the formula contains a null character")
-    parts = _split(formula, "~")
+    refuse_lookalikes(formula)
+    parts = split(formula, "~")
     if len(parts) != 2:
         what = "no '~'" if len(parts) == 1 else "more than one '~'"
         raise FormulaError(f"{what} in {formula!r}: write response ~ predictors + (1 | group)")
@@ -294,15 +223,14 @@ def split_sides(formula: str) -> tuple[str, str]:
 
 def _random_cuts(right: str) -> list[tuple[int, int, bool]]:
     """Where the parentheses with a bar begin and end; function arguments are not looked into."""
-    opaque = _opaque(right)
-    partner = _brackets(right, opaque)
+    partner = partners(right)
     if any(right[i] == "|" for i in top_level(right)):
         raise FormulaError(f"a random term needs parentheses, such as (1 | group), in {right!r}")
     cuts = []
     i = 0
     while i < len(right):
         if i in partner:
-            if _is_call(right, i):
+            if is_call(right, i):
                 i = partner[i]
             else:
                 inside = right[i + 1 : partner[i]]
@@ -314,12 +242,11 @@ def _random_cuts(right: str) -> list[tuple[int, int, bool]]:
 
 
 def _offset_cuts(right: str) -> list[tuple[int, int, bool]]:
-    opaque = _opaque(right)
-    partner = _brackets(right, opaque)
+    hidden, partner = quoted(right), partners(right)
     return [
         (m.start(), partner[m.end() - 1] + 1, True)
         for m in re.finditer(r"(?<![\w.])offset\s*\(", right)
-        if not opaque[m.start()]
+        if not hidden[m.start()]
     ]
 
 
@@ -483,31 +410,11 @@ class _GroupReader:
 # --- R's spellings -------------------------------------------------------------------------------
 
 
-def without_code(text: str) -> str:
-    """A formula with blanks for what formulaic does not read itself: strings, quoted names, arguments of functions.
-
-    Examples
-    --------
-    >>> without_code("(a + b)^2 + I(x ** 3)")
-    '(a + b)^2 + I        '
-    """
-    return "".join(" " if a or b else char for char, a, b in zip(text, _opaque(text), _python(text), strict=True))
-
-
-def _python(text: str) -> list[bool]:
-    """For each character, whether it is part of a function's arguments or of Python code."""
-    python = [False] * len(text)
-    for start, stop in _brackets(text, _opaque(text)).items():
-        if _is_call(text, start):
-            python[start : stop + 1] = [True] * (stop + 1 - start)
-    return python
-
-
 def _translate(text: str) -> str:
     """R's spellings in formulaic's grammar: ``factor(f)``, and ``^`` inside a function call."""
-    opaque, python = _opaque(text), _python(text)
+    hidden, python = quoted(text), python_parts(text)
     out = "".join(
-        "**" if char == "^" and python[i] and not opaque[i] else char for i, char in enumerate(text)
+        "**" if char == "^" and python[i] and not hidden[i] else char for i, char in enumerate(text)
     )
     pieces = re.split(r"(`[^`]*`|'[^']*'|\"[^\"]*\")", out)
     pieces[::2] = [re.sub(r"(?<![\w.])(?:as\.)?factor\s*\(", "C(", piece) for piece in pieces[::2]]

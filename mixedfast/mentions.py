@@ -12,9 +12,10 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from mixedfast.characters import without_code
 from mixedfast.errors import FormulaError
 from mixedfast.expressions import allowed, column_names, expression_tree, refuse_code
-from mixedfast.formula import plain_name, without_code
+from mixedfast.formula import plain_name
 
 __all__ = [
     "FactorInfo",

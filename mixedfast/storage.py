@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from mixedfast.errors import DataError, MixedFastError
+from mixedfast.errors import ArgumentError, DataError, MixedFastError
 
 __all__ = ["load", "save"]
 
@@ -141,6 +141,8 @@ def load(path: str | PathLike[str]) -> Any:
     >>> again.criterion == m.criterion
     True
     """
+    if not isinstance(path, (str, PathLike)):
+        raise ArgumentError(f"mf.load takes the path of a file, not {type(path).__name__}")
     with open(path, "rb") as stream:
         if stream.read(len(_PICKLES)) == _PICKLES:
             raise DataError(f"{path} was written by mixedfast 0.1 as a pickle, which could run code: save it again")

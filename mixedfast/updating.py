@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 
+from mixedfast.characters import top_level
 from mixedfast.errors import FormulaError
-from mixedfast.formula import lone_dots, split_sides, top_level
+from mixedfast.formula import lone_dots, split_sides
 
 __all__ = ["update_formula"]
 
@@ -39,6 +40,8 @@ def update_formula(old: str, new: str) -> str:
     >>> update_formula("y ~ x + z + (1 | g)", "~ . - x")
     'y ~ z + (1 | g)'
     """
+    if not isinstance(new, str):
+        raise FormulaError(f"a formula is a string such as '. ~ . + x', not {type(new).__name__}")
     old_left, old_right = split_sides(old)
     left, right = split_sides(f". {new}" if new.lstrip().startswith("~") else new)
     terms = _signed(old_right)

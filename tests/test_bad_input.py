@@ -424,9 +424,9 @@ def test_a_start_that_is_no_theta(start):
     refused(DataError, "start", start=start)
 
 
-@pytest.mark.parametrize("threads", [0, -1, "two", 1.5])
+@pytest.mark.parametrize("threads", [0, -1, "two", 1.5, True])
 def test_a_number_of_threads_that_is_none(threads):
-    refused(DataError, "threads", threads=threads)
+    refused(mf.ArgumentError, "threads", threads=threads)
 
 
 # -- effects that cannot be told apart -------------------------------------------------------------------

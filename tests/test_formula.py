@@ -178,3 +178,14 @@ def test_other_powers_are_not(formula: str) -> None:
 def test_more_than_one_part_is_refused() -> None:
     with pytest.raises(FormulaError, match="more than one part"):
         factors("x + y ~ z")
+
+
+@pytest.mark.parametrize("formula", ["y ～ x + (1 | g)", "y ~ x − 1 + (1 | g)", "y ~ x\u200b + (1 | g)", "y ~ x + (1 ｜ g)"])
+def test_characters_that_look_like_others_are_named(formula: str) -> None:
+    with pytest.raises(FormulaError, match=r"write that|nobody sees"):
+        parse(formula)
+
+
+def test_names_may_hold_any_letters_and_quotes_anything() -> None:
+    spec = parse("größe ~ Δt + `a − b` + C(f, contr.treatment('x｜y')) + (1 | 学校)")
+    assert spec.random[0].factors == ("学校",)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedfast._blocks import MAX_K
+from mixedfast.arguments import did_you_mean
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines.block import BlockEngine
 from mixedfast.engines.layout import Layout, lay_out
@@ -49,7 +50,9 @@ def choose(cp: CrossProducts, wanted: str = "auto") -> Engine:
         When the model needs CHOLMOD and it was not built.
     """
     if wanted not in ENGINES:
-        raise DataError(f"engine={wanted!r}: choose one of {', '.join(ENGINES)}")
+        close = did_you_mean(wanted, ENGINES)
+        hint = f"; {close}" if close else ""
+        raise DataError(f"engine={wanted!r}: choose one of {', '.join(ENGINES)}{hint}")
     for group in cp.groups:
         if group.k > MAX_K:
             raise DataError(

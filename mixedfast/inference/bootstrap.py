@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.arguments import check_choice, check_count, check_level, check_seed
+from mixedfast.arguments import check_choice, check_count, check_level, check_seed, check_threads
 from mixedfast.engines.workers import one_blas_thread
 from mixedfast.errors import ArgumentError
 from mixedfast.giveback import in_callers_library
@@ -259,7 +259,7 @@ def bootstrap(
     Raises
     ------
     ArgumentError
-        For n < 1.
+        When n or threads is no whole number from 1.
     NotDefinedError
         When crossed factors are too large to draw from without rows (`row_space_bootstrap` needs rows and no such factor).
 
@@ -271,9 +271,8 @@ def bootstrap(
     >>> found.n_done, found.to_frame().columns.tolist()
     (200, ['sd_Intercept|Batch', 'sigma', 'Intercept'])
     """
-    n = check_count("n", n)
+    n, threads = check_count("n", n), check_threads(threads)
     check_seed(seed)
-    threads = None if threads is None else check_count("threads", threads)
     sampler = ResponseSampler(fit)
     key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
     size = _batch_size(fit, sampler)

@@ -114,11 +114,11 @@ def hypothesis(L: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(L, Mapping):
         row = np.zeros(len(names))
         for name, weight in L.items():
-            row[_place(str(name), names)] += float(weight)
+            row[_place(str(name), names)] += _numbers(f"the weight of {name!r}", weight).item()
         return row[None, :], np.zeros(1)
     if isinstance(L, Sequence) and any(isinstance(part, (str, Mapping)) for part in L):
         return _stack([hypothesis(part, names) for part in L])
-    matrix = np.atleast_2d(np.asarray(L, dtype=float))
+    matrix = np.atleast_2d(_numbers("L", L))
     if matrix.ndim != 2 or matrix.shape[1] != len(names):
         raise FormulaError(
             f"L has shape {np.shape(L)}: it needs one weight for each of the {len(names)} coefficients "
@@ -129,12 +129,19 @@ def hypothesis(L: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     return matrix, np.zeros(len(matrix))
 
 
+def _numbers(what: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise FormulaError(f"{what} is {values!r}, where numbers are needed") from error
+
+
 def _stack(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     return np.vstack([rows for rows, _ in parts]), np.concatenate([values for _, values in parts])
 
 
 def _plus(values: np.ndarray, rhs: float | Sequence[float]) -> np.ndarray:
-    added = np.asarray(rhs, dtype=float)
+    added = _numbers("rhs", rhs)
     if added.ndim > 1 or added.size not in (1, len(values)):
         raise FormulaError(f"rhs holds {added.size} values for {len(values)} combinations")
     return values + added

@@ -317,6 +317,8 @@ def emmeans(
 def _asked(specs: str | Sequence[str], by: str | Sequence[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The variables asked for and those that split them; ``"f | g"`` says both."""
     families = (by,) if isinstance(by, str) else tuple(by or ())
+    if not isinstance(specs, (str, Sequence)):
+        raise FormulaError(f"specs={specs!r}: the name of a variable of the fixed part, or a list of names")
     wanted: tuple[str, ...] = tuple(specs)
     if isinstance(specs, str):
         left, _, right = specs.strip().removeprefix("~").partition("|")

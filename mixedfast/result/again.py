@@ -234,6 +234,8 @@ class Again(Estimates):
 
     def _levels(self, group: str | None, design: Design) -> tuple[str, np.ndarray, np.ndarray]:
         """A factor's name, the level of each row used, and the levels' labels."""
+        if group is not None and not isinstance(group, str):
+            raise ArgumentError(f"group={group!r}: the name of a grouping factor or of a column, or None for single rows")
         if group is None:
             labels = np.arange(design.n) if design.kept_rows is None else design.kept_rows
             return "row", np.arange(design.n), labels

@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from mixedfast.arguments import check_threads
 from mixedfast.arrow import CodedTable, Labels, as_declared, complete_rows, sample
 from mixedfast.conditioning import taken_apart
 from mixedfast.crossprod import CrossProducts
@@ -85,8 +86,7 @@ def stream_crossproducts(
     progress: Show = "auto",
 ) -> tuple[CrossProducts, Stream]:
     """The cross-products of a stream, and the stream with its plan (see `mixedfast.crossproducts`)."""
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise DataError(f"threads={threads!r} must be a whole number from 1")
+    threads = check_threads(threads)
     source = as_source(data)
     spec = without_dot(spec, source.schema.names, weights)
     want = wanted(spec, weights, offset)

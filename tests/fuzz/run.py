@@ -26,7 +26,8 @@ BUILD = ROOT / "build" / "fuzz"
 #: Target -> the kernels it is linked with.
 KERNELS = {
     "codes": ("codes",), "columns": ("columns",), "crossprod": ("crossprod", "columns"), "pairs": ("pairs", "columns"),
-    "levels": ("levels",), "moments": ("moments",), "border": ("schur", "rest"), "selinv": ("selinv",),
+    "cooccurrence": ("cooccurrence",), "levels": ("levels",), "moments": ("moments",), "border": ("schur", "rest"),
+    "selinv": ("selinv",),
 }  # fmt: skip
 PYTHON = ("formulas", "files", "tables")
 FLAGS = (
@@ -116,9 +117,9 @@ def main() -> int:
             print(f"not fuzzed: {target}, {missing[target]}")
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(lambda target: run(target, options.seconds), [t for t in wanted if t not in missing]))
-    print(f"\n{'target':10} {'inputs':>12} {'edges':>7}   crashes")
+    print(f"\n{'target':13} {'inputs':>12} {'edges':>7}   crashes")
     for one in outcomes:
-        print(f"{one.target:10} {one.inputs:12,} {one.edges:7,}   {'none' if one.crash is None else f'see {one.crash}'}")
+        print(f"{one.target:13} {one.inputs:12,} {one.edges:7,}   {'none' if one.crash is None else f'see {one.crash}'}")
     broken = [one for one in outcomes if one.crash is not None]
     # the line that test runners end with
     print(f"\n{len(outcomes) - len(broken)} passed, {len(broken)} failed, {len(wanted) - len(outcomes)} skipped")

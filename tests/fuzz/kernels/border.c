@@ -180,6 +180,12 @@ static void check(bytes *in, problem *made)
                 if (wanted[i]) require(close(*at, S[place] - SQS[place], size), "a block of S - SQS");
             }
 
+    /* lambda' times rows that the rest has, as columns */
+    double *rows = numbers(in, m * r), *turned = nothing(m * r), *scaled = product(m, m, r, Lambda, 1, rows, 0);
+    mf_rest_rows(&made->rest, r, rows, turned);
+    for (int64_t i = 0; i < m; i++)
+        for (int32_t c = 0; c < r; c++) require(close(turned[i + c * m], scaled[i * r + c], largest(m * r, scaled)), "lambda' rows");
+
     /* right-hand sides, and back to the levels that were eliminated */
     double *U = numbers(in, Jk * r), *rest = numbers(in, m * r), *expected = product(m, Jk, r, TA, 1, U, 0);
     for (int64_t i = 0; i < m * r; i++) expected[i] = rest[i] - expected[i];
@@ -192,7 +198,7 @@ static void check(bytes *in, problem *made)
     mf_border_back(&made->border, r, U, rest, U); /* in place */
     for (int64_t i = 0; i < Jk * r; i++) require(U[i] == back[i], "B - A_1r W in place");
 
-    mf_border_project(&made->border, made->A, made->T, H);
+    mf_border_project(&made->border, made->A, made->T, TV, H);
     double *K = zeros(J * k * k), *full = zeros(Jk * m);
     middle = cut(in, J);
     mf_border_k(&made->border, H, dense, middle, J, K);
@@ -215,7 +221,7 @@ static void check(bytes *in, problem *made)
         free(TtTA);
     }
     double *all[] = {TV, H, diagonal, dense, TA, S, Lambda, half, M, inv, before, Q, blocks, work, SQ, SQS, U, rest, expected, back,
-                     AW, K, full};
+                     AW, K, full, rows, turned, scaled};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     free(wanted);
 }

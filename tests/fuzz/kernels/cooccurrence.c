@@ -1,0 +1,80 @@
+/* Products with co-occurrence blocks against dense ones, and the trees that levels of several factors fall into. */
+#include "cooccurrence.h"
+#include "dense.h"
+
+#define MOST 6
+
+static int64_t root(const int64_t *parent, int64_t i)
+{
+    while (parent[i] != i) i = parent[i];
+    return i;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    bytes in = {data, size};
+    int64_t n_left = 1 + below(&in, MOST), n_right = 1 + below(&in, MOST), n_other = below(&in, MOST), nnz = 0;
+    int32_t k_left = 1 + (int32_t)below(&in, 4), k_right = 1 + (int32_t)below(&in, 4), r = 1 + (int32_t)below(&in, 3);
+    int64_t *indptr = room((size_t)n_left + 1, sizeof *indptr), rows = n_left * k_left, columns = n_right * k_right;
+    int32_t *indices = room((size_t)(n_left * n_right), sizeof *indices);
+    for (int64_t i = indptr[0] = 0; i < n_left; i++) {
+        for (int64_t j = 0; j < n_right; j++)
+            if (below(&in, 3) == 0) indices[nnz++] = (int32_t)j;
+        indptr[i + 1] = nnz;
+    }
+    indices = realloc(indices, nnz ? (size_t)nnz * sizeof *indices : 1);
+    double *blocks = numbers(&in, nnz * k_left * k_right), *A = zeros(rows * columns);
+    for (int64_t i = 0; i < n_left; i++)
+        for (int64_t e = indptr[i]; e < indptr[i + 1]; e++)
+            for (int32_t a = 0; a < k_left; a++)
+                for (int32_t b = 0; b < k_right; b++)
+                    A[(i * k_left + a) * columns + indices[e] * k_right + b] = blocks[(e * k_left + a) * k_right + b];
+    double *F_left = numbers(&in, rows * r), *F_right = numbers(&in, columns * r), *left = numbers(&in, rows * r);
+    double *right = numbers(&in, columns * r), *to_left = product(rows, columns, r, A, 0, F_right, 0);
+    double *to_right = product(columns, rows, r, A, 1, F_left, 0);
+    for (int64_t i = 0; i < rows * r; i++) to_left[i] += left[i];
+    for (int64_t i = 0; i < columns * r; i++) to_right[i] += right[i];
+    mf_pairs pairs = {n_left, k_left, k_right, indptr, indices, blocks};
+    mf_pairs_times(&pairs, r, F_left, F_right, left, right);
+    same(rows * r, left, to_left, largest(rows * r, to_left), "A F");
+    same(columns * r, right, to_right, largest(columns * r, to_right), "A'F");
+
+    /* three factors, the third joined with the second by the same pattern turned round where it fits */
+    int64_t n = n_left + n_right + n_other, *parent = room((size_t)n, sizeof *parent), *label = room((size_t)n, sizeof *label);
+    for (int64_t i = 0; i < n; i++) parent[i] = label[i] = i;
+    int64_t links[MOST + 1] = {0};
+    int32_t *other = room((size_t)n_right, sizeof *other);
+    for (int64_t j = 0; j < n_right; j++) {
+        if (n_other && below(&in, 2)) other[links[j]] = (int32_t)below(&in, n_other), links[j + 1] = links[j] + 1;
+        else links[j + 1] = links[j];
+    }
+    mf_pairs_join(n_left, indptr, indices, 0, n_left, parent);
+    mf_pairs_join(n_right, links, other, n_left, n_left + n_right, parent);
+    for (int64_t i = 0; i < n; i++) require(parent[i] <= i && root(parent, i) <= i, "a tree hangs from its smallest member");
+    for (int64_t round = 0; round < n; round++) { /* the plain way: the smaller label, until nothing changes */
+        for (int64_t i = 0; i < n_left; i++)
+            for (int64_t e = indptr[i]; e < indptr[i + 1]; e++) {
+                int64_t *a = &label[i], *b = &label[n_left + indices[e]];
+                *a = *b = *a < *b ? *a : *b;
+            }
+        for (int64_t j = 0; j < n_right; j++)
+            for (int64_t e = links[j]; e < links[j + 1]; e++) {
+                int64_t *a = &label[n_left + j], *b = &label[n_left + n_right + other[e]];
+                *a = *b = *a < *b ? *a : *b;
+            }
+    }
+    int64_t found = mf_number_trees(n, parent), met = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (label[i] == i) require(parent[i] == met++, "trees are numbered by their smallest member");
+        else require(parent[i] == parent[label[i]], "one tree, one number");
+    }
+    require(found == met, "how many trees there are");
+    double *all[] = {blocks, A, F_left, F_right, left, right, to_left, to_right};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    free(other);
+    free(label);
+    free(parent);
+    free(indices);
+    free(indptr);
+    return 0;
+}
