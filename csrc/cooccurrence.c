@@ -1,5 +1,7 @@
 #include "cooccurrence.h"
 
+#include <string.h>
+
 #include "dispatch.h"
 
 /* out (rows, r) += A (rows, columns; or its transpose) F (columns, r). */
@@ -30,6 +32,55 @@ void mf_pairs_times(const mf_pairs *pairs, int32_t r, const double *F_left, cons
 {
     const int32_t kr = pairs->k_right;
     DISPATCH(pairs->k_left, times_body(pairs, K, kr, r, F_left, F_right, left_out, right_out));
+}
+
+/* sums (kl*kr, kl*kr) += x y' */
+MF_INLINE void add_outer(int32_t m, const double *x, const double *y, double *MF_RESTRICT sums)
+{
+    for (int32_t i = 0; i < m; i++)
+        for (int32_t l = 0; l < m; l++) sums[(int64_t)i * m + l] += x[i] * y[l];
+}
+
+MF_INLINE void moments_body(const mf_pairs *pairs, int32_t kl, int32_t kr, int32_t p, const double *D_left,
+                            const double *D_right, double *AA, double *AE, double *MF_RESTRICT E)
+{
+    const double *A = pairs->data;
+    for (int64_t j = 0; j < pairs->n_left; j++)
+        for (int64_t i = pairs->indptr[j]; i < pairs->indptr[j + 1]; i++, A += kl * kr) {
+            const double *right = D_right + (int64_t)pairs->indices[i] * kr * p;
+            for (int32_t a = 0; a < kl; a++)
+                for (int32_t d = 0; d < kr; d++) {
+                    const double *x = D_left + (j * kl + a) * p, *y = right + (int64_t)d * p;
+                    double dot = 0.0;
+                    for (int32_t s = 0; s < p; s++) dot += x[s] * y[s];
+                    E[a * kr + d] = dot;
+                }
+            add_outer(kl * kr, A, A, AA);
+            add_outer(kl * kr, A, E, AE);
+        }
+}
+
+/* From [(b,c),(a,d)] to [a,b,c,d]. */
+static void in_order(int32_t kl, int32_t kr, const double *sums, double *out)
+{
+    for (int32_t a = 0; a < kl; a++)
+        for (int32_t b = 0; b < kl; b++)
+            for (int32_t c = 0; c < kr; c++)
+                for (int32_t d = 0; d < kr; d++) *out++ = sums[((int64_t)b * kr + c) * kl * kr + a * kr + d];
+}
+
+void mf_pairs_moments(const mf_pairs *pairs, int32_t p, const double *D_left, const double *D_right, double *AA, double *AE,
+                      double *work)
+{
+    const int32_t kl = pairs->k_left, kr = pairs->k_right;
+    const int64_t size = (int64_t)kl * kl * kr * kr;
+    double *sums = work + kl * kr;
+    memset(sums, 0, (size_t)(2 * size) * sizeof *sums);
+    if (kl == 1 && kr == 1) moments_body(pairs, 1, 1, p, D_left, D_right, sums, sums + size, work);
+    else if (kl == 2 && kr == 2) moments_body(pairs, 2, 2, p, D_left, D_right, sums, sums + size, work);
+    else moments_body(pairs, kl, kr, p, D_left, D_right, sums, sums + size, work);
+    in_order(kl, kr, sums, AA);
+    in_order(kl, kr, sums + size, AE);
 }
 
 static int64_t root(int64_t i, int64_t *parent)

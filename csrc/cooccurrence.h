@@ -16,6 +16,12 @@ typedef struct {
 void mf_pairs_times(const mf_pairs *pairs, int32_t r, const double *F_left, const double *F_right, double *left_out,
                     double *right_out);
 
+/* AA[a,b,c,d] = sum of A_ij[b,c] A_ij[a,d] and AE[a,b,c,d] = sum of A_ij[b,c] (D_i D_j')[a,d] over all pairs; both are
+ * (k_left, k_left, k_right, k_right), D_left (n_left, k_left, p), D_right (n_right, k_right, p); `work` holds
+ * m + 2 m^2 numbers with m = k_left k_right. */
+void mf_pairs_moments(const mf_pairs *pairs, int32_t p, const double *D_left, const double *D_right, double *AA, double *AE,
+                      double *work);
+
 /* Joins levels that occur together in one tree; parent[] holds the trees, left levels from base_left on, right ones from
  * base_right on. A root is its tree's smallest member and its own parent, as every level is before the first call. */
 void mf_pairs_join(int64_t n_left, const int64_t *indptr, const int32_t *indices, int64_t base_left, int64_t base_right,

@@ -17,6 +17,7 @@ cdef extern from "cooccurrence.h" nogil:
         const int32_t *indices
         const double *data
     void mf_pairs_times(const mf_pairs *, int32_t, const double *, const double *, double *, double *)
+    void mf_pairs_moments(const mf_pairs *, int32_t, const double *, const double *, double *, double *, double *)
     void mf_pairs_join(int64_t, const int64_t *, const int32_t *, int64_t, int64_t, int64_t *)
     int64_t mf_number_trees(int64_t, int64_t *)
 
@@ -58,6 +59,26 @@ def pairs_times(const int64_t[::1] indptr, const int32_t[::1] indices, const dou
     pairs.indptr, pairs.indices, pairs.data = &indptr[0], &indices[0], &data[0, 0, 0]
     with nogil:
         mf_pairs_times(&pairs, r, &F_left[0, 0, 0], &F_right[0, 0, 0], &left_out[0, 0, 0], &right_out[0, 0, 0])
+
+
+def pairs_moments(const int64_t[::1] indptr, const int32_t[::1] indices, const double[:, :, ::1] data,
+                  const double[:, :, ::1] D_left, const double[:, :, ::1] D_right):
+    """sum_ij A_ij[b,c] A_ij[a,d] and sum_ij A_ij[b,c] (D_i D_j')[a,d], both (K,K,k,k); D_left (J,K,p), D_right (j,k,p)."""
+    cdef mf_pairs pairs
+    cdef int32_t kl = data.shape[1], kr = data.shape[2], p = D_left.shape[2]
+    if D_right.shape[2] != p or D_left.shape[1] != kl or D_right.shape[1] != kr or data.shape[0] != indices.shape[0]:
+        raise ValueError("pairs_moments: data (nnz,K,k), D_left (J,K,p), D_right (j,k,p)")
+    check_pattern(indptr, indices, D_left.shape[0], D_right.shape[0])
+    AA, AE = np.zeros((kl, kl, kr, kr)), np.zeros((kl, kl, kr, kr))
+    cdef double[:, :, :, ::1] AA_ = AA, AE_ = AE
+    cdef double[::1] work = np.empty(kl * kr + 2 * kl * kl * kr * kr)
+    if data.shape[0] and kl and kr:
+        pairs.n_left, pairs.k_left, pairs.k_right = D_left.shape[0], kl, kr
+        pairs.indptr, pairs.indices, pairs.data = &indptr[0], &indices[0], &data[0, 0, 0]
+        with nogil:
+            mf_pairs_moments(&pairs, p, &D_left[0, 0, 0] if p else NULL, &D_right[0, 0, 0] if p else NULL,
+                             &AA_[0, 0, 0, 0], &AE_[0, 0, 0, 0], &work[0])
+    return AA, AE
 
 
 def components(sizes, pairs):

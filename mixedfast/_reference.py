@@ -16,7 +16,8 @@ import numpy as np
 
 __all__ = [
     "Border", "ColumnPool", "DenseModel", "DenseSolution", "KenwardRoger", "all_finite", "components", "crossprod",
-    "dense_model", "levels_factor", "levels_half", "levels_k", "levels_project", "number", "pairs", "pairs_times", "picked",
+    "dense_model", "levels_factor", "levels_half", "levels_k", "levels_project", "number", "pairs", "pairs_moments", "pairs_times",
+    "picked",
 ]  # fmt: skip
 
 Array = np.ndarray
@@ -106,6 +107,12 @@ def pairs_times(
         for i in range(lo, hi):
             left_out[j] += data[i] @ F_right[indices[i]]
             right_out[indices[i]] += data[i].T @ F_left[j]
+
+
+def pairs_moments(indptr: Array, indices: Array, data: Array, D_left: Array, D_right: Array) -> tuple[Array, Array]:
+    """sum_ij A_ij[b,c] A_ij[a,d] and sum_ij A_ij[b,c] (D_i D_j')[a,d]."""
+    E = np.repeat(D_left, np.diff(indptr), axis=0) @ D_right[indices].transpose(0, 2, 1)
+    return np.einsum("nbc,nad->abcd", data, data), np.einsum("nbc,nad->abcd", data, E)
 
 
 def components(sizes: Sequence[int], pairs: Sequence[tuple[int, int, Array, Array]]) -> tuple[Array, int]:

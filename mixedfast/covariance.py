@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -105,6 +106,26 @@ class Covariance:
             theta[..., at] = block[..., row, column]
         return theta
 
+    @cached_property
+    def _times(self) -> np.ndarray:
+        """How often each free element stands in a symmetric matrix: 1 on the diagonal, else 2."""
+        return np.where(self.diagonal, 1.0, 2.0)
+
+    def pick(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
+        """tr(S G) for the symmetric S with a one at each free element in turn, (m,); one symmetric (K,K) G a group."""
+        return self._times * self.theta_of(blocks)
+
+    def pick_pairs(self, blocks: dict[tuple[int, int], np.ndarray]) -> np.ndarray:
+        """sum S[a,b] G[a,b,c,d] S'[c,d] for every two such S, (m,m); ``blocks[g, h]`` (K_g,K_g,K_h,K_h), g <= h."""
+        out = np.empty((self.n_theta, self.n_theta))
+        for (g, h), block in blocks.items():
+            (at, row, column), (to, c, d) = self._members[g], self._members[h]
+            both = block + block.transpose(1, 0, 2, 3)
+            both = both + both.transpose(0, 1, 3, 2)
+            part = 0.25 * both[row[:, None], column[:, None], c, d]
+            out[at[:, None], to], out[to[:, None], at] = part, part.T
+        return self._times[:, None] * self._times * out
+
     @property
     def identity(self) -> np.ndarray:
         """theta with every lambda the identity: lme4's starting value."""
@@ -168,10 +189,16 @@ class Covariance:
 
     def singular_terms(self, theta: np.ndarray) -> tuple[bool, ...]:
         """Whether each term's lambda (internal basis) has a diagonal element below SINGULAR_TOLERANCE."""
-        lambdas = self.lambdas(theta)
-        return tuple(
-            bool((np.abs(np.diag(self.term_block(term, lambdas))) < SINGULAR_TOLERANCE).any()) for term in self.terms
-        )
+        small = (np.abs(theta) < SINGULAR_TOLERANCE) & self.diagonal
+        return tuple(any(part) for part in self._by_term(small.tolist()))
+
+    def _by_term(self, listed: list[bool]) -> list[list[bool]]:
+        return [listed[first:end] for first, end in pairwise(self._edges)]
+
+    @cached_property
+    def _edges(self) -> list[int]:
+        """Where each term's elements of theta begin and end."""
+        return [0, *accumulate(term.k * (term.k + 1) // 2 if term.correlated else term.k for term in self.terms)]
 
 
 def lower_root(columns: np.ndarray) -> np.ndarray:

@@ -76,6 +76,12 @@ class PairProducts:
     indices: np.ndarray
     data: np.ndarray
 
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All three in the types that kernels read, whoever made them."""
+        as_read = np.ascontiguousarray
+        return as_read(self.indptr, dtype=np.int64), as_read(self.indices, dtype=np.int32), as_read(self.data)
+
 
 @dataclass(frozen=True, eq=False)
 class Meta:

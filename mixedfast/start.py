@@ -13,10 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from mixedfast._blocks import moments
-from mixedfast.covariance import Covariance, TermShape
-from mixedfast.crossprod import CrossProducts, GroupProducts, PairProducts
+from mixedfast._pairs import pairs_moments
+from mixedfast.covariance import Covariance
+from mixedfast.crossprod import CrossProducts, GroupProducts
 from mixedfast.engines.block import BlockEngine
-from mixedfast.engines.traces import outer_sum
 from mixedfast.optimize import minimize
 from mixedfast.system import Moments, PLSSystem
 
@@ -64,26 +64,18 @@ def starting_theta(cp: CrossProducts) -> np.ndarray:
     whiten = np.ascontiguousarray(np.triu(np.linalg.inv(np.linalg.cholesky(cp.xy[:-1, :-1])).T))
     # at zero variance ratios Z'V0^-1 is Z', so these are the sums of the system there: v = Z'e, D D' what X takes of Z'Z
     sums = [Moments(*moments(g.A, np.ascontiguousarray(g.B), whiten, beta, True, True)) for g in cp.groups]
-    elements = [(term, a, b) for term in cov.terms for a, b in _free(term)]
-    size = len(elements)
-    U = _traces(cp, sums, whiten)
+    size = cov.n_theta
     equations, right = np.empty((size + 1, size + 1)), np.empty(size + 1)
-    for i, (term, a, b) in enumerate(elements):
-        equations[i, size] = equations[size, i] = _pick(sums[term.group].K - sums[term.group].DD, a, b)
-        right[i] = _pick(sums[term.group].vv, a, b)
-        for j, (other, c, d) in enumerate(elements[: i + 1]):
-            g, h = term.group, other.group
-            block = U[g, h] if g <= h else U[h, g].transpose(2, 3, 0, 1)
-            equations[i, j] = equations[j, i] = sum(
-                block[p, q, r, s] for p, q in {(a, b), (b, a)} for r, s in {(c, d), (d, c)}
-            )
+    right[:-1] = cov.pick([m.vv for m in sums])
+    equations[:-1, -1] = equations[-1, :-1] = cov.pick([m.K - m.DD for m in sums])
+    equations[:-1, :-1] = cov.pick_pairs(_traces(cp, sums, whiten))
     equations[size, size], right[size] = cp.n - cp.p, residual
     scale = 1.0 / np.sqrt(np.maximum(np.diag(equations), 1e-300))
     gamma = scale * np.linalg.lstsq(equations * np.outer(scale, scale), scale * right, rcond=1e-10)[0]
     sigma2 = max(gamma[size], 0.05 * residual / cp.n)
     if not sigma2 > 0:
         return cov.identity
-    return _inside(cov, elements, gamma[:size] / sigma2)
+    return _inside(cov, gamma[:size] / sigma2)
 
 
 def one_at_a_time(cp: CrossProducts, reml: bool) -> np.ndarray:
@@ -116,18 +108,7 @@ def one_at_a_time(cp: CrossProducts, reml: bool) -> np.ndarray:
     sigma2 = max(float(np.mean(left)), 0.05 * min(variances))
     moved = [lam * np.sqrt(variance / sigma2) for lam, variance in zip(lambdas, variances, strict=True)]
     relative = [lam @ lam.T for lam in moved]
-    elements = [(term, a, b) for term in cov.terms for a, b in _free(term)]
-    return _inside(cov, elements, np.array([relative[term.group][a, b] for term, a, b in elements]))
-
-
-def _free(term: TermShape) -> list[tuple[int, int]]:
-    """Positions (row, column within the group) of the free elements of the term's covariance."""
-    rows, columns = term.rows_columns
-    return list(zip(rows.tolist(), columns.tolist(), strict=True))
-
-
-def _pick(matrix: np.ndarray, a: int, b: int) -> float:
-    return float(matrix[a, b] if a == b else 2.0 * matrix[a, b])
+    return _inside(cov, cov.theta_of(relative))
 
 
 def _traces(cp: CrossProducts, sums: list[Moments], whiten: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
@@ -136,35 +117,19 @@ def _traces(cp: CrossProducts, sums: list[Moments], whiten: np.ndarray) -> dict[
     (K_g,K_g,K_h,K_h) for every two groups; with E_ij = D_i D_j', D = Z'X L^-T and L L' = X'X, the blocks are A_ij - E_ij.
     """
     together = {(g, g): (m.KK, m.KDD) for g, m in enumerate(sums)}
-    for (g, h), pair in cp.pairs.items():
-        D_g, D_h = (np.matmul(cp.groups[i].B[:, :, :-1], whiten) for i in (g, h))
-        together[g, h] = outer_sum(pair.data), _across(pair, D_g, D_h)
+    if cp.pairs:
+        D = [(g.B[:, :, :-1].reshape(-1, cp.p) @ whiten).reshape(g.n_levels, g.k, cp.p) for g in cp.groups]
+        together |= {(g, h): pairs_moments(*pair.arrays, D[g], D[h]) for (g, h), pair in cp.pairs.items()}
     return {
         (g, h): AA - AE - AE.transpose(1, 0, 3, 2) + np.einsum("abts,dcts->abcd", sums[g].DxD, sums[h].DxD)
         for (g, h), (AA, AE) in together.items()
     }
 
 
-def _across(pair: PairProducts, D_g: np.ndarray, D_h: np.ndarray) -> np.ndarray:
-    """sum over pairs of A_ij[b,c] (D_i D_j')[a,d]."""
-    from scipy.sparse import csr_array
-
-    k_g, k_h = D_g.shape[1], D_h.shape[1]
-    out = np.empty((k_g, k_g, k_h, k_h))
-    for b in range(k_g):
-        for c in range(k_h):
-            A = csr_array((pair.data[:, b, c], pair.indices, pair.indptr), shape=(len(D_g), len(D_h)))
-            AD = (A @ D_h.reshape(len(D_h), -1)).reshape(len(D_g), k_h, -1)
-            out[:, b, c, :] = np.tensordot(D_g, AD, ((0, 2), (0, 2)))
-    return out
-
-
-def _inside(cov: Covariance, elements: list[tuple[TermShape, int, int]], gamma: np.ndarray) -> np.ndarray:
-    """The lambdas of the estimated relative covariances, their eigenvalues kept away from zero."""
-    relative = [np.zeros((size, size)) for size in cov.sizes]
-    for (term, a, b), value in zip(elements, gamma, strict=True):
-        relative[term.group][a, b] = relative[term.group][b, a] = value
-    lambdas = [np.zeros((size, size)) for size in cov.sizes]
+def _inside(cov: Covariance, gamma: np.ndarray) -> np.ndarray:
+    """The lambdas of the estimated relative covariances (their free elements, as theta), eigenvalues kept away from zero."""
+    relative = [block + np.tril(block, -1).T for block in cov.lambdas(gamma)]
+    lambdas = [np.zeros_like(block) for block in relative]
     for term in cov.terms:
         values, vectors = np.linalg.eigh(cov.term_block(term, relative))
         values = np.clip(values, _INSIDE**2, _INSIDE**-2)

@@ -297,6 +297,18 @@ def test_products_with_pairs(k_left, k_right, r, n, seed):
         close(mine, twin)
 
 
+@given(st.sampled_from([1, 2, 3]), st.sampled_from([1, 2]), st.sampled_from([0, 1, 4]), st.integers(0, 30), SEEDS)
+def test_moments_of_pairs(k_left, k_right, p, n, seed):
+    rng = np.random.default_rng(seed)
+    pattern = a_pattern(rng, 7, 5, n)
+    data = rng.normal(size=(len(pattern[1]), k_left, k_right))
+    D = rng.normal(size=(7, k_left, p)), rng.normal(size=(5, k_right, p))
+    for ours, theirs in zip(
+        _pairs.pairs_moments(*pattern, data, *D), _reference.pairs_moments(*pattern, data, *D), strict=True
+    ):
+        close(ours, theirs)
+
+
 def a_pattern(rng, n_left, n_right, n):
     """Some distinct pairs of levels as indptr and indices."""
     distinct = np.unique(rng.integers(0, n_left * n_right, n))
@@ -338,6 +350,8 @@ def test_a_pattern_that_points_outside_is_refused(broken):
     with pytest.raises(IndexError, match="pattern"):
         _pairs.pairs_times(indptr, indices, np.zeros((3, 1, 1)), F, G, F, G)
     with pytest.raises(IndexError, match="pattern"):
+        _pairs.pairs_moments(indptr, indices, np.zeros((3, 1, 1)), F, G)
+    with pytest.raises(IndexError, match="pattern"):
         _pairs.components([2, 3], [(0, 1, indptr, indices)])
 
 
@@ -347,6 +361,14 @@ def test_products_with_pairs_refuse_what_does_not_fit(which):
     arguments[which] = arguments[which][:, :, :-1].copy() if which else np.zeros((2, 2, 1))
     with pytest.raises(ValueError, match="pairs_times"):
         _pairs.pairs_times(np.array([0, 1, 3]), np.array([0, 1, 2], dtype=np.int32), *arguments)
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_moments_of_pairs_refuse_what_does_not_fit(which):
+    arguments = [np.zeros((3, 2, 1)), np.zeros((2, 2, 4)), np.zeros((3, 1, 4))]
+    arguments[which] = arguments[which][:, :, :-1].copy() if which else np.zeros((2, 2, 1))
+    with pytest.raises(ValueError, match="pairs_moments"):
+        _pairs.pairs_moments(np.array([0, 1, 3]), np.array([0, 1, 2], dtype=np.int32), *arguments)
 
 
 def test_pairs_refuse_what_does_not_fit():

@@ -73,7 +73,7 @@ class Layout:
 
     def _components(self) -> tuple[np.ndarray, int]:
         groups = self.cp.groups
-        pairs = [(g, h, *_as_read(pair)[:2]) for (g, h), pair in self.cp.pairs.items()]
+        pairs = [(g, h, *pair.arrays[:2]) for (g, h), pair in self.cp.pairs.items()]
         labels, count = components([group.n_levels for group in groups], pairs)
         ends = np.cumsum([group.n_levels for group in groups])
         of_group = np.split(labels, ends[:-1])
@@ -197,14 +197,8 @@ def times_a(cp: CrossProducts, F: list[np.ndarray]) -> list[np.ndarray]:
     F = [np.ascontiguousarray(part) for part in F]
     out = [levels_half(np.ascontiguousarray(group.A), part) for group, part in zip(cp.groups, F, strict=True)]
     for (g, h), pair in cp.pairs.items():
-        pairs_times(*_as_read(pair), F[g], F[h], out[g], out[h])
+        pairs_times(*pair.arrays, F[g], F[h], out[g], out[h])
     return out
-
-
-def _as_read(pair: PairProducts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The three arrays in the types that kernels read, whoever made them."""
-    as_read = np.ascontiguousarray
-    return as_read(pair.indptr, dtype=np.int64), as_read(pair.indices, dtype=np.int32), as_read(pair.data)
 
 
 def lay_out(cp: CrossProducts) -> Layout:
