@@ -136,6 +136,7 @@ def extensions() -> list[Extension]:
         extension("_kernels", "codes", "columns", "crossprod", "pairs"),
         extension("_pairs", "cooccurrence"),
         extension("_blocks", "levels", "moments", "schur", "rest"),
+        extension("_theta"),
         extension("_dense"),
         extension("_cholmod", libraries=["cholmod"]),
         extension("_selinv", "selinv"),  # reads CHOLMOD's structs and calls none of it

@@ -17,6 +17,8 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
+from mixedfast._theta import theta_hessian
+
 __all__ = ["SINGULAR_TOLERANCE", "Covariance", "TermShape", "lower_cholesky", "lower_root"]
 
 #: A relative standard deviation (a diagonal element of lambda, with the column of Z scaled to order one) below this
@@ -90,6 +92,11 @@ class Covariance:
         group, row, column = self._index
         return tuple((at := np.flatnonzero(group == g), row[at], column[at]) for g in range(len(self.sizes)))
 
+    @cached_property
+    def _places(self) -> list[np.ndarray]:
+        """For each group: row and column of its thetas, (2,m) int64."""
+        return [np.array([row, column], dtype=np.int64) for _, row, column in self._members]
+
     def lambdas(self, theta: np.ndarray) -> list[np.ndarray]:
         """One (..., K, K) lower triangular lambda a group, theta (..., m)."""
         blocks = []
@@ -146,18 +153,19 @@ class Covariance:
         self, lambdas: Sequence[np.ndarray], G: Sequence[np.ndarray], H: dict[tuple[int, int], np.ndarray]
     ) -> np.ndarray:
         """d2/dtheta2 from G and the second derivatives in H: ``H[g, h]`` (..., K_g, K_g, K_h, K_h), g <= h."""
-        out = np.empty((*lambdas[0].shape[:-2], self.n_theta, self.n_theta))
-        for g, (at_g, row_g, col_g) in enumerate(self._members):
-            for h, (at_h, row_h, col_h) in enumerate(self._members):
-                if h < g:
-                    continue
-                # dH = e_i lambda_k' + lambda_k e_i', so each side contracts one index with a column of lambda
-                left = np.einsum("...abcd,...bk->...akcd", H[g, h], lambdas[g])
-                part = np.einsum("...akcd,...dl->...akcl", left, lambdas[h])
-                block = 4.0 * part[..., row_g[:, None], col_g[:, None], row_h, col_h]
-                if g == h:
-                    block += 2.0 * G[g][..., row_g[:, None], row_h] * (col_g[:, None] == col_h)
-                out[..., at_g[:, None], at_h] = block
+        lead = lambdas[0].shape[:-2]
+        out = np.empty((*lead, self.n_theta, self.n_theta))
+        flat = [np.ascontiguousarray(block.reshape(-1, *block.shape[-2:])) for block in lambdas]
+        for (g, h), second in H.items():
+            at_g, row, column = self._members[g]
+            at_h = self._members[h][0]
+            every = np.ascontiguousarray(second.reshape(-1, *second.shape[-4:]))
+            block = theta_hessian(flat[g], flat[h], every, self._places[g], self._places[h])
+            block = block.reshape(*lead, len(at_g), len(at_h))
+            if g == h:
+                block += 2.0 * G[g][..., row[:, None], row] * (column[:, None] == column)
+            out[..., at_g[:, None], at_h] = block
+            if g != h:
                 out[..., at_h[:, None], at_g] = block.swapaxes(-1, -2)
         return out
 

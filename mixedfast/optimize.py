@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from mixedfast import _theta
 from mixedfast.covariance import lower_root
 from mixedfast.system import PLSSystem, Solution
 
@@ -197,12 +198,7 @@ def _inside(system: PLSSystem) -> bool:
 
 def newton_step(gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, float]:
     """A descent step and the decrease of the deviance it promises, from |H|'s eigenvalues."""
-    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(hessian)), 1e-300))
-    values, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))
-    size = np.abs(values)
-    size = np.maximum(size, _FLOOR * max(size.max(), 1e-300))
-    along = vectors.T @ (scale * gradient)
-    return -scale * (vectors @ (along / size)), float(0.5 * (along**2 / size).sum())
+    return _theta.newton_step(gradient, np.ascontiguousarray(hessian), _FLOOR)
 
 
 def _line_search(

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from mixedfast._blocks import moments
+from mixedfast._theta import solved
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines import Engine
 
@@ -89,6 +90,8 @@ class PLSSystem:
             - (2.0 * float(np.log(cp.scale[:-1]).sum()) if reml else 0.0)
         )
         self.solution: Solution
+        #: L_X^-T at the last theta solved, (p,p) upper triangular: C_X L_X^-T L_X^-1 C_X' = C_X Phi C_X'.
+        self.whiten: np.ndarray
         self.evaluations = 0
         self.rejected = 0
         self.tell: Callable[[int], Any] | None = None  # called after every evaluation
@@ -114,18 +117,13 @@ class PLSSystem:
         return None
 
     def _finish(self, ldL2: float, S: np.ndarray) -> Solution | None:
-        p = self.cp.p
-        try:
-            R = np.linalg.cholesky(S)
-        except np.linalg.LinAlgError:
+        found = solved(S)
+        if found is None:
             return None
-        if not np.isfinite(R[p, p]):
-            return None
-        LX = R[:p, :p]
-        r2 = float(R[p, p]) ** 2
-        ldRX2 = 2.0 * float(np.log(np.diag(LX)).sum())
-        deviance = ldL2 + (ldRX2 if self.reml else 0.0) + self.nu * math.log(r2) + self._constant
-        return Solution(deviance, np.linalg.solve(LX.T, R[p, :p]), r2, LX, ldL2, ldRX2)
+        LX, self.whiten, beta, residual = found
+        ldRX2 = 2.0 * float(np.log(LX.diagonal()).sum())
+        deviance = ldL2 + (ldRX2 if self.reml else 0.0) + 2.0 * self.nu * math.log(residual) + self._constant
+        return Solution(deviance, beta, residual**2, LX, ldL2, ldRX2)
 
     # -- derivatives -------------------------------------------------------------------------------------------
 
@@ -135,11 +133,6 @@ class PLSSystem:
         if self._projected is None:
             self._projected = self.engine.project()
         return self._projected
-
-    @property
-    def whiten(self) -> np.ndarray:
-        """L_X^-T, (p,p) upper triangular: C_X L_X^-T L_X^-1 C_X' = C_X Phi C_X'."""
-        return np.linalg.inv(self.solution.LX).T
 
     @property
     def D(self) -> list[np.ndarray]:
@@ -155,7 +148,7 @@ class PLSSystem:
         """Sums over the levels of each group, at the last theta solved; `exact` adds those that only traces need."""
         if self._moments is None or (exact and not self._moments_exact):
             single = exact and len(self.cp.groups) == 1  # of several groups the engine sums the pairs of levels
-            whiten = np.ascontiguousarray(np.triu(self.whiten))
+            whiten = self.whiten
             self._moments = [
                 Moments(*moments(k, np.ascontiguousarray(c), whiten, self.solution.beta, single, exact))
                 for k, c in zip(*self.projected, strict=True)

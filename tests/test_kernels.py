@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixedfast import _blocks, _kernels, _pairs, _reference
+from mixedfast import _blocks, _kernels, _pairs, _reference, _theta
 from mixedfast.columns import Factor
 
 #: Sums of a few hundred products of order one, added in another order.
@@ -691,3 +691,61 @@ def test_border_refuses_arrays_that_do_not_belong_together(name):
     arguments[name] = arguments[name][:-1].copy()
     with pytest.raises((ValueError, IndexError), match=name):
         _blocks.Border(*arguments.values())
+
+
+# -- one theta -------------------------------------------------------------------------------------------
+
+
+def positive(rng, n):
+    own = rng.normal(size=(n + 3, n))
+    return own.T @ own
+
+
+@given(st.sampled_from([1, 2, 3, 8]), SEEDS)
+def test_solved(n, seed):
+    S = positive(np.random.default_rng(seed), n)
+    for ours, theirs in zip(_theta.solved(S), _reference.solved(S), strict=True):
+        close(ours, theirs, SOLVED)
+    S[-1, -1] = -1.0
+    assert _theta.solved(S) is None
+    assert _reference.solved(S) is None
+    S[-1, -1] = np.nan
+    assert _theta.solved(S) is None
+
+
+@given(st.sampled_from([1, 2, 3, 6]), st.sampled_from([1e-9, 0.3]), st.booleans(), SEEDS)
+def test_newton_step(m, floor, definite, seed):
+    rng = np.random.default_rng(seed)
+    hessian = positive(rng, m)
+    if not definite:
+        hessian[0, 0] = -2.0
+    gradient = rng.normal(size=m)
+    step, promised = _theta.newton_step(gradient, hessian, floor)
+    expected, expected_promise = _reference.newton_step(gradient, hessian, floor)
+    close(step, expected, SOLVED)
+    close(promised, expected_promise, SOLVED)
+
+
+@given(st.sampled_from([1, 2, 3]), st.sampled_from([1, 2, 3]), st.sampled_from([1, 4]), SEEDS)
+def test_theta_hessian(K_g, K_h, N, seed):
+    rng = np.random.default_rng(seed)
+    lambdas = [np.tril(rng.normal(size=(N, K, K))) for K in (K_g, K_h)]
+    places = [np.array(np.tril_indices(K), dtype=np.int64) for K in (K_g, K_h)]
+    H = rng.normal(size=(N, K_g, K_g, K_h, K_h))
+    close(_theta.theta_hessian(*lambdas, H, *places), _reference.theta_hessian(*lambdas, H, *places))
+
+
+def test_one_theta_refuses_what_does_not_fit():
+    with pytest.raises(ValueError, match="solved"):
+        _theta.solved(np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="newton_step"):
+        _theta.newton_step(np.zeros(2), np.zeros((2, 3)), 1e-9)
+    for hessian in (np.array([[np.nan]]), np.array([[np.inf]])):
+        with pytest.raises(np.linalg.LinAlgError, match="finite"):
+            _theta.newton_step(np.zeros(1), hessian, 1e-9)
+    lam, H, places = np.zeros((1, 2, 2)), np.zeros((1, 2, 2, 2, 2)), np.array([[0, 1], [0, 0]])
+    with pytest.raises(ValueError, match="theta_hessian"):
+        _theta.theta_hessian(lam, np.zeros((2, 2, 2)), H, places, places)
+    for wrong in (places + 1, -places, places[:1].copy()):
+        with pytest.raises(IndexError, match="theta_hessian"):
+            _theta.theta_hessian(lam, lam, H, places, wrong)

@@ -13,7 +13,7 @@ from scipy.stats import t
 from test_system import FEW, a_table, a_theta, close, every_formula, seeds
 
 import mixedfast as mf
-from mixedfast._reference import dense_model
+from mixedfast._reference_model import dense_model
 from mixedfast.crossprod import assemble
 from mixedfast.design import build
 from mixedfast.fitting import solve_at

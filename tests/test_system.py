@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mixedfast._reference import DenseModel, dense_model
+from mixedfast._reference_model import DenseModel, dense_model
 from mixedfast.crossprod import assemble
 from mixedfast.design import build
 from mixedfast.engines import choose

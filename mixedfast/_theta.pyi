@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Longs = NDArray[np.int64]
+
+def solved(S: Floats) -> tuple[Floats, Floats, Floats, float] | None: ...
+def newton_step(gradient: Floats, hessian: Floats, floor: float) -> tuple[Floats, float]: ...
+def theta_hessian(lambda_g: Floats, lambda_h: Floats, H: Floats, places_g: Longs, places_h: Longs) -> Floats: ...
