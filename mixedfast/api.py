@@ -13,7 +13,7 @@ from mixedfast.conditioning import well_conditioned
 from mixedfast.crossprod import CrossProducts
 from mixedfast.design import Design, build
 from mixedfast.errors import DataError
-from mixedfast.fitting import fit_crossproducts
+from mixedfast.fitting import fit_crossproducts, fit_rows
 from mixedfast.formula import parse
 from mixedfast.frames import library_of
 from mixedfast.giveback import given_back
@@ -101,8 +101,11 @@ def lmer(
     cp, rows = _products(
         formula, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress
     )  # fmt: skip
-    found = fit_crossproducts(cp, REML, None if start is None else np.asarray(start), engine, progress)
-    result = LMMResult(found, stream=rows) if isinstance(rows, Stream) else LMMResult(found, rows)
+    first = None if start is None else np.asarray(start)
+    if rows is None or isinstance(rows, Stream):
+        result = LMMResult(fit_crossproducts(cp, REML, first, engine, progress), stream=rows)
+    else:
+        result = LMMResult(fit_rows(cp, rows, REML, first, engine, progress, threads), rows)
     result._call = Call(lmer, given)
     result._warn()
     return result

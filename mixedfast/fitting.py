@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,12 +16,16 @@ from mixedfast.crossprod import CrossProducts
 from mixedfast.engines import choose
 from mixedfast.engines.workers import one_blas_thread
 from mixedfast.errors import DataError, NotIdentifiedError
-from mixedfast.optimize import DEAR_TOLERANCE, FORESEEN_TOLERANCE, Optimum, minimize
+from mixedfast.optimize import CERTIFICATE_TOLERANCE, DEAR_TOLERANCE, FORESEEN_TOLERANCE, Optimum, minimize
 from mixedfast.progress import Show, bar
+from mixedfast.remainder import Remainder, plus_x, take_out
 from mixedfast.start import first_theta
 from mixedfast.system import PLSSystem, Solution
 
-__all__ = ["Fit", "fit_crossproducts", "settle", "solve_at"]
+if TYPE_CHECKING:
+    from mixedfast.design import Design
+
+__all__ = ["Fit", "fit_crossproducts", "fit_rows", "settle", "solve_at"]
 
 #: An element of theta (columns of Z of order one) below this is set to zero when the deviance does not notice. lme4 looks
 #: as near to its bounds.
@@ -35,6 +39,16 @@ CRITERION_TOLERANCE = 1e-7
 LARGEST_THETA = 1e100
 #: A residual sum of squares below this fraction of the total is rounding: the model reproduces the data exactly.
 EXACT_FIT_TOLERANCE = 1e-13
+#: Rows are read once more where rounding in their sums may move the criterion by this much (deviance units) ...
+RESOLUTION = 1e-7
+#: ... and less than this share of y'y is left: only large tables come to the first without the second, and errors of
+#: many rows cancel.
+SMALL_SHARE = 1e-5
+#: A remainder taken out far from the optimum is made again there.
+_MAX_REMAINDERS = 3
+#: What keeps a fit from being called converged though no step lowers its criterion.
+NOTHING_LEFT = "nothing is left of the response"
+ROUNDING = "rounding hides the optimum"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +76,8 @@ class Fit:
         None when theta was given, not searched for.
     engine : dict
         What the engine says of itself.
+    remainder : Remainder or None
+        What was left of the rows near the optimum, where sums over them have too few digits.
     """
 
     cp: CrossProducts
@@ -71,6 +87,7 @@ class Fit:
     optimum: Optimum | None
     engine: dict[str, object]
     engine_wanted: str = "auto"
+    remainder: Remainder | None = None
     _memo: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def memo(self, name: str, make: Callable[[], Any]) -> Any:
@@ -93,7 +110,8 @@ class Fit:
     def new_system(self, reml: bool | None = None, cp: CrossProducts | None = None) -> PLSSystem:
         """A private workspace on these cross-products (or others of the same shape)."""
         data = self.cp if cp is None else cp
-        return PLSSystem(data, choose(data, self.engine_wanted), self.reml if reml is None else reml)
+        own = self.remainder if cp is None else None
+        return PLSSystem(data, choose(data, self.engine_wanted), self.reml if reml is None else reml, own)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_memo": {}}
@@ -115,6 +133,32 @@ class Fit:
     def nu(self) -> int:
         """Divisor of the residual sum of squares: n - p (REML) or n (ML)."""
         return self.cp.n - self.cp.p if self.reml else self.cp.n
+
+    @property
+    def share(self) -> float:
+        """What part the residual sum of squares is of the sum of squares that it was computed from."""
+        total = self.cp.xy[-1, -1] if self.remainder is None else self.remainder.ww[-1, -1]
+        return float(self.solution.r2 / total)
+
+    @property
+    def resolution(self) -> float:
+        """What rounding may do to the criterion (deviance units).
+
+        r^2 is a difference of sums with 16 digits. With several grouping factors so are the pivots of M, where the effects
+        of one make up for those of another: of an element M_ii, 1 / (M^-1)_ii is left.
+        """
+
+        def make() -> float:
+            eps, hidden = np.finfo(float).eps, 0.0
+            if len(self.cp.groups) > 1:
+                H = [lam @ lam.T for lam in self.covariance.lambdas(self.theta_internal)]
+                hidden = sum(float(np.sum(group.A.sum(axis=0) * h)) for group, h in zip(self.cp.groups, H, strict=True))
+                if hidden > RESOLUTION / eps:  # at most; now in truth
+                    Q = self.system.engine.posterior()
+                    hidden = sum(float(np.sum(group.A * part)) for group, part in zip(self.cp.groups, Q, strict=True))
+            return float(eps * (self.nu / self.share + hidden))
+
+        return self.memo("resolution", make)
 
     @cached_property
     def theta(self) -> np.ndarray:
@@ -186,8 +230,9 @@ def check_identified(cp: CrossProducts) -> None:
 
 @one_blas_thread()  # the engine asks for it too; once around all of a search costs less
 def fit_crossproducts(
-    cp: CrossProducts, reml: bool = True, start: np.ndarray | None = None, engine: str = "auto", progress: Show = False
-) -> Fit:
+    cp: CrossProducts, reml: bool = True, start: np.ndarray | None = None, engine: str = "auto", progress: Show = False,
+    remainder: Remainder | None = None,
+) -> Fit:  # fmt: skip
     """Fit a model from its cross-products.
 
     Parameters
@@ -199,6 +244,8 @@ def fit_crossproducts(
     engine : {"auto", "block", "cholmod"}
     progress : {"auto", True, False}
         Show a bar that counts evaluations.
+    remainder : Remainder, optional
+        From an earlier fit of the same cross-products.
 
     Returns
     -------
@@ -213,7 +260,7 @@ def fit_crossproducts(
         raise DataError(f"REML={reml!r}: True for restricted maximum likelihood, False for maximum likelihood")
     cp = cp.keep(identifiable(cp))
     check_identified(cp)
-    system = PLSSystem(cp, choose(cp, engine), reml)
+    system = PLSSystem(cp, choose(cp, engine), reml, remainder)
     first = first_theta(cp, reml) if start is None else _internal_theta(cp, start, "start")
     left = DEAR_TOLERANCE if system.engine.dear else FORESEEN_TOLERANCE
     with bar(None, "fitting", progress, " evaluations") as system.tell:
@@ -223,9 +270,50 @@ def fit_crossproducts(
             optimum = optimum.then(minimize(system, optimum.theta, exact=True))
         theta = settle(system, canonical(cp.covariance, optimum.theta), optimum.deviance)
     system.tell = None
-    fit = Fit(cp, reml, theta, system.solution, replace(optimum, theta=theta), system.engine.describe(), engine)
+    fit = Fit(cp, reml, theta, system.solution, replace(optimum, theta=theta), system.engine.describe(), engine, remainder)
     fit.memo("system", lambda: system)
+    return _unproven(fit, ROUNDING) if optimum.converged and fit.resolution > CERTIFICATE_TOLERANCE else fit
+
+
+def fit_rows(
+    cp: CrossProducts, design: Design, reml: bool = True, start: np.ndarray | None = None, engine: str = "auto",
+    progress: Show = False, threads: int | None = None,
+) -> Fit:  # fmt: skip
+    """As `fit_crossproducts`, with the rows at hand: where sums over them have too few digits they are read once more.
+
+    Parameters
+    ----------
+    cp : CrossProducts
+    design : Design
+        Whose rows they are.
+    reml, start, engine, progress
+        As for `fit_crossproducts`.
+    threads : int, optional
+    """
+    fit = fit_crossproducts(cp, reml, start, engine, progress)
+    for _ in range(_MAX_REMAINDERS):
+        if fit.share > SMALL_SHARE or fit.nu * np.finfo(float).eps < RESOLUTION * fit.share:
+            break
+        beta = fit.solution.beta
+        effects = fit.system.engine.modes([plus_x(group.B, -beta) for group in fit.cp.groups])
+        remainder = take_out(fit.cp, design, beta, effects, threads)
+        if remainder.rounding:
+            return _unproven(fit, NOTHING_LEFT)
+        fit = fit_crossproducts(fit.cp, reml, fit.theta * _growth(fit, remainder), engine, progress, remainder)
     return fit
+
+
+def _growth(fit: Fit, remainder: Remainder) -> float:
+    """By what theta is to grow as the residuals of the rows have less variance than sums over them could show."""
+    free = fit.cp.n - fit.cp.p - sum(group.n_levels * group.k for group in fit.cp.groups)
+    if free <= 0:
+        return 1.0
+    return math.sqrt(max(1.0, (fit.solution.r2 / fit.nu) / (remainder.ww[-1, -1] / free)))
+
+
+def _unproven(fit: Fit, message: str) -> Fit:
+    """The same fit, not called converged."""
+    return fit if fit.optimum is None else replace(fit, optimum=replace(fit.optimum, converged=False, message=message))
 
 
 def _can_be_exact(system: PLSSystem) -> bool:

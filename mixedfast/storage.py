@@ -60,6 +60,7 @@ _HOMES = {
     "RandomTerm": "mixedfast.formula",
     "ReTerm": "mixedfast.design",
     "Recipe": "mixedfast.design",
+    "Remainder": "mixedfast.remainder",
     "Rows": "mixedfast.coding",
     "Shape": "mixedfast.coding",
     "Seen": "mixedfast.stream.survey",

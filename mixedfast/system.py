@@ -24,6 +24,8 @@ from mixedfast._blocks import moments
 from mixedfast._theta import solved
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines import Engine
+from mixedfast.engines.refined import Refined
+from mixedfast.remainder import Remainder
 
 __all__ = ["PLSSystem", "Solution"]
 
@@ -75,12 +77,15 @@ class PLSSystem:
         Of full column rank in X.
     engine : Engine
     reml : bool
+    remainder : Remainder, optional
+        Of the same rows, where sums over them have too few digits.
     """
 
-    def __init__(self, cp: CrossProducts, engine: Engine, reml: bool) -> None:
+    def __init__(self, cp: CrossProducts, engine: Engine, reml: bool, remainder: Remainder | None = None) -> None:
         self.cp = cp
         self.engine = engine
         self.reml = reml
+        self._refined = None if remainder is None else Refined(engine, remainder)
         self.covariance = cp.covariance
         self.nu = cp.n - cp.p if reml else cp.n
         # criterion on the user's scale: y was scaled (r^2), so were the columns of X (log|X'V^-1X|)
@@ -109,7 +114,8 @@ class PLSSystem:
         if self.tell is not None:
             self.tell(1)
         if factored is not None:
-            solution = self._finish(*factored)
+            logdet, S = factored
+            solution = self._finish(logdet, S if self._refined is None else self._refined.square(self.lambdas))
             if solution is not None:
                 self.solution = solution
                 return solution
@@ -121,6 +127,8 @@ class PLSSystem:
         if found is None:
             return None
         LX, self.whiten, beta, residual = found
+        if self._refined is not None:
+            beta = beta + self._refined.remainder.gamma
         ldRX2 = 2.0 * float(np.log(LX.diagonal()).sum())
         deviance = ldL2 + (ldRX2 if self.reml else 0.0) + 2.0 * self.nu * math.log(residual) + self._constant
         return Solution(deviance, beta, residual**2, LX, ldL2, ldRX2)
@@ -131,7 +139,7 @@ class PLSSystem:
     def projected(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """K blocks (J,K,K) and C = Z'V0^-1[X y] (J,K,p+1) of each group, at the last theta solved."""
         if self._projected is None:
-            self._projected = self.engine.project()
+            self._projected = (self._refined or self.engine).project()
         return self._projected
 
     @property

@@ -365,7 +365,7 @@ def test_a_response_without_a_residual(y):
 
 def test_a_response_that_its_groups_explain_entirely():
     """The likelihood has no maximum: no error, for the fit is a limit, but never silence."""
-    with pytest.warns(ConvergenceWarning, match="could still fall"):
+    with pytest.warns(ConvergenceWarning, match="residual variance runs to zero"):
         assert not mf.lmer(FORMULA, a_table(y=1.0 * (np.arange(N) % 6))).converged
 
 

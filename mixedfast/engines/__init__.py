@@ -37,6 +37,9 @@ class Engine(Protocol):
     def project(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """For each group: diagonal blocks of K = Z'V0^-1 Z (J,K,K), and C = Z'V0^-1[X y] (J,K,p+1)."""
 
+    def modes(self, B: list[np.ndarray]) -> list[np.ndarray]:
+        """Lambda M^-1 Lambda' B: penalized regressions on Z of what has products B with it; (J,K,r) arrays, one a group."""
+
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         """K F = Z'V0^-1 Z F; F and the answer are one (J,K,r) array a group."""
 

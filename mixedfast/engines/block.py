@@ -49,6 +49,7 @@ class BlockEngine:
         self._A = np.ascontiguousarray(self._lead.A)
         self._B = np.ascontiguousarray(self._lead.B)
         self._T = np.empty_like(self._A)
+        self._K_rest: list[np.ndarray] = []
         self._border: Any = None
         self._rest_rhs = np.empty((0, self._B.shape[2]))
         self.dear = self.layout.m >= _DEAR_COLUMNS
@@ -121,8 +122,23 @@ class BlockEngine:
         reduced = self._border.back(B, np.ascontiguousarray(W))
         return _blocks.levels_project(self._A, self._T, reduced), C_rest
 
+    @one_blas_thread()
+    def modes(self, B: list[np.ndarray]) -> list[np.ndarray]:
+        own, turned = np.ascontiguousarray(B[self.layout.lead]), self._T.transpose(0, 2, 1)
+        U = _blocks.levels_half(self._T, own)
+        if self._border is None:
+            return [np.matmul(turned, U)]
+        self._invert()
+        rest = self.layout.stack([B[g] for g in self.layout.rest])
+        self._border.eliminate(U, rest)
+        b_rest = np.ascontiguousarray(self._border.times(np.asfortranarray(rest), False))
+        b_lead = np.matmul(turned, _blocks.levels_half(self._T, self._border.back(own, b_rest)))
+        return self.layout.join(b_lead, self.layout.unstack(b_rest))
+
     def _invert(self) -> list[np.ndarray]:
-        """Invert the dense rest; diagonal blocks of K for each remaining group."""
+        """Invert the dense rest, once a factorization; diagonal blocks of K for each remaining group."""
+        if self._inverted:
+            return self._K_rest
         layout, border = self.layout, self._border
         flat = np.empty(layout.blocks_size)
         border.invert(flat, self._workers)
@@ -135,7 +151,8 @@ class BlockEngine:
             for g in direct:
                 wanted[layout.levels_of(g)] = 1
             border.blocks_singular(wanted, flat)
-        return layout.split_blocks(flat)
+        self._K_rest = layout.split_blocks(flat)
+        return self._K_rest
 
     @one_blas_thread()
     def cross_k(self, F: list[np.ndarray]) -> np.ndarray:
@@ -182,8 +199,7 @@ class BlockEngine:
         Q = np.matmul(self._T.transpose(0, 2, 1), self._T)
         if self._border is None:
             return [Q]
-        if not self._inverted:
-            self._invert()
+        self._invert()
         # Q_11 = T'T + (T'T A_1r) Q_rr (A_r1 T'T); subtract_k takes away, so the sign is turned twice
         right = self.layout.border_times(Q)
         minus = -Q
@@ -194,8 +210,7 @@ class BlockEngine:
     def posterior_pairs(self, g: int, h: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
         if h == self.layout.lead:
             return self.posterior_pairs(h, g, j, i).transpose(0, 2, 1)
-        if not self._inverted:
-            self._invert()
+        self._invert()
         columns = self.layout.columns_of(h)[j]
         if g != self.layout.lead:
             return self._q_rest(self.layout.columns_of(g)[i], columns)

@@ -213,6 +213,11 @@ class CholmodEngine:
         return [_from_inverse(lambdas[g], inverse[g]) for g in groups]
 
     @one_blas_thread()
+    def modes(self, B: list[np.ndarray]) -> list[np.ndarray]:
+        solved = self._factor.solve(self._scale(self._stack(B), transpose=True))
+        return self._unstack(self._scale(solved, transpose=False))
+
+    @one_blas_thread()
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         return self._unstack(self._apply(self.pattern.symmetric @ self._stack(F)))
 

@@ -192,7 +192,7 @@ def _npar(fit: Fit) -> int:
 
 
 def _by_ml(fit: Fit) -> Fit:
-    return fit_crossproducts(fit.cp, False, fit.theta, fit.engine_wanted) if fit.reml else fit
+    return fit_crossproducts(fit.cp, False, fit.theta, fit.engine_wanted, remainder=fit.remainder) if fit.reml else fit
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -70,6 +70,9 @@ class MappedEngine:
         K, C = self.engine.project()
         return K, [np.matmul(c, self.M) for c in C]
 
+    def modes(self, B: list[np.ndarray]) -> list[np.ndarray]:
+        return self.engine.modes(B)
+
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         return self.engine.times_k(F)
 

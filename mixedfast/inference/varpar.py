@@ -24,6 +24,8 @@ __all__ = [
 #: Eigenvalues of the Hessian at or below this are directions the data say nothing about (a singular fit): they are left
 #: out of its inverse. lmerTest uses the same value.
 EIGENVALUE_TOLERANCE = 1e-8
+#: The curvature in a theta falls as 1/theta^2. Past this ratio it is measured in units of theta, lest it count as zero.
+LARGE_RATIO = 1e3
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,32 +154,35 @@ def satterthwaite(fit: Fit, how: Satterthwaite | None = None) -> SatterthwaiteTe
 
     def make() -> SatterthwaiteTerms:
         R = tuple(m.DxD for m in fit.system.moments(exact=True))
+        theta = np.abs(fit.theta_internal)
+        unit = np.append(np.where(theta > LARGE_RATIO, theta, 1.0), 1.0)
         if method.traces == "exact":
             require_memory(fit.system.engine, method)
-            inverse, dropped = _inverse(hessian_theta_sigma(fit))
+            inverse, dropped = _inverse(hessian_theta_sigma(fit), unit)
             return SatterthwaiteTerms(fit, _half(fit), R, fit.system.lambdas, inverse, dropped)
         pairs = pair_traces(fit.system.engine, fit.system.projected[0], method)
         hessian = hessian_theta_sigma(fit, pairs.mean)
-        inverse, dropped = _inverse(hessian)
+        inverse, dropped = _inverse(hessian, unit)
         changes = ({key: part[key] - mean for key, mean in pairs.mean.items()} for part in pairs.without)
-        resampled = tuple(_inverse(_with_traces(fit, hessian, change))[0] for change in changes)
+        resampled = tuple(_inverse(_with_traces(fit, hessian, change), unit)[0] for change in changes)
         return SatterthwaiteTerms(fit, _half(fit), R, fit.system.lambdas, inverse, dropped, resampled)
 
     return fit.memo(str(method), make)
 
 
-def _inverse(hessian: np.ndarray) -> tuple[np.ndarray, int]:
-    """Twice the inverse Hessian on its positive eigenvalues, and how many were left out."""
-    values, vectors = np.linalg.eigh(hessian)
+def _inverse(hessian: np.ndarray, unit: np.ndarray) -> tuple[np.ndarray, int]:
+    """Twice the inverse Hessian on its positive eigenvalues in these units, and how many were left out."""
+    values, vectors = np.linalg.eigh(hessian * np.outer(unit, unit))
     keep = values > EIGENVALUE_TOLERANCE
-    return 2.0 * (vectors[:, keep] / values[keep]) @ vectors[:, keep].T, int((~keep).sum())
+    vectors = unit[:, None] * vectors[:, keep]
+    return 2.0 * (vectors / values[keep]) @ vectors.T, int((~keep).sum())
 
 
 def reml_fit(fit: Fit) -> Fit:
     """The fit itself under REML; otherwise the same model refitted by REML, memoised."""
     if fit.reml:
         return fit
-    return fit.memo("reml", lambda: fit_crossproducts(fit.cp, True, engine=fit.engine_wanted))
+    return fit.memo("reml", lambda: fit_crossproducts(fit.cp, True, engine=fit.engine_wanted, remainder=fit.remainder))
 
 
 @dataclass(frozen=True, eq=False)

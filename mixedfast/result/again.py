@@ -10,7 +10,7 @@ import numpy as np
 
 from mixedfast.arguments import check_count, check_seed
 from mixedfast.errors import ArgumentError, DataError
-from mixedfast.fitting import fit_crossproducts
+from mixedfast.fitting import fit_crossproducts, fit_rows
 from mixedfast.frames import Categorical, as_table, drop_unused
 from mixedfast.inference.influence import Influence, influence, parts_of_rows
 from mixedfast.levelsums import parts_of_levels, sums_of_levels
@@ -121,7 +121,7 @@ class Again(Estimates):
         design = self._rows("refit")
         other = replace(design, y=response_values(y, design))
         cp = with_response(self._fit.cp, other)
-        found = fit_crossproducts(cp, self._fit.reml, engine=self._fit.engine_wanted)
+        found = fit_rows(cp, other, self._fit.reml, engine=self._fit.engine_wanted)
         made = type(self)(found, other)
         made.library = self.library
         made._warn()
@@ -167,6 +167,7 @@ class Again(Estimates):
                 changes.get("REML", self._fit.reml),
                 None if start is None else np.asarray(start),
                 changes.get("engine", self._fit.engine_wanted),
+                remainder=self._fit.remainder,
             )
             made = type(self)(found, self._design, self._stream)
             made._call = None if self._call is None else replace(self._call, arguments={**self._call.arguments, **changes})

@@ -9,22 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarning
+from mixedfast.fitting import NOTHING_LEFT
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference.components import components
 from mixedfast.inference.convergence import Convergence, convergence
 from mixedfast.inference.joint import joint, variance_errors
 from mixedfast.inference.traces import KenwardRoger
 from mixedfast.inference.varpar import kenward_roger
-from mixedfast.optimize import newton_step
+from mixedfast.optimize import CERTIFICATE_TOLERANCE, Optimum, newton_step
 from mixedfast.result.fixed import FixedPart
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Estimates"]
-
-#: A ratio of standard deviations (columns of Z of order one) above this is on its way to infinity when the search fails.
-_RUNAWAY = 1e5
 
 
 class Estimates(FixedPart):
@@ -208,9 +206,7 @@ class Estimates(FixedPart):
 
         out: dict[str, Any] = {}
         for g, group in enumerate(self._fit.cp.groups):
-            frame = pd.DataFrame(
-                self._fit.modes[g], index=pd.Index(group.levels, name=group.name), columns=list(group.names)
-            )
+            frame = pd.DataFrame(self._fit.modes[g], index=pd.Index(group.levels, name=group.name), columns=list(group.names))
             out[group.name] = (frame, self._fit.posterior[g].copy()) if cond_var else frame
         return out
 
@@ -339,22 +335,29 @@ class Estimates(FixedPart):
         """
         return convergence(self._fit)
 
+    def _why_not_converged(self, found: Optimum) -> str:
+        fit = self._fit
+        if found.message == NOTHING_LEFT:
+            return (
+                "the residual variance runs to zero: fixed and random effects together reproduce the response, so there is "
+                "no finite estimate. Simplify the model."
+            )
+        if fit.resolution > CERTIFICATE_TOLERANCE:
+            return (
+                f"the random effects are so much larger than the residuals that sums of 16 digits give the deviance to "
+                f"{fit.resolution:.1g} only. Coefficients and large variances stand; the small ones are known roughly."
+            )
+        still = max(found.decrement, found.boundary_decrement)
+        return (
+            f"the deviance could still fall by about {still:.2g}. Estimates may be off; try other starting values (start=), "
+            "rescale covariates or simplify the random part."
+        )
+
     def _warn(self) -> None:
         """Say what a user must not overlook; called once, by the doors that fit."""
         best = self._fit.optimum
         if best is not None and not best.converged:
-            still = max(best.decrement, best.boundary_decrement)
-            advice = "Estimates may be off; try other starting values (start=), rescale covariates or simplify the random part."
-            if np.abs(self._fit.theta_internal).max() > _RUNAWAY:
-                advice = (
-                    "The residual variance runs to zero: fixed and random effects together reproduce the response, so there is "
-                    "no finite estimate. Simplify the model."
-                )
-            warnings.warn(
-                f"{best.message}: the deviance could still fall by about {still:.2g}. {advice}",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+            warnings.warn(f"{best.message}: {self._why_not_converged(best)}", ConvergenceWarning, stacklevel=3)
         if self.is_singular:
             terms, groups = self._fit.covariance.terms, self._fit.cp.groups
             bad = sorted({groups[t.group].name for t, s in zip(terms, self._fit.singular_terms, strict=True) if s})

@@ -15,7 +15,7 @@ controls <- function(optimizer) {
               check.conv.singular = "ignore", check.conv.hess = "ignore")
 }
 
-criterion <- function(case, data, optimizer) {
+fitted_by <- function(case, data, optimizer) {
   setTimeLimit(elapsed = SECONDS, transient = TRUE)
   on.exit(setTimeLimit())
   tryCatch({
@@ -24,16 +24,18 @@ criterion <- function(case, data, optimizer) {
     } else {
       lmer(as.formula(case$formula), data, REML = case$reml, weights = data[[case$weights]], control = controls(optimizer))
     }
-    as.numeric(-2 * logLik(model))
-  }, error = function(e) NA_real_)
+    list(criterion = as.numeric(-2 * logLik(model)), theta = unname(getME(model, "theta")))
+  }, error = function(e) list(criterion = NA_real_, theta = NULL))
 }
 
 best <- list()
 for (case in fromJSON(file.path(folder, "cases.json"), simplifyVector = FALSE)) {
   data <- read.csv(file.path(folder, paste0(case$name, ".csv")), stringsAsFactors = TRUE)
-  found <- suppressMessages(suppressWarnings(vapply(OPTIMIZERS, function(o) criterion(case, data, o), numeric(1))))
+  models <- suppressMessages(suppressWarnings(lapply(OPTIMIZERS, function(o) fitted_by(case, data, o))))
+  found <- vapply(models, function(m) m$criterion, numeric(1))
   if (all(is.na(found))) next
-  best[[case$name]] <- list(best = min(found, na.rm = TRUE), optimizer = names(which.min(found)),
+  lowest <- which.min(found)
+  best[[case$name]] <- list(best = found[lowest], theta = I(models[[lowest]]$theta), optimizer = OPTIMIZERS[lowest],
                             spread = diff(range(found, na.rm = TRUE)), failed = sum(is.na(found)))
 }
 writeLines(toJSON(best, auto_unbox = TRUE, digits = NA, pretty = TRUE), "tests/torture/r_best.json")

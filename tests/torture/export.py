@@ -9,7 +9,8 @@ import json
 import sys
 from pathlib import Path
 
-from families import Case, all_cases
+from corpus import all_cases
+from families import Case
 
 #: lme4 takes minutes for more variance parameters, and gets fewer of them right.
 WIDEST = 6

@@ -1,12 +1,12 @@
 """Models that are hard for a reason, a family for each reason.
 
-A family is a function of a seed. Its docstring says what makes it hard and what it taught. ``all_cases()`` lists every model;
-``sample()`` one a family and kind, for every day.
+A family is a function of a seed. Its docstring says what makes it hard and what it taught. `corpus` lists all of them, and the
+shapes of `reported`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ import pandas as pd
 
 import mixedfast as mf
 
-__all__ = ["FAMILIES", "Case", "all_cases", "sample"]
+__all__ = ["FAMILIES", "Case", "grouped", "respond", "slopes_of"]
 
 Random = np.random.Generator
 
@@ -35,7 +35,7 @@ class Case:
         return self.name
 
 
-def _grouped(random: Random, J: int, size: int | None, k: int = 0) -> pd.DataFrame:
+def grouped(random: Random, J: int, size: int | None, k: int = 0) -> pd.DataFrame:
     """Rows in J groups of a size (or of 2 to 12), with k covariates x1, x2, ..."""
     sizes = np.full(J, size) if size else random.integers(2, 13, J)
     data = pd.DataFrame({"g": np.repeat(np.arange(J), sizes)})
@@ -44,7 +44,7 @@ def _grouped(random: Random, J: int, size: int | None, k: int = 0) -> pd.DataFra
     return data
 
 
-def _respond(random: Random, data: pd.DataFrame, L: np.ndarray, sigma: float = 1.0) -> pd.DataFrame:
+def respond(random: Random, data: pd.DataFrame, L: np.ndarray, sigma: float = 1.0) -> pd.DataFrame:
     """A response with fixed effects of one and effects L u of (1, x1, x2, ...) by g, L (k, r)."""
     k = len(L)
     Z = np.column_stack([np.ones(len(data)), *(data[f"x{j}"] for j in range(1, k))])
@@ -52,7 +52,7 @@ def _respond(random: Random, data: pd.DataFrame, L: np.ndarray, sigma: float = 1
     return data.assign(y=1.0 + Z[:, 1:].sum(axis=1) + (Z * b[data.g]).sum(axis=1) + sigma * random.normal(size=len(data)))
 
 
-def _slopes(k: int, bar: str = "|") -> str:
+def slopes_of(k: int, bar: str = "|") -> str:
     xs = " + ".join(f"x{j + 1}" for j in range(k))
     return f"y ~ 1 + {xs} + (1 + {xs} {bar} g)"
 
@@ -65,8 +65,8 @@ def near_singular(seed: int) -> Case:
     random = np.random.default_rng(1000 + seed)
     rho = 1.0 - 10.0 ** -random.uniform(2, 4)
     L = np.array([[1.0, 0.0], [rho, np.sqrt(1 - rho**2)]]) * (1.0 if seed % 2 else 0.1)
-    data = _respond(random, _grouped(random, int(random.integers(8, 60)), None, 1), L)
-    return Case("", _slopes(1), data, seed % 3 != 0)
+    data = respond(random, grouped(random, int(random.integers(8, 60)), None, 1), L)
+    return Case("", slopes_of(1), data, seed % 3 != 0)
 
 
 def exactly_singular(seed: int) -> Case:
@@ -77,8 +77,8 @@ def exactly_singular(seed: int) -> Case:
     random = np.random.default_rng(2000 + seed)
     k = 1 + seed % 3
     L = np.zeros((k + 1, 1)) if seed % 4 == 0 else random.normal(size=(k + 1, 1))
-    data = _respond(random, _grouped(random, int(random.integers(10, 40)), None, k), L)
-    return Case("", _slopes(k, "||" if seed % 5 == 0 else "|"), data, seed % 2 == 0)
+    data = respond(random, grouped(random, int(random.integers(10, 40)), None, k), L)
+    return Case("", slopes_of(k, "||" if seed % 5 == 0 else "|"), data, seed % 2 == 0)
 
 
 def variance_ratios(seed: int) -> Case:
@@ -88,8 +88,8 @@ def variance_ratios(seed: int) -> Case:
     """
     random = np.random.default_rng(3000 + seed)
     ratio = 10.0 ** (-6 + 12 * (seed % 25) / 24)
-    data = _respond(random, _grouped(random, 30, None, 1), np.diag([ratio, np.sqrt(ratio)]))
-    return Case("", _slopes(1) if seed % 2 else "y ~ x1 + (1 | g)", data)
+    data = respond(random, grouped(random, 30, None, 1), np.diag([ratio, np.sqrt(ratio)]))
+    return Case("", slopes_of(1) if seed % 2 else "y ~ x1 + (1 | g)", data)
 
 
 def scaling(seed: int) -> Case:
@@ -98,14 +98,14 @@ def scaling(seed: int) -> Case:
     Taught: shift and scale before accumulating; the criterion must not notice the units.
     """
     random = np.random.default_rng(4000 + seed)
-    data = _respond(random, _grouped(random, 25, 8, 2), np.diag([1.0, 0.5, 0.3]))
+    data = respond(random, grouped(random, 25, 8, 2), np.diag([1.0, 0.5, 0.3]))
     power = 6.0 * (1.0 if seed % 2 else -1.0) * (0.5 + 0.5 * random.random())
     data["x1"] *= 10.0**power
     data["x2"] *= 10.0**-power
     if seed % 3 == 0:
         data["x1"] += 1e3 * data.x1.std()
     data["y"] = data.y * 10.0 ** random.integers(-6, 7) + (1e6 if seed % 4 == 0 else 0.0)
-    return Case("", _slopes(2), data, seed % 2 == 0)
+    return Case("", slopes_of(2), data, seed % 2 == 0)
 
 
 def many_slopes(seed: int) -> Case:
@@ -116,8 +116,8 @@ def many_slopes(seed: int) -> Case:
     random = np.random.default_rng(5000 + seed)
     k = 3 + seed % 6
     rank = k + 1 if seed % 2 else 2
-    data = _respond(random, _grouped(random, 25 + 5 * k, 3 * k, k), random.normal(size=(k + 1, rank)) * 0.7)
-    return Case("", _slopes(k), data, seed % 4 != 0)
+    data = respond(random, grouped(random, 25 + 5 * k, 3 * k, k), random.normal(size=(k + 1, rank)) * 0.7)
+    return Case("", slopes_of(k), data, seed % 4 != 0)
 
 
 def two_a_group(seed: int) -> Case:
@@ -126,11 +126,11 @@ def two_a_group(seed: int) -> Case:
     Taught: differences within pairs and sums of pairs estimate two variances, and there is nothing else to go by.
     """
     random = np.random.default_rng(6000 + seed)
-    data = _grouped(random, 40, 2, 1)
+    data = grouped(random, 40, 2, 1)
     slope = seed % 3 == 0
     if slope:
-        data = pd.concat([data, _grouped(random, 5, 3, 1)], ignore_index=True).sort_values("g", ignore_index=True)
-    data = _respond(random, data, np.diag([1.0, 0.6 if slope else 0.0]) * (seed % 4))
+        data = pd.concat([data, grouped(random, 5, 3, 1)], ignore_index=True).sort_values("g", ignore_index=True)
+    data = respond(random, data, np.diag([1.0, 0.6 if slope else 0.0]) * (seed % 4))
     return Case("", "y ~ x1 + (x1 | g)" if slope else "y ~ x1 + (1 | g)", data, seed % 2 == 0)
 
 
@@ -140,10 +140,10 @@ def one_a_group(seed: int) -> Case:
     With one each the model is not identified, and is refused by name.
     """
     random = np.random.default_rng(7000 + seed)
-    data = _grouped(random, 40, 1, 1)
+    data = grouped(random, 40, 1, 1)
     if seed % 5:
         data = pd.concat([data, data.head(1 + seed % 7)], ignore_index=True)
-    data = _respond(random, data.assign(x1=random.normal(size=len(data))), np.diag([2.0, 0.0]))
+    data = respond(random, data.assign(x1=random.normal(size=len(data))), np.diag([2.0, 0.0]))
     return Case("", "y ~ x1 + (1 | g)", data, seed % 2 == 0, None if seed % 5 else mf.NotIdentifiedError)
 
 
@@ -153,7 +153,7 @@ def confounded(seed: int) -> Case:
     Taught: the deviance is flat along a line of theta, and any point of it is an optimum.
     """
     random = np.random.default_rng(8000 + seed)
-    data = _respond(random, _grouped(random, 25, 6, 1), np.diag([1.0, 0.0]))
+    data = respond(random, grouped(random, 25, 6, 1), np.diag([1.0, 0.0]))
     data["h"] = (data.g * 7) % 25
     if seed % 3 == 1:
         data.loc[data.index[:3], "h"] = 3
@@ -214,7 +214,7 @@ def duplicated(seed: int) -> Case:
     Taught: dependent columns of X are dropped and named; random terms that repeat each other are refused or flat.
     """
     random = np.random.default_rng(12000 + seed)
-    data = _respond(random, _grouped(random, 20, 6, 2), np.diag([1.0, 0.5, 0.0]))
+    data = respond(random, grouped(random, 20, 6, 2), np.diag([1.0, 0.5, 0.0]))
     data["twice"], data["total"] = 2 * data.x1, data.x1 + data.x2
     data["f"] = np.where(data.g % 2, "u", "v")
     data["g2"] = data.g.astype(str)
@@ -236,7 +236,7 @@ def constant(seed: int) -> Case:
     Nearly so is a model like any other.
     """
     random = np.random.default_rng(13000 + seed)
-    data = _grouped(random, 15, 5, 1)
+    data = grouped(random, 15, 5, 1)
     value = [0.0, 1.0, 1e6, -3.3][seed % 4]
     data["y"] = value + (data.x1 if seed % 3 == 1 else 0.0)
     refused: type[Exception] | None = mf.NotIdentifiedError
@@ -252,7 +252,7 @@ def exact_groups(seed: int) -> Case:
     Taught: with no residual left there is no finite optimum; the search must end and say so in plain words.
     """
     random = np.random.default_rng(14000 + seed)
-    data = _grouped(random, 12, 5, 1)
+    data = grouped(random, 12, 5, 1)
     data["y"] = random.normal(size=12)[data.g] + 10.0 ** -(2 + seed % 5) * random.normal(size=len(data))
     return Case("", "y ~ 1 + (1 | g)" if seed % 2 else "y ~ x1 + (1 | g)", data, seed % 3 != 0)
 
@@ -268,8 +268,21 @@ def lopsided(seed: int) -> Case:
     data = pd.DataFrame({"g": codes, "x1": random.normal(size=len(codes))})
     if seed % 3 == 0:
         data.loc[data.g > 3, "x1"] = 0.5
-    data = _respond(random, data, np.diag([1.0, 0.5]))
+    data = respond(random, data, np.diag([1.0, 0.5]))
     return Case("", "y ~ x1 + (x1 | g)" if seed % 2 else "y ~ x1 + (1 | g)", data, seed % 4 != 0)
+
+
+#: Seeds of `lopsided` whose likelihood has two optima that differ.
+TWO_OPTIMA = (107,)
+
+
+def two_optima(seed: int) -> Case:
+    """A lopsided design whose likelihood has two optima inside, 0.003 apart.
+
+    Taught: where one group holds nearly all rows the start from moments is that group's, and a second start is worth its
+    milliseconds.
+    """
+    return lopsided(TWO_OPTIMA[seed])
 
 
 def outliers(seed: int) -> Case:
@@ -278,10 +291,10 @@ def outliers(seed: int) -> Case:
     Taught: several local optima are possible; the moment start and theta = 1 must not end in different ones unnoticed.
     """
     random = np.random.default_rng(16000 + seed)
-    data = _respond(random, _grouped(random, 20, 6, 1), np.diag([1.0, 0.5]))
+    data = respond(random, grouped(random, 20, 6, 1), np.diag([1.0, 0.5]))
     noise = random.standard_cauchy(len(data)) if seed % 2 else random.standard_cauchy(20)[data.g]
     data["y"] += noise
-    return Case("", _slopes(1), data, seed % 3 != 0)
+    return Case("", slopes_of(1), data, seed % 3 != 0)
 
 
 def weighted(seed: int) -> Case:
@@ -290,9 +303,9 @@ def weighted(seed: int) -> Case:
     Taught: a few rows decide everything, and the rest must not drown them in rounding.
     """
     random = np.random.default_rng(17000 + seed)
-    data = _respond(random, _grouped(random, 20, 8, 1), np.diag([1.0, 0.4]))
+    data = respond(random, grouped(random, 20, 8, 1), np.diag([1.0, 0.4]))
     data["w"] = 10.0 ** random.uniform(-1, 1, len(data)) ** (1 + 2 * (seed % 3)) * 10.0 ** float(random.integers(-6, 7))
-    return Case("", _slopes(1), data, seed % 2 == 0, options={"weights": "w"})
+    return Case("", slopes_of(1), data, seed % 2 == 0, options={"weights": "w"})
 
 
 COLLECTED = (
@@ -319,21 +332,5 @@ def collected(seed: int) -> Case:
 FAMILIES: dict[Callable[[int], Case], int] = {
     near_singular: 25, exactly_singular: 25, variance_ratios: 25, scaling: 25, many_slopes: 18, two_a_group: 20,
     one_a_group: 20, confounded: 18, disconnected: 20, barely: 25, many_fixed: 12, duplicated: 12, constant: 12,
-    exact_groups: 15, lopsided: 16, outliers: 20, weighted: 18, collected: 2 * len(COLLECTED),
+    exact_groups: 15, lopsided: 24, two_optima: len(TWO_OPTIMA), outliers: 20, weighted: 18, collected: 2 * len(COLLECTED),
 }  # fmt: skip
-
-
-def _made(family: Callable[[int], Case], seed: int) -> Case:
-    case = family(seed)
-    return Case(f"{family.__name__}_{seed:02d}", case.formula, case.data, case.reml, case.refused, case.options)
-
-
-def all_cases() -> Iterator[Case]:
-    for family, count in FAMILIES.items():
-        yield from (_made(family, seed) for seed in range(count))
-
-
-def sample() -> Iterator[Case]:
-    """Two of each family."""
-    for family in FAMILIES:
-        yield from (_made(family, seed) for seed in (1, 2))

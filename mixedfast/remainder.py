@@ -1,0 +1,149 @@
+"""What is left of the rows once effects near the fitted ones are taken out, and the products that sums of squares need.
+
+The residual sum of squares is a difference of sums over rows. Where effects make nearly all of y (groups a million times
+further apart than their members), the difference has no digits left; and log|X'V^-1 X| loses as many. Both are minima,
+
+    [X y]'V0^-1 [X y] = E'E + U'U,   E = [X y] - Z B,   B = Lambda U the penalized regressions of X and y on Z,
+
+so that an error in U counts by its square only, and E is small. A second pass over the rows takes out ``Z delta`` with a delta
+near B, and the products of the small rest ``W = [X, y - X gamma] - Z delta`` then give E'E at any theta: E = W - Z (B - delta)
+is a small correction of small rows. It is the last step of a QR decomposition, done once, without ever forming one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mixedfast import _kernels
+from mixedfast.basis import group_layout, response_column, x_in_basis
+from mixedfast.columns import Factor
+from mixedfast.crossprod import CrossProducts, threaded
+
+if TYPE_CHECKING:
+    from mixedfast.columns import Column
+    from mixedfast.design import Design
+
+__all__ = ["Remainder", "plus_x", "take_out"]
+
+#: A remainder of y below so many units in the last place of y is rounding of the rows themselves.
+_LAST_PLACES = 64.0
+
+
+@dataclass(frozen=True, eq=False)
+class Remainder:
+    """Products of ``W = [X, y - X gamma] - Z delta`` with itself and with Z, in the basis of the cross-products.
+
+    Parameters
+    ----------
+    gamma : (p,) array
+    delta : tuple of (J,K,p+1) arrays, one a group
+    zw : tuple of (J,K,p+1) arrays
+        Z'W, with the weights between where there are any.
+    ww : (p+1,p+1) array
+        W'W.
+    rounding : bool
+        Nothing but rounding is left of y.
+    """
+
+    gamma: np.ndarray
+    delta: tuple[np.ndarray, ...]
+    zw: tuple[np.ndarray, ...]
+    ww: np.ndarray
+    rounding: bool
+
+    def rest(self, cp: CrossProducts, b: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+        """E'E (p+1,p+1) and Z'E (J,K,p+1) a group, for ``E = [X, y - X gamma] - Z b``."""
+        f = [mine - taken for mine, taken in zip(b, self.delta, strict=True)]
+        ze = [zw - product for zw, product in zip(self.zw, _times_zz(cp, f), strict=True)]
+        # E'E = W'W - f'Z'W - E'Z f, each as small as its result
+        ee = self.ww - sum(np.tensordot(part, zw, ((0, 1), (0, 1))) for part, zw in zip(f, self.zw, strict=True))
+        ee = ee - sum(np.tensordot(part, z, ((0, 1), (0, 1))) for part, z in zip(ze, f, strict=True))
+        return 0.5 * (ee + ee.T), ze
+
+
+def _times_zz(cp: CrossProducts, F: list[np.ndarray]) -> list[np.ndarray]:
+    """Z'Z F, one (J,K,r) array a group."""
+    from scipy.sparse import bsr_array
+
+    out = [np.matmul(group.A, part) for group, part in zip(cp.groups, F, strict=True)]
+    for (g, h), pair in cp.pairs.items():
+        if not len(pair.indices):
+            continue
+        left, right = cp.groups[g], cp.groups[h]
+        shape = (left.n_levels * left.k, right.n_levels * right.k)
+        Z = bsr_array((pair.data, pair.indices, pair.indptr), shape=shape)
+        r = F[g].shape[2]
+        out[g] += (Z @ F[h].reshape(-1, r)).reshape(out[g].shape)
+        out[h] += (Z.T @ F[g].reshape(-1, r)).reshape(out[h].shape)
+    return out
+
+
+def plus_x(C: np.ndarray, gamma: np.ndarray) -> np.ndarray:
+    """Products with [X, y + X gamma] from products with [X, y], (...,p+1)."""
+    return np.concatenate([C[..., :-1], C[..., -1:] + (C[..., :-1] @ gamma)[..., None]], axis=-1)
+
+
+def _columns(design: Design, members: list[int]) -> list[Column]:
+    """Columns of Z of the terms of one group."""
+    return [column for t in members for column in design.terms[t].columns]
+
+
+def take_out(
+    cp: CrossProducts, design: Design, gamma: np.ndarray, delta: list[np.ndarray], threads: int | None = None
+) -> Remainder:
+    """Read the rows once more and sum what is left of them.
+
+    Parameters
+    ----------
+    cp : CrossProducts
+        Of the identifiable columns of X.
+    design : Design
+        Whose rows they are.
+    gamma : (p,) array
+        Coefficients near the estimates, internal basis.
+    delta : list of (J,K,p+1) arrays
+        Effects near the penalized regressions of ``[X, y - X gamma]`` on Z, internal basis.
+    threads : int, optional
+
+    Returns
+    -------
+    Remainder
+    """
+    n, p = design.n, cp.p
+    everything = np.arange(n, dtype=np.int32)
+    x = x_in_basis([design.x[j] for j in cp.kept], n, cp.basis)
+    y = (response_column(design), float(cp.shift[-1]), float(cp.scale[-1]))
+    layout = group_layout(design)
+    z = [
+        list(zip(_columns(design, members), group.shift.tolist(), group.scale.tolist(), strict=True))
+        for members, group in zip(layout, cp.groups, strict=True)
+    ]
+    rows = _kernels.ColumnPool([*x, y, *(column for own in z for column in own)], n)
+    W = np.empty((p + 1, n))
+    for j in range(p + 1):
+        W[j] = rows.evaluate(j, everything)
+    largest = np.abs(W[p]) + np.abs(gamma) @ np.abs(W[:p])
+    W[p] -= gamma @ W[:p]
+    at = p + 1
+    for members, own, taken in zip(layout, z, delta, strict=True):
+        codes = design.terms[members[0]].codes
+        for a in range(len(own)):
+            values = rows.evaluate(at, everything)
+            for j in range(p + 1):
+                W[j] -= values * taken[codes, a, j]
+            at += 1
+    limit = _LAST_PLACES * np.finfo(float).eps * np.sqrt(np.mean(largest**2))
+    columns: list[tuple[Column, float, float]] = [((Factor(w),), 0.0, 1.0) for w in W]
+    gram = np.arange(p + 1, dtype=np.int32)
+    described = []
+    for members, own in zip(layout, z, strict=True):
+        left = np.arange(len(columns), len(columns) + len(own), dtype=np.int32)
+        columns += own
+        described.append((design.terms[members[0]].codes, len(design.terms[members[0]].levels), left, gram))
+    sqrt_weights = None if design.weights is None else np.sqrt(design.weights)
+    ww, sums = threaded(_kernels.ColumnPool(columns, n, sqrt_weights), n, gram, described, threads)
+    zw = tuple(_kernels.picked(parts, 0, len(left), gram) for (_, _, left, _), parts in zip(described, sums, strict=True))
+    return Remainder(gamma, tuple(delta), zw, ww, bool(np.sqrt(np.mean(W[p] ** 2)) <= limit))
