@@ -54,32 +54,6 @@ class Remainder:
     ww: np.ndarray
     rounding: bool
 
-    def rest(self, cp: CrossProducts, b: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
-        """E'E (p+1,p+1) and Z'E (J,K,p+1) a group, for ``E = [X, y - X gamma] - Z b``."""
-        f = [mine - taken for mine, taken in zip(b, self.delta, strict=True)]
-        ze = [zw - product for zw, product in zip(self.zw, _times_zz(cp, f), strict=True)]
-        # E'E = W'W - f'Z'W - E'Z f, each as small as its result
-        ee = self.ww - sum(np.tensordot(part, zw, ((0, 1), (0, 1))) for part, zw in zip(f, self.zw, strict=True))
-        ee = ee - sum(np.tensordot(part, z, ((0, 1), (0, 1))) for part, z in zip(ze, f, strict=True))
-        return 0.5 * (ee + ee.T), ze
-
-
-def _times_zz(cp: CrossProducts, F: list[np.ndarray]) -> list[np.ndarray]:
-    """Z'Z F, one (J,K,r) array a group."""
-    from scipy.sparse import bsr_array
-
-    out = [np.matmul(group.A, part) for group, part in zip(cp.groups, F, strict=True)]
-    for (g, h), pair in cp.pairs.items():
-        if not len(pair.indices):
-            continue
-        left, right = cp.groups[g], cp.groups[h]
-        shape = (left.n_levels * left.k, right.n_levels * right.k)
-        Z = bsr_array((pair.data, pair.indices, pair.indptr), shape=shape)
-        r = F[g].shape[2]
-        out[g] += (Z @ F[h].reshape(-1, r)).reshape(out[g].shape)
-        out[h] += (Z.T @ F[g].reshape(-1, r)).reshape(out[h].shape)
-    return out
-
 
 def plus_x(C: np.ndarray, gamma: np.ndarray) -> np.ndarray:
     """Products with [X, y + X gamma] from products with [X, y], (...,p+1)."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mixedfast.engines.layout import times_a
 from mixedfast.remainder import Remainder, plus_x
 
 if TYPE_CHECKING:
@@ -50,14 +51,23 @@ class Refined:
             b = [old + more for old, more in zip(b, self.engine.modes(B), strict=True)]
             u = [inverse @ part + weak @ z for (inverse, weak, _), part, z in zip(seen, b, ze, strict=True)]
             b = [lam @ part for lam, part in zip(lambdas, u, strict=True)]
-            ee, ze = self.remainder.rest(self.engine.cp, b)
+            ee, ze = self._rest(b)
             B = [strong @ z - inverse.T @ part for (inverse, _, strong), z, part in zip(seen, ze, u, strict=True)]
         # Z'V0^-1[X y] is Z'E, and lambda' Z'E = U, of which U is known better
         self._C = [
             z + inverse.T @ (part - lam.T @ z) for (inverse, _, _), z, part, lam in zip(seen, ze, u, lambdas, strict=True)
         ]
         self._lambdas = lambdas
-        return ee + sum(np.tensordot(part, part, ((0, 1), (0, 1))) for part in u)
+        return ee + sum(_over_levels(part, part) for part in u)
+
+    def _rest(self, b: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+        """E'E (p+1,p+1) and Z'E (J,K,p+1) a group, for ``E = [X, y - X gamma] - Z b``."""
+        taken = self.remainder
+        f = [mine - known for mine, known in zip(b, taken.delta, strict=True)]
+        ze = [zw - product for zw, product in zip(taken.zw, times_a(self.engine.cp, f), strict=True)]
+        # W'W - f'Z'W - E'Z f, each as small as the result
+        ee = taken.ww - sum(_over_levels(part, zw) + _over_levels(z, part) for part, zw, z in zip(f, taken.zw, ze, strict=True))
+        return 0.5 * (ee + ee.T), ze
 
     def project(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """As `Engine.project` does, at the lambdas last given to `square`."""
@@ -70,6 +80,11 @@ class Refined:
             onto = large @ large.T
             K[g] = K[g] + onto @ (inverse - inverse @ Q[g] @ inverse - K[g]) @ onto
         return K, [plus_x(c, self.remainder.gamma) for c in self._C]
+
+
+def _over_levels(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """left'right summed over the levels and columns of a group, (J,K,r) and (J,K,s) -> (r,s)."""
+    return np.tensordot(left, right, ((0, 1), (0, 1)))
 
 
 def _directions(lam: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

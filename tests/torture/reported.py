@@ -247,9 +247,9 @@ def one_factor_three_times(seed: int) -> Case:
 
 
 def thousands_fixed(seed: int) -> Case:
-    """Two thousand fixed effects and a random part: the dense part of the system is X's."""
+    """Fifteen hundred fixed effects and a random part: the dense part of the system is X's."""
     random = np.random.default_rng(21600 + seed)
-    levels = 2000
+    levels = 1500
     n = 2 * levels + 500
     f = np.arange(n) % levels
     data = pd.DataFrame({"f": [f"f{i}" for i in f], "x": random.normal(size=n), "g": random.integers(0, 50, n)})
@@ -342,6 +342,6 @@ def hardly_any_noise(seed: int) -> Case:
 REPORTED: dict[Callable[[int], Case], int] = {
     repeated_readings: 20, hertz: 12, more_effects_than_rows: 15, maximal: 16, pairs_of_people: 12, millions: 15,
     many_groups_without_variance: 10, subject_covariates: 15, samples_of_patients: 18, ceiling: 16, raw_years: 16, holes: 16,
-    twelve_orders_of_weights: 16, twelve_orders_of_units: 16, eight_slopes: 16, one_factor_three_times: 15, thousands_fixed: 2,
+    twelve_orders_of_weights: 16, twelve_orders_of_units: 16, eight_slopes: 16, one_factor_three_times: 15, thousands_fixed: 1,
     chains: 16, zipf: 14, negative_correlation: 16, deep: 12, rows_twice: 12, hardly_any_noise: 28,
 }  # fmt: skip

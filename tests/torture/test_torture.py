@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,6 +47,18 @@ def fitted(case: Case) -> tuple[mf.LMMResult, list[str]]:
     return result, [str(warning.message) for warning in caught if issubclass(warning.category, mf.ConvergenceWarning)]
 
 
+def referee(fit: Fit, best: dict[str, Any]) -> float:
+    """The lowest criterion that R found. Where y'y hides the residuals R's own number is rough, and its theta is asked."""
+    if fit.remainder is None:
+        return float(best["best"])
+    sizes = [fit.cp.groups[term.group].n_levels for term in fit.cp.terms]
+    if len(sizes) > 1 and sizes != sorted(sizes, reverse=True):
+        return np.inf  # lme4 puts the terms in this order, whatever the formula's
+    system = fit.new_system()
+    solution = system.solve(fit.covariance.to_internal(np.array(best["theta"], dtype=float)))
+    return np.inf if solution is None else solution.deviance
+
+
 def told(said: list[str]) -> str:
     """Which of the two reasons not to converge a warning gives; there is then no lowest criterion to compare with."""
     return next(reason for reason in ("residual variance runs to zero", "sums of 16 digits") if reason in said[0])
@@ -72,12 +85,12 @@ def test_hard_model(case: Case) -> None:
     proven = [other.deviance for other in others if other.optimum is not None and other.optimum.converged]
     assert result.criterion <= min(proven, default=np.inf) + allowed
     if case.name in REFEREE:
-        assert result.criterion <= REFEREE[case.name]["best"] + allowed
+        assert result.criterion <= referee(fit, REFEREE[case.name]) + allowed
 
 
 def test_the_corpus_is_large() -> None:
     everything = list(all_cases())
-    assert len(everything) >= 300
+    assert len(everything) >= 650
     assert len({case.name for case in everything}) == len(everything)
-    assert len(REFEREE) >= 100
+    assert len(REFEREE) >= 300
     assert set(REFEREE) <= {case.name for case in everything}
