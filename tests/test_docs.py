@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +12,6 @@ import pytest
 from examples import agree, examples, output
 
 import mixedfast as mf
-from mixedfast.inference.bootstrap import Bootstrap
-from mixedfast.inference.influence import Influence
-from mixedfast.inference.means import MarginalMeans
-from mixedfast.inference.profile import Profile
-from mixedfast.ols import OLSResult
-from mixedfast.report.plots import Plots
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -93,16 +86,3 @@ def test_the_reference_has_every_public_name() -> None:
     shown = set(re.findall(r"auto(?:function|class):: (?:[\w.]+\.)?(\w+)", reference))
     in_errors = {name for name in dir(mf.errors) if name in mf.__all__}  # shown as a module
     assert set(mf.__all__) - shown - in_errors == {"__version__"}
-
-
-@pytest.mark.parametrize("of", [mf.LMMResult, mf.CrossProducts, OLSResult, Plots, Profile, Bootstrap, MarginalMeans, Influence])
-def test_every_public_member_says_what_it_is(of: type) -> None:
-    """Sphinx shows members with a docstring; attributes are told in the docstring of their class."""
-    told = "".join(inspect.getdoc(owner) or "" for owner in of.__mro__)
-    silent = []
-    for name in dir(of):
-        member = inspect.getattr_static(of, name)
-        speaks = hasattr(member, "__get__") and inspect.getdoc(member)  # the docstring of a plain value is its type's
-        if not name.startswith("_") and not speaks and not re.search(rf"\b{name}\b", told):
-            silent.append(name)
-    assert silent == []

@@ -15,6 +15,7 @@ import pytest
 from browser import browser
 
 import mixedfast as mf
+from mixedfast import optimize
 from mixedfast.errors import NotDefinedError
 from mixedfast.report import words
 from mixedfast.report.html import document
@@ -181,6 +182,16 @@ def test_levels_are_compared_with_the_reference() -> None:
     m = mf.lmer("math ~ sex + (1 | school)", mf.load_dataset("hsb"))
     said = " ".join(words.findings(m, m.coef_table(), 0.95))
     assert f"sex = Male has {m.params['sex[T.Male]']:.2f} more math than sex = Female on average" in said
+
+
+def test_a_search_cut_short_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimize, "_MAX_ITERATIONS", 0)
+    with pytest.warns(mf.ConvergenceWarning):
+        m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"), start=[20.0, 0.0, 5.0])
+    made = m.to_html(pictures=False)
+    assert made is not None
+    assert made.index("do not use these estimates") < made.index("<nav")
+    assert "In words" not in made and "For a methods section" not in made  # nothing to retell
 
 
 def test_several_predictors_are_told_apart() -> None:

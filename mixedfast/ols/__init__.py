@@ -33,9 +33,11 @@ def lm(
     formula : str
         ``"y ~ x + f"``, without random terms.
     data : pandas or polars DataFrame, pyarrow Table or dict of arrays
-    weights, offset : str or array, shape (n,), optional
-        A column's name, or one number a row. Weights are precision weights: the variance of a row's
-        error is sigma squared over its weight.
+    weights : str or array, shape (n,), optional
+        A column's name, or one number a row. Precision weights: the variance of a row's error is sigma squared over
+        its weight.
+    offset : str or array, shape (n,), optional
+        Subtracted from the response before fitting, added to fitted values.
     contrasts : dict, optional
         Categorical column to contrast: ``"sum"``, ``"helmert"``, ``"poly"``, a matrix.
     na_action : {"omit", "raise"}

@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     from mixedfast.design import FixedTerm
     from mixedfast.result import LMMResult
 
-__all__ = ["Entry", "findings", "fit_told", "glossary", "lead", "methods_told", "notices", "number", "to_half_width"]
+__all__ = [
+    "Entry",
+    "findings",
+    "fit_told",
+    "glossary",
+    "lead",
+    "methods_told",
+    "notices",
+    "number",
+    "to_half_width",
+    "usable",
+]
 
 #: A normal distribution holds this many standard deviations each way for 95 %.
 _NORMAL_95 = 1.959963984540054
@@ -227,14 +238,18 @@ def fit_told(m: LMMResult) -> list[str]:
     return [*told, *notices(m)]
 
 
+def usable(m: LMMResult) -> bool:
+    """Whether the estimates are those of an optimum, or at variance parameters that were given."""
+    return m.converged or "iterations" not in m.optimization
+
+
 def notices(m: LMMResult) -> list[str]:
     """What one must know before one uses the estimates."""
     told = []
-    found = m.optimization
-    if "iterations" in found and not m.converged:
+    if not usable(m):
         told.append(
-            f"The search did not end at an optimum ({found['message']}): do not use these estimates. Try other starting "
-            "values, rescale the predictors, or simplify the random effects."
+            f"The search did not end at an optimum ({m.optimization['message']}): do not use these estimates. Try other "
+            "starting values, rescale the predictors, or simplify the random effects."
         )
     if m.is_singular:
         told.append(

@@ -105,8 +105,9 @@ def report_body(
         Shown as intervals when given.
     """
     table = m.coef_table(ddf, _LEVEL)
+    usable = words.usable(m)
     parts = {
-        "answers": _items(words.findings(m, table, _LEVEL)),
+        "answers": _items(words.findings(m, table, _LEVEL)) if usable else "",
         "data": page_html(rows_and_groups(m)),
         "fixed": page_html(_fixed(m, table, ddf)),
         "random": page_html([replace(random_grid(m.varcorr, m.nobs, m.n_groups), heading="")]),
@@ -115,7 +116,7 @@ def report_body(
         "intervals": _profiled(profile, pictures) + _bootstrapped(bootstrap, pictures),
         "pictures": _drawn(pictures_html, m) if pictures else "",
         "fit": _fit(m),
-        "methods": f"<p>{prose(words.methods_told(m, _tests(ddf), __version__))}</p>",
+        "methods": f"<p>{prose(words.methods_told(m, _tests(ddf), __version__))}</p>" if usable else "",
         "glossary": _glossary(m, table, ddf),
     }
     shown = {name: part for name, part in parts.items() if part}
