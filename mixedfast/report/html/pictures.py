@@ -58,8 +58,8 @@ def _wanted(m: LMMResult) -> list[_Picture]:
         ),
         _Picture(
             lambda plot: plot.caterpillar(),
-            "How far each group lies from the average, with an interval. The darker diamonds are groups whose interval leaves "
-            "zero out.",
+            "How far each group lies from the average, with an interval. Blue diamonds are groups whose interval leaves zero "
+            "out, grey dots the others.",
         ),
         _Picture(
             lambda plot: plot.shrinkage(first),
@@ -73,7 +73,7 @@ def _wanted(m: LMMResult) -> list[_Picture]:
         _Picture(
             lambda plot: plot.qq(),
             "Points on the line are distributed like a normal distribution, as the model supposes. Ends that bend away mean "
-            "more, or fewer, extreme values.",
+            "more, or fewer, extreme values; nineteen points in twenty stay in the grey band by chance alone.",
         ),
         _Picture(
             lambda plot: plot.residuals_by_group(first),
