@@ -7,6 +7,11 @@
 # make bench              side by side with what is installed, a few minutes (benchmarks/README.md)
 # make bench-competitors  the other libraries, each in an environment of its own
 # make bench-all | bench-scaling | bench-kernels
+# make wheel  the files to publish, in dist/: source distribution, and a wheel that carries SuiteSparse
+# make test-wheel         that wheel's tests, where the system has no SuiteSparse
+# make test-pythons       the tests under every Python there is, 3.10 to 3.14
+# make test-lower-bounds  the tests with the oldest dependencies that pyproject.toml allows
+# make reproducible       two builds in two folders: are they the same bytes?
 # make docs   the pages and the API reference, in build/docs
 # make lint | clean
 #
@@ -24,6 +29,7 @@ BUILD_TOOLS := "setuptools>=77" "cython>=3.0" "numpy>=2.0" "scipy>=1.11"
 SOURCES := setup.py pyproject.toml $(wildcard build_support/*.py csrc/*.c csrc/*.h mixedfast/*.pyx mixedfast/*.pxd)
 
 .PHONY: demo test test-slow torture sanitize fuzz bench bench-all bench-scaling bench-kernels bench-competitors docs lint build clean
+.PHONY: sdist wheel test-wheel test-pythons test-lower-bounds reproducible
 .DELETE_ON_ERROR:
 
 demo: build
@@ -72,6 +78,39 @@ bench-kernels: $(VENV)/benched-with build
 bench-competitors: $(VENV)/benched-with build
 	$(BIN)/python -m benchmarks environments
 
+# What is published (docs/trust.md, "Packaging"). The source distribution is small and made anew each time.
+sdist: $(VENV)/packed-with
+	@rm -f dist/*.tar.gz
+	@$(BIN)/python build_support/distributions.py dist
+
+wheel: $(VENV)/packed-with build/suitesparse/done
+	@rm -rf dist
+	@$(BIN)/python build_support/distributions.py dist build/suitesparse
+
+build/suitesparse/done: build_support/suitesparse.py $(VENV)/packed-with
+	rm -rf build/suitesparse
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python build_support/suitesparse.py build/suitesparse
+	@touch $@
+
+test-wheel: wheel
+	MIXEDFAST_TESTED_WHEEL=repaired RUN=build_support/without_suitesparse.sh \
+	    build_support/test_away.sh $(PYTHON) dist/*.tar.gz dist/*.whl
+
+# Pythons of pyenv and on the path, the newest of each minor version.
+PYTHONS ?= $(shell for minor in 10 11 12 13 14; do \
+    ls -d $(HOME)/.pyenv/versions/3.$$minor.*/bin/python 2>/dev/null | sort -V | tail -n 1 | grep . || command -v python3.$$minor; done)
+test-pythons: sdist
+	for python in $(PYTHONS); do build_support/test_away.sh $$python dist/*.tar.gz dist/*.tar.gz || exit 1; done
+
+# The oldest versions have binaries for Python 3.10 and 3.11 only.
+OLDEST_PYTHON ?= $(firstword $(PYTHONS))
+test-lower-bounds: sdist
+	$(BIN)/python build_support/lower_bounds.py test plots >build/lower-bounds.txt
+	build_support/test_away.sh $(OLDEST_PYTHON) dist/*.tar.gz dist/*.tar.gz --constraint build/lower-bounds.txt
+
+reproducible: $(VENV)/packed-with
+	PATH="$(CURDIR)/$(BIN):$$PATH" build_support/reproducible.sh $(CURDIR)/$(BIN)/python
+
 # A warning is an error. `make test` runs the examples in the pages.
 docs: $(VENV)/documented-with build
 	$(BIN)/sphinx-build -W --keep-going -q -E -b html docs build/docs
@@ -119,6 +158,10 @@ $(VENV)/fuzzed-with: $(VENV)/tested-with
 
 $(VENV)/benched-with: $(VENV)/installed
 	@$(EDITABLE) '.[bench]'
+	@touch $@
+
+$(VENV)/packed-with: $(VENV)/installed
+	@$(EDITABLE) '.[release]'
 	@touch $@
 
 $(VENV)/documented-with: $(VENV)/installed

@@ -1,4 +1,4 @@
-"""Builds the two C extensions; everything else about the package is in pyproject.toml."""
+"""Builds the C extensions; everything else about the package is in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ import find_cholmod  # noqa: E402
 # No -march=native: what is built here must run elsewhere. -fno-math-errno lets sqrt be one instruction.
 FLAGS = ["-O3", "-std=c99", "-fno-math-errno", "-DNDEBUG", "-g0"]
 MSVC_FLAGS = ["/O2", "/DNDEBUG"]
+# The place of the sources is in no binary: two builds in two folders are the same bytes.
+PLACELESS = [f"-ffile-prefix-map={ROOT}=."]
 REQUIRE = "MIXEDFAST_REQUIRE_CHOLMOD"
+NO_RPATH = "MIXEDFAST_NO_RPATH"  # the library will be copied into the wheel: its folder here is nothing to remember
 NEED_CHOLMOD = ("mixedfast._cholmod", "mixedfast._selinv")
 
 BUILDINFO = '''"""How the extensions were built. Written by setup.py; `mixedfast versions` shows it."""
@@ -32,19 +35,25 @@ from __future__ import annotations
 CHOLMOD: str | None = {version!r}
 CHOLMOD_FOUND_BY: str | None = {found_by!r}
 METIS: bool = {metis!r}
+SUPERNODAL: bool = {supernodal!r}
 COMPILER: str = {compiler!r}
 C_FLAGS: tuple[str, ...] = {flags!r}
 CYTHON: str = {cython!r}
 '''
 
 
+def is_set(variable: str) -> bool:
+    return os.environ.get(variable, "0") not in ("", "0")
+
+
 class BuildExtensions(build_ext):
     """Look for CHOLMOD, build with or without it, and write down which."""
 
     def build_extensions(self) -> None:
-        self.flags = MSVC_FLAGS if self.compiler.compiler_type == "msvc" else FLAGS
+        msvc = self.compiler.compiler_type == "msvc"
+        self.flags = MSVC_FLAGS if msvc else FLAGS
         for extension in self.extensions:
-            extension.extra_compile_args = self.flags
+            extension.extra_compile_args = self.flags if msvc else self.flags + PLACELESS
         cholmod = self.look_for_cholmod()
         if cholmod is None:
             self.extensions = [e for e in self.extensions if e.name not in NEED_CHOLMOD]
@@ -55,6 +64,7 @@ class BuildExtensions(build_ext):
             version=cholmod.version if cholmod else None,
             found_by=cholmod.place.found_by if cholmod else None,
             metis=bool(cholmod and cholmod.metis),
+            supernodal=bool(cholmod and cholmod.supernodal),
             compiler=self.compiler.compiler_type,
             flags=tuple(self.flags),
             cython=cython_version,
@@ -67,11 +77,14 @@ class BuildExtensions(build_ext):
         except find_cholmod.CholmodNotFound as error:
             raise BaseError(str(error)) from error
         if cholmod is not None:
-            metis = "with" if cholmod.metis else "without"
-            print(f"mixedfast: CHOLMOD {cholmod.version} {metis} METIS, found by: {cholmod.place.found_by}")
+            parts = ", ".join(
+                f"{'with' if there else 'without'} {part}"
+                for part, there in (("METIS", cholmod.metis), ("its supernodal module", cholmod.supernodal))
+            )
+            print(f"mixedfast: CHOLMOD {cholmod.version} {parts}, found by: {cholmod.place.found_by}")
             return cholmod
         advice = find_cholmod.advice(os.environ)
-        if os.environ.get(REQUIRE, "0") not in ("", "0"):
+        if is_set(REQUIRE):
             raise BaseError(f"CHOLMOD was not found and {REQUIRE} is set. Type: {advice}")
         line = "*" * 78
         print(
@@ -112,7 +125,7 @@ class BuildExtensions(build_ext):
             extension.include_dirs.append(str(place.include))
             if place.library is not None:
                 extension.library_dirs.append(str(place.library))
-                if os.name != "nt":
+                if os.name != "nt" and not is_set(NO_RPATH):
                     extension.runtime_library_dirs.append(str(place.library))
 
     def write_buildinfo(self, folder: Path) -> None:

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-# Prints "3.0.14 1": the version of the library that is loaded, and whether it can order with METIS.
+# Prints "3.0.14 1 1": the version of the library that is loaded, whether it can order with METIS, and whether it has
+# the supernodal module. Without it the analysis below is a simplicial one.
 PROBE = r"""
 #include <stdio.h>
 #include "cholmod.h"
@@ -25,7 +26,7 @@ int main(void)
     int version[3];
     cholmod_common common;
     cholmod_sparse a = {0};
-    cholmod_factor *l;
+    cholmod_factor *l, *s;
     cholmod_l_start(&common);
     common.print = 0;
     common.try_catch = 1;
@@ -41,9 +42,13 @@ int main(void)
     a.dtype = CHOLMOD_DOUBLE;
     a.sorted = a.packed = 1;
     l = cholmod_l_analyze_p(&a, NULL, NULL, 0, &common);
+    common.method[0].ordering = CHOLMOD_NATURAL;
+    common.supernodal = CHOLMOD_SUPERNODAL;
+    s = cholmod_l_analyze_p(&a, NULL, NULL, 0, &common);
     cholmod_l_version(version);
-    printf("%d.%d.%d %d\n", version[0], version[1], version[2], l != NULL);
+    printf("%d.%d.%d %d %d\n", version[0], version[1], version[2], l != NULL, s != NULL && s->is_super);
     cholmod_l_free_factor(&l, &common);
+    cholmod_l_free_factor(&s, &common);
     cholmod_l_finish(&common);
     return 0;
 }
@@ -73,6 +78,7 @@ class Cholmod:
     place: Place
     version: str
     metis: bool
+    supernodal: bool
 
 
 class CholmodNotFound(Exception):
@@ -159,8 +165,8 @@ def find(environ: Mapping[str, str], probe: Callable[[Place], str | None]) -> Ch
     for place in places(environ):
         printed = probe(place)
         if printed is not None:
-            version, metis = printed.split()
-            return Cholmod(place, version, metis == "1")
+            version, metis, supernodal = printed.split()
+            return Cholmod(place, version, metis == "1", supernodal == "1")
         if place.found_by == "environment":
             raise CholmodNotFound(
                 f"the environment says that CHOLMOD is in {place.include} "

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from mixedfast.errors import CholmodError as CholmodError
 
 METIS_AVAILABLE: bool
+SUPERNODAL_AVAILABLE: bool
 SUPERNODAL_SWITCH: float
 
 class Candidate(TypedDict):

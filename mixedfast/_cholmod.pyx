@@ -87,7 +87,7 @@ cdef class Factor:
         Every ordering is followed by a postorder of the elimination tree, which changes neither
         flops nor nonzeros.
     kind : {"auto", "simplicial", "supernodal"}
-        "auto" is supernodal from 40 flops for each nonzero of L.
+        "auto" is supernodal from 40 flops for each nonzero of L, if this CHOLMOD has the module.
     perm : (n,) integers, optional
         The permutation for the ordering "given": row ``perm[k]`` of A becomes row k.
 
@@ -109,7 +109,7 @@ cdef class Factor:
     ValueError
         The pattern, an ordering, `kind` or `perm` is not as described; the message says which.
     CholmodError
-        An ordering is not in this CHOLMOD, or the analysis failed.
+        An ordering or the supernodal method is not in this CHOLMOD, or the analysis failed.
     MemoryError
 
     Examples
@@ -242,7 +242,8 @@ cdef class Factor:
         rows, columns = permuted_entries(np.asarray(indptr), np.asarray(indices), np.asarray(self.order))
         self.entries = (rows, columns)
         if kind == "auto":
-            kind = "supernodal" if self.flops >= SUPERNODAL_SWITCH * self.nnz_L else "simplicial"
+            pays = SUPERNODAL_AVAILABLE and self.flops >= SUPERNODAL_SWITCH * self.nnz_L
+            kind = "supernodal" if pays else "simplicial"
         self.is_supernodal = kind == "supernodal"
         # In natural order the supernodal loop reads the lower triangle and the simplicial loop
         # the upper one; from the other triangle CHOLMOD would make a transposed copy each time.
@@ -257,6 +258,9 @@ cdef class Factor:
         self.common.supernodal = CHOLMOD_SUPERNODAL if self.is_supernodal else CHOLMOD_SIMPLICIAL
         self.common.postorder = 0
         self.factor = self._symbolic(&self.matrix, "natural", NULL)
+        # A CHOLMOD without the module analyses for the simplicial method and reports success.
+        if self.is_supernodal and not self.factor.is_super:
+            raise CholmodError(f"this CHOLMOD ({version()}) was built without its supernodal module")
 
     @property
     def perm(self):
@@ -489,10 +493,20 @@ cdef class Factor:
 def _has_metis():
     """Whether this CHOLMOD can order with METIS: tried on a chain of three."""
     try:
-        Factor(3, [0, 2, 4, 5], [0, 1, 1, 2, 2], orderings=("metis",))
+        Factor(3, [0, 2, 4, 5], [0, 1, 1, 2, 2], orderings=("metis",), kind="simplicial")
+    except CholmodError:
+        return False
+    return True
+
+
+def _has_supernodal():
+    """Whether this CHOLMOD has the supernodal module: tried on a matrix of one entry."""
+    try:
+        Factor(1, [0, 1], [0], orderings=("natural",), kind="supernodal")
     except CholmodError:
         return False
     return True
 
 
 METIS_AVAILABLE = _has_metis()
+SUPERNODAL_AVAILABLE = _has_supernodal()

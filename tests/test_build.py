@@ -78,8 +78,8 @@ def test_a_wrong_variable_is_an_error_and_not_passed_over(search, tmp_path):
 def test_the_first_place_whose_probe_runs_is_taken(search, monkeypatch):
     first, second = (search.Place("system", Path(name), None) for name in "ab")
     monkeypatch.setattr(search, "places", lambda environ: [first, second])
-    found = search.find({}, lambda place: "5.2.1 0\n" if place is second else None)
-    assert found == search.Cholmod(second, "5.2.1", metis=False)
+    found = search.find({}, lambda place: "5.2.1 0 1\n" if place is second else None)
+    assert found == search.Cholmod(second, "5.2.1", metis=False, supernodal=True)
     assert search.find({}, lambda place: None) is None
 
 
@@ -212,6 +212,7 @@ def test_the_build_says_what_was_built():
         from mixedfast import _cholmod
 
         assert info.METIS == _cholmod.METIS_AVAILABLE
+        assert info.SUPERNODAL == _cholmod.SUPERNODAL_AVAILABLE
         assert _cholmod.version().split(".")[0] == info.CHOLMOD.split(".")[0]
 
 

@@ -18,7 +18,8 @@ Factor = cholmod.Factor
 # Matrices here have unit-order entries and condition numbers below about 1e4, so that 1e-10
 # leaves two digits or more over what rounding can do.
 TIGHT = {"rtol": 1e-10, "atol": 1e-10}
-KINDS = ("simplicial", "supernodal")
+KINDS = ("simplicial", "supernodal") if cholmod.SUPERNODAL_AVAILABLE else ("simplicial",)
+needs_supernodal = pytest.mark.skipif(not cholmod.SUPERNODAL_AVAILABLE, reason="this CHOLMOD has no supernodal module")
 
 
 def lower_csc(dense):
@@ -107,6 +108,7 @@ def test_factor_logdet_solves_and_inverse_agree_with_numpy(dense, kind):
     np.testing.assert_allclose(factor.selected_inverse(), np.linalg.inv(dense)[indices, columns], **TIGHT)
 
 
+@needs_supernodal
 def test_a_supernodal_tree_with_wide_and_narrow_supernodes():
     """Two dense blocks that meet in a dense border: the gather crosses several supernodes."""
     rng = np.random.default_rng(3)
@@ -223,7 +225,13 @@ def test_kind_auto_goes_by_flops_for_each_nonzero():
     assert not factor_of(positive_definite(mask_of("arrow", 200, rng), rng)).is_supernodal
     full = factor_of(positive_definite(mask_of("dense", 200, rng), rng))
     assert full.flops / full.nnz_L > cholmod.SUPERNODAL_SWITCH
-    assert full.is_supernodal
+    assert full.is_supernodal == cholmod.SUPERNODAL_AVAILABLE
+
+
+@pytest.mark.skipif(cholmod.SUPERNODAL_AVAILABLE, reason="this CHOLMOD has its supernodal module")
+def test_a_supernodal_factor_is_refused_where_the_module_is_missing():
+    with pytest.raises(cholmod.CholmodError, match="without its supernodal module"):
+        factor_of(np.eye(3), kind="supernodal")
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

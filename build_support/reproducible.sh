@@ -1,0 +1,20 @@
+#!/bin/sh
+# reproducible.sh PYTHON: builds the distributions twice, in two folders whose names differ in length, SuiteSparse too, and
+# compares the bytes. The committed tree is what is built.
+set -eu
+python=$1
+tree=$(cd "$(dirname "$0")/.." && pwd)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+SOURCE_DATE_EPOCH=$(git -C "$tree" log -1 --format=%ct)
+export SOURCE_DATE_EPOCH
+for place in "$scratch/one" "$scratch/quite/another/folder"; do
+    mkdir -p "$place"
+    git -C "$tree" archive HEAD | tar -x -C "$place"
+    "$python" "$place/build_support/suitesparse.py" "$place/build/suitesparse"
+    "$python" "$place/build_support/distributions.py" "$place/dist" "$place/build/suitesparse"
+    (cd "$place/dist" && sha256sum ./*) >"$place/sums"
+done
+cat "$scratch/one/sums"
+diff "$scratch/one/sums" "$scratch/quite/another/folder/sums"
+echo "the same bytes twice"
