@@ -25,7 +25,7 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 # Extensions are compiled by the rule for $(VENV)/built, not at each of these calls.
 EDITABLE := MIXEDFAST_METADATA_ONLY=1 $(PIP) install --no-build-isolation --editable
 
-BUILD_TOOLS := "setuptools>=77" "cython>=3.0" "numpy>=2.0" "scipy>=1.11"
+BUILD_TOOLS := "setuptools>=77" "cython>=3.0" "numpy>=2.0" "scipy>=1.11.1"
 SOURCES := setup.py pyproject.toml $(wildcard build_support/*.py csrc/*.c csrc/*.h mixedfast/*.pyx mixedfast/*.pxd)
 
 .PHONY: demo test test-slow torture sanitize fuzz bench bench-all bench-scaling bench-kernels bench-competitors docs lint build clean

@@ -56,7 +56,7 @@ TEXTS = {
 OPTIONS = (
     "-DCMAKE_BUILD_TYPE=Release",
     "-DCMAKE_INSTALL_LIBDIR=lib",
-    "-DCMAKE_INSTALL_RPATH=$ORIGIN",
+    f"-DCMAKE_INSTALL_RPATH={'@loader_path' if sys.platform == 'darwin' else '$ORIGIN'}",
     "-DSUITESPARSE_ENABLE_PROJECTS=cholmod",
     "-DSUITESPARSE_USE_CUDA=OFF",
     "-DSUITESPARSE_USE_OPENMP=OFF",
