@@ -1,7 +1,7 @@
 #!/bin/sh
 # test_away.sh PYTHON SDIST WHAT [PIP OPTION…]: installs WHAT (a wheel, or SDIST again, which is then built) in a new
 # environment, and runs the tests that SDIST carries, away from the tree. RUN is put before each command, as in
-# RUN=build_support/without_suitesparse.sh.
+# RUN=build_support/without_suitesparse.sh; TESTS names some of the tests instead of all.
 set -eu
 python=$1 sdist=$(realpath "$2") what=$(realpath "$3")
 shift 3
@@ -14,4 +14,5 @@ rm -rf "$scratch/mixedfast" "$scratch/setup.py" "$scratch/build_support" # the t
 "$scratch/env/bin/python" -m pip install --quiet --disable-pip-version-check "$@" "$what[test,plots]"
 cd "$scratch"
 $run env/bin/mixedfast versions
-$run env/bin/python -m pytest -q -p no:cacheprovider tests
+# shellcheck disable=SC2086
+$run env/bin/python -m pytest -q -p no:cacheprovider ${TESTS:-tests}
