@@ -56,6 +56,7 @@ TEXTS = {
 OPTIONS = (
     "-DCMAKE_BUILD_TYPE=Release",
     "-DCMAKE_INSTALL_LIBDIR=lib",
+    "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON",  # else the length of the build folder's name stays in the libraries
     f"-DCMAKE_INSTALL_RPATH={'@loader_path' if sys.platform == 'darwin' else '$ORIGIN'}",
     "-DSUITESPARSE_ENABLE_PROJECTS=cholmod",
     "-DSUITESPARSE_USE_CUDA=OFF",
