@@ -21,6 +21,8 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
+from mixedfast._dense import holding
+
 __all__ = ["Workers", "controller", "one_blas_thread"]
 
 
@@ -71,20 +73,24 @@ class _Setting:
         self.before: list[tuple[Any, int]] | None = None
 
     def enter(self, stay: _Stay) -> None:
-        key = id(stay)
-        with self.lock:
-            self.stays[key] = weakref.ref(stay, lambda _: self.leave(key)), threading.get_ident()
-            if self.before is None:
-                self.before = [(library, library.num_threads) for library in _blas()]
-                self._put(back=False)
+        holding(self.lock, lambda: self._enter(stay))
 
     def leave(self, key: int) -> None:
         """Once or more for each stay; what was there comes back before the last is forgotten."""
-        with self.lock:
-            if not self.stays.keys() - {key} and self.before is not None:
-                self._put(back=True)
-                self.before = None
-            self.stays.pop(key, None)
+        holding(self.lock, lambda: self._leave(key))
+
+    def _enter(self, stay: _Stay) -> None:
+        key = id(stay)
+        self.stays[key] = weakref.ref(stay, lambda _: self.leave(key)), threading.get_ident()
+        if self.before is None:
+            self.before = [(library, library.num_threads) for library in _blas()]
+            self._put(back=False)
+
+    def _leave(self, key: int) -> None:
+        if not self.stays.keys() - {key} and self.before is not None:
+            self._put(back=True)
+            self.before = None
+        self.stays.pop(key, None)
 
     def after_in_child(self) -> None:
         """In a forked child only the thread that forked lives on: nobody else's stay will end there."""
