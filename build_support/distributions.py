@@ -2,7 +2,9 @@
 
     python build_support/distributions.py FOLDER [SUITESPARSE]
 
-SUITESPARSE is the prefix that `suitesparse.py` filled; without it there is no wheel. The same tree gives the same bytes, in whatever folder it lies: times
+SUITESPARSE is the prefix that `suitesparse.py` filled; without it there is no wheel.
+
+The same tree gives the same bytes, in whatever folder it lies: times
 are SOURCE_DATE_EPOCH's (by default that of the last commit), names are sorted, owners are left out, and the compiler
 writes no path. The wheel is built from the unpacked source distribution, so that a file missing there shows.
 """

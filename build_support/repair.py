@@ -21,7 +21,7 @@ from suitesparse import FOLDERS, VERSION
 
 #: Functions of CHOLMOD's modules under the GPL: Supernodal, Modify, MatrixOps.
 GPL_FUNCTIONS = (b"cholmod_l_super_numeric", b"cholmod_l_updown", b"cholmod_l_sdmult")
-LICENCES = {library: licence for library, licence in FOLDERS.values()}
+LICENCES = dict(FOLDERS.values())
 OWN_LICENCE = "BSD-3-Clause"
 
 NOTICE = f"""# Libraries in this wheel

@@ -160,12 +160,13 @@ def main(prefix: Path, given: Path | None) -> None:
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         archive = given or from_debian(scratch) or from_its_page(scratch)
-        if archive.is_dir():  # CMake writes headers into its source, so a copy is built
-            source = Path(shutil.copytree(archive, scratch / "source"))
-        else:
-            source = unpack(archive, scratch / "source")
+        # CMake writes headers into its source, so of a folder a copy is built.
+        take = shutil.copytree if archive.is_dir() else unpack
+        source = Path(take(archive, scratch / "source"))
         if digest(source) != DIGEST:
-            raise SuiteSparseError(f"the code in {archive} is not that of SuiteSparse {VERSION}: its digest is {digest(source)}")
+            raise SuiteSparseError(
+                f"the code in {archive} is not that of SuiteSparse {VERSION}: its digest is {digest(source)}"
+            )
         build(source.resolve(), prefix.resolve(), scratch / "build")
         keep_licences(source, prefix)
     print(f"SuiteSparse {VERSION}, CHOLMOD without its GPL modules: {prefix}")
