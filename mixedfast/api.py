@@ -22,10 +22,13 @@ from mixedfast.lazyframes import is_lazy
 from mixedfast.progress import Show
 from mixedfast.result import LMMResult
 from mixedfast.result.base import Call
+from mixedfast.result.fixed import FixedPart
 from mixedfast.stream import Stream, is_stream, push_down, stream_crossproducts
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mixedfast.ols import OLSResult
 
 __all__ = ["anova", "crossproducts", "fit", "lmer"]
 
@@ -225,13 +228,14 @@ def _products(
     return well_conditioned(design, threads), design
 
 
-def anova(*models: LMMResult, refit: bool = True) -> pd.DataFrame:
+def anova(*models: LMMResult | OLSResult, refit: bool = True) -> pd.DataFrame:
     """Likelihood-ratio tests of nested models fitted to the same data.
 
     Parameters
     ----------
-    *models : LMMResult
-        Two or more, in any order.
+    *models : LMMResult or OLSResult
+        Two or more, in any order. A regression by `lm` is the model whose groups do not differ; on that boundary p-values are
+        too large (see `LMMResult.ranova`).
     refit : bool
         Refit models fitted by REML by maximum likelihood first (the models themselves do not change).
 
@@ -260,9 +264,7 @@ def anova(*models: LMMResult, refit: bool = True) -> pd.DataFrame:
     [nan, 42.139]
     """
     for model in models:
-        if not isinstance(model, LMMResult):
-            raise DataError(
-                f"mf.anova compares fitted mixed models, not {type(model).__name__} (m.ranova() tests their random terms)"
-            )
+        if not isinstance(model, FixedPart):
+            raise DataError(f"mf.anova compares fitted models, not {type(model).__name__}")
     table = compare([model._fit for model in models], refit=refit)
     return cast("pd.DataFrame", given_back(table, models[0].library if models else "pandas"))

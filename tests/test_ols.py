@@ -265,3 +265,24 @@ def test_new_responses_and_new_models(weighted: OLSResult, cake: pd.DataFrame) -
     np.testing.assert_allclose(again.params, 2 * weighted.params, rtol=ALGEBRA)
     assert weighted.update(". ~ recipe").formula == "angle ~ recipe"
     assert weighted.emmeans("recipe").to_frame()["df"].tolist() == [264.0] * 3
+
+
+# R 4.2.2, lme4 1.1-31: anova(m, m1, m0) of Reaction ~ Days + (Days | Subject), (1 | Subject) and lm; fits by ML
+LIKELIHOOD_RATIOS = [106.21441, 42.13930]
+AIC = [1906.293056, 1802.078643, 1763.939345]
+
+
+def test_a_regression_is_compared_with_mixed_models(sleepstudy: pd.DataFrame) -> None:
+    by_groups = [mf.lmer(f"Reaction ~ Days + ({effects} | Subject)", sleepstudy) for effects in ("Days", "1")]
+    table = mf.anova(*by_groups, lm("Reaction ~ Days", sleepstudy))
+    assert table["npar"].tolist() == [3, 4, 6]
+    np.testing.assert_allclose(table["chisq"].iloc[1:], LIKELIHOOD_RATIOS, atol=1e-5)  # R's printed digits
+    np.testing.assert_allclose(table["aic"], AIC, rtol=1e-9)
+    weights = np.linspace(0.5, 2.0, 180)
+    heavy = mf.lmer("Reaction ~ Days + (1 | Subject)", sleepstudy, weights=weights, REML=False)
+    without = lm("Reaction ~ Days", sleepstudy, weights=weights)
+    assert mf.anova(heavy, without)["chisq"].iloc[1] == pytest.approx(heavy.ranova()["chisq"].iloc[1], rel=1e-9)
+    with pytest.raises(mf.NotDefinedError, match="refit=True"):
+        mf.anova(by_groups[0], lm("Reaction ~ Days", sleepstudy), refit=False)
+    with pytest.raises(DataError, match="not have the same response"):
+        mf.anova(by_groups[0], lm("Days ~ Reaction", sleepstudy))

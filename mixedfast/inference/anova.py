@@ -188,7 +188,7 @@ def compare(fits: Sequence[Fit], names: Sequence[str] | None = None, refit: bool
 
 
 def _npar(fit: Fit) -> int:
-    return fit.cp.p + fit.covariance.n_theta + 1
+    return fit.cp.p + len(fit.theta) + 1
 
 
 def _by_ml(fit: Fit) -> Fit:

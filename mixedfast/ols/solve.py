@@ -65,6 +65,15 @@ class LeastSquares:
         return float(n * (np.log(2 * np.pi * self.rss / n) + 1) - self.sum_log_weights)
 
     @property
+    def reml(self) -> bool:
+        return False
+
+    @property
+    def theta(self) -> np.ndarray:
+        """Of no random effects, (0,)."""
+        return np.empty(0)
+
+    @property
     def singular_terms(self) -> tuple[bool, ...]:
         return ()
 
