@@ -6,11 +6,11 @@ coefficients comparable with published ones.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mixedfast.arguments import did_you_mean
 from mixedfast.errors import DataError
 
 if TYPE_CHECKING:
@@ -225,9 +225,8 @@ def load_dataset(name: str) -> pd.DataFrame:
 
 def _source(name: str) -> _Source:
     if name not in _SOURCES:
-        close = difflib.get_close_matches(str(name).lower(), _SOURCES, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise DataError(f"no data set {name!r}{hint} (there are: {', '.join(_SOURCES)})")
+        hint = did_you_mean(name, list(_SOURCES), most=1)
+        raise DataError(f"no data set {name!r}{'; ' + hint if hint else ''} (there are: {', '.join(_SOURCES)})")
     return _SOURCES[name]
 
 
