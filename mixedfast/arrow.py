@@ -48,7 +48,7 @@ def kind_of(dtype: Any) -> str:
 
     if t.is_dictionary(dtype):
         return kind_of(dtype.value_type) if kind_of(dtype.value_type) == "text" else f"category of {dtype.value_type}"
-    if t.is_integer(dtype) or t.is_floating(dtype):
+    if t.is_integer(dtype) or t.is_floating(dtype) or t.is_decimal(dtype):
         return "number"
     if t.is_boolean(dtype):
         return "boolean"
@@ -59,8 +59,36 @@ def _is_view(dtype: Any) -> bool:
     return str(dtype) == "string_view"
 
 
+def usable(table: Any) -> Any:
+    """The table in types that all of Arrow's functions take: decimals as doubles, views of text as text."""
+    import pyarrow as pa
+
+    for i, field in enumerate(table.schema):
+        kind = _usable_type(field.type)
+        if kind == field.type:
+            continue
+        column = table.column(i)
+        if pa.types.is_dictionary(kind):
+            parts = [pa.DictionaryArray.from_arrays(c.indices, c.dictionary.cast(kind.value_type)) for c in column.chunks]
+            column = pa.chunked_array(parts, kind)
+        else:
+            column = column.cast(kind)
+        table = table.set_column(i, field.name, column)
+    return table
+
+
+def _usable_type(dtype: Any) -> Any:
+    import pyarrow as pa
+
+    if pa.types.is_decimal(dtype):
+        return pa.float64()
+    if pa.types.is_dictionary(dtype):
+        return pa.dictionary(dtype.index_type, _usable_type(dtype.value_type), dtype.ordered)
+    return pa.large_string() if _is_view(dtype) else dtype
+
+
 def complete_rows(table: Any, names: Iterable[str], where: str) -> tuple[Any, dict[str, int]]:
-    """The rows of an Arrow table with a value in every column named, and how many values each column misses.
+    """The rows of an Arrow table with a value in every column named, in `usable` types; how many values each column misses.
 
     Raises
     ------
@@ -70,6 +98,7 @@ def complete_rows(table: Any, names: Iterable[str], where: str) -> tuple[Any, di
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    table = usable(table)
     keep, missing = None, {}
     for name in names:
         column = table.column(name)
@@ -102,9 +131,10 @@ def as_declared(table: Any, schema: Any, where: str) -> Any:
 
     made = {}
     for name in table.column_names:
-        column, kind = table.column(name), schema.field(name).type
+        column, kind = table.column(name), _usable_type(schema.field(name).type)
         try:
             if pa.types.is_dictionary(kind):
+                kind = pa.dictionary(pa.int32(), kind.value_type, kind.ordered)  # other parts may list more
                 made[name] = (column if pa.types.is_dictionary(column.type) else column.dictionary_encode()).cast(kind)
             else:
                 made[name] = plain(column).cast(kind)

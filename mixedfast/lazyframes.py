@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 import narwhals as nw
 import numpy as np
 
+from mixedfast.errors import DataError
+
 __all__ = ["Expr", "LazyFrame", "absent_unless", "is_lazy", "literal", "lookup"]
 
 Expr: TypeAlias = Any
@@ -39,7 +41,20 @@ class LazyFrame:
 
     @classmethod
     def of(cls, data: Any) -> LazyFrame:
-        return cls(nw.from_native(data))
+        """A lazy frame of any library.
+
+        Raises
+        ------
+        DataError
+            For an Ibis table in DuckDB: Ibis writes our constants as decimals there, and products of them overflow.
+        """
+        frame = nw.from_native(data)
+        if frame.implementation.is_ibis() and frame.to_native().get_backend().name == "duckdb":
+            raise DataError(
+                "an Ibis table in DuckDB is summed as a DuckDB relation: give connection.con.sql(ibis.to_sql(table)), where "
+                "connection is what ibis.duckdb.connect() returned"
+            )
+        return cls(frame)
 
     @property
     def engine(self) -> str:
@@ -118,8 +133,7 @@ class LazyFrame:
 
     def distinct(self, names: Sequence[str]) -> dict[str, list[Any]]:
         """The combinations of values of some columns that occur, in no particular order."""
-        keys = [self.label(name).alias(name) for name in names]
-        return {name: values.to_list() for name, values in self._collect(self._frame.select(*keys).unique()).items()}
+        return self.group_sums(names, [literal(1.0)])[0]
 
     def extremes(self, columns: Mapping[str, Expr]) -> dict[str, tuple[float, float]]:
         """Smallest and largest value of each expression."""

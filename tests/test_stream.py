@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from itertools import pairwise
 
 import numpy as np
@@ -12,9 +13,11 @@ from cases import frame, golden, golden_names
 
 import mixedfast as mf
 from mixedfast.stream.sources import BATCH_ROWS
+from mixedfast.stream.total import add_same
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
+pl = pytest.importorskip("polars")
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
 
@@ -234,6 +237,74 @@ def test_missing_values_are_left_out_alike():
         mf.lmer(formula, batches(data, 3), na_action="raise")
 
 
+def as_type(table, name, kind):
+    at = table.column_names.index(name)
+    return table.set_column(at, name, table.column(name).cast(kind))
+
+
+def in_words(table, index):
+    column = table.column("school").combine_chunks().dictionary_encode()
+    coded = pa.DictionaryArray.from_arrays(column.indices.cast(index), column.dictionary)
+    return table.set_column(table.column_names.index("school"), "school", coded)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (lambda t: in_words(t, pa.int8()), lambda t: in_words(t.slice(7), pa.int32())),
+        (lambda t: in_words(t, pa.int16()), lambda t: t),
+        (lambda t: t, lambda t: in_words(t, pa.int16())),
+        (lambda t: as_type(t, "sex", pa.large_string()), lambda t: t),
+        (lambda t: as_type(t, "sex", pa.string_view()), lambda t: as_type(t, "school", pa.string_view())),
+        (lambda t: as_type(t, "ses", pa.decimal128(12, 3)), lambda t: t),
+        (lambda t: as_type(t, "school", pa.int32()), lambda t: as_type(t, "school", pa.int64())),
+        (lambda t: as_type(t, "school", pa.uint64()), lambda t: as_type(t, "school", pa.float64())),
+        (lambda t: pl.from_arrow(t), lambda t: pl.from_arrow(t)),
+        (lambda t: pl.from_arrow(t).with_columns(pl.col("sex").cast(pl.Categorical)), lambda t: pl.from_arrow(t)),
+    ],
+)
+def test_parts_may_hold_one_thing_in_different_types(first, second, tmp_path):
+    data = as_text(frame("hsb"))[["math", "ses", "sex", "school"]]
+    table = pa.Table.from_pandas(data, preserve_index=False)
+    a, b = first(table.slice(0, 120)), second(table.slice(120))
+    rows = len(b) - len(data) + 120  # the first case leaves some out
+    formula = "math ~ ses + sex + (1 | school)"
+    whole = mf.lmer(formula, pd.concat([data[:120], data[120 - rows :]]))
+    m = mf.lmer(formula, [a, b])
+    assert m.criterion == pytest.approx(whole.criterion, rel=ROUNDING) and m.nobs == whole.nobs
+    m.augment_to(tmp_path / "out.parquet")
+    assert pq.read_metadata(tmp_path / "out.parquet").num_rows == m.nobs
+
+
+def test_what_no_model_can_use_is_named():
+    day = pa.array(pd.date_range("2026-01-01", periods=20).date)
+    rows = [pa.table({"y": np.arange(20.0), "g": np.arange(20) % 4, "day": day, "many": pa.array([[1]] * 20)})]
+    for name, kind in (("day", "date32"), ("many", "list")):
+        with pytest.raises(mf.DataError, match=rf"column '{name}' holds {kind}"):
+            mf.lmer(f"y ~ {name} + (1 | g)", rows)
+
+
+@pytest.mark.parametrize("levels", [["a"], {"sxe": ["F"]}, {"school": "a"}, {"school": []}, {"school": ["a", "a"]}])
+def test_levels_are_checked(folder, levels):
+    with pytest.raises(mf.DataError, match=r"levels|'sxe' in the data; did you mean 'sex'"):
+        mf.lmer(FORMULA, folder, levels=levels)
+
+
+def test_files_without_rows_and_addresses(folder):
+    whole = mf.lmer(FORMULA, folder)
+    table = pq.read_table(folder / "part-0.parquet")
+    pq.write_table(table.slice(0, 0), folder / "a.parquet")
+    pq.write_table(table.slice(0, 0), folder / "z.parquet")
+    same_fit(mf.lmer(FORMULA, folder), whole)
+    with pytest.raises(mf.DataError, match="no rows"):
+        mf.lmer(FORMULA, folder / "a.parquet")
+    with pytest.raises(mf.DataError, match="Arrow dataset"):
+        mf.lmer(FORMULA, "s3://bucket/*.parquet")
+    (folder / "a.parquet").write_bytes(b"")
+    with pytest.raises(mf.DataError, match=r"a\.parquet cannot be read as Parquet"):
+        mf.lmer(FORMULA, folder)
+
+
 def test_empty_batches_and_batches_without_a_complete_row():
     data = frame("hsb")
     table = pa.Table.from_pandas(data, preserve_index=False)
@@ -387,6 +458,41 @@ def test_work_goes_on_from_a_checkpoint(folder, tmp_path, small_units, monkeypat
     assert not path.exists()
     np.testing.assert_array_equal(again.xy, mf.crossproducts(formula, folder, levels=levels).xy)
     assert again.n == whole.n
+
+
+def test_ctrl_c_in_the_middle_of_an_addition_comes_after_it(folder, tmp_path, small_units, monkeypatch):
+    whole, path = mf.crossproducts(FORMULA, folder), tmp_path / "work.mf"
+    done = []
+
+    def add_and_press(total, part):
+        done.append(part.n)
+        if len(done) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return add_same(total, part)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mixedfast.stream.passes.add_same", add_and_press)
+        with pytest.raises(KeyboardInterrupt):
+            mf.crossproducts(FORMULA, folder, checkpoint=path)
+    kept = mf.load(path)
+    assert len(kept.summed_marks) == 3
+    assert kept.sums.n == sum(pq.read_metadata(folder / f"part-{i}.parquet").num_rows for i in range(3))
+    again = mf.crossproducts(FORMULA, folder, checkpoint=path)
+    np.testing.assert_array_equal(again.xy, whole.xy)
+    np.testing.assert_array_equal(again.groups[0].B, whole.groups[0].B)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_checkpoint_knows_the_levels_it_was_made_with(folder, tmp_path, small_units):
+    path = tmp_path / "work.mf"
+    spoil(folder / "part-2.parquet")
+    how = {"levels": {"school": SCHOOLS, "minority": ["No", "Yes"]}, "checkpoint": path}
+    with pytest.raises(mf.DataError, match="damaged"):
+        mf.crossproducts("math ~ minority + (1 | school)", folder, **how)
+    with pytest.raises(mf.DataError, match="no checkpoint of this model"):
+        mf.crossproducts("math ~ minority + (1 | school)", folder, **{**how, "levels": {"school": SCHOOLS[::-1]}})
+    with pytest.raises(mf.DataError, match="no folder"):
+        mf.crossproducts(FORMULA, folder, checkpoint=tmp_path / "nowhere" / "work.mf")
 
 
 def test_a_checkpoint_of_other_data_is_refused(folder, tmp_path, small_units):

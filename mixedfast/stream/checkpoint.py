@@ -54,6 +54,8 @@ class Progress:
 
     def __init__(self, path: str | PathLike[str] | None, model: str) -> None:
         self.path = None if path is None else Path(path)
+        if self.path is not None and not self.path.parent.is_dir():
+            raise DataError(f"checkpoint={str(path)!r}: there is no folder {self.path.parent}")
         self.now = Checkpoint(model)
         self._written = time.monotonic()
         if self.path is not None and self.path.exists():

@@ -20,7 +20,17 @@ from mixedfast.formula import ModelSpec
 from mixedfast.frames import factorize, labels
 from mixedfast.progress import Show
 from mixedfast.stream.checkpoint import Progress, digest
-from mixedfast.stream.plan import Plan, Wanted, check_columns, check_total, coded_design, make_plan, sums_of, wanted
+from mixedfast.stream.plan import (
+    Plan,
+    Wanted,
+    check_columns,
+    check_total,
+    coded_design,
+    given_levels,
+    make_plan,
+    sums_of,
+    wanted,
+)
 from mixedfast.stream.run import reduce_units
 from mixedfast.stream.sources import Batches, Files, Source, Unit, as_source
 from mixedfast.stream.survey import Seen, columns_of_keys, facts_of, keys_of, listed_columns, look, spread_sample
@@ -91,7 +101,7 @@ def stream_crossproducts(
     spec = without_dot(spec, source.schema.names, weights)
     want = wanted(spec, weights, offset)
     check_columns(want, source.schema.names)
-    given = {name: _level_array(name, values) for name, values in (levels or {}).items()}
+    given = given_levels(levels, source.schema.names)
     state = Progress(checkpoint, repr((spec.formula, weights, offset, na_action)) + digest(given) + digest(contrasts or {}))
     asked = _Asked(want, source, given, contrasts, na_action, threads, progress)
     try:
@@ -189,7 +199,7 @@ def _plan(asked: _Asked, state: Progress, trusting: bool) -> Plan:
     if trusting:
         if seen.missing:
             raise _MissesValues
-        seen = replace(seen, rows=spread_sample(source, want))
+        seen = replace(seen, rows=spread_sample(source, want, known))
     plan = make_plan(want, facts_of(want, seen, schema, asked.given), asked.contrasts, asked.na_action, counted)
     rows = _coded(plan, seen.rows, "the sample")
     return replace(plan.with_basis(coded_design(plan, rows, 0, {})), trusting=trusting)
@@ -231,15 +241,6 @@ def _readable_again(source: Source, want: Wanted) -> Source:
         if writer is not None:
             writer.close()
     return Files((path,), keep=folder)
-
-
-def _level_array(name: str, values: Sequence[Any]) -> list[Any]:
-    if isinstance(values, str) or not len(values):
-        raise DataError(f"levels[{name!r}] must be a sequence of levels")
-    listed = list(values)
-    if len(set(listed)) < len(listed):
-        raise DataError(f"levels[{name!r}] names a level twice")
-    return listed
 
 
 def _labels_of(values: Sequence[Any]) -> Any:

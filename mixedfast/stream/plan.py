@@ -45,6 +45,7 @@ __all__ = [
     "check_columns",
     "check_total",
     "coded_design",
+    "given_levels",
     "make_plan",
     "ordered_terms",
     "state_of",
@@ -131,6 +132,31 @@ def check_columns(want: Wanted, names: Sequence[str]) -> None:
     for name in want.columns:
         if name not in names:
             raise no_column(name, names)
+
+
+def given_levels(levels: Any, names: Sequence[str]) -> dict[str, list[Any]]:
+    """The levels a caller gives, by column.
+
+    Raises
+    ------
+    DataError
+        When they are no dict of lists, name no column, or one level twice.
+    """
+    if not isinstance(levels or {}, Mapping):
+        raise DataError(f"levels={levels!r} must be a dict: {{column: [its levels]}}")
+    for name in levels or {}:
+        if name not in names:
+            raise no_column(str(name), names)
+    return {name: _level_array(name, values) for name, values in (levels or {}).items()}
+
+
+def _level_array(name: str, values: Sequence[Any]) -> list[Any]:
+    if isinstance(values, str) or not len(values):
+        raise DataError(f"levels[{name!r}] must be a sequence of levels")
+    listed = list(values)
+    if len(set(listed)) < len(listed):
+        raise DataError(f"levels[{name!r}] names a level twice")
+    return listed
 
 
 def transforms_of(formula: str) -> list[Stateful]:

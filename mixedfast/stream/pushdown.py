@@ -31,7 +31,18 @@ from mixedfast.grouping import GroupRecipe, number_again
 from mixedfast.lazyframes import Expr, LazyFrame, literal, lookup
 from mixedfast.mentions import expression_names, python_factors, used_names
 from mixedfast.stream.engine_expressions import translate
-from mixedfast.stream.plan import Facts, Moments, Wanted, check_columns, check_total, make_plan, ordered_terms, state_of, wanted
+from mixedfast.stream.plan import (
+    Facts,
+    Moments,
+    Wanted,
+    check_columns,
+    check_total,
+    given_levels,
+    make_plan,
+    ordered_terms,
+    state_of,
+    wanted,
+)
 
 __all__ = ["push_down"]
 
@@ -56,6 +67,7 @@ def push_down(
     spec = without_dot(spec, frame.names, weights)
     want = wanted(spec, weights, offset)
     check_columns(want, frame.names)
+    given = given_levels(levels, frame.names)
     for name in want.columns:
         if frame.kind(name) not in ("number", "boolean", "text"):
             raise DataError(f"column {name!r} holds {frame.kind(name)}, which a model cannot use: cast it in the engine")
@@ -64,7 +76,7 @@ def push_down(
             raise DataError(f"{call.text} cannot be computed by {frame.engine}: add its columns to the frame and use those")
     rows, missing = frame.count_missing(want.columns)
     frame = frame.complete(want.columns) if missing else frame
-    facts = _facts(want, frame, rows, missing, levels or {})
+    facts = _facts(want, frame, rows, missing, given)
     plan = make_plan(want, facts, contrasts, na_action)
     recipe = replace(plan.recipe, covariates=_covariates(want, frame, facts.n))
     query = _Query(want, frame, recipe, facts)

@@ -7,10 +7,13 @@ are the same bits whatever the number of threads.
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from mixedfast.errors import DataError, MixedFastError
 from mixedfast.progress import Show, bar
@@ -57,6 +60,8 @@ def reduce_units(
     ------
     MixedFastError
         The first error in the order of the units; all units before it have been added, and none after it.
+    KeyboardInterrupt
+        Ctrl-C: units have been added whole or not at all.
     """
     count = threads or os.cpu_count() or 1
     total, marks = start, list(done)
@@ -67,12 +72,13 @@ def reduce_units(
             nonlocal total
             units, future = waiting[0]
             part = future.result()
-            waiting.popleft()
-            total = part if total is None else add(total, part)
-            marks.extend(unit.mark for unit in units)
+            with _undivided():
+                waiting.popleft()
+                total = part if total is None else add(total, part)
+                marks.extend(unit.mark for unit in units)
+                if after is not None:
+                    after(total, tuple(marks))
             advance(sum(unit.rows for unit in units))
-            if after is not None:
-                after(total, tuple(marks))
 
         try:
             for units in together(_after_done(source.units(columns), done)):
@@ -91,6 +97,23 @@ def reduce_units(
     if total is None:
         raise DataError("the data have no rows")
     return total
+
+
+@contextmanager
+def _undivided() -> Iterator[None]:
+    """Ctrl-C waits until the block is done: sums are added in place, and half a sum must not be kept."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield  # Python interrupts its main thread alone, and not where Ctrl-C is ignored
+        return
+    pressed: list[Any] = []
+    signal.signal(signal.SIGINT, lambda number, at: pressed.append((number, at)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        before(*pressed[0])
 
 
 def _after_done(units: Iterator[Unit], done: Sequence[str]) -> Iterator[Unit]:

@@ -109,6 +109,8 @@ def _found(where: str | os.PathLike[str]) -> tuple[Path, ...]:
             raise DataError(f"no Parquet or CSV file in the folder {text}")
     else:
         found = [Path(path) for path in glob.glob(text, recursive=True)]
+        if not found and "://" in text:
+            raise DataError(f"{text!r} is no path on this machine: open it as an Arrow dataset, pyarrow.dataset.dataset(...)")
         if not found:
             raise DataError(f"no file matches {text!r}; data must be a data frame, a dict of arrays, or where files are")
     return tuple(sorted(found))
@@ -176,12 +178,13 @@ class Files:
 
 
 def _runs(sizes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    """Row groups together until they have `UNIT_ROWS` rows."""
+    """Row groups together until they have `UNIT_ROWS` rows; none where there are no rows."""
     first, rows = 0, 0
     for i, size in enumerate(sizes):
         rows += size
         if rows >= UNIT_ROWS or i == len(sizes) - 1:
-            yield first, i + 1, rows
+            if rows:
+                yield first, i + 1, rows
             first, rows = i + 1, 0
 
 
@@ -300,6 +303,7 @@ class _Csv:
 
         reader = _csv_reader(self.path, self.columns, self.types)
         try:
+            yield _add_folders(reader.schema.empty_table(), self.path, self.columns)  # where there are no rows too
             for batch in reader:
                 yield _add_folders(pa.Table.from_batches([batch]), self.path, self.columns)
         except (pa.ArrowException, OSError) as error:

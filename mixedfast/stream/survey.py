@@ -159,14 +159,17 @@ def look(
     return at
 
 
-def spread_sample(source: Source, want: Wanted) -> Any:
-    """Some complete rows of some units, evenly spread over the source."""
+def spread_sample(source: Source, want: Wanted, given: Mapping[str, Any]) -> Any:
+    """Some complete rows of some units, evenly spread over the source; their levels are among those given."""
     import pyarrow as pa
 
     units = list(source.units(want.columns))
     parts = []
     for i in np.unique(np.linspace(0, len(units) - 1, _SAMPLE_ALL // _SAMPLE_UNIT).astype(int)):
         rows, _ = complete_rows(next(units[i].read(_SAMPLE_READ)), want.columns, units[i].name)
+        for name, labels in given.items():
+            if name in want.columns:
+                labels.codes(rows.column(name), units[i].name)
         parts.append(plain_table(sample(rows, _SAMPLE_UNIT)))
     return pa.concat_tables(parts, promote_options="permissive")
 
