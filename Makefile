@@ -148,7 +148,7 @@ $(VENV)/tested-with: $(VENV)/installed
 	@touch $@
 
 $(VENV)/tested-slowly-with: $(VENV)/tested-with
-	@$(EDITABLE) '.[test,dask,spark]'
+	@$(EDITABLE) '.[test,dask,ibis,spark]'
 	@touch $@
 
 $(VENV)/fuzzed-with: $(VENV)/tested-with

@@ -222,6 +222,40 @@ class CrossProducts:
         """
         save(self, path)
 
+    def small_cells(self, k: int = 5) -> Any:
+        """Groups, pairs of groups, and categories within groups that have fewer than `k` rows: what to merge before sharing.
+
+        Sums over one row are that row, and those over few can be worked out.
+
+        Parameters
+        ----------
+        k : int
+
+        Returns
+        -------
+        table
+            In the library of the data: ``what`` is counted ("school", "school & sex"), the ``cell`` ("1224 & Male") and its
+            ``rows``, fewest first. Within groups the categories with a main effect in the fixed part are counted, one variable
+            at a time.
+
+        Raises
+        ------
+        DataError
+            When the sums are weighted: they then hold weights where others hold numbers of rows.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> table = {"y": [1.0, 3.0, 2.0, 5.0, 4.0, 4.5], "sex": list("FFMFMM"), "school": list("aaabbb")}
+        >>> mf.crossproducts("y ~ sex + (1 | school)", table).small_cells(2)
+                   what   cell  rows
+        0  school & sex  a & M     1
+        1  school & sex  b & F     1
+        """
+        from mixedfast.cells import small_cells
+
+        return small_cells(self, k)
+
     def keep(self, columns: np.ndarray) -> CrossProducts:
         """The same with only some columns of X (positions, ascending).
 

@@ -1,4 +1,4 @@
-"""Engines of several processes: Dask on a local cluster, one of whose workers dies, and Spark in local mode."""
+"""Engines of several processes: Dask on a local cluster, one of whose workers dies, Spark in local mode; and Ibis."""
 
 from __future__ import annotations
 
@@ -92,6 +92,25 @@ def test_a_worker_that_dies_changes_nothing(cluster, folder):
     np.testing.assert_allclose(disturbed.xy, undisturbed.xy, rtol=1e-12, atol=1e-9)
     np.testing.assert_allclose(disturbed.groups[0].B, undisturbed.groups[0].B, rtol=1e-12, atol=1e-9)
     same_fit(mf.fit(disturbed), mf.lmer(FORMULA, as_text(frame("hsb"))))
+
+
+@pytest.mark.parametrize("name", IN_BRIEF)
+def test_ibis_gives_the_fit_of_the_table_in_memory(name):
+    ibis, pl = pytest.importorskip("ibis"), pytest.importorskip("polars")
+    record, how = golden(name), options(golden(name))
+    data = as_text(frame(record["dataset"]))
+    table = ibis.polars.connect({"rows": pl.from_pandas(data).lazy()}).table("rows")
+    same_fit(mf.lmer(record["formula_py"], table, **how), mf.lmer(record["formula_py"], data, **how))
+
+
+def test_ibis_in_duckdb_says_what_to_give():
+    ibis, formula = pytest.importorskip("ibis"), "math ~ ses * sex + (1 + ses | school)"
+    connection = ibis.duckdb.connect()
+    connection.con.register("rows", as_text(frame("hsb")))
+    table = connection.table("rows")
+    with pytest.raises(mf.DataError, match=r"connection\.con\.sql\(ibis\.to_sql\(table\)\)"):
+        mf.lmer(formula, table)
+    same_fit(mf.lmer(formula, connection.con.sql(ibis.to_sql(table))), mf.lmer(formula, as_text(frame("hsb"))))
 
 
 @pytest.fixture(scope="module")
