@@ -167,7 +167,8 @@ class LazyFrame:
 
     def _collect(self, frame: Any) -> dict[str, Any]:
         """The rows of a small result."""
-        eager = frame.collect()
+        # polars holds whole columns unless it is told to read them in pieces
+        eager = frame.collect(engine="streaming") if frame.implementation.is_polars() else frame.collect()
         return {name: eager[name] for name in eager.columns}
 
 
