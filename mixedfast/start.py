@@ -14,6 +14,7 @@ import numpy as np
 
 from mixedfast._blocks import moments
 from mixedfast._pairs import pairs_moments
+from mixedfast._theta import solved
 from mixedfast.covariance import Covariance
 from mixedfast.crossprod import CrossProducts, GroupProducts
 from mixedfast.engines.block import BlockEngine
@@ -59,9 +60,11 @@ def starting_theta(cp: CrossProducts) -> np.ndarray:
     (n_theta,) array
     """
     cov = cp.covariance
-    beta = np.linalg.solve(cp.xy[:-1, :-1], cp.xy[:-1, -1])
-    residual = float(cp.xy[-1, -1] - cp.xy[:-1, -1] @ beta)
-    whiten = np.ascontiguousarray(np.triu(np.linalg.inv(np.linalg.cholesky(cp.xy[:-1, :-1])).T))
+    found = solved(cp.xy)
+    if found is None:  # y is all but a combination of X's columns
+        return cov.identity
+    _, whiten, beta, norm = found
+    residual = norm**2
     # at zero variance ratios Z'V0^-1 is Z', so these are the sums of the system there: v = Z'e, D D' what X takes of Z'Z
     sums = [Moments(*moments(g.A, np.ascontiguousarray(g.B), whiten, beta, True, True)) for g in cp.groups]
     size = cov.n_theta
@@ -132,6 +135,6 @@ def _inside(cov: Covariance, gamma: np.ndarray) -> np.ndarray:
     lambdas = [np.zeros_like(block) for block in relative]
     for term in cov.terms:
         values, vectors = np.linalg.eigh(cov.term_block(term, relative))
-        values = np.clip(values, _INSIDE**2, _INSIDE**-2)
+        values = np.minimum(np.maximum(values, _INSIDE**2), _INSIDE**-2)
         cov.term_block(term, lambdas)[...] = np.linalg.cholesky((vectors * values) @ vectors.T)
     return cov.theta_of(lambdas)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -39,22 +40,20 @@ class Layout:
         sizes = [cp.groups[g].n_levels for g in self.rest]
         self._base = dict(zip(self.rest, np.concatenate([[0], np.cumsum(sizes)[:-1]]).tolist(), strict=True))
         self.n_rest_levels = int(sum(sizes))
-        group_of = np.repeat(self.rest, sizes)
         self.component_of_level, self.n_components = self._components()
         # stable: inside a component groups and levels keep their order
         self._sorted = np.argsort(self.component_of_level, kind="stable")
         self._position = np.empty(self.n_rest_levels, dtype=np.int64)
         self._position[self._sorted] = np.arange(self.n_rest_levels)
-        self.k_level = np.array([cp.groups[g].k for g in group_of], dtype=np.int32)[self._sorted]
+        self.k_level = np.repeat(np.array([cp.groups[g].k for g in self.rest], dtype=np.int32), sizes)[self._sorted]
         self.first = np.concatenate([[0], np.cumsum(self.k_level)[:-1]]).astype(np.int64)
         self.m = int(self.k_level.sum())
         self.blocks_size = int((self.k_level.astype(np.int64) ** 2).sum())
         counts = np.bincount(self.component_of_level, minlength=self.n_components)
         self.level_start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         self.start = np.append(self.first, self.m)[self.level_start].astype(np.int64)
-        at = np.concatenate([[0], np.cumsum([cp.groups[g].k ** 2 for g in self.rest])[:-1]])
-        where = dict(zip(self.rest, at.tolist(), strict=True))
-        self.lambda_at = np.array([where[g] for g in group_of], dtype=np.int64)[self._sorted]
+        ends = np.cumsum([cp.groups[g].k ** 2 for g in self.rest])
+        self.lambda_at = np.repeat(np.append(0, ends[:-1]), sizes)[self._sorted].astype(np.int64)
 
     # -- structure -------------------------------------------------------------------------------------------
 
@@ -75,10 +74,10 @@ class Layout:
         groups = self.cp.groups
         pairs = [(g, h, *pair.arrays[:2]) for (g, h), pair in self.cp.pairs.items()]
         labels, count = components([group.n_levels for group in groups], pairs)
-        ends = np.cumsum([group.n_levels for group in groups])
-        of_group = np.split(labels, ends[:-1])
-        self.component_of_lead = of_group[self.lead].astype(np.int32)
-        return np.concatenate([of_group[g] for g in self.rest]), count
+        edges = [0, *accumulate(group.n_levels for group in groups)]
+        first, end = edges[self.lead], edges[self.lead + 1]
+        self.component_of_lead = labels[first:end].astype(np.int32)
+        return np.delete(labels, slice(first, end)), count
 
     def columns_of(self, g: int) -> np.ndarray:
         """Scalar columns (J, K) of group g in the rest."""
