@@ -201,10 +201,10 @@ class Covariance:
         return tuple(any(part) for part in self._by_term(small.tolist()))
 
     def _by_term(self, listed: list[bool]) -> list[list[bool]]:
-        return [listed[first:end] for first, end in pairwise(self._edges)]
+        return [listed[first:end] for first, end in pairwise(self.edges)]
 
     @cached_property
-    def _edges(self) -> list[int]:
+    def edges(self) -> list[int]:
         """Where each term's elements of theta begin and end."""
         return [0, *accumulate(term.k * (term.k + 1) // 2 if term.correlated else term.k for term in self.terms)]
 

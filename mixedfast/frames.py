@@ -8,7 +8,7 @@ codes and levels). No row is ever looked at by Python code.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -54,11 +54,15 @@ class Numeric:
 
 @dataclass(frozen=True, eq=False)
 class Categorical:
-    """Categories. ``codes`` (n,) int32 index ``levels`` (J,); -1 is a missing value."""
+    """Categories. ``codes`` (n,) int32 index ``levels`` (J,); -1 is a missing value.
+
+    ``full``: every level is known to occur, so that nobody need look.
+    """
 
     codes: np.ndarray
     levels: np.ndarray
     ordered: bool = False
+    full: bool = False
 
 
 ColumnData: TypeAlias = Numeric | Categorical
@@ -230,7 +234,7 @@ def factorize(values: np.ndarray) -> Categorical:
     """
     if values.dtype.kind == "b":
         codes, used = _kernels.number(values, 0, 2)
-        return Categorical(codes, used.astype(bool))
+        return Categorical(codes, used.astype(bool), full=True)
     if values.dtype.kind == "f":
         return _hashed(values)
     if not len(values):
@@ -238,7 +242,7 @@ def factorize(values: np.ndarray) -> Categorical:
     low, high = int(values.min()), int(values.max())
     if high - low > _RANGE * len(values) + 65536:
         return _hashed(values)
-    return Categorical(*_kernels.number(values, low, high - low + 1))
+    return Categorical(*_kernels.number(values, low, high - low + 1), full=True)
 
 
 def drop_unused(column: Categorical) -> Categorical:
@@ -251,8 +255,12 @@ def drop_unused(column: Categorical) -> Categorical:
     >>> kept.codes, kept.levels.tolist()
     (array([1, 0], dtype=int32), ['a', 'c'])
     """
+    if column.full:
+        return column
     codes, used = _kernels.number(column.codes, 0, len(column.levels))
-    return column if len(used) == len(column.levels) else Categorical(codes, column.levels[used], column.ordered)
+    if len(used) == len(column.levels):
+        return replace(column, full=True)
+    return Categorical(codes, column.levels[used], column.ordered, full=True)
 
 
 def recode(column: Categorical, levels: np.ndarray) -> np.ndarray:
@@ -281,9 +289,9 @@ def _whole(values: np.ndarray, known: np.ndarray) -> Categorical:
     if len(known) and known.max() - known.min() <= _RANGE * len(values) and np.abs(known).max() < 2**53:
         low, high = int(known.min()), int(known.max())
         whole = np.where(np.isnan(values), low - 1, values).astype(np.int64)
-        return Categorical(*_kernels.number(whole, low, high - low + 1))
+        return Categorical(*_kernels.number(whole, low, high - low + 1), full=True)
     found = _hashed(values)
-    return Categorical(found.codes, found.levels.astype(np.int64))
+    return Categorical(found.codes, found.levels.astype(np.int64), full=True)
 
 
 def _hashed(values: np.ndarray) -> Categorical:
@@ -291,7 +299,7 @@ def _hashed(values: np.ndarray) -> Categorical:
     import pandas as pd
 
     codes, found = pd.factorize(values, sort=True)
-    return Categorical(codes.astype(np.int32), np.asarray(found))
+    return Categorical(codes.astype(np.int32), np.asarray(found), full=True)
 
 
 def _sorted_levels(codes: np.ndarray, levels: Sequence[Any] | np.ndarray) -> Categorical:
@@ -301,7 +309,7 @@ def _sorted_levels(codes: np.ndarray, levels: Sequence[Any] | np.ndarray) -> Cat
     place = np.empty(len(order) + 1, dtype=np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
     place[-1] = -1
-    return Categorical(place[column.codes], column.levels[order])
+    return Categorical(place[column.codes], column.levels[order], full=True)
 
 
 def labels(levels: Any) -> np.ndarray:

@@ -16,6 +16,7 @@ The certificate is stated in units of the deviance, which have a meaning whateve
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -230,8 +231,7 @@ def _scale_decrement(system: PLSSystem) -> tuple[float, np.ndarray]:
     theta = cov.theta_of(system.lambdas)
     slopes = theta * system.gradient()
     best, best_theta = 0.0, theta
-    edges = np.cumsum([0, *(len(term.rows_columns[0]) for term in cov.terms)])
-    for term, first, end in zip(cov.terms, edges[:-1], edges[1:], strict=True):
+    for term, (first, end) in zip(cov.terms, pairwise(cov.edges), strict=True):
         inside = slice(first, end)
         slope, curvature = float(slopes[inside].sum()), 2.0 * groups[term.group].n_levels * term.k
         fall = 0.5 * slope**2 / curvature
