@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-/* What is summed over j; [.] are the indices of the sum. The last three may be NULL: not wanted. */
+/* What is summed over j; [.] are the indices of the sum. KK, KDD and DxD may be NULL: not wanted. */
 typedef struct {
     double *K;   /* K[a,b]                       (k,k)     */
     double *vv;  /* v[a] v[b]                    (k,k)     */
@@ -24,7 +24,8 @@ typedef struct {
 /* Numbers of workspace that mf_level_moments needs. */
 int64_t mf_moments_work(int32_t k, int32_t p);
 
-/* v (J,k) and the sums, from blocks K_j (J,k,k) and C (J,k,p+1). W (p,p) is upper triangular. */
+/* v (J,k) and the sums, from blocks K_j (J,k,k) and C (J,k,p+1). W (p,p) is upper triangular. Without blocks (NULL)
+ * K, vKv, KK and KDD are left alone. */
 void mf_level_moments(int64_t n_levels, int32_t k, int32_t p, const double *blocks, const double *C,
                       const double *W, const double *beta, double *v, const mf_moments *sums, double *work);
 

@@ -136,6 +136,22 @@ void mf_rest_rows(const mf_rest *rest, int32_t r, const double *rows, double *ou
     }
 }
 
+void mf_rest_rows_back(const mf_rest *rest, int32_t r, const double *columns, double *out)
+{
+    int64_t m = rest->start[rest->n_components];
+    for (int64_t i = 0; i < rest->level_start[rest->n_components]; i++) {
+        int32_t k = rest->k[i];
+        const double *own = columns + rest->first[i], *lambda = rest->lambdas + rest->lambda[i];
+        double *row = out + rest->first[i] * r;
+        for (int32_t a = 0; a < k; a++)
+            for (int32_t c = 0; c < r; c++) {
+                double sum = 0.0;
+                for (int32_t b = 0; b < k; b++) sum += lambda[a * k + b] * own[b + c * m];
+                row[(int64_t)a * r + c] = sum;
+            }
+    }
+}
+
 void mf_rest_k(const mf_rest *rest, const double *back, double *blocks)
 {
     for (int64_t i = 0; i < rest->level_start[rest->n_components]; i++) {

@@ -68,6 +68,9 @@ void mf_rest_sandwich(const mf_rest *rest, int64_t first_level, int64_t last_lev
 /* out (m,r), column-major = lambda' rows, level by level; rows (m,r) in C order. */
 void mf_rest_rows(const mf_rest *rest, int32_t r, const double *rows, double *out);
 
+/* The way back: out (m,r) = lambda times the rows of `columns`, (m,r) column-major. */
+void mf_rest_rows_back(const mf_rest *rest, int32_t r, const double *columns, double *out);
+
 /* blocks[i] (k_i x k_i, one after the other) = diagonal blocks of the lower triangles. */
 void mf_rest_blocks(const mf_rest *rest, const double *dense, double *blocks);
 

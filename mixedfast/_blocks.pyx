@@ -63,6 +63,7 @@ cdef extern from "schur.h" nogil:
     void mf_rest_scale(const mf_rest *, int64_t, int64_t, double *, double *)
     void mf_rest_sandwich(const mf_rest *, int64_t, int64_t, double *)
     void mf_rest_rows(const mf_rest *, int32_t, const double *, double *)
+    void mf_rest_rows_back(const mf_rest *, int32_t, const double *, double *)
     void mf_rest_blocks(const mf_rest *, const double *, double *)
     void mf_rest_k(const mf_rest *, const double *, double *)
     void mf_rest_blocks_singular(const mf_rest *, const double *, const double *, const uint8_t *, double *,
@@ -134,22 +135,26 @@ cdef double *_start(array) except? NULL:
     return <double *><size_t>array.__array_interface__["data"][0] if array.size else NULL
 
 
-def moments(const double[:, :, ::1] K, const double[:, :, ::1] C, const double[:, ::1] W, const double[::1] beta,
+def moments(K, const double[:, :, ::1] C, const double[:, ::1] W, const double[::1] beta,
             bint pairs, bint fixed):
     """Sums over levels that derivatives are made of (see moments.h).
 
-    K (J,k,k), C (J,k,p+1), W (p,p) upper triangular, beta (p,). Returns ``(v, K, vv, DD, vKv, vD, KK, KDD, DxD)``; KK is
-    empty without ``pairs``, KDD and DxD without ``fixed``.
+    K (J,k,k) or None, C (J,k,p+1), W (p,p) upper triangular, beta (p,). Returns ``(v, K, vv, DD, vKv, vD, KK, KDD, DxD)``;
+    KK is empty without ``pairs``, KDD and DxD without ``fixed``, and without K what K has a part in.
     """
-    cdef int64_t J = K.shape[0]
-    cdef int32_t k = K.shape[1], p = beta.shape[0]
-    if C.shape[0] != J or K.shape[2] != k or C.shape[1] != k or C.shape[2] != p + 1 or W.shape[0] != p or W.shape[1] != p:
-        raise ValueError("moments: K (J,k,k), C (J,k,p+1), W (p,p), beta (p,)")
+    cdef int64_t J = C.shape[0]
+    cdef int32_t k = C.shape[1], p = beta.shape[0]
+    cdef const double[:, :, ::1] blocks = K
+    cdef bint with_k = K is not None
+    if with_k and (blocks.shape[0] != J or blocks.shape[1] != k or blocks.shape[2] != k):
+        raise ValueError("moments: K (J,k,k), C (J,k,p+1)")
+    if C.shape[2] != p + 1 or W.shape[0] != p or W.shape[1] != p:
+        raise ValueError("moments: C (J,k,p+1), W (p,p), beta (p,)")
     if k > MF_MAX_K:
         raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
-    shapes = [(J, k), (k, k), (k, k), (k, k), (k, k, k, k), (k, k, p)]
-    empty = (0, 0, 0, 0)
-    shapes += [(k, k, k, k) if pairs else empty, (k, k, k, k) if fixed else empty, (k, k, p, p) if fixed else empty]
+    square, fourth, empty = (k, k), (k, k, k, k), (0, 0, 0, 0)
+    shapes = [(J, k), square if with_k else (0, 0), square, square, fourth if with_k else empty, (k, k, p)]
+    shapes += [fourth if with_k and wanted else empty for wanted in (pairs, fixed)] + [(k, k, p, p) if fixed else empty]
     out = [np.zeros(shape) for shape in shapes]
     cdef mf_moments sums
     cdef double[::1] work
@@ -160,11 +165,9 @@ def moments(const double[:, :, ::1] K, const double[:, :, ::1] C, const double[:
     v = _start(out[0])
     sums.K, sums.vv, sums.DD = _start(out[1]), _start(out[2]), _start(out[3])
     sums.vKv, sums.vD = _start(out[4]), _start(out[5])
-    sums.KK = _start(out[6]) if pairs else NULL
-    sums.KDD = _start(out[7]) if fixed else NULL
-    sums.DxD = _start(out[8]) if fixed else NULL
+    sums.KK, sums.KDD, sums.DxD = _start(out[6]), _start(out[7]), _start(out[8])
     with nogil:
-        mf_level_moments(J, k, p, &K[0, 0, 0], &C[0, 0, 0], &W[0, 0] if p else NULL, &beta[0] if p else NULL, v, &sums,
+        mf_level_moments(J, k, p, &blocks[0, 0, 0] if with_k else NULL, &C[0, 0, 0], &W[0, 0] if p else NULL, &beta[0] if p else NULL, v, &sums,
                          &work[0])
     return tuple(out)
 
@@ -271,7 +274,7 @@ cdef class Border:
         self.begin(T)
         share(workers, self.reduce, self.column_work)
         share(workers, self.scale, self.level_size)
-        failed = self.factor_small(largest_small(workers))
+        failed = self.small(largest_small(workers), False)
         for c in self.large(workers):
             if failed:
                 break
@@ -301,21 +304,24 @@ cdef class Border:
         with nogil:
             mf_rest_scale(&self.rest, first, last, &self.dense_[0], &self.diagonal_[0])
 
-    cdef int64_t factor_small(self, int64_t largest) noexcept:
-        """Factor the components of at most so many columns; 0, or 1 + the component that is not positive definite."""
-        cdef int64_t c, size, failed = 0
+    cdef int64_t small(self, int64_t largest, bint inverse) noexcept:
+        """Factor (or invert from the factor) the components of at most so many columns; 0, or 1 + the component that failed."""
+        cdef int64_t c
         cdef int order, info = 0
+        cdef double *D
         with nogil:
             for c in range(self.rest.n_components):
-                size = self.rest.start[c + 1] - self.rest.start[c]
-                if size > largest:
+                order = <int>(self.rest.start[c + 1] - self.rest.start[c])
+                if order > largest:
                     continue
-                order = <int>size
-                dpotrf("L", &order, &self.dense_[self.rest.offset[c]], &order, &info)
+                D = &self.dense_[self.rest.offset[c]]
+                if inverse:
+                    dpotri("L", &order, D, &order, &info)
+                else:
+                    dpotrf("L", &order, D, &order, &info)
                 if info:
-                    failed = c + 1
-                    break
-        return failed
+                    return c + 1
+        return 0
 
     def large(self, workers):
         """The components that the workers take."""
@@ -348,44 +354,58 @@ cdef class Border:
 
     def half(self, const double[:, ::1] rows):
         """L^-1 lambda' rows (m,r), in Fortran order, with the factor of `factor`."""
-        cdef int64_t c
-        cdef int order, width = <int>rows.shape[1], ld = <int>self.m
-        cdef double one = 1.0
+        out = self.scaled(rows, "half")
+        self.triangular(out, b"N")
+        return out
+
+    def solve(self, const double[:, ::1] rows):
+        """Q rows = lambda L^-T L^-1 lambda' rows, (m,r), with the factor of `factor`."""
+        out = np.empty((self.m, rows.shape[1]))
+        cdef double[:, ::1] result = out
+        cdef double[::1, :] B = self.scaled(rows, "solve")
+        self.triangular(B, b"N")
+        self.triangular(B, b"T")
+        if out.size:
+            with nogil:
+                mf_rest_rows_back(&self.rest, rows.shape[1], &B[0, 0], &result[0, 0])
+        return out
+
+    cdef scaled(self, const double[:, ::1] rows, name):
+        """lambda' rows, in Fortran order."""
         if rows.shape[0] != self.m:
-            raise ValueError("half: rows (m,r)")
+            raise ValueError(f"{name}: rows (m,r)")
         out = np.empty((self.m, rows.shape[1]), order="F")
         cdef double[::1, :] B = out
         if out.size:
             with nogil:
-                mf_rest_rows(&self.rest, width, &rows[0, 0], &B[0, 0])
-                for c in range(self.rest.n_components):
-                    order = <int>(self.rest.start[c + 1] - self.rest.start[c])
-                    dtrsm("L", "L", "N", "N", &order, &width, &one, &self.dense_[self.rest.offset[c]], &order,
-                          &B[self.rest.start[c], 0], &ld)
+                mf_rest_rows(&self.rest, rows.shape[1], &rows[0, 0], &B[0, 0])
         return out
+
+    cdef void triangular(self, double[::1, :] B, char *transposed) noexcept:
+        """L^-1 B ("N") or L^-T B ("T") in place."""
+        cdef int64_t c
+        cdef int order, width = <int>B.shape[1], ld = <int>self.m
+        cdef double one = 1.0
+        if not width:
+            return
+        with nogil:
+            for c in range(self.rest.n_components):
+                order = <int>(self.rest.start[c + 1] - self.rest.start[c])
+                dtrsm("L", "L", transposed, "N", &order, &width, &one, &self.dense_[self.rest.offset[c]], &order,
+                      &B[self.rest.start[c], 0], &ld)
 
     def invert(self, blocks, workers=None):
         """Below the diagonal: the inverse of lambda'S lambda + I, then Q = lambda (.)^-1 lambda'.
 
         `blocks` (sum of k*k over levels) gets the diagonal blocks of the inverse; ``workers`` as for `factor`.
         """
-        cdef int64_t c, size, largest = largest_small(workers)
-        cdef int order, info = 0
         cdef double[::1] out = blocks
         if out.shape[0] != self.blocks_size:
             raise ValueError("invert: blocks has the wrong length")
-        with nogil:
-            for c in range(self.rest.n_components):
-                size = self.rest.start[c + 1] - self.rest.start[c]
-                if size > largest:
-                    continue
-                order = <int>size
-                dpotri("L", &order, &self.dense_[self.rest.offset[c]], &order, &info)
-                if info:
-                    break
+        failed = self.small(largest_small(workers), True)
         for c in self.large(workers):
-            info = info or workers.invert(self.dense, self.offsets[c], self.sizes[c])
-        if info:
+            failed = failed or workers.invert(self.dense, self.offsets[c], self.sizes[c])
+        if failed:
             raise ValueError("invert: no factor to invert")
         with nogil:
             mf_rest_blocks(&self.rest, &self.dense_[0], &out[0])

@@ -166,7 +166,7 @@ def levels_k(A: Array, T: Array) -> Array:
 
 
 def moments(
-    K: Array, C: Array, W: Array, beta: Array, pairs: bool, fixed: bool
+    K: Array | None, C: Array, W: Array, beta: Array, pairs: bool, fixed: bool
 ) -> tuple[Array, ...]:
     """Sums over levels that derivatives are made of (see moments.h)."""
     p = len(beta)
@@ -175,13 +175,13 @@ def moments(
     empty = np.zeros((0, 0, 0, 0))
     return (
         v,
-        K.sum(axis=0),
+        np.zeros((0, 0)) if K is None else K.sum(axis=0),
         np.einsum("ja,jb->ab", v, v),
         E.sum(axis=0),
-        np.einsum("ja,jbc,jd->abcd", v, K, v),
+        empty if K is None else np.einsum("ja,jbc,jd->abcd", v, K, v),
         np.einsum("ja,jbs->abs", v, D),
-        np.einsum("jbc,jad->abcd", K, K) if pairs else empty,
-        np.einsum("jbc,jad->abcd", K, E) if fixed else empty,
+        np.einsum("jbc,jad->abcd", K, K) if K is not None and pairs else empty,
+        np.einsum("jbc,jad->abcd", K, E) if K is not None and fixed else empty,
         np.einsum("jat,jbs->abts", D, D) if fixed else empty,
     )
 
@@ -231,6 +231,11 @@ class Border:
     def half(self, rows: Array) -> Array:
         """L^-1 lambda' rows."""
         return np.linalg.solve(np.linalg.cholesky(self.M), self.Lambda.T @ rows)
+
+    def solve(self, rows: Array) -> Array:
+        """Q rows."""
+        out: Array = self.Lambda @ np.linalg.solve(self.M, self.Lambda.T @ rows)
+        return out
 
     def invert(self, blocks: Array) -> None:
         """Diagonal blocks of the inverse; keeps Q = lambda (.)^-1 lambda'."""

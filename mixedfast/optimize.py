@@ -22,7 +22,7 @@ import numpy as np
 
 from mixedfast import _theta
 from mixedfast.covariance import lower_root
-from mixedfast.system import PLSSystem, Solution
+from mixedfast.system import Derivatives, PLSSystem, Solution
 
 __all__ = [
     "CERTIFICATE_TOLERANCE", "DEAR_TOLERANCE", "DECREMENT_TOLERANCE", "FORESEEN_TOLERANCE", "Optimum", "minimize",
@@ -43,6 +43,13 @@ CERTIFICATE_TOLERANCE = 1e-4
 _ROUNDING_DECREMENT = 1e-8
 #: Below this there is no step to take.
 _NOTHING_LEFT = 1e-22
+#: Where derivatives are dear, they come from so many random probes a factor as long as a step promises more than this.
+_PROBES = 8
+#: No probes, but unit vectors, for factors of so few levels: what they tell is exact.
+_FEW_LEVELS = 24
+_ROUGH_DECREMENT = 1.0
+#: From a larger promise nothing is foreseen.
+_FORESEEABLE = 1e-3
 _PATIENCE = 5
 _MAX_ITERATIONS = 100
 _MAX_HALVINGS = 30
@@ -93,7 +100,8 @@ def minimize(
     system : PLSSystem
     start : (n_theta,) array
     exact : bool
-        Use the exact Hessian in every step; otherwise average information.
+        Use the exact Hessian in every step; otherwise average information, or where derivatives are dear (``engine.dear``) the
+        Hessian with traces from random probes. There the gradient comes from probes too until a step promises little.
     enough : float
         The search ends with the step that follows a promise of less than this (deviance units).
     left : float
@@ -116,9 +124,12 @@ def minimize(
     escapes = iteration = 0
     gradient = hessian = np.empty(0)
     decrement = boundary = np.inf
+    proven = False
+    rough = dear = system.engine.dear and not exact
     while True:
         before = decrement
-        gradient, hessian = system.gradient(), system.hessian(exact)
+        found, rough = _near(system, rough) if dear else (Derivatives(system.gradient(), system.hessian(exact)), False)
+        gradient, hessian, off = found.gradient, found.hessian, _off(found)
         step, decrement = newton_step(gradient, hessian)
         log.append((system.evaluations, solution.deviance, decrement))
         # below the second a fall of the deviance cannot be seen
@@ -126,9 +137,12 @@ def minimize(
         stationary = decrement < _NOTHING_LEFT or (small and not inside) or _stalled([entry[2] for entry in log])
         # One step more, whatever the tolerance: where the search stops must not depend on the unit of y, on the number of
         # rows or on rounding in the sums. What it leads to is foreseen, and no derivatives are asked for there.
-        if not stationary and inside and (small or _foreseen(decrement, before, exact) < left):
+        foreseen = _foreseen(decrement, before, exact) if off is None else _foreseen_near(system, decrement, before, off)
+        if not stationary and inside and (small or foreseen < left):
             boundary, _ = _way_out(system)
-            if boundary < CERTIFICATE_TOLERANCE:
+            # what is about the model's own promise goes with the step
+            if boundary < (CERTIFICATE_TOLERANCE if off is None else max(CERTIFICATE_TOLERANCE, 2.0 * decrement)):
+                proven = True
                 theta, solution = _last_step(system, theta, solution, step)
                 message = "converged"
                 iteration += 1
@@ -138,6 +152,10 @@ def minimize(
             boundary, _ = _way_out(system)
             break
         moved = None if stationary else _line_search(system, theta, solution.deviance, step, float(gradient @ step))
+        if moved is None and rough:  # what probes say may be no way down
+            system.solve(theta)
+            rough = False
+            continue
         if moved is None:
             message = "converged" if stationary else "no step lowers the deviance further"
             if not stationary:
@@ -153,7 +171,7 @@ def minimize(
             decrement = np.inf  # nothing is foreseen from before the jump
         iteration += 1
         theta, solution = moved
-    proven = decrement < CERTIFICATE_TOLERANCE and boundary < CERTIFICATE_TOLERANCE
+    proven = proven or (decrement < CERTIFICATE_TOLERANCE and boundary < CERTIFICATE_TOLERANCE)
     return Optimum(
         theta=theta, deviance=solution.deviance, gradient=gradient, hessian=hessian, decrement=float(decrement),
         boundary_decrement=float(boundary), converged=bool(proven), message=message,
@@ -180,6 +198,31 @@ def _last_step(
     return theta, solution
 
 
+def _near(system: PLSSystem, rough: bool) -> tuple[Derivatives, bool]:
+    """Derivatives where exact ones are dear, and whether they are rough still.
+
+    Far away, where the next step cannot be the last, the gradient's traces come from probes and average information is the
+    better model. Near by the gradient is exact and the Hessian's traces come from probes.
+    """
+    traces = system.probe(_PROBES, _FEW_LEVELS)
+    if rough:
+        found = system.rough(traces)
+        if newton_step(found.gradient, found.hessian)[1] > _ROUGH_DECREMENT:
+            return found, True
+    return system.near(traces), False
+
+
+def _off(found: Derivatives) -> float | None:
+    """The largest share of a step that the Hessian's error may change, three times what two halves of the probes tell."""
+    if found.doubt is None:
+        return None
+    values, vectors = np.linalg.eigh(found.hessian)
+    if values.min() <= 0.0:
+        return np.inf
+    half = vectors / np.sqrt(values)
+    return 3.0 * float(np.abs(np.linalg.eigvalsh(half.T @ found.doubt @ half)).max())
+
+
 def _foreseen(decrement: float, before: float, exact: bool) -> float:
     """What the model will promise after the next full step, from the last two promises; infinite where nothing can be foreseen
     and where the present promise would be no certificate.
@@ -190,6 +233,18 @@ def _foreseen(decrement: float, before: float, exact: bool) -> float:
         return np.inf
     rate = decrement / before
     return decrement * (rate**2 if exact else rate)
+
+
+def _foreseen_near(system: PLSSystem, decrement: float, before: float, off: float) -> float:
+    """The same after a step of Newton's with an estimated Hessian: its error leaves a share of the step, `off` at most.
+
+    What Newton's method leaves at least: J levels tell a variance to a share of sqrt(2 / J), and on that scale the deviance
+    bends away from its quadratic model.
+    """
+    if not 0.0 < decrement < before < np.inf or decrement >= _FORESEEABLE:
+        return np.inf
+    fewest = min(group.n_levels for group in system.cp.groups)
+    return decrement * ((decrement / before) ** 2 + off**2 + decrement / fewest)
 
 
 def _inside(system: PLSSystem) -> bool:
@@ -259,7 +314,7 @@ def _boundary_decrement(system: PLSSystem) -> tuple[float, np.ndarray]:
             continue
         inside = slice(term.start, term.start + term.k)
         g = G[term.group][inside, inside]
-        H = H or system.hessian_blocks(False)
+        H = H or system.hessian_blocks()
         h = H[term.group, term.group][inside, inside, inside, inside]
         scale = 1.0 / np.sqrt(np.maximum(np.sqrt(np.abs(np.einsum("aaaa->a", h))), 1e-300))
         if term.correlated:

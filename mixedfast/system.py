@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from mixedfast._blocks import moments
 from mixedfast._theta import solved
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines import Engine
+from mixedfast.engines.probes import Probed, probed
 from mixedfast.engines.refined import Refined
 from mixedfast.remainder import Remainder
 
@@ -68,6 +69,14 @@ class Solution:
     ldRX2: float
 
 
+class Derivatives(NamedTuple):
+    """In theta: ``gradient`` (m,), ``hessian`` (m,m), and half the difference of two estimates of an estimated Hessian."""
+
+    gradient: np.ndarray
+    hessian: np.ndarray
+    doubt: np.ndarray | None = None
+
+
 class PLSSystem:
     """The one mutable workspace of a fit.
 
@@ -100,16 +109,18 @@ class PLSSystem:
         self.evaluations = 0
         self.rejected = 0
         self.tell: Callable[[int], Any] | None = None  # called after every evaluation
-        self._projected: tuple[list[np.ndarray], list[np.ndarray]] | None = None
+        self._K: list[np.ndarray] | None = None
+        self._C: list[np.ndarray] | None = None
         self._moments: list[Moments] | None = None
         self._moments_exact = False
         self._traces: HessianBlocks | None = None
+        self._quadratic: HessianBlocks | None = None
 
     def solve(self, theta: np.ndarray) -> Solution | None:
         """Factor at theta; None when the system is not numerically positive definite there."""
         self.evaluations += 1
         self.lambdas = self.covariance.lambdas(theta)
-        self._projected = self._moments = self._traces = None
+        self._K = self._C = self._moments = self._traces = self._quadratic = None
         factored = self.engine.factor(self.lambdas)
         if self.tell is not None:
             self.tell(1)
@@ -136,16 +147,23 @@ class PLSSystem:
     # -- derivatives -------------------------------------------------------------------------------------------
 
     @property
-    def projected(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """K blocks (J,K,K) and C = Z'V0^-1[X y] (J,K,p+1) of each group, at the last theta solved."""
-        if self._projected is None:
-            self._projected = (self._refined or self.engine).project()
-        return self._projected
+    def K(self) -> list[np.ndarray]:
+        """Diagonal blocks of Z'V0^-1 Z of each group, (J,K,K), at the last theta solved."""
+        if self._K is None:
+            self._K = (self._refined or self.engine).blocks_k()
+        return self._K
+
+    @property
+    def C(self) -> list[np.ndarray]:
+        """Z'V0^-1[X y] of each group, (J,K,p+1), at the last theta solved."""
+        if self._C is None:
+            self._C = (self._refined or self.engine).project()
+        return self._C
 
     @property
     def D(self) -> list[np.ndarray]:
         """C_X L_X^-T = Z_g'V0^-1 X L_X^-T of each group, (J,K,p): D D' = C Phi C'."""
-        return [np.matmul(c[:, :, : self.cp.p], self.whiten) for c in self.projected[1]]
+        return [np.matmul(c[:, :, : self.cp.p], self.whiten) for c in self.C]
 
     @property
     def v(self) -> list[np.ndarray]:
@@ -155,27 +173,38 @@ class PLSSystem:
     def moments(self, exact: bool = False) -> list[Moments]:
         """Sums over the levels of each group, at the last theta solved; `exact` adds those that only traces need."""
         if self._moments is None or (exact and not self._moments_exact):
-            single = exact and len(self.cp.groups) == 1  # of several groups the engine sums the pairs of levels
-            whiten = self.whiten
-            self._moments = [
-                Moments(*moments(k, np.ascontiguousarray(c), whiten, self.solution.beta, single, exact))
-                for k, c in zip(*self.projected, strict=True)
-            ]
+            self._moments = self._make_moments(exact)
             self._moments_exact = exact
         return self._moments
 
-    def gradient_blocks(self) -> list[np.ndarray]:
-        """dd/dH_g, symmetric (K,K) a group."""
+    def _make_moments(self, exact: bool) -> list[Moments]:
+        beta = self.solution.beta
+        if len(self.cp.groups) > 1 and not self.reml and not exact:  # the columns of X have no part in it
+            left = (self._refined or self.engine).project(np.append(-beta, 1.0)[:, None])
+            return [Moments(*moments(None, c, np.empty((0, 0)), np.empty(0), False, False)) for c in left]
+        C = [np.ascontiguousarray(c) for c in self.C]
+        # of several groups the engine sums the pairs of levels
+        K = self.K if len(C) == 1 else [None] * len(C)
+        return [Moments(*moments(k, c, self.whiten, beta, exact, exact)) for k, c in zip(K, C, strict=True)]
+
+    def trace_sums(self) -> list[np.ndarray]:
+        """sum_j Z_j'Q0 Z_j of each group, (K,K)."""
+        sums = self.moments()
+        K = [sums[0].K] if len(sums) == 1 else [_total(blocks) for blocks in self.K]
+        return [k - m.DD for k, m in zip(K, sums, strict=True)] if self.reml else K
+
+    def gradient_blocks(self, traces: list[np.ndarray] | None = None) -> list[np.ndarray]:
+        """dd/dH_g, symmetric (K,K) a group; `traces` stand in for `trace_sums`."""
         share = self.nu / self.solution.r2
-        return [m.K - share * m.vv - m.DD if self.reml else m.K - share * m.vv for m in self.moments()]
+        sums = self.trace_sums() if traces is None else traces
+        return [trace - share * m.vv for trace, m in zip(sums, self.moments(), strict=True)]
 
-    def hessian_blocks(self, exact: bool) -> HessianBlocks:
-        """d2d/dH_g dH_h, (K_g,K_g,K_h,K_h) for g <= h.
+    def hessian_blocks(self, traces: HessianBlocks | None = None) -> HessianBlocks:
+        """d2d/dH_g dH_h, (K_g,K_g,K_h,K_h) for g <= h, from tr(Q0 G Q0 G') (see `trace_blocks`).
 
-        Not exact: the average of observed and expected information (Gilmour, Thompson and Cullis 1995,
-        Biometrics 51), which needs no traces and tends to the Hessian as the data grow.
+        Without traces: the average of observed and expected information (Gilmour, Thompson and Cullis 1995,
+        Biometrics 51), which needs none and tends to the Hessian as the data grow.
         """
-        traces = self.trace_blocks() if exact else None
         quadratic = self.quadratic_blocks()
         r2, nu = self.solution.r2, self.nu
         vv = [m.vv for m in self.moments()]
@@ -183,30 +212,45 @@ class PLSSystem:
         for (g, h), Q in quadratic.items():
             squares = np.multiply.outer(vv[g], vv[h]) / r2**2
             H = nu * (2.0 * Q / r2 - squares) - traces[g, h] if traces else nu * (Q / r2 - squares)
-            H = 0.5 * (H + H.transpose(1, 0, 2, 3))
-            out[g, h] = 0.5 * (H + H.transpose(0, 1, 3, 2))
-        return out
+            out[g, h] = H
+        return _in_pairs(out)
 
     def quadratic_blocks(self) -> HessianBlocks:
-        """y'P0 G P0 G'P0 y: sum_ij v_i[a] (Z_i'P0 Z_j)[b,c] v_j[d]."""
+        """y'P0 G P0 G'P0 y: sum_ij v_i[a] (Z_i'P0 Z_j)[b,c] v_j[d]; kept until the next theta."""
+        if self._quadratic is None:
+            self._quadratic = self._make_quadratic()
+        return self._quadratic
+
+    def _make_quadratic(self) -> HessianBlocks:
         sums = self.moments()
-        sizes = [group.k for group in self.cp.groups]
         if len(sums) == 1:
-            out = {(0, 0): sums[0].vKv}
-        else:
-            out = {}
-            spread = [_spread(m.v, k) for m, k in zip(sums, sizes, strict=True)]
-            width = np.cumsum([0, *(k * k for k in sizes)])
-            F = [np.zeros((len(m.v), k, width[-1])) for m, k in zip(sums, sizes, strict=True)]
-            for h, part in enumerate(spread):
-                F[h][:, :, width[h] : width[h + 1]] = part
-            FKF = self.engine.cross_k(F)
-            for h, k_h in enumerate(sizes):
-                for g in range(h + 1):
-                    block = FKF[width[g] : width[g + 1], width[h] : width[h + 1]]
-                    # columns (b,a) of g: v_i[a] at b
-                    out[g, h] = block.reshape(sizes[g], sizes[g], k_h, k_h).transpose(1, 0, 2, 3)
-        return {(g, h): Q - np.tensordot(sums[g].vD, sums[h].vD, (2, 2)).transpose(0, 1, 3, 2) for (g, h), Q in out.items()}
+            vD = sums[0].vD
+            return {(0, 0): sums[0].vKv - np.tensordot(vD, vD, (2, 2)).transpose(0, 1, 3, 2)}
+        sizes = [group.k for group in self.cp.groups]
+        width = np.cumsum([0, *(k * k for k in sizes)])
+        F = [np.zeros((len(m.v), k, width[-1])) for m, k in zip(sums, sizes, strict=True)]
+        for h, (m, k) in enumerate(zip(sums, sizes, strict=True)):
+            F[h][:, :, width[h] : width[h + 1]] = _spread(m.v, k)
+        FKF, cross = self.engine.cross_k(F)
+        if self._refined is not None:
+            cross = np.add.reduce([np.tensordot(c, f, ((0, 1), (0, 1))) for c, f in zip(self.C, F, strict=True)])
+        half = np.linalg.solve(self.solution.LX, cross[:-1])
+        FPF = FKF - half.T @ half
+        out = {}
+        for h, k_h in enumerate(sizes):
+            for g in range(h + 1):
+                block = FPF[width[g] : width[g + 1], width[h] : width[h + 1]]
+                # columns (b,a) of g: v_i[a] at b
+                out[g, h] = block.reshape(sizes[g], sizes[g], k_h, k_h).transpose(1, 0, 2, 3)
+        return out
+
+    def times_q0(self, F: list[np.ndarray]) -> list[np.ndarray]:
+        """Z'Q0 Z F for one (J,K,r) array a group."""
+        KF = self.engine.times_k(F)
+        if not self.reml:
+            return KF
+        DF = sum(np.tensordot(d, f, ((0, 1), (0, 1))) for d, f in zip(self.D, F, strict=True))
+        return [kf - np.matmul(d, DF) for kf, d in zip(KF, self.D, strict=True)]
 
     def trace_blocks(self, pairs: HessianBlocks | None = None) -> HessianBlocks:
         """tr(Q0 G Q0 G'): sum_ij (Z_i'Q0 Z_j)[b,c] (Z_i'Q0 Z_j)[a,d]; kept until the next theta, for they are dear.
@@ -218,7 +262,7 @@ class PLSSystem:
         if self._traces is None:
             sums = self.moments(exact=True)
             self._traces = self._make_traces(
-                {(0, 0): sums[0].KK} if len(sums) == 1 else self.engine.pair_traces(self.projected[0])
+                {(0, 0): sums[0].KK} if len(sums) == 1 else self.engine.pair_traces(self.K)
             )
         return self._traces
 
@@ -247,8 +291,33 @@ class PLSSystem:
         return self.covariance.gradient(self.lambdas, self.gradient_blocks())
 
     def hessian(self, exact: bool) -> np.ndarray:
-        """d2d/dtheta2 at the last theta solved (see `hessian_blocks`)."""
-        return self.covariance.hessian(self.lambdas, self.gradient_blocks(), self.hessian_blocks(exact))
+        """d2d/dtheta2 at the last theta solved, or the average information (see `hessian_blocks`)."""
+        blocks = self.hessian_blocks(self.trace_blocks() if exact else None)
+        return self.covariance.hessian(self.lambdas, self.gradient_blocks(), blocks)
+
+    def probe(self, probes: int, few: int) -> Probed:
+        """`trace_sums` and `trace_blocks` from random probes in two batches; exact for factors of a few levels."""
+        return probed(self.times_q0, self.cp.groups, probes, few, batches=2, seed=0)
+
+    def rough(self, traces: Probed) -> Derivatives:
+        """Gradient with estimated traces and the average information."""
+        blocks = self.gradient_blocks([part[0] for part in traces.mean().sums])
+        hessian = self.covariance.hessian(self.lambdas, blocks, self.hessian_blocks())
+        return Derivatives(self.covariance.gradient(self.lambdas, blocks), hessian)
+
+    def near(self, traces: Probed) -> Derivatives:
+        """The exact gradient, and the Hessian with estimated traces."""
+        pairs = {key: part[0] for key, part in traces.mean().pairs.items()}
+        hessian = self.covariance.hessian(self.lambdas, self.gradient_blocks(), self.hessian_blocks(pairs))
+        nothing = [np.zeros((size, size)) for size in self.covariance.sizes]
+        apart = {key: 0.5 * (part[0] - part[-1]) for key, part in traces.pairs.items()}
+        return Derivatives(self.gradient(), hessian, self.covariance.hessian(self.lambdas, nothing, _in_pairs(apart)))
+
+
+def _total(blocks: np.ndarray) -> np.ndarray:
+    """The sum of (J,K,K) blocks; a product is quicker than a sum over the first of three axes."""
+    J, k, _ = blocks.shape
+    return (np.ones(J) @ blocks.reshape(J, -1)).reshape(k, k)
 
 
 def _spread(v: np.ndarray, k: int) -> np.ndarray:
@@ -267,3 +336,9 @@ def _spread_columns(D: np.ndarray, mine: bool, k_h: int, p: int) -> np.ndarray:
         for c in range(k):
             out[:, c, c] = D
     return out.reshape(J, k, k_h * k_h * p)
+
+
+def _in_pairs(blocks: HessianBlocks) -> HessianBlocks:
+    """The part of each [a,b,c,d] that does not change when a and b, or c and d, change places."""
+    halves = {key: 0.5 * (H + H.transpose(1, 0, 2, 3)) for key, H in blocks.items()}
+    return {key: 0.5 * (H + H.transpose(0, 1, 3, 2)) for key, H in halves.items()}

@@ -411,10 +411,11 @@ def test_levels(made, r):
     close(_blocks.levels_k(A, T), _reference.levels_k(A, T))
 
 
-@given(levels(), st.sampled_from([0, 1, 4]), st.booleans(), st.booleans())
-def test_moments(made, p, pairs, fixed):
+@given(levels(), st.sampled_from([0, 1, 4]), st.booleans(), st.booleans(), st.booleans())
+def test_moments(made, p, with_k, pairs, fixed):
     K, _, rng = made
-    arguments = K, rng.normal(size=(*K.shape[:2], p + 1)), np.triu(rng.normal(size=(p, p))), rng.normal(size=p)
+    C, W, beta = rng.normal(size=(*K.shape[:2], p + 1)), np.triu(rng.normal(size=(p, p))), rng.normal(size=p)
+    arguments = K if with_k else None, C, W, beta
     found, expected = _blocks.moments(*arguments, pairs, fixed), _reference.moments(*arguments, pairs, fixed)
     for ours, twin in zip(found, expected, strict=True):
         close(ours, twin)
@@ -555,6 +556,7 @@ def test_border(made, r):
     twin.eliminate(U, expected)
     close(rest, expected)
     close(fast.half(rest), twin.half(rest), SOLVED)
+    close(fast.solve(rest), twin.solve(rest), SOLVED)
 
     ours, theirs = np.empty(case.blocks), np.empty(case.blocks)
     fast.invert(ours)
@@ -639,6 +641,7 @@ def wrong_calls(case, fast):
         "eliminate width": lambda: fast.eliminate(zeros((J, k, 2)), zeros((m, 1))),
         "half": lambda: fast.half(zeros((m - 1, 1))),
         "half order": lambda: fast.half(zeros((m, 2), order="F")),
+        "solve": lambda: fast.solve(zeros((m - 1, 1))),
         "blocks_k back": lambda: fast.blocks_k(case.lambdas[:-1].copy(), zeros(case.blocks)),
         "blocks_k blocks": lambda: fast.blocks_k(case.lambdas, zeros(case.blocks - 1)),
         "invert": lambda: fast.invert(zeros(case.blocks - 1)),

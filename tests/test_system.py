@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from mixedfast import optimize
 from mixedfast._reference_model import DenseModel, dense_model
 from mixedfast.crossprod import assemble
 from mixedfast.design import build
@@ -17,6 +19,7 @@ from mixedfast.fitting import fit_crossproducts, solve_at
 from mixedfast.formula import parse
 from mixedfast.inference.ddf import f_test, t_test
 from mixedfast.inference.varpar import hessian_theta_sigma, kenward_roger, satterthwaite
+from mixedfast.optimize import DEAR_TOLERANCE, minimize
 from mixedfast.system import PLSSystem
 
 FORMULAS = {
@@ -146,11 +149,49 @@ def test_derivatives_agree_with_differences(formula, seed, weighted, reml, kind)
 @every_formula
 @FEW
 @given(seeds, st.booleans(), st.sampled_from(["inside", "zero", "singular"]))
+def test_unit_vectors_for_probes_give_the_exact_derivatives(formula, seed, reml, kind):
+    cp = assemble(a_design(formula, seed, False))
+    system = PLSSystem(cp, choose(cp), reml)
+    system.solve(a_theta(cp.covariance, seed, kind))
+    traces = system.probe(8, few=60)
+    gradient, average = system.gradient(), system.hessian(False)
+    rough, near = system.rough(traces), system.near(traces)
+    close(rough.gradient, gradient)
+    close(rough.hessian, average)
+    close(near.gradient, gradient)
+    close(near.hessian, system.hessian(True))
+    assert not near.doubt.any()
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("formula", ["y ~ x + (1 | a) + (1 | b)", "y ~ x + z + (x | a) + (z | b)"])
+def test_z_v_is_the_same_by_the_factor_and_by_the_inverse(formula, reml):
+    """... and whether lambda may be divided by or not."""
+    cp = assemble(a_design(formula, 3, True))
+    engine = choose(cp)
+    rng = np.random.default_rng(1)
+    F = [rng.normal(size=(group.n_levels, group.k, 2)) for group in cp.groups]
+    for smallest in (1.0, 1e-3):
+        theta = a_theta(cp.covariance, 5, "inside")
+        theta[cp.covariance.diagonal] *= smallest
+        engine.factor(cp.covariance.lambdas(theta))
+        by_factor = [*engine.project(), *engine.times_k(F)]
+        engine.blocks_k()
+        for ours, theirs in zip(by_factor, [*engine.project(), *engine.times_k(F)], strict=True):
+            close(ours, theirs)
+        weights = rng.normal(size=(cp.p + 1, 2))
+        for ours, theirs in zip(engine.project(weights), engine.project(), strict=True):
+            close(ours, theirs @ weights)
+
+
+@every_formula
+@FEW
+@given(seeds, st.booleans(), st.sampled_from(["inside", "zero", "singular"]))
 def test_average_information_has_no_negative_direction(formula, seed, reml, kind):
     cp = assemble(a_design(formula, seed, False))
     system = PLSSystem(cp, choose(cp), reml)
     system.solve(a_theta(cp.covariance, seed, kind))
-    blocks = system.hessian_blocks(False)
+    blocks = system.hessian_blocks()
     directions = [
         (group, row, column)
         for group, size in enumerate(cp.covariance.sizes)
@@ -195,6 +236,22 @@ def test_no_theta_nearby_is_better(formula, seed, weighted, reml):
     for length in (1e-3, 0.1, 1.0):
         moved = fit.theta + length * rng.normal(size=fit.theta.shape)
         assert dense.solve(moved).deviance >= fit.deviance - 1e-9 * abs(fit.deviance)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("formula", ["y ~ x + (1 | a) + (1 | b)", "y ~ x + z + (x | a) + (z | b)", "y ~ x + (1 | c / b)"])
+@FEW
+@given(seeds, st.booleans(), st.sampled_from([0, 24]))
+def test_a_search_with_probes_ends_at_the_same_optimum(formula, spread, seed, reml, few):
+    cp = assemble(a_design(formula, seed, False, spread))
+    exact, dear = (PLSSystem(cp, choose(cp), reml) for _ in range(2))
+    dear.engine.dear = True
+    start = cp.covariance.identity
+    with patch.object(optimize, "_FEW_LEVELS", few):
+        found = minimize(dear, start, False, left=DEAR_TOLERANCE)
+    expected = minimize(exact, start, True)
+    assert found.converged == expected.converged
+    assert found.deviance <= expected.deviance + 10.0 * DEAR_TOLERANCE or not expected.converged
 
 
 @every_formula

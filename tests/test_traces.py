@@ -8,6 +8,7 @@ from cases import frame, golden
 
 import mixedfast as mf
 from mixedfast.engines import choose
+from mixedfast.engines.probes import batch_means, from_probes
 from mixedfast.engines.traces import turns
 from mixedfast.inference import traces as room
 from mixedfast.inference.traces import pair_traces
@@ -38,7 +39,7 @@ def test_as_many_probes_as_levels_are_exact(name, kind):
     f = model(name)._fit
     system = PLSSystem(f.cp, choose(f.cp, kind), f.reml)
     system.solve(f.theta_internal)
-    K = system.engine.project()[0]
+    K = system.engine.blocks_k()
     probed = pair_traces(system.engine, K, mf.KenwardRoger("stochastic", probes=500))
     for key, exact in pair_traces(system.engine, K, mf.KenwardRoger()).mean.items():
         assert probed.mean[key] == pytest.approx(exact, rel=1e-9, abs=1e-9 * np.abs(exact).max())
@@ -48,13 +49,17 @@ def test_as_many_probes_as_levels_are_exact(name, kind):
 def test_probes_have_the_exact_traces_for_their_mean(words):
     """Many probes: the mean is within four standard errors, and the standard error is what their spread says."""
     f = words._fit
-    engine, K = f.system.engine, f.system.projected[0]
+    engine, K = f.system.engine, f.system.K
     exact = pair_traces(engine, K, mf.KenwardRoger()).mean[0, 0]
     signs = np.random.default_rng(3).integers(0, 2, (f.cp.groups[0].n_levels, 4000)) * 2.0 - 1.0
-    each = room._from_probes(engine, 0, [0], signs)[0]
+    none = [np.empty((group.n_levels, 0)) for group in engine.cp.groups[1:]]
+    own, found = from_probes(engine.times_k, engine.cp.groups, [signs, *none])[0]
+    each = found[0]
+    error = own.std(axis=0) / np.sqrt(len(own))
+    assert (np.abs(own.mean(axis=0) - K[0].sum(axis=0)) <= 4.0 * error).all()
     error = each.std(axis=0) / np.sqrt(len(each))
     assert (np.abs(each.mean(axis=0) - exact) <= 4.0 * error + 1e-12 * np.abs(exact).max()).all()
-    assert room._batch_means(each).mean(axis=0) == pytest.approx(each.mean(axis=0), rel=1e-10)
+    assert batch_means(each, 20).mean(axis=0) == pytest.approx(each.mean(axis=0), rel=1e-10)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -154,6 +159,6 @@ def test_the_sparse_engine_s_traces_are_the_block_engine_s(name):
     for kind in ("block", "cholmod"):
         system = PLSSystem(f.cp, choose(f.cp, kind), f.reml)
         system.solve(f.theta_internal)
-        found.append(pair_traces(system.engine, system.projected[0], mf.KenwardRoger()).mean)
+        found.append(pair_traces(system.engine, system.K, mf.KenwardRoger()).mean)
     for key, block in found[0].items():
         assert found[1][key] == pytest.approx(block, rel=1e-8, abs=1e-9 * np.abs(block).max())

@@ -34,8 +34,11 @@ class Engine(Protocol):
     def factor(self, lambdas: list[np.ndarray]) -> tuple[float, np.ndarray] | None:
         """(log|M|, [X y]'V0^-1[X y]), or None when M is not numerically positive definite."""
 
-    def project(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """For each group: diagonal blocks of K = Z'V0^-1 Z (J,K,K), and C = Z'V0^-1[X y] (J,K,p+1)."""
+    def blocks_k(self) -> list[np.ndarray]:
+        """Diagonal blocks of K = Z'V0^-1 Z of each group, (J,K,K)."""
+
+    def project(self, weights: np.ndarray | None = None) -> list[np.ndarray]:
+        """C = Z'V0^-1[X y] of each group, (J,K,p+1); or C times weights (p+1,r), at the price of r columns."""
 
     def modes(self, B: list[np.ndarray]) -> list[np.ndarray]:
         """Lambda M^-1 Lambda' B: penalized regressions on Z of what has products B with it; (J,K,r) arrays, one a group."""
@@ -43,8 +46,8 @@ class Engine(Protocol):
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         """K F = Z'V0^-1 Z F; F and the answer are one (J,K,r) array a group."""
 
-    def cross_k(self, F: list[np.ndarray]) -> np.ndarray:
-        """F'K F (r,r), which takes about half as long as K F."""
+    def cross_k(self, F: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """F'K F (r,r) and [X y]'V0^-1 Z F (p+1,r), which take about half as long as K F."""
 
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
         """sum_ij K_ij[b,c] K_ij[a,d] over all pairs of levels, (K_g,K_g,K_h,K_h) for groups g <= h."""

@@ -8,7 +8,7 @@ singular covariances need no special road in the algebra.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,10 +24,21 @@ __all__ = ["BlockEngine"]
 #: Below this relative size of lambda' K lambda, K is not read off I - M^-1 (cancellation would cost the digits) but
 #: formed directly.
 _SMALL_LAMBDA = 1e-4
+#: From this on K and Z'V0^-1 may be had by dividing by lambda: an error of 1e-16 grows to 1e-14 at most.
+_SAFE_LAMBDA = 1e-2
 #: Entries of Q read at a time by `posterior_pairs`.
 _BATCH_ENTRIES = 1_000_000
 #: Inverting a dense rest of so many columns takes tens of milliseconds.
 _DEAR_COLUMNS = 700
+
+
+class _Half(NamedTuple):
+    """Half of a solve: L^-1 Lambda' times rows of the lead factor, (J k,r), and of the rest, (m,r); that is None where the
+    factor has made room for Q. ``reduced`` are the rest's rows with the lead eliminated, not yet scaled."""
+
+    lead: np.ndarray
+    reduced: np.ndarray
+    rest: np.ndarray | None
 
 
 class BlockEngine:
@@ -85,42 +96,67 @@ class BlockEngine:
             if failed:
                 return None
             logdet += more
-        explained, self._B_rest = self._explained(self._B, self._rest_rhs)
-        return logdet, self.cp.xy - explained
+        self._mine = self._half(self._B, self._rest_rhs)
+        return logdet, self.cp.xy - self._inner(self._mine, self._mine)
 
-    def _explained(self, B: np.ndarray, B_rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """B'Lambda M^-1 Lambda'B (r,r) for B (J,k,r) of the lead factor and (m,r) of the rest, and the rest with the lead
-        eliminated from it."""
+    def _half(self, B: np.ndarray, B_rest: np.ndarray) -> _Half:
+        """Half of the way to Lambda M^-1 Lambda'B, for B (J,k,r) of the lead factor and (m,r) of the rest."""
         U = _blocks.levels_half(self._T, B)
         flat = U.reshape(-1, U.shape[2])
-        total = flat.T @ flat
         if self._border is None:
-            return total, B_rest
+            return _Half(flat, B_rest, B_rest)
         reduced = B_rest.copy()
         self._border.eliminate(U, reduced)
-        if self._inverted:  # the factor has made room for Q
-            return total + reduced.T @ self._border.times(np.asfortranarray(reduced), False), reduced
-        half = self._border.half(reduced)
-        return total + half.T @ half, reduced
+        return _Half(flat, reduced, None if self._inverted else self._border.half(reduced))
+
+    def _inner(self, left: _Half, right: _Half) -> np.ndarray:
+        """(left)'Lambda M^-1 Lambda'(right)."""
+        total = left.lead.T @ right.lead
+        if right.rest is None or left.rest is None:
+            return total + left.reduced.T @ self._border.times(np.asfortranarray(right.reduced), False)
+        return total + left.rest.T @ right.rest
 
     @one_blas_thread()
-    def project(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def blocks_k(self) -> list[np.ndarray]:
+        K_lead = _blocks.levels_k(self._A, self._T)
         if self._border is None:
-            K = _blocks.levels_k(self._A, self._T)
-            return [K], [_blocks.levels_project(self._A, self._T, self._B)]
+            return [K_lead]
         K_rest = self._invert()
         self._H = self._border.project(self._A, self._T)
-        K_lead = _blocks.levels_k(self._A, self._T)
         self._border.subtract_k(self._H, K_lead, self._workers)
-        C_lead, C_rest = self._apply(self._B, self._B_rest)
-        return self.layout.join(K_lead, K_rest), self.layout.join(C_lead, self.layout.unstack(C_rest))
+        return self.layout.join(K_lead, K_rest)
 
-    def _apply(self, B: np.ndarray, B_rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Z'V0^-1(.) from Z'(.); B_rest has the lead factor eliminated already. Rest part stays stacked."""
-        W = self._border.times(np.asfortranarray(B_rest), False)
-        C_rest = np.ascontiguousarray(B_rest - self._border.times(W, True))
+    @one_blas_thread()
+    def project(self, weights: np.ndarray | None = None) -> list[np.ndarray]:
+        B = self._B if weights is None else np.matmul(self._B, weights)
+        if self._border is None:
+            return [_blocks.levels_project(self._A, self._T, B)]
+        return self._apply(B, self._mine.reduced if weights is None else self._mine.reduced @ weights)
+
+    def _apply(self, B: np.ndarray, B_rest: np.ndarray) -> list[np.ndarray]:
+        """Z'V0^-1(.) from Z'(.); B_rest has the lead factor eliminated already."""
+        layout = self.layout
+        W = self._times_q(B_rest)
         reduced = self._border.back(B, np.ascontiguousarray(W))
-        return _blocks.levels_project(self._A, self._T, reduced), C_rest
+        relative = self._relative()
+        if relative is None:
+            rest = layout.unstack(B_rest - self._border.times(np.asfortranarray(W), True))
+        else:  # (I - S Q) B = (lambda lambda')^-1 Q B
+            rest = [np.linalg.inv(relative[g]) @ part for g, part in zip(layout.rest, layout.unstack(W), strict=True)]
+        return layout.join(_blocks.levels_project(self._A, self._T, reduced), rest)
+
+    def _relative(self) -> dict[int, np.ndarray] | None:
+        """lambda lambda' of each group of the rest, when all of them can be divided by."""
+        rest = {g: self._lambdas[g] for g in self.layout.rest}
+        if min(np.abs(np.diag(lam)).min() for lam in rest.values()) <= _SAFE_LAMBDA:
+            return None
+        return {g: lam @ lam.T for g, lam in rest.items()}
+
+    def _times_q(self, B_rest: np.ndarray) -> np.ndarray:
+        """Q B for rows of the rest, by the factor or, when it has made room for it, by Q itself."""
+        if self._inverted:
+            return self._border.times(np.asfortranarray(B_rest), False)
+        return self._border.solve(B_rest)
 
     @one_blas_thread()
     def modes(self, B: list[np.ndarray]) -> list[np.ndarray]:
@@ -128,10 +164,9 @@ class BlockEngine:
         U = _blocks.levels_half(self._T, own)
         if self._border is None:
             return [np.matmul(turned, U)]
-        self._invert()
         rest = self.layout.stack([B[g] for g in self.layout.rest])
         self._border.eliminate(U, rest)
-        b_rest = np.ascontiguousarray(self._border.times(np.asfortranarray(rest), False))
+        b_rest = np.ascontiguousarray(self._times_q(rest))
         b_lead = np.matmul(turned, _blocks.levels_half(self._T, self._border.back(own, b_rest)))
         return self.layout.join(b_lead, self.layout.unstack(b_rest))
 
@@ -155,14 +190,14 @@ class BlockEngine:
         return self._K_rest
 
     @one_blas_thread()
-    def cross_k(self, F: list[np.ndarray]) -> np.ndarray:
-        """F'K F, (r,r), without K F: half of the way to it."""
+    def cross_k(self, F: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         AF = times_a(self.cp, F)
-        lead = self.layout.lead
         B_rest = self.layout.stack([AF[g] for g in self.layout.rest]) if self.layout.rest else self._rest_rhs
-        explained, _ = self._explained(AF[lead], B_rest)
-        flat = [(f.reshape(-1, f.shape[2]), a.reshape(-1, a.shape[2])) for f, a in zip(F, AF, strict=True)]
-        return sum(f.T @ a for f, a in flat) - explained
+        half = self._half(AF[self.layout.lead], B_rest)
+        flat = [f.reshape(-1, f.shape[2]) for f in F]
+        FAF = sum(f.T @ a.reshape(f.shape) for f, a in zip(flat, AF, strict=True))
+        FB = sum(f.T @ group.B.reshape(len(f), -1) for f, group in zip(flat, self.cp.groups, strict=True))
+        return FAF - self._inner(half, half), FB.T - self._inner(self._mine, half)
 
     @one_blas_thread()
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
@@ -172,8 +207,7 @@ class BlockEngine:
             return [_blocks.levels_project(self._A, self._T, B)]
         B_rest = self.layout.stack([AF[g] for g in self.layout.rest])
         self._border.eliminate(_blocks.levels_half(self._T, B), B_rest)
-        C_lead, C_rest = self._apply(B, B_rest)
-        return self.layout.join(C_lead, self.layout.unstack(C_rest))
+        return self._apply(B, B_rest)
 
     @one_blas_thread()
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
@@ -182,7 +216,9 @@ class BlockEngine:
             return {(0, 0): outer_sum(K[0])}
         D = _blocks.levels_k(self._A, self._T)
         border = self._border
-        return pair_traces(self.layout, border.dense, border.diagonal, self._H, D, K[self.layout.lead])
+        return pair_traces(
+            self.layout, border.dense, border.diagonal, self._relative(), self._H, D, K[self.layout.lead]
+        )
 
     def trace_operations(self) -> float:
         return 6.0 * float((np.diff(self.layout.start).astype(float) ** 3).sum()) if self._border is not None else 0.0

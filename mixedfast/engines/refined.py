@@ -69,9 +69,9 @@ class Refined:
         ee = taken.ww - sum(_over_levels(part, zw) + _over_levels(z, part) for part, zw, z in zip(f, taken.zw, ze, strict=True))
         return 0.5 * (ee + ee.T), ze
 
-    def project(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """As `Engine.project` does, at the lambdas last given to `square`."""
-        K, _ = self.engine.project()
+    def blocks_k(self) -> list[np.ndarray]:
+        """As `Engine.blocks_k` does, at the lambdas last given to `square`."""
+        K = self.engine.blocks_k()
         Q = self.engine.posterior()
         for g, lam in enumerate(self._lambdas):
             P, size, _ = np.linalg.svd(lam)
@@ -79,7 +79,12 @@ class Refined:
             inverse = (large / size[size > _LARGE] ** 2) @ large.T
             onto = large @ large.T
             K[g] = K[g] + onto @ (inverse - inverse @ Q[g] @ inverse - K[g]) @ onto
-        return K, [plus_x(c, self.remainder.gamma) for c in self._C]
+        return K
+
+    def project(self, weights: np.ndarray | None = None) -> list[np.ndarray]:
+        """As `Engine.project` does, at the lambdas last given to `square`."""
+        C = [plus_x(c, self.remainder.gamma) for c in self._C]
+        return C if weights is None else [c @ weights for c in C]
 
 
 def _over_levels(left: np.ndarray, right: np.ndarray) -> np.ndarray:

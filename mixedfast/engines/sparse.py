@@ -157,8 +157,8 @@ class CholmodEngine:
         self._inverse_data: np.ndarray | None = None  # M^-1 on the pattern of M
         if self._factor.factorize(self.pattern.values(lambdas, self._data)):
             return None
-        half = self._factor.half_solve(self._scale(self._B, transpose=True))
-        return self._factor.logdet(), self.cp.xy - half.T @ half
+        self._half = self._factor.half_solve(self._scale(self._B, transpose=True))
+        return self._factor.logdet(), self.cp.xy - self._half.T @ self._half
 
     def _apply(self, B: np.ndarray) -> np.ndarray:
         """Z'V0^-1(.) from Z'(.), stacked."""
@@ -177,8 +177,11 @@ class CholmodEngine:
         return out
 
     @one_blas_thread()
-    def project(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        C = self._unstack(self._apply(self._B))
+    def project(self, weights: np.ndarray | None = None) -> list[np.ndarray]:
+        return self._unstack(self._apply(self._B if weights is None else self._B @ weights))
+
+    @one_blas_thread()
+    def blocks_k(self) -> list[np.ndarray]:
         if self._inverse_of is None:
             self._inverse_of = self._inverse_blocks()
         K: list[Any] = [None] * len(self.cp.groups)
@@ -191,7 +194,7 @@ class CholmodEngine:
         if doubtful:
             for g, block in zip(doubtful, self._stand_in(doubtful), strict=True):
                 K[g] = block
-        return K, C
+        return K
 
     def _stand_in(self, groups: list[int]) -> list[np.ndarray]:
         """K of groups whose lambda is singular, from tiny invertible lambdas in its place, extrapolated to none.
@@ -222,11 +225,11 @@ class CholmodEngine:
         return self._unstack(self._apply(self.pattern.symmetric @ self._stack(F)))
 
     @one_blas_thread()
-    def cross_k(self, F: list[np.ndarray]) -> np.ndarray:
+    def cross_k(self, F: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         stacked = self._stack(F)
         AF = self.pattern.symmetric @ stacked
         half = self._factor.half_solve(self._scale(AF, transpose=True))
-        return stacked.T @ AF - half.T @ half
+        return stacked.T @ AF - half.T @ half, self._B.T @ stacked - self._half.T @ half
 
     @cached_property
     def _turns(self) -> list[np.ndarray]:

@@ -5,7 +5,8 @@ h = Z_1'V_1^-1 Z_r (sparse), S the dense rest before scaling and Q = lambda M^-1
 
     K_1r = h R,   K_rr = S R,   R = I - Q S,   K_11 = D - h Q h'      (D block diagonal)
 
-and every sum becomes a trace of products of matrices of the rest's size.
+and every sum becomes a trace of products of matrices of the rest's size. Where H = lambda lambda' can be divided by, R = Q H^-1
+and K_rr = H^-1 - H^-1 R, and the only large product left is Q h'h.
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ _DENSE_SHARE, _DENSE_NUMBERS = 0.02, 50_000_000
 
 
 def pair_traces(
-    layout: Layout, dense: np.ndarray, diagonal: np.ndarray, H: np.ndarray, D: np.ndarray, K_lead: np.ndarray
+    layout: Layout, dense: np.ndarray, diagonal: np.ndarray, relative: dict[int, np.ndarray] | None, H: np.ndarray,
+    D: np.ndarray, K_lead: np.ndarray,
 ) -> PairTraces:
     """sum_ij K_ij[b,c] K_ij[a,d] for every two groups g <= h, as (K_g,K_g,K_h,K_h).
 
@@ -109,6 +111,8 @@ def pair_traces(
     ----------
     layout : Layout
     dense, diagonal : the Border's storage after `invert`
+    relative : dict, optional
+        lambda lambda' (K,K) of each group of the rest, where it can be divided by: two large products fewer.
     H : (nnz, k) array
         Z_1'V_1^-1 Z_r on the pattern of the border.
     D : (J, k, k) array
@@ -119,20 +123,26 @@ def pair_traces(
     from scipy.sparse import csr_array
 
     lead, k = layout.lead, D.shape[1]
-    S = symmetric_matrix(layout, dense, diagonal, upper=True)
     Q = symmetric_matrix(layout, dense, None, upper=False)
-    identity = np.eye(layout.m) if isinstance(S, np.ndarray) else csr_array(_sparse_identity(layout.m))
-    R = identity - Q @ S
+    plain = isinstance(Q, np.ndarray)
+    if relative is None:
+        S = symmetric_matrix(layout, dense, diagonal, upper=True)
+        R = (np.eye(layout.m) if plain else _sparse_identity(layout.m)) - Q @ S
+        K_rest = S @ R
+    else:
+        back = _block_diagonal(layout, {g: np.linalg.inv(part) for g, part in relative.items()})
+        R = (back @ Q).T
+        K_rest = back - back @ R
     ptr, cols, _ = layout.border
     h = [csr_array((H[:, a], cols, ptr), shape=(len(D), layout.m)) for a in range(k)]
     size = len(D) * layout.m
-    if isinstance(S, np.ndarray) and size <= _DENSE_NUMBERS and len(cols) > _DENSE_SHARE * size:
+    if plain and size <= _DENSE_NUMBERS and len(cols) > _DENSE_SHARE * size:
         h = [part.toarray() for part in h]
     W = {}
     for a in range(k):
         for b in range(a + 1):
             product = h[a].T @ h[b]
-            W[a, b] = product.toarray() if isinstance(S, np.ndarray) and not isinstance(product, np.ndarray) else product
+            W[a, b] = product.toarray() if plain and not isinstance(product, np.ndarray) else product
             W[b, a] = W[a, b].T
     out: PairTraces = {}
     QW = {(a, b): Q @ W[a, b] for a in range(k) for b in range(k)}
@@ -141,8 +151,7 @@ def pair_traces(
     for a, b, c, d in np.ndindex(own.shape):
         own[a, b, c, d] += _transposed_dot(QW[c, d], QW[a, b])
     out[lead, lead] = own
-    WR = {key: w @ R for key, w in W.items()}
-    K_rest = S @ R
+    WR = {(a, b): w @ R if relative is None else (back @ QW[b, a]).T for (a, b), w in W.items()}
     for i, g in enumerate(layout.rest):
         block = np.empty((k, k, layout.cp.groups[g].k, layout.cp.groups[g].k))
         for a in range(k):
@@ -216,6 +225,22 @@ def pair_traces_by_columns(engine: Engine, turns: list[np.ndarray]) -> PairTrace
                 K = part.reshape(*part.shape[:2], width, group.k)
                 out[g, h] += np.einsum("ibjc,iajd->abcd", K, K, optimize=True)
     return out
+
+
+def _block_diagonal(layout: Layout, blocks: dict[int, np.ndarray]) -> Any:
+    """(m,m), sparse: the block of its group for each level of the rest."""
+    from scipy.sparse import csr_array
+
+    rows, columns, values = [], [], []
+    for g, block in blocks.items():
+        own = layout.columns_of(g)
+        shape = (*own.shape, own.shape[1])
+        rows.append(np.broadcast_to(own[:, :, None], shape).ravel())
+        columns.append(np.broadcast_to(own[:, None, :], shape).ravel())
+        values.append(np.broadcast_to(block, shape).ravel())
+    return csr_array(
+        (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=(layout.m, layout.m)
+    )
 
 
 def _sparse_identity(m: int) -> Any:

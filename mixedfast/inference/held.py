@@ -66,9 +66,11 @@ class MappedEngine:
     def respond(self, cp: CrossProducts) -> None:
         self.engine.respond(cp)
 
-    def project(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        K, C = self.engine.project()
-        return K, [np.matmul(c, self.M) for c in C]
+    def blocks_k(self) -> list[np.ndarray]:
+        return self.engine.blocks_k()
+
+    def project(self, weights: np.ndarray | None = None) -> list[np.ndarray]:
+        return self.engine.project(self.M if weights is None else self.M @ weights)
 
     def modes(self, B: list[np.ndarray]) -> list[np.ndarray]:
         return self.engine.modes(B)
@@ -76,8 +78,9 @@ class MappedEngine:
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         return self.engine.times_k(F)
 
-    def cross_k(self, F: list[np.ndarray]) -> np.ndarray:
-        return self.engine.cross_k(F)
+    def cross_k(self, F: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        FKF, cross = self.engine.cross_k(F)
+        return FKF, self.M.T @ cross
 
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
         return self.engine.pair_traces(K)
@@ -290,7 +293,7 @@ class _Held:
 
     def _blocks(self) -> list[np.ndarray]:
         """dd/dH_g at fixed sigma."""
-        K, v = self.system.projected[0], self.system.v
+        K, v = self.system.K, self.system.v
         return [k.sum(axis=0) - math.exp(-2.0 * self.tau) * (u.T @ u) for k, u in zip(K, v, strict=True)]
 
     def slope(self) -> float:

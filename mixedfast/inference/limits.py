@@ -127,7 +127,7 @@ def _gradients(fit: Fit, terms: SatterthwaiteTerms, rows: ModelRows) -> Iterator
 
 def _one_factor(fit: Fit, tile: Tile, D: np.ndarray, E: np.ndarray, f: np.ndarray, explained: np.ndarray) -> np.ndarray:
     """sum_j e_j e_j' with K block diagonal: only a row's own level differs from -D E. Adds z'(H - H K H)z to f."""
-    codes, H, K = tile.codes[0], joint(fit).H[0], fit.system.projected[0][0]
+    codes, H, K = tile.codes[0], joint(fit).H[0], fit.system.K[0]
     Z = np.where((codes >= 0)[:, None], tile.Z[0], 0.0)
     Hz = Z @ H
     w = Z - np.einsum("iab,ib->ia", K[codes], Hz)

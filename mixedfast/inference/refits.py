@@ -101,8 +101,7 @@ def _scores(fit: Fit, engine: Engine) -> np.ndarray:
     factored = engine.factor(fit.covariance.lambdas(fit.theta_internal))
     if factored is None:  # M does not depend on the response, and the fit itself stands there
         raise ArithmeticError("the fit's own system is not positive definite")
-    _, C = engine.project()
     residual = np.append(-fit.solution.beta, 1.0)
     e = factored[1] @ residual
-    v = [c @ residual for c in C]
+    v = [c[:, :, 0] for c in engine.project(residual[:, None])]
     return np.concatenate([e[:-1], fit.covariance.theta_of([u.T @ u for u in v]), [residual @ e]])

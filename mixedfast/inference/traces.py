@@ -1,10 +1,8 @@
 """Traces of products of K = Z'V0^-1 Z, which second derivatives and Kenward and Roger's method need.
 
 Exact traces take a dense matrix as large as the crossed factors left after elimination; what that needs is estimated before
-it is begun. Past it there are random probes (Hutchinson 1990, Commun. Stat. Simul. 19): with z of independent signs on the
-levels of factor g, ``E |(K z)_h|^2 = tr(K_hg K_gh)``. Each probe costs a few solves. The relative error is about
-``sqrt(2 / (probes levels))``, so it is smallest where probes are needed, and factors with no more levels than probes are met
-by unit vectors instead, exactly.
+it is begun. Past it there are random probes (`mixedfast.engines.probes`). The relative error is about
+``sqrt(2 / (probes levels))``, so it is smallest where probes are needed.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ import numpy as np
 
 from mixedfast.engines import Engine
 from mixedfast.engines.choose import memory
+from mixedfast.engines.probes import probed
 from mixedfast.errors import ArgumentError, NotDefinedError
 
 __all__ = ["KenwardRoger", "PairTraces", "Sampled", "Satterthwaite", "TraceMethod", "pair_traces", "require_memory"]
@@ -25,8 +24,6 @@ PairTraces = dict[tuple[int, int], np.ndarray]
 
 #: Exact traces may take this share of the machine's memory.
 _MEMORY_SHARE = 0.5
-#: Numbers held at a time by the probes.
-_BATCH_NUMBERS = 8_000_000
 #: Probes are averaged in this many batches; the spread of what follows from all batches but one gives its standard error.
 _BATCHES = 20
 
@@ -147,47 +144,10 @@ def require_memory(engine: Engine, how: TraceMethod) -> None:
 
 
 def _probed(engine: Engine, probes: int, seed: int) -> Sampled:
-    """Every pair of factors is probed from the side with fewer levels."""
-    groups = engine.cp.groups
-    batches: dict[tuple[int, int], np.ndarray] = {}
-    for g, source in enumerate(groups):
-        targets = [h for h, other in enumerate(groups) if (other.n_levels, h) >= (source.n_levels, g)]
-        exact = source.n_levels <= probes
-        signs = None if exact else np.random.default_rng([seed, g]).integers(0, 2, (source.n_levels, probes)) * 2.0 - 1.0
-        found = _from_probes(engine, g, targets, np.eye(source.n_levels) if signs is None else signs)
-        for h, each in found.items():
-            means = each.sum(axis=0, keepdims=True) if exact else _batch_means(each)
-            batches[min(g, h), max(g, h)] = means if g <= h else means.transpose(0, 3, 4, 1, 2)
+    batches = probed(engine.times_k, engine.cp.groups, probes, probes, _BATCHES, seed).pairs
     mean = {key: part.mean(axis=0) for key, part in batches.items()}
     without = [
         {key: mean[key] if len(part) == 1 else np.delete(part, i, axis=0).mean(axis=0) for key, part in batches.items()}
         for i in range(_BATCHES)
     ]
     return Sampled(mean, without)
-
-
-def _batch_means(each: np.ndarray) -> np.ndarray:
-    """(probes, ...) -> (_BATCHES, ...), probe i in batch i modulo their number, weighted so that their mean is that of all."""
-    counts = np.bincount(np.arange(len(each)) % _BATCHES)
-    sums = np.array([each[i::_BATCHES].sum(axis=0) for i in range(_BATCHES)])
-    return sums * (_BATCHES / counts.sum())
-
-
-def _from_probes(engine: Engine, g: int, targets: list[int], probes: np.ndarray) -> dict[int, np.ndarray]:
-    """sum_j (Kz)_j[c] (Kz)_j[d] for z at each component of factor g: target -> (probes, K_g, K_g, K_h, K_h)."""
-    groups = engine.cp.groups
-    k, q = groups[g].k, sum(group.n_levels * group.k for group in groups)
-    step = max(1, _BATCH_NUMBERS // (q * k))
-    parts: dict[int, list[np.ndarray]] = {h: [] for h in targets}
-    for first in range(0, probes.shape[1], step):
-        z = probes[:, first : first + step]
-        placed = np.zeros((len(z), k, k, z.shape[1]))
-        for b in range(k):
-            placed[:, b, b] = z
-        F = [np.zeros((other.n_levels, other.k, k * z.shape[1])) for other in groups]
-        F[g] = placed.reshape(len(z), k, -1)
-        Kz = engine.times_k(F)
-        for h in targets:
-            Y = Kz[h].reshape(*Kz[h].shape[:2], k, z.shape[1])
-            parts[h].append(np.einsum("jcbs,jdas->sabcd", Y, Y, optimize=True))
-    return {h: np.concatenate(found) for h, found in parts.items()}

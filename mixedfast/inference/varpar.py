@@ -86,7 +86,7 @@ def _half(fit: Fit) -> np.ndarray:
 
 def _whitened(system: PLSSystem) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """K blocks, D and v (in units of sigma) of each group."""
-    K, D, v = system.projected[0], system.D, system.v
+    K, D, v = system.K, system.D, system.v
     sigma = np.sqrt(system.solution.r2 / system.nu)
     return K, D, [part / sigma for part in v]
 
@@ -102,7 +102,7 @@ def hessian_theta_sigma(fit: Fit, pairs: PairTraces | None = None) -> np.ndarray
     sigma2 = system.solution.r2 / system.nu
     sums = system.moments(exact=True)
     vv = [m.vv / sigma2 for m in sums]
-    trace = [m.K - m.DD if fit.reml else m.K for m in sums]
+    trace = system.trace_sums()
     G = [t - w for t, w in zip(trace, vv, strict=True)]
     quadratic, traces = system.quadratic_blocks(), system.trace_blocks(pairs)
     blocks = {}
@@ -160,7 +160,7 @@ def satterthwaite(fit: Fit, how: Satterthwaite | None = None) -> SatterthwaiteTe
             require_memory(fit.system.engine, method)
             inverse, dropped = _inverse(hessian_theta_sigma(fit), unit)
             return SatterthwaiteTerms(fit, _half(fit), R, fit.system.lambdas, inverse, dropped)
-        pairs = pair_traces(fit.system.engine, fit.system.projected[0], method)
+        pairs = pair_traces(fit.system.engine, fit.system.K, method)
         hessian = hessian_theta_sigma(fit, pairs.mean)
         inverse, dropped = _inverse(hessian, unit)
         changes = ({key: part[key] - mean for key, mean in pairs.mean.items()} for part in pairs.without)
