@@ -309,3 +309,14 @@ def test_same_response_is_seen_with_and_without_an_intercept():
     data = frame("sleepstudy")
     fits = [mf.lmer(f"Reaction ~ {x} + (1 | Subject)", data)._fit for x in ("Days", "0 + Days")]
     assert compare(fits)["npar"].tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("case", topic("containment")["cases"], ids=lambda case: f"{case['formula']}, {case['type']}")
+def test_terms_contain_others_as_sas_says(case):
+    """Where lmerTest's anova asks something else (tests/r/containment.R); F and df are lmerTest's for the hypothesis meant."""
+    data = pd.DataFrame(topic("containment")["data"])
+    table = mf.lmer(case["formula"], data).anova(type=case["type"])
+    for term, row in zip(table.index, case["rows"], strict=True):
+        assert sorted(term.split(":")) == sorted(row["term"].split(":"))
+        assert table.loc[term, "f_value"] == pytest.approx(row["F"], rel=1e-5)
+        assert table.loc[term, "den_df"] == pytest.approx(row["df"], rel=1e-3)

@@ -30,7 +30,7 @@ fitted_by <- function(case, data, optimizer) {
 
 best <- list()
 for (case in fromJSON(file.path(folder, "cases.json"), simplifyVector = FALSE)) {
-  data <- read.csv(file.path(folder, paste0(case$name, ".csv")), stringsAsFactors = TRUE)
+  data <- read.csv(file.path(folder, paste0(case$name, ".csv")), stringsAsFactors = TRUE, na.strings = c("NA", ""))
   models <- suppressMessages(suppressWarnings(lapply(OPTIMIZERS, function(o) fitted_by(case, data, o))))
   found <- vapply(models, function(m) m$criterion, numeric(1))
   if (all(is.na(found))) next

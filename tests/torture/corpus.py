@@ -1,13 +1,20 @@
-"""Every model of the corpus: ``all_cases()``; ``sample()`` two of each family, for every day."""
+"""Every model of the corpus: ``all_cases()``; ``sample()`` two of each family, for every day; ``told_cases()``
+those with a story."""
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 from families import FAMILIES, Case
 from reported import REPORTED
 
-__all__ = ["CORPUS", "all_cases", "sample"]
+__all__ = ["CASES", "CORPUS", "all_cases", "sample", "told_cases"]
+
+#: A folder a hard case, with what it taught.
+CASES = Path(__file__).parent / "cases"
 
 CORPUS: dict[Callable[[int], Case], int] = {**FAMILIES, **REPORTED}
 
@@ -26,3 +33,11 @@ def sample() -> Iterator[Case]:
     """Two of each family."""
     for family in CORPUS:
         yield from (_made(family, seed) for seed in (1, 2) if seed < CORPUS[family])
+
+
+def told_cases() -> Iterator[Case]:
+    """The models of the folders in `CASES`."""
+    for folder in sorted(CASES.iterdir()):
+        if folder.is_dir() and not folder.name.startswith("_"):
+            for i, case in enumerate(runpy.run_path(str(folder / "models.py"))["MODELS"]):
+                yield replace(case, name=f"{folder.name}-{i}")

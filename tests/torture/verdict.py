@@ -1,0 +1,91 @@
+"""One model of the corpus examined: what it was fitted to, and what other starts and R's optimizers find."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from families import Case
+
+import mixedfast as mf
+from mixedfast.fitting import Fit, fit_crossproducts
+
+__all__ = ["REFEREE", "Verdict", "examine"]
+
+REFEREE: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "r_best.json").read_text())
+
+#: The two reasons not to converge that a warning may give; there is then no lowest criterion to compare with.
+REASONS = ("residual variance runs to zero", "sums of 16 digits")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a model.
+
+    Parameters
+    ----------
+    converged, singular : bool
+    said : tuple of str
+        Its convergence warnings.
+    above_starts, above_r : float
+        By how much the criterion is above the lowest that other starts, and R's optimizers, find; NaN where nobody was asked.
+    resolution : float
+        What rounding does to the criterion: a few units in the last place of the sums that r^2 is left of.
+    """
+
+    converged: bool
+    singular: bool
+    said: tuple[str, ...]
+    above_starts: float
+    above_r: float
+    resolution: float
+
+    @property
+    def reason(self) -> str:
+        """Why it did not converge, by the words of its warning."""
+        return next((reason for reason in REASONS if any(reason in words for words in self.said)), "")
+
+
+def starts(fit: Fit) -> Iterator[np.ndarray]:
+    """Near zero, one, far out, and two random places."""
+    random = np.random.default_rng(0)
+    one = fit.covariance.identity
+    yield from (0.03 * one, one, 30.0 * one)
+    yield from (one + random.normal(size=len(one)), 3.0 * random.normal(size=len(one)))
+
+
+def examine(case: Case) -> Verdict:
+    """Fit a model that is not to be refused, and search again from elsewhere."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = mf.lmer(case.formula, case.data, REML=case.reml, **case.options)
+    said = tuple(str(warning.message) for warning in caught if issubclass(warning.category, mf.ConvergenceWarning))
+    fit = result._fit
+    above_starts = above_r = np.nan
+    if result.converged:
+        others = [
+            fit_crossproducts(fit.cp, case.reml, start=fit.covariance.to_user(start), remainder=fit.remainder)
+            for start in starts(fit)
+        ]
+        # a search that runs off to infinity ends where the criterion is rounding, and knows it
+        proven = [other.deviance for other in others if other.optimum is not None and other.optimum.converged]
+        above_starts = result.criterion - min(proven, default=np.inf)
+        if case.name in REFEREE:
+            above_r = result.criterion - referee(fit, REFEREE[case.name])
+    return Verdict(result.converged, result.is_singular, said, above_starts, above_r, 16.0 * fit.resolution)
+
+
+def referee(fit: Fit, best: dict[str, Any]) -> float:
+    """The lowest criterion that R found. Where y'y hides the residuals R's own number is rough, and its theta is asked."""
+    if fit.remainder is None:
+        return float(best["best"])
+    sizes = [fit.cp.groups[term.group].n_levels for term in fit.cp.terms]
+    if sizes != sorted(sizes, reverse=True):
+        return np.inf  # lme4 puts the terms in this order, whatever the formula's
+    solution = fit.new_system().solve(fit.covariance.to_internal(np.array(best["theta"], dtype=float)))
+    return np.inf if solution is None else solution.deviance
