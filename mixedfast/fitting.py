@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.conditioning import identifiable
-from mixedfast.covariance import Covariance
+from mixedfast.covariance import Covariance, lower_root
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines import choose
 from mixedfast.engines.workers import one_blas_thread
 from mixedfast.errors import DataError, NotIdentifiedError
-from mixedfast.optimize import CERTIFICATE_TOLERANCE, DEAR_TOLERANCE, FORESEEN_TOLERANCE, Optimum, minimize
+from mixedfast.optimize import CERTIFICATE_TOLERANCE, DEAR_TOLERANCE, FORESEEN_TOLERANCE, ITERATION_LIMIT, Optimum, minimize
 from mixedfast.progress import Show, bar
 from mixedfast.remainder import Remainder, plus_x, take_out
 from mixedfast.start import first_theta
@@ -33,6 +33,8 @@ ZERO_TOLERANCE = 1e-5
 #: The exact Hessian of crossed models is made up to so many operations, some twenty seconds of dense work. InstEval's
 #: 1,128 lecturers take 9e9.
 EXACT_OPERATIONS = 2e11
+#: A search that ran out of iterations with a standard deviation (columns of Z of order one) below this creeps towards zero.
+NEAR_BOUNDARY = 0.1
 #: Two optima that differ by less (deviance units) are one.
 CRITERION_TOLERANCE = 1e-7
 #: A theta that a user gives is no larger; beyond, its products with scales of columns do not fit a double.
@@ -325,13 +327,31 @@ def _second_look(system: PLSSystem, found: Optimum, left: float) -> Optimum:
     """The better of an optimum on the boundary and of what a search from lambda = I finds.
 
     On the boundary the likelihood may have another optimum inside, or on another face when two terms can stand in for
-    each other. lme4 starts again there too (``restart_edge``).
+    each other. lme4 starts again there too (``restart_edge``). A search that creeps towards the boundary, where theta's
+    derivatives vanish, is put there.
     """
     cov = system.covariance
-    if not any(cov.singular_terms(found.theta)):
+    start = cov.identity if any(cov.singular_terms(found.theta)) else None
+    if start is None and found.message == ITERATION_LIMIT:
+        start = _on_boundary(cov, found.theta)
+    if start is None:
         return found
-    other = minimize(system, cov.identity, exact=found.exact_hessian, left=left)
+    other = minimize(system, start, exact=found.exact_hessian, left=left)
     return other if other.deviance < found.deviance - CRITERION_TOLERANCE else found
+
+
+def _on_boundary(cov: Covariance, theta: np.ndarray) -> np.ndarray | None:
+    """The nearest theta with a singular covariance, in the term that is nearest to one; None when none is near."""
+    lambdas = cov.lambdas(theta)
+    blocks = [cov.term_block(term, lambdas) for term in cov.terms]
+    parts = [np.linalg.svd(block) for block in blocks]
+    nearest = int(np.argmin([size[-1] for _, size, _ in parts]))
+    U, size, _ = parts[nearest]
+    if size[-1] > NEAR_BOUNDARY:
+        return None
+    size[-1] = 0.0
+    blocks[nearest][...] = lower_root(U * size)
+    return cov.theta_of(lambdas)
 
 
 def settle(system: PLSSystem, theta: np.ndarray, deviance: float) -> np.ndarray:

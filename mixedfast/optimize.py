@@ -25,8 +25,8 @@ from mixedfast.covariance import lower_root
 from mixedfast.system import Derivatives, PLSSystem, Solution
 
 __all__ = [
-    "CERTIFICATE_TOLERANCE", "DEAR_TOLERANCE", "DECREMENT_TOLERANCE", "FORESEEN_TOLERANCE", "Optimum", "minimize",
-    "newton_step",
+    "CERTIFICATE_TOLERANCE", "DEAR_TOLERANCE", "DECREMENT_TOLERANCE", "FORESEEN_TOLERANCE", "ITERATION_LIMIT", "Optimum",
+    "minimize", "newton_step",
 ]  # fmt: skip
 
 #: The search stops when the quadratic model promises less than this (deviance units).
@@ -52,6 +52,8 @@ _ROUGH_DECREMENT = 1.0
 _FORESEEABLE = 1e-3
 _PATIENCE = 5
 _MAX_ITERATIONS = 100
+#: What an `Optimum` says that was reached no sooner.
+ITERATION_LIMIT = "the iteration limit was reached"
 _MAX_HALVINGS = 30
 #: How often the search may leave a point that is stationary and no minimum.
 _MAX_ESCAPES = 10
@@ -120,7 +122,7 @@ def minimize(
     if solution is None:
         raise ArithmeticError("the system is not positive definite at any starting value")
     log: list[tuple[int, float, float]] = []
-    message = "the iteration limit was reached"
+    message = ITERATION_LIMIT
     escapes = iteration = 0
     gradient = hessian = np.empty(0)
     decrement = boundary = np.inf

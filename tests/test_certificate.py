@@ -160,3 +160,17 @@ def test_two_searches_make_one_log():
     both = first.then(optimize.minimize(system, first.theta, exact=True))
     assert both.exact_hessian
     assert both.iterations == first.iterations + len(both.log) - len(first.log) - 1
+
+
+def test_a_search_that_creeps_to_the_boundary_is_put_there():
+    """Near zero the derivatives in theta vanish: a hundred iterations once ended 1e-6 above the optimum."""
+    random = np.random.default_rng(21904)
+    g = np.repeat(np.arange(30), 4)
+    x = random.normal(size=120)
+    noise = random.normal(size=120)
+    noise -= 0.95 * np.repeat(noise.reshape(30, 4).mean(axis=1), 4)
+    data = {"g": g, "x": x, "y": x + noise}
+    found, warned = fitted("y ~ x + (x | g)", data)
+    assert not warned
+    starts = ([1.0, 0.0, 1.0], [0.1, 0.3, 0.0], [0.003, 0.3, 0.01])
+    assert found.criterion <= min(fitted("y ~ x + (x | g)", data, start=start)[0].criterion for start in starts) + 1e-7
