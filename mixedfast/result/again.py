@@ -240,8 +240,6 @@ class Again(Estimates):
         if group is None:
             labels = np.arange(design.n) if design.kept_rows is None else design.kept_rows
             return "row", np.arange(design.n), labels
-        if not isinstance(group, str):
-            raise ArgumentError(f"influence(group={group!r}): the name of a factor or a column, or None for single rows")
         for term in design.terms:
             if sorted(term.group.split(":")) == sorted(part.strip() for part in group.split(":")):
                 return term.group, term.codes, term.levels
