@@ -121,7 +121,7 @@ def _traces(cp: CrossProducts, sums: list[Moments], whiten: np.ndarray) -> dict[
     """
     together = {(g, g): (m.KK, m.KDD) for g, m in enumerate(sums)}
     if cp.pairs:
-        D = [(g.B[:, :, :-1].reshape(-1, cp.p) @ whiten).reshape(g.n_levels, g.k, cp.p) for g in cp.groups]
+        D = [(g.B[:, :, :-1].reshape(g.n_levels * g.k, cp.p) @ whiten).reshape(g.n_levels, g.k, cp.p) for g in cp.groups]
         together |= {(g, h): pairs_moments(*pair.arrays, D[g], D[h]) for (g, h), pair in cp.pairs.items()}
     return {
         (g, h): AA - AE - AE.transpose(1, 0, 3, 2) + np.einsum("abts,dcts->abcd", sums[g].DxD, sums[h].DxD)
