@@ -65,3 +65,14 @@ def test_one_factor_at_a_time_is_near_where_groups_are_uneven():
     starts = first_theta(cp, True), starting_theta(cp)
     one, moments = (solve_at(cp, cp.covariance.to_user(start)).deviance - best for start in starts)
     assert 0.0 <= one < 0.1 * moments
+
+
+def test_without_fixed_effects_nothing_is_taken_out_of_the_moments():
+    rng = np.random.default_rng(1)
+    a, b = rng.integers(0, 9, 200), rng.integers(0, 6, 200)
+    y = rng.normal(size=9)[a] + 0.7 * rng.normal(size=6)[b] + rng.normal(size=200)
+    cp = assemble(build(parse("y ~ 0 + (1 | a) + (1 | b)"), {"y": y, "a": a, "b": b}))
+    assert cp.p == 0
+    G = [np.equal.outer(a, a).astype(float), np.equal.outer(b, b).astype(float), np.eye(200)]
+    gamma = np.linalg.solve([[np.sum(i * j) for j in G] for i in G], [y @ i @ y for i in G])
+    np.testing.assert_allclose(starting_theta(cp) ** 2, gamma[:2] / gamma[2], rtol=1e-8)
