@@ -126,7 +126,6 @@ def minimize(
     escapes = iteration = 0
     gradient = hessian = np.empty(0)
     decrement = boundary = np.inf
-    proven = False
     rough = dear = system.engine.dear and not exact
     while True:
         before = decrement
@@ -144,7 +143,8 @@ def minimize(
             boundary, _ = _way_out(system)
             # what is about the model's own promise goes with the step
             if boundary < (CERTIFICATE_TOLERANCE if off is None else max(CERTIFICATE_TOLERANCE, 2.0 * decrement)):
-                proven = True
+                if off is not None:  # both were seen before the step; this is what it leaves of them
+                    decrement, boundary = min(decrement, foreseen), min(boundary, foreseen)
                 theta, solution = _last_step(system, theta, solution, step)
                 message = "converged"
                 iteration += 1
@@ -173,7 +173,7 @@ def minimize(
             decrement = np.inf  # nothing is foreseen from before the jump
         iteration += 1
         theta, solution = moved
-    proven = proven or (decrement < CERTIFICATE_TOLERANCE and boundary < CERTIFICATE_TOLERANCE)
+    proven = decrement < CERTIFICATE_TOLERANCE and boundary < CERTIFICATE_TOLERANCE
     return Optimum(
         theta=theta, deviance=solution.deviance, gradient=gradient, hessian=hessian, decrement=float(decrement),
         boundary_decrement=float(boundary), converged=bool(proven), message=message,
