@@ -4,6 +4,7 @@
 # make torture            700 models that are hard for a reason (tests/torture/README.md)
 # make sanitize           the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer (gcc)
 # make fuzz               every kernel and door under a coverage-guided fuzzer (tests/fuzz/README.md); FUZZ_SECONDS=60 for each
+# make leaks              resident memory over 10,000 fits of each engine; a few fits under valgrind
 # make bench              side by side with what is installed, a few minutes (benchmarks/README.md)
 # make bench-competitors  the other libraries, each in an environment of its own
 # make bench-all | bench-scaling | bench-kernels
@@ -28,7 +29,7 @@ EDITABLE := MIXEDFAST_METADATA_ONLY=1 $(PIP) install --no-build-isolation --edit
 BUILD_TOOLS := "setuptools>=77" "cython>=3.0" "numpy>=2.0" "scipy>=1.11.1"
 SOURCES := setup.py pyproject.toml $(wildcard build_support/*.py csrc/*.c csrc/*.h mixedfast/*.pyx mixedfast/*.pxd)
 
-.PHONY: demo test test-slow torture sanitize fuzz bench bench-all bench-scaling bench-kernels bench-competitors docs lint build clean
+.PHONY: demo test test-slow torture sanitize fuzz leaks bench bench-all bench-scaling bench-kernels bench-competitors docs lint build clean
 .PHONY: sdist wheel test-wheel test-pythons test-lower-bounds reproducible
 .DELETE_ON_ERROR:
 
@@ -59,8 +60,15 @@ sanitize: $(VENV)/tested-with build
 
 # Inputs nobody thought of: two targets at a time. What cannot be run on this machine is named, and is no failure.
 FUZZ_SECONDS ?= 60
+FUZZ_MODELS ?= 500
 fuzz: $(VENV)/fuzzed-with build
 	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
+	MODELS=$(FUZZ_MODELS) $(BIN)/python -m pytest -q tests/test_random_models.py
+
+# A quarter of an hour.
+leaks: build
+	@build_support/system_packages.sh $(PYTHON) valgrind
+	$(BIN)/python tests/leaks/run.py
 
 bench: $(VENV)/benched-with build
 	$(BIN)/python -m benchmarks run --limit 30 --budget 5

@@ -12,7 +12,7 @@ typedef struct {
     int64_t h, kp, K, vv, DD, vKv, KK, KDD, vD, DxD, size;
 } layout;
 
-static layout lay_out(int32_t k, int32_t p)
+static layout lay_out(int32_t k, int32_t p, int third)
 {
     layout at;
     at.h = (int64_t)k * (k + 1) / 2;
@@ -25,13 +25,13 @@ static layout lay_out(int32_t k, int32_t p)
     at.KDD = at.KK + at.h * at.h;
     at.vD = at.KDD + at.h * at.h;
     at.DxD = at.vD + k * at.kp;
-    at.size = at.DxD + at.kp * at.kp;
+    at.size = at.DxD + (third ? at.kp * at.kp : 0); /* by far the most, where there are many columns */
     return at;
 }
 
-int64_t mf_moments_work(int32_t k, int32_t p)
+int64_t mf_moments_work(int32_t k, int32_t p, int third)
 {
-    layout at = lay_out(k, p);
+    layout at = lay_out(k, p, third);
     return 2 * at.size + at.kp + 3 * at.h;
 }
 
@@ -131,7 +131,7 @@ static void write_out(int32_t k, int32_t p, int with_blocks, layout at, const do
 void mf_level_moments(int64_t n_levels, int32_t k, int32_t p, const double *blocks, const double *C,
                       const double *W, const double *beta, double *v, const mf_moments *sums, double *work)
 {
-    const layout at = lay_out(k, p);
+    const layout at = lay_out(k, p, sums->KDD != NULL);
     double *total = work, *run = work + at.size, *D = work + 2 * at.size;
     memset(total, 0, (size_t)at.size * sizeof *total);
     for (int64_t first = 0; first < n_levels; first += RUN) {

@@ -30,7 +30,7 @@ cdef extern from "moments.h" nogil:
         double *KK
         double *KDD
         double *DxD
-    int64_t mf_moments_work(int32_t, int32_t)
+    int64_t mf_moments_work(int32_t, int32_t, int)
     void mf_level_moments(int64_t, int32_t, int32_t, const double *, const double *, const double *, const double *,
                           double *, const mf_moments *, double *)
 
@@ -161,7 +161,7 @@ def moments(K, const double[:, :, ::1] C, const double[:, ::1] W, const double[:
     cdef double *v
     if J == 0 or k == 0:
         return tuple(out)
-    work = np.empty(mf_moments_work(k, p))
+    work = np.empty(mf_moments_work(k, p, fixed))
     v = _start(out[0])
     sums.K, sums.vv, sums.DD = _start(out[1]), _start(out[2]), _start(out[3])
     sums.vKv, sums.vD = _start(out[4]), _start(out[5])

@@ -42,7 +42,9 @@ def check_border(
     if not 1 <= vals.shape[1] <= most:
         raise ValueError(f"vals must have 1 to {most} columns")
     _within("k_level", k_level, 1, most + 1)
-    m, n_levels = int(k_level.astype(np.int64).sum()), k_level.shape[0]
+    m, n_levels = int(k_level.sum(dtype=np.int64)), k_level.shape[0]
+    if m > np.iinfo(np.int32).max:  # cols are 32-bit, and so are the sizes that BLAS is told
+        raise ValueError(f"{m} random effects remain once the largest factor is eliminated, and at most 2**31 - 1 can")
     for name, values in (("first", first), ("lambda_at", lambda_at)):
         if values.shape[0] != n_levels:
             raise ValueError(f"{name} and k_level must have one entry a level")

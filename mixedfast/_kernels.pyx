@@ -329,6 +329,8 @@ def pairs(const int32_t[::1] left, int64_t n_left, const int32_t[::1] right, int
         raise ValueError(f"the pool has {pool.size} columns, expected {k_left} + {k_right}")
     if n >= 2**31:
         raise ValueError("more than 2**31 - 1 rows at once: give them in batches")
+    if not (0 <= n_left <= 2**31 and 0 <= n_right <= 2**31):  # the sort's digits are counted for codes of 31 bits
+        raise ValueError(f"pairs: {n_left} by {n_right} levels, and codes tell at most 2**31 apart")
     indptr, work = np.empty(n_left + 1, dtype=np.int64), aligned((k_left + k_right) * MF_TILE)
     cdef int64_t[::1] indptr_ = indptr
     cdef double[::1] work_ = work

@@ -36,6 +36,8 @@ __all__ = [
 _KEPT = frozenset(["float64", "float32", "int64", "int32", "int16", "int8", "uint8", "bool"])
 #: Integers are counted when their range is at most this many times their number, and hashed otherwise.
 _RANGE = 4
+#: Rows of one table: places of rows are 32-bit numbers. Batches are tables of their own, and their sum has no such end.
+MOST_ROWS = 2**31 - 1
 _WIDENED = {"float16": np.float32, "uint16": np.int32, "uint32": np.int64}
 _WHOLE_IN_FLOAT = 2**53  # whole numbers past this share a float64 with their neighbours
 
@@ -176,7 +178,8 @@ def as_table(data: Any) -> Table:
     Raises
     ------
     DataError
-        When this is not a table, two columns share a name, or arrays differ in length.
+        When this is not a table, two columns share a name, arrays differ in length, or there are more rows than 32-bit numbers
+        count.
 
     Examples
     --------
@@ -185,6 +188,13 @@ def as_table(data: Any) -> Table:
     """
     if isinstance(data, Table):
         return data
+    table = _table(data)
+    if table.n > MOST_ROWS:
+        raise DataError(f"the table has {table.n:,} rows, and at most {MOST_ROWS:,} are read at once: give them in batches")
+    return table
+
+
+def _table(data: Any) -> Table:
     if nw.dependencies.is_pandas_dataframe(data):
         return _pandas_table(data)
     if isinstance(data, Mapping):

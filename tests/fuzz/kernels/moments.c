@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     for (int32_t t = 0; t < p; t++)
         for (int32_t s = 0; s < t; s++) W[t * p + s] = 0.0;
-    double *v = nothing(J * k), *work = nothing(mf_moments_work(k, p));
+    double *v = nothing(J * k), *work = nothing(mf_moments_work(k, p, third));
     mf_moments sums = {nothing(kk), nothing(kk), nothing(kk), nothing(kk * kk), nothing(k * kp),
                        second ? nothing(kk * kk) : NULL, third ? nothing(kk * kk) : NULL, third ? nothing(kp * kp) : NULL};
     mf_level_moments(J, k, p, K, C, W, beta, v, &sums, work);
