@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from test_system import a_theta, close, in_the_fit_s_basis
 
 import mixedfast as mf
-from mixedfast._reference import dense_model
+from mixedfast._reference_model import dense_model
 from mixedfast.crossprod import assemble
 from mixedfast.design import build
 from mixedfast.engines import choose
@@ -60,7 +60,8 @@ def a_table(seed, holes):
         x[rng.integers(0, N, 3)] = np.nan
         y[rng.integers(0, N, 2)] = np.nan
     return {
-        "y": y, "x": x, "z": z, "f": f, "h": h, "a": a, "b": b, "c": b % 4, "w": rng.uniform(0.5, 2.0, N), "o": rng.normal(size=N),
+        "y": y, "x": x, "z": z, "f": f, "h": h, "a": a, "b": b, "c": b % 4, "w": rng.uniform(0.5, 2.0, N),
+        "o": rng.normal(size=N),
     }  # fmt: skip
 
 

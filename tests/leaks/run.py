@@ -18,7 +18,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 #: Frames that make a lost block ours.
-OURS = re.compile(r"mixedfast/_\w+\.|\b_\w+\.cpython|libcholmod|lib(c|cc|col)?amd|libmetis|libsuitesparse|\bmf_|selinv_")
+OURS = re.compile(r"mixedfast/_\w+\.|libcholmod|lib(c|cc|col)?amd|libmetis|libsuitesparse|\bmf_|selinv_")
 #: Growth after the first tenth that is no leak: what the allocator keeps in hand.
 ALLOWED_KIB = 2048
 ENGINES = ("block", "cholmod")
@@ -78,7 +78,8 @@ def lost(engine: str, count: int) -> list[str]:
         raise RuntimeError(f"valgrind ended with status {done.returncode}:\n{done.stderr[-3000:]}")
     records = re.split(r"==\d+== \n", done.stderr)
     mine = [record for record in records if "definitely lost in loss record" in record and OURS.search(record)]
-    invalid = [record for record in records if re.search(r"Invalid (read|write|free)", record)]
+    # the loader reads strings eight bytes at a time, past their ends: no business of ours
+    invalid = [record for record in records if re.search(r"Invalid (read|write|free)", record) and OURS.search(record)]
     total = re.search(r"definitely lost: [^\n]*", done.stderr)
     print(
         f"{engine:8} {count:6,} fits under memcheck: {len(mine)} blocks of ours lost, {len(invalid)} invalid reads or writes "
