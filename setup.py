@@ -151,6 +151,7 @@ def extensions() -> list[Extension]:
         extension("_blocks", "levels", "moments", "schur", "rest"),
         extension("_theta"),
         extension("_dense"),
+        extension("_locks"),
         extension("_cholmod", libraries=["cholmod"]),
         extension("_selinv", "selinv"),  # reads CHOLMOD's structs and calls none of it
     ]

@@ -1,16 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-from threading import RLock
-from typing import TypeVar
-
 import numpy as np
 from numpy.typing import NDArray
 
-_T = TypeVar("_T")
 Floats = NDArray[np.float64]
 
-def holding(lock: RLock, work: Callable[[], _T]) -> _T: ...
 def potrf(a: Floats, at: int, n: int, k: int, b: int) -> int: ...
 def panel(a: Floats, at: int, n: int, k: int, b: int, first: int, last: int) -> None: ...
 def trailing(a: Floats, at: int, n: int, k: int, b: int, first: int, last: int) -> None: ...

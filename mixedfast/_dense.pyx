@@ -24,19 +24,6 @@ cdef int check(const double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b,
     return 0
 
 
-def holding(lock, work):
-    """What ``work()`` gives, with the lock held.
-
-    From Python 3.14 on an exception from outside (an interrupt) may come between the two steps of ``with lock``: it is taken, and
-    nobody will give it back. Compiled code has no such gap, for interrupts are only looked for in Python's own steps.
-    """
-    lock.acquire()
-    try:
-        return work()
-    finally:
-        lock.release()
-
-
 def potrf(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b):
     """Factor the diagonal block; 0, or the column (counted from 1 in the block) that was not positive definite."""
     cdef int order = <int>b, ld = <int>n, info = 0

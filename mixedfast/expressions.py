@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from mixedfast._locks import holding
 from mixedfast.errors import ArgumentError, FormulaError
 
 __all__ = [
@@ -155,15 +156,19 @@ def allow_in_formulas(**functions: Callable[..., Any] | None) -> None:
     Traceback (most recent call last):
     mixedfast.errors.FormulaError: unknown function 'logit' in 'logit(Reaction / 1000)'; ...
     """
-    global _allowed
     for name, function in functions.items():
         if name in _BUILT_IN or name.startswith("_"):
             raise ArgumentError(f"{name!r} means something in formulas already: allow your function by another name")
         if function is not None and not callable(function):
             raise ArgumentError(f"{name}={function!r} is no function: give one that takes columns, or None to take it back")
-    with _lock:  # readers take the mapping that is there, and no mapping ever changes
-        merged = {**_allowed, **functions}
-        _allowed = MappingProxyType({name: function for name, function in merged.items() if function is not None})
+    holding(_lock, lambda: _allow(functions))
+
+
+def _allow(functions: Mapping[str, Callable[..., Any] | None]) -> None:
+    """Put a longer or shorter list in the place of the old; readers take the one that is there, and none ever changes."""
+    global _allowed
+    merged = {**_allowed, **functions}
+    _allowed = MappingProxyType({name: function for name, function in merged.items() if function is not None})
 
 
 def allowed() -> frozenset[str]:

@@ -11,11 +11,12 @@ and K_rr = H^-1 - H^-1 R, and the only large product left is Q h'h.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfast._pairs import components
 from mixedfast.engines.layout import Layout
 
 if TYPE_CHECKING:
@@ -177,17 +178,9 @@ def turns(cp: CrossProducts) -> list[np.ndarray]:
 
     K is zero between components, so levels of one factor with the same turn can share a column.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    ends = np.cumsum([0, *(group.n_levels for group in cp.groups)])
-    left, right = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    for (g, h), pair in cp.pairs.items():
-        left.append(ends[g] + np.repeat(np.arange(len(pair.indptr) - 1), np.diff(pair.indptr)))
-        right.append(ends[h] + pair.indices)
-    rows, columns = np.concatenate(left), np.concatenate(right)
-    graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(ends[-1], ends[-1]))
-    labels = connected_components(graph, directed=False)[1]
+    sizes = [group.n_levels for group in cp.groups]
+    labels, _ = components(sizes, [(g, h, pair.indptr, pair.indices) for (g, h), pair in cp.pairs.items()])
+    ends = [0, *accumulate(sizes)]
     out = []
     for start, stop in pairwise(ends):
         own = labels[start:stop]

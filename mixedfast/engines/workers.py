@@ -21,7 +21,7 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-from mixedfast._dense import holding
+from mixedfast._locks import holding
 
 __all__ = ["Workers", "controller", "one_blas_thread"]
 
