@@ -131,7 +131,7 @@ static void write_out(int32_t k, int32_t p, int with_blocks, layout at, const do
 void mf_level_moments(int64_t n_levels, int32_t k, int32_t p, const double *blocks, const double *C,
                       const double *W, const double *beta, double *v, const mf_moments *sums, double *work)
 {
-    const layout at = lay_out(k, p, sums->KDD != NULL);
+    const layout at = lay_out(k, p, sums->DxD != NULL);
     double *total = work, *run = work + at.size, *D = work + 2 * at.size;
     memset(total, 0, (size_t)at.size * sizeof *total);
     for (int64_t first = 0; first < n_levels; first += RUN) {

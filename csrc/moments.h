@@ -21,7 +21,7 @@ typedef struct {
     double *DxD; /* D[a,t] D[b,s]                (k,k,p,p) */
 } mf_moments;
 
-/* Numbers of workspace that mf_level_moments needs; third: whether KDD and DxD are wanted. */
+/* Numbers of workspace that mf_level_moments needs; third: whether DxD is wanted. */
 int64_t mf_moments_work(int32_t k, int32_t p, int third);
 
 /* v (J,k) and the sums, from blocks K_j (J,k,k) and C (J,k,p+1). W (p,p) is upper triangular. Without blocks (NULL)
