@@ -9,6 +9,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from scipy.linalg.cython_blas cimport dsymm, dtrsm
 from scipy.linalg.cython_lapack cimport dpotrf, dpotri
 
+from itertools import accumulate
+from math import prod
+
 import numpy as np
 
 from mixedfast._border_arrays import check_border
@@ -130,11 +133,6 @@ def levels_k(const double[:, :, ::1] A, const double[:, :, ::1] T):
     return out
 
 
-cdef double *_start(array) except? NULL:
-    """Where a new contiguous array's numbers are; NULL for an empty one."""
-    return <double *><size_t>array.__array_interface__["data"][0] if array.size else NULL
-
-
 def moments(K, const double[:, :, ::1] C, const double[:, ::1] W, const double[::1] beta,
             bint pairs, bint fixed):
     """Sums over levels that derivatives are made of (see moments.h).
@@ -155,21 +153,25 @@ def moments(K, const double[:, :, ::1] C, const double[:, ::1] W, const double[:
     square, fourth, empty = (k, k), (k, k, k, k), (0, 0, 0, 0)
     shapes = [(J, k), square if with_k else (0, 0), square, square, fourth if with_k else empty, (k, k, p)]
     shapes += [fourth if with_k and wanted else empty for wanted in (pairs, fixed)] + [(k, k, p, p) if fixed else empty]
-    out = [np.zeros(shape) for shape in shapes]
+    # one array for all: to make one takes NumPy as long as the sums over a few levels
+    edges = [0, *accumulate([prod(shape) for shape in shapes])]
+    all_of_them = np.zeros(edges[9])
+    out = tuple([all_of_them[edges[i]:edges[i + 1]].reshape(shapes[i]) for i in range(9)])
     cdef mf_moments sums
-    cdef double[::1] work
-    cdef double *v
+    cdef double[::1] numbers, work
+    cdef double *at[9]
+    cdef int i
     if J == 0 or k == 0:
-        return tuple(out)
-    work = np.empty(mf_moments_work(k, p, fixed))
-    v = _start(out[0])
-    sums.K, sums.vv, sums.DD = _start(out[1]), _start(out[2]), _start(out[3])
-    sums.vKv, sums.vD = _start(out[4]), _start(out[5])
-    sums.KK, sums.KDD, sums.DxD = _start(out[6]), _start(out[7]), _start(out[8])
+        return out
+    numbers, work = all_of_them, np.empty(mf_moments_work(k, p, fixed))
+    for i in range(9):
+        at[i] = &numbers[<int64_t>edges[i]] if edges[i] < edges[i + 1] else NULL
+    sums.K, sums.vv, sums.DD, sums.vKv, sums.vD = at[1], at[2], at[3], at[4], at[5]
+    sums.KK, sums.KDD, sums.DxD = at[6], at[7], at[8]
     with nogil:
-        mf_level_moments(J, k, p, &blocks[0, 0, 0] if with_k else NULL, &C[0, 0, 0], &W[0, 0] if p else NULL, &beta[0] if p else NULL, v, &sums,
-                         &work[0])
-    return tuple(out)
+        mf_level_moments(J, k, p, &blocks[0, 0, 0] if with_k else NULL, &C[0, 0, 0], &W[0, 0] if p else NULL,
+                         &beta[0] if p else NULL, at[0], &sums, &work[0])
+    return out
 
 
 def share(workers, part, work):

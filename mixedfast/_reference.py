@@ -15,7 +15,7 @@ import numpy as np
 __all__ = [
     "Border", "ColumnPool", "all_finite", "components", "crossprod", "levels_factor", "levels_half", "levels_k",
     "levels_project", "moments", "newton_step", "number", "pairs", "pairs_moments", "pairs_times", "picked", "product_of",
-    "solved", "theta_hessian",
+    "second_derivative", "solved", "theta_gradient", "theta_hessian",
 ]  # fmt: skip
 
 Array = np.ndarray
@@ -308,14 +308,34 @@ def newton_step(gradient: Array, hessian: Array, floor: float) -> tuple[Array, f
     return -scale * (vectors @ (along / size)), float(0.5 * (along**2 / size).sum())
 
 
-def theta_hessian(lambda_g: Array, lambda_h: Array, H: Array, places_g: Array, places_h: Array) -> Array:
-    """sum H[a,b,c,d] (dH_g/dtheta_i)[a,b] (dH_h/dtheta_j)[c,d], dH/dtheta = e_row lambda_column' + lambda_column e_row'."""
+def _moves(lambda_: Array, places: Array) -> Array:
+    """dH/dtheta_i = e_row lambda_column' + lambda_column e_row', (N,m,K,K)."""
+    _, rows, columns = places
+    half = np.einsum("ia,nbi->niab", np.eye(lambda_.shape[1])[rows], lambda_[:, :, columns])
+    return half + half.swapaxes(2, 3)
 
-    def moves(lambda_: Array, places: Array) -> Array:
-        rows, columns = places
-        unit = np.eye(lambda_.shape[1])[rows]
-        half = np.einsum("ia,nbi->niab", unit, lambda_[:, :, columns])
-        return half + half.swapaxes(2, 3)
 
-    out: Array = np.einsum("nabcd,niab,njcd->nij", H, moves(lambda_g, places_g), moves(lambda_h, places_h))
-    return out
+def theta_gradient(lambda_: Array, G: Array, places: Array, out: Array) -> None:
+    """sum G[a,b] (dH/dtheta_i)[a,b], into out (N,n_theta)."""
+    out[:, places[0]] = np.einsum("nab,niab->ni", G, _moves(lambda_, places))
+
+
+def theta_hessian(
+    lambda_g: Array, lambda_h: Array, H: Array, G: Array | None, places_g: Array, places_h: Array, out: Array
+) -> None:
+    """sum H[a,b,c,d] (dH_g/dtheta_i)[a,b] (dH_h/dtheta_j)[c,d] [+ sum G[a,b] (d2H_g/dtheta_i dtheta_j)[a,b]], into out
+    (N,n_theta,n_theta) and its mirror image."""
+    block = np.einsum("nabcd,niab,njcd->nij", H, _moves(lambda_g, places_g), _moves(lambda_h, places_h))
+    if G is not None:
+        (_, row, column), (_, other, same) = places_g, places_h
+        block += 2.0 * G[:, row[:, None], other] * (column[:, None] == same)
+    out[:, places_h[0][:, None], places_g[0]] = block.swapaxes(1, 2)
+    out[:, places_g[0][:, None], places_h[0]] = block
+
+
+def second_derivative(Q: Array, vv_g: Array, vv_h: Array, traces: Array | None, nu: float, r2: float) -> Array:
+    """nu (2 Q / r^2 - vv vv / r^4) - T, or nu (Q / r^2 - vv vv / r^4) without T, symmetric in each pair of indices."""
+    squares = np.multiply.outer(vv_g, vv_h) / r2**2
+    H = nu * (Q / r2 - squares) if traces is None else nu * (2.0 * Q / r2 - squares) - traces
+    half = 0.5 * (H + H.transpose(1, 0, 2, 3))
+    return 0.5 * (half + half.transpose(0, 1, 3, 2))

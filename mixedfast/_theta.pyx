@@ -84,37 +84,64 @@ def newton_step(const double[::1] gradient, const double[:, ::1] hessian, double
     return step, promised
 
 
-cdef bint within(const int64_t[:, ::1] places, int64_t K):
+cdef int check_places(const int64_t[:, ::1] places, int64_t size, int64_t K, name) except -1:
     cdef int64_t a, i
-    cdef bint good = places.shape[0] == 2
+    cdef bint good = places.shape[0] == 3
     if good:
-        for a in range(2):
-            for i in range(places.shape[1]):
+        for i in range(places.shape[1]):
+            good &= 0 <= places[0, i] < size
+            for a in range(1, 3):
                 good &= 0 <= places[a, i] < K
-    return good
+    if not good:
+        raise IndexError(f"{name}: places (3,m) within theta and the group's columns")
+    return 0
+
+
+def theta_gradient(const double[:, :, ::1] lambda_, const double[:, :, ::1] G, const int64_t[:, ::1] places,
+                   double[:, ::1] out):
+    """sum_ab G[a,b] (dH/dtheta_i)[a,b] = 2 (G lambda)[row,column] for H = lambda lambda' and symmetric G, into out (N,n_theta).
+
+    lambda, G (N,K,K), places (3,m): position in theta of each element of this group's lambda, its row, its column.
+    """
+    cdef int64_t N = lambda_.shape[0], K = lambda_.shape[1], n, i, b, row, column
+    cdef double total
+    if not (lambda_.shape[2] == K == G.shape[1] == G.shape[2] and G.shape[0] == N == out.shape[0]):
+        raise ValueError("theta_gradient: lambda, G (N,K,K), out (N,n_theta)")
+    check_places(places, out.shape[1], K, "theta_gradient")
+    with nogil:
+        for n in range(N):
+            for i in range(places.shape[1]):
+                row, column, total = places[1, i], places[2, i], 0.0
+                for b in range(K):
+                    total += G[n, row, b] * lambda_[n, b, column]
+                out[n, places[0, i]] = 2.0 * total
 
 
 def theta_hessian(const double[:, :, ::1] lambda_g, const double[:, :, ::1] lambda_h, const double[:, :, :, :, ::1] H,
-                  const int64_t[:, ::1] places_g, const int64_t[:, ::1] places_h):
-    """sum_abcd H[a,b,c,d] (dH_g/dtheta_i)[a,b] (dH_h/dtheta_j)[c,d] for H_g = lambda_g lambda_g', (N,m_g,m_h).
+                  G, const int64_t[:, ::1] places_g, const int64_t[:, ::1] places_h, double[:, :, ::1] out):
+    """sum_abcd H[a,b,c,d] (dH_g/dtheta_i)[a,b] (dH_h/dtheta_j)[c,d] for H_g = lambda_g lambda_g', into out (N,n_theta,n_theta)
+    and its mirror image; with G (N,K,K), for h = g, also sum_ab G[a,b] (d2H_g/dtheta_i dtheta_j)[a,b].
 
-    lambda (N,K,K), H (N,K_g,K_g,K_h,K_h), places (2,m): row and column of each theta within its group.
+    lambda (N,K,K), H (N,K_g,K_g,K_h,K_h), places (3,m) as for `theta_gradient`.
     """
     cdef int64_t N = H.shape[0], Kg = H.shape[1], Kh = H.shape[3], mg = places_g.shape[1], mh = places_h.shape[1]
     cdef int64_t n, i, j, b, c, d, row, column
     cdef double total, scale
+    cdef const double[:, :, ::1] bend = G
+    cdef bint bends = G is not None
     if not (H.shape[2] == Kg == lambda_g.shape[1] == lambda_g.shape[2] and H.shape[4] == Kh == lambda_h.shape[1]
-            == lambda_h.shape[2] and lambda_g.shape[0] == N == lambda_h.shape[0]):
-        raise ValueError("theta_hessian: lambda (N,K,K) of two groups, H (N,K,K,k,k)")
-    if not (within(places_g, Kg) and within(places_h, Kh)):
-        raise IndexError("theta_hessian: places (2,m) within the group's columns")
-    out = np.empty((N, mg, mh))
-    cdef double[:, :, ::1] out_ = out
+            == lambda_h.shape[2] and lambda_g.shape[0] == N == lambda_h.shape[0] == out.shape[0]
+            and out.shape[1] == out.shape[2]):
+        raise ValueError("theta_hessian: lambda (N,K,K) of two groups, H (N,K,K,k,k), out (N,n_theta,n_theta)")
+    if bends and not (bend.shape[0] == N and bend.shape[1] == bend.shape[2] == Kg == Kh):
+        raise ValueError("theta_hessian: G (N,K,K)")
+    check_places(places_g, out.shape[1], Kg, "theta_hessian")
+    check_places(places_h, out.shape[1], Kh, "theta_hessian")
     cdef double[:, ::1] left = np.empty((Kh, Kh))
     with nogil:
         for n in range(N):
             for i in range(mg):
-                row, column = places_g[0, i], places_g[1, i]
+                row, column = places_g[1, i], places_g[2, i]
                 left[:, :] = 0.0
                 for b in range(Kg):  # dH = e_row lambda_column' + lambda_column e_row'
                     scale = lambda_g[n, b, column]
@@ -124,7 +151,37 @@ def theta_hessian(const double[:, :, ::1] lambda_g, const double[:, :, ::1] lamb
                 for j in range(mh):
                     total = 0.0
                     for d in range(Kh):
-                        scale = lambda_h[n, d, places_h[1, j]]
-                        total += (left[places_h[0, j], d] + left[d, places_h[0, j]]) * scale
-                    out_[n, i, j] = total
+                        scale = lambda_h[n, d, places_h[2, j]]
+                        total += (left[places_h[1, j], d] + left[d, places_h[1, j]]) * scale
+                    if bends and places_h[2, j] == column:
+                        total += 2.0 * bend[n, row, places_h[1, j]]
+                    out[n, places_h[0, j], places_g[0, i]] = total
+                    out[n, places_g[0, i], places_h[0, j]] = total
+
+
+def second_derivative(const double[:, :, :, :] Q, const double[:, ::1] vv_g, const double[:, ::1] vv_h, traces, double nu,
+                      double r2):
+    """d2d/dH_g dH_h (K_g,K_g,K_h,K_h), the part that does not change when a and b, or c and d, change places: with
+    traces T, nu (2 Q / r^2 - vv vv / r^4) - T; without, the average information nu (Q / r^2 - vv vv / r^4).
+    """
+    cdef int64_t Kg = Q.shape[0], Kh = Q.shape[2], a, b, c, d
+    cdef const double[:, :, :, :] T = traces
+    cdef bint exact = traces is not None
+    cdef double share = (2.0 if exact else 1.0) * nu / r2, square = nu / (r2 * r2), part
+    if not (Q.shape[1] == Kg == vv_g.shape[0] == vv_g.shape[1] and Q.shape[3] == Kh == vv_h.shape[0] == vv_h.shape[1]):
+        raise ValueError("second_derivative: Q (K,K,k,k), vv (K,K) and (k,k)")
+    if exact and not (T.shape[0] == T.shape[1] == Kg and T.shape[2] == T.shape[3] == Kh):
+        raise ValueError("second_derivative: T (K,K,k,k)")
+    out = np.empty((Kg, Kg, Kh, Kh))
+    cdef double[:, :, :, ::1] out_ = out
+    with nogil:
+        for a in range(Kg):
+            for b in range(Kg):
+                for c in range(Kh):
+                    for d in range(Kh):
+                        part = share * 0.25 * ((Q[a, b, c, d] + Q[b, a, c, d]) + (Q[a, b, d, c] + Q[b, a, d, c]))
+                        part -= square * vv_g[a, b] * vv_h[c, d]
+                        if exact:
+                            part -= 0.25 * ((T[a, b, c, d] + T[b, a, c, d]) + (T[a, b, d, c] + T[b, a, d, c]))
+                        out_[a, b, c, d] = part
     return out

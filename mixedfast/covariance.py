@@ -17,7 +17,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from mixedfast._theta import theta_hessian
+from mixedfast._theta import theta_gradient, theta_hessian
 
 __all__ = ["SINGULAR_TOLERANCE", "Covariance", "TermShape", "lower_cholesky", "lower_root"]
 
@@ -94,8 +94,8 @@ class Covariance:
 
     @cached_property
     def _places(self) -> list[np.ndarray]:
-        """For each group: row and column of its thetas, (2,m) int64."""
-        return [np.array([row, column], dtype=np.int64) for _, row, column in self._members]
+        """For each group: position, row and column of its thetas, (3,m) int64."""
+        return [np.array(member, dtype=np.int64) for member in self._members]
 
     def lambdas(self, theta: np.ndarray) -> list[np.ndarray]:
         """One (..., K, K) lower triangular lambda a group, theta (..., m)."""
@@ -144,9 +144,11 @@ class Covariance:
 
     def gradient(self, lambdas: Sequence[np.ndarray], G: Sequence[np.ndarray]) -> np.ndarray:
         """d/dtheta of a function whose derivative in H_g is the symmetric matrix G_g: 2 (G lambda)_ij, (..., m)."""
-        out = np.empty((*lambdas[0].shape[:-2], self.n_theta))
-        for block, g, (at, row, column) in zip(lambdas, G, self._members, strict=True):
-            out[..., at] = 2.0 * (g @ block)[..., row, column]
+        lead = lambdas[0].shape[:-2]
+        out = np.empty((*lead, self.n_theta))
+        flat = out.reshape(-1, self.n_theta)
+        for block, g, places in zip(lambdas, G, self._places, strict=True):
+            theta_gradient(_listed(block, 2), _listed(g, 2), places, flat)
         return out
 
     def hessian(
@@ -155,18 +157,11 @@ class Covariance:
         """d2/dtheta2 from G and the second derivatives in H: ``H[g, h]`` (..., K_g, K_g, K_h, K_h), g <= h."""
         lead = lambdas[0].shape[:-2]
         out = np.empty((*lead, self.n_theta, self.n_theta))
-        flat = [np.ascontiguousarray(block.reshape(-1, *block.shape[-2:])) for block in lambdas]
+        flat = out.reshape(-1, *out.shape[-2:])
+        blocks = [_listed(block, 2) for block in lambdas]
         for (g, h), second in H.items():
-            at_g, row, column = self._members[g]
-            at_h = self._members[h][0]
-            every = np.ascontiguousarray(second.reshape(-1, *second.shape[-4:]))
-            block = theta_hessian(flat[g], flat[h], every, self._places[g], self._places[h])
-            block = block.reshape(*lead, len(at_g), len(at_h))
-            if g == h:
-                block += 2.0 * G[g][..., row[:, None], row] * (column[:, None] == column)
-            out[..., at_g[:, None], at_h] = block
-            if g != h:
-                out[..., at_h[:, None], at_g] = block.swapaxes(-1, -2)
+            bend = _listed(G[g], 2) if g == h else None
+            theta_hessian(blocks[g], blocks[h], _listed(second, 4), bend, self._places[g], self._places[h], flat)
         return out
 
     def to_user(self, theta: np.ndarray) -> np.ndarray:
@@ -207,6 +202,11 @@ class Covariance:
     def edges(self) -> list[int]:
         """Where each term's elements of theta begin and end."""
         return [0, *accumulate(term.k * (term.k + 1) // 2 if term.correlated else term.k for term in self.terms)]
+
+
+def _listed(array: np.ndarray, kept: int) -> np.ndarray:
+    """All axes but the last few made one, in C order."""
+    return np.ascontiguousarray(array).reshape(-1, *array.shape[-kept:])
 
 
 def lower_root(columns: np.ndarray) -> np.ndarray:

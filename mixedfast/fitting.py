@@ -127,7 +127,8 @@ class Fit:
 
         def make() -> Curvature:
             exact = _can_be_exact(self.system)
-            return Curvature(self.system.gradient(), self.system.hessian(exact), exact)
+            found = self.system.derivatives(exact)
+            return Curvature(found.gradient, found.hessian, exact)
 
         return self.memo("curvature", make)
 

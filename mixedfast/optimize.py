@@ -129,7 +129,7 @@ def minimize(
     rough = dear = system.engine.dear and not exact
     while True:
         before = decrement
-        found, rough = _near(system, rough) if dear else (Derivatives(system.gradient(), system.hessian(exact)), False)
+        found, rough = _near(system, rough) if dear else (system.derivatives(exact), False)
         gradient, hessian, off = found.gradient, found.hessian, _off(found)
         step, decrement = newton_step(gradient, hessian)
         log.append((system.evaluations, solution.deviance, decrement))

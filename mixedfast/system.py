@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixedfast._blocks import moments
-from mixedfast._theta import solved
+from mixedfast._theta import second_derivative, solved
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines import Engine
 from mixedfast.engines.probes import Probed, probed
@@ -205,15 +205,12 @@ class PLSSystem:
         Without traces: the average of observed and expected information (Gilmour, Thompson and Cullis 1995,
         Biometrics 51), which needs none and tends to the Hessian as the data grow.
         """
-        quadratic = self.quadratic_blocks()
-        r2, nu = self.solution.r2, self.nu
         vv = [m.vv for m in self.moments()]
-        out = {}
-        for (g, h), Q in quadratic.items():
-            squares = np.multiply.outer(vv[g], vv[h]) / r2**2
-            H = nu * (2.0 * Q / r2 - squares) - traces[g, h] if traces else nu * (Q / r2 - squares)
-            out[g, h] = H
-        return _in_pairs(out)
+        r2, nu = self.solution.r2, self.nu
+        return {
+            (g, h): second_derivative(Q, vv[g], vv[h], traces[g, h] if traces else None, nu, r2)
+            for (g, h), Q in self.quadratic_blocks().items()
+        }
 
     def quadratic_blocks(self) -> HessianBlocks:
         """y'P0 G P0 G'P0 y: sum_ij v_i[a] (Z_i'P0 Z_j)[b,c] v_j[d]; kept until the next theta."""
@@ -224,8 +221,7 @@ class PLSSystem:
     def _make_quadratic(self) -> HessianBlocks:
         sums = self.moments()
         if len(sums) == 1:
-            vD = sums[0].vD
-            return {(0, 0): sums[0].vKv - np.tensordot(vD, vD, (2, 2)).transpose(0, 1, 3, 2)}
+            return {(0, 0): sums[0].vKv - _turned_dots(sums[0].vD, sums[0].vD)}
         sizes = [group.k for group in self.cp.groups]
         width = np.cumsum([0, *(k * k for k in sizes)])
         F = [np.zeros((len(m.v), k, width[-1])) for m, k in zip(sums, sizes, strict=True)]
@@ -282,8 +278,7 @@ class PLSSystem:
                 once = {g: np.einsum("jbcds,jas->abcd", KD[g], D[g]) for g in range(h + 1)}
             for g, part in once.items():
                 both = part + part.transpose(1, 0, 3, 2)
-                crossed = np.tensordot(sums[g].DxD, sums[h].DxD, ((2, 3), (2, 3))).transpose(0, 1, 3, 2)
-                out[g, h] = out[g, h] - both + crossed
+                out[g, h] = out[g, h] - both + _turned_dots(sums[g].DxD, sums[h].DxD)
         return out
 
     def gradient(self) -> np.ndarray:
@@ -292,8 +287,15 @@ class PLSSystem:
 
     def hessian(self, exact: bool) -> np.ndarray:
         """d2d/dtheta2 at the last theta solved, or the average information (see `hessian_blocks`)."""
-        blocks = self.hessian_blocks(self.trace_blocks() if exact else None)
-        return self.covariance.hessian(self.lambdas, self.gradient_blocks(), blocks)
+        return self.derivatives(exact).hessian
+
+    def derivatives(self, exact: bool) -> Derivatives:
+        """Both, with each sum over the levels made once."""
+        second = self.hessian_blocks(self.trace_blocks() if exact else None)  # first: its traces want all of the moments
+        first = self.gradient_blocks()
+        return Derivatives(
+            self.covariance.gradient(self.lambdas, first), self.covariance.hessian(self.lambdas, first, second)
+        )
 
     def probe(self, probes: int, few: int) -> Probed:
         """`trace_sums` and `trace_blocks` from random probes in two batches; exact for factors of a few levels."""
@@ -318,6 +320,12 @@ def _total(blocks: np.ndarray) -> np.ndarray:
     """The sum of (J,K,K) blocks; a product is quicker than a sum over the first of three axes."""
     J, k, _ = blocks.shape
     return (np.ones(J) @ blocks.reshape(J, -1)).reshape(k, k)
+
+
+def _turned_dots(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    """X[a,b,...] Y[d,c,...] summed over all further indices -> [a,b,c,d]."""
+    k, r = len(X), len(Y)
+    return (X.reshape(k * k, -1) @ Y.reshape(r * r, -1).T).reshape(k, k, r, r).transpose(0, 1, 3, 2)
 
 
 def _spread(v: np.ndarray, k: int) -> np.ndarray:
