@@ -14,7 +14,7 @@ from mixedfast.conditioning import identifiable
 from mixedfast.covariance import Covariance, lower_root
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines import choose
-from mixedfast.engines.workers import one_blas_thread
+from mixedfast.engines.workers import on_one_blas_thread
 from mixedfast.errors import DataError, NotIdentifiedError
 from mixedfast.optimize import CERTIFICATE_TOLERANCE, DEAR_TOLERANCE, FORESEEN_TOLERANCE, ITERATION_LIMIT, Optimum, minimize
 from mixedfast.progress import Show, bar
@@ -231,7 +231,7 @@ def check_identified(cp: CrossProducts) -> None:
         )
 
 
-@one_blas_thread()  # the engine asks for it too; once around all of a search costs less
+@on_one_blas_thread  # the engine asks for it too; once around all of a search costs less
 def fit_crossproducts(
     cp: CrossProducts, reml: bool = True, start: np.ndarray | None = None, engine: str = "auto", progress: Show = False,
     remainder: Remainder | None = None,

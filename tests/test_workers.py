@@ -13,7 +13,7 @@ from test_kernels import a_border
 
 from mixedfast import _blocks, _dense
 from mixedfast.engines.dense import DenseWorkers
-from mixedfast.engines.workers import Workers, controller, one_blas_thread
+from mixedfast.engines.workers import Workers, controller, on_one_blas_thread, one_blas_thread
 
 #: Condition numbers up to some hundreds: a backward stable method keeps all but three digits.
 STABLE = 1e-11
@@ -132,6 +132,23 @@ def test_the_setting_comes_back():
     assert blas_threads() == before
     with pytest.raises(KeyboardInterrupt), one_blas_thread():
         raise KeyboardInterrupt
+    assert blas_threads() == before
+
+
+def test_a_function_inside_takes_its_caller_s_stay_or_its_own():
+    before = blas_threads()
+
+    @on_one_blas_thread
+    def work(inner=None):
+        return set(blas_threads()) | (inner() if inner else set())
+
+    assert work() == {1}
+    assert blas_threads() == before
+    assert work(inner=work) == {1}
+    assert blas_threads() == before
+    with one_blas_thread():
+        assert work() == {1} == in_a_thread(work)  # another thread's stay is its own
+        assert set(blas_threads()) == {1}
     assert blas_threads() == before
 
 

@@ -17,7 +17,7 @@ from mixedfast.crossprod import CrossProducts
 from mixedfast.engines.dense import LARGE, DenseWorkers
 from mixedfast.engines.layout import Layout, lay_out, times_a
 from mixedfast.engines.traces import outer_sum, pair_traces
-from mixedfast.engines.workers import one_blas_thread
+from mixedfast.engines.workers import on_one_blas_thread
 
 __all__ = ["BlockEngine"]
 
@@ -84,7 +84,7 @@ class BlockEngine:
             "components": int(self.layout.n_components),
         }
 
-    @one_blas_thread()
+    @on_one_blas_thread
     def factor(self, lambdas: list[np.ndarray]) -> tuple[float, np.ndarray] | None:
         self._lambdas = lambdas
         self._inverted = False
@@ -116,7 +116,7 @@ class BlockEngine:
             return total + left.reduced.T @ self._border.times(np.asfortranarray(right.reduced), False)
         return total + left.rest.T @ right.rest
 
-    @one_blas_thread()
+    @on_one_blas_thread
     def blocks_k(self) -> list[np.ndarray]:
         K_lead = _blocks.levels_k(self._A, self._T)
         if self._border is None:
@@ -126,7 +126,7 @@ class BlockEngine:
         self._border.subtract_k(self._H, K_lead, self._workers)
         return self.layout.join(K_lead, K_rest)
 
-    @one_blas_thread()
+    @on_one_blas_thread
     def project(self, weights: np.ndarray | None = None) -> list[np.ndarray]:
         B = self._B if weights is None else np.matmul(self._B, weights)
         if self._border is None:
@@ -158,7 +158,7 @@ class BlockEngine:
             return self._border.times(np.asfortranarray(B_rest), False)
         return self._border.solve(B_rest)
 
-    @one_blas_thread()
+    @on_one_blas_thread
     def modes(self, B: list[np.ndarray]) -> list[np.ndarray]:
         own, turned = np.ascontiguousarray(B[self.layout.lead]), self._T.transpose(0, 2, 1)
         U = _blocks.levels_half(self._T, own)
@@ -189,7 +189,7 @@ class BlockEngine:
         self._K_rest = layout.split_blocks(flat)
         return self._K_rest
 
-    @one_blas_thread()
+    @on_one_blas_thread
     def cross_k(self, F: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         AF = times_a(self.cp, F)
         B_rest = self.layout.stack([AF[g] for g in self.layout.rest]) if self.layout.rest else self._rest_rhs
@@ -199,7 +199,7 @@ class BlockEngine:
         FB = sum(f.T @ group.B.reshape(len(f), -1) for f, group in zip(flat, self.cp.groups, strict=True))
         return FAF - self._inner(half, half), FB.T - self._inner(self._mine, half)
 
-    @one_blas_thread()
+    @on_one_blas_thread
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         AF = times_a(self.cp, F)
         B = AF[self.layout.lead]
@@ -209,7 +209,7 @@ class BlockEngine:
         self._border.eliminate(_blocks.levels_half(self._T, B), B_rest)
         return self._apply(B, B_rest)
 
-    @one_blas_thread()
+    @on_one_blas_thread
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
         """sum_ij K_ij[b,c] K_ij[a,d] over all pairs of levels, (K_g,K_g,K_h,K_h) for groups g <= h."""
         if self._border is None:
@@ -230,7 +230,7 @@ class BlockEngine:
         numbers = float((np.diff(self.layout.start).astype(float) ** 2).sum())
         return 8.0 * (4 + 3 * self._lead.k**2) * numbers
 
-    @one_blas_thread()
+    @on_one_blas_thread
     def posterior(self) -> list[np.ndarray]:
         Q = np.matmul(self._T.transpose(0, 2, 1), self._T)
         if self._border is None:
@@ -242,7 +242,7 @@ class BlockEngine:
         self._border.subtract_k(right, minus, self._workers)
         return self.layout.join(-minus, self.layout.split_blocks(self._border.blocks_q()))
 
-    @one_blas_thread()
+    @on_one_blas_thread
     def posterior_pairs(self, g: int, h: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
         if h == self.layout.lead:
             return self.posterior_pairs(h, g, j, i).transpose(0, 2, 1)

@@ -14,7 +14,7 @@ import numpy as np
 from mixedfast.covariance import lower_root
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines.traces import columns_bytes, pair_traces_by_columns, turns
-from mixedfast.engines.workers import one_blas_thread
+from mixedfast.engines.workers import on_one_blas_thread
 from mixedfast.errors import BuildError
 
 __all__ = ["CholmodEngine", "Pattern"]
@@ -150,7 +150,7 @@ class CholmodEngine:
 
     # -- the interface -------------------------------------------------------------------------------------
 
-    @one_blas_thread()
+    @on_one_blas_thread
     def factor(self, lambdas: list[np.ndarray]) -> tuple[float, np.ndarray] | None:
         self._lambdas = lambdas
         self._inverse_of: list[np.ndarray] | None = None
@@ -176,11 +176,11 @@ class CholmodEngine:
                 out[g] = block + lower.transpose(0, 2, 1)
         return out
 
-    @one_blas_thread()
+    @on_one_blas_thread
     def project(self, weights: np.ndarray | None = None) -> list[np.ndarray]:
         return self._unstack(self._apply(self._B if weights is None else self._B @ weights))
 
-    @one_blas_thread()
+    @on_one_blas_thread
     def blocks_k(self) -> list[np.ndarray]:
         if self._inverse_of is None:
             self._inverse_of = self._inverse_blocks()
@@ -215,16 +215,16 @@ class CholmodEngine:
         inverse = self._inverse_blocks()
         return [_from_inverse(lambdas[g], inverse[g]) for g in groups]
 
-    @one_blas_thread()
+    @on_one_blas_thread
     def modes(self, B: list[np.ndarray]) -> list[np.ndarray]:
         solved = self._factor.solve(self._scale(self._stack(B), transpose=True))
         return self._unstack(self._scale(solved, transpose=False))
 
-    @one_blas_thread()
+    @on_one_blas_thread
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         return self._unstack(self._apply(self.pattern.symmetric @ self._stack(F)))
 
-    @one_blas_thread()
+    @on_one_blas_thread
     def cross_k(self, F: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         stacked = self._stack(F)
         AF = self.pattern.symmetric @ stacked
@@ -235,7 +235,7 @@ class CholmodEngine:
     def _turns(self) -> list[np.ndarray]:
         return turns(self.cp)
 
-    @one_blas_thread()
+    @on_one_blas_thread
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
         return pair_traces_by_columns(self, self._turns)
 
@@ -246,13 +246,13 @@ class CholmodEngine:
     def trace_bytes(self) -> float:
         return columns_bytes()
 
-    @one_blas_thread()
+    @on_one_blas_thread
     def posterior(self) -> list[np.ndarray]:
         if self._inverse_of is None:
             self._inverse_of = self._inverse_blocks()
         return [lam @ block @ lam.T for lam, block in zip(self._lambdas, self._inverse_of, strict=True)]
 
-    @one_blas_thread()
+    @on_one_blas_thread
     def posterior_pairs(self, g: int, h: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
         if g > h:
             return self.posterior_pairs(h, g, j, i).transpose(0, 2, 1)

@@ -13,17 +13,20 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, wraps
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
 from mixedfast._locks import holding
 
-__all__ = ["Workers", "controller", "one_blas_thread"]
+__all__ = ["Workers", "controller", "on_one_blas_thread", "one_blas_thread"]
+
+Taken = ParamSpec("Taken")
+Given = TypeVar("Given")
 
 
 @cache
@@ -71,6 +74,11 @@ class _Setting:
         self.lock = threading.RLock()  # a stay may be collected while this thread has the lock
         self.stays: dict[int, tuple[weakref.ref[_Stay], int]] = {}
         self.before: list[tuple[Any, int]] | None = None
+
+    def has_me(self) -> bool:
+        """Whether this thread is inside already."""
+        me = threading.get_ident()
+        return any(thread == me for _, thread in list(self.stays.values()))
 
     def enter(self, stay: _Stay) -> None:
         holding(self.lock, lambda: self._enter(stay))
@@ -127,6 +135,19 @@ def one_blas_thread() -> Iterator[None]:
         yield
     finally:
         _setting.leave(id(stay))
+
+
+def on_one_blas_thread(work: Callable[Taken, Given]) -> Callable[Taken, Given]:
+    """A function that works inside `one_blas_thread`: its caller's stay where there is one, for that outlasts the call."""
+
+    @wraps(work)
+    def inside(*args: Taken.args, **kwargs: Taken.kwargs) -> Given:
+        if _setting.has_me():
+            return work(*args, **kwargs)
+        with one_blas_thread():
+            return work(*args, **kwargs)
+
+    return inside
 
 
 class Workers:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.arguments import check_choice, check_count, check_level, check_seed, check_threads
-from mixedfast.engines.workers import one_blas_thread
+from mixedfast.engines.workers import on_one_blas_thread
 from mixedfast.errors import ArgumentError
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference.draw import ResponseSampler
@@ -232,7 +232,7 @@ def _acceleration(found: np.ndarray, scores: np.ndarray) -> float:
 # -- the run -------------------------------------------------------------------------------------------------------
 
 
-@one_blas_thread()  # once around all searches: to set it anew at each step costs more than a step
+@on_one_blas_thread  # once around all searches: to set it anew at each step costs more than a step
 def bootstrap(
     fit: Fit, n: int = 1000, seed: int | None = None, threads: int | None = None, progress: Show = "auto"
 ) -> Bootstrap:

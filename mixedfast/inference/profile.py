@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mixedfast.arguments import check_level
-from mixedfast.engines.workers import one_blas_thread
+from mixedfast.engines.workers import on_one_blas_thread
 from mixedfast.errors import ArgumentError, ConvergenceWarning
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference.held import Point, chart_of, coefficient_slope, hold_coefficient, minimize_held
@@ -224,7 +224,7 @@ class Profile:
         return pd.concat(parts, ignore_index=True)
 
 
-@one_blas_thread()  # once around all searches: to set it anew at each step costs more than a step
+@on_one_blas_thread  # once around all searches: to set it anew at each step costs more than a step
 def profile(
     fit: Fit, parameters: str | Sequence[str] | None = None, max_level: float = 0.99, progress: Show = "auto"
 ) -> Profile:
