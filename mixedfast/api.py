@@ -105,10 +105,11 @@ def lmer(
         formula, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress
     )  # fmt: skip
     first = None if start is None else np.asarray(start)
-    if rows is None or isinstance(rows, Stream):
-        result = LMMResult(fit_crossproducts(cp, REML, first, engine, progress), stream=rows)
+    if rows is None:
+        result = LMMResult(fit_crossproducts(cp, REML, first, engine, progress))
     else:
-        result = LMMResult(fit_rows(cp, rows, REML, first, engine, progress, threads), rows)
+        found = fit_rows(cp, rows, REML, first, engine, progress, threads)
+        result = LMMResult(found, stream=rows) if isinstance(rows, Stream) else LMMResult(found, rows)
     result._call = Call(lmer, given)
     result._warn()
     return result

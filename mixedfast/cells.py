@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -29,34 +29,42 @@ def small_cells(cp: CrossProducts, k: int) -> pd.DataFrame:
         raise DataError("these sums hold weights, not numbers of rows: make them without weights to count cells")
     plain = in_basis(cp, cp.basis.unshifted())
     found: list[tuple[str, str, int]] = []
-    for what, names, counts in _counted(plain):
-        few = np.flatnonzero((counts > 0) & (counts < k))
-        found += [(what, names(int(i)), int(counts[i])) for i in few]
+    for cells in _counted(plain):
+        few = np.flatnonzero((cells.rows > 0) & (cells.rows < k))
+        found += [(cells.what, cells.name(int(i)), int(cells.rows[i])) for i in few]
     table = pd.DataFrame(found, columns=["what", "cell", "rows"]).astype({"rows": int})
     ordered = table.sort_values("rows", kind="stable", ignore_index=True)
     made: pd.DataFrame = given_back(ordered, cp.meta.library)
     return made
 
 
-def _counted(plain: CrossProducts) -> Iterator[tuple[str, Any, np.ndarray]]:
-    """What is counted, the name of each cell, and rows: levels, pairs of levels, levels by category."""
+class _Cells(NamedTuple):
+    """Cells of one kind: what they are cells of, the labels of each side, each cell's place in them, and its rows."""
+
+    what: str
+    labels: tuple[np.ndarray, ...]
+    places: tuple[np.ndarray, ...]
+    rows: np.ndarray
+
+    def name(self, i: int) -> str:
+        return " & ".join(str(labels[places[i]]) for labels, places in zip(self.labels, self.places, strict=True))
+
+
+def _counted(plain: CrossProducts) -> Iterator[_Cells]:
+    """Levels, levels by category, and pairs of levels, with their rows."""
     for group in plain.groups:
-        levels = np.asarray(group.levels)
+        levels, at = np.asarray(group.levels), np.arange(group.n_levels)
         ones = _by_level(group, plain.scale)
-        yield group.name, lambda i, levels=levels: str(levels[i]), np.rint(ones[:, 0])
+        yield _Cells(group.name, (levels,), (at,), np.rint(ones[:, 0]))
         if plain.meta.recipe is None:
             continue
         for name, (columns, tables) in _main_effects(plain.meta.recipe.fixed).items():
-            places = [plain.kept.tolist().index(c) for c in columns if c in plain.kept]
-            counts = _solved(np.vstack([np.ones(tables.shape[1]), tables]), ones[:, [0, *(1 + place for place in places)]])
+            kept = [plain.kept.tolist().index(c) for c in columns if c in plain.kept]
+            counts = _solved(np.vstack([np.ones(tables.shape[1]), tables]), ones[:, [0, *(1 + place for place in kept)]])
             if counts is not None:
-                categories = plain.meta.recipe.fixed.levels[name]
-                width = len(categories)
-
-                def named(i: int, levels: Any = levels, own: Any = categories, width: int = width) -> str:
-                    return f"{levels[i // width]} & {own[i % width]}"
-
-                yield f"{group.name} & {name}", named, counts.ravel()
+                categories = np.asarray(plain.meta.recipe.fixed.levels[name])
+                places = (np.repeat(at, len(categories)), np.tile(np.arange(len(categories)), len(at)))
+                yield _Cells(f"{group.name} & {name}", (levels, categories), places, counts.ravel())
     for (g, h), pair in plain.pairs.items():
         one, other = plain.groups[g], plain.groups[h]
         a, b = _constant(one), _constant(other)
@@ -64,11 +72,8 @@ def _counted(plain: CrossProducts) -> Iterator[tuple[str, Any, np.ndarray]]:
             continue
         rows = np.repeat(np.arange(one.n_levels), np.diff(pair.indptr))
         counts = np.rint(pair.data[:, a, b] / (one.scale[a] * other.scale[b]))
-
-        def pair_named(i: int, rows: Any = rows, at: Any = pair.indices, left: Any = one, right: Any = other) -> str:
-            return f"{left.levels[rows[i]]} & {right.levels[at[i]]}"
-
-        yield f"{one.name} & {other.name}", pair_named, counts
+        labels = (np.asarray(one.levels), np.asarray(other.levels))
+        yield _Cells(f"{one.name} & {other.name}", labels, (rows, pair.indices), counts)
 
 
 def _constant(group: GroupProducts) -> int | None:

@@ -16,7 +16,7 @@ from mixedfast.columns import Column, evaluate, matrix, take
 from mixedfast.errors import DataError, NotIdentifiedError
 from mixedfast.frames import Categorical, ColumnData, Numeric
 
-__all__ = ["enough_rows", "labels", "no_infinities", "random_sums", "random_term", "told_apart", "weights"]
+__all__ = ["enough_rows", "labels", "no_infinities", "random_sums", "random_term", "told_apart", "weight_range", "weights"]
 
 _FIRST_LOOK = 512  # rows; a slope that varies shows it here
 _SUMS_ROUND = 1e-12  # of a sum of squares: what a sum about a shift loses to rounding, with room
@@ -52,7 +52,12 @@ def weights(values: np.ndarray) -> None:
     wrong = int((values <= 0).sum())
     if wrong:
         raise DataError(f"weights must be positive; {wrong} are zero or negative: drop those rows")
-    low, high = float(values.min()), float(values.max())
+    if len(values):  # a batch may have no complete row
+        weight_range(float(values.min()), float(values.max()))
+
+
+def weight_range(low: float, high: float) -> None:
+    """Raise DataError when the smallest or the largest weight cannot be reckoned with."""
     if low < 1.0 / _WIDEST_WEIGHT or high > _WIDEST_WEIGHT:
         raise DataError(f"weights run from {low:.3g} to {high:.3g}, too far from 1 to reckon with: give them in other units")
 

@@ -20,6 +20,7 @@ from mixedfast.optimize import CERTIFICATE_TOLERANCE, DEAR_TOLERANCE, FORESEEN_T
 from mixedfast.progress import Show, bar
 from mixedfast.remainder import Remainder, plus_x, take_out
 from mixedfast.start import first_theta
+from mixedfast.stream import Stream
 from mixedfast.system import PLSSystem, Solution
 
 if TYPE_CHECKING:
@@ -142,6 +143,11 @@ class Fit:
         """What part the residual sum of squares is of the sum of squares that it was computed from."""
         total = self.cp.xy[-1, -1] if self.remainder is None else self.remainder.ww[-1, -1]
         return float(self.solution.r2 / total)
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether sums have too few digits for what is left of y, and rows read once more would give them."""
+        return self.share <= SMALL_SHARE and self.nu * float(np.finfo(float).eps) >= RESOLUTION * self.share
 
     @property
     def resolution(self) -> float:
@@ -279,7 +285,7 @@ def fit_crossproducts(
 
 
 def fit_rows(
-    cp: CrossProducts, design: Design, reml: bool = True, start: np.ndarray | None = None, engine: str = "auto",
+    cp: CrossProducts, rows: Design | Stream, reml: bool = True, start: np.ndarray | None = None, engine: str = "auto",
     progress: Show = False, threads: int | None = None,
 ) -> Fit:  # fmt: skip
     """As `fit_crossproducts`, with the rows at hand: where sums over them have too few digits they are read once more.
@@ -287,23 +293,32 @@ def fit_rows(
     Parameters
     ----------
     cp : CrossProducts
-    design : Design
-        Whose rows they are.
+    rows : Design or Stream
+        Whose products they are. What can be read but once is not read again.
     reml, start, engine, progress
         As for `fit_crossproducts`.
     threads : int, optional
     """
     fit = fit_crossproducts(cp, reml, start, engine, progress)
     for _ in range(_MAX_REMAINDERS):
-        if fit.share > SMALL_SHARE or fit.nu * np.finfo(float).eps < RESOLUTION * fit.share:
+        if not fit.needs_rows or (isinstance(rows, Stream) and rows.source.once):
             break
         beta = fit.solution.beta
         effects = fit.system.engine.modes([plus_x(group.B, -beta) for group in fit.cp.groups])
-        remainder = take_out(fit.cp, design, beta, effects, threads)
+        remainder = _taken_out(fit.cp, rows, beta, effects, threads, progress)
         if remainder.rounding:
             return _unproven(fit, NOTHING_LEFT)
         fit = fit_crossproducts(fit.cp, reml, fit.theta * _growth(fit, remainder), engine, progress, remainder)
     return fit
+
+
+def _taken_out(
+    cp: CrossProducts, rows: Design | Stream, gamma: np.ndarray, delta: list[np.ndarray], threads: int | None, progress: Show
+) -> Remainder:
+    """What is left of all rows, at once or batch by batch."""
+    if isinstance(rows, Stream):
+        return rows.total(lambda batch: take_out(cp, batch, gamma, delta, 1), "reading once more", threads, progress)
+    return take_out(cp, rows, gamma, delta, threads)
 
 
 def _growth(fit: Fit, remainder: Remainder) -> float:

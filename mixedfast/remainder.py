@@ -12,7 +12,7 @@ is a small correction of small rows. It is the last step of a QR decomposition, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +36,8 @@ _LAST_PLACES = 64.0
 class Remainder:
     """Products of ``W = [X, y - X gamma] - Z delta`` with itself and with Z, in the basis of the cross-products.
 
+    Remainders of different rows, from which the same was taken out, add.
+
     Parameters
     ----------
     gamma : (p,) array
@@ -53,6 +55,10 @@ class Remainder:
     zw: tuple[np.ndarray, ...]
     ww: np.ndarray
     rounding: bool
+
+    def __add__(self, other: Remainder) -> Remainder:
+        zw = tuple(mine + theirs for mine, theirs in zip(self.zw, other.zw, strict=True))
+        return replace(self, zw=zw, ww=self.ww + other.ww, rounding=self.rounding and other.rounding)
 
 
 def plus_x(C: np.ndarray, gamma: np.ndarray) -> np.ndarray:
@@ -109,7 +115,7 @@ def take_out(
             for j in range(p + 1):
                 W[j] -= values * taken[codes, a, j]
             at += 1
-    limit = _LAST_PLACES * np.finfo(float).eps * np.sqrt(np.mean(largest**2))
+    limit = _LAST_PLACES * np.finfo(float).eps * np.linalg.norm(largest)
     columns: list[tuple[Column, float, float]] = [((Factor(w),), 0.0, 1.0) for w in W]
     gram = np.arange(p + 1, dtype=np.int32)
     described = []
@@ -120,4 +126,4 @@ def take_out(
     sqrt_weights = None if design.weights is None else np.sqrt(design.weights)
     ww, sums = threaded(_kernels.ColumnPool(columns, n, sqrt_weights), n, gram, described, threads)
     zw = tuple(_kernels.picked(parts, 0, len(left), gram) for (_, _, left, _), parts in zip(described, sums, strict=True))
-    return Remainder(gamma, tuple(delta), zw, ww, bool(np.sqrt(np.mean(W[p] ** 2)) <= limit))
+    return Remainder(gamma, tuple(delta), zw, ww, bool(np.linalg.norm(W[p]) <= limit))

@@ -51,7 +51,7 @@ _HOMES = {
     "LMMResult": "mixedfast.result",
     "Meta": "mixedfast.crossprod",
     "ModelSpec": "mixedfast.formula",
-    "Moments": "mixedfast.stream.plan",
+    "Moments": "mixedfast.stream.moments",
     "Numeric": "mixedfast.frames",
     "Optimum": "mixedfast.optimize",
     "PairProducts": "mixedfast.crossprod",

@@ -16,9 +16,9 @@ pl = pytest.importorskip("polars")
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
 
-#: InstEval takes seconds an engine; the slow tests have it.
+#: These take seconds an engine.
 SLOW = {"insteval", "insteval_ml", "hsb_factors_best"}
-#: DuckDB plans many expressions slowly: a third of the models here, all of them in the slow tests.
+#: DuckDB plans many expressions slowly: a third of the models here. What is missing here the slow tests have.
 IN_BRIEF = [
     (name, engine)
     for i, name in enumerate(name for name in golden_names() if name not in SLOW)
@@ -49,9 +49,11 @@ def test_engines_give_the_fit_of_the_table_in_memory(name, engine):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", golden_names())
-def test_duckdb_gives_the_fit_of_every_table(name):
-    same_as_in_memory(name, in_duckdb)
+@pytest.mark.parametrize(
+    ("name", "engine"), [(name, engine) for name in golden_names() for engine in ENGINES if (name, engine) not in IN_BRIEF]
+)
+def test_engines_give_the_fit_of_every_other_table(name, engine):
+    same_as_in_memory(name, ENGINES[engine])
 
 
 def same_as_in_memory(name, engine):
@@ -148,6 +150,12 @@ def test_columns_that_others_nearly_determine(engine):
     assert len(whole.params) == 4
     pushed.library = "pandas"
     pd.testing.assert_frame_equal(pushed.coef_table(), whole.coef_table(), rtol=1e-5)
+
+
+def test_weights_too_far_from_one_are_refused(engine):
+    data = as_text(frame("sleepstudy")).assign(w=1e120)
+    with pytest.raises(mf.DataError, match="weights run from 1e\\+120"):
+        mf.lmer("Reaction ~ Days + (1 | Subject)", engine(data), weights="w")
 
 
 def test_given_levels_and_addition(engine):

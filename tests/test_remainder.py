@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from decimal import Decimal, localcontext
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -192,3 +193,29 @@ def test_crossproducts_fit_with_a_remainder_matches_rows() -> None:
     fit = fit_rows(cp, design)
     again = fit_crossproducts(fit.cp, True, remainder=fit.remainder)
     assert again.deviance == pytest.approx(fit.deviance, abs=1e-9)
+
+
+@pytest.mark.parametrize("noise", [1e-4, 1e-6, 1e-8])
+@pytest.mark.parametrize("weights", [None, "w"])
+def test_batches_are_read_once_more_too(noise: float, weights: str | None) -> None:
+    pa = pytest.importorskip("pyarrow")
+    random = np.random.default_rng(13)
+    data = table(noise, 12).assign(w=lambda d: random.uniform(0.5, 2.0, len(d)))
+    data.loc[7, "x"] = np.nan
+    rows = pa.Table.from_pandas(data)
+    whole = mf.lmer("y ~ x + (x || g)", data, weights=weights)
+    for edges in ([0, 60], [0, 30, 60], range(61)):
+        batches = [rows.slice(a, b - a) for a, b in pairwise(edges)]
+        parts = mf.lmer("y ~ x + (x || g)", batches, weights=weights)
+        assert parts.converged
+        assert parts.criterion == pytest.approx(whole.criterion, abs=1e-8 + 5e-15 / noise)
+        assert parts.sigma == pytest.approx(whole.sigma, rel=1e-7)
+
+
+def test_an_iterator_cannot_be_read_once_more_and_sums_say_what_would_help() -> None:
+    pa = pytest.importorskip("pyarrow")
+    data = table(1e-6, 14)
+    with pytest.warns(mf.ConvergenceWarning, match="mf.lmer on the rows, in memory or in files, reads them once more"):
+        once = mf.lmer("y ~ x + (1 | g)", iter([pa.Table.from_pandas(data)]), levels={"g": range(12)})
+    assert not once.converged
+    assert once.params["x"] == pytest.approx(2.0, abs=1e-5)

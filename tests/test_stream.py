@@ -12,8 +12,8 @@ import pytest
 from cases import frame, golden, golden_names
 
 import mixedfast as mf
-from mixedfast.stream.sources import BATCH_ROWS
 from mixedfast.stream.total import add_same
+from mixedfast.stream.units import BATCH_ROWS
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -23,8 +23,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
 
 # sums of the same numbers in another order and about another shift
 ROUNDING = 1e-9
-#: n batches of one row each take a while: the models whose tables are short, and some others; the slow tests have more.
-SHORT, LONG = 150, 1000
+#: n batches of one row each take a while: the models whose tables are short, and some others; the slow tests have all but
+#: InstEval, whose 73,421 rows would each be a batch with 4,100 groups.
+SHORT, LONG = 150, 10_000
 ONE_ROW = ["sleepstudy", "clinics_weights", "clinics_gaps", "trial_sum"]
 
 
@@ -431,6 +432,14 @@ def test_a_column_that_is_nowhere_is_named(folder):
         mf.lmer(FORMULA, str(folder / "*.nothing"))
 
 
+def test_a_batch_may_have_no_complete_row():
+    data = frame("sleepstudy").assign(w=lambda d: 1.0 + np.arange(len(d)) % 3, Days=lambda d: d.Days.astype(float))
+    data.loc[:9, "Days"] = np.nan
+    table = pa.Table.from_pandas(data, preserve_index=False)
+    formula = "Reaction ~ Days + (1 | Subject)"
+    same_fit(mf.lmer(formula, [table[:10], table[10:]], weights="w"), mf.lmer(formula, data, weights="w"))
+
+
 def test_arrays_do_not_go_with_batches(folder):
     with pytest.raises(mf.DataError, match="weights must be a column's name"):
         mf.lmer(FORMULA, folder, weights=np.ones(7185))
@@ -439,7 +448,8 @@ def test_arrays_do_not_go_with_batches(folder):
 @pytest.fixture
 def small_units(monkeypatch):
     """Every file is a unit of its own, and every unit is written down."""
-    monkeypatch.setattr("mixedfast.stream.sources.UNIT_ROWS", 1)
+    for module in ("files", "units"):
+        monkeypatch.setattr(f"mixedfast.stream.{module}.UNIT_ROWS", 1)
     monkeypatch.setattr("mixedfast.stream.checkpoint._EVERY", 0.0)
 
 

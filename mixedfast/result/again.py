@@ -229,8 +229,8 @@ class Again(Estimates):
             if sorted(name.split(":")) == wanted:
                 return g
         raise DataError(
-            f"influence({group!r}) of rows that are not in memory: only a grouping factor of the model can be left out "
-            f"({', '.join(names)})"
+            f"influence({'' if group is None else repr(group)}) of rows that are not in memory: only a grouping factor "
+            f"of the model can be left out, level by level ({', '.join(names)}), no single rows and no other groups"
         )
 
     def _levels(self, group: str | None, design: Design) -> tuple[str, np.ndarray, np.ndarray]:

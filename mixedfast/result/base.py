@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "Fitted"]
 
+#: What helps where rows are not in memory and `augment_to` would not.
+_INSTEAD = {
+    "refit": "call lmer with the other column as the response",
+    "simulate without newdata": "give newdata=",
+    "predict without newdata": "give newdata=",
+    "influence": "call lmer on the rows",
+    "slopes": "call lmer on a table in memory",
+    "residuals_by_group": "call lmer on a table in memory",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Call:
@@ -73,14 +83,15 @@ class Fitted:
             yield from (design for design, _ in self._stream.designs())
 
     def _rows(self, what: str) -> Design:
-        if self._design is None and self._stream is not None:
-            raise DataError(
-                f"{what} needs all rows in memory, and this result was made from a stream; augment_to(path) writes fitted "
-                "values, residuals and leverage batch by batch"
-            )
-        if self._design is None:
-            raise DataError(f"{what} needs the rows of the data, and this result was made without them")
-        return self._design
+        if self._design is not None:
+            return self._design
+        if self._stream is not None:
+            lacking, again = "all rows in memory, and this result was made from a stream", "augment_to(path)"
+        else:
+            lacking, again = "the rows of the data, and this result was made without them", "augment_to(path, data=...)"
+        raise DataError(
+            f"{what} needs {lacking}: {_INSTEAD.get(what, f'{again} writes fitted values, residuals and leverage')}"
+        )
 
     def _again(self, door: str, formula: str | None, data: Any, changes: dict[str, Any]) -> Self:
         """The call that made this result, with changes."""

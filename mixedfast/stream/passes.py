@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mixedfast.arguments import check_threads
 from mixedfast.arrow import CodedTable, Labels, as_declared, complete_rows, sample
@@ -19,24 +21,20 @@ from mixedfast.errors import DataError
 from mixedfast.formula import ModelSpec
 from mixedfast.frames import factorize, labels
 from mixedfast.progress import Show
+from mixedfast.stream.batches import Batches
 from mixedfast.stream.checkpoint import Progress, digest
-from mixedfast.stream.plan import (
-    Plan,
-    Wanted,
-    check_columns,
-    check_total,
-    coded_design,
-    given_levels,
-    make_plan,
-    sums_of,
-    wanted,
-)
+from mixedfast.stream.files import Files
+from mixedfast.stream.plan import Plan, check_total, coded_design, make_plan, sums_of
 from mixedfast.stream.run import reduce_units
-from mixedfast.stream.sources import Batches, Files, Source, Unit, as_source
+from mixedfast.stream.sources import as_source
 from mixedfast.stream.survey import Seen, columns_of_keys, facts_of, keys_of, listed_columns, look, spread_sample
 from mixedfast.stream.total import add_same
+from mixedfast.stream.units import Source, Unit
+from mixedfast.stream.wanted import Wanted, check_columns, given_levels, wanted
 
 __all__ = ["Stream", "stream_crossproducts"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +73,23 @@ class Stream:
         for unit in self.source.units(columns):
             for table in unit.read():
                 yield self.design(table, unit.name)
+
+    def total(self, work: Callable[[Design], T], label: str, threads: int | None = None, progress: Show = "auto") -> T:
+        """What some work makes of the designs of all batches, added up; batches are read and worked on side by side.
+
+        Parameters
+        ----------
+        work : callable
+        label, progress
+            For the progress bar.
+        threads : int, optional
+            Default: the machine's cores.
+        """
+
+        def of(unit: Unit) -> T:
+            return reduce(add, (work(self.design(table, unit.name)[0]) for table in unit.read()))
+
+        return reduce_units(self.source, self.columns, of, add, label, threads, progress)
 
     def design(self, table: Any, where: str) -> tuple[Design, Any]:
         """The design of one Arrow table, and the table without its incomplete rows, in the types of the first part."""
@@ -219,7 +234,7 @@ def _first(source: Source, want: Wanted) -> Iterator[Unit]:
 
 def _readable_again(source: Source, want: Wanted) -> Source:
     """The source itself, or what an iterator yields written to a file first."""
-    if not (isinstance(source, Batches) and source.once):
+    if not source.once:
         return source
     import pyarrow.parquet as pq
 

@@ -6,7 +6,7 @@ that a fit in memory leaves behind, made by the same functions from one row a le
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
@@ -26,200 +26,25 @@ from mixedfast.design import (
     covariates_of,
     formulas,
     offset_of,
-    refuse_response_as_predictor,
     response,
 )
 from mixedfast.errors import DataError, FormulaError
-from mixedfast.expressions import Stateful, stateful_calls
 from mixedfast.formula import ModelSpec
-from mixedfast.frames import Categorical, ColumnData, Numeric, no_column
+from mixedfast.frames import Categorical, ColumnData, Numeric
 from mixedfast.grouping import GroupRecipe, number_again, number_groups
-from mixedfast.mentions import coded_names, expression_names, python_factors, used_names
+from mixedfast.mentions import expression_names, used_names
 from mixedfast.rows import vector
+from mixedfast.stream.wanted import Wanted
 
 __all__ = [
     "Facts",
-    "Moments",
     "Plan",
-    "Wanted",
-    "check_columns",
     "check_total",
     "coded_design",
-    "given_levels",
     "make_plan",
     "ordered_terms",
-    "state_of",
     "sums_of",
-    "wanted",
 ]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a model asks of the data.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-    weights, offset : str or None
-        Columns, by name.
-    variables : tuple of str
-        The columns the formulas mention, the response's among them.
-    under_c : frozenset of str
-        Those inside ``C()``: categories whatever their type.
-    groups : tuple of tuple of str
-        The columns of each grouping factor, once each.
-    transforms : tuple of Stateful
-        Calls that need statistics of a whole column.
-    """
-
-    spec: ModelSpec
-    weights: str | None
-    offset: str | None
-    variables: tuple[str, ...]
-    under_c: frozenset[str]
-    groups: tuple[tuple[str, ...], ...]
-    transforms: tuple[Stateful, ...]
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Every column that is read: a row that misses one of them is left out."""
-        parts = [name for factors in self.groups for name in factors]
-        vectors = [name for name in (self.weights, self.offset) if name is not None]
-        return tuple(dict.fromkeys([*self.variables, *parts, *vectors]))
-
-    def told(self, missing: Mapping[str, int]) -> dict[str, int]:
-        """Missing values by what is told to users: weights and an offset by what they are for."""
-        roles = {self.weights: "weights", self.offset: "offset"}
-        own = {name for name in roles if name not in self.variables}
-        return {roles[name] if name in own else name: count for name, count in missing.items()}
-
-
-def wanted(spec: ModelSpec, weights: Any, offset: Any) -> Wanted:
-    """The columns and statistics a model needs of data whose rows are not at hand.
-
-    Raises
-    ------
-    DataError
-        For weights or an offset given as an array, and for transforms whose statistics one pass does not give.
-    """
-    for label, given in (("weights", weights), ("offset", offset)):
-        if given is not None and not isinstance(given, str):
-            raise DataError(f"{label} must be a column's name here: the rows are not in memory")
-    refuse_response_as_predictor(spec)
-    mentioned = [*expression_names(spec.response)]
-    for formula in formulas(spec):
-        mentioned += used_names(formula)
-    for expr in spec.offsets:
-        mentioned += expression_names(expr)
-    transforms = {call.text: call for formula in formulas(spec) for call in transforms_of(formula)}
-    for expr in (spec.response, *spec.offsets):
-        for call in stateful_calls(expr) if expression_names(expr) != (expr,) else ():
-            raise DataError(f"{call.text} in a response or an offset needs all rows at once: compute the column first")
-    return Wanted(
-        spec,
-        weights,
-        offset,
-        tuple(dict.fromkeys(mentioned)),
-        frozenset(name for formula in formulas(spec) for name in coded_names(formula)),
-        tuple(dict.fromkeys(term.factors for term in spec.random)),
-        tuple(transforms.values()),
-    )
-
-
-def check_columns(want: Wanted, names: Sequence[str]) -> None:
-    """Raise DataError unless the data have every column that is read; close names are suggested."""
-    for name in want.columns:
-        if name not in names:
-            raise no_column(name, names)
-
-
-def given_levels(levels: Any, names: Sequence[str]) -> dict[str, list[Any]]:
-    """The levels a caller gives, by column.
-
-    Raises
-    ------
-    DataError
-        When they are no dict of lists, name no column, or one level twice.
-    """
-    if not isinstance(levels or {}, Mapping):
-        raise DataError(f"levels={levels!r} must be a dict: {{column: [its levels]}}")
-    for name in levels or {}:
-        if name not in names:
-            raise no_column(str(name), names)
-    return {name: _level_array(name, values) for name, values in (levels or {}).items()}
-
-
-def _level_array(name: str, values: Sequence[Any]) -> list[Any]:
-    if isinstance(values, str) or not len(values):
-        raise DataError(f"levels[{name!r}] must be a sequence of levels")
-    listed = list(values)
-    if len(set(listed)) < len(listed):
-        raise DataError(f"levels[{name!r}] names a level twice")
-    return listed
-
-
-def transforms_of(formula: str) -> list[Stateful]:
-    """The transforms of a formula that need statistics; those one pass cannot give are refused by name."""
-    found = [call for expr in python_factors(formula) for call in stateful_calls(expr)]
-    for call in found:
-        given = dict(call.arguments)
-        if any(stateful_calls(call.inside)):
-            raise DataError(f"{call.text} transforms what is already transformed by whole columns: compute one of them first")
-        if call.function == "bs" and given.get("df") is None:
-            continue
-        if call.function not in ("scale", "center", "standardize"):
-            hint = "give its knots, bs(x, knots=[...]), or " if call.function == "bs" else ""
-            raise DataError(
-                f"{call.text} needs the whole column at once, and the rows are read in batches: {hint}compute its columns "
-                "first and use those"
-            )
-    return found
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Count, mean, sum of squares about the mean, smallest and largest value of a column; they add (Chan et al. 1983)."""
-
-    n: int
-    mean: float
-    squares: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> Moments:
-        if not len(values):
-            return cls(0, 0.0, 0.0, np.inf, -np.inf)
-        mean = float(values.mean())
-        return cls(len(values), mean, float(((values - mean) ** 2).sum()), float(values.min()), float(values.max()))
-
-    def __add__(self, other: Moments) -> Moments:
-        n = self.n + other.n
-        if not n:
-            return self
-        step = other.mean - self.mean
-        squares = self.squares + other.squares + step**2 * self.n * other.n / n
-        mean = self.mean + step * other.n / n
-        return Moments(n, mean, squares, min(self.low, other.low), max(self.high, other.high))
-
-
-def state_of(call: Stateful, moments: Moments) -> dict[str, Any]:
-    """What formulaic would have remembered of a transform, had it seen all rows."""
-    given = dict(call.arguments)
-    if call.function == "bs":
-        # formulaic sets the knots it is given between these
-        low, high = given.get("lower_bound"), given.get("upper_bound")
-        return {"lower_bound": moments.low if low is None else low, "upper_bound": moments.high if high is None else high}
-    default_ddof = 0 if call.function == "standardize" else 1
-    ddof = given.get("ddof", default_ddof)
-    center = given.get("center", True)
-    spread = False if call.function == "center" else given.get("rescale" if call.function == "standardize" else "scale", True)
-    middle = moments.mean if center is True else None if center is False else center
-    about = 0.0 if middle is None else float(middle)
-    squares = moments.squares + moments.n * (moments.mean - about) ** 2
-    width = float(np.sqrt(squares / (moments.n - ddof))) if spread is True else None if spread is False else spread
-    return {"ddof": ddof, "center": middle, "scale": width}
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from mixedfast import checks
 from mixedfast.basis import Basis, basis_from_moments, structural_constant
 from mixedfast.coding import Coding, Piece, products_of
 from mixedfast.columns import Column, Factor
@@ -31,18 +32,9 @@ from mixedfast.grouping import GroupRecipe, number_again
 from mixedfast.lazyframes import Expr, LazyFrame, literal, lookup
 from mixedfast.mentions import expression_names, python_factors, used_names
 from mixedfast.stream.engine_expressions import translate
-from mixedfast.stream.plan import (
-    Facts,
-    Moments,
-    Wanted,
-    check_columns,
-    check_total,
-    given_levels,
-    make_plan,
-    ordered_terms,
-    state_of,
-    wanted,
-)
+from mixedfast.stream.moments import Moments, state_of
+from mixedfast.stream.plan import Facts, check_total, make_plan, ordered_terms
+from mixedfast.stream.wanted import Wanted, check_columns, given_levels, wanted
 
 __all__ = ["push_down"]
 
@@ -297,6 +289,7 @@ class _Query:
             wrong = int(self.frame.sums({"w": self.frame.one_where(self.weight <= literal(0.0))})["w"])
             if wrong:
                 raise DataError(f"weights must be positive; {wrong} are zero or negative: drop those rows")
+            checks.weight_range(*self.frame.extremes({"w": self.weight})["w"])
 
     def _basis(self) -> Basis:
         named = {f"x{i}": c for i, c in enumerate([*self.x, self.y]) if c is not None}

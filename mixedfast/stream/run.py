@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from mixedfast.errors import DataError, MixedFastError
 from mixedfast.progress import Show, bar
-from mixedfast.stream.sources import Source, Unit, together
+from mixedfast.stream.units import Source, Unit, together
 
 __all__ = ["reduce_units"]
 

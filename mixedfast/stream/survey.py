@@ -13,8 +13,10 @@ from mixedfast.coding import Rows, evaluate_expression
 from mixedfast.errors import DataError
 from mixedfast.frames import Categorical, Numeric, as_table, factorize
 from mixedfast.mentions import expression_names
-from mixedfast.stream.plan import Facts, Moments, Wanted, state_of
-from mixedfast.stream.sources import Source, Unit
+from mixedfast.stream.moments import Moments, state_of
+from mixedfast.stream.plan import Facts
+from mixedfast.stream.units import Source, Unit
+from mixedfast.stream.wanted import Wanted
 
 __all__ = ["Seen", "columns_of_keys", "facts_of", "keys_of", "listed_columns", "look", "spread_sample"]
 

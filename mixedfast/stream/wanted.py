@@ -1,0 +1,139 @@
+"""What a model asks of data whose rows are not at hand: columns, levels, statistics; what cannot be had that way is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mixedfast.design import formulas, refuse_response_as_predictor
+from mixedfast.errors import DataError
+from mixedfast.expressions import Stateful, stateful_calls
+from mixedfast.formula import ModelSpec
+from mixedfast.frames import no_column
+from mixedfast.mentions import coded_names, expression_names, python_factors, used_names
+
+__all__ = ["Wanted", "check_columns", "given_levels", "wanted"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a model asks of the data.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    weights, offset : str or None
+        Columns, by name.
+    variables : tuple of str
+        The columns the formulas mention, the response's among them.
+    under_c : frozenset of str
+        Those inside ``C()``: categories whatever their type.
+    groups : tuple of tuple of str
+        The columns of each grouping factor, once each.
+    transforms : tuple of Stateful
+        Calls that need statistics of a whole column.
+    """
+
+    spec: ModelSpec
+    weights: str | None
+    offset: str | None
+    variables: tuple[str, ...]
+    under_c: frozenset[str]
+    groups: tuple[tuple[str, ...], ...]
+    transforms: tuple[Stateful, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that is read: a row that misses one of them is left out."""
+        parts = [name for factors in self.groups for name in factors]
+        vectors = [name for name in (self.weights, self.offset) if name is not None]
+        return tuple(dict.fromkeys([*self.variables, *parts, *vectors]))
+
+    def told(self, missing: Mapping[str, int]) -> dict[str, int]:
+        """Missing values by what is told to users: weights and an offset by what they are for."""
+        roles = {self.weights: "weights", self.offset: "offset"}
+        own = {name for name in roles if name not in self.variables}
+        return {roles[name] if name in own else name: count for name, count in missing.items()}
+
+
+def wanted(spec: ModelSpec, weights: Any, offset: Any) -> Wanted:
+    """The columns and statistics a model needs of data whose rows are not at hand.
+
+    Raises
+    ------
+    DataError
+        For weights or an offset given as an array, and for transforms whose statistics one pass does not give.
+    """
+    for label, given in (("weights", weights), ("offset", offset)):
+        if given is not None and not isinstance(given, str):
+            raise DataError(f"{label} must be a column's name here: the rows are not in memory")
+    refuse_response_as_predictor(spec)
+    mentioned = [*expression_names(spec.response)]
+    for formula in formulas(spec):
+        mentioned += used_names(formula)
+    for expr in spec.offsets:
+        mentioned += expression_names(expr)
+    transforms = {call.text: call for formula in formulas(spec) for call in transforms_of(formula)}
+    for expr in (spec.response, *spec.offsets):
+        for call in stateful_calls(expr) if expression_names(expr) != (expr,) else ():
+            raise DataError(f"{call.text} in a response or an offset needs all rows at once: compute the column first")
+    return Wanted(
+        spec,
+        weights,
+        offset,
+        tuple(dict.fromkeys(mentioned)),
+        frozenset(name for formula in formulas(spec) for name in coded_names(formula)),
+        tuple(dict.fromkeys(term.factors for term in spec.random)),
+        tuple(transforms.values()),
+    )
+
+
+def check_columns(want: Wanted, names: Sequence[str]) -> None:
+    """Raise DataError unless the data have every column that is read; close names are suggested."""
+    for name in want.columns:
+        if name not in names:
+            raise no_column(name, names)
+
+
+def given_levels(levels: Any, names: Sequence[str]) -> dict[str, list[Any]]:
+    """The levels a caller gives, by column.
+
+    Raises
+    ------
+    DataError
+        When they are no dict of lists, name no column, or one level twice.
+    """
+    if not isinstance(levels or {}, Mapping):
+        raise DataError(f"levels={levels!r} must be a dict: {{column: [its levels]}}")
+    for name in levels or {}:
+        if name not in names:
+            raise no_column(str(name), names)
+    return {name: _level_array(name, values) for name, values in (levels or {}).items()}
+
+
+def _level_array(name: str, values: Sequence[Any]) -> list[Any]:
+    if isinstance(values, str) or not len(values):
+        raise DataError(f"levels[{name!r}] must be a sequence of levels")
+    listed = list(values)
+    if len(set(listed)) < len(listed):
+        raise DataError(f"levels[{name!r}] names a level twice")
+    return listed
+
+
+def transforms_of(formula: str) -> list[Stateful]:
+    """The transforms of a formula that need statistics; those one pass cannot give are refused by name."""
+    found = [call for expr in python_factors(formula) for call in stateful_calls(expr)]
+    for call in found:
+        given = dict(call.arguments)
+        if any(stateful_calls(call.inside)):
+            raise DataError(f"{call.text} transforms what is already transformed by whole columns: compute one of them first")
+        if call.function == "bs" and given.get("df") is None:
+            continue
+        if call.function not in ("scale", "center", "standardize"):
+            hint = "give its knots, bs(x, knots=[...]), or " if call.function == "bs" else ""
+            raise DataError(
+                f"{call.text} needs the whole column at once, and the rows are read in batches: {hint}compute its columns "
+                "first and use those"
+            )
+    return found
