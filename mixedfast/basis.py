@@ -85,6 +85,26 @@ class Basis:
         )  # fmt: skip
         return len(mine) == len(theirs) and all(map(np.array_equal, mine, theirs))
 
+    def beta_transform(self) -> np.ndarray:
+        """T (p, p) with beta_user = T beta_internal (before the shift and scale of y)."""
+        T = np.diag(self.scale[:-1])
+        if self.constant is not None:
+            T -= np.outer(self.constant, self.shift[:-1] * self.scale[:-1])
+        return T if self.mix is None else T @ self.mix
+
+    def to_user_beta(self, beta: np.ndarray) -> np.ndarray:
+        """Coefficients (..., p) of the user's columns and response, from those of this basis.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> cp.basis.to_user_beta(mf.fit(cp)._fit.solution.beta).round(4)
+        array([251.4051,  10.4673])
+        """
+        out: np.ndarray = beta @ self.beta_transform().T / self.scale[-1]
+        return out if self.constant is None else out + self.shift[-1] * self.constant
+
 
 def x_in_basis(x: Sequence[Column], n: int, basis: Basis) -> list[tuple[Column, float, float]]:
     """Columns of X with their shifts and scales; the ones that are mixed as new columns of numbers."""

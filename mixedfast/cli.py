@@ -9,10 +9,14 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixedfast import __version__
 from mixedfast.errors import DataError, MixedFastError
+
+if TYPE_CHECKING:
+    from mixedfast.ols import OLSResult
+    from mixedfast.result import LMMResult
 
 __all__ = ["main"]
 
@@ -138,7 +142,7 @@ def _add_fit(commands: Any) -> None:
     fit = commands.add_parser(
         "fit",
         help="fit a mixed model to a CSV or Parquet file and print its summary",
-        description="Fit a linear mixed model to a file and print its summary.",
+        description="Fit a linear mixed model to a file and print its summary; without a random term, a linear regression.",
         epilog=f"{_EXAMPLES}\n{_STATUS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -175,23 +179,29 @@ def _add_fit(commands: Any) -> None:
 
 def _fit(options: argparse.Namespace) -> None:
     import mixedfast as mf
+    from mixedfast.formula import parse
     from mixedfast.report.text import anova_text
 
     if options.type and not options.anova:
         options.wrong_usage("--type goes with --anova")
     data = _data(options.file, options.categorical)
-    m = mf.lmer(
-        options.formula, data, REML=not options.ml, weights=options.weights, offset=options.offset, na_action=options.na
-    )
+    common = {"weights": options.weights, "offset": options.offset, "na_action": options.na}
+    m: LMMResult | OLSResult
+    if parse(options.formula, require_random=False).random:
+        m = mf.lmer(options.formula, data, REML=not options.ml, **common)
+    elif options.ml:
+        options.wrong_usage("--ml is for mixed models, and this formula has no random term such as (1 | group)")
+    else:
+        m = mf.lm(options.formula, data, **common)
     m.library = "pandas"
+    if options.html is not None:  # before anything is printed: whoever reads that may stop reading
+        with _writing(options.html):
+            m.to_html(options.html, ddf=options.ddf)
     print(m.summary(ddf=options.ddf))
     if options.anova:
         kind = options.type or "III"
         heading = f"Type {kind} analysis of variance ({options.ddf} degrees of freedom)"
         print(f"\n{anova_text(m.anova(type=kind, ddf=options.ddf), heading)}")
-    if options.html is not None:
-        with _writing(options.html):
-            m.to_html(options.html, ddf=options.ddf)
 
 
 def _data(file: str, categorical: Sequence[str]) -> Any:

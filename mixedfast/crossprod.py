@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations, pairwise
+from itertools import combinations
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +134,8 @@ class CrossProducts:
     terms : tuple of TermShape
     x_names : (p,) names of the columns of X
     kept : (p,) int array
-        Their places among all columns (`Meta.x_names`); fewer after `keep`.
+        Their places among all columns (`Meta.x_names`); fewer after
+        `mixedfast.keeping.keep_columns`.
     constant : (p,) array or None
         c with Xc = 1 in the user's columns, for an intercept a unit vector; None when no shift was taken.
     sum_log_weights : float
@@ -144,7 +145,7 @@ class CrossProducts:
         Products of [1 X Z] without weights, same basis (Z's columns group after group): means and variances over rows need
         them. None when `xy` and the groups say as much: no weights, and a constant.
     alias : (p, p_all) array or None
-        How all columns of X follow from those kept, X_all = X_kept alias, user's basis; None before `keep` leaves any out.
+        How all columns of X follow from those kept, X_all = X_kept alias, user's basis; None when none was left out.
     meta : Meta
     """
 
@@ -255,162 +256,6 @@ class CrossProducts:
         from mixedfast.cells import small_cells
 
         return small_cells(self, k)
-
-    def keep(self, columns: np.ndarray) -> CrossProducts:
-        """The same with only some columns of X (positions, ascending).
-
-        Parameters
-        ----------
-        columns : (r,) int array
-
-        Returns
-        -------
-        CrossProducts
-
-        Examples
-        --------
-        >>> import mixedfast as mf
-        >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
-        >>> cp.keep([0]).x_names
-        ('Intercept',)
-        """
-        if len(columns) == self.p:
-            return self
-        both = np.append(columns, self.p)
-        X = self.xy[:-1, :-1]
-        internal = np.linalg.solve(X[np.ix_(columns, columns)], X[columns])
-        constant = self._constant_of(columns, internal)
-        if constant is None and self.constant is not None:  # nothing is left that could give a shift back
-            from mixedfast.addition import in_basis
-
-            return in_basis(self, self.basis.unshifted()).keep(columns)
-        fewer = replace(
-            self,
-            xy=np.ascontiguousarray(self.xy[np.ix_(both, both)]),
-            shift=self.shift[both],
-            scale=self.scale[both],
-            groups=tuple(
-                replace(
-                    g, B=np.ascontiguousarray(g.B[:, :, both]),
-                    sums=None if g.sums is None else g.sums[:, np.append(0, 1 + columns)],
-                )
-                for g in self.groups
-            ),
-            x_names=tuple(self.x_names[i] for i in columns),
-            kept=self.kept[columns],
-            unweighted=self._keep_unweighted(columns),
-            constant=constant,
-            mix=None if self.mix is None else self.mix[np.ix_(columns, columns)],
-        )
-        alias = fewer.beta_transform() @ np.linalg.solve(self.beta_transform().T, internal.T).T
-        return replace(fewer, alias=alias)
-
-    def _constant_of(self, columns: np.ndarray, internal: np.ndarray) -> np.ndarray | None:
-        """`constant` for some of the columns, which give all as ``X_kept internal`` (in the internal basis)."""
-        if self.constant is None:
-            return None
-        if not np.delete(self.constant, columns).any():
-            return self.constant[columns]
-        X, ones = self.xy[:-1, :-1], self.ones
-        k = internal @ ones
-        total = ones @ X @ ones
-        if not total - k @ X[columns] @ ones <= CONSTANT_TOLERANCE * total:
-            return None
-        scaled = self.scale[columns] * (k if self.mix is None else self.mix[np.ix_(columns, columns)] @ k)
-        return scaled / (1.0 + self.shift[columns] @ scaled)
-
-    def _keep_unweighted(self, columns: np.ndarray) -> np.ndarray | None:
-        if self.unweighted is None:
-            return None
-        stay = np.concatenate([[0], 1 + columns, np.arange(1 + self.p, len(self.unweighted))])
-        return np.ascontiguousarray(self.unweighted[np.ix_(stay, stay)])
-
-    def row_moments(self) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-        """Means (p,) and covariances (p,p; divisor n - 1) of the columns of X over rows, and mean of zz' (K,K) of each group.
-
-        Internal basis, every row counted once whatever its weight.
-
-        Returns
-        -------
-        mean (p,), covariance (p,p), list of (K,K)
-
-        Examples
-        --------
-        >>> import mixedfast as mf
-        >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
-        >>> [part.shape for part in (*cp.row_moments()[:2], *cp.row_moments()[2])]
-        [(2,), (2, 2), (2, 2)]
-        """
-        if self.unweighted is None:
-            square = self.xy[:-1, :-1]
-            total = square @ self.ones
-            zz = [g.A.sum(axis=0) / self.n for g in self.groups]
-        else:
-            total, square = self.unweighted[0, 1 : self.p + 1], self.unweighted[1 : self.p + 1, 1 : self.p + 1]
-            ends = 1 + self.p + np.concatenate([[0], np.cumsum([g.k for g in self.groups])])
-            zz = [self.unweighted[a:b, a:b] / self.n for a, b in pairwise(ends)]
-        mean = total / self.n
-        return mean, (square - self.n * np.outer(mean, mean)) / (self.n - 1), zz
-
-    def column_means(self) -> np.ndarray:
-        """Means over rows of the columns of X in the user's units, (p,).
-
-        Returns
-        -------
-        (p,) array
-
-        Examples
-        --------
-        >>> import mixedfast as mf
-        >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
-        >>> cp.column_means().round(6)
-        array([1. , 4.5])
-        """
-        mean = self.row_moments()[0]
-        if self.mix is not None:
-            mean = np.linalg.solve(self.mix.T, mean)
-        return mean / self.scale[:-1] + self.shift[:-1]
-
-    def beta_transform(self) -> np.ndarray:
-        """T (p, p) with beta_user = T beta_internal (before the shift and scale of y).
-
-        Returns
-        -------
-        (p, p) array
-
-        Examples
-        --------
-        >>> import mixedfast as mf
-        >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
-        >>> cp.beta_transform().shape
-        (2, 2)
-        """
-        T = np.diag(self.scale[:-1])
-        if self.constant is not None:
-            T -= np.outer(self.constant, self.shift[:-1] * self.scale[:-1])
-        return T if self.mix is None else T @ self.mix
-
-    def to_user_beta(self, beta: np.ndarray) -> np.ndarray:
-        """Coefficients (..., p) of the user's columns and response, from those of the internal basis.
-
-        Parameters
-        ----------
-        beta : (..., p) array
-
-        Returns
-        -------
-        (..., p) array
-
-        Examples
-        --------
-        >>> import mixedfast as mf
-        >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
-        >>> m = mf.fit(cp)
-        >>> cp.to_user_beta(m._fit.solution.beta).round(4)
-        array([251.4051,  10.4673])
-        """
-        out: np.ndarray = beta @ self.beta_transform().T / self.scale[-1]
-        return out if self.constant is None else out + self.shift[-1] * self.constant
 
 
 class _Pool:

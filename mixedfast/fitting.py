@@ -16,6 +16,7 @@ from mixedfast.crossprod import CrossProducts
 from mixedfast.engines import choose
 from mixedfast.engines.workers import on_one_blas_thread
 from mixedfast.errors import DataError, NotIdentifiedError
+from mixedfast.keeping import keep_columns
 from mixedfast.optimize import CERTIFICATE_TOLERANCE, DEAR_TOLERANCE, FORESEEN_TOLERANCE, ITERATION_LIMIT, Optimum, minimize
 from mixedfast.progress import Show, bar
 from mixedfast.remainder import Remainder, plus_x, take_out
@@ -175,7 +176,7 @@ class Fit:
 
     @cached_property
     def beta(self) -> np.ndarray:
-        return self.cp.to_user_beta(self.solution.beta)
+        return self.cp.basis.to_user_beta(self.solution.beta)
 
     @property
     def sigma(self) -> float:
@@ -184,7 +185,7 @@ class Fit:
     @cached_property
     def vcov(self) -> np.ndarray:
         """Covariance of beta, (p,p): sigma^2 (X'V0^-1 X)^-1."""
-        half = self.cp.beta_transform() @ np.linalg.inv(self.solution.LX).T * self.sigma
+        half = self.cp.basis.beta_transform() @ np.linalg.inv(self.solution.LX).T * self.sigma
         return half @ half.T
 
     @property
@@ -267,7 +268,7 @@ def fit_crossproducts(
     """
     if not isinstance(reml, (bool, np.bool_)):
         raise DataError(f"REML={reml!r}: True for restricted maximum likelihood, False for maximum likelihood")
-    cp = cp.keep(identifiable(cp))
+    cp = keep_columns(cp, identifiable(cp))
     check_identified(cp)
     system = PLSSystem(cp, choose(cp, engine), reml, remainder)
     first = first_theta(cp, reml) if start is None else _internal_theta(cp, start, "start")
@@ -409,7 +410,7 @@ def solve_at(cp: CrossProducts, theta: np.ndarray, reml: bool = True, engine: st
     NotIdentifiedError
         When the system is not positive definite there.
     """
-    cp = cp.keep(identifiable(cp))
+    cp = keep_columns(cp, identifiable(cp))
     system = PLSSystem(cp, choose(cp, engine), reml)
     internal = _internal_theta(cp, theta, "theta")
     solution = system.solve(internal)

@@ -49,10 +49,12 @@ _HOMES = {
     "GroupProducts": "mixedfast.crossprod",
     "GroupRecipe": "mixedfast.grouping",
     "LMMResult": "mixedfast.result",
+    "LeastSquares": "mixedfast.ols.solve",
     "Meta": "mixedfast.crossprod",
     "ModelSpec": "mixedfast.formula",
     "Moments": "mixedfast.stream.moments",
     "Numeric": "mixedfast.frames",
+    "OLSResult": "mixedfast.ols",
     "Optimum": "mixedfast.optimize",
     "PairProducts": "mixedfast.crossprod",
     "Piece": "mixedfast.coding",
@@ -124,7 +126,7 @@ def load(path: str | PathLike[str]) -> Any:
 
     Returns
     -------
-    LMMResult or CrossProducts
+    LMMResult, OLSResult or CrossProducts
 
     Raises
     ------

@@ -114,6 +114,28 @@ def test_reports_are_written(csv: str, tmp_path: Path, capsys: pytest.CaptureFix
     assert "cannot write" in capsys.readouterr().err
 
 
+def test_the_report_is_there_though_the_reader_left(csv: str, tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "mixedfast.cli", "fit", FORMULA, csv, "--html", str(out)]
+    assert subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False).returncode == 141
+    os.close(write)
+    assert out.read_text(encoding="utf-8").rstrip().endswith("</html>")
+
+
+def test_a_formula_without_groups_is_a_regression(csv: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "report.html"
+    assert main(["fit", "Reaction ~ Days", csv, "--anova", "--html", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "Linear model fit by least squares" in printed and "analysis of variance" in printed
+    page = out.read_text(encoding="utf-8")
+    assert page.count("<img") == 2 and "Multiple R-squared" in page
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", "Reaction ~ Days", csv, "--ml"])
+    assert "no random term" in capsys.readouterr().err
+
+
 def test_a_warning_is_one_line_and_not_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "dyestuff2.csv"
     mf.load_dataset("dyestuff2").to_csv(path, index=False)
@@ -174,7 +196,7 @@ def test_versions_name_the_pieces(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (FORMULA, "absent.csv", "absent.csv"),
         (FORMULA, "table.xlsx", ".parquet"),
-        ("Reaction ~ Days", None, "no random term"),
+        ("Reaction ~ Dayz", None, "Dayz"),
         ("Reaction ~ Days + (Days | Subjekt)", None, "did you mean 'Subject'"),
         ("Reaction ~ (Days | Subject", None, "("),
     ],

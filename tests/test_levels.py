@@ -23,11 +23,12 @@ from mixedfast.formula import parse
 from mixedfast.inference import rank
 from mixedfast.inference.levels import RULES
 from mixedfast.inference.rank import design_rank
+from mixedfast.keeping import keep_columns
 
 
 def products(formula: str, data: Any, **options: Any) -> CrossProducts:
     cp = mf.crossproducts(formula, data, **options)
-    return cp.keep(identifiable(cp))
+    return keep_columns(cp, identifiable(cp))
 
 
 def df(method: str, formula: str, data: Any, **options: Any) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -286,3 +287,17 @@ def test_a_regression_is_compared_with_mixed_models(sleepstudy: pd.DataFrame) ->
         mf.anova(by_groups[0], lm("Reaction ~ Days", sleepstudy), refit=False)
     with pytest.raises(DataError, match="not have the same response"):
         mf.anova(by_groups[0], lm("Days ~ Reaction", sleepstudy))
+
+
+def test_files_keep_all_that_needs_no_rows(tmp_path: Path) -> None:
+    m = mf.lm("math ~ ses * sex", mf.load_dataset("hsb"))
+    m.save(tmp_path / "lm")
+    again = mf.load(tmp_path / "lm")
+    assert type(again) is type(m)
+    pd.testing.assert_frame_equal(again.coef_table(), m.coef_table())
+    pd.testing.assert_frame_equal(again.anova("III"), m.anova("III"))
+    with pytest.raises(mf.DataError, match="needs the rows"):
+        again.resid()
+    m.keep_rows = True
+    m.save(tmp_path / "lm")
+    np.testing.assert_array_equal(mf.load(tmp_path / "lm").resid(), m.resid())

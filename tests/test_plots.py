@@ -173,7 +173,7 @@ def test_the_band_of_a_qq_picture_holds_the_share_it_says() -> None:
     z = np.random.default_rng(0).normal(size=(repeats, n))
     inside = []
     for values in z:
-        frame = data._against_normal("z", values)
+        frame = data.against_normal("z", values)
         assert frame.line.iloc[[n // 4, 3 * n // 4]].tolist() == pytest.approx(np.quantile(values, [0.25, 0.75]), abs=0.3)
         inside.append(((frame["sample"] >= frame.low) & (frame["sample"] <= frame.high)).mean())
     # the line is fitted to the same values, so somewhat more of them lie inside than 95 %
@@ -292,6 +292,19 @@ def test_legends_stay_inside_the_picture() -> None:
         model("hsb").plot.shrinkage(ax=ax)
         figure.canvas.draw()
         assert ax.get_legend().get_window_extent().x1 <= figure.bbox.x1
+
+
+def test_words_stay_inside_small_pictures() -> None:
+    m = mf.lmer("math ~ ses + (ses | school)", mf.load_dataset("hsb"))
+    figure = plt.figure(figsize=(2.8, 2.8), layout="constrained")
+    ax = figure.subplots()
+    m.plot.slopes(ax=ax)
+    figure.canvas.draw()
+    page = figure.bbox
+    for text in (ax.title, ax.xaxis.label, ax.yaxis.label):
+        box = text.get_window_extent()
+        assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1, text.get_text()
+    plt.close(figure)
 
 
 def test_pictures_go_on_axes_that_are_given() -> None:

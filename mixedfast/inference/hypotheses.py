@@ -22,7 +22,9 @@ import numpy as np
 from mixedfast.coding import Coding, FixedTerm
 from mixedfast.crossprod import CrossProducts
 from mixedfast.errors import NotDefinedError
+from mixedfast.keeping import keep_columns
 from mixedfast.mentions import used_names
+from mixedfast.moments import row_moments
 
 __all__ = ["TYPES", "alias_matrix", "column_parts", "contains", "deletions", "estimable", "hypotheses", "unaliased"]
 
@@ -100,9 +102,9 @@ def _own(cp: CrossProducts, term: FixedTerm) -> np.ndarray:
 
 def _triangle(cp: CrossProducts) -> np.ndarray:
     """Upper triangular R of X'X = R'R in the user's basis, (p, p)."""
-    mean, covariance, _ = cp.row_moments()
+    mean, covariance, _ = row_moments(cp)
     internal = np.linalg.cholesky((cp.n - 1) * covariance + cp.n * np.outer(mean, mean)).T
-    return np.asarray(np.linalg.qr(np.linalg.solve(cp.beta_transform().T, internal.T).T, mode="r"))
+    return np.asarray(np.linalg.qr(np.linalg.solve(cp.basis.beta_transform().T, internal.T).T, mode="r"))
 
 
 # --- types I and II -----------------------------------------------------------------------------------------
@@ -361,7 +363,7 @@ def alias_matrix(cp: CrossProducts, kept: np.ndarray) -> np.ndarray:
     array([[1., 0., 0.],
            [0., 1., 2.]])
     """
-    return stored_alias(cp.keep(kept))
+    return stored_alias(keep_columns(cp, kept))
 
 
 def stored_alias(cp: CrossProducts) -> np.ndarray:

@@ -26,6 +26,7 @@ from mixedfast.giveback import in_callers_library
 from mixedfast.inference.ddf import DDF, boundary_note, f_test, t_test
 from mixedfast.inference.hypotheses import estimable
 from mixedfast.mentions import expression_names, used_names
+from mixedfast.moments import column_means
 from mixedfast.newdata import apply
 from mixedfast.tails import t_quantile
 
@@ -384,7 +385,7 @@ def _usual(name: str, fit: Fit) -> list[float]:
         return list(known.values) if len(known.values) == 2 else [known.mean]
     for term in cp.meta.fixed_terms:
         if term.factors == (name,) and term.kinds == ("numeric",) and term.columns[0] in cp.kept:
-            return [float(cp.column_means()[np.flatnonzero(cp.kept == term.columns[0])[0]])]
+            return [float(column_means(cp)[np.flatnonzero(cp.kept == term.columns[0])[0]])]
     raise DataError(
         f"the mean of {name!r} is not known from the cross-products: say where to hold it, at={{{name!r}: value}}"
     )

@@ -43,7 +43,6 @@ _GROWTH = 2.0
 _MAX_POINTS = 60
 #: Constrained fits below the minimum by more than this mean that the minimum was not one (deviance units).
 _BELOW = 1e-4
-
 #: Below this abs(zeta) the slope d'(v) / (2 zeta) is a quotient of two small numbers and is not used.
 _NEAR_ZERO = 1e-3
 #: The level whose ends are computed and not only interpolated, and fits spent on each end.
@@ -275,7 +274,7 @@ def profile(
     sigma = math.sqrt(system.solution.r2 / cp.n)
     estimates = values(cp, theta, np.asarray(sigma), system.solution.beta)
     by_name = {p.name: float(v) for p, v in zip(list_parameters(cp), estimates, strict=True)}
-    half = cp.beta_transform() @ np.linalg.inv(system.solution.LX).T * (sigma / cp.scale[-1])
+    half = cp.basis.beta_transform() @ np.linalg.inv(system.solution.LX).T * (sigma / cp.scale[-1])
     errors = np.sqrt((half**2).sum(axis=1))
     traces = {}
     with bar(len(wanted), "profiling", progress, unit=" parameters") as advance:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixedfast.fitting import Fit
+from mixedfast.moments import row_moments
 
 __all__ = ["ICC", "R2", "by_group", "icc", "r2", "variances"]
 
@@ -31,14 +32,14 @@ def variances(fit: Fit) -> tuple[float, float, float]:
     The random part counts the mean over rows of z'Sigma z, which gives random slopes their due (Johnson 2014, Methods
     Ecol. Evol. 5, eq. 10). With weights the residual variance is that of a row of weight one.
     """
-    _, covariance, _ = fit.cp.row_moments()
+    _, covariance, _ = row_moments(fit.cp)
     beta = fit.solution.beta / fit.cp.scale[-1]
     return float(beta @ covariance @ beta), sum(by_group(fit).values()), fit.sigma**2
 
 
 def by_group(fit: Fit) -> dict[str, float]:
     """Mean over rows of the variance that each grouping factor's effects give the response."""
-    _, _, zz = fit.cp.row_moments()
+    _, _, zz = row_moments(fit.cp)
     lambdas = fit.covariance.lambdas(fit.theta_internal)
     return {
         group.name: fit.sigma**2 * float(np.sum((block @ block.T) * z))

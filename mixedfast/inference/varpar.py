@@ -81,7 +81,7 @@ def _jackknife(without: Sequence[float]) -> float:
 
 
 def _half(fit: Fit) -> np.ndarray:
-    return fit.cp.beta_transform() @ np.linalg.inv(fit.solution.LX).T
+    return fit.cp.basis.beta_transform() @ np.linalg.inv(fit.solution.LX).T
 
 
 def _whitened(system: PLSSystem) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:

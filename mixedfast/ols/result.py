@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -241,6 +243,46 @@ class OLSResult(OLSTests, OLSRows):
         from mixedfast.report.text import ols_page
 
         return ols_page(self._whole(), without_groups(ddf))
+
+    def to_html(
+        self, path: str | PathLike[str] | None = None, title: str | None = None, ddf: str = "residual", pictures: bool = True
+    ) -> str | None:
+        """A report in one HTML file that loads nothing: the page, intervals, and pictures of the residuals.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            Where to write it. Without one, the HTML is returned.
+        title : str, optional
+            The formula by default.
+        ddf : str
+            As for `coef_table`.
+        pictures : bool
+            Draw them (with matplotlib; without it the report says that there are none).
+
+        Returns
+        -------
+        str or None
+
+        Raises
+        ------
+        NotDefinedError
+            For a df method that needs groups.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lm("Reaction ~ Days", mf.load_dataset("sleepstudy"))
+        >>> "<h1>Sleep</h1>" in m.to_html(title="Sleep", pictures=False)
+        True
+        """
+        from mixedfast.report.html import regression_html
+
+        page = regression_html(self._whole(), title, without_groups(ddf), pictures)
+        if path is None:
+            return page
+        Path(path).write_text(page, encoding="utf-8")
+        return None
 
     @in_callers_library
     def tidy(self, conf_int: bool = False, level: float = 0.95, ddf: DDF = "residual") -> pd.DataFrame:

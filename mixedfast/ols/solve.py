@@ -12,6 +12,7 @@ from mixedfast.columns import matrix
 from mixedfast.crossprod import CrossProducts, assemble
 from mixedfast.design import Design
 from mixedfast.errors import DataError
+from mixedfast.keeping import keep_columns
 
 __all__ = ["LeastSquares", "least_squares"]
 
@@ -112,7 +113,7 @@ def least_squares(design: Design) -> LeastSquares:
     rss = float(w @ (y - fitted) ** 2)
     center = np.average(fitted, weights=w) if design.has_intercept else 0.0
     return LeastSquares(
-        cp=assemble(design).keep(np.array(kept)),
+        cp=keep_columns(assemble(design), np.array(kept)),
         beta=beta,
         vcov=r_inverse @ r_inverse.T * (rss / (design.n - len(kept))),
         rss=rss,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixedfast.result.base import Fitted
+from mixedfast.storage import save
 
 if TYPE_CHECKING:
+    from typing import Self
+
     import pandas as pd
 
 __all__ = ["FixedPart"]
@@ -64,3 +68,36 @@ class FixedPart(Fitted):
         out = np.full(len(self._fit.cp.meta.x_names), np.nan)
         out[self._fit.cp.kept] = values
         return pd.Series(out, index=list(self._fit.cp.meta.x_names))
+
+    # -- kept ----------------------------------------------------------------------------------------------
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the result to a file that `mixedfast.load` reads; no rows go with it unless ``keep_rows`` is set.
+
+        The file is plain data: reading it runs no code.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> from tempfile import TemporaryDirectory
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> with TemporaryDirectory() as folder:
+        ...     m.save(f"{folder}/sleep")
+        ...     mf.load(f"{folder}/sleep").params.round(2).to_dict()
+        {'Intercept': 251.41, 'Days': 10.47}
+        """
+        save(self, path)
+
+    def __store__(self) -> dict[str, Any]:
+        rows = self._design if self.keep_rows else None
+        return {"fit": self._fit, "design": rows, "keep_rows": self.keep_rows, "library": self.library}
+
+    @classmethod
+    def __restore__(cls, fields: dict[str, Any]) -> Self:
+        result = cls(fields["fit"], fields["design"])
+        result.keep_rows, result.library = fields["keep_rows"], fields["library"]
+        return result

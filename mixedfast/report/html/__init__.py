@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from html import escape
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,9 @@ from mixedfast.inference.tables import ddf_table
 from mixedfast.report import words
 from mixedfast.report.digits import STARS_LEGEND, decimals, p_values, significant, stars
 from mixedfast.report.html.about import rows_and_groups, whole_model
+from mixedfast.report.html.frame import document
 from mixedfast.report.html.pictures import bootstrap_html, pictures_html, profile_html
+from mixedfast.report.html.regression import regression_html
 from mixedfast.report.page import page_html
 from mixedfast.report.sections import Cells, Grid, Section
 from mixedfast.report.text import anova_grid, ddf_words, random_grid
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from mixedfast.inference.profile import Profile
     from mixedfast.result import LMMResult
 
-__all__ = ["document", "report_body", "report_html"]
+__all__ = ["document", "regression_html", "report_body", "report_html"]
 
 _LEVEL = 0.95
 
@@ -65,27 +66,6 @@ def report_html(
     """The report as one HTML document; see ``LMMResult.to_html``."""
     heading = m.formula if title is None else title
     return document(heading, f"<h1>{escape(heading)}</h1>\n{report_body(m, ddf, pictures, profile, bootstrap)}")
-
-
-def document(title: str, body: str) -> str:
-    """A whole HTML document around a body. Its policy forbids the browser to load or run anything."""
-    style = files("mixedfast.report.html").joinpath("style.css").read_text(encoding="utf-8")
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<link rel="icon" href="data:,">
-<title>{escape(title)}</title>
-<style>
-{style}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
 
 
 def report_body(

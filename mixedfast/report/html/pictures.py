@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mixedfast.errors import DataError
-from mixedfast.report.plots import Plots, plot_bootstrap, plot_profile
-from mixedfast.report.plots.canvas import NewFigure, off_screen, style
+from mixedfast.report.plots import Plots, data, draw, plot_bootstrap, plot_profile
+from mixedfast.report.plots.canvas import NewFigure, axes_for, off_screen, style
 
 if TYPE_CHECKING:
     from mixedfast.inference.bootstrap import Bootstrap
     from mixedfast.inference.profile import Profile
+    from mixedfast.ols import OLSResult
     from mixedfast.result import LMMResult
 
-__all__ = ["bootstrap_html", "pictures_html", "profile_html"]
+__all__ = ["bootstrap_html", "pictures_html", "profile_html", "residual_pictures_html"]
 
 #: Dots per inch of what is drawn as points inside an SVG: clouds of thousands.
 _DPI = 150
@@ -106,6 +107,24 @@ def _draw(m: LMMResult, wanted: _Picture, new_figure: NewFigure) -> None:
     wanted.draw(Plots(m, new_figure))
 
 
+def residual_pictures_html(m: OLSResult) -> str:
+    """Residuals of a regression over fitted values, and their quantiles."""
+    response = m._fit.cp.meta.response
+
+    def panels(new_figure: NewFigure) -> None:
+        over, quantiles = axes_for(2, None, (_WIDTH, 4.2), new_figure)
+        draw.residuals(over, data.residuals(m), response, "Scaled residual")
+        draw.qq(quantiles, data.against_normal("residuals", m.resid("scaled")), "Residuals", "Scaled residual")
+
+    return _together(
+        _figures(
+            panels,
+            "What the model leaves unexplained should be a band without a trend and of even width, and lie along the line of "
+            "the normal distribution.",
+        )
+    )
+
+
 def profile_html(profile: Profile, level: float) -> str:
     """The panels of a profile as figures of HTML."""
     return _together(
@@ -132,7 +151,7 @@ def _together(figures: list[str]) -> str:
     return f'<div class="pictures">{"".join(figures)}</div>'
 
 
-def _figures(draw: Callable[[NewFigure], Any], how_to_read: str) -> list[str]:
+def _figures(panels: Callable[[NewFigure], Any], how_to_read: str) -> list[str]:
     """What a function draws, a figure a panel."""
     albums: list[_Album] = []
 
@@ -141,7 +160,7 @@ def _figures(draw: Callable[[NewFigure], Any], how_to_read: str) -> list[str]:
         return albums[-1]
 
     with style():
-        draw(new_figure)
+        panels(new_figure)
         pages = [page for album in albums for page in album.pages if page.axes]
         return [_figure(page, how_to_read, first=page is pages[0]) for page in pages]
 

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
     from mixedfast.inference.bootstrap import Bootstrap
     from mixedfast.inference.profile import Profile
+    from mixedfast.ols import OLSResult
     from mixedfast.result import LMMResult
 
 __all__ = [
+    "against_normal",
     "bootstrap_densities",
     "caterpillar",
     "group_name",
@@ -78,7 +80,7 @@ def sampled(n: int, most: int) -> np.ndarray:
 # --- residuals ---------------------------------------------------------------------------------------------
 
 
-def residuals(m: LMMResult, type: str = "scaled") -> pd.DataFrame:
+def residuals(m: LMMResult | OLSResult, type: str = "scaled") -> pd.DataFrame:
     """``fitted`` and ``residual`` of every row used."""
     import pandas as pd
 
@@ -140,12 +142,12 @@ def qq(m: LMMResult, what: str = "residuals") -> pd.DataFrame:
     import pandas as pd
 
     if what == "residuals":
-        return _against_normal("residuals", m.resid("scaled"))
+        return against_normal("residuals", m.resid("scaled"))
     modes = m.ranef()[group_name(m, what)]
-    return pd.concat([_against_normal(str(name), modes.iloc[:, i].to_numpy()) for i, name in enumerate(modes)])
+    return pd.concat([against_normal(str(name), modes.iloc[:, i].to_numpy()) for i, name in enumerate(modes)])
 
 
-def _against_normal(name: str, values: np.ndarray) -> pd.DataFrame:
+def against_normal(name: str, values: np.ndarray) -> pd.DataFrame:
     import pandas as pd
     from scipy.special import ndtr, ndtri
 

@@ -5,6 +5,7 @@ Each function draws on axes it is given and returns nothing.
 
 from __future__ import annotations
 
+import textwrap
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ _POINTS = 5000
 _ROWS_A_BIN = 20
 #: Inches that a name on an axis, a letter of a legend and a legend's key and gap take, at matplotlib's usual letters.
 _NAME, _LETTER, _KEY = 0.12, 0.06, 0.45
+_POINTS_AN_INCH = 72
 #: Points of space above a picture for each line of its legend, and once.
 _LEGEND_LINE, _LEGEND_ROOM = 13, 12
 #: Up to so many groups are drawn one by one; more become a band.
@@ -46,8 +48,13 @@ _BAND = 2000
 
 
 def _finish(ax: Axes) -> None:
-    """A frame open to the right and above, and the user's names as they are: a dollar starts no formula."""
+    """A frame open to the right and above; words broken to fit, and names as they are: a dollar starts no formula."""
     ax.spines[["top", "right"]].set_visible(False)
+    wide, high = _inches(ax)
+    for text, room in ((ax.title, wide), (ax.xaxis.label, wide), (ax.yaxis.label, high)):
+        # a letter is about half as wide as high; names of many capitals are wider, the margins beside the axes give room
+        letters = int(room * _POINTS_AN_INCH / (0.5 * float(text.get_fontsize())))
+        text.set_text(textwrap.fill(text.get_text(), max(letters, 8), break_long_words=False, break_on_hyphens=False))
     legend = ax.get_legend()
     for text in (ax.title, ax.xaxis.label, ax.yaxis.label, *(legend.get_texts() if legend is not None else ())):
         text.set_parse_math(False)

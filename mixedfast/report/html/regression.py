@@ -1,0 +1,35 @@
+"""The report of an ordinary regression: its page, intervals and two pictures."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from mixedfast.errors import MissingLibraryError
+from mixedfast.report.html.frame import document
+from mixedfast.report.html.pictures import residual_pictures_html
+from mixedfast.report.page import page_html
+from mixedfast.report.text import ols_page, page
+
+if TYPE_CHECKING:
+    from mixedfast.ols import OLSResult
+
+__all__ = ["regression_html"]
+
+
+def regression_html(m: OLSResult, title: str | None, ddf: str, pictures: bool) -> str:
+    """The report as one HTML document; see ``OLSResult.to_html``."""
+    heading = m.formula if title is None else title
+    parts = {"The regression": page_html(ols_page(m, ddf).sections)}
+    parts["95 % confidence intervals"] = page_html(page(m.confint(ddf=ddf)).sections)
+    if pictures and m._design is not None:
+        parts["Pictures"] = _drawn(m)
+    body = "\n".join(f"<section>\n<h2>{escape(name)}</h2>\n{part}\n</section>" for name, part in parts.items())
+    return document(heading, f"<h1>{escape(heading)}</h1>\n<main>\n{body}\n</main>")
+
+
+def _drawn(m: OLSResult) -> str:
+    try:
+        return residual_pictures_html(m)
+    except MissingLibraryError as error:
+        return f"<p>There are none here: {escape(str(error))}.</p>"
