@@ -56,6 +56,7 @@ sanitize: $(VENV)/tested-with build
 	cd build/sanitized && ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=. \
 	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    ../../$(BIN)/python -m pytest -v -s -p no:cacheprovider tests/test_kernels.py tests/test_cholmod.py tests/test_workers.py \
+	    tests/test_crossprod.py tests/test_remainder.py tests/test_sizes.py tests/test_start.py tests/test_system.py \
 	    -k "not memory_is_flat"
 
 # Inputs nobody thought of: two targets at a time. What cannot be run on this machine is named, and is no failure.

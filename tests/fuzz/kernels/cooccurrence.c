@@ -10,6 +10,32 @@ static int64_t root(const int64_t *parent, int64_t i)
     return i;
 }
 
+/* What the equations of MINQUE(0) add up over pairs, as its definition has it. */
+static void check_moments(bytes *in, const mf_pairs *pairs, int64_t n_right)
+{
+    int32_t kl = pairs->k_left, kr = pairs->k_right, p = (int32_t)below(in, 4), m = kl * kr;
+    double *D_left = numbers(in, pairs->n_left * kl * p), *D_right = numbers(in, n_right * kr * p);
+    double *AA = nothing(m * m), *AE = nothing(m * m), *work = nothing(m + 2 * m * m), *AA_plain = zeros(m * m), *AE_plain = zeros(m * m);
+    mf_pairs_moments(pairs, p, D_left, D_right, AA, AE, work);
+    for (int64_t i = 0; i < pairs->n_left; i++)
+        for (int64_t e = pairs->indptr[i]; e < pairs->indptr[i + 1]; e++) {
+            const double *A = pairs->data + e * m;
+            double *E = product(kl, p, kr, D_left + i * kl * p, 0, D_right + pairs->indices[e] * kr * p, 1);
+            for (int32_t a = 0, at = 0; a < kl; a++)
+                for (int32_t b = 0; b < kl; b++)
+                    for (int32_t c = 0; c < kr; c++)
+                        for (int32_t d = 0; d < kr; d++, at++) {
+                            AA_plain[at] += A[b * kr + c] * A[a * kr + d];
+                            AE_plain[at] += A[b * kr + c] * E[a * kr + d];
+                        }
+            free(E);
+        }
+    equal(m * m, AA, AA_plain, "sums of A A");
+    equal(m * m, AE, AE_plain, "sums of A D D'");
+    double *all[] = {D_left, D_right, AA, AE, work, AA_plain, AE_plain};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     bytes in = {data, size};
@@ -36,8 +62,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int64_t i = 0; i < columns * r; i++) to_right[i] += right[i];
     mf_pairs pairs = {n_left, k_left, k_right, indptr, indices, blocks};
     mf_pairs_times(&pairs, r, F_left, F_right, left, right);
-    same(rows * r, left, to_left, largest(rows * r, to_left), "A F");
-    same(columns * r, right, to_right, largest(columns * r, to_right), "A'F");
+    equal(rows * r, left, to_left, "A F");
+    equal(columns * r, right, to_right, "A'F");
+    check_moments(&in, &pairs, n_right);
 
     /* three factors, the third joined with the second by the same pattern turned round where it fits */
     int64_t n = n_left + n_right + n_other, *parent = room((size_t)n, sizeof *parent), *label = room((size_t)n, sizeof *label);

@@ -85,6 +85,26 @@ static inline double largest(int64_t count, const double *x)
     return most;
 }
 
+static inline double *absolute(int64_t count, const double *x)
+{
+    double *out = room((size_t)count, sizeof *out);
+    for (int64_t i = 0; i < count; i++) out[i] = fabs(x[i]);
+    return out;
+}
+
+/* A sum of n products is off by n times 1.1e-16 of the sum of their sizes at most, |X| |Y|, whatever cancels (Higham 2002,
+ * section 3.1). The longest chain, S - S Q S of border.c, adds up 4 + 20 + 1 terms in each S, 3 + 3 in Q and 36 in each of two
+ * products: below 130, and as many on the plain side. */
+#define ROUNDING (2 * 130 * 1.1e-16)
+
+static inline int rounded(double ours, double plain, double size) { return fabs(ours - plain) <= ROUNDING * size; }
+
+/* To the bit: sums of a few small multiples of 1/8 are exact in any order. */
+static inline void equal(int64_t count, const double *ours, const double *plain, const char *what)
+{
+    for (int64_t i = 0; i < count; i++) require(ours[i] == plain[i], what);
+}
+
 /* Every number close to the plain one, on the scale of what went into it */
 static inline void same(int64_t count, const double *ours, const double *plain, double scale, const char *what)
 {
