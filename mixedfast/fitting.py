@@ -17,7 +17,16 @@ from mixedfast.engines import choose
 from mixedfast.engines.workers import on_one_blas_thread
 from mixedfast.errors import DataError, NotIdentifiedError
 from mixedfast.keeping import keep_columns
-from mixedfast.optimize import CERTIFICATE_TOLERANCE, DEAR_TOLERANCE, FORESEEN_TOLERANCE, ITERATION_LIMIT, Optimum, minimize
+from mixedfast.optimize import (
+    CERTIFICATE_TOLERANCE,
+    DEAR_TOLERANCE,
+    FORESEEN_TOLERANCE,
+    ITERATION_LIMIT,
+    Optimum,
+    boundary_decrement,
+    minimize,
+    newton_step,
+)
 from mixedfast.progress import Show, bar
 from mixedfast.remainder import Remainder, plus_x, take_out
 from mixedfast.start import first_theta
@@ -57,11 +66,17 @@ ROUNDING = "rounding hides the optimum"
 
 @dataclass(frozen=True, eq=False)
 class Curvature:
-    """Derivatives of the deviance in theta (internal basis) at a fit: (m,) gradient, (m,m) Hessian or average information."""
+    """The certificate evaluated at a fit.
+
+    In theta (internal basis): (m,) gradient, (m,m) Hessian or, where not ``exact``, average information. In units of the
+    deviance: by how much it could fall inside, ``decrement``, and by leaving the boundary or changing the scale of a term.
+    """
 
     gradient: np.ndarray
     hessian: np.ndarray
     exact: bool
+    decrement: float
+    boundary_decrement: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,12 +140,12 @@ class Fit:
         return self.cp.covariance
 
     def curvature(self) -> Curvature:
-        """Gradient and Hessian at the estimates, made once a fit: exact where that costs no more than Satterthwaite's df do."""
+        """At the estimates, made once a fit; the Hessian is exact where that costs no more than Satterthwaite's df do."""
 
         def make() -> Curvature:
-            exact = _can_be_exact(self.system)
-            found = self.system.derivatives(exact)
-            return Curvature(found.gradient, found.hessian, exact)
+            system, exact = self.system, _can_be_exact(self.system)
+            gradient, hessian = system.derivatives(exact)
+            return Curvature(gradient, hessian, exact, newton_step(gradient, hessian)[1], boundary_decrement(system))
 
         return self.memo("curvature", make)
 

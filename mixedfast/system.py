@@ -28,7 +28,7 @@ from mixedfast.engines.probes import Probed, probed
 from mixedfast.engines.refined import Refined
 from mixedfast.remainder import Remainder
 
-__all__ = ["PLSSystem", "Solution"]
+__all__ = ["Derivatives", "HessianBlocks", "PLSSystem", "Solution", "in_pairs"]
 
 HessianBlocks = dict[tuple[int, int], np.ndarray]
 
@@ -70,11 +70,10 @@ class Solution:
 
 
 class Derivatives(NamedTuple):
-    """In theta: ``gradient`` (m,), ``hessian`` (m,m), and half the difference of two estimates of an estimated Hessian."""
+    """In theta: ``gradient`` (m,) and ``hessian`` (m,m)."""
 
     gradient: np.ndarray
     hessian: np.ndarray
-    doubt: np.ndarray | None = None
 
 
 class PLSSystem:
@@ -113,14 +112,15 @@ class PLSSystem:
         self._C: list[np.ndarray] | None = None
         self._moments: list[Moments] | None = None
         self._moments_exact = False
-        self._traces: HessianBlocks | None = None
+        self._pairs: HessianBlocks | None = None
+        self._corrections: HessianBlocks | None = None
         self._quadratic: HessianBlocks | None = None
 
     def solve(self, theta: np.ndarray) -> Solution | None:
         """Factor at theta; None when the system is not numerically positive definite there."""
         self.evaluations += 1
         self.lambdas = self.covariance.lambdas(theta)
-        self._K = self._C = self._moments = self._traces = self._quadratic = None
+        self._K = self._C = self._moments = self._pairs = self._corrections = self._quadratic = None
         factored = self.engine.factor(self.lambdas)
         if self.tell is not None:
             self.tell(1)
@@ -248,25 +248,29 @@ class PLSSystem:
         DF = sum(np.tensordot(d, f, ((0, 1), (0, 1))) for d, f in zip(self.D, F, strict=True))
         return [kf - np.matmul(d, DF) for kf, d in zip(KF, self.D, strict=True)]
 
+    def pair_traces(self) -> HessianBlocks:
+        """sum_ij (Z_i'V0^-1 Z_j)[b,c] (Z_i'V0^-1 Z_j)[a,d]; kept until the next theta, for they are dear."""
+        if self._pairs is None:
+            one_factor = len(self.cp.groups) == 1
+            self._pairs = {(0, 0): self.moments(exact=True)[0].KK} if one_factor else self.engine.pair_traces(self.K)
+        return self._pairs
+
     def trace_blocks(self, pairs: HessianBlocks | None = None) -> HessianBlocks:
-        """tr(Q0 G Q0 G'): sum_ij (Z_i'Q0 Z_j)[b,c] (Z_i'Q0 Z_j)[a,d]; kept until the next theta, for they are dear.
+        """tr(Q0 G Q0 G'): sum_ij (Z_i'Q0 Z_j)[b,c] (Z_i'Q0 Z_j)[a,d].
 
-        `pairs` stand in for the engine's pair traces, such as estimates of them.
+        `pairs` stand in for `pair_traces`, such as estimates of them.
         """
-        if pairs is not None:
-            return self._make_traces(pairs)
-        if self._traces is None:
-            sums = self.moments(exact=True)
-            self._traces = self._make_traces(
-                {(0, 0): sums[0].KK} if len(sums) == 1 else self.engine.pair_traces(self.K)
-            )
-        return self._traces
-
-    def _make_traces(self, pairs: HessianBlocks) -> HessianBlocks:
-        sums, out = self.moments(exact=True), dict(pairs)
+        pairs = self.pair_traces() if pairs is None else pairs
         if not self.reml:
-            return out
-        p = self.cp.p
+            return pairs
+        if self._corrections is None:
+            self._corrections = self._make_corrections()
+        return {key: part - self._corrections[key] for key, part in pairs.items()}
+
+    def _make_corrections(self) -> HessianBlocks:
+        """What the traces lose by the estimation of beta."""
+        sums, p = self.moments(exact=True), self.cp.p
+        out = {}
         for h in range(len(sums)):
             if len(sums) == 1:
                 once = {0: sums[0].KDD}
@@ -277,8 +281,7 @@ class PLSSystem:
                 KD = [part.reshape(*part.shape[:2], k_h, k_h, p) for part in self.engine.times_k(spread)]
                 once = {g: np.einsum("jbcds,jas->abcd", KD[g], D[g]) for g in range(h + 1)}
             for g, part in once.items():
-                both = part + part.transpose(1, 0, 3, 2)
-                out[g, h] = out[g, h] - both + _turned_dots(sums[g].DxD, sums[h].DxD)
+                out[g, h] = part + part.transpose(1, 0, 3, 2) - _turned_dots(sums[g].DxD, sums[h].DxD)
         return out
 
     def gradient(self) -> np.ndarray:
@@ -298,8 +301,8 @@ class PLSSystem:
         )
 
     def probe(self, probes: int, few: int) -> Probed:
-        """`trace_sums` and `trace_blocks` from random probes in two batches; exact for factors of a few levels."""
-        return probed(self.times_q0, self.cp.groups, probes, few, batches=2, seed=0)
+        """`trace_sums` and `trace_blocks` from random probes, each for itself; exact for factors of a few levels."""
+        return probed(self.times_q0, self.cp.groups, probes, few, batches=probes, seed=0)
 
     def rough(self, traces: Probed) -> Derivatives:
         """Gradient with estimated traces and the average information."""
@@ -307,13 +310,19 @@ class PLSSystem:
         hessian = self.covariance.hessian(self.lambdas, blocks, self.hessian_blocks())
         return Derivatives(self.covariance.gradient(self.lambdas, blocks), hessian)
 
-    def near(self, traces: Probed) -> Derivatives:
-        """The exact gradient, and the Hessian with estimated traces."""
-        pairs = {key: part[0] for key, part in traces.mean().pairs.items()}
-        hessian = self.covariance.hessian(self.lambdas, self.gradient_blocks(), self.hessian_blocks(pairs))
+    def near(self, traces: Probed) -> tuple[Derivatives, np.ndarray]:
+        """The exact gradient and the Hessian with estimated traces; and by what the Hessian from each probe alone differs from
+        it, (probes,m,m), or one zero matrix where it is exact.
+        """
+        mean = {key: part.mean(axis=0) for key, part in traces.pairs.items()}
+        blocks = self.gradient_blocks()
+        hessian = self.covariance.hessian(self.lambdas, blocks, self.hessian_blocks(mean))
         nothing = [np.zeros((size, size)) for size in self.covariance.sizes]
-        apart = {key: 0.5 * (part[0] - part[-1]) for key, part in traces.pairs.items()}
-        return Derivatives(self.gradient(), hessian, self.covariance.hessian(self.lambdas, nothing, _in_pairs(apart)))
+        apart = []
+        for i in range(max(map(len, traces.pairs.values()))):
+            differences = {key: part[i % len(part)] - mean[key] for key, part in traces.pairs.items()}
+            apart.append(self.covariance.hessian(self.lambdas, nothing, in_pairs(differences)))
+        return Derivatives(self.covariance.gradient(self.lambdas, blocks), hessian), np.array(apart)
 
 
 def _total(blocks: np.ndarray) -> np.ndarray:
@@ -346,7 +355,7 @@ def _spread_columns(D: np.ndarray, mine: bool, k_h: int, p: int) -> np.ndarray:
     return out.reshape(J, k, k_h * k_h * p)
 
 
-def _in_pairs(blocks: HessianBlocks) -> HessianBlocks:
+def in_pairs(blocks: HessianBlocks) -> HessianBlocks:
     """The part of each [a,b,c,d] that does not change when a and b, or c and d, change places."""
     halves = {key: 0.5 * (H + H.transpose(1, 0, 2, 3)) for key, H in blocks.items()}
     return {key: 0.5 * (H + H.transpose(0, 1, 3, 2)) for key, H in halves.items()}

@@ -39,9 +39,8 @@ def test_as_many_probes_as_levels_are_exact(name, kind):
     f = model(name)._fit
     system = PLSSystem(f.cp, choose(f.cp, kind), f.reml)
     system.solve(f.theta_internal)
-    K = system.engine.blocks_k()
-    probed = pair_traces(system.engine, K, mf.KenwardRoger("stochastic", probes=500))
-    for key, exact in pair_traces(system.engine, K, mf.KenwardRoger()).mean.items():
+    probed = pair_traces(system, mf.KenwardRoger("stochastic", probes=500))
+    for key, exact in pair_traces(system, mf.KenwardRoger()).mean.items():
         assert probed.mean[key] == pytest.approx(exact, rel=1e-9, abs=1e-9 * np.abs(exact).max())
         assert all(np.array_equal(part[key], probed.mean[key]) for part in probed.without)
 
@@ -50,7 +49,7 @@ def test_probes_have_the_exact_traces_for_their_mean(words):
     """Many probes: the mean is within four standard errors, and the standard error is what their spread says."""
     f = words._fit
     engine, K = f.system.engine, f.system.K
-    exact = pair_traces(engine, K, mf.KenwardRoger()).mean[0, 0]
+    exact = pair_traces(f.system, mf.KenwardRoger()).mean[0, 0]
     signs = np.random.default_rng(3).integers(0, 2, (f.cp.groups[0].n_levels, 4000)) * 2.0 - 1.0
     none = [np.empty((group.n_levels, 0)) for group in engine.cp.groups[1:]]
     own, found = from_probes(engine.times_k, engine.cp.groups, [signs, *none])[0]
@@ -159,6 +158,6 @@ def test_the_sparse_engine_s_traces_are_the_block_engine_s(name):
     for kind in ("block", "cholmod"):
         system = PLSSystem(f.cp, choose(f.cp, kind), f.reml)
         system.solve(f.theta_internal)
-        found.append(pair_traces(system.engine, system.K, mf.KenwardRoger()).mean)
+        found.append(pair_traces(system, mf.KenwardRoger()).mean)
     for key, block in found[0].items():
         assert found[1][key] == pytest.approx(block, rel=1e-8, abs=1e-9 * np.abs(block).max())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfast.fitting import Fit
-from mixedfast.optimize import CERTIFICATE_TOLERANCE, newton_step
+from mixedfast.optimize import CERTIFICATE_TOLERANCE
 
 __all__ = ["Convergence", "convergence"]
 
@@ -63,7 +63,7 @@ def convergence(fit: Fit) -> Convergence:
             True, singular, 0.0, "theta was given", ("theta was given, not searched for: nothing had to converge.", *told)
         )
     curvature = fit.curvature()
-    falls = max(newton_step(curvature.gradient, curvature.hessian)[1], best.boundary_decrement, 0.0)
+    falls = max(curvature.decrement, curvature.boundary_decrement, 0.0)
     took = f"{best.iterations} iterations, {best.evaluations} evaluations of the deviance"
     if best.converged:
         first = (

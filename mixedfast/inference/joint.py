@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mixedfast.fitting import Fit
-from mixedfast.inference.varpar import _whitened, satterthwaite
+from mixedfast.inference.varpar import satterthwaite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,8 +139,9 @@ def _joint(fit: Fit) -> Joint:
     known = satterthwaite(fit)
     cov, m = fit.covariance, fit.covariance.n_theta
     information = known.inverse[:m, :m]
-    _, D, v = _whitened(fit.system)
-    moves = [np.einsum("jas,jb->sab", d, w) for d, w in zip(D, v, strict=True)]
+    system = fit.system
+    sigma = np.sqrt(system.solution.r2 / system.nu)
+    moves = [np.einsum("jas,jb->sab", d, w / sigma) for d, w in zip(system.D, system.v, strict=True)]
     moves = [0.5 * (part + part.transpose(0, 2, 1)) for part in moves]
     by_theta = np.array([cov.gradient(known.lambdas, [part[s] for part in moves]) for s in range(fit.cp.p)])
     B = -fit.sigma * known.half @ by_theta.reshape(fit.cp.p, m)

@@ -16,8 +16,9 @@ from mixedfast.engines import Engine
 from mixedfast.engines.choose import memory
 from mixedfast.engines.probes import probed
 from mixedfast.errors import ArgumentError, NotDefinedError
+from mixedfast.system import PLSSystem
 
-__all__ = ["KenwardRoger", "PairTraces", "Sampled", "Satterthwaite", "TraceMethod", "pair_traces", "require_memory"]
+__all__ = ["KenwardRoger", "PairTraces", "Sampled", "Satterthwaite", "TraceMethod", "pair_traces"]
 
 PairTraces = dict[tuple[int, int], np.ndarray]
 """(g, h), g <= h -> sum_ij K_ij[b,c] K_ij[a,d] over levels i of g and j of h, (K_g,K_g,K_h,K_h)."""
@@ -104,14 +105,12 @@ class Sampled(NamedTuple):
     without: list[PairTraces]
 
 
-def pair_traces(engine: Engine, K: list[np.ndarray], how: TraceMethod) -> Sampled:
-    """The traces at the lambdas last factored and projected.
+def pair_traces(system: PLSSystem, how: TraceMethod) -> Sampled:
+    """The traces at the theta last solved.
 
     Parameters
     ----------
-    engine : Engine
-    K : list of (J,K,K) arrays
-        Its diagonal blocks of K.
+    system : PLSSystem
     how : TraceMethod
 
     Raises
@@ -120,12 +119,12 @@ def pair_traces(engine: Engine, K: list[np.ndarray], how: TraceMethod) -> Sample
         When exact traces would not fit into memory.
     """
     if how.traces == "stochastic":
-        return _probed(engine, how.probes, how.seed)
-    require_memory(engine, how)
-    return Sampled(engine.pair_traces(K), [])
+        return _probed(system.engine, how.probes, how.seed)
+    _require_memory(system.engine, how)
+    return Sampled(system.pair_traces(), [])
 
 
-def require_memory(engine: Engine, how: TraceMethod) -> None:
+def _require_memory(engine: Engine, how: TraceMethod) -> None:
     """Refuse exact traces that would not fit.
 
     Raises

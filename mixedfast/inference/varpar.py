@@ -8,14 +8,14 @@ units of the data. No n x n matrix, no numerical derivative.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from mixedfast.fitting import Fit, fit_crossproducts
-from mixedfast.inference.traces import KenwardRoger, PairTraces, Satterthwaite, pair_traces, require_memory
-from mixedfast.system import PLSSystem
+from mixedfast.inference.traces import KenwardRoger, PairTraces, Satterthwaite, pair_traces
+from mixedfast.system import in_pairs
 
 __all__ = [
     "KenwardRogerTerms", "SatterthwaiteTerms", "kenward_roger", "reml_fit", "satterthwaite", "standard_errors",
@@ -43,8 +43,8 @@ class SatterthwaiteTerms:
         Asymptotic covariance of (theta, sigma), sigma in units of itself: twice the inverse Hessian of the deviance.
     n_dropped : int
         Eigenvalues of the Hessian left out (0 at an interior optimum).
-    resampled : tuple of (m+1, m+1) arrays
-        `inverse` from all batches of probes but one; empty when traces are exact.
+    resampled : tuple of SatterthwaiteTerms
+        The same from all batches of probes but one; empty when traces are exact.
     """
 
     fit: Fit
@@ -53,23 +53,20 @@ class SatterthwaiteTerms:
     lambdas: list[np.ndarray]
     inverse: np.ndarray
     n_dropped: int
-    resampled: tuple[np.ndarray, ...] = ()
+    resampled: tuple[SatterthwaiteTerms, ...] = ()
 
     def df(self, contrast: np.ndarray) -> float:
         """nu = 2 f^2 / (g'Ag) with f = l'Phi l and g its gradient (Kuznetsova et al. 2017, JSS 82(13), eq. 3)."""
-        return self._df(contrast, self.inverse)
-
-    def df_error(self, contrast: np.ndarray) -> float:
-        """Standard error of `df` from the probes; 0 when traces are exact."""
-        return _jackknife([self._df(contrast, inverse) for inverse in self.resampled])
-
-    def _df(self, contrast: np.ndarray, inverse: np.ndarray) -> float:
         ell = self.half.T @ contrast
         f = float(ell @ ell)
         M = [np.einsum("s,abst,t->ab", ell, R, ell) for R in self.R]
         g = np.append(self.fit.covariance.gradient(self.lambdas, M), 2.0 * f)
-        spread = float(g @ inverse @ g)
+        spread = float(g @ self.inverse @ g)
         return 2.0 * f**2 / spread if spread > 0 else np.inf
+
+    def df_error(self, contrast: np.ndarray) -> float:
+        """Standard error of `df` from the probes; 0 when traces are exact."""
+        return _jackknife([terms.df(contrast) for terms in self.resampled])
 
 
 def _jackknife(without: Sequence[float]) -> float:
@@ -82,13 +79,6 @@ def _jackknife(without: Sequence[float]) -> float:
 
 def _half(fit: Fit) -> np.ndarray:
     return fit.cp.basis.beta_transform() @ np.linalg.inv(fit.solution.LX).T
-
-
-def _whitened(system: PLSSystem) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-    """K blocks, D and v (in units of sigma) of each group."""
-    K, D, v = system.K, system.D, system.v
-    sigma = np.sqrt(system.solution.r2 / system.nu)
-    return K, D, [part / sigma for part in v]
 
 
 def hessian_theta_sigma(fit: Fit, pairs: PairTraces | None = None) -> np.ndarray:
@@ -105,31 +95,13 @@ def hessian_theta_sigma(fit: Fit, pairs: PairTraces | None = None) -> np.ndarray
     trace = system.trace_sums()
     G = [t - w for t, w in zip(trace, vv, strict=True)]
     quadratic, traces = system.quadratic_blocks(), system.trace_blocks(pairs)
-    blocks = {}
-    for key, Q in quadratic.items():
-        blocks[key] = _in_pairs(2.0 * Q / sigma2 - traces[key])
+    blocks = in_pairs({key: 2.0 * Q / sigma2 - traces[key] for key, Q in quadratic.items()})
     m = cov.n_theta
     out = np.empty((m + 1, m + 1))
     out[:m, :m] = cov.hessian(system.lambdas, G, blocks)
     mixed = cov.gradient(system.lambdas, [2.0 * (2.0 * w - t) for t, w in zip(trace, vv, strict=True)])
     out[:m, m] = out[m, :m] = mixed
     out[m, m] = 4.0 * system.nu
-    return out
-
-
-def _in_pairs(H: np.ndarray) -> np.ndarray:
-    """The part of [a,b,c,d] that does not change when a and b, or c and d, change places."""
-    H = 0.5 * (H + H.transpose(1, 0, 2, 3))
-    return np.asarray(0.5 * (H + H.transpose(0, 1, 3, 2)))
-
-
-def _with_traces(fit: Fit, hessian: np.ndarray, change: PairTraces) -> np.ndarray:
-    """`hessian_theta_sigma` with pair traces that differ by `change`: it is linear in them."""
-    nothing = [np.zeros((size, size)) for size in fit.covariance.sizes]
-    out, m = hessian.copy(), fit.covariance.n_theta
-    out[:m, :m] -= fit.covariance.hessian(
-        fit.system.lambdas, nothing, {key: _in_pairs(block) for key, block in change.items()}
-    )
     return out
 
 
@@ -152,22 +124,19 @@ def satterthwaite(fit: Fit, how: Satterthwaite | None = None) -> SatterthwaiteTe
     """
     method = how or Satterthwaite()
 
-    def make() -> SatterthwaiteTerms:
-        R = tuple(m.DxD for m in fit.system.moments(exact=True))
-        theta = np.abs(fit.theta_internal)
-        unit = np.append(np.where(theta > LARGE_RATIO, theta, 1.0), 1.0)
-        if method.traces == "exact":
-            require_memory(fit.system.engine, method)
-            inverse, dropped = _inverse(hessian_theta_sigma(fit), unit)
-            return SatterthwaiteTerms(fit, _half(fit), R, fit.system.lambdas, inverse, dropped)
-        pairs = pair_traces(fit.system.engine, fit.system.K, method)
-        hessian = hessian_theta_sigma(fit, pairs.mean)
-        inverse, dropped = _inverse(hessian, unit)
-        changes = ({key: part[key] - mean for key, mean in pairs.mean.items()} for part in pairs.without)
-        resampled = tuple(_inverse(_with_traces(fit, hessian, change), unit)[0] for change in changes)
-        return SatterthwaiteTerms(fit, _half(fit), R, fit.system.lambdas, inverse, dropped, resampled)
+    return fit.memo(str(method), lambda: _satterthwaite(fit, method))
 
-    return fit.memo(str(method), make)
+
+def _satterthwaite(fit: Fit, how: Satterthwaite) -> SatterthwaiteTerms:
+    pairs = pair_traces(fit.system, how)  # first: it tells whether all this can be done
+    half, R = _half(fit), tuple(m.DxD for m in fit.system.moments(exact=True))
+    theta = np.abs(fit.theta_internal)
+    unit = np.append(np.where(theta > LARGE_RATIO, theta, 1.0), 1.0)
+
+    def finish(part: PairTraces) -> SatterthwaiteTerms:
+        return SatterthwaiteTerms(fit, half, R, fit.system.lambdas, *_inverse(hessian_theta_sigma(fit, part), unit))
+
+    return replace(finish(pairs.mean), resampled=tuple(map(finish, pairs.without)))
 
 
 def _inverse(hessian: np.ndarray, unit: np.ndarray) -> tuple[np.ndarray, int]:
@@ -303,16 +272,18 @@ class _Pieces(NamedTuple):
 
 
 def _kenward_roger(fit: Fit, how: KenwardRoger) -> KenwardRogerTerms:
-    K, D, _ = _whitened(fit.system)
-    pairs = pair_traces(fit.system.engine, K, how)  # first: it tells whether all this can be done
-    pieces = _pieces(fit, K, D)
-    resampled = tuple(_finish(fit, pieces, part) for part in pairs.without)
-    return _finish(fit, pieces, pairs.mean, resampled)
+    pairs = pair_traces(fit.system, how)  # first: it tells whether all this can be done
+    pieces = _pieces(fit)
+
+    def finish(part: PairTraces) -> KenwardRogerTerms:
+        return _finish(fit, pieces, part)
+
+    return replace(finish(pairs.mean), resampled=tuple(map(finish, pairs.without)))
 
 
-def _pieces(fit: Fit, K: list[np.ndarray], D: list[np.ndarray]) -> _Pieces:
+def _pieces(fit: Fit) -> _Pieces:
     """P and Q of Kenward and Roger (1997) by every element of every Sigma, the residual last, and tr(V0^-1 G)."""
-    p = fit.cp.p
+    K, D, p = fit.system.K, fit.system.D, fit.cp.p
     elements = _elements(fit)
     H = [block @ block.T for block in fit.system.lambdas]
     gamma = np.array([H[g][np.nonzero(E)].sum() / np.count_nonzero(E) for g, E in elements])
@@ -338,9 +309,7 @@ def _pieces(fit: Fit, K: list[np.ndarray], D: list[np.ndarray]) -> _Pieces:
     return _Pieces(elements, gamma, P, Q, trace)
 
 
-def _finish(
-    fit: Fit, pieces: _Pieces, U: PairTraces, resampled: tuple[KenwardRogerTerms, ...] = ()
-) -> KenwardRogerTerms:
+def _finish(fit: Fit, pieces: _Pieces, U: PairTraces) -> KenwardRogerTerms:
     """T, the expected information and the adjusted covariance, from the pair traces U."""
     elements, gamma, P, Q, trace = pieces
     count = len(elements)
@@ -355,7 +324,7 @@ def _finish(
     W = 2.0 * _symmetric_inverse(information)
     middle = np.einsum("rs,rsij->ij", W, Q) - np.einsum("rs,rij,sjk->ik", W, P, P, optimize=True)
     adjusted = np.eye(fit.cp.p) + 2.0 * middle
-    return KenwardRogerTerms(fit, _half(fit), 0.5 * (adjusted + adjusted.T), P, W, resampled)
+    return KenwardRogerTerms(fit, _half(fit), 0.5 * (adjusted + adjusted.T), P, W)
 
 
 def _symmetric_inverse(matrix: np.ndarray) -> np.ndarray:

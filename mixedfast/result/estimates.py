@@ -16,7 +16,7 @@ from mixedfast.inference.convergence import Convergence, convergence
 from mixedfast.inference.joint import joint, variance_errors
 from mixedfast.inference.traces import KenwardRoger
 from mixedfast.inference.varpar import kenward_roger
-from mixedfast.optimize import CERTIFICATE_TOLERANCE, Optimum, newton_step
+from mixedfast.optimize import CERTIFICATE_TOLERANCE, Optimum
 from mixedfast.result.fixed import FixedPart
 
 if TYPE_CHECKING:
@@ -296,8 +296,9 @@ class Estimates(FixedPart):
         ``decrement`` and ``boundary_decrement`` say by how much (in deviance) a quadratic model thinks the fit could
         still improve, inside, and by leaving the boundary or changing the scale of a term. ``gradient`` and
         ``min_hessian_eigenvalue`` are in theta, for columns of Z scaled to order one. ``hessian`` says whether they and
-        the decrement rest on the exact Hessian; it is made when this is first read. Crossed models so large that it
-        would take minutes keep the average information that the search used.
+        the decrement rest on the exact Hessian, or on average information for crossed models so large that it would take
+        minutes. All of these are evaluated at the estimates when this is first read; ``converged`` rests on what the search
+        saw, which on large crossed models is foreseen from the step before (``log`` has the promise of every step).
         """
         best = self._fit.optimum
         if best is None:
@@ -312,8 +313,8 @@ class Estimates(FixedPart):
             "max_gradient": float(np.abs(curvature.gradient).max()),
             "min_hessian_eigenvalue": float(np.linalg.eigvalsh(curvature.hessian)[0]),
             "hessian": "exact" if curvature.exact else "average information",
-            "decrement": newton_step(curvature.gradient, curvature.hessian)[1],
-            "boundary_decrement": best.boundary_decrement,
+            "decrement": curvature.decrement,
+            "boundary_decrement": curvature.boundary_decrement,
             "engine": dict(self._fit.engine),
             "log": best.log,
         }

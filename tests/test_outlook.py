@@ -1,0 +1,73 @@
+"""What a search by random probes foresees, against what is there: exact derivatives where it ended."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mixedfast.crossprod import assemble
+from mixedfast.design import build
+from mixedfast.engines import choose
+from mixedfast.formula import parse
+from mixedfast.optimize import CERTIFICATE_TOLERANCE, DEAR_TOLERANCE, boundary_decrement, minimize, newton_step
+from mixedfast.outlook import Probing
+from mixedfast.start import first_theta
+from mixedfast.system import PLSSystem
+
+FORMULAS = [
+    "y ~ x + (1 | a) + (1 | b)",
+    "y ~ x + (x | a) + (1 | b)",
+    "y ~ x + (x | a) + (z | b)",
+    "y ~ x + (x || a) + (1 | b)",
+    "y ~ x + (x | a) + (1 | b) + (1 | c)",
+    "y ~ x + (1 | a) + (1 | b) + (1 | c) + (1 | d)",
+]
+#: The deviance of two searches for one optimum: rounding of some 1e4 rows and what `DEAR_TOLERANCE` leaves.
+SAME_DEVIANCE = 1e-7
+#: What is foreseen rests on the spread of eight probes, and on the last two promises.
+FORESIGHT = 10.0
+
+
+def a_model(seed, formula):
+    """Crossed factors of 6 to 120 levels of equal or very unequal sizes; variances from zero to 400 times the residual's."""
+    rng = np.random.default_rng(seed)
+    n = int(np.exp(rng.uniform(np.log(300), np.log(3000))))
+    data = {"x": rng.normal(size=n), "z": rng.normal(size=n)}
+    y = 0.5 * data["x"] + rng.normal(size=n)
+    for name in "abcd":
+        if f"| {name})" not in formula:
+            continue
+        levels = int(np.exp(rng.uniform(np.log(6), np.log(120))))
+        share = 1.0 / np.arange(1, levels + 1) ** rng.choice([0.0, 0.5, 1.0, 1.5])
+        data[name] = rng.choice(levels, size=n, p=share / share.sum())
+        size = rng.choice([0.0, 0.02, 0.1, 0.3, 1.0, 3.0, 20.0])
+        y = y + size * rng.normal(size=levels)[data[name]]
+        if name in "ab":
+            y = y + size * rng.choice([0.0, 0.3]) * rng.normal(size=levels)[data[name]] * data["xz"["ab".index(name)]]
+    return assemble(build(parse(formula), {"y": y, **data}))
+
+
+@pytest.mark.parametrize("engine", ["block", "cholmod"])
+@pytest.mark.parametrize("few_levels", [0, 24])
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_what_probes_foresee_is_there(formula, few_levels, engine):
+    if engine == "cholmod":
+        pytest.importorskip("mixedfast._cholmod")
+    for seed in range(3):
+        cp = a_model([seed, FORMULAS.index(formula)], formula)
+        reml = seed % 2 == 0
+        system, direct = (PLSSystem(cp, choose(cp, engine), reml) for _ in range(2))
+        found = minimize(
+            system, first_theta(cp, reml), False, left=DEAR_TOLERANCE, outlook=Probing(few_levels=few_levels)
+        )  # fmt: skip
+        assert found.converged and found.kind == "from probes"
+        direct.solve(found.theta)
+        assert direct.solution.deviance == pytest.approx(found.deviance, abs=SAME_DEVIANCE)
+        still = newton_step(direct.gradient(), direct.hessian(True))[1]
+        # a search that foresaw nothing evaluated its certificate before the last step
+        assert still <= max(FORESIGHT * found.decrement, FORESIGHT * DEAR_TOLERANCE)
+        assert boundary_decrement(direct) < CERTIFICATE_TOLERANCE
+        tight = minimize(direct, found.theta, True)
+        assert found.deviance - tight.deviance <= SAME_DEVIANCE
+        apart = found.theta - tight.theta
+        assert 0.5 * apart @ direct.hessian(True) @ apart <= FORESIGHT * DEAR_TOLERANCE
