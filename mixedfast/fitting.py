@@ -57,6 +57,8 @@ RESOLUTION = 1e-7
 #: ... and less than this share of y'y is left: only large tables come to the first without the second, and errors of
 #: many rows cancel.
 SMALL_SHARE = 1e-5
+#: Eliminating one factor from another errs by up to so many units in the last place of a pivot.
+_ELIMINATION = 16.0
 #: A remainder taken out far from the optimum is made again there.
 _MAX_REMAINDERS = 3
 #: What keeps a fit from being called converged though no step lowers its criterion.
@@ -169,21 +171,36 @@ class Fit:
     def resolution(self) -> float:
         """What rounding may do to the criterion (deviance units).
 
-        r^2 is a difference of sums with 16 digits. With several grouping factors so are the pivots of M, where the effects
-        of one make up for those of another: of an element M_ii, 1 / (M^-1)_ii is left.
+        r^2 is a difference of sums with 16 digits, whose errors cancel where they are many. With several grouping factors so
+        are the pivots of M, where the effects of one make up for those of another: of an element M_ii, 1 / (M^-1)_ii is left.
+        There a few errors of elimination add up.
         """
 
         def make() -> float:
             eps, hidden = np.finfo(float).eps, 0.0
             if len(self.cp.groups) > 1:
-                H = [lam @ lam.T for lam in self.covariance.lambdas(self.theta_internal)]
-                hidden = sum(float(np.sum(group.A.sum(axis=0) * h)) for group, h in zip(self.cp.groups, H, strict=True))
-                if hidden > RESOLUTION / eps:  # at most; now in truth
+                hidden = self._pivots
+                if _ELIMINATION * hidden > RESOLUTION / eps:  # at most; now in truth
                     Q = self.system.engine.posterior()
                     hidden = sum(float(np.sum(group.A * part)) for group, part in zip(self.cp.groups, Q, strict=True))
-            return float(eps * (self.nu / self.share + hidden))
+            return float(eps * (self.nu / self.share + _ELIMINATION * hidden))
 
         return self.memo("resolution", make)
+
+    @property
+    def _pivots(self) -> float:
+        """Sum of M's diagonal elements, of which elimination of one factor from another leaves the pivots."""
+        H = [lam @ lam.T for lam in self.covariance.lambdas(self.theta_internal)]
+        return sum(float(np.sum(group.A.sum(axis=0) * h)) for group, h in zip(self.cp.groups, H, strict=True))
+
+    @property
+    def out_of_digits(self) -> bool:
+        """Whether random effects are so large beside the residuals that a search may end for want of digits.
+
+        Rounding may then take more of the pivots than a certificate asks for, here or on the way here.
+        """
+        several = self.remainder is not None and len(self.cp.groups) > 1
+        return several and float(np.finfo(float).eps) * _ELIMINATION * self._pivots > CERTIFICATE_TOLERANCE
 
     @cached_property
     def theta(self) -> np.ndarray:

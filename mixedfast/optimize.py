@@ -295,7 +295,7 @@ def _off_boundary(system: PLSSystem) -> tuple[float, np.ndarray]:
         else:
             directions = [scale[a] * np.eye(term.k)[a] for a in range(term.k) if g[a, a] < 0]
         for v in directions:
-            slope = float(v @ g @ v)
+            slope = min(float(v @ g @ v), 0.0)  # rounding may turn the sign of a slope that is next to nothing
             bend = float(np.einsum("abcd,a,b,c,d->", h, v, v, v, v))
             fall = 0.5 * slope**2 / max(bend, 1e-300)
             if fall > best:

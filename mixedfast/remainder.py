@@ -12,6 +12,7 @@ is a small correction of small rows. It is the last step of a QR decomposition, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Remainder", "plus_x", "take_out"]
 
+#: Numbers of a block of rows, W and Z: 64 MB.
+_BLOCK_NUMBERS = 8_000_000
 #: A remainder of y below so many units in the last place of y is rounding of the rows themselves.
 _LAST_PLACES = 64.0
 
@@ -93,7 +96,6 @@ def take_out(
     Remainder
     """
     n, p = design.n, cp.p
-    everything = np.arange(n, dtype=np.int32)
     x = x_in_basis([design.x[j] for j in cp.kept], n, cp.basis)
     y = (response_column(design), float(cp.shift[-1]), float(cp.scale[-1]))
     layout = group_layout(design)
@@ -102,28 +104,59 @@ def take_out(
         for members, group in zip(layout, cp.groups, strict=True)
     ]
     rows = _kernels.ColumnPool([*x, y, *(column for own in z for column in own)], n)
-    W = np.empty((p + 1, n))
-    for j in range(p + 1):
-        W[j] = rows.evaluate(j, everything)
+    groups = [(design.terms[members[0]].codes, len(own), taken) for members, own, taken in zip(layout, z, delta, strict=True)]
+    sqrt_weights = None if design.weights is None else np.sqrt(design.weights)
+    ww, zw = np.zeros((p + 1, p + 1)), [np.zeros((len(taken), k, p + 1)) for _, k, taken in groups]
+    of_rest = of_terms = 0.0
+    for block in _row_blocks(n, cp):
+        W, Z, largest = _rest(rows, block, gamma, groups)
+        of_rest += float(W[p] @ W[p])
+        of_terms += float(largest @ largest)
+        own = None if sqrt_weights is None else sqrt_weights[block]
+        square, sums = _products(W, Z, [(codes[block], len(taken)) for codes, _, taken in groups], own, threads)
+        ww += square
+        for total, part in zip(zw, sums, strict=True):
+            total += part
+    limit = _LAST_PLACES * np.finfo(float).eps * np.sqrt(of_terms)
+    return Remainder(gamma, tuple(delta), tuple(zw), ww, bool(np.sqrt(of_rest) <= limit))
+
+
+def _row_blocks(n: int, cp: CrossProducts) -> Iterator[np.ndarray]:
+    """Rows to hold at a time, (m,) int32 each: no fewer than a factor has levels, whose sums are as large as that anyway."""
+    columns = cp.p + 1 + sum(group.k for group in cp.groups)
+    step = max(_BLOCK_NUMBERS // columns, *(group.n_levels for group in cp.groups), 1)
+    return (np.arange(first, min(first + step, n), dtype=np.int32) for first in range(0, n, step))
+
+
+def _rest(
+    rows: _kernels.ColumnPool, block: np.ndarray, gamma: np.ndarray, groups: list[tuple[np.ndarray, int, np.ndarray]]
+) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """W (p+1,m) of a block of rows, Z (k,m) of each group, and the size of the terms that W's last row is left of, (m,)."""
+    p = len(gamma)
+    W = np.stack([rows.evaluate(j, block) for j in range(p + 1)])
     largest = np.abs(W[p]) + np.abs(gamma) @ np.abs(W[:p])
     W[p] -= gamma @ W[:p]
-    at = p + 1
-    for members, own, taken in zip(layout, z, delta, strict=True):
-        codes = design.terms[members[0]].codes
-        for a in range(len(own)):
-            values = rows.evaluate(at, everything)
+    at, Z = p + 1, []
+    for codes, k, taken in groups:
+        Z.append(np.stack([rows.evaluate(at + a, block) for a in range(k)]))
+        at += k
+        own = codes[block]
+        for a, values in enumerate(Z[-1]):
             for j in range(p + 1):
-                W[j] -= values * taken[codes, a, j]
-            at += 1
-    limit = _LAST_PLACES * np.finfo(float).eps * np.linalg.norm(largest)
-    columns: list[tuple[Column, float, float]] = [((Factor(w),), 0.0, 1.0) for w in W]
-    gram = np.arange(p + 1, dtype=np.int32)
-    described = []
-    for members, own in zip(layout, z, strict=True):
-        left = np.arange(len(columns), len(columns) + len(own), dtype=np.int32)
-        columns += own
-        described.append((design.terms[members[0]].codes, len(design.terms[members[0]].levels), left, gram))
-    sqrt_weights = None if design.weights is None else np.sqrt(design.weights)
-    ww, sums = threaded(_kernels.ColumnPool(columns, n, sqrt_weights), n, gram, described, threads)
-    zw = tuple(_kernels.picked(parts, 0, len(left), gram) for (_, _, left, _), parts in zip(described, sums, strict=True))
-    return Remainder(gamma, tuple(delta), zw, ww, bool(np.linalg.norm(W[p]) <= limit))
+                W[j] -= values * taken[own, a, j]
+    return W, Z, largest
+
+
+def _products(
+    W: np.ndarray, Z: list[np.ndarray], groups: list[tuple[np.ndarray, int]], sqrt_weights: np.ndarray | None,
+    threads: int | None,
+) -> tuple[np.ndarray, list[np.ndarray]]:  # fmt: skip
+    """W'W (p+1,p+1) and Z'W (J,k,p+1) of each group, over one block of rows."""
+    m = W.shape[1]
+    columns: list[tuple[Column, float, float]] = [((Factor(values),), 0.0, 1.0) for part in (W, *Z) for values in part]
+    gram, described, at = np.arange(len(W), dtype=np.int32), [], len(W)
+    for (codes, n_levels), part in zip(groups, Z, strict=True):
+        described.append((codes, n_levels, np.arange(at, at + len(part), dtype=np.int32), gram))
+        at += len(part)
+    square, sums = threaded(_kernels.ColumnPool(columns, m, sqrt_weights), m, gram, described, threads)
+    return square, [_kernels.picked(parts, 0, len(left), gram) for (_, _, left, _), parts in zip(described, sums, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -174,3 +175,19 @@ def test_a_search_that_creeps_to_the_boundary_is_put_there():
     assert not warned
     starts = ([1.0, 0.0, 1.0], [0.1, 0.3, 0.0], [0.003, 0.3, 0.01])
     assert found.criterion <= min(fitted("y ~ x + (x | g)", data, start=start)[0].criterion for start in starts) + 1e-7
+
+
+def test_a_slope_out_of_the_boundary_that_is_rounding_is_no_way_down(recwarn) -> None:
+    """dd/dH of rank one has an eigenvalue of zero, which comes out below it while v'Gv comes out above."""
+    fit = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))._fit
+    cov = fit.cp.covariance
+    for seed in range(400):
+        w = np.random.default_rng(seed).normal(size=2)
+        system = SimpleNamespace(
+            covariance=cov, lambdas=[np.zeros((2, 2))], gradient_blocks=lambda w=w: [np.outer(w, w)],
+            hessian_blocks=lambda: {(0, 0): np.einsum("ac,bd->abcd", np.eye(2), np.eye(2))},
+        )  # fmt: skip
+        fall, theta = optimize._off_boundary(system)
+        assert 0.0 <= fall < 1e-25
+        assert np.isfinite(theta).all()
+    assert not [warning for warning in recwarn if issubclass(warning.category, RuntimeWarning)]

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mixedfast as mf
+from mixedfast import optimize, remainder
 from mixedfast.conditioning import well_conditioned
 from mixedfast.design import build
 from mixedfast.engines import choose
@@ -219,3 +220,44 @@ def test_an_iterator_cannot_be_read_once_more_and_sums_say_what_would_help() -> 
         once = mf.lmer("y ~ x + (1 | g)", iter([pa.Table.from_pandas(data)]), levels={"g": range(12)})
     assert not once.converged
     assert once.params["x"] == pytest.approx(2.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rows_taken_out_in_blocks_give_the_same_sums(monkeypatch, weighted: bool) -> None:
+    random = np.random.default_rng(4)
+    data = table(1e-3, 4)
+    data["w"] = random.uniform(0.5, 2.0, len(data))
+    design, cp = prepared("y ~ x + (x | g) + (1 | h)", data, "w" if weighted else None)
+    gamma = random.normal(size=cp.p)
+    delta = [random.normal(size=(g.n_levels, g.k, cp.p + 1)) for g in cp.groups]
+    whole = take_out(cp, design, gamma, delta)
+    monkeypatch.setattr(remainder, "_BLOCK_NUMBERS", 1)
+    assert len(list(remainder._row_blocks(len(data), cp))) == 5
+    blocks = take_out(cp, design, gamma, delta)
+    np.testing.assert_allclose(blocks.ww, whole.ww, rtol=1e-12)
+    for part, own in zip(blocks.zw, whole.zw, strict=True):
+        np.testing.assert_allclose(part, own, rtol=1e-12, atol=1e-12)
+    assert blocks.rounding == whole.rounding
+
+
+def crossed(noise: float) -> pd.DataFrame:
+    """Two crossed factors and a slope, and next to no residual."""
+    data = table(1.0, 2)
+    random = np.random.default_rng(2)
+    effects = random.normal(size=12)[data.g] + random.normal(size=12)[data.g] * data.x + random.normal(size=4)[data.h]
+    return data.assign(y=effects + noise * random.normal(size=len(data)))
+
+
+def test_several_factors_and_no_noise_are_told_in_words() -> None:
+    with pytest.warns(mf.ConvergenceWarning, match="sums of 16 digits"):
+        m = mf.lmer("y ~ x + (x | g) + (1 | h)", crossed(1e-9))
+    assert not m.converged
+    assert m._fit.out_of_digits or m._fit.resolution > optimize.CERTIFICATE_TOLERANCE
+
+
+def test_what_rounding_hides_is_said_of_a_converged_fit() -> None:
+    m = mf.lmer("y ~ x + (1 | g) + (1 | h)", table(1e-4, 3).assign(y=lambda d: d.y + d.h))
+    assert m.converged
+    assert 1e-6 < m._fit.resolution < optimize.CERTIFICATE_TOLERANCE
+    assert f"known to {m._fit.resolution:.1g} only" in str(m.convergence())
+    assert "Rounding" not in str(mf.lmer("y ~ x + (1 | g) + (1 | h)", table(1.0, 3)).convergence())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from cases import frame, golden
@@ -161,3 +163,14 @@ def test_the_sparse_engine_s_traces_are_the_block_engine_s(name):
         found.append(pair_traces(system, mf.KenwardRoger()).mean)
     for key, block in found[0].items():
         assert found[1][key] == pytest.approx(block, rel=1e-8, abs=1e-9 * np.abs(block).max())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_long_work_is_told_before_it_begins(monkeypatch, method):
+    monkeypatch.setattr(room, "_LONG_OPERATIONS", 1.0)
+    m = model("penicillin")
+    with pytest.warns(UserWarning, match=rf"operations, .* minutes or more.*{method.__name__}\(traces=\"stochastic\"\)"):
+        m.coef_table(ddf=NAMES[method])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        m.coef_table(ddf=method(traces="stochastic"))

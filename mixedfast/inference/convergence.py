@@ -14,6 +14,8 @@ __all__ = ["Convergence", "convergence"]
 
 #: Falls of the deviance smaller than this are not told apart.
 _NOTHING = 1e-12
+#: Rounding of the deviance by more than this is said.
+_VISIBLE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ def convergence(fit: Fit) -> Convergence:
             f"Not converged ({took}): {best.message}, and the deviance could still fall by about {falls:.2g}. Estimates and "
             "tests may be off. Try other starting values (start=), bring covariates to similar scales (scale(x)), or use fewer "
             "random effects; convergence() of the simpler model tells whether that was it."
+        )
+    if fit.resolution > _VISIBLE:
+        told.append(
+            f"Rounding: the effects of several factors are so much larger than the residuals that the deviance is known to "
+            f"{fit.resolution:.1g} only. No certificate sees a fall that is smaller."
         )
     how = f"Judged by {'the exact Hessian' if curvature.exact else 'average information, for the exact Hessian would be dear'}."
     return Convergence(best.converged, singular, float(falls), best.message, (first, *told, how))

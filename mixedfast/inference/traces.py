@@ -7,6 +7,7 @@ it is begun. Past it there are random probes (`mixedfast.engines.probes`). The r
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -25,6 +26,10 @@ PairTraces = dict[tuple[int, int], np.ndarray]
 
 #: Exact traces may take this share of the machine's memory.
 _MEMORY_SHARE = 0.5
+#: More operations than this are told before they begin, and what a core does in a second of large products (solves with sparse
+#: factors are slower).
+_LONG_OPERATIONS = 5e11
+_OPERATIONS_A_SECOND = 1e10
 #: Probes are averaged in this many batches; the spread of what follows from all batches but one gives its standard error.
 _BATCHES = 20
 
@@ -120,12 +125,12 @@ def pair_traces(system: PLSSystem, how: TraceMethod) -> Sampled:
     """
     if how.traces == "stochastic":
         return _probed(system.engine, how.probes, how.seed)
-    _require_memory(system.engine, how)
+    _check_cost(system.engine, how)
     return Sampled(system.pair_traces(), [])
 
 
-def _require_memory(engine: Engine, how: TraceMethod) -> None:
-    """Refuse exact traces that would not fit.
+def _check_cost(engine: Engine, how: TraceMethod) -> None:
+    """Refuse exact traces that would not fit, and say beforehand when they will take minutes.
 
     Raises
     ------
@@ -139,6 +144,16 @@ def _require_memory(engine: Engine, how: TraceMethod) -> None:
             f"{how.name}: the exact traces of the crossed factors {', '.join(g.name for g in engine.cp.groups)} "
             f"({size} random effects) need {needed / 2**30:.3g} GiB, and this machine has {there / 2**30:.3g}: use "
             f'ddf=mixedfast.{type(how).__name__}(traces="stochastic"), a few solves a probe, which tells its own standard error'
+        )
+    operations = engine.trace_operations()
+    if operations > _LONG_OPERATIONS:
+        warnings.warn(
+            f"{how.name}: the exact traces of the crossed factors {', '.join(g.name for g in engine.cp.groups)} take about "
+            f"{operations:.0e} operations, {operations / _OPERATIONS_A_SECOND / 60.0:.0f} minutes or more of one core, and "
+            f"{needed / 2**30:.2g} GiB. ddf=mixedfast.{type(how).__name__}(traces=\"stochastic\") takes a few solves a probe "
+            "and tells its own standard error.",
+            UserWarning,
+            stacklevel=2,
         )
 
 

@@ -350,6 +350,12 @@ class Estimates(FixedPart):
                 f"{fit.resolution:.1g} only. Coefficients and large variances stand; the small ones are known roughly."
                 + (remedy if fit.needs_rows else "")
             )
+        if fit.out_of_digits:
+            return (
+                f"the residuals are so small beside the random effects (a standard deviation {np.abs(fit.theta).max():.0e} "
+                "times theirs) that sums of 16 digits end before the optimum is found. Coefficients and large variances stand; "
+                "the small ones are known roughly."
+            )
         still = max(found.decrement, found.boundary_decrement)
         return (
             f"the deviance could still fall by about {still:.2g}. Estimates may be off; try other starting values (start=), "

@@ -24,8 +24,13 @@ fitted_by <- function(case, data, optimizer) {
     } else {
       lmer(as.formula(case$formula), data, REML = case$reml, weights = data[[case$weights]], control = controls(optimizer))
     }
-    list(criterion = as.numeric(-2 * logLik(model)), theta = unname(getME(model, "theta")))
-  }, error = function(e) list(criterion = NA_real_, theta = NULL))
+    list(criterion = as.numeric(-2 * logLik(model)), theta = unname(getME(model, "theta")), terms = terms_of(getME(model, "cnms")))
+  }, error = function(e) list(criterion = NA_real_, theta = NULL, terms = NULL))
+}
+
+# Theta's terms in lme4's order, which is not the formula's.
+terms_of <- function(cnms) {
+  lapply(seq_along(cnms), function(i) list(group = names(cnms)[i], columns = I(cnms[[i]])))
 }
 
 best <- list()
@@ -35,8 +40,8 @@ for (case in fromJSON(file.path(folder, "cases.json"), simplifyVector = FALSE)) 
   found <- vapply(models, function(m) m$criterion, numeric(1))
   if (all(is.na(found))) next
   lowest <- which.min(found)
-  best[[case$name]] <- list(best = found[lowest], theta = I(models[[lowest]]$theta), optimizer = OPTIMIZERS[lowest],
-                            spread = diff(range(found, na.rm = TRUE)), failed = sum(is.na(found)))
+  best[[case$name]] <- list(best = found[lowest], theta = I(models[[lowest]]$theta), terms = models[[lowest]]$terms,
+                            optimizer = OPTIMIZERS[lowest], spread = diff(range(found, na.rm = TRUE)), failed = sum(is.na(found)))
 }
 writeLines(toJSON(best, auto_unbox = TRUE, digits = NA, pretty = TRUE), "tests/torture/r_best.json")
 cat(length(best), "models\n")

@@ -11,7 +11,7 @@ from verdict import REASONS, REFEREE, Verdict, examine
 
 HEAD = (
     "family", "models", "refused", "residual runs to zero", "rounding said", "singular", "worst above our starts",
-    "worst above R's best", "R's best is above ours by up to", "R's optimizers disagree",
+    "R's best checks", "worst above R's best", "R's best is above ours by up to", "R's optimizers disagree",
 )  # fmt: skip
 #: R's optimizers disagree when their criteria differ by more.
 APART = 1e-4
@@ -24,9 +24,15 @@ def row(family: str, cases: list[Case], found: list[Verdict]) -> tuple[str, ...]
     refused = len(cases) - len(found)
     return (
         family, str(len(cases)), str(refused), *map(str, runs), str(sum(verdict.singular for verdict in found)),
-        _worst(verdict.above_starts for verdict in found), _worst(above_r), _worst(-value for value in above_r),
+        _worst(verdict.above_starts for verdict in found), f"{_live(found)} of {len(asked)}",
+        _worst(above_r), _worst(-value for value in above_r),
         f"{sum(spread > APART for spread in asked)} of {len(asked)}",
     )  # fmt: skip
+
+
+def _live(found: list[Verdict]) -> int:
+    """Models that R's best is compared with; not those that did not converge, for there is no lowest criterion."""
+    return sum(bool(np.isfinite(verdict.above_r)) for verdict in found)
 
 
 def _worst(values: Iterable[float]) -> str:
@@ -39,10 +45,13 @@ def _worst(values: Iterable[float]) -> str:
 def main() -> None:
     print("| " + " | ".join(HEAD) + " |\n" + "|---" * len(HEAD) + "|")
     everything = list(all_cases())
+    checked = 0
     for family in CORPUS:
         cases = [case for case in everything if case.name.rsplit("_", 1)[0] == family.__name__]
         found = [examine(case) for case in cases if case.refused is None]
+        checked += _live(found)
         print("| " + " | ".join(row(family.__name__, cases, found)) + " |", flush=True)
+    print(f"\n{len(everything)} models; R's best is known of {len(REFEREE)} and checks {checked}.")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from corpus import CASES, all_cases, sample, told_cases
 from families import Case
-from verdict import REFEREE, examine
+from verdict import REFEREE, examine, theta_of_r
 
 import mixedfast as mf
 
@@ -36,8 +36,21 @@ def test_hard_model(case: Case) -> None:
     if not found.converged:
         assert found.reason
         return
+    assert np.isfinite(found.above_r) or case.name not in REFEREE, "R's optimum checks nothing"
     assert not found.above_starts > TOLERANCE + found.resolution
     assert not found.above_r > TOLERANCE + found.resolution
+
+
+def test_theta_of_r_is_found_by_name() -> None:
+    """lme4 puts the factor with more levels first, and writes a:b for b:a."""
+    data = mf.load_dataset("pastes")
+    fit = mf.lmer("strength ~ 1 + (1 | batch) + (1 | batch:cask)", data)._fit
+    best = {
+        "theta": [7.0, 3.0],
+        "terms": [{"group": "cask:batch", "columns": ["(Intercept)"]}, {"group": "batch", "columns": ["(Intercept)"]}],
+    }
+    found = dict(zip((fit.cp.groups[term.group].name for term in fit.covariance.terms), theta_of_r(fit, best), strict=True))
+    assert found == {"batch": 3.0, "batch:cask": 7.0}
 
 
 def test_the_corpus_is_large() -> None:

@@ -15,7 +15,7 @@ from families import Case
 import mixedfast as mf
 from mixedfast.fitting import Fit, fit_crossproducts
 
-__all__ = ["REFEREE", "Verdict", "examine"]
+__all__ = ["REFEREE", "Verdict", "examine", "theta_of_r"]
 
 REFEREE: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "r_best.json").read_text())
 
@@ -35,7 +35,7 @@ class Verdict:
     above_starts, above_r : float
         By how much the criterion is above the lowest that other starts, and R's optimizers, find; NaN where nobody was asked.
     resolution : float
-        What rounding does to the criterion: a few units in the last place of the sums that r^2 is left of.
+        What rounding may do to the criterion, as the fit itself says.
     """
 
     converged: bool
@@ -77,15 +77,42 @@ def examine(case: Case) -> Verdict:
         above_starts = result.criterion - min(proven, default=np.inf)
         if case.name in REFEREE:
             above_r = result.criterion - referee(fit, REFEREE[case.name])
-    return Verdict(result.converged, result.is_singular, said, above_starts, above_r, 16.0 * fit.resolution)
+    return Verdict(result.converged, result.is_singular, said, above_starts, above_r, fit.resolution)
 
 
 def referee(fit: Fit, best: dict[str, Any]) -> float:
-    """The lowest criterion that R found. Where y'y hides the residuals R's own number is rough, and its theta is asked."""
+    """The lowest criterion that R found. Where y'y hides the residuals R's own number is rough, and its theta is asked.
+
+    NaN where the system is not positive definite at R's theta: then nobody was asked.
+    """
     if fit.remainder is None:
         return float(best["best"])
-    sizes = [fit.cp.groups[term.group].n_levels for term in fit.cp.terms]
-    if sizes != sorted(sizes, reverse=True):
-        return np.inf  # lme4 puts the terms in this order, whatever the formula's
-    solution = fit.new_system().solve(fit.covariance.to_internal(np.array(best["theta"], dtype=float)))
-    return np.inf if solution is None else solution.deviance
+    solution = fit.new_system().solve(fit.covariance.to_internal(theta_of_r(fit, best)))
+    return np.nan if solution is None else solution.deviance
+
+
+def theta_of_r(fit: Fit, best: dict[str, Any]) -> np.ndarray:
+    """R's theta in our order, by the names of factors and columns: lme4 puts factors with more levels first."""
+    values = iter(best["theta"])
+    named: dict[tuple[frozenset[str], str, str], float] = {}
+    for term in best["terms"]:
+        columns = [_plain(column) for column in term["columns"]]
+        for j, right in enumerate(columns):
+            for left in columns[j:]:
+                named[_factor(term["group"]), left, right] = float(next(values))
+    theta = []
+    for term in fit.covariance.terms:
+        group = fit.cp.groups[term.group]
+        names = [_plain(name) for name in group.names]
+        theta += [named[_factor(group.name), names[a], names[b]] for a, b in zip(*term.rows_columns, strict=True)]
+    return np.array(theta)
+
+
+def _factor(name: str) -> frozenset[str]:
+    """a:b is b:a."""
+    return frozenset(name.split(":"))
+
+
+def _plain(column: str) -> str:
+    """A name of a column as both write it: ``f[T.b]`` here is ``fb`` in R."""
+    return {"Intercept": "(Intercept)"}.get(column, column).replace("[T.", "").replace("]", "")
