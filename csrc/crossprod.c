@@ -84,8 +84,10 @@ MF_INLINE void add_rows_body(const int32_t *MF_RESTRICT codes, const double *MF_
 /* Written once for any width; a constant one lets the compiler unroll. */
 MF_CLONES static void add_rows(const mf_group *group, const int32_t *codes, const double *rows, int count)
 {
-    int32_t width = MF_PADDED(group->n_right), stride = MF_PADDED(group->n_columns), n_left = group->n_left;
+    int32_t width = MF_SUMS(group->n_right), stride = MF_PADDED(group->n_columns), n_left = group->n_left;
     switch (width) {
+    case 1: add_rows_body(codes, rows, count, stride, n_left, group->left, 1, group->sums); break;
+    case 2: add_rows_body(codes, rows, count, stride, n_left, group->left, 2, group->sums); break;
     case 4: add_rows_body(codes, rows, count, stride, n_left, group->left, 4, group->sums); break;
     case 8: add_rows_body(codes, rows, count, stride, n_left, group->left, 8, group->sums); break;
     case 12: add_rows_body(codes, rows, count, stride, n_left, group->left, 12, group->sums); break;
@@ -97,7 +99,7 @@ MF_CLONES static void add_rows(const mf_group *group, const int32_t *codes, cons
 /* Rows of one level that follow each other are summed in registers. */
 MF_CLONES static void add_runs(const mf_group *group, const int32_t *codes, const double *tile, int count)
 {
-    int32_t width = MF_PADDED(group->n_right);
+    int32_t width = MF_SUMS(group->n_right);
     for (int from = 0, to; from < count; from = to) {
         for (to = from + 1; to < count && codes[to] == codes[from];) to++;
         double *sums = group->sums + (size_t)codes[from] * group->n_left * width;
@@ -107,12 +109,13 @@ MF_CLONES static void add_runs(const mf_group *group, const int32_t *codes, cons
             for (int k = 0; k < 2; k++)
                 a[k] = tile + (size_t)group->columns[group->left[k < n_rows ? i + k : i]] * MF_TILE + from;
             for (int32_t j = 0; j < group->n_right; j += 4) {
+                int n_sums = width - j < 4 ? width - j : 4;
                 double out[2][4] = {{0}};
                 for (int k = 0; k < 4; k++)
                     b[k] = tile + (size_t)group->columns[j + k < group->n_right ? j + k : j] * MF_TILE + from;
                 add_block(a, b, to - from, out);
                 for (int k = 0; k < n_rows; k++)
-                    for (int l = 0; l < 4; l++) sums[(size_t)(i + k) * width + j + l] += out[k][l];
+                    for (int l = 0; l < n_sums; l++) sums[(size_t)(i + k) * width + j + l] += out[k][l];
             }
         }
     }
@@ -133,6 +136,24 @@ MF_CLONES static int changes(const int32_t *codes, int count, int64_t n_levels)
     return bad ? -1 : found;
 }
 
+/* The cell of each row of the tile: one factor's own codes, or several factors' put together in `cells`. NULL for
+ * a code outside its range; `found` is how often the cell changes. */
+MF_CLONES static const int32_t *cells_of(const mf_group *group, int64_t start, int count, int32_t *cells, int *found)
+{
+    const int32_t *codes = group->codes[0] + start;
+    *found = changes(codes, count, group->n_levels[0]);
+    if (*found < 0 || group->n_codes == 1) return *found < 0 ? NULL : codes;
+    for (int t = 0; t < count; t++) cells[t] = codes[t];
+    for (int32_t i = 1; i < group->n_codes; i++) {
+        const int32_t *more = group->codes[i] + start;
+        if (changes(more, count, group->n_levels[i]) < 0) return NULL;
+        int32_t size = (int32_t)group->n_levels[i];
+        for (int t = 0; t < count; t++) cells[t] = cells[t] * size + more[t];
+    }
+    *found = changes(cells, count, INT32_MAX);
+    return cells;
+}
+
 int mf_crossprod(const mf_column *columns, int32_t n_columns, int64_t first, int64_t last,
                  const double *sqrt_weights, const int32_t *gram, int32_t n_gram, double *gram_sums,
                  const mf_group *groups, int32_t n_groups, double *work)
@@ -146,9 +167,10 @@ int mf_crossprod(const mf_column *columns, int32_t n_columns, int64_t first, int
         }
         add_gram(tile, count, gram, n_gram, gram_sums);
         for (int32_t g = 0; g < n_groups; g++) {
-            const int32_t *codes = groups[g].codes + start;
-            int found = changes(codes, count, groups[g].n_levels);
-            if (found < 0) return MF_BAD_CODE;
+            int32_t cells[MF_TILE];
+            int found;
+            const int32_t *codes = cells_of(&groups[g], start, count, cells, &found);
+            if (codes == NULL) return MF_BAD_CODE;
             if ((int64_t)found * LONG_RUN <= count) {
                 add_runs(&groups[g], codes, tile, count);
             } else {

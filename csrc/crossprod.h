@@ -4,20 +4,22 @@
 
 #include "columns.h"
 
-/* Sums kept for each level of one grouping factor: left_a * right_b for every a, b.
- * Rows of sums are padded to a multiple of MF_PAD doubles; what is in the padding means nothing. */
+/* Sums kept for each level of one grouping factor, or each cell of several: left_a * right_b for every a, b.
+ * Rows of more than two sums are padded to a multiple of MF_PAD doubles; what is in the padding means nothing. */
 #define MF_PAD 4
 #define MF_PADDED(count) (((count) + MF_PAD - 1) / MF_PAD * MF_PAD)
+#define MF_SUMS(count) ((count) <= 2 ? (count) : MF_PADDED(count))
 
 typedef struct {
-    const int32_t *codes;   /* (n) level of each row, 0 <= code < n_levels */
-    int64_t n_levels;
+    const int32_t *const *codes; /* (n_codes) of (n): level of each row in each factor, 0 <= code < n_levels[i] */
+    const int64_t *n_levels;     /* (n_codes), their product below 2^31; cells are numbered with the last factor fastest */
+    int32_t n_codes;
     int32_t n_columns;
     const int32_t *columns; /* (n_columns) positions in the pool: the right ones, then what the left ones add */
     int32_t n_right;
     int32_t n_left;
     const int32_t *left;    /* (n_left) which of `columns` they are */
-    double *sums;           /* (n_levels, n_left, MF_PADDED(n_right)), added to */
+    double *sums;           /* (cells, n_left, MF_SUMS(n_right)), added to */
 } mf_group;
 
 /* Adds rows [first, last) to `gram` (n_gram, n_gram; the whole square, columns gram[] of the pool) and to

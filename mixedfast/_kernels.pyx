@@ -8,6 +8,8 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stddef cimport ptrdiff_t
 from libc.stdlib cimport calloc, free, malloc
 
+from math import prod
+
 import numpy as np
 
 cdef extern from "columns.h" nogil:
@@ -26,8 +28,9 @@ cdef extern from "columns.h" nogil:
 
 cdef extern from "crossprod.h" nogil:
     ctypedef struct mf_group:
-        const int32_t *codes
-        int64_t n_levels
+        const int32_t *const *codes
+        const int64_t *n_levels
+        int32_t n_codes
         int32_t n_columns
         const int32_t *columns
         int32_t n_right
@@ -35,6 +38,7 @@ cdef extern from "crossprod.h" nogil:
         const int32_t *left
         double *sums
     int MF_PADDED(int)
+    int MF_SUMS(int)
     int mf_crossprod(const mf_column *, int32_t, int64_t, int64_t, const double *, const int32_t *, int32_t,
                      double *, const mf_group *, int32_t, double *)
     void mf_picked(const double *const *, int32_t, int64_t, int32_t, int32_t, int32_t, int32_t,
@@ -222,16 +226,20 @@ def crossprod(ColumnPool pool, int64_t first, int64_t last, const int32_t[::1] g
     ----------
     pool : ColumnPool
     gram : (c,) int32, columns of the pool that make up [X y]
-    groups : list of (codes (n,) int32, n_levels, left (k,) int32, right (r,) int32)
+    groups : list of (codes, n_levels, left (k,) int32, right (r,) int32)
+        One grouping factor's codes (n,) int32 and number of levels, or tuples of several factors': sums are then kept for
+        every cell, the last factor's level changing fastest.
 
     Returns
     -------
-    (c, c) array, list of (n_levels, k, r or a few more) arrays: what is past the r right columns means nothing
+    (c, c) array, list of (levels or cells, k, r or a few more) arrays: what is past the r right columns means nothing
     """
     cdef Py_ssize_t n_groups = len(groups), g
     cdef mf_group *described = <mf_group *>calloc(max(n_groups, 1), sizeof(mf_group))
     cdef const int32_t[::1] codes, left, right
     cdef int32_t[::1] columns, left_at
+    cdef size_t[::1] code_at
+    cdef int64_t[::1] sizes
     cdef double[:, ::1] sums
     cdef double[::1] work
     cdef int64_t most = 0
@@ -247,22 +255,32 @@ def crossprod(ColumnPool pool, int64_t first, int64_t last, const int32_t[::1] g
         square = np.zeros((gram.shape[0], gram.shape[0]))
         totals = []
         for g in range(n_groups):
-            codes, n_levels, left, right = groups[g]
-            if codes.shape[0] != pool.n:
-                raise ValueError(f"grouping codes have length {codes.shape[0]}, expected {pool.n}")
+            factors, n_levels, left, right = groups[g]
+            if not isinstance(factors, tuple):
+                factors, n_levels = (factors,), (n_levels,)
+            n_cells = prod(n_levels)
+            if len(factors) != len(n_levels) or not factors or (len(factors) > 1 and n_cells >= 2**31):
+                raise ValueError(f"{len(factors)} factors of {n_levels} levels")
+            code_at, sizes = np.zeros(len(factors), dtype=np.uintp), np.array(n_levels, dtype=np.int64)
+            for i, factor in enumerate(factors):
+                codes = factor
+                if codes.shape[0] != pool.n:
+                    raise ValueError(f"grouping codes have length {codes.shape[0]}, expected {pool.n}")
+                code_at[i] = <size_t>&codes[0] if codes.shape[0] else 0
             check_positions(left, pool.size)
             check_positions(right, pool.size)
             row = list(right)
             row += [c for c in dict.fromkeys(left) if c not in row]
             columns = np.array(row, dtype=np.int32)
             left_at = np.array([row.index(c) for c in left], dtype=np.int32)
-            keep.append((columns, left_at))
+            keep.append((columns, left_at, code_at, sizes))
             most = max(most, MF_PADDED(columns.shape[0]))
-            total = np.zeros((n_levels, left.shape[0], MF_PADDED(right.shape[0])))
+            total = np.zeros((n_cells, left.shape[0], MF_SUMS(right.shape[0])))
             sums = total.reshape(-1, total.shape[2])
             totals.append(total)
-            described[g].codes = &codes[0] if codes.shape[0] else NULL
-            described[g].n_levels = n_levels
+            described[g].codes = <const int32_t *const *>&code_at[0]
+            described[g].n_levels = &sizes[0]
+            described[g].n_codes = len(factors)
             described[g].n_columns = columns.shape[0]
             described[g].columns = &columns[0]
             described[g].n_right = right.shape[0]

@@ -63,12 +63,14 @@ def product_of(factors: Iterable[Any], n: int) -> Array:
 
 
 def crossprod(
-    pool: ColumnPool, first: int, last: int, gram: Array, groups: Sequence[tuple[Array, int, Array, Array]]
+    pool: ColumnPool, first: int, last: int, gram: Array, groups: Sequence[tuple[Any, Any, Array, Array]]
 ) -> tuple[Array, list[Array]]:
-    """Cross-products over rows first..last: of the columns in `gram`, and by level of each group."""
+    """Cross-products over rows first..last: of the columns in `gram`, and by level of each group or cell of several."""
     columns = np.array([pool.values[c][first:last] for c in gram]).reshape(len(gram), last - first)
     totals = []
     for codes, n_levels, left, right in groups:
+        if isinstance(codes, tuple):
+            codes, n_levels = np.ravel_multi_index(codes, n_levels), int(np.prod(n_levels))
         total = np.zeros((n_levels, len(left), len(right)))
         for row in range(first, last):
             z = [pool.values[c][row] for c in left]

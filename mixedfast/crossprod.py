@@ -9,8 +9,6 @@ the digits of the residual sum of squares.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
@@ -21,25 +19,23 @@ import numpy as np
 
 from mixedfast import _kernels
 from mixedfast.arguments import check_threads
-from mixedfast.basis import Basis, adds_to_one, choose_basis, column_key, group_layout, response_column, x_in_basis
+from mixedfast.basis import Basis, adds_to_one, choose_basis, group_layout, response_column, x_in_basis
 from mixedfast.covariance import Covariance, TermShape
 from mixedfast.errors import DataError
+from mixedfast.rowsums import summed
 from mixedfast.storage import save
 
 if TYPE_CHECKING:
+    from mixedfast.bycell import Placed
     from mixedfast.coding import FixedTerm
     from mixedfast.columns import Column
-    from mixedfast.design import Design, Recipe, ReTerm
+    from mixedfast.design import Design, Recipe
+    from mixedfast.rowsums import Grouped
 
-__all__ = ["CrossProducts", "GroupProducts", "Meta", "PairProducts", "assemble", "threaded"]
-
-#: A grouping factor as the kernel takes it: codes, number of levels, columns on either side.
-Described = tuple[np.ndarray, int, np.ndarray, np.ndarray]
+__all__ = ["CrossProducts", "GroupProducts", "Meta", "PairProducts", "assemble"]
 
 #: Columns kept that leave less than this share of the constant's sum of squares do add up to it.
 CONSTANT_TOLERANCE = 1e-13
-#: Below this many rows a thread, starting threads costs more than it saves.
-_ROWS_PER_THREAD = 50_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,22 +254,6 @@ class CrossProducts:
         return small_cells(self, k)
 
 
-class _Pool:
-    """Distinct (column, shift, scale) triples, each evaluated once a tile."""
-
-    def __init__(self) -> None:
-        self.columns: list[tuple[Column, float, float]] = []
-        self._seen: dict[Any, int] = {}
-
-    def add(self, column: Column, shift: float, scale: float) -> int:
-        key = (column_key(column), shift, scale)
-        at = self._seen.get(key)
-        if at is None:
-            at = self._seen[key] = len(self.columns)
-            self.columns.append((column, shift, scale))
-        return at
-
-
 def assemble(design: Design, threads: int | None = None, basis: Basis | None = None) -> CrossProducts:
     """Read the rows of a design once and return their cross-products.
 
@@ -305,58 +285,48 @@ def assemble(design: Design, threads: int | None = None, basis: Basis | None = N
         basis = choose_basis(design)
     elif basis.constant is not None and not adds_to_one(design, basis.constant):
         raise DataError("the basis shifts columns, and the columns of X that add up to 1 in it do not do so in these rows")
-    pool = _Pool()
     own_y = (response_column(design), basis.shift[-1], basis.scale[-1])
-    gram = np.array([pool.add(*column) for column in (*x_in_basis(design.x, n, basis), own_y)], dtype=np.int32)
+    columns = [*x_in_basis(design.x, n, basis), own_y]
     layout = group_layout(design)
-    z_columns: list[list[int]] = []
+    z_columns: list[list[Placed]] = []
     terms: list[TermShape] = []
+    groups: list[Grouped] = []
     for g, members in enumerate(layout):
-        positions: list[int] = []
-        own = iter(zip(*basis.groups[g], strict=True))
+        own: list[Column] = []
         for term in (design.terms[t] for t in members):
-            terms.append(TermShape(g, len(positions), len(term.columns), term.correlated))
-            positions += [pool.add(column, *next(own)) for column in term.columns]
-        z_columns.append(positions)
+            terms.append(TermShape(g, len(own), len(term.columns), term.correlated))
+            own += term.columns
+        z_columns.append(list(zip(own, *(part.tolist() for part in basis.groups[g]), strict=True)))
+        first = design.terms[members[0]]
+        on_left = z_columns[g] if () in own else [*z_columns[g], ((), 0.0, 1.0)]
+        groups.append((first.codes, len(first.levels), on_left))
     order = np.argsort([t for members in layout for t in members], kind="stable")
 
     sqrt_weights = None if design.weights is None else np.sqrt(design.weights)
-    described = []
-    for members, positions in zip(layout, z_columns, strict=True):
-        has_constant = any(not column for t in members for column in design.terms[t].columns)
-        on_left = positions if has_constant else [*positions, pool.add((), 0.0, 1.0)]
-        described.append(_described(design.terms[members[0]], on_left, gram))
-    columns = _kernels.ColumnPool(pool.columns, n, sqrt_weights)
-    xy, sums = threaded(columns, n, gram, described, threads)
-
+    xy, sums = summed(columns, groups, n, sqrt_weights, threads)
     products = []
-    p1 = len(gram)
-    for members, (_, _, left, right), parts, (shift, scale) in zip(layout, described, sums, basis.groups, strict=True):
-        where = {int(c): i for i, c in reversed(list(enumerate(right)))}
-        k = len(shift)
-        A = _kernels.picked(parts, 0, k, np.array([where[int(c)] for c in left[:k]], dtype=np.int32))
-        B = _kernels.picked(parts, 0, k, np.arange(p1, dtype=np.int32))
-        level_sums = None
-        if len(left) > k:
-            level_sums = _kernels.picked(parts, k, k + 1, np.array([where[int(left[k])], *range(p1 - 1)], dtype=np.int32))[:, 0]
+    for members, (A, B), (shift, scale) in zip(layout, sums, basis.groups, strict=True):
+        k, level_sums = len(shift), None
+        if A.shape[1] > k:
+            level_sums = np.concatenate([A[:, k, k:], B[:, k, :-1]], axis=1)
+            A, B = np.ascontiguousarray(A[:, :k, :k]), np.ascontiguousarray(B[:, :k])
         first = design.terms[members[0]]
         names = tuple(name for t in members for name in design.terms[t].names)
         products.append(GroupProducts(first.group, first.levels, names, A, B, shift, scale, level_sums))
     pairs = {}
     for g, h in combinations(range(len(layout)), 2):
         left_term, right_term = design.terms[layout[g][0]], design.terms[layout[h][0]]
-        both = [pool.columns[c] for c in (*z_columns[g], *z_columns[h])]
+        both = _kernels.ColumnPool([*z_columns[g], *z_columns[h]], n, sqrt_weights)
         pairs[g, h] = PairProducts(
             *_kernels.pairs(
                 left_term.codes, len(left_term.levels), right_term.codes, len(right_term.levels),
-                _kernels.ColumnPool(both, n, sqrt_weights), len(z_columns[g]), len(z_columns[h]),
+                both, len(z_columns[g]), len(z_columns[h]),
             )
         )  # fmt: skip
     unweighted = None
     if sqrt_weights is not None or basis.constant is None:
-        wanted = [pool.add((), 0.0, 1.0), *gram[:-1].tolist(), *(c for positions in z_columns for c in positions)]
-        plain = _kernels.ColumnPool(pool.columns, n)
-        unweighted = threaded(plain, n, np.array(wanted, dtype=np.int32), [], threads)[0]
+        wanted = [((), 0.0, 1.0), *columns[:-1], *(column for own in z_columns for column in own)]
+        unweighted = summed(wanted, [], n, None, threads)[0]
     return CrossProducts(
         n=n,
         xy=xy,
@@ -376,34 +346,3 @@ def assemble(design: Design, threads: int | None = None, basis: Basis | None = N
             dict(design.missing), design.weights is not None, design.recipe, design.library,
         ),
     )  # fmt: skip
-
-
-def _described(term: ReTerm, positions: list[int], gram: np.ndarray) -> Described:
-    """A grouping factor for the kernel: its own columns on the left, [X y] and what else is its own on the right."""
-    extra = [i for i in dict.fromkeys(positions) if i not in set(gram.tolist())]
-    right = np.concatenate([gram, np.array(extra, dtype=np.int32)])
-    return term.codes, len(term.levels), np.array(positions, dtype=np.int32), right
-
-
-def threaded(
-    pool: _kernels.ColumnPool, n: int, gram: np.ndarray, groups: list[Described], threads: int | None
-) -> tuple[np.ndarray, list[list[np.ndarray]]]:
-    """What `_kernels.crossprod` sums over rows, by chunks in threads: the square, and each thread's sums of each group.
-
-    `_kernels.picked` adds the threads' sums up.
-    """
-    count = min(threads or os.cpu_count() or 1, max(1, n // _ROWS_PER_THREAD))
-    edges = [n * i // count for i in range(count + 1)]
-
-    def part(i: int) -> tuple[np.ndarray, list[np.ndarray]]:
-        return _kernels.crossprod(pool, edges[i], edges[i + 1], gram, groups)
-
-    if count == 1:
-        done = [part(0)]
-    else:
-        with ThreadPoolExecutor(count) as workers:
-            done = list(workers.map(part, range(count)))
-    xy = done[0][0]
-    for other, _ in done[1:]:
-        xy += other
-    return xy, [[sums[g] for _, sums in done] for g in range(len(groups))]

@@ -13,9 +13,10 @@ import numpy as np
 
 from mixedfast import _kernels
 from mixedfast.basis import group_layout, response_column, x_in_basis
-from mixedfast.crossprod import CrossProducts, PairProducts, threaded
+from mixedfast.crossprod import CrossProducts, PairProducts
 from mixedfast.design import Design
 from mixedfast.errors import DataError
+from mixedfast.rowsums import threaded
 
 __all__ = ["LevelSums", "parts_of_levels", "sums_of_levels"]
 

@@ -21,7 +21,8 @@ import numpy as np
 from mixedfast import _kernels
 from mixedfast.basis import group_layout, response_column, x_in_basis
 from mixedfast.columns import Factor
-from mixedfast.crossprod import CrossProducts, threaded
+from mixedfast.crossprod import CrossProducts
+from mixedfast.rowsums import threaded
 
 if TYPE_CHECKING:
     from mixedfast.columns import Column

@@ -9,7 +9,7 @@ import numpy as np
 
 from mixedfast import _kernels
 from mixedfast.basis import group_layout, response_column, scale_of_response, x_in_basis
-from mixedfast.crossprod import threaded
+from mixedfast.rowsums import threaded
 
 if TYPE_CHECKING:
     from mixedfast.crossprod import CrossProducts

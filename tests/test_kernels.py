@@ -197,6 +197,9 @@ def test_crossprod(made, data):
         if data.draw(st.booleans()):  # runs of rows of one level, which are summed another way
             codes.sort()
         codes.flags.writeable = False
+        if data.draw(st.booleans()):  # cells of several factors
+            more = tuple(rng.integers(0, size, fast.n, dtype=np.int32) for size in (5, 2))
+            codes, n_levels = (codes, *more), (n_levels, 5, 2)
         groups.append((codes, n_levels, draw(fast.size, 6), draw(fast.size, 18)))
     first = data.draw(st.integers(0, fast.n))
     last = data.draw(st.integers(first, fast.n))
@@ -239,6 +242,24 @@ def test_crossprod_refuses_a_group_code_out_of_range(code, row):
     codes[row] = code
     with pytest.raises(ValueError, match="code"):
         _kernels.crossprod(simple_pool(300), 0, 300, positions(0), [(codes, 3, positions(0), positions(1))])
+
+
+@pytest.mark.parametrize("code", [-1, 3, 2**31 - 1, -(2**31)])
+def test_crossprod_refuses_a_code_of_a_cell_out_of_range(code):
+    good, codes = np.zeros(300, dtype=np.int32), np.zeros(300, dtype=np.int32)
+    codes[270] = code
+    for factors in ((codes, good), (good, codes)):
+        with pytest.raises(ValueError, match="code"):
+            _kernels.crossprod(simple_pool(300), 0, 300, positions(0), [(factors, (3, 3), positions(0), positions(1))])
+
+
+def test_crossprod_refuses_factors_that_make_no_cells():
+    pool, codes = simple_pool(10), np.zeros(10, dtype=np.int32)
+    for factors, n_levels in (((), ()), ((codes, codes), (3,)), ((codes, codes), (2**16, 2**15))):
+        with pytest.raises(ValueError, match="factors"):
+            _kernels.crossprod(pool, 0, 10, positions(0), [(factors, n_levels, positions(0), positions(1))])
+    with pytest.raises(ValueError, match="length"):
+        _kernels.crossprod(pool, 0, 10, positions(0), [((codes, codes[:9]), (3, 3), positions(0), positions(1))])
 
 
 def test_crossprod_refuses_what_does_not_fit():

@@ -1,0 +1,175 @@
+"""Sums over the rows: products of columns with each other, in all and by level of grouping factors.
+
+What a pass reads are numbers, and codes of cells (`mixedfast.bycell`); what it leaves is multiplied out to the columns of
+the model afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedfast import _kernels
+from mixedfast.basis import column_key
+from mixedfast.bycell import Cells, Placed, by_cell, square
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mixedfast.columns import Column
+
+__all__ = ["Grouped", "summed", "threaded"]
+
+#: A grouping factor, or the cells of several, as the kernel takes it: codes, number of levels, columns on either side.
+Described = tuple[np.ndarray | tuple[np.ndarray, ...], int | tuple[int, ...], np.ndarray, np.ndarray]
+#: A grouping factor: codes, number of levels, columns of Z.
+Grouped = tuple[np.ndarray, int, list[Placed]]
+
+#: Below this many rows a thread, starting threads costs more than it saves.
+_ROWS_PER_THREAD = 50_000
+#: Sums by cell that are multiplied out at a time.
+_BLOCK = 1 << 18
+
+
+class _Pool:
+    """Distinct (column, shift, scale) triples, each evaluated once a tile."""
+
+    def __init__(self) -> None:
+        self.columns: list[tuple[Column, float, float]] = []
+        self._seen: dict[Any, int] = {}
+
+    def add(self, column: Column, shift: float, scale: float) -> int:
+        key = (column_key(column), shift, scale)
+        at = self._seen.get(key)
+        if at is None:
+            at = self._seen[key] = len(self.columns)
+            self.columns.append((column, shift, scale))
+        return at
+
+    def add_all(self, columns: Iterable[Placed]) -> np.ndarray:
+        return np.array([self.add(*column) for column in columns], dtype=np.int32)
+
+
+def summed(
+    columns: Sequence[Placed], groups: Sequence[Grouped], n: int, sqrt_weights: np.ndarray | None, threads: int | None
+) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+    """Products of columns of [X y] with each other and with each Z.
+
+    Returns
+    -------
+    (c, c) array
+        Symmetric to the bit.
+    list of (J, k, k) and (J, k, c) arrays
+        Z_j'WZ_j and Z_j'W[X y] of each group.
+    """
+    cells = by_cell(columns, n, max((n_levels * len(z) for _, n_levels, z in groups), default=0))
+    apart = {j for own in cells for j in own.places.tolist()}
+    rest = np.array([j for j in range(len(columns)) if j not in apart], dtype=np.intp)
+    pool = _Pool()
+    gram = pool.add_all(columns[j] for j in rest)
+    z_at = [pool.add_all(z) for _, _, z in groups]
+    base_at = [pool.add_all(own.base) for own in cells]
+    between = list(combinations(range(len(cells)), 2))
+    described: list[Described] = [
+        *((codes, n_levels, z, _right(gram, z)) for (codes, n_levels, _), z in zip(groups, z_at, strict=True)),
+        *((own.codes, own.levels, base, _right(gram, base)) for own, base in zip(cells, base_at, strict=True)),
+        *((cells[a].codes + cells[b].codes, cells[a].levels + cells[b].levels, base_at[a], base_at[b]) for a, b in between),
+        *(
+            ((codes, *own.codes), (n_levels, *own.levels), z, base)
+            for (codes, n_levels, _), z in zip(groups, z_at, strict=True)
+            for own, base in zip(cells, base_at, strict=True)
+        ),
+    ]
+    plain, sums = threaded(_kernels.ColumnPool(pool.columns, n, sqrt_weights), n, gram, described, threads)
+    parts = iter(zip(sums, described, strict=True))
+
+    of_groups = []
+    for z in z_at:
+        A, own_rest = _split(*next(parts), len(gram))
+        B = own_rest if not cells else np.empty((len(A), len(z), len(columns)))
+        if cells:
+            B[:, :, rest] = own_rest
+        of_groups.append((A, B))
+    whole = plain if not cells else np.empty((len(columns), len(columns)))
+    if cells:
+        whole[np.ix_(rest, rest)] = plain
+    for own in cells:
+        of_base, with_rest = _split(*next(parts), len(gram))
+        whole[np.ix_(own.places, own.places)] = square(own, of_base)
+        _set(whole, own.places, rest, own.table @ with_rest.reshape(-1, len(gram)))
+    for a, b in between:
+        left, right = cells[a], cells[b]
+        k, width = len(base_at[a]), len(base_at[b])
+        both = _picked(*next(parts)).reshape(-1, right.table.shape[1] // width, k, width).swapaxes(1, 2)
+        _set(whole, left.places, right.places, left.table @ both.reshape(left.table.shape[1], -1) @ right.table.T)
+    for _, B in of_groups:
+        for own in cells:
+            _multiply_out(own, next(parts)[0], B)
+    return whole, of_groups
+
+
+def _right(gram: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """Columns on the right of a group: those of [X y], and what else there is on its left."""
+    known = set(gram.tolist())
+    return np.concatenate([gram, np.array([c for c in dict.fromkeys(left.tolist()) if c not in known], dtype=np.int32)])
+
+
+def _split(parts: list[np.ndarray], described: Described, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of the left columns with each other, and with the first `width` of the right ones."""
+    _, _, left, right = described
+    where = {c: i for i, c in reversed(list(enumerate(right.tolist())))}
+    own = np.array([where[c] for c in left.tolist()], dtype=np.int32)
+    return _kernels.picked(parts, 0, len(left), own), _kernels.picked(parts, 0, len(left), np.arange(width, dtype=np.int32))
+
+
+def _picked(parts: list[np.ndarray], described: Described) -> np.ndarray:
+    _, _, left, right = described
+    return _kernels.picked(parts, 0, len(left), np.arange(len(right), dtype=np.int32))
+
+
+def _set(whole: np.ndarray, rows: np.ndarray, columns: np.ndarray, block: np.ndarray) -> None:
+    """A block off the diagonal of a symmetric matrix, on both sides of it."""
+    whole[np.ix_(rows, columns)] = block
+    whole[np.ix_(columns, rows)] = block.T
+
+
+def _multiply_out(cells: Cells, parts: list[np.ndarray], B: np.ndarray) -> None:
+    """Fill in the columns of B (J, k, c) that are summed by cell, a block of levels at a time."""
+    J, k, _ = B.shape
+    n_cells, width = len(parts[0]) // max(J, 1), len(cells.base)
+    step = max(1, _BLOCK // (n_cells * k * width))
+    wanted = np.arange(width, dtype=np.int32)
+    for start in range(0, J, step):
+        end = min(start + step, J)
+        sums = _kernels.picked([part[start * n_cells : end * n_cells] for part in parts], 0, k, wanted)
+        by_effect = sums.reshape(end - start, n_cells, k, width).swapaxes(1, 2)
+        B[start:end, :, cells.places] = by_effect.reshape(end - start, k, -1) @ cells.table.T
+
+
+def threaded(
+    pool: _kernels.ColumnPool, n: int, gram: np.ndarray, groups: Sequence[Described], threads: int | None
+) -> tuple[np.ndarray, list[list[np.ndarray]]]:
+    """What `_kernels.crossprod` sums over rows, by chunks in threads: the square, and each thread's sums of each group.
+
+    `_kernels.picked` adds the threads' sums up.
+    """
+    count = min(threads or os.cpu_count() or 1, max(1, n // _ROWS_PER_THREAD))
+    edges = [n * i // count for i in range(count + 1)]
+
+    def part(i: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        return _kernels.crossprod(pool, edges[i], edges[i + 1], gram, groups)
+
+    if count == 1:
+        done = [part(0)]
+    else:
+        with ThreadPoolExecutor(count) as workers:
+            done = list(workers.map(part, range(count)))
+    xy = done[0][0]
+    for other, _ in done[1:]:
+        xy += other
+    return xy, [[sums[g] for _, sums in done] for g in range(len(groups))]
