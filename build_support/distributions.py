@@ -14,7 +14,6 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -23,6 +22,7 @@ import tempfile
 from pathlib import Path
 
 from repair import RepairError, repair
+from suitesparse import unpack
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -84,8 +84,7 @@ def main(folder: Path, suitesparse: Path | None) -> None:
         print(source)
         if suitesparse is None:
             return
-        shutil.unpack_archive(source, scratch / "source", filter="data")
-        (tree,) = (scratch / "source").iterdir()
+        tree = unpack(source, scratch / "source")
         libraries = str(suitesparse / "lib")
         settings = {} if os.name == "nt" else {"LDSHARED": linker(), "LD_LIBRARY_PATH": libraries}
         wheel = build(

@@ -21,6 +21,7 @@ import sys
 import tarfile
 import tempfile
 import urllib.request
+from collections.abc import Collection
 from pathlib import Path
 
 VERSION = "7.10.1"
@@ -130,12 +131,14 @@ def from_its_page(folder: Path) -> Path:
     return archive
 
 
-def unpack(archive: Path, folder: Path) -> Path:
-    """The parts of an archive that are needed, in `folder`; gives the tree's top."""
-    wanted = {*FOLDERS, "CMakeLists.txt", "LICENSE.txt"}
+def unpack(archive: Path, folder: Path, wanted: Collection[str] | None = None) -> Path:
+    """An archive in `folder`, or of what lies directly in its top folder the `wanted` alone; gives that top folder."""
     with tarfile.open(archive) as tar:
-        members = [member for member in tar if len(parts := member.name.split("/")) > 1 and parts[1] in wanted]
-        tar.extractall(folder, members, filter="data")
+        # Pythons before 3.10.12 and 3.11.4 have no filter: there it rests on who sent the archive, and on the digest.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        split = [(member, member.name.split("/")) for member in tar]
+        members = [member for member, parts in split if wanted is None or (len(parts) > 1 and parts[1] in wanted)]
+        tar.extractall(folder, members)
     return folder / members[0].name.split("/")[0]
 
 
@@ -161,8 +164,10 @@ def main(prefix: Path, given: Path | None) -> None:
         scratch = Path(name)
         archive = given or from_debian(scratch) or from_its_page(scratch)
         # CMake writes headers into its source, so of a folder a copy is built.
-        take = shutil.copytree if archive.is_dir() else unpack
-        source = Path(take(archive, scratch / "source"))
+        if archive.is_dir():
+            source = shutil.copytree(archive, scratch / "source")
+        else:
+            source = unpack(archive, scratch / "source", {*FOLDERS, "CMakeLists.txt", "LICENSE.txt"})
         if digest(source) != DIGEST:
             raise SuiteSparseError(
                 f"the code in {archive} is not that of SuiteSparse {VERSION}: its digest is {digest(source)}"
