@@ -479,6 +479,15 @@ def test_work_goes_on_from_a_checkpoint(folder, tmp_path, small_units, monkeypat
     assert again.n == whole.n
 
 
+@pytest.fixture
+def heard_ctrl_c():
+    """Jobs started in the background ignore Ctrl-C, and what they start does too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard_ctrl_c")
 def test_ctrl_c_in_the_middle_of_an_addition_comes_after_it(folder, tmp_path, small_units, monkeypatch):
     whole, path = mf.crossproducts(FORMULA, folder), tmp_path / "work.mf"
     done = []

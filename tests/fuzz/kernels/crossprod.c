@@ -1,4 +1,5 @@
-/* mf_crossprod and mf_picked: the sums of plain loops, bit by bit, whatever the runs of levels. */
+/* mf_crossprod and mf_picked: the sums of plain loops, bit by bit, whatever the runs of levels; of one factor or the cells
+ * of two. */
 #include "crossprod.h"
 #include "pool.h"
 
@@ -25,15 +26,15 @@ static int32_t *runs(bytes *in, int64_t n, int64_t n_levels, int *bad)
     return codes;
 }
 
-static void check_picked(bytes *in, const mf_group *group)
+static void check_picked(bytes *in, const mf_group *group, int64_t n_cells)
 {
-    int32_t width = MF_PADDED(group->n_right), first = (int32_t)below(in, group->n_left);
+    int32_t width = MF_SUMS(group->n_right), first = (int32_t)below(in, group->n_left);
     int32_t n_rows = 1 + (int32_t)below(in, group->n_left - first), n_columns = 1 + (int32_t)below(in, 3);
     int32_t *columns = some_columns(in, n_columns, group->n_right);
     const double *parts[] = {group->sums, group->sums};
-    double *out = nothing(group->n_levels * n_rows * n_columns), *at = out;
-    mf_picked(parts, 2, group->n_levels, group->n_left, width, first, n_rows, columns, n_columns, out);
-    for (int64_t j = 0; j < group->n_levels; j++)
+    double *out = nothing(n_cells * n_rows * n_columns), *at = out;
+    mf_picked(parts, 2, n_cells, group->n_left, width, first, n_rows, columns, n_columns, out);
+    for (int64_t j = 0; j < n_cells; j++)
         for (int32_t a = first; a < first + n_rows; a++)
             for (int32_t c = 0; c < n_columns; c++)
                 require(*at++ == 2.0 * group->sums[(j * group->n_left + a) * width + columns[c]], "a picked sum");
@@ -50,15 +51,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mf_group group = {0};
     int n_groups = (int)below(&in, 2), bad = made.bad_code;
     int32_t *gram = some_columns(&in, n_gram, n_columns);
-    group.n_levels = 1 + below(&in, 90);
+    int64_t n_levels[2] = {1 + below(&in, 90), 1 + below(&in, 5)};
+    group.n_levels = n_levels;
+    group.n_codes = 1 + (int32_t)below(&in, 2);
+    int64_t n_cells = n_levels[0] * (group.n_codes == 2 ? n_levels[1] : 1);
     group.n_columns = 1 + (int32_t)below(&in, 6);
     group.n_right = 1 + (int32_t)below(&in, group.n_columns);
     group.n_left = 1 + (int32_t)below(&in, 4);
     group.columns = some_columns(&in, group.n_columns, n_columns);
     group.left = some_columns(&in, group.n_left, group.n_columns);
-    group.codes = runs(&in, n, group.n_levels, &bad);
-    int32_t width = MF_PADDED(group.n_right);
-    group.sums = zeros(group.n_levels * group.n_left * width);
+    const int32_t *codes[2] = {runs(&in, n, n_levels[0], &bad), NULL};
+    if (group.n_codes == 2) codes[1] = runs(&in, n, n_levels[1], &bad);
+    group.codes = codes;
+    int32_t width = MF_SUMS(group.n_right);
+    group.sums = zeros(n_cells * group.n_left * width);
     double *sums = zeros((int64_t)n_gram * n_gram);
     double *work = aligned_alloc(64, (size_t)(n_columns + MF_PADDED(group.n_columns)) * MF_TILE * sizeof *work);
     int64_t first = below(&in, n + 1), last = first + below(&in, n - first + 1);
@@ -73,19 +79,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
     for (int32_t a = 0; !status && n_groups && a < group.n_left; a++)
         for (int32_t b = 0; b < group.n_right; b++) {
-            double *expected = zeros(group.n_levels);
+            double *expected = zeros(n_cells);
             for (int64_t row = first; row < last; row++)
-                expected[group.codes[row]] +=
+                expected[group.n_codes == 2 ? codes[0][row] * n_levels[1] + codes[1][row] : codes[0][row]] +=
                     plain_entry(&made, group.columns[group.left[a]], row) * plain_entry(&made, group.columns[b], row);
-            for (int64_t j = 0; j < group.n_levels; j++)
+            for (int64_t j = 0; j < n_cells; j++)
                 require(close(group.sums[(j * group.n_left + a) * width + b], expected[j], fabs(expected[j])), "a sum of a level");
             free(expected);
         }
-    if (!status && n_groups) check_picked(&in, &group);
+    if (!status && n_groups) check_picked(&in, &group, n_cells);
     free(work);
     free(sums);
     free(group.sums);
-    free((void *)group.codes);
+    free((void *)codes[0]);
+    free((void *)codes[1]);
     free((void *)group.left);
     free((void *)group.columns);
     free(gram);
