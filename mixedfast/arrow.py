@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from mixedfast.categories import Categorical
 from mixedfast.errors import DataError, MissingLibraryError
-from mixedfast.frames import Categorical, ColumnData, Table, as_table
+from mixedfast.frames import ColumnData, Table, as_table
 
 __all__ = [
     "CodedTable",

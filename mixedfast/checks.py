@@ -12,9 +12,10 @@ from itertools import combinations
 
 import numpy as np
 
+from mixedfast.categories import Categorical
 from mixedfast.columns import Column, evaluate, matrix, take
 from mixedfast.errors import DataError, NotIdentifiedError
-from mixedfast.frames import Categorical, ColumnData, Numeric
+from mixedfast.frames import ColumnData, Numeric
 
 __all__ = ["enough_rows", "labels", "no_infinities", "random_sums", "random_term", "told_apart", "weight_range", "weights"]
 

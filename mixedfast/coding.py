@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from mixedfast.categories import Categorical
 from mixedfast.columns import Column, Factor
 from mixedfast.contrast import Contrasts
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.expressions import functions
 from mixedfast.formula import plain_name
-from mixedfast.frames import Categorical, ColumnData, Numeric
+from mixedfast.frames import ColumnData, Numeric
 from mixedfast.mentions import (
     FactorInfo,
     expression_names,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mixedfast import checks
+from mixedfast.categories import Categorical, drop_unused, factorize
 from mixedfast.coding import (
     Coding,
     FixedTerm,
@@ -25,7 +26,7 @@ from mixedfast.contrast import Contrast, contrast_of
 from mixedfast.covariates import ARRAY_OFFSET, Covariate, Covariates, describe
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.formula import ModelSpec, expand_dot, plain_name
-from mixedfast.frames import Categorical, Numeric, Table, as_table, drop_unused, factorize
+from mixedfast.frames import Numeric, Table, as_table
 from mixedfast.grouping import GroupRecipe, number_groups
 from mixedfast.mentions import coded_names, expression_names, factors, used_names
 from mixedfast.rows import Used, complete, vector

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mixedfast.categories import Categorical, drop_unused, factorize, labels, recode
 from mixedfast.errors import DataError
-from mixedfast.frames import Categorical, drop_unused, factorize, labels, recode
 
 __all__ = ["GroupRecipe", "number_again", "number_groups", "union"]
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from mixedfast import checks
+from mixedfast.categories import Categorical, drop_unused, factorize, recode
 from mixedfast.coding import Rows, code_again
 from mixedfast.columns import Column
 from mixedfast.design import Recipe, offset_of
 from mixedfast.errors import DataError
-from mixedfast.frames import Categorical, as_table, drop_unused, factorize, recode
+from mixedfast.frames import as_table
 from mixedfast.grouping import number_again
 from mixedfast.mentions import expression_names, used_names
 from mixedfast.rows import Used, missing_masks, vector

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from mixedfast import checks
+from mixedfast.categories import Categorical
 from mixedfast.errors import DataError
-from mixedfast.frames import Categorical, ColumnData, Numeric, Table, as_table
+from mixedfast.frames import ColumnData, Numeric, Table, as_table
 
 __all__ = ["Used", "complete", "missing_masks", "vector"]
 

@@ -36,7 +36,7 @@ _PICKLES = b"mixedfast file, version 1\n"
 #: The classes a file may name, and where they live. Nothing else is ever made from a file.
 _HOMES = {
     "Basis": "mixedfast.basis",
-    "Categorical": "mixedfast.frames",
+    "Categorical": "mixedfast.categories",
     "Checkpoint": "mixedfast.stream.checkpoint",
     "Coding": "mixedfast.coding",
     "Contrast": "mixedfast.contrast",

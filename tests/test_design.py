@@ -14,11 +14,11 @@ from formulaic.errors import DataMismatchWarning
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixedfast.categories import factorize
 from mixedfast.columns import Factor, evaluate, matrix, same, take
 from mixedfast.design import Design, build
 from mixedfast.errors import DataError, FormulaError, NotIdentifiedError
 from mixedfast.formula import parse
-from mixedfast.frames import factorize
 from mixedfast.grouping import number_again, number_groups
 from mixedfast.newdata import apply
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixedfast.categories import Categorical, drop_unused, factorize, recode
 from mixedfast.errors import DataError
-from mixedfast.frames import Categorical, Numeric, as_table, drop_unused, factorize, recode
+from mixedfast.frames import Numeric, as_table
 
 pl = pytest.importorskip("polars")
 pa = pytest.importorskip("pyarrow")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.arguments import check_choice, check_level
-from mixedfast.frames import Categorical
+from mixedfast.categories import Categorical
 from mixedfast.inference.parameters import list_parameters
 from mixedfast.rowwise.fitted import population
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.arguments import check_count, check_seed
+from mixedfast.categories import Categorical, drop_unused
 from mixedfast.errors import ArgumentError, DataError
 from mixedfast.fitting import fit_crossproducts, fit_rows
-from mixedfast.frames import Categorical, as_table, drop_unused
+from mixedfast.frames import as_table
 from mixedfast.inference.influence import Influence, influence, parts_of_rows
 from mixedfast.levelsums import parts_of_levels, sums_of_levels
 from mixedfast.progress import Show

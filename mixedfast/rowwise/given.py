@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from mixedfast import checks
+from mixedfast.categories import Categorical
 from mixedfast.crossprod import CrossProducts
 from mixedfast.design import Design, Recipe
 from mixedfast.errors import DataError
-from mixedfast.frames import Categorical, Table, as_table
+from mixedfast.frames import Table, as_table
 from mixedfast.rows import vector
 
 __all__ = ["recipe_of", "response_values", "weights_of_new"]

@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 
 from mixedfast.arguments import check_threads
 from mixedfast.arrow import CodedTable, Labels, as_declared, complete_rows, sample
+from mixedfast.categories import factorize, labels
 from mixedfast.conditioning import taken_apart
 from mixedfast.crossprod import CrossProducts
 from mixedfast.design import Design, Recipe, without_dot
 from mixedfast.errors import DataError
 from mixedfast.formula import ModelSpec
-from mixedfast.frames import factorize, labels
 from mixedfast.progress import Show
 from mixedfast.stream.batches import Batches
 from mixedfast.stream.checkpoint import Progress, digest

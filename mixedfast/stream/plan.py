@@ -16,6 +16,7 @@ import numpy as np
 from mixedfast import checks
 from mixedfast.arrow import CodedTable, Labels
 from mixedfast.basis import Basis, choose_basis
+from mixedfast.categories import Categorical
 from mixedfast.coding import Rows, code_again, code_shapes, shape_of
 from mixedfast.crossprod import CrossProducts, assemble
 from mixedfast.design import (
@@ -30,7 +31,7 @@ from mixedfast.design import (
 )
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.formula import ModelSpec
-from mixedfast.frames import Categorical, ColumnData, Numeric
+from mixedfast.frames import ColumnData, Numeric
 from mixedfast.grouping import GroupRecipe, number_again, number_groups
 from mixedfast.mentions import expression_names, used_names
 from mixedfast.rows import vector

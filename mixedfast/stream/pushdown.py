@@ -18,6 +18,7 @@ import numpy as np
 
 from mixedfast import checks
 from mixedfast.basis import Basis, basis_from_moments, structural_constant
+from mixedfast.categories import Categorical, factorize, labels, recode
 from mixedfast.coding import Coding, Piece, products_of
 from mixedfast.columns import Column, Factor
 from mixedfast.conditioning import taken_apart
@@ -27,7 +28,7 @@ from mixedfast.crossprod import CrossProducts, GroupProducts, Meta, PairProducts
 from mixedfast.design import Recipe, formulas, without_dot
 from mixedfast.errors import DataError
 from mixedfast.formula import ModelSpec, plain_name
-from mixedfast.frames import Categorical, as_table, factorize, labels, recode
+from mixedfast.frames import as_table
 from mixedfast.grouping import GroupRecipe, number_again
 from mixedfast.lazyframes import Expr, LazyFrame, literal, lookup
 from mixedfast.mentions import expression_names, python_factors, used_names

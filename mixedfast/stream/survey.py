@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from mixedfast.arrow import complete_rows, distinct, from_bytes, kind_of, plain_table, sample, to_bytes, with_dictionary
+from mixedfast.categories import Categorical, factorize
 from mixedfast.coding import Rows, evaluate_expression
 from mixedfast.errors import DataError
-from mixedfast.frames import Categorical, Numeric, as_table, factorize
+from mixedfast.frames import Numeric, as_table
 from mixedfast.mentions import expression_names
 from mixedfast.stream.moments import Moments, state_of
 from mixedfast.stream.plan import Facts

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfast.categories import Categorical
 from mixedfast.columns import evaluate
 from mixedfast.design import Design
 from mixedfast.errors import DataError
-from mixedfast.frames import Categorical, ColumnData, Numeric, Table
+from mixedfast.frames import ColumnData, Numeric, Table
 from mixedfast.inference.own import own_estimates
 from mixedfast.mentions import expression_names
 from mixedfast.newdata import apply
