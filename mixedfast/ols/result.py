@@ -7,8 +7,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from mixedfast.giveback import beside, in_callers_library
 from mixedfast.inference.ddf import DDF
 from mixedfast.ols.base import without_groups
@@ -70,26 +68,6 @@ class OLSResult(OLSTests, OLSRows):
     def df_model(self) -> int:
         """Number of parameters: coefficients and sigma."""
         return self._least.cp.p + 1
-
-    @property
-    def criterion(self) -> float:
-        """Deviance, -2 log likelihood."""
-        return self._least.deviance
-
-    @property
-    def loglik(self) -> float:
-        """Log likelihood at its maximum."""
-        return -0.5 * self.criterion
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion; the residual variance counts as a parameter."""
-        return self.criterion + 2.0 * self.df_model
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion; the residual variance counts as a parameter."""
-        return self.criterion + float(np.log(self.nobs)) * self.df_model
 
     def r2(self) -> RSquared:
         """R squared and adjusted R squared; about zero when there is no intercept.

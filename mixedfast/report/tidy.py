@@ -144,20 +144,19 @@ def _long(group: str, wide: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def _measures(m: LMMResult | OLSResult) -> dict[str, Any]:
+    """What a mixed model and a regression are compared by alike."""
+    names = ("nobs", "sigma", "loglik", "aic", "bic", "criterion", "reml", "df_model")
+    return {name: getattr(m, name) for name in names}
+
+
 def glance(m: LMMResult) -> pd.DataFrame:
     """One row: what one compares models by."""
     import pandas as pd
 
     icc, r2 = m.icc(), m.r2()
     row = {
-        "nobs": m.nobs,
-        "sigma": m.sigma,
-        "loglik": m.loglik,
-        "aic": m.aic,
-        "bic": m.bic,
-        "criterion": m.criterion,
-        "reml": m.reml,
-        "df_model": m.df_model,
+        **_measures(m),
         "df_residual": m.nobs - m.df_model,
         "icc": icc.adjusted,
         "r2_marginal": r2.marginal,
@@ -174,14 +173,7 @@ def ols_glance(m: OLSResult) -> pd.DataFrame:
 
     r2, f = m.r2(), m.fstatistic
     row = {
-        "nobs": m.nobs,
-        "sigma": m.sigma,
-        "loglik": m.loglik,
-        "aic": m.aic,
-        "bic": m.bic,
-        "criterion": m.criterion,
-        "reml": m.reml,
-        "df_model": m.df_model,
+        **_measures(m),
         "df_residual": m.df_resid,
         "r2": r2.r2,
         "r2_adjusted": r2.adjusted,

@@ -105,29 +105,9 @@ class Estimates(FixedPart):
         return pd.DataFrame(found.vcov, index=list(found.names), columns=list(found.names))
 
     @property
-    def criterion(self) -> float:
-        """REML criterion, or deviance under ML, at the estimates."""
-        return self._fit.deviance
-
-    @property
-    def loglik(self) -> float:
-        """Log likelihood (of a REML fit, the restricted one), at its maximum."""
-        return -0.5 * self._fit.deviance
-
-    @property
     def df_model(self) -> int:
         """Number of parameters: fixed effects, theta and sigma."""
         return self._fit.cp.p + len(self._fit.theta) + 1
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion, `criterion` + 2 `df_model`, as lme4."""
-        return self.criterion + 2.0 * self.df_model
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion, `criterion` + log(`nobs`) `df_model`, as lme4."""
-        return self.criterion + float(np.log(self.nobs)) * self.df_model
 
     @property
     @in_callers_library

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["FixedPart"]
 
 
-class FixedPart(Fitted):
+class FixedPart(Fitted, ABC):
     """Attributes that a mixed model and an ordinary regression have in common."""
 
     @property
@@ -51,6 +52,31 @@ class FixedPart(Fitted):
     def sigma(self) -> float:
         """Residual standard deviation."""
         return self._fit.sigma
+
+    @property
+    @abstractmethod
+    def df_model(self) -> int:
+        """Number of parameters."""
+
+    @property
+    def criterion(self) -> float:
+        """Deviance, -2 log likelihood, at the estimates; of a REML fit the REML criterion."""
+        return self._fit.deviance
+
+    @property
+    def loglik(self) -> float:
+        """Log likelihood (of a REML fit, the restricted one), at its maximum."""
+        return -0.5 * self.criterion
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, `criterion` + 2 `df_model`, as lme4; variances count as parameters."""
+        return self.criterion + 2.0 * self.df_model
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, `criterion` + log(`nobs`) `df_model`, as lme4; variances count as parameters."""
+        return self.criterion + float(np.log(self.nobs)) * self.df_model
 
     @property
     def params(self) -> pd.Series:
