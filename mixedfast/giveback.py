@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast
 
 import narwhals as nw
 import numpy as np
@@ -23,7 +23,15 @@ __all__ = ["LIBRARIES", "beside", "given_back", "in_callers_library", "in_pandas
 
 LIBRARIES = ("pandas", "polars", "pyarrow")
 
-Self = TypeVar("Self")
+
+class KnowsLibrary(Protocol):
+    """Something whose tables are given in the library it names."""
+
+    @property
+    def library(self) -> str: ...
+
+
+Self = TypeVar("Self", bound=KnowsLibrary)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -36,7 +44,7 @@ def in_callers_library(method: Callable[Concatenate[Self, P], R]) -> Callable[Co
 
     @wraps(method)
     def given(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        made: R = given_back(method(self, *args, **kwargs), self.library)  # type: ignore[attr-defined]
+        made: R = given_back(method(self, *args, **kwargs), self.library)
         return made
 
     return given

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -119,7 +120,8 @@ def stream_crossproducts(
     given = given_levels(levels, source.schema.names)
     state = Progress(checkpoint, repr((spec.formula, weights, offset, na_action)) + digest(given) + digest(contrasts or {}))
     asked = _Asked(want, source, given, contrasts, na_action, threads, progress)
-    try:
+    with ExitStack() as cut_short:
+        cut_short.callback(state.write)  # after an error or Ctrl-C, what was added is kept
         if state.now.plan is None and not asked.in_one_pass:
             asked = replace(asked, source=_readable_again(source, want))
         try:
@@ -127,9 +129,7 @@ def stream_crossproducts(
         except _MissesValues:
             state.restart()
             total = _plan_and_sum(asked, state, trusting=False)
-    except BaseException:
-        state.write()
-        raise
+        cut_short.pop_all()
     plan = state.now.plan
     check_total(total)
     again = Progress(None, state.now.model)
