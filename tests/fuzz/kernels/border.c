@@ -198,8 +198,12 @@ static void check(bytes *in, problem *made)
                 require(rounded(*entry(made, dense, row, column), M[row * m + column], M_size[row * m + column]), "lambda'S lambda + I");
     }
 
-    /* its inverse is put in place by a library; here by plain algebra, then sandwiched */
-    double *inv = inverse(m, M), *before = product(m, m, m, Lambda, 0, inv, 0), *Q = product(m, m, m, before, 0, Lambda, 1);
+    /* its inverse is put in place by a library, below the diagonal; here by plain algebra, whose two halves differ by more than
+     * rounding of products where M is nearly singular, so that the upper one must not be read; then sandwiched */
+    double *inv = inverse(m, M);
+    for (int64_t row = 0; row < m; row++)
+        for (int64_t column = 0; column < row; column++) inv[column * m + row] = inv[row * m + column];
+    double *before = product(m, m, m, Lambda, 0, inv, 0), *Q = product(m, m, m, before, 0, Lambda, 1);
     for (int64_t row = 0; row < m; row++)
         for (int64_t column = 0; column <= row; column++)
             if (component_of(made, row) == component_of(made, column)) *entry(made, dense, row, column) = inv[row * m + column];
