@@ -45,6 +45,8 @@ def quoted(text: str) -> list[bool]:
         if open_at is not None:
             marks[i] = True
             if char == text[open_at] and text[i - 1] != "\\":
+                if text[open_at : i + 1] == "``":
+                    raise FormulaError(f"`` in {text!r} names no column: write its name between the backticks")
                 open_at = None
         elif char in "'\"`":
             marks[i] = True

@@ -424,7 +424,7 @@ def _materialize(
         with np.errstate(all="ignore"):
             found = _matrix(spec, frame, {**functions(), **context}, state or {})
         matrix = np.asarray(found, dtype=np.float64, order="F")
-    except (FormulaicError, TypeError, ValueError) as error:
+    except (FormulaicError, LookupError, TypeError, ValueError) as error:
         raise FormulaError(
             f"formulaic cannot evaluate {text!r}, whose parts must each give one value a row: {one_line(error)}"
         ) from error

@@ -109,8 +109,6 @@ class Design:
 
     Parameters
     ----------
-    n : int
-        Rows used.
     y : ndarray, shape (n,), float64
         The offset is not subtracted. May be the user's own memory: never write to it.
     weights, offset : ndarray, shape (n,), float64, or None
@@ -142,7 +140,6 @@ class Design:
         What tables are given back as (see `mixedfast.giveback`).
     """
 
-    n: int
     y: np.ndarray
     weights: np.ndarray | None
     offset: np.ndarray | None
@@ -161,6 +158,11 @@ class Design:
     spec: ModelSpec
     response_name: str
     library: str = "pandas"
+
+    @property
+    def n(self) -> int:
+        """Rows used."""
+        return len(self.y)
 
     def keep_columns(self, idx: Sequence[int]) -> Design:
         """The design with only some columns of X: places among the columns it has now.
@@ -250,7 +252,6 @@ def build(
         weights_column=weights if isinstance(weights, str) else None,
     )
     return Design(
-        n=used.n,
         y=y,
         weights=used.vectors.get("weights"),
         offset=offset_of(spec, used.vectors.get("offset"), rows),

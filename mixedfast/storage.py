@@ -30,7 +30,7 @@ from mixedfast.errors import ArgumentError, DataError, MixedFastError
 
 __all__ = ["load", "save"]
 
-_VERSION = 2
+_VERSION = 3
 _HEADER = "header.json"
 _PICKLES = b"mixedfast file, version 1\n"
 #: The classes a file may name, and where they live. Nothing else is ever made from a file.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -155,6 +156,7 @@ CHAPTERS = [
                     "y ~ y + (1 | g)",
                     "y ~ x + (1 | g) # later",
                     "y ~ x + `s + (1 | g)",
+                    "y ~ x + `` + (1 | g)",
                     "y ～ x + (1 | g)",
                     "y ~ x − 1 + (1 | g)",
                     "y ~ x + (1 ｜ g)",
@@ -169,6 +171,7 @@ CHAPTERS = [
                     "y ~ (x + w)^40 + (1 | g)",
                     "y ~ bs(x, df=1) + (1 | g)",
                     "y ~ log(s) + (1 | g)",
+                    "y ~ C(s, x) + (1 | g)",
                 ],
             ),
             Bad("mf.lmer(3, data)", lambda: mf.lmer(3, a_table())),  # type: ignore[arg-type]
@@ -378,7 +381,7 @@ def page() -> str:
 
 
 def _code(text: str) -> str:
-    fence = "``" if "`" in text else "`"
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))  # longer than any run inside
     return f"{fence} {text} {fence}".replace("|", "\\|")
 
 

@@ -210,7 +210,6 @@ def _only(design: Design, rows: np.ndarray) -> Design:
     """The design on some of its rows, groups numbered as before."""
     return replace(
         design,
-        n=len(rows),
         y=design.y[rows],
         weights=None if design.weights is None else design.weights[rows],
         offset=None if design.offset is None else design.offset[rows],

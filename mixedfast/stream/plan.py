@@ -217,7 +217,6 @@ def coded_design(plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping
     x = code_again(recipe.fixed, rows)
     covariates = covariates_of(spec, rows, offset, recipe.offset_column) if table.n else {}
     return Design(
-        n=table.n,
         y=response(spec, rows),
         weights=weights,
         offset=offset_of(spec, offset, rows),
