@@ -3,7 +3,7 @@
 # make test-slow          clusters of processes too: Dask, Spark
 # make torture            700 models that are hard for a reason (tests/torture/README.md)
 # make sanitize           the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer (gcc)
-# make fuzz               every kernel and door under a coverage-guided fuzzer (tests/fuzz/README.md); FUZZ_SECONDS=60 for each
+# make fuzz               every kernel and door under a coverage-guided fuzzer (tests/fuzz/README.md); FUZZ_SECONDS=60 for each, FUZZ_SEED=1 to repeat
 # make leaks              resident memory over 10,000 fits of each engine; a few fits under valgrind
 # make bench              side by side with what is installed, a few minutes (benchmarks/README.md)
 # make bench-competitors  the other libraries, each in an environment of its own
@@ -62,9 +62,10 @@ sanitize: $(VENV)/tested-with build
 # Inputs nobody thought of: two targets at a time. What cannot be run on this machine is named, and is no failure.
 FUZZ_SECONDS ?= 60
 FUZZ_MODELS ?= 500
+FUZZ_SEED ?=
 fuzz: $(VENV)/fuzzed-with build
-	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
-	MODELS=$(FUZZ_MODELS) $(BIN)/python -m pytest -q tests/test_random_models.py
+	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS) $(FUZZ_SEED:%=--seed %)
+	MODELS=$(FUZZ_MODELS) $(BIN)/python -m pytest -q $(FUZZ_SEED:%=--hypothesis-seed=%) tests/test_random_models.py
 
 # A quarter of an hour.
 leaks: build

@@ -1,10 +1,11 @@
 """Fuzz every target for a while, two at a time: `make fuzz`, or
 
-    python tests/fuzz/run.py [--seconds 60] [TARGET …]
+    python tests/fuzz/run.py [--seconds 60] [--seed 1] [TARGET …]
 
 The kernels' targets (kernels/*.c) are built with clang's libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer; those in
 Python (python/*.py) run under atheris. Each begins with the inputs kept in inputs/ and the corpus that earlier runs left in
 build/fuzz. What has a crash ends with status 1 and says how to see it again; what cannot be run here is named.
+With a seed every run tries the same inputs in the same order, as far as its seconds reach.
 """
 
 from __future__ import annotations
@@ -74,14 +75,17 @@ def build(target: str) -> Path:
     return program
 
 
-def run(target: str, seconds: int) -> Outcome:
-    """Fuzz one target."""
+def run(target: str, seconds: int, seed: int = 0) -> Outcome:
+    """Fuzz one target: new inputs each time, or with a seed (any but 0) those of the seed, whatever earlier runs left."""
     program = [str(build(target))] if target in KERNELS else [sys.executable, str(HERE / "python" / f"{target}.py")]
     corpus, crashes, log = BUILD / "corpus" / target, BUILD / "crashes" / target, BUILD / f"{target}.log"
+    if seed:
+        shutil.rmtree(corpus, ignore_errors=True)
     for folder in (corpus, crashes):
         folder.mkdir(parents=True, exist_ok=True)
-    options = [f"-max_total_time={seconds}", f"-max_len={LONGEST.get(target, 2048)}", f"-artifact_prefix={crashes}/", *LIMITS]
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    length = LONGEST.get(target, 2048)
+    options = [f"-seed={seed}", f"-max_total_time={seconds}", f"-max_len={length}", f"-artifact_prefix={crashes}/", *LIMITS]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **({"PYTHONHASHSEED": "0"} if seed else {})}
     with log.open("w") as out:
         done = subprocess.run([*program, str(corpus), str(_seeds(target)), *options], stdout=out, stderr=out, env=environment)
     said = log.read_text(errors="replace")
@@ -102,6 +106,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Fuzz the kernels and the doors.")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join([*KERNELS, *PYTHON])} (default: all)")
     parser.add_argument("--seconds", type=int, default=60, help="for each target (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="1 and up: the inputs of this seed (default: new ones each time)")
     options = parser.parse_args()
     unknown = set(options.targets) - {*KERNELS, *PYTHON}
     if unknown:
@@ -115,8 +120,9 @@ def main() -> int:
     for target in wanted:
         if target in missing:
             print(f"not fuzzed: {target}, {missing[target]}")
+    here = [target for target in wanted if target not in missing]
     with ThreadPoolExecutor(2) as pool:
-        outcomes = list(pool.map(lambda target: run(target, options.seconds), [t for t in wanted if t not in missing]))
+        outcomes = list(pool.map(lambda target: run(target, options.seconds, options.seed), here))
     print(f"\n{'target':13} {'inputs':>12} {'edges':>7}   crashes")
     for one in outcomes:
         print(f"{one.target:13} {one.inputs:12,} {one.edges:7,}   {'none' if one.crash is None else f'see {one.crash}'}")
