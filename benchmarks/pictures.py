@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import groupby
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.libraries import LIBRARIES
-from benchmarks.report import OURS, right
+from benchmarks.report import OURS, duration, right
 
 __all__ = ["draw_scaling", "draw_times"]
 
@@ -17,40 +18,59 @@ COLOURS = dict(zip(LIBRARIES, ["C3", "C0", "C1", "C2", "C4", "C5", "C6", "C7", "
 
 
 def draw_times(table: list[dict], path: Path) -> None:
-    """A line of dots for each problem and task; an arrow where the time limit was passed, hollow where the answer is off."""
-    lines = [list(group) for _, group in groupby(table, key=lambda r: (r["problem"], r["task"]))]
-    figure = Figure(figsize=(9, 1.2 + 0.42 * len(lines)), layout="constrained")
+    """Each problem under its title, a line of dots for each task; an arrow where the time limit was passed, hollow where the
+    answer is off."""
+    problems = [[list(line) for _, line in groupby(own, key=_task)] for _, own in groupby(table, key=lambda r: r["problem"])]
+    figure = Figure(figsize=(9, 1.2 + 0.3 * sum(1 + len(lines) for lines in problems)), layout="constrained")
     axes = figure.subplots()
-    for y, together in enumerate(lines):
-        axes.axhline(y, color="0.9", zorder=0)
-        for r in together:
-            if r["seconds"] is None:
-                continue
-            late, name = r["status"] == "timed out", r["library"]
-            axes.plot(
-                r["seconds"],
-                y,
-                marker="$\\rightarrow$" if late else MARKS[name],
-                markersize=11 if late else 9 if name == OURS else 7,
-                markerfacecolor=COLOURS[name] if right(r) or late else "white",
-                markeredgecolor=COLOURS[name],
-                linestyle="none",
-                zorder=3 if name == OURS else 2,
-            )
-    for name in {r["library"]: None for r in table if r["seconds"] is not None}:
+    top, ticks = 0, {}
+    for lines in problems:
+        key, title = lines[0][0]["problem"], lines[0][0]["title"]
+        axes.text(0.0, top + 0.15, f"$\\bf{{{key}}}$  {title}", transform=axes.get_yaxis_transform(), va="center")
+        for y, together in enumerate(lines, top + 1):
+            ticks[y] = WORDS[_task(together[0])]
+            axes.axhline(y, color="0.9", zorder=0)
+            for r in together:
+                _dot(axes, y, r)
+        top += 1 + len(lines)
+    seen = {r["library"] for r in table if r["seconds"] is not None}
+    for name in (name for name in LIBRARIES if name in seen):
         axes.plot([], [], marker=MARKS[name], color=COLOURS[name], linestyle="none", label=name)
-    axes.set_yticks(range(len(lines)), [f"{t[0]['problem']} {_short(t[0]['task'])}" for t in lines])
-    axes.invert_yaxis()
+    axes.set_yticks(list(ticks), list(ticks.values()))
+    axes.set_ylim(top - 0.3, -0.5)
     axes.set_xscale("log")
-    axes.set_xlabel("seconds, from the table in memory to the answer (hollow: the answer is off; arrow: longer than that)")
+    axes.xaxis.set_major_formatter(lambda seconds, _: duration(seconds))
+    signs = "hollow: the answer is not that of the others; arrow: took longer than that"
+    axes.set_xlabel(f"from the table in memory to the answer\n{signs}")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    figure.legend(loc="outside right center", frameon=False)
+    figure.legend(loc="outside right upper", frameon=False)
     figure.savefig(path, metadata={"Date": None})
 
 
-def _short(task: str) -> str:
-    return {"standard errors": "", "satterthwaite": "(Satterthwaite)", "kenward-roger": "(Kenward-Roger)"}[task]
+#: What a task gives, in the words of the picture.
+WORDS = {"standard errors": "standard errors", "satterthwaite": "and Satterthwaite df", "kenward-roger": "and Kenward-Roger df"}
+
+
+def _task(row: dict) -> str:
+    return row["task"]
+
+
+def _dot(axes: Axes, y: int, r: dict) -> None:
+    """What one library took, on the line at y."""
+    if r["seconds"] is None:
+        return
+    late, name = r["status"] == "timed out", r["library"]
+    axes.plot(
+        r["seconds"],
+        y,
+        marker="$\\rightarrow$" if late else MARKS[name],
+        markersize=11 if late else 9 if name == OURS else 7,
+        markerfacecolor=COLOURS[name] if right(r) or late else "white",
+        markeredgecolor=COLOURS[name],
+        linestyle="none",
+        zorder=3 if name == OURS else 2,
+    )
 
 
 def draw_scaling(points: list[dict], path: Path) -> None:

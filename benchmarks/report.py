@@ -10,10 +10,10 @@ from itertools import groupby
 
 from benchmarks.agreement import compare
 
-__all__ = ["OURS", "markdown", "pipes", "right", "rows", "to_csv"]
+__all__ = ["OURS", "duration", "markdown", "pipes", "right", "rows", "to_csv"]
 
 OURS = "mixedfast"
-KEPT = ("problem", "task", "library", "status", "peak_bytes", "loaded_bytes", "column_bytes")
+KEPT = ("problem", "title", "task", "library", "status", "peak_bytes", "loaded_bytes", "column_bytes")
 COMPARED = ("above_lowest", "beta_off", "se_off", "sd_off", "df_off")
 
 
@@ -134,8 +134,8 @@ def _details(table: list[dict]) -> str:
     body = []
     for r in table:
         ran = r["runs"] > 0
-        spread = f"{_time(r['fastest'])} to {_time(r['slowest'])}" if ran else ""
-        timed = (_seconds(r), spread, str(r["runs"]) if ran else "", _time(r["cpu_seconds"]) if ran else "", _ratio(r))
+        spread = f"{duration(r['fastest'])} to {duration(r['slowest'])}" if ran else ""
+        timed = (_seconds(r), spread, str(r["runs"]) if ran else "", duration(r["cpu_seconds"]) if ran else "", _ratio(r))
         verdict = r["verdict"] or ("agrees" if ran else "")
         body.append((r["library"], *timed, _megabytes(r["peak_bytes"]), _small(r["above_lowest"]), verdict))
     return pipes((*header, " agreement"), body)
@@ -154,7 +154,7 @@ def _limits(record: dict, table: list[dict]) -> str:
         read = r["column_bytes"] / machine["read_bytes_per_second"]
         factor = r["evaluations"] * dense**3 / 3 / machine["dpotrf_flops_per_second"]
         share = f"{(read + factor) / r['seconds']:.0%}"
-        body.append((r["problem"], _seconds(r), _time(read), str(r["evaluations"]), str(dense), _time(factor), share))
+        body.append((r["problem"], _seconds(r), duration(read), str(r["evaluations"]), str(dense), duration(factor), share))
     header = (" problem", "ours", "reading the columns once", "factorizations", "of dense order", "need", "the two / ours")
     return pipes(header, body)
 
@@ -162,10 +162,11 @@ def _limits(record: dict, table: list[dict]) -> str:
 def _seconds(row: dict) -> str:
     if row["status"] == "timed out":
         return f"> {row['seconds']:g} s"
-    return _time(row["seconds"]) if row["status"] == "ran" else row["status"]
+    return duration(row["seconds"]) if row["status"] == "ran" else row["status"]
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in words: 1.2 s, 35 ms, 7 µs."""
     unit, name = (1, "s") if seconds >= 1 else (1e3, "ms") if seconds >= 1e-3 else (1e6, "µs")
     return f"{unit * seconds:.3g} {name}"
 

@@ -44,7 +44,7 @@ PROBLEMS = [
     ),
     Problem(
         "P3",
-        "penicillin: 144 rows, two crossed factors",
+        "Penicillin: 144 rows, two crossed factors",
         Model("diameter", (), (Random("plate"), Random("sample"))),
         dataset("penicillin", "plate"),
         ALL,
@@ -52,7 +52,7 @@ PROBLEMS = [
     ),
     Problem(
         "P4",
-        "pastes: 60 rows, two nested factors",
+        "Pastes: 60 rows, two nested factors",
         Model("strength", (), (Random("sample"), Random("batch"))),
         dataset("pastes", "batch"),
         ALL,

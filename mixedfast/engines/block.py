@@ -217,7 +217,7 @@ class BlockEngine:
         D = _blocks.levels_k(self._A, self._T)
         border = self._border
         return pair_traces(
-            self.layout, border.dense, border.diagonal, self._relative(), self._H, D, K[self.layout.lead]
+            self.layout, border.dense, border.diagonal, self._relative(), self._H, D, K[self.layout.lead], self._workers
         )
 
     def trace_operations(self) -> float:

@@ -34,7 +34,8 @@ def _triangle(first: int, last: int, parts: int) -> list[int]:
 
 
 class DenseWorkers(Workers):
-    """Threads that factor and invert dense squares ``n x n`` at ``a[at]`` (column-major), lower triangles, in place."""
+    """Threads that factor and invert dense squares ``n x n`` at ``a[at]`` (column-major), lower triangles, in place, and
+    multiply matrices."""
 
     smallest = LARGE
 
@@ -62,3 +63,13 @@ class DenseWorkers(Workers):
             self.share(partial(_dense.square, a, at, n, k, b), _even(0, k, self.count))
             _dense.square_block(a, at, n, k, b)
         return 0
+
+    def times(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """The product of (m,n) and (n,r)."""
+        out = np.empty((len(left), right.shape[1]))
+
+        def rows(first: int, last: int) -> None:
+            np.matmul(left[first:last], right, out=out[first:last])
+
+        self.share(rows, _even(0, len(left), self.count))
+        return out

@@ -22,6 +22,7 @@ from mixedfast.engines.layout import Layout
 if TYPE_CHECKING:
     from mixedfast.crossprod import CrossProducts
     from mixedfast.engines import Engine
+    from mixedfast.engines.dense import DenseWorkers
 
 __all__ = ["columns_bytes", "outer_sum", "pair_traces", "pair_traces_by_columns", "turns"]
 
@@ -98,13 +99,15 @@ def _block_dots(layout: Layout, g: int, h: int, K: Any) -> np.ndarray:
     return out
 
 
-#: A border with so large a share of entries is multiplied as a plain array, up to so many numbers.
-_DENSE_SHARE, _DENSE_NUMBERS = 0.02, 50_000_000
+#: What a product of two entries of a sparse border costs in products of a plain one, which BLAS takes by the row.
+_SPARSE_PRODUCT = 150
+#: Numbers of a border up to which it may be made plain.
+_DENSE_NUMBERS = 50_000_000
 
 
 def pair_traces(
     layout: Layout, dense: np.ndarray, diagonal: np.ndarray, relative: dict[int, np.ndarray] | None, H: np.ndarray,
-    D: np.ndarray, K_lead: np.ndarray,
+    D: np.ndarray, K_lead: np.ndarray, workers: DenseWorkers | None = None,
 ) -> PairTraces:
     """sum_ij K_ij[b,c] K_ij[a,d] for every two groups g <= h, as (K_g,K_g,K_h,K_h).
 
@@ -120,6 +123,8 @@ def pair_traces(
         Z_1'V_1^-1 Z_1.
     K_lead : (J, k, k) array
         Diagonal blocks of K of the eliminated factor.
+    workers : DenseWorkers, optional
+        They share the large product.
     """
     from scipy.sparse import csr_array
 
@@ -136,8 +141,8 @@ def pair_traces(
         K_rest = back - back @ R
     ptr, cols, _ = layout.border
     h = [csr_array((H[:, a], cols, ptr), shape=(len(D), layout.m)) for a in range(k)]
-    size = len(D) * layout.m
-    if plain and size <= _DENSE_NUMBERS and len(cols) > _DENSE_SHARE * size:
+    size, products = len(D) * layout.m, float((np.diff(ptr).astype(float) ** 2).sum())
+    if plain and size <= _DENSE_NUMBERS and _SPARSE_PRODUCT * products > size * layout.m:
         h = [part.toarray() for part in h]
     W = {}
     for a in range(k):
@@ -146,7 +151,7 @@ def pair_traces(
             W[a, b] = product.toarray() if plain and not isinstance(product, np.ndarray) else product
             W[b, a] = W[a, b].T
     out: PairTraces = {}
-    QW = {(a, b): Q @ W[a, b] for a in range(k) for b in range(k)}
+    QW = {at: workers.times(Q, part) if plain and workers is not None else Q @ part for at, part in W.items()}
     N = D - K_lead
     own = outer_sum(K_lead) - outer_sum(N)
     for a, b, c, d in np.ndindex(own.shape):
