@@ -149,18 +149,27 @@ def load(path: str | PathLike[str]) -> Any:
     with open(path, "rb") as stream:
         if stream.read(len(_PICKLES)) == _PICKLES:
             raise DataError(f"{path} was written by mixedfast 0.1 as a pickle, which could run code: save it again")
+        size = stream.seek(0, os.SEEK_END)
     try:
         with zipfile.ZipFile(path) as archive:
             if _HEADER not in archive.namelist():
                 raise DataError(f"{path} was not written by mixedfast's save")
+            _require_plain_parts(archive.infolist(), size, path)
             return _read(archive, path)
     except _DAMAGE as error:
         raise DataError(f"{path} is damaged, or was not written by mixedfast's save: {error}") from error
 
 
-def _read(archive: zipfile.ZipFile, path: str | PathLike[str]) -> Any:
-    if any(part.compress_type != zipfile.ZIP_STORED or part.flag_bits & 1 for part in archive.infolist()):
+def _require_plain_parts(parts: list[zipfile.ZipInfo], size: int, path: str | PathLike[str]) -> None:
+    """Raise DataError unless every part is stored as it is, within the file: zipfile goes where the list of parts points."""
+    if any(part.compress_type != zipfile.ZIP_STORED or part.flag_bits & 1 for part in parts):
         raise DataError(f"{path} is damaged, or was not written by mixedfast's save: its parts are packed")
+    for part in parts:
+        if part.file_size != part.compress_size or not 0 <= part.header_offset <= size - part.file_size:
+            raise DataError(f"{path} is damaged: its part {part.filename} would lie outside of the file")
+
+
+def _read(archive: zipfile.ZipFile, path: str | PathLike[str]) -> Any:
     text = archive.read(_HEADER)
     if hashlib.sha256(text).hexdigest().encode() != archive.comment:
         raise DataError(f"{path} is damaged: its checksum does not match")
