@@ -117,9 +117,9 @@ def number(values, int64_t low, int64_t size):
     return codes, np.flatnonzero(table[:size] >= 0) + low
 
 
-def aligned(int64_t size):
-    """An empty array of doubles that starts on a cache line: loads of eight then never straddle two."""
-    spare = np.empty(size + 8)
+def aligned(int64_t size, make=np.empty):
+    """An array of doubles that starts on a cache line: loads of eight then never straddle two."""
+    spare = make(size + 8)
     return spare[-(spare.__array_interface__["data"][0] // 8) % 8:][:size]
 
 
@@ -275,7 +275,8 @@ def crossprod(ColumnPool pool, int64_t first, int64_t last, const int32_t[::1] g
             left_at = np.array([row.index(c) for c in left], dtype=np.int32)
             keep.append((columns, left_at, code_at, sizes))
             most = max(most, MF_PADDED(columns.shape[0]))
-            total = np.zeros((n_cells, left.shape[0], MF_SUMS(right.shape[0])))
+            shape = n_cells, left.shape[0], MF_SUMS(right.shape[0])
+            total = aligned(prod(shape), np.zeros).reshape(shape)
             sums = total.reshape(-1, total.shape[2])
             totals.append(total)
             described[g].codes = <const int32_t *const *>&code_at[0]

@@ -23,9 +23,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
 
 # sums of the same numbers in another order and about another shift
 ROUNDING = 1e-9
-#: n batches of one row each take a while: the models whose tables are short, and some others; the slow tests have all but
-#: InstEval, whose 73,421 rows would each be a batch with 4,100 groups.
-SHORT, LONG = 150, 10_000
+#: Batches of one row each, each summed by itself, take 1.5 ms: the models whose tables are short, and some others. Put together
+#: they take 0.1 ms: the models whose tables have no more rows than LONG; the slow tests have the rest.
+SHORT, LONG = 150, 1000
 ONE_ROW = ["sleepstudy", "clinics_weights", "clinics_gaps", "trial_sum"]
 
 
@@ -83,7 +83,16 @@ def same_sums(ours, theirs):
         np.testing.assert_allclose(ours.pairs[key].data, pair.data, rtol=ROUNDING, atol=ROUNDING * np.abs(pair.data).max())
 
 
+@pytest.fixture
+def small_units(monkeypatch):
+    """Every file and batch is a unit of its own, and every unit is written down."""
+    for module in ("files", "units"):
+        monkeypatch.setattr(f"mixedfast.stream.{module}.UNIT_ROWS", 1)
+    monkeypatch.setattr("mixedfast.stream.checkpoint._EVERY", 0.0)
+
+
 @pytest.mark.parametrize("name", golden_names())
+@pytest.mark.usefixtures("small_units")
 def test_batches_give_the_fit_of_the_whole(name):
     record, how = golden(name), options(golden(name))
     data = frame(record["dataset"])
@@ -96,12 +105,44 @@ def test_batches_give_the_fit_of_the_whole(name):
     np.testing.assert_allclose(parts.fitted, whole.fitted, rtol=1e-7, atol=1e-6 * whole.sigma)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in golden_names() if len(frame(golden(name)["dataset"])) <= LONG])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if len(frame(golden(name)["dataset"])) > LONG else ())
+        for name in golden_names()
+    ],
+)
 def test_batches_of_one_row_give_the_fit_of_the_whole(name):
     record, how = golden(name), options(golden(name))
     data = frame(record["dataset"])
     same_fit(mf.lmer(record["formula_py"], batches(data, len(data)), **how), mf.lmer(record["formula_py"], data, **how))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_units")
+@pytest.mark.parametrize("name", [name for name in golden_names() if len(frame(golden(name)["dataset"])) > SHORT])
+def test_many_batches_summed_one_by_one_give_the_fit_of_the_whole(name):
+    record, how = golden(name), options(golden(name))
+    data = frame(record["dataset"])
+    same_fit(mf.lmer(record["formula_py"], batches(data, 150), **how), mf.lmer(record["formula_py"], data, **how))
+
+
+def test_short_batches_are_put_together_and_the_one_at_fault_is_named():
+    data = as_text(frame("sleepstudy"))
+    table = pa.Table.from_pandas(data.assign(Subject=data.Subject.astype(str)), preserve_index=False)
+    coded = table.set_column(2, "Subject", table.column("Subject").dictionary_encode())
+    mixed = [part.slice(at, 1) for part in (table, coded) for at in range(90 * (part is coded), 90 + 90 * (part is coded))]
+    whole = mf.crossproducts("Reaction ~ Days + (Days | Subject)", data)
+    same_sums(mf.crossproducts("Reaction ~ Days + (Days | Subject)", mixed), whole)
+    mixed[17] = mixed[17].set_column(1, "Days", pa.array([np.inf]))
+    with pytest.raises(mf.DataError, match="batch 17: column 'Days' holds 1 infinite"):
+        mf.crossproducts("Reaction ~ Days + (Days | Subject)", mixed)
+    with pytest.raises(mf.DataError, match="batch 40: column 'Subject' has levels that are not among"):
+        mf.crossproducts(
+            "Reaction ~ Days + (Days | Subject)",
+            [table.slice(4 * i, 4) for i in range(45)],
+            levels={"Subject": sorted(set(data.Subject.astype(str)[:160]))},
+        )
 
 
 def test_the_sums_do_not_depend_on_threads():
@@ -445,14 +486,6 @@ def test_arrays_do_not_go_with_batches(folder):
         mf.lmer(FORMULA, folder, weights=np.ones(7185))
 
 
-@pytest.fixture
-def small_units(monkeypatch):
-    """Every file is a unit of its own, and every unit is written down."""
-    for module in ("files", "units"):
-        monkeypatch.setattr(f"mixedfast.stream.{module}.UNIT_ROWS", 1)
-    monkeypatch.setattr("mixedfast.stream.checkpoint._EVERY", 0.0)
-
-
 @pytest.mark.parametrize("during", ["finding levels", "adding up"])
 def test_work_goes_on_from_a_checkpoint(folder, tmp_path, small_units, monkeypatch, during):
     whole = mf.crossproducts(FORMULA, folder)
@@ -469,9 +502,7 @@ def test_work_goes_on_from_a_checkpoint(folder, tmp_path, small_units, monkeypat
     (folder / "part-2.parquet").write_bytes(good)
     read = []
     original = pq.ParquetFile.iter_batches
-    monkeypatch.setattr(
-        pq.ParquetFile, "iter_batches", lambda self, rows, **k: read.append(rows) or original(self, rows, **k)
-    )
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda self, rows, **k: read.append(rows) or original(self, rows, **k))
     again = mf.crossproducts(formula, folder, checkpoint=path, levels=levels)
     assert read.count(BATCH_ROWS) == (2 if levels else 6)  # two units of four were done, of the only pass or of the first
     assert not path.exists()

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from mixedfast.errors import DataError, MixedFastError
 from mixedfast.progress import Show, bar
-from mixedfast.stream.units import Source, Unit, together
+from mixedfast.stream.units import Source, Unit, joined, together
 
 __all__ = ["reduce_units"]
 
@@ -82,7 +82,7 @@ def reduce_units(
 
         try:
             for units in together(_after_done(source.units(columns), done)):
-                waiting.append((units, workers.submit(_all_of, units, work, add)))
+                waiting.append((units, workers.submit(_all_of, units, work)))
                 if len(waiting) > count:
                     collect()
             while waiting:
@@ -126,16 +126,19 @@ def _after_done(units: Iterator[Unit], done: Sequence[str]) -> Iterator[Unit]:
     yield from units
 
 
-def _all_of(units: list[Unit], work: Callable[[Unit], T], add: Callable[[T, T], T]) -> T:
-    total = _one(units[0], work)
-    for unit in units[1:]:
-        total = add(total, _one(unit, work))
-    return total
-
-
-def _one(unit: Unit, work: Callable[[Unit], T]) -> T:
+def _all_of(units: list[Unit], work: Callable[[Unit], T]) -> T:
+    """The work on units put together. What goes wrong is looked for in each of them, so that the one at fault is named."""
     try:
-        return work(unit)
+        return work(joined(units))
+    except MixedFastError:
+        for unit in units:
+            _named(unit, work)
+        raise
+
+
+def _named(unit: Unit, work: Callable[[Unit], T]) -> None:
+    try:
+        work(unit)
     except MixedFastError as error:
         if unit.name in str(error):
             raise

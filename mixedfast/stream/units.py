@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from mixedfast.arrow import kind_of
 from mixedfast.errors import DataError
 
-__all__ = ["BATCH_ROWS", "UNIT_ROWS", "Source", "Unit", "check_schema", "together"]
+__all__ = ["BATCH_ROWS", "UNIT_ROWS", "Source", "Unit", "check_schema", "joined", "together"]
 
 #: Rows a unit should have at least: below, sums over all levels cost more than the rows. Small files and batches go together.
 UNIT_ROWS = 1 << 18
@@ -60,6 +60,8 @@ def check_schema(found: Any, wanted: Any, columns: Sequence[str], where: str, fi
     for name in columns:
         if name not in found.names:
             raise DataError(f"{where} has no column {name!r} (it has {', '.join(found.names[:12])})")
+        if found.field(name).type == wanted.field(name).type:
+            continue
         here, there = kind_of(found.field(name).type), kind_of(wanted.field(name).type)
         if here != there and "null" not in (here, there):
             raise DataError(f"{where}: column {name!r} holds {here} here ({found.field(name).type}) and {there} in {first}")
@@ -68,10 +70,42 @@ def check_schema(found: Any, wanted: Any, columns: Sequence[str], where: str, fi
 def together(units: Iterable[Unit]) -> Iterator[list[Unit]]:
     """Units in lists of at least `UNIT_ROWS` rows."""
     group: list[Unit] = []
+    rows = 0
     for unit in units:
         group.append(unit)
-        if sum(each.rows for each in group) >= UNIT_ROWS:
+        rows += unit.rows
+        if rows >= UNIT_ROWS:
             yield group
-            group = []
+            group, rows = [], 0
     if group:
         yield group
+
+
+def joined(units: Sequence[Unit]) -> Unit:
+    """Short units as one, so that sums over all levels are made once and not for a few rows at a time.
+
+    Tables of one type that follow each other become one table, of at most `BATCH_ROWS` rows unless one of them is longer.
+    """
+    if len(units) == 1:
+        return units[0]
+
+    def read(rows: int = BATCH_ROWS) -> Iterator[Any]:
+        return _longer(table for unit in units for table in unit.read(rows))
+
+    return Unit(f"{units[0].name} to {units[-1].name}", "", sum(unit.rows for unit in units), read)
+
+
+def _longer(tables: Iterable[Any]) -> Iterator[Any]:
+    """Tables put together where their types allow."""
+    import pyarrow as pa
+
+    held: list[Any] = []
+    rows = 0
+    for table in tables:
+        if held and (table.schema != held[0].schema or rows + table.num_rows > BATCH_ROWS):
+            yield pa.concat_tables(held).combine_chunks()
+            held, rows = [], 0
+        held.append(table)
+        rows += table.num_rows
+    if held:
+        yield pa.concat_tables(held).combine_chunks()
