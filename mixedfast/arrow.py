@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mixedfast import _kernels
 from mixedfast.categories import Categorical
 from mixedfast.errors import DataError, MissingLibraryError
 from mixedfast.frames import ColumnData, Table, as_table
@@ -32,6 +33,7 @@ __all__ = [
 
 #: A table of codes for every whole number between the smallest and the largest level is made up to this length.
 _LOOKUP = 1 << 24
+_INT64 = np.iinfo(np.int64)
 
 
 def need_pyarrow(what: str) -> Any:
@@ -104,13 +106,11 @@ def complete_rows(table: Any, names: Iterable[str], where: str) -> tuple[Any, di
     for name in names:
         column = table.column(name)
         absent = None
-        if pa.types.is_floating(column.type):
-            finite = pc.all(pc.is_finite(column), skip_nulls=True, min_count=0).as_py()
-            if not finite:
-                infinite = pc.sum(pc.is_inf(column)).as_py() or 0
-                if infinite:
-                    raise DataError(f"{where}: column {name!r} holds {infinite} infinite values: remove or replace them")
-                absent = pc.is_null(column, nan_is_null=True)
+        if pa.types.is_floating(column.type) and not _finite(column):
+            infinite = pc.sum(pc.is_inf(column)).as_py() or 0
+            if infinite:
+                raise DataError(f"{where}: column {name!r} holds {infinite} infinite values: remove or replace them")
+            absent = pc.is_null(column, nan_is_null=True)
         if absent is None and column.null_count:
             absent = pc.is_null(column)
         if absent is not None:
@@ -118,6 +118,16 @@ def complete_rows(table: Any, names: Iterable[str], where: str) -> tuple[Any, di
             present = pc.invert(absent)
             keep = present if keep is None else pc.and_(keep, present)
     return (table if keep is None else table.filter(keep)), missing
+
+
+def _finite(column: Any) -> bool:
+    """Whether no value of a column of floating point numbers is infinite or NaN; NULL is neither."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if column.null_count or pa.types.is_float16(column.type):
+        return bool(pc.all(pc.is_finite(column), skip_nulls=True, min_count=0).as_py())
+    return all(_kernels.all_finite(chunk.to_numpy()) for chunk in column.chunks)
 
 
 def as_declared(table: Any, schema: Any, where: str) -> Any:
@@ -224,11 +234,16 @@ class Labels:
         if self.levels.dtype.kind not in "iu" or not len(self.levels):
             return None
         low, high = int(self.levels.min()), int(self.levels.max())
-        if high - low >= _LOOKUP:
+        if high - low >= _LOOKUP or low == _INT64.min or high > _INT64.max:
             return None
         table = np.full(high - low + 3, -1, dtype=np.int32)  # numbers outside are clipped to the ends, which stay -1
-        table[self.levels - low + 1] = np.arange(len(self.levels), dtype=np.int32)
+        table[self.levels.astype(np.int64) - low + 1] = np.arange(len(self.levels), dtype=np.int32)
         return low - 1, table
+
+    @cached_property
+    def _in_a_row(self) -> bool:
+        """Whether the levels are whole numbers each one more than that before."""
+        return self._lookup is not None and np.array_equal(self._lookup[1][1:-1], np.arange(len(self.levels)))
 
     def codes(self, column: Any, where: str) -> np.ndarray:
         """The code of each value, shape (n,) int32. The column misses no value.
@@ -263,11 +278,28 @@ class Labels:
 
         if self._lookup is not None and pa.types.is_integer(column.type):
             low, table = self._lookup
+            values = column.to_numpy()
+            if self._in_a_row and len(values) and low < values.min() and values.max() < low + len(table) - 1:
+                return np.subtract(values, np.int64(low + 1), dtype=np.int32, casting="unsafe")  # what wraps around comes back
             # what lies outside is clipped to the ends of the table, which stand for no level
-            return table.take(np.subtract(column.to_numpy(), low, dtype=np.int64), mode="clip")
+            return table.take(np.subtract(values, low, dtype=np.int64), mode="clip")
+        if self.levels.dtype.kind in "iu" and pa.types.is_integer(column.type):
+            return _places_of_integers(column, self.levels)
         known = pa.array(self.levels.tolist()).cast(column.type)
         found: np.ndarray = pc.index_in(column, value_set=known).fill_null(-1).to_numpy(zero_copy_only=False)
         return found.astype(np.int32, copy=False)
+
+
+def _places_of_integers(column: Any, levels: np.ndarray) -> np.ndarray:
+    """Where each whole number is among the levels, which may be of a type that holds larger ones; -1 for none of them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ends = np.iinfo(column.type.to_pandas_dtype())
+    fits = np.flatnonzero((levels >= ends.min) & (levels <= ends.max)).astype(np.int32)
+    known = pa.array(levels[fits]).cast(column.type)
+    found = pc.index_in(column, value_set=known).fill_null(len(fits)).to_numpy()
+    return np.append(fits, np.int32(-1)).take(found)
 
 
 class CodedTable(Table):

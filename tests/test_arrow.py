@@ -29,6 +29,28 @@ def test_codes_find_their_levels(values, random):
     assert levels[codes].tolist() == shuffled
 
 
+@pytest.mark.parametrize("low", [0, -5, 3_000_000_000, 2**62, 2**63 - 10, 2**63 + 5, -(2**63), 2**31 - 3])
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1), [0, 1, 2, 4, 5]])
+def test_levels_in_a_row_end_where_they_end(low, order):
+    kind = np.int64 if low + 10 <= 2**63 else np.uint64
+    levels = np.array([low + i for i in range(10)], dtype=kind)[order]
+    labels = Labels("g", levels)
+    assert labels.codes(pa.chunked_array([levels[[0, 2, 1, 4]]]), "here").tolist() == [0, 2, 1, 4]
+    ends = np.iinfo(kind)
+    for other in (low - 1, low + 10, low + 2**32):
+        if ends.min <= other <= ends.max:
+            column = pa.chunked_array([np.array([levels[1], other], dtype=kind)])
+            with pytest.raises(mf.DataError, match=f"here: column 'g' has levels .* known ones: {other}$"):
+                labels.codes(column, "here")
+
+
+def test_levels_may_be_too_large_for_a_part_s_type():
+    labels = Labels("g", np.array([1, 2**40, 7]))
+    assert labels.codes(pa.chunked_array([pa.array([7, 1], pa.int32())]), "here").tolist() == [2, 0]
+    narrow = Labels("g", np.array([127, -128], np.int8))
+    assert narrow.codes(pa.chunked_array([pa.array([-128, 127])]), "here").tolist() == [1, 0]
+
+
 @given(st.lists(st.integers(-(2**62), 2**62) | st.integers(-5, 5), max_size=30))
 def test_distinct_values_are_those_there_are(values):
     found = distinct(batch_table(g=pa.array(values, type=pa.int64())), ["g"])

@@ -66,6 +66,24 @@ def same_as_in_memory(name, engine):
         same_sums(pushed._fit.cp, whole._fit.cp)
 
 
+@pytest.mark.parametrize(("year", "spread", "level"), [(2000.0, 1e-3, 1e9), (1.7e9, 10.0, 1e6), (0.0, 1e6, -1e9)])
+@pytest.mark.parametrize("formula", ["y ~ x + t + (1 + t | g)", "y ~ x + t + (1 | g) + (1 | h)"])
+def test_columns_far_from_zero_lose_no_digits(formula, year, spread, level, engine):
+    """Sums are taken about a shift: a year with a spread of a thousandth, seconds since 1970, a response of a billion."""
+    rng = np.random.default_rng(11)
+    n, groups = 4000, rng.integers(0, 80, 4000)
+    z, x, effects = rng.normal(size=n), rng.normal(size=n), rng.normal(size=(80, 2))
+    y = level + 0.5 * x + z + effects[groups, 0] + 0.4 * effects[groups, 1] * z + rng.normal(size=n)
+    data = pd.DataFrame({"y": y, "x": x, "t": year + spread * z, "g": groups, "h": rng.integers(0, 12, n)})
+    whole, pushed = mf.lmer(formula, data), mf.lmer(formula, engine(data))
+    same_sums(pushed._fit.cp, whole._fit.cp)
+    assert pushed.criterion == pytest.approx(whole.criterion, rel=1e-11)
+    assert pushed.sigma == pytest.approx(whole.sigma, rel=1e-11)
+    np.testing.assert_allclose(pushed.bse, whole.bse, rtol=1e-9)
+    pushed.library = whole.library = "pandas"
+    assert (np.abs(pushed.params - whole.params) < 1e-9 * whole.bse).all()
+
+
 def test_categories_with_an_order_keep_it():
     data = frame(golden("orthodont_slope")["dataset"])
     formula = golden("orthodont_slope")["formula_py"]

@@ -502,7 +502,9 @@ def test_work_goes_on_from_a_checkpoint(folder, tmp_path, small_units, monkeypat
     (folder / "part-2.parquet").write_bytes(good)
     read = []
     original = pq.ParquetFile.iter_batches
-    monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda self, rows, **k: read.append(rows) or original(self, rows, **k))
+    monkeypatch.setattr(
+        pq.ParquetFile, "iter_batches", lambda self, rows, **k: read.append(rows) or original(self, rows, **k)
+    )
     again = mf.crossproducts(formula, folder, checkpoint=path, levels=levels)
     assert read.count(BATCH_ROWS) == (2 if levels else 6)  # two units of four were done, of the only pass or of the first
     assert not path.exists()
