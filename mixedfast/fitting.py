@@ -22,11 +22,13 @@ from mixedfast.optimize import (
     DEAR_TOLERANCE,
     FORESEEN_TOLERANCE,
     ITERATION_LIMIT,
+    NEIGHBOUR_TOLERANCE,
     Optimum,
     boundary_decrement,
     minimize,
     newton_step,
 )
+from mixedfast.outlook import Neighbour
 from mixedfast.progress import Show, bar
 from mixedfast.remainder import Remainder, plus_x, take_out
 from mixedfast.start import first_theta
@@ -273,7 +275,7 @@ def check_identified(cp: CrossProducts) -> None:
 @on_one_blas_thread  # the engine asks for it too; once around all of a search costs less
 def fit_crossproducts(
     cp: CrossProducts, reml: bool = True, start: np.ndarray | None = None, engine: str = "auto", progress: Show = False,
-    remainder: Remainder | None = None,
+    remainder: Remainder | None = None, neighbour: Neighbour | None = None,
 ) -> Fit:  # fmt: skip
     """Fit a model from its cross-products.
 
@@ -288,6 +290,8 @@ def fit_crossproducts(
         Show a bar that counts evaluations.
     remainder : Remainder, optional
         From an earlier fit of the same cross-products.
+    neighbour : Neighbour, optional
+        How to look at a model of nearly the same rows as one that is fitted, from whose theta it starts.
 
     Returns
     -------
@@ -305,8 +309,9 @@ def fit_crossproducts(
     system = PLSSystem(cp, choose(cp, engine), reml, remainder)
     first = first_theta(cp, reml) if start is None else _internal_theta(cp, start, "start")
     left = DEAR_TOLERANCE if system.engine.dear else FORESEEN_TOLERANCE
+    left = left if neighbour is None else NEIGHBOUR_TOLERANCE
     with bar(None, "fitting", progress, " evaluations") as system.tell:
-        optimum = minimize(system, first, exact=len(cp.groups) == 1, left=left)
+        optimum = minimize(system, first, exact=len(cp.groups) == 1, left=left, outlook=neighbour)
         optimum = _second_look(system, optimum, left)
         if not optimum.converged and not optimum.exact_hessian and _can_be_exact(system):
             optimum = optimum.then(minimize(system, optimum.theta, exact=True))

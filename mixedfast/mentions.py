@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from mixedfast.characters import without_code
+from mixedfast.characters import python_parts, without_code
 from mixedfast.errors import FormulaError
 from mixedfast.expressions import allowed, column_names, expression_tree, refuse_code
 from mixedfast.formula import plain_name
@@ -102,6 +102,7 @@ def _factors(formula: str, _: frozenset[str]) -> dict[str, FactorInfo]:
     from formulaic.parser.types import Term
 
     _refuse_large_powers(formula)
+    _refuse_a_column_called_1(formula)
     try:
         terms = list(Formula(formula))
     except (FormulaicError, SyntaxError) as error:
@@ -109,6 +110,15 @@ def _factors(formula: str, _: frozenset[str]) -> dict[str, FactorInfo]:
     if not all(isinstance(term, Term) for term in terms):
         raise FormulaError(f"{formula!r} has more than one part: take the '~' or '|' out of it")
     return {f.expr: factor_info(f.expr, f.eval_method.value) for term in terms for f in term.factors}
+
+
+def _refuse_a_column_called_1(formula: str) -> None:
+    """formulaic knows factors by their text, and the intercept's is 1."""
+    inside = python_parts(formula)
+    if any(not inside[found.start()] for found in re.finditer(r"`\s*1\s*`", formula)):
+        raise FormulaError(
+            f"{formula!r} asks for a column called 1, which cannot be told from the intercept: give the column another name"
+        )
 
 
 def _refuse_large_powers(formula: str) -> None:

@@ -28,8 +28,8 @@ from mixedfast.outlook import CERTIFICATE_TOLERANCE, HessianKind, Outlook, View,
 from mixedfast.system import PLSSystem, Solution
 
 __all__ = [
-    "CERTIFICATE_TOLERANCE", "DEAR_TOLERANCE", "DECREMENT_TOLERANCE", "FORESEEN_TOLERANCE", "ITERATION_LIMIT", "Optimum",
-    "boundary_decrement", "minimize", "newton_step",
+    "CERTIFICATE_TOLERANCE", "DEAR_TOLERANCE", "DECREMENT_TOLERANCE", "FORESEEN_TOLERANCE", "ITERATION_LIMIT",
+    "NEIGHBOUR_TOLERANCE", "Optimum", "boundary_decrement", "minimize", "newton_step",
 ]  # fmt: skip
 
 #: The search stops when the quadratic model promises less than this (deviance units).
@@ -38,6 +38,8 @@ DECREMENT_TOLERANCE = 1e-14
 FORESEEN_TOLERANCE = 1e-18
 #: The same where derivatives cost much more than a factorization: within 2e-5 standard errors.
 DEAR_TOLERANCE = 2e-10
+#: The same for a model of all rows but a group's, which is asked how far it moved: within 1.4e-4 standard errors.
+NEIGHBOUR_TOLERANCE = 1e-8
 #: Below this the gradient may be rounding alone; a search that then no longer halves the decrement in so many
 #: iterations is at its end.
 _ROUNDING_DECREMENT = 1e-8

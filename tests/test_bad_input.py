@@ -100,6 +100,14 @@ def test_column_names_are_names_whatever_they_hold(name, right):
     assert m.params.iloc[1] == pytest.approx(mf.lmer(FORMULA, a_table()).params["x"])
 
 
+@pytest.mark.parametrize("right", ["`1`", "x + `1`", "0 + ` 1 `", "x:`1`", "x + (0 + `1` | g)", "."])
+def test_a_column_called_1_is_not_the_intercept(right):
+    table = a_table() | {"1": a_table()["w"]}
+    formula = f"y ~ {right}" if "|" in right else f"y ~ {right} + (1 | g)"
+    refused(FormulaError, "a column called 1, which cannot be told from the intercept", formula, table)
+    assert "I(`1` + x)" in mf.lmer("y ~ I(`1` + x) + (1 | g)", table).params
+
+
 def test_a_backtick_in_a_column_name():
     table = {name: a_table()[name] for name in "ygx"} | {"x` + __import__('os').system('id') + `y": a_table()["w"]}
     refused(FormulaError, "holds a backtick, which formulas quote names with: rename the column", "y ~ . + (1 | g)", table)

@@ -97,6 +97,19 @@ def test_crossed_slopes_with_weights_and_missing_rows(engine):
         assert ours.rows[i] == m.nobs - rest.nobs
 
 
+def test_where_derivatives_are_dear(monkeypatch):
+    """The same changes from the whole's Hessian as from searches of their own."""
+    m = mf.lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", mf.load_dataset("penicillin"))
+    monkeypatch.setattr("mixedfast.engines.block._DEAR_COLUMNS", 1)
+    dear = m.update()
+    assert dear._fit.system.engine.dear and room._neighbour(dear._fit, 24) is not None
+    ours, theirs = (one.influence("plate") for one in (dear, m))
+    assert ours.converged.all()
+    apart = np.abs(ours.variances - theirs.variances) / np.abs(theirs.variances - theirs.whole[:3])
+    assert apart.to_numpy().max() < 0.01
+    close(ours.params, theirs.params, LIKE_R)
+
+
 def test_other_columns_and_single_rows():
     rows = frame("hsb")
     m = mf.lmer("math ~ ses + (1 | school)", rows[:400])

@@ -5,12 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mixedfast.addition import take_away
 from mixedfast.crossprod import assemble
 from mixedfast.design import build
 from mixedfast.engines import choose
+from mixedfast.fitting import fit_crossproducts
 from mixedfast.formula import parse
-from mixedfast.optimize import CERTIFICATE_TOLERANCE, DEAR_TOLERANCE, boundary_decrement, minimize, newton_step
-from mixedfast.outlook import Probing
+from mixedfast.inference.influence import parts_of_rows
+from mixedfast.optimize import (
+    CERTIFICATE_TOLERANCE,
+    DEAR_TOLERANCE,
+    NEIGHBOUR_TOLERANCE,
+    boundary_decrement,
+    minimize,
+    newton_step,
+)
+from mixedfast.outlook import Direct, Neighbour, Probing
 from mixedfast.start import first_theta
 from mixedfast.system import PLSSystem
 
@@ -29,6 +39,10 @@ FORESIGHT = 10.0
 
 
 def a_model(seed, formula):
+    return assemble(a_design(seed, formula))
+
+
+def a_design(seed, formula):
     """Crossed factors of 6 to 120 levels of equal or very unequal sizes; variances from zero to 400 times the residual's."""
     rng = np.random.default_rng(seed)
     n = int(np.exp(rng.uniform(np.log(300), np.log(3000))))
@@ -44,7 +58,7 @@ def a_model(seed, formula):
         y = y + size * rng.normal(size=levels)[data[name]]
         if name in "ab":
             y = y + size * rng.choice([0.0, 0.3]) * rng.normal(size=levels)[data[name]] * data["xz"["ab".index(name)]]
-    return assemble(build(parse(formula), {"y": y, **data}))
+    return build(parse(formula), {"y": y, **data})
 
 
 @pytest.mark.parametrize("engine", ["block", "cholmod"])
@@ -71,3 +85,35 @@ def test_what_probes_foresee_is_there(formula, few_levels, engine):
         assert found.deviance - tight.deviance <= SAME_DEVIANCE
         apart = found.theta - tight.theta
         assert 0.5 * apart @ direct.hessian(True) @ apart <= FORESIGHT * DEAR_TOLERANCE
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_a_neighbours_hessian_leads_to_the_optimum(formula):
+    """Without the largest and the smallest levels, and others in between."""
+    for seed in range(3):
+        design = a_design([seed, FORMULAS.index(formula)], formula)
+        whole = assemble(design)
+        fit = fit_crossproducts(whole, seed % 2 == 0)
+        if any(fit.singular_terms):
+            continue
+        term = design.terms[0]
+        sizes = np.bincount(term.codes, minlength=len(term.levels))
+        for level in np.argsort(sizes)[:: max(1, len(sizes) // 5)]:
+            part = next(parts_of_rows(whole, design, np.where(term.codes == level, 0, -1), 1))
+            rest = PLSSystem(take_away(whole, part), choose(take_away(whole, part), "block"), fit.reml)
+            outlook = Neighbour(fit.curvature().hessian, len(sizes), part.n / whole.n, Direct(False))
+            found = minimize(rest, fit.theta_internal, False, left=NEIGHBOUR_TOLERANCE, outlook=outlook)
+            tight = minimize(rest, found.theta, True)
+            apart = found.theta - tight.theta
+            assert found.converged and 0.5 * apart @ tight.hessian @ apart <= FORESIGHT * NEIGHBOUR_TOLERANCE
+
+
+def test_a_neighbour_too_far_away_is_given_up():
+    """A Hessian ten times too large makes steps of a tenth: the engine's own way ends the search."""
+    cp = a_model([0, 0], FORMULAS[0])
+    system = PLSSystem(cp, choose(cp, "block"), True)
+    tight = minimize(system, first_theta(cp, True), True)
+    outlook = Neighbour(10.0 * tight.hessian, 6, 0.2, Direct(True))
+    found = minimize(system, 1.5 * tight.theta, True, left=NEIGHBOUR_TOLERANCE, outlook=outlook)
+    assert found.converged
+    assert found.deviance == pytest.approx(tight.deviance, abs=SAME_DEVIANCE)

@@ -353,3 +353,48 @@ def test_numbers_do_not_need_matplotlib() -> None:
         "sys.exit('matplotlib' in sys.modules)\n"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+# --- of a regression ---------------------------------------------------------------------------------------
+
+
+def test_pictures_of_a_regression() -> None:
+    rows = mf.load_dataset("hsb")
+    m = mf.lm("math ~ ses", rows)
+    assert m.plot.residuals().get_xlabel() == "Fitted math"
+    assert len(m.plot.qq()) == 1
+    by_school = m.plot.data("residuals_by_group", group="school")
+    ours = pd.Series(m.resid("scaled")).groupby(rows.school.to_numpy()).median()
+    np.testing.assert_allclose(by_school.set_index("level")["median"].sort_index(), ours.sort_index(), rtol=EXACT)
+    assert m.plot.residuals_by_group("school").get_ylabel() == "160 levels of school, by median"
+    with pytest.raises(mf.NotDefinedError, match=r"plot\.caterpillar: a linear model has no random effects to draw"):
+        m.plot.caterpillar()
+    with pytest.raises(AttributeError, match="no picture 'catapult': there are residuals, residuals_by_group, qq"):
+        _ = m.plot.catapult
+    with pytest.raises(DataError, match="no grouping factors: name a column"):
+        m.plot.residuals_by_group()
+    with pytest.raises(DataError, match="did you mean 'school'"):
+        m.plot.residuals_by_group("scool")
+
+
+def test_residuals_by_any_column_and_rows_without_one() -> None:
+    rows = crossed().assign(z=lambda d: np.where(d.h < "3", "low", "high"))
+    rows.loc[rows.index[::9], "z"] = None
+    rows.loc[rows.index[::7], "x"] = np.nan
+    m = mf.lmer("y ~ x + (1 | g)", rows)
+    found = m.plot.data("residuals_by_group", group="z")
+    used = rows[rows.x.notna()]
+    assert found.set_index("level")["n"].to_dict() == used.z.value_counts().to_dict()
+    ours = pd.Series(m.resid("scaled"), index=used.index).groupby(used.z).quantile(0.95)
+    np.testing.assert_allclose(found.set_index("level")["q95"].sort_index(), ours.sort_index(), rtol=EXACT)
+
+
+@pytest.mark.parametrize("inches", [2.2, 2.6, 4.0])
+@pytest.mark.parametrize("picture", ["residuals", "residuals_by_group", "shrinkage", "slopes"])
+def test_legends_of_small_pictures_are_whole(picture: str, inches: float) -> None:
+    figure, ax = plt.subplots(figsize=(inches, 0.8 * inches), layout="constrained")
+    getattr(model("hsb").plot, picture)(ax=ax)
+    figure.canvas.draw()
+    box = ax.get_legend().get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+    assert box.y1 <= ax.title.get_window_extent().y0

@@ -1,14 +1,14 @@
 """What single groups do to a fit: leave one out, fit the rest, look at what moves.
 
 The rows of a group are summed once and their cross-products taken from those of all rows; the rest is never read again. (Rows
-that are not in memory are summed by level, all levels in one reading.) Each
-fit starts at the estimates of the whole, a few Newton steps from its own.
+that are not in memory are summed by level, all levels in one reading.) Each fit starts at the estimates of the whole, a few
+Newton steps from its own. Where derivatives are dear, the whole's Hessian serves them all: mostly one gradient and one step.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from mixedfast.errors import NotIdentifiedError
 from mixedfast.fitting import Fit, fit_crossproducts
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference.parameters import Parameter, list_parameters, values
+from mixedfast.outlook import Neighbour, outlook_of
 from mixedfast.progress import Show, bar
 
 if TYPE_CHECKING:
@@ -174,13 +175,13 @@ def influence(
     cp = fit.cp
     parameters = list_parameters(cp)
     whole = values(cp, fit.theta_internal, np.sqrt(fit.solution.r2 / fit.nu), fit.solution.beta)
-    start = None if any(fit.singular_terms) else fit.theta
+    near = _neighbour(fit, len(labels))
     found: list[tuple[np.ndarray, np.ndarray, bool]] = []
     counts: list[int] = []
     try:
         with bar(len(labels), f"leaving out {group}", progress) as advance:
             for part in parts:
-                found.append(_without(fit, part, start))
+                found.append(_without(fit, part, near(part.n) if near else None))
                 counts.append(part.n)
                 advance(1)
     except KeyboardInterrupt:
@@ -221,12 +222,22 @@ def _only(design: Design, rows: np.ndarray) -> Design:
     )
 
 
-def _without(fit: Fit, part: CrossProducts, start: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, bool]:
+def _neighbour(fit: Fit, levels: int) -> Callable[[int], Neighbour] | None:
+    """Rows left out -> how to look at what is left; None where the engine's own way costs as little, or sees more."""
+    system = fit.system
+    if not system.engine.dear or any(fit.singular_terms) or not fit.curvature().exact:
+        return None
+    hessian = fit.curvature().hessian
+    return lambda gone: Neighbour(hessian, levels, gone / fit.cp.n, outlook_of(system, False))
+
+
+def _without(fit: Fit, part: CrossProducts, neighbour: Neighbour | None) -> tuple[np.ndarray, np.ndarray, bool]:
     """Estimates and standard errors of the coefficients without some rows, and whether the search ended well."""
     cp = fit.cp
+    start = None if any(fit.singular_terms) else fit.theta
     unknown = np.full(cp.p, np.nan)
     try:
-        rest = fit_crossproducts(take_away(cp, part), fit.reml, start, fit.engine_wanted)
+        rest = fit_crossproducts(take_away(cp, part), fit.reml, start, fit.engine_wanted, neighbour=neighbour)
     except NotIdentifiedError:
         return np.full(len(list_parameters(cp)), np.nan), unknown, False
     sigma = np.sqrt(rest.solution.r2 / rest.nu)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mixedfast.giveback import beside, in_callers_library
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mixedfast.report.page import Page
+    from mixedfast.report.plots.regression import RegressionPlots
 
 __all__ = ["FStatistic", "OLSResult", "RSquared"]
 
@@ -58,6 +61,8 @@ class OLSResult(OLSTests, OLSRows):
     """
 
     reml = False
+    #: Levels of each grouping factor: there are none.
+    n_groups: Mapping[str, int] = MappingProxyType({})
 
     def __repr__(self) -> str:
         return f"<OLSResult {self.formula}; {self.nobs} rows; sigma {self.sigma:.4f}>"
@@ -261,6 +266,16 @@ class OLSResult(OLSTests, OLSRows):
             return page
         Path(path).write_text(page, encoding="utf-8")
         return None
+
+    @property
+    def plot(self) -> RegressionPlots:
+        """Pictures, drawn with matplotlib (``pip install 'mixedfast[plots]'``): ``m.plot.residuals()`` and others.
+
+        ``residuals``, ``residuals_by_group`` (of any column) and ``qq`` draw; ``m.plot.data(name)`` gives the numbers.
+        """
+        from mixedfast.report.plots.regression import RegressionPlots
+
+        return RegressionPlots(self)
 
     @in_callers_library
     def tidy(self, conf_int: bool = False, level: float = 0.95, ddf: DDF = "residual") -> pd.DataFrame:

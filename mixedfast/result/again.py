@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.arguments import check_count, check_seed
-from mixedfast.categories import Categorical, drop_unused
-from mixedfast.errors import ArgumentError, DataError
+from mixedfast.errors import DataError
 from mixedfast.fitting import fit_crossproducts, fit_rows
 from mixedfast.frames import as_table
 from mixedfast.inference.influence import Influence, influence, parts_of_rows
@@ -236,18 +235,7 @@ class Again(Estimates):
 
     def _levels(self, group: str | None, design: Design) -> tuple[str, np.ndarray, np.ndarray]:
         """A factor's name, the level of each row used, and the levels' labels."""
-        if group is not None and not isinstance(group, str):
-            raise ArgumentError(f"group={group!r}: the name of a grouping factor or of a column, or None for single rows")
         if group is None:
             labels = np.arange(design.n) if design.kept_rows is None else design.kept_rows
             return "row", np.arange(design.n), labels
-        for term in design.terms:
-            if sorted(term.group.split(":")) == sorted(part.strip() for part in group.split(":")):
-                return term.group, term.codes, term.levels
-        if self._call is None or "data" not in self._call.arguments:
-            known = ", ".join(dict.fromkeys(term.group for term in design.terms))
-            raise DataError(f"influence({group!r}): the grouping factors are {known}, and there is no table to look further")
-        column = as_table(self._call.arguments["data"]).grouping(group)
-        codes = column.codes if design.kept_rows is None else column.codes[design.kept_rows]
-        used = drop_unused(Categorical(codes, column.levels))
-        return group, used.codes, used.levels
+        return self._levels_of(group, design, "influence")

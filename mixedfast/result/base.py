@@ -7,11 +7,15 @@ from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mixedfast.errors import DataError
+from mixedfast.categories import Categorical, drop_unused
+from mixedfast.errors import ArgumentError, DataError
+from mixedfast.frames import as_table
 from mixedfast.updating import update_formula
 
 if TYPE_CHECKING:
     from typing import Self
+
+    import numpy as np
 
     from mixedfast.design import Design
     from mixedfast.fitting import Fit
@@ -92,6 +96,21 @@ class Fitted:
         raise DataError(
             f"{what} needs {lacking}: {_INSTEAD.get(what, f'{again} writes fitted values, residuals and leverage')}"
         )
+
+    def _levels_of(self, group: str, design: Design, what: str) -> tuple[str, np.ndarray, np.ndarray]:
+        """A grouping factor or another column of the data: its name, the level of each row used (-1: none), and the labels."""
+        if not isinstance(group, str):
+            raise ArgumentError(f"{what}(group={group!r}): the name of a grouping factor or of a column")
+        for term in design.terms:
+            if sorted(term.group.split(":")) == sorted(part.strip() for part in group.split(":")):
+                return term.group, term.codes, term.levels
+        if self._call is None or "data" not in self._call.arguments:
+            known = ", ".join(dict.fromkeys(term.group for term in design.terms)) or "none"
+            raise DataError(f"{what}({group!r}): the grouping factors are {known}, and there is no table to look further")
+        column = as_table(self._call.arguments["data"]).grouping(group)
+        codes = column.codes if design.kept_rows is None else column.codes[design.kept_rows]
+        used = drop_unused(Categorical(codes, column.levels))
+        return group, used.codes, used.levels
 
     def _again(self, door: str, formula: str | None, data: Any, changes: dict[str, Any]) -> Self:
         """The call that made this result, with changes."""

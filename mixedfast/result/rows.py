@@ -76,6 +76,7 @@ class RowMethods(Fitted):
         >>> m.resid("scaled")[:3].round(3)
         array([-0.16 , -0.571, -1.649])
         """
+        check_choice("type", type, (*fitted.RESIDUALS, "marginal"))
         if type == "marginal":
             type, marginal = "response", True
         held = self._stream is None

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mixedfast.errors import DataError
-from mixedfast.report.plots import Plots, data, draw, plot_bootstrap, plot_profile
-from mixedfast.report.plots.canvas import NewFigure, axes_for, off_screen, style
+from mixedfast.report.plots import Plots, plot_bootstrap, plot_profile
+from mixedfast.report.plots.canvas import NewFigure, off_screen, style
+from mixedfast.report.plots.regression import RegressionPlots
 
 if TYPE_CHECKING:
     from mixedfast.inference.bootstrap import Bootstrap
@@ -109,12 +110,11 @@ def _draw(m: LMMResult, wanted: _Picture, new_figure: NewFigure) -> None:
 
 def residual_pictures_html(m: OLSResult) -> str:
     """Residuals of a regression over fitted values, and their quantiles."""
-    response = m._fit.cp.meta.response
 
     def panels(new_figure: NewFigure) -> None:
-        over, quantiles = axes_for(2, None, (_WIDTH, 4.2), new_figure)
-        draw.residuals(over, data.residuals(m), response, "Scaled residual")
-        draw.qq(quantiles, data.against_normal("residuals", m.resid("scaled")), "Residuals", "Scaled residual")
+        plot = RegressionPlots(m, new_figure)
+        plot.residuals()
+        plot.qq()
 
     return _together(
         _figures(

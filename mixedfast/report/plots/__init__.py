@@ -1,23 +1,24 @@
 """Pictures of a fit: `Plots`, which results carry as ``m.plot``.
 
-A picture is two functions: one in `data` makes a table of the fit, one in `draw` puts the table on axes. `canvas` is the only
-room that imports matplotlib's figures, and does so when the first picture is drawn.
+A picture is two functions: one in `data` makes a table of the fit, one in `draw` puts the table on axes. `rows` has the
+pictures that a regression (`regression`) has too. `canvas` is the only room that imports matplotlib's figures, and does so when
+the first picture is drawn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from mixedfast.errors import DataError
-from mixedfast.giveback import given_back
 from mixedfast.inference.bootstrap import Bootstrap
 from mixedfast.inference.profile import Profile
 from mixedfast.report.plots import data, draw
 from mixedfast.report.plots.canvas import NewFigure, axes_for, key_above, on_screen
+from mixedfast.report.plots.rows import PANEL, RowPictures, height
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,35 +30,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Plots", "plot_bootstrap", "plot_profile"]
 
-#: Inches of one panel.
-_WIDE, _PANEL, _SMALL = (6.4, 4.4), (4.6, 4.2), (3.1, 2.6)
+#: Inches of one of many panels.
+_SMALL = (3.1, 2.6)
 #: Points of the data behind lines.
 _BEHIND = 3000
 
-_RESIDUALS = {
-    "response": "Residual",
-    "pearson": "Pearson residual",
-    "scaled": "Scaled residual",
-    "standardized": "Standardized residual",
-    "marginal": "Marginal residual",
-}
 
-#: The data half of each picture by the picture's name.
-_DATA: dict[str, Callable[..., pd.DataFrame]] = {
-    "residuals": data.residuals,
-    "residuals_by_group": data.residuals_by_group,
-    "qq": data.qq,
-    "caterpillar": data.caterpillar,
-    "shrinkage": data.shrinkage,
-    "slopes": data.slopes,
-    "profile_zeta": lambda m, profile=None: data.profile_zeta(m.profile() if profile is None else profile),
-    "bootstrap_densities": lambda m, bootstrap=None, n=1000, seed=None: data.bootstrap_densities(
-        m.bootstrap(n, seed=seed) if bootstrap is None else bootstrap
-    ),
-}
-
-
-class Plots:
+class Plots(RowPictures):
     """The pictures of a fitted model; each method draws one and returns matplotlib axes.
 
     Every method takes ``ax=``: axes to draw on, as many as the picture has panels. Without it a new figure is made.
@@ -81,106 +60,19 @@ class Plots:
     'Fitted Reaction'
     """
 
-    def __init__(self, m: LMMResult, new_figure: NewFigure = on_screen) -> None:
-        self._library = m.library
-        self._m = m._in_pandas()
-        self._new_figure = new_figure
+    _DATA: ClassVar[dict[str, Callable[..., pd.DataFrame]]] = {
+        **RowPictures._DATA,
+        "qq": data.qq,
+        "caterpillar": data.caterpillar,
+        "shrinkage": data.shrinkage,
+        "slopes": data.slopes,
+        "profile_zeta": lambda m, profile=None: data.profile_zeta(m.profile() if profile is None else profile),
+        "bootstrap_densities": lambda m, bootstrap=None, n=1000, seed=None: data.bootstrap_densities(
+            m.bootstrap(n, seed=seed) if bootstrap is None else bootstrap
+        ),
+    }
 
-    def _axes(self, count: int, ax: OnAxes, panel: tuple[float, float]) -> np.ndarray:
-        return axes_for(count, ax, panel, self._new_figure)
-
-    @property
-    def _response(self) -> str:
-        return self._m._fit.cp.meta.response
-
-    def data(self, picture: str, **options: Any) -> pd.DataFrame:
-        """The numbers behind a picture, all of them, in the library the data came in.
-
-        Parameters
-        ----------
-        picture : str
-            The name of the method that draws it.
-        **options
-            Those of the method that choose numbers (``group``, ``type``, ``level``, ``profile``, …), not looks.
-
-        Returns
-        -------
-        DataFrame
-
-        Raises
-        ------
-        ArgumentError
-            For an unknown picture.
-
-        Examples
-        --------
-        >>> import mixedfast as mf
-        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
-        >>> m.plot.data("shrinkage").round(1).head(2)
-          level       term    own  shrunken
-        0   308  Intercept  244.2     253.7
-        1   308       Days   21.8      19.7
-        """
-        if picture not in _DATA:
-            raise DataError(f"no picture called {picture!r}: choose from {', '.join(_DATA)}")
-        frame: pd.DataFrame = given_back(_DATA[picture](self._m, **options), self._library)
-        return frame
-
-    # -- rows ----------------------------------------------------------------------------------------------
-
-    def residuals(self, type: str = "scaled", ax: OnAxes = None) -> Axes:
-        """Residuals against fitted values: a trend or a funnel means that something is missing.
-
-        Parameters
-        ----------
-        type : str
-            As for ``resid``.
-        ax : Axes, optional
-
-        Returns
-        -------
-        Axes
-            Above five thousand rows, hexagons coloured by the number of rows in them.
-
-        Examples
-        --------
-        >>> import mixedfast as mf
-        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
-        >>> m.plot.residuals().get_xlabel()
-        'Fitted Reaction'
-        """
-        frame = data.residuals(self._m, type)
-        axes = self._axes(1, ax, _WIDE)
-        draw.residuals(axes[0], frame, self._response, _RESIDUALS[type])
-        return axes[0]
-
-    def residuals_by_group(self, group: str | None = None, type: str = "scaled", ax: OnAxes = None) -> Axes:
-        """How the residuals of each group lie: they should all lie around zero, about equally wide.
-
-        Parameters
-        ----------
-        group : str, optional
-            The grouping factor with most levels by default.
-        type : str
-            As for ``resid``.
-        ax : Axes, optional
-
-        Returns
-        -------
-        Axes
-
-        Examples
-        --------
-        >>> import mixedfast as mf
-        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
-        >>> m.plot.residuals_by_group("Subject").get_ylabel()
-        'Subject'
-        """
-        name = data.group_name(self._m, group)
-        frame = data.residuals_by_group(self._m, name, type)
-        axes = self._axes(1, ax, (_WIDE[0], _height(len(frame))))
-        draw.residuals_by_group(axes[0], frame, name, _RESIDUALS[type])
-        return axes[0]
+    _m: LMMResult
 
     def qq(self, what: str | None = None, ax: OnAxes = None) -> np.ndarray:
         """Quantiles of the residuals and of the random effects against those of a normal distribution.
@@ -211,10 +103,7 @@ class Plots:
             for group in self._m.n_groups if what is None else [what]:
                 for term, part in data.qq(self._m, group).groupby("term", sort=False):
                     panels.append((f"{term} by {group}", "Deviation of a level", part))
-        axes = self._axes(len(panels), ax, _PANEL)
-        for one, (title, unit, frame) in zip(axes, panels, strict=True):
-            draw.qq(one, frame, title, unit)
-        return axes
+        return self._quantiles(panels, ax)
 
     # -- groups --------------------------------------------------------------------------------------------
 
@@ -252,7 +141,7 @@ class Plots:
                 shown = part.set_index("level").loc[parts[first]["level"]].reset_index() if shares else part
                 panels.append((name, str(term), shown))
         tallest = max((len(frame) for _, _, frame in panels if len(frame) <= draw.LABELLED), default=0)
-        axes = self._axes(len(panels), ax, (_PANEL[0], _height(tallest)))
+        axes = self._axes(len(panels), ax, (PANEL[0], height(tallest)))
         for one, (name, term, frame) in zip(axes, panels, strict=True):
             draw.caterpillar(one, frame, name, term, level, "by effect")
         return axes
@@ -387,11 +276,6 @@ class Plots:
         """
         found = self._m.bootstrap(n, seed=seed) if bootstrap is None else bootstrap
         return plot_bootstrap(found, level, ax, self._new_figure)
-
-
-def _height(labelled: int) -> float:
-    """Inches for an axis with so many names; of usual height when there are too many to name."""
-    return max(_PANEL[1], 1.2 + 0.17 * labelled) if labelled <= draw.LABELLED else _PANEL[1] + 0.8
 
 
 def plot_profile(profile: Profile, level: float, ax: OnAxes, new_figure: NewFigure = on_screen) -> np.ndarray:

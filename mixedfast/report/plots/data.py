@@ -38,6 +38,7 @@ __all__ = [
     "population_line",
     "profile_zeta",
     "qq",
+    "residual_quantiles",
     "residuals",
     "residuals_by_group",
     "sampled",
@@ -105,17 +106,20 @@ def trend(x: np.ndarray, y: np.ndarray, bins: int = 15) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["x", "y", "n"])
 
 
-def residuals_by_group(m: LMMResult, group: str | None = None, type: str = "scaled") -> pd.DataFrame:
+def residuals_by_group(m: LMMResult | OLSResult, group: str | None = None, type: str = "scaled") -> pd.DataFrame:
     """Quantiles of the residuals of each group, sorted by their median: ``level, n, q05, q25, median, q75, q95``."""
     import pandas as pd
 
-    term = next(t for t in m._rows("residuals_by_group").terms if t.group == group_name(m, group))
+    design = m._rows("residuals_by_group")
+    asked = group_name(m, None) if group is None else group
+    _, codes, levels = m._levels_of(asked, design, "residuals_by_group")
     values = m.resid(type)
-    order = np.lexsort((values, term.codes))
-    sizes = np.bincount(term.codes, minlength=len(term.levels))
+    known = np.flatnonzero(codes >= 0)
+    order = known[np.lexsort((values[known], codes[known]))]
+    sizes = np.bincount(codes[known], minlength=len(levels))
     first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     sorted_values = values[order]
-    columns: dict[str, Any] = {"level": term.levels, "n": sizes}
+    columns: dict[str, Any] = {"level": levels, "n": sizes}
     for name, share in _QUANTILES.items():  # linear interpolation between order statistics, as np.quantile's
         place = share * (sizes - 1)
         below = first + np.floor(place).astype(int)
@@ -143,9 +147,14 @@ def qq(m: LMMResult, what: str = "residuals") -> pd.DataFrame:
     import pandas as pd
 
     if what == "residuals":
-        return against_normal("residuals", m.resid("scaled"))
+        return residual_quantiles(m)
     modes = m.ranef()[group_name(m, what)]
     return pd.concat([against_normal(str(name), modes.iloc[:, i].to_numpy()) for i, name in enumerate(modes)])
+
+
+def residual_quantiles(m: LMMResult | OLSResult) -> pd.DataFrame:
+    """`qq` of the residuals."""
+    return against_normal("residuals", m.resid("scaled"))
 
 
 def against_normal(name: str, values: np.ndarray) -> pd.DataFrame:
@@ -171,9 +180,11 @@ def against_normal(name: str, values: np.ndarray) -> pd.DataFrame:
 # --- groups ------------------------------------------------------------------------------------------------
 
 
-def group_name(m: LMMResult, group: str | None) -> str:
+def group_name(m: LMMResult | OLSResult, group: str | None) -> str:
     """The group asked for; the one with most levels by default."""
     names = list(m.n_groups)
+    if not names:
+        raise DataError("a regression has no grouping factors: name a column of the data (group=)")
     if group is None:
         return names[0]
     if group not in names:

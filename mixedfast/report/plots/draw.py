@@ -39,6 +39,8 @@ _POINTS = 5000
 _ROWS_A_BIN = 20
 #: Inches that a name on an axis, a letter of a legend and a legend's key and gap take, at matplotlib's usual letters.
 _NAME, _LETTER, _KEY = 0.12, 0.06, 0.45
+#: Letters that a line of a legend has at least.
+_SHORTEST = 10
 _POINTS_AN_INCH = 72
 #: Points of space above a picture for each line of its legend, and once.
 _LEGEND_LINE, _LEGEND_ROOM = 13, 12
@@ -67,17 +69,19 @@ def _inches(ax: Axes) -> tuple[float, float]:
 
 
 def _titled(ax: Axes, title: str) -> None:
-    """A legend above the axes in as many columns as fit, and the title above that."""
-    shown = ax.get_legend_handles_labels()[1]
-    wide = [_KEY + _LETTER * len(label) for label in shown]
+    """A legend above the axes in as many columns as fit, long words broken, and the title above that."""
+    handles, labels = ax.get_legend_handles_labels()
     room = _inches(ax)[0]
-    columns = len(shown) if sum(wide) <= room else max(int(room // max(wide)), 1)
+    wide = [_KEY + _LETTER * len(label) for label in labels]
+    columns = len(labels) if sum(wide) <= room else max(int(room // max(wide)), 1)
+    letters = max(int((room / columns - _KEY) / _LETTER), _SHORTEST)
+    shown = [label if columns > 1 else textwrap.fill(label, letters) for label in labels]
+    lines = -(-sum(label.count("\n") + 1 for label in shown) // columns) if shown else 0
     if shown:
-        legend = ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, frameon=False, fontsize="small",
-                           borderaxespad=0.2, handletextpad=0.4, columnspacing=1.2)  # fmt: skip
+        legend = ax.legend(handles, shown, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, frameon=False,
+                           fontsize="small", borderaxespad=0.2, handletextpad=0.4, columnspacing=1.2)  # fmt: skip
         for line in legend.get_lines():
             line.set_linewidth(max(line.get_linewidth(), 1.5))
-    lines = -(-len(shown) // columns) if shown else 0
     ax.set_title(title, pad=_LEGEND_ROOM + _LEGEND_LINE * lines if lines else None)
 
 
@@ -105,7 +109,7 @@ def residuals(ax: Axes, frame: pd.DataFrame, response: str, unit: str) -> None:
     if bins > 1:
         mean = data.trend(x, y, bins)
         ax.plot(mean["x"], mean["y"], color=color.mark, linewidth=2, marker="o", markersize=3.5,
-                label=f"means of {bins} bins of equally many rows")  # fmt: skip
+                label=f"means of {bins} bins of equal size")  # fmt: skip
     ax.set(xlabel=f"Fitted {response}", ylabel=unit)
     _titled(ax, "Residuals and fitted values")
     _finish(ax)
