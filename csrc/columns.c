@@ -50,7 +50,6 @@ static int load(const mf_factor *factor, const int32_t *rows, int64_t first, int
 /* The common column in one loop: the caller's doubles, shifted and scaled. */
 MF_CLONES static void load_plain(const double *source, int count, double shift, double scale, double *out)
 {
-    for (int t = 0; t < count; t += 8) MF_PREFETCH(source + count + t); /* of the next tile */
     for (int t = 0; t < count; t++) out[t] = (source[t] - shift) * scale;
 }
 
@@ -75,4 +74,18 @@ int mf_evaluate(const mf_column *column, const int32_t *rows, int64_t first, int
     if (sqrt_weights)
         for (int t = 0; t < count; t++) out[t] *= sqrt_weights[ROW(t)];
     return MF_OK;
+}
+
+static const int8_t number_size[] = {8, 4, 8, 4, 2, 1, 1}; /* by mf_kind */
+
+#define LINE 64 /* bytes that memory gives at a time */
+
+void mf_ask(const mf_column *column, int64_t first, int count)
+{
+    for (int32_t f = 0; f < column->n_factors; f++) {
+        const mf_factor *factor = &column->factors[f];
+        if (factor->kind == MF_CODED || factor->stride != number_size[factor->kind]) continue;
+        const char *at = factor->values + first * factor->stride, *end = at + count * factor->stride;
+        for (; at < end; at += LINE) MF_PREFETCH(at);
+    }
 }

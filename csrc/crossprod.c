@@ -1,5 +1,6 @@
 #include "crossprod.h"
 
+#include "dispatch.h"
 #include "portable.h"
 
 /* Adds the dot products of two columns with four to out[2][4]. Every column read from cache serves several
@@ -30,13 +31,26 @@ MF_INLINE void add_block(const double *const a[2], const double *const b[4], int
     }
 }
 
+/* The tile that comes next. Memory is asked for it between the sums of this one, a little at a time: for all at once it has no
+ * room, and sums that come after would wait for it. */
+typedef struct {
+    const mf_column *columns;
+    int32_t n_columns;
+    int64_t first;
+    int count;
+} upcoming;
+
 /* Blocks of two columns by four cover the lower triangle; where there are fewer left the last one stands in
  * for those missing, and its sums are dropped. */
-MF_CLONES static void add_gram(const double *tile, int count, const int32_t *gram, int32_t n_gram, double *sums)
+MF_CLONES static void add_gram(const double *tile, int count, const int32_t *gram, int32_t n_gram, double *sums,
+                               const upcoming *next)
 {
+    int64_t asked = 0;
     for (int32_t i = 0; i < n_gram; i += 2) {
         int rows = n_gram - i < 2 ? 1 : 2;
         const double *a[2], *b[4];
+        int64_t end = (int64_t)next->n_columns * (i + rows) / n_gram;
+        for (; asked < end; asked++) mf_ask(&next->columns[asked], next->first, next->count);
         for (int k = 0; k < 2; k++) a[k] = tile + (size_t)gram[k < rows ? i + k : i] * MF_TILE;
         for (int32_t j = 0; j < i + rows; j += 4) {
             int columns = n_gram - j < 4 ? n_gram - j : 4;
@@ -64,12 +78,14 @@ MF_CLONES static void to_rows(const double *tile, int count, const int32_t *colu
 
 #define AHEAD 12 /* rows between asking for a level's sums and adding to them: the time memory needs */
 
-MF_INLINE void add_rows_body(const int32_t *MF_RESTRICT codes, const double *MF_RESTRICT rows, int count, int32_t stride,
-                             int32_t n_left, const int32_t *MF_RESTRICT left, int32_t width, double *MF_RESTRICT all)
+/* `known`: codes there are from `codes` on, those of later rows of the tile too. */
+MF_INLINE void add_rows_body(const int32_t *MF_RESTRICT codes, const double *MF_RESTRICT rows, int count, int known,
+                             int32_t stride, int32_t n_left, const int32_t *MF_RESTRICT left, int32_t width,
+                             double *MF_RESTRICT all)
 {
     size_t size = (size_t)n_left * width;
     for (int t = 0; t < count; t++, rows += stride) {
-        if (t + AHEAD < count) {
+        if (t + AHEAD < known) {
             const double *next = all + (size_t)codes[t + AHEAD] * size;
             for (size_t at = 0; at < size; at += 8) MF_PREFETCH(next + at);
         }
@@ -81,18 +97,22 @@ MF_INLINE void add_rows_body(const int32_t *MF_RESTRICT codes, const double *MF_
     }
 }
 
-/* Written once for any width; a constant one lets the compiler unroll. */
-MF_CLONES static void add_rows(const mf_group *group, const int32_t *codes, const double *rows, int count)
+#define ADD_ROWS(N_LEFT, WIDTH) \
+    add_rows_body(codes, rows, count, known, stride, N_LEFT, group->left, WIDTH, group->sums)
+#define ADD_ROWS_OF(WIDTH) DISPATCH(group->n_left, ADD_ROWS(K, WIDTH))
+
+/* Written once for any numbers of columns; constant ones let the compiler unroll. */
+MF_CLONES static void add_rows(const mf_group *group, const int32_t *codes, const double *rows, int count, int known)
 {
-    int32_t width = MF_SUMS(group->n_right), stride = MF_PADDED(group->n_columns), n_left = group->n_left;
+    int32_t width = MF_SUMS(group->n_right), stride = MF_PADDED(group->n_columns);
     switch (width) {
-    case 1: add_rows_body(codes, rows, count, stride, n_left, group->left, 1, group->sums); break;
-    case 2: add_rows_body(codes, rows, count, stride, n_left, group->left, 2, group->sums); break;
-    case 4: add_rows_body(codes, rows, count, stride, n_left, group->left, 4, group->sums); break;
-    case 8: add_rows_body(codes, rows, count, stride, n_left, group->left, 8, group->sums); break;
-    case 12: add_rows_body(codes, rows, count, stride, n_left, group->left, 12, group->sums); break;
-    case 16: add_rows_body(codes, rows, count, stride, n_left, group->left, 16, group->sums); break;
-    default: add_rows_body(codes, rows, count, stride, n_left, group->left, width, group->sums);
+    case 1: ADD_ROWS_OF(1); break;
+    case 2: ADD_ROWS_OF(2); break;
+    case 4: ADD_ROWS_OF(4); break;
+    case 8: ADD_ROWS_OF(8); break;
+    case 12: ADD_ROWS_OF(12); break;
+    case 16: ADD_ROWS_OF(16); break;
+    default: ADD_ROWS(group->n_left, width);
     }
 }
 
@@ -154,18 +174,43 @@ MF_CLONES static const int32_t *cells_of(const mf_group *group, int64_t start, i
     return cells;
 }
 
+static int smaller(int64_t a, int64_t b) { return (int)(a < b ? a : b); }
+
+#define PART 32 /* rows added between two questions to memory */
+
+/* The rows of a tile added to the sums of their levels. */
+static void add_parts(const mf_group *group, const int32_t *codes, const double *tile, int count, double *rows,
+                      const upcoming *next)
+{
+    for (int at = 0; at < count; at += PART) {
+        int part = smaller(count - at, PART), wanted = smaller(next->count - at, PART);
+        if (wanted > 0) {
+            for (int32_t c = 0; c < next->n_columns; c++) mf_ask(&next->columns[c], next->first + at, wanted);
+            for (int32_t i = 0; i < group->n_codes; i++)
+                for (int t = 0; t < wanted; t += 16) MF_PREFETCH(group->codes[i] + next->first + at + t);
+        }
+        to_rows(tile + at, part, group->columns, group->n_columns, rows);
+        add_rows(group, codes + at, rows, part, count - at);
+    }
+}
+
 int mf_crossprod(const mf_column *columns, int32_t n_columns, int64_t first, int64_t last,
                  const double *sqrt_weights, const int32_t *gram, int32_t n_gram, double *gram_sums,
                  const mf_group *groups, int32_t n_groups, double *work)
 {
     double *tile = work, *rows = work + (size_t)n_columns * MF_TILE;
+    const upcoming nothing = {columns, 0, last, 0};
+    int by_rows = 0; /* whether the rows of the last tile were added one by one: then there is most to do */
     for (int64_t start = first; start < last; start += MF_TILE) {
-        int count = last - start < MF_TILE ? (int)(last - start) : MF_TILE;
+        int count = smaller(last - start, MF_TILE);
+        upcoming next = {columns, n_columns, start + count, smaller(last - start - count, MF_TILE)};
         for (int32_t c = 0; c < n_columns; c++) {
             int status = mf_evaluate(&columns[c], NULL, start, count, sqrt_weights, tile + (size_t)c * MF_TILE);
             if (status) return status;
         }
-        add_gram(tile, count, gram, n_gram, gram_sums);
+        add_gram(tile, count, gram, n_gram, gram_sums, by_rows ? &nothing : &next);
+        if (!by_rows) next = nothing;
+        by_rows = 0;
         for (int32_t g = 0; g < n_groups; g++) {
             int32_t cells[MF_TILE];
             int found;
@@ -174,8 +219,9 @@ int mf_crossprod(const mf_column *columns, int32_t n_columns, int64_t first, int
             if ((int64_t)found * LONG_RUN <= count) {
                 add_runs(&groups[g], codes, tile, count);
             } else {
-                to_rows(tile, count, groups[g].columns, groups[g].n_columns, rows);
-                add_rows(&groups[g], codes, rows, count);
+                add_parts(&groups[g], codes, tile, count, rows, &next);
+                next = nothing;
+                by_rows = 1;
             }
         }
     }
