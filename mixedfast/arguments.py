@@ -5,13 +5,20 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mixedfast.errors import ArgumentError
 
-__all__ = ["check_choice", "check_count", "check_level", "check_seed", "check_threads", "did_you_mean"]
+__all__ = [
+    "check_choice", "check_count", "check_flag", "check_kind", "check_level", "check_names", "check_path", "check_seed",
+    "check_threads", "did_you_mean",
+]  # fmt: skip
 
 
 def did_you_mean(name: Any, known: Sequence[str], cutoff: float = 0.6, most: int = 3) -> str:
@@ -35,12 +42,41 @@ def _initials(name: str) -> str:
     return "".join(word[0] for word in re.split(r"[^a-z0-9]+", name.lower()) if word)
 
 
-def check_level(level: Any) -> None:
+def check_level(level: Any, name: str = "level") -> None:
     """Raise ArgumentError unless a confidence level is a number between 0 and 1."""
     share = float(level) if isinstance(level, Real) and not isinstance(level, bool) else float("nan")
     if not 0.0 < share < 1.0:
         hint = f" (for {level}% write {share / 100:g})" if 1.0 < share < 100.0 else ""
-        raise ArgumentError(f"level={level!r}: a number between 0 and 1{hint}")
+        raise ArgumentError(f"{name}={level!r}: a number between 0 and 1{hint}")
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raise ArgumentError unless a switch is True or False: ``"no"`` would count as yes."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ArgumentError(f"{name}={value!r}: True or False")
+
+
+def check_kind(name: str, value: Any, kind: type, said: str) -> None:
+    """Raise ArgumentError unless a value is of a kind, said in words."""
+    if not isinstance(value, kind):
+        raise ArgumentError(f"{name}={value!r}: {said}")
+
+
+def check_names(name: str, value: Any) -> tuple[str, ...]:
+    """One name, or several, as a tuple; raise ArgumentError for what holds none."""
+    if isinstance(value, str):
+        return (value,)
+    listed = tuple(value) if isinstance(value, Iterable) else (value,)
+    if not all(isinstance(one, str) for one in listed):
+        raise ArgumentError(f"{name}={value!r}: a name, or a list of names")
+    return listed
+
+
+def check_path(what: str, path: Any) -> Path:
+    """A path of a file; raise ArgumentError for what is none."""
+    if not isinstance(path, (str, PathLike)) or not str(path):
+        raise ArgumentError(f"{what} takes the path of a file, not {path!r}")
+    return Path(path)
 
 
 def check_choice(name: str, value: Any, known: Sequence[Any]) -> None:

@@ -174,6 +174,8 @@ def _table(data: Any) -> Table:
         return _pandas_table(data)
     if isinstance(data, Mapping):
         return _mapping_table(data)
+    if nw.dependencies.is_pyarrow_table(data):
+        _refuse_duplicates(data.column_names)
     try:
         frame = nw.from_native(data, eager_only=True)
     except TypeError as error:
@@ -322,6 +324,8 @@ def _array_column(name: str, value: Any) -> ColumnData:
         return _numeric(name, value)
     if nw.dependencies.is_polars_series(value) or nw.dependencies.is_pyarrow_chunked_array(value):
         return _series_column(name, nw.from_native(value, series_only=True))
+    if isinstance(value, (list, tuple)) and any(np.ndim(one) for one in value if not isinstance(one, str)):
+        raise DataError(f"column {name!r} holds lists: every column needs one value a row")
     if np.ndim(value) > 1:
         raise DataError(f"column {name!r} has {np.ndim(value)} dimensions: give its columns one by one")
     import pandas as pd

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import narwhals as nw
 import numpy as np
+from narwhals.exceptions import NarwhalsError
 
 from mixedfast.errors import DataError
 
@@ -22,8 +23,8 @@ Expr: TypeAlias = Any
 
 def is_lazy(data: Any) -> bool:
     """Whether data are held by an engine that can be asked for sums."""
-    if nw.dependencies.is_pandas_dataframe(data):  # which narwhals would look at more closely, and may refuse
-        return False
+    if nw.dependencies.is_pandas_dataframe(data) or nw.dependencies.is_pyarrow_table(data):
+        return False  # narwhals would look at them more closely, and may refuse
     return isinstance(nw.from_native(data, pass_through=True), nw.LazyFrame)
 
 
@@ -37,7 +38,10 @@ class LazyFrame:
 
     def __init__(self, frame: Any) -> None:
         self._frame = frame
-        self._schema = dict(frame.collect_schema())
+        try:
+            self._schema = dict(frame.collect_schema())
+        except NarwhalsError as error:
+            raise DataError(f"the lazy frame cannot be evaluated: {str(error).splitlines()[0]}") from error
 
     @classmethod
     def of(cls, data: Any) -> LazyFrame:

@@ -24,6 +24,7 @@ from itertools import pairwise
 import numpy as np
 
 from mixedfast.covariance import lower_root
+from mixedfast.errors import NotIdentifiedError
 from mixedfast.outlook import CERTIFICATE_TOLERANCE, HessianKind, Outlook, View, newton_step, outlook_of
 from mixedfast.system import PLSSystem, Solution
 
@@ -119,7 +120,7 @@ def minimize(
 
     Raises
     ------
-    ArithmeticError
+    NotIdentifiedError
         When the system is positive definite neither at `start` nor at lambda = I.
     """
     return _Search(system, start, outlook or outlook_of(system, exact), enough, left).run()
@@ -211,7 +212,9 @@ def _first(system: PLSSystem, start: np.ndarray) -> tuple[np.ndarray, Solution]:
         solution = system.solve(theta)
         if solution is not None:
             return theta, solution
-    raise ArithmeticError("the system is not positive definite at any starting value")
+    raise NotIdentifiedError(
+        "the equations of the model cannot be solved: its fixed effects are too many for the rows, or too nearly the same"
+    )
 
 
 def _stalled(decrements: list[float]) -> bool:

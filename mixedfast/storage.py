@@ -21,12 +21,12 @@ from collections.abc import Mapping
 from importlib import import_module
 from itertools import pairwise
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mixedfast.errors import ArgumentError, DataError, MixedFastError
+from mixedfast.arguments import check_path
+from mixedfast.errors import DataError, MixedFastError
 
 __all__ = ["load", "save"]
 
@@ -93,7 +93,7 @@ def save(thing: Any, path: str | PathLike[str]) -> None:
     DataError
         When something in it cannot be written as data (a contrast that is a Python object, say); pickle it instead.
     """
-    target = Path(path)
+    target = check_path("save", path)
     writer = _Writer()
     content = writer.encode(thing)
     arrays = [_npy(array) for array in writer.arrays]
@@ -113,6 +113,9 @@ def save(thing: Any, path: str | PathLike[str]) -> None:
                 archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), body)
             archive.comment = hashlib.sha256(text).hexdigest().encode()
         os.replace(unfinished, target)
+    except OSError as error:
+        error.filename, error.filename2 = str(target), None  # the name that the caller knows
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -144,8 +147,7 @@ def load(path: str | PathLike[str]) -> Any:
     >>> again.criterion == m.criterion
     True
     """
-    if not isinstance(path, (str, PathLike)):
-        raise ArgumentError(f"mf.load takes the path of a file, not {type(path).__name__}")
+    check_path("mf.load", path)
     with open(path, "rb") as stream:
         if stream.read(len(_PICKLES)) == _PICKLES:
             raise DataError(f"{path} was written by mixedfast 0.1 as a pickle, which could run code: save it again")

@@ -10,12 +10,15 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 
 import mixedfast as mf
 
@@ -172,6 +175,11 @@ CHAPTERS = [
                     "y ~ bs(x, df=1) + (1 | g)",
                     "y ~ log(s) + (1 | g)",
                     "y ~ C(s, x) + (1 | g)",
+                    "y ~ I(x[0]) + (1 | g)",
+                    "y ~ np.log + (1 | g)",
+                    "y ~ x:(1 | g)",
+                    "y ~ x + (1 | g)^2",
+                    "y ~ x + (1 | g:)",
                 ],
             ),
             Bad("mf.lmer(3, data)", lambda: mf.lmer(3, a_table())),  # type: ignore[arg-type]
@@ -214,6 +222,21 @@ CHAPTERS = [
             data("g holds fractions", g=a_table()["g"] + 0.5),
             data("g holds dates", g=a_table()["g"].astype("M8[D]")),
             data("x has two columns", x=np.ones((N, 2))),
+            data("x holds lists of one and of two numbers", x=[[1.0]] * (N - 1) + [[1.0, 2.0]]),
+            data("x holds fractions of Python", x=[Fraction(1, 3)] * N),
+            Bad(
+                "mf.lmer(formula, table)  # an Arrow table with two columns called x",
+                lambda: mf.lmer(FORMULA, pa.Table.from_arrays([pa.array([1.0])] * 4, names=["y", "x", "g", "x"])),
+            ),
+            Bad(
+                "mf.lmer(formula, lazy)  # a polars frame that asks for a column it lacks",
+                lambda: mf.lmer(FORMULA, pl.LazyFrame(a_table()).with_columns(x=pl.col("q"))),
+            ),
+            Bad('mf.lmer(formula, "")', lambda: mf.lmer(FORMULA, "")),
+            Bad(
+                "mf.lmer(formula, [{...}, {...}])  # rows as dicts",
+                lambda: mf.lmer(FORMULA, [{"y": 1.0, "x": 2.0, "g": 1}] * 2),
+            ),
             data("x holds dicts", x=[{}] * N),
             data("x holds time spans", x=np.arange(N).astype("m8[s]")),
             data("y holds categories", y=pd.Categorical(a_table()["s"])),
@@ -263,6 +286,10 @@ CHAPTERS = [
             option('REML="ML"', REML="ML"),
             option('engine="Block"', engine="Block"),
             option("threads=0", threads=0),
+            option('levels={"g": None}', levels={"g": None}),
+            option('levels={"g": [None]}', levels={"g": [None]}),
+            option('levels={"g": [[1]]}', levels={"g": [[1]]}),
+            option('levels={"g": [0, 1]}', levels={"g": [0, 1]}),
             option("threads=True", threads=True),
             option('start="x"', start="x"),
             option("weights=ones((60, 2))", weights=np.ones((N, 2))),
@@ -295,7 +322,31 @@ CHAPTERS = [
             method('contrast({"x": "a"})', lambda m: m.contrast({"x": "a"})),
             method('contrast("x = 0", rhs="a")', lambda m: m.contrast("x = 0", rhs="a")),
             method("contrast([nan] * 4)", lambda m: m.contrast([np.nan] * 4)),
+            method('contrast({"x": [1, 2]})', lambda m: m.contrast({"x": [1, 2]})),
+            method('contrast({"x": None})', lambda m: m.contrast({"x": None})),
+            method("contrast({})", lambda m: m.contrast({})),
+            method('contrast("x = 0", rhs=nan)', lambda m: m.contrast("x = 0", rhs=np.nan)),
+            method('contrast("x = 0, 2*x = 1", joint=True)', lambda m: m.contrast("x = 0, 2*x = 1", joint=True)),
+            method('contrast("x = 0", joint="no")', lambda m: m.contrast("x = 0", joint="no")),
+            Bad('mf.anova(m, m, refit="no")', lambda: mf.anova(a_fit(), a_fit(), refit="no")),  # type: ignore[arg-type]
+            method('summary(ddf="")', lambda m: m.summary(ddf="")),
+            method("tidy(effects=3)", lambda m: m.tidy(effects=3)),
+            method('predict(se="no")', lambda m: m.predict(se="no")),
+            method('ranef(cond_var="no")', lambda m: m.ranef(cond_var="no")),
+            method('resid(marginal="no")', lambda m: m.resid(marginal="no")),
+            method('profile("x", max_level="high")', lambda m: m.profile("x", max_level="high")),
+            method("save(3)", lambda m: m.save(3)),
+            method('save("")', lambda m: m.save("")),
+            method("to_html(3)", lambda m: m.to_html(3)),
+            method("to_html(title=3)", lambda m: m.to_html(title=3)),
+            method("to_html(profile=3)", lambda m: m.to_html(profile=3)),
+            Bad("mf.page(table, heading=3)", lambda: mf.page(pd.DataFrame(a_table()), heading=3)),  # type: ignore[arg-type]
+            Bad("mf.load_dataset(['sleepstudy'])", lambda: mf.load_dataset(["sleepstudy"])),  # type: ignore[arg-type]
             method("emmeans(3)", lambda m: m.emmeans(3)),
+            method('emmeans("s", at=3)', lambda m: m.emmeans("s", at=3)),
+            method('emmeans("s", at={"x": None})', lambda m: m.emmeans("s", at={"x": None})),
+            method('emmeans("s", by=3)', lambda m: m.emmeans("s", by=3)),
+            method('emmeans("s", offset="a")', lambda m: m.emmeans("s", offset="a")),
             method("update(3)", lambda m: m.update(3)),
             method("influence(3)", lambda m: m.influence(3)),
             method('simulate(1, seed="a")', lambda m: m.simulate(1, seed="a")),
@@ -349,6 +400,9 @@ comprehensions, f-strings, keyword arguments that begin with an underscore or wr
 
 Functions of yours are let in by name, for the whole process: `mf.allow_in_formulas(logit=logit)`; `logit=None` takes it back.
 Models remember the name and not the function: one that is unpickled in another process asks for it there.
+
+Where a file cannot be opened or written, `save`, `load` and `to_html` raise Python's own `OSError` with its path
+(`FileNotFoundError`, `PermissionError`); an option that no function has is Python's `TypeError`.
 
 Two things this does not do. A formula can still ask for much work, such as `I(9**9**9)`: bound time and memory where strangers
 write formulas. And `mixedfast.compat.statsmodels` evaluates formulas in the caller's namespace, as statsmodels does, and runs

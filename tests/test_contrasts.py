@@ -78,7 +78,7 @@ def test_dicts_arrays_and_lists_say_the_same():
 def test_wrong_shapes_say_what_is_needed():
     with pytest.raises(FormulaError, match="one weight for each of the 11 coefficients"):
         hypothesis([1.0, 2.0], NAMES)
-    with pytest.raises(FormulaError, match="not finite"):
+    with pytest.raises(FormulaError, match="finite numbers are needed"):
         hypothesis(np.full(len(NAMES), np.nan), NAMES)
     with pytest.raises(FormulaError, match="there is no coefficient 'age'"):
         hypothesis({"age": 1}, NAMES)
@@ -143,3 +143,19 @@ def test_contests(model, label, ddf):
     assert joint.f_value == pytest.approx(theirs["F value"], rel=2e-5)
     assert joint.den_df == pytest.approx(theirs["DenDF"], rel=DF)
     assert joint.p_value == pytest.approx(theirs["Pr(>F)"], abs=1e-6)
+
+
+def test_combinations_that_contradict_one_another_are_refused(sleep):
+    """0 = 1 has no df; what is said twice is said once."""
+    twice = contrast(sleep._fit, [[0, 1], [0, 2]], rhs=[10, 20], joint=True)
+    once = contrast(sleep._fit, [[0, 1]], rhs=[10], joint=True)
+    np.testing.assert_allclose(twice.to_numpy(), once.to_numpy(), rtol=1e-10)
+    with pytest.raises(FormulaError, match="contradict"):
+        contrast(sleep._fit, [[0, 1], [0, 2]], rhs=[10, 21], joint=True)
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_a_contradiction_is_seen_in_every_unit(sleep, scale):
+    with pytest.raises(FormulaError, match="contradict"):
+        contrast(sleep._fit, [[0, scale], [0, 2 * scale]], rhs=[10 * scale, 20.1 * scale], joint=True)
+    contrast(sleep._fit, [[0, scale], [0, 2 * scale], [1, 0]], rhs=[10 * scale, 20 * scale, 300.0], joint=True)

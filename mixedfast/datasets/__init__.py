@@ -224,7 +224,7 @@ def load_dataset(name: str) -> pd.DataFrame:
 
 
 def _source(name: str) -> _Source:
-    if name not in _SOURCES:
+    if not isinstance(name, str) or name not in _SOURCES:
         hint = did_you_mean(name, list(_SOURCES), most=1)
         raise DataError(f"no data set {name!r}{'; ' + hint if hint else ''} (there are: {', '.join(_SOURCES)})")
     return _SOURCES[name]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mixedfast.arguments import check_flag
 from mixedfast.coding import Coding, FixedTerm
 from mixedfast.covariance import TermShape
 from mixedfast.crossprod import CrossProducts, GroupProducts, PairProducts
@@ -160,6 +161,7 @@ def compare(fits: Sequence[Fit], names: Sequence[str] | None = None, refit: bool
     import pandas as pd
     from scipy.stats import chi2
 
+    check_flag("refit", refit)
     if len(fits) < 2:
         raise DataError("a comparison takes two models or more")
     for other in fits[1:]:

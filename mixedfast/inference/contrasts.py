@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.arguments import did_you_mean
+from mixedfast.arguments import check_flag, did_you_mean
 from mixedfast.errors import FormulaError, NotIdentifiedError
 from mixedfast.fitting import Fit
 from mixedfast.inference.ddf import DDF, f_test, t_test
@@ -72,6 +72,7 @@ def contrast(
     """
     import pandas as pd
 
+    check_flag("joint", joint)
     weights, values = hypothesis(L, fit.cp.meta.x_names)
     values = _plus(values, rhs)
     labels = _labels(weights, values, fit.cp.meta.x_names)
@@ -112,9 +113,14 @@ def hypothesis(L: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(L, str):
         return _stack([_equations(text, names) for text in _cut(L, ",")])
     if isinstance(L, Mapping):
+        if not L:
+            raise FormulaError("L is {}: it names no coefficient")
         row = np.zeros(len(names))
         for name, weight in L.items():
-            row[_place(str(name), names)] += _numbers(f"the weight of {name!r}", weight).item()
+            value = _numbers(f"the weight of {name!r}", weight)
+            if value.ndim:
+                raise FormulaError(f"the weight of {name!r} is {weight!r}, where one number is needed")
+            row[_place(str(name), names)] += float(value)
         return row[None, :], np.zeros(1)
     if isinstance(L, Sequence) and any(isinstance(part, (str, Mapping)) for part in L):
         return _stack([hypothesis(part, names) for part in L])
@@ -124,16 +130,17 @@ def hypothesis(L: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
             f"L has shape {np.shape(L)}: it needs one weight for each of the {len(names)} coefficients "
             f"({', '.join(names)})"
         )
-    if not np.isfinite(matrix).all():
-        raise FormulaError("L holds weights that are not finite")
     return matrix, np.zeros(len(matrix))
 
 
 def _numbers(what: str, values: Any) -> np.ndarray:
     try:
-        return np.asarray(values, dtype=float)
+        numbers = np.asarray(values, dtype=float)
     except (TypeError, ValueError) as error:
         raise FormulaError(f"{what} is {values!r}, where numbers are needed") from error
+    if not np.isfinite(numbers).all():
+        raise FormulaError(f"{what} is {values!r}, where finite numbers are needed")
+    return numbers
 
 
 def _stack(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfast.arguments import check_level, did_you_mean
-from mixedfast.errors import NotDefinedError
+from mixedfast.errors import FormulaError, NotDefinedError
 from mixedfast.fitting import Fit
 from mixedfast.inference import levels
 from mixedfast.inference.traces import KenwardRoger, Satterthwaite, TraceMethod
@@ -208,9 +208,18 @@ def t_test(
 
 
 def rank_reduced(fit: Fit, L: np.ndarray, rhs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Independent rows that span the same hypothesis: (q,p) and (q,), q = rank of L Phi L'."""
+    """Independent rows that span the same hypothesis: (q,p) and (q,), q = rank of L Phi L'.
+
+    Raises
+    ------
+    FormulaError
+        When rows that say the same of the coefficients ask for different values.
+    """
     values, vectors = np.linalg.eigh(L @ fit.vcov @ L.T)
     keep = values > RANK_TOLERANCE * max(values.max(), 0.0)
+    left = np.abs(vectors[:, ~keep].T @ rhs)  # zero but for rounding: these sums of rows say nothing of the coefficients
+    if (left > np.sqrt(RANK_TOLERANCE) * np.abs(rhs).max()).any():
+        raise FormulaError("the combinations contradict one another: no coefficients have all these values")
     return vectors[:, keep].T @ L, vectors[:, keep].T @ rhs
 
 

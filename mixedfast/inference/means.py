@@ -11,15 +11,16 @@ import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.arguments import check_choice, did_you_mean
+from mixedfast.arguments import check_choice, check_names, did_you_mean
 from mixedfast.columns import matrix
 from mixedfast.covariates import ARRAY_OFFSET
 from mixedfast.design import Design, Recipe
-from mixedfast.errors import DataError, FormulaError, NotDefinedError
+from mixedfast.errors import ArgumentError, DataError, FormulaError, NotDefinedError
 from mixedfast.fitting import Fit
 from mixedfast.frames import Numeric
 from mixedfast.giveback import in_callers_library
@@ -285,6 +286,10 @@ def emmeans(
     if recipe is None:
         raise NotDefinedError("emmeans needs the coding of the model, which these cross-products do not carry")
     wanted, families = _asked(specs, by)
+    if at is not None and not isinstance(at, Mapping):
+        raise ArgumentError(f"at={at!r}: a dict such as {{variable: value}}")
+    if offset is not None and not (isinstance(offset, Real) and np.isfinite(offset)):
+        raise ArgumentError(f"offset={offset!r}: a number, added to all means")
     given = dict(at or {})
     known = _variables(recipe)
     for name in (*wanted, *families, *given):
@@ -317,7 +322,7 @@ def emmeans(
 
 def _asked(specs: str | Sequence[str], by: str | Sequence[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The variables asked for and those that split them; ``"f | g"`` says both."""
-    families = (by,) if isinstance(by, str) else tuple(by or ())
+    families = () if by is None else check_names("by", by)
     if not isinstance(specs, (str, Sequence)):
         raise FormulaError(f"specs={specs!r}: the name of a variable of the fixed part, or a list of names")
     wanted: tuple[str, ...] = tuple(specs)
@@ -372,8 +377,10 @@ def _values(
     value = given[name]
     values = [value] if isinstance(value, str) or not np.iterable(value) else list(value)
     unknown = [v for v in values if v not in factors[name]] if name in factors else []
-    if unknown or not values:
-        raise DataError(f"at={{{name!r}: {value!r}}}: the levels of {name} are {factors.get(name)}")
+    missing = [v for v in values if v is None or v != v]
+    if unknown or missing or not values:
+        known = f"the levels of {name} are {factors[name]}" if name in factors else f"give numbers to hold {name} at"
+        raise DataError(f"at={{{name!r}: {value!r}}}: {known}")
     return values
 
 

@@ -260,15 +260,14 @@ def profile(
     >>> profile(m._fit, ["Days"]).confint(0.95).round(2).loc["Days"].tolist()
     [7.36, 13.58]
     """
-    if not 0.0 < max_level < 1.0:
-        raise ArgumentError(f"max_level={max_level!r}: a number between 0 and 1")
+    check_level(max_level, "max_level")
     cp = fit.cp
     if isinstance(parameters, str):
         parameters = [parameters]
     if parameters is not None and not isinstance(parameters, Iterable):
         raise ArgumentError(f"profile(parameters={parameters!r}): names of parameters; the level goes to confint(level=...)")
     wanted = chosen(list_parameters(cp), None if parameters is None else list(parameters))
-    cutoff = NormalDist().inv_cdf(0.5 + 0.5 * max_level)
+    cutoff = -NormalDist().inv_cdf(0.5 - 0.5 * max_level)
     system = fit.new_system(reml=False)
     theta, deviance = _best(fit, system)
     sigma = math.sqrt(system.solution.r2 / cp.n)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mixedfast.arguments import check_flag, check_path
 from mixedfast.giveback import beside, in_callers_library
 from mixedfast.inference.ddf import DDF
 from mixedfast.ols.base import without_groups
@@ -261,10 +261,12 @@ class OLSResult(OLSTests, OLSRows):
         """
         from mixedfast.report.html import regression_html
 
+        check_flag("pictures", pictures)
+        target = None if path is None else check_path("to_html", path)
         page = regression_html(self._whole(), title, without_groups(ddf), pictures)
-        if path is None:
+        if target is None:
             return page
-        Path(path).write_text(page, encoding="utf-8")
+        target.write_text(page, encoding="utf-8")
         return None
 
     @property
@@ -304,6 +306,7 @@ class OLSResult(OLSTests, OLSRows):
         """
         from mixedfast.report.tidy import fixed_rows
 
+        check_flag("conf_int", conf_int)
         return fixed_rows(self._whole(), conf_int, level, ddf)
 
     @in_callers_library

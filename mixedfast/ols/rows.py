@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.arguments import check_choice, check_count, check_level, check_seed
+from mixedfast.arguments import check_choice, check_count, check_flag, check_level, check_seed
 from mixedfast.columns import Column, matrix
 from mixedfast.errors import DataError
 from mixedfast.frames import as_table
@@ -158,6 +158,7 @@ class OLSRows(Regression):
         """
         check_choice("interval", interval, INTERVALS)
         check_level(level)
+        check_flag("se", se)
         df = None if without_groups(ddf) == "asymptotic" else float(self.df_resid)
         if newdata is None:
             if weights is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfast.arguments import check_kind
 from mixedfast.errors import DataError
 from mixedfast.giveback import in_pandas
 from mixedfast.report.digits import STARS_LEGEND, chop, decimals, p_value, p_values, significant, stars
@@ -190,6 +191,7 @@ def page(table: Any, heading: str = "") -> Page:
 
     if hasattr(table, "summary"):
         raise DataError("mf.page makes a page of a table, m.coef_table() say; the page of a model is m.summary()")
+    check_kind("heading", heading, str, "text")
     frame, first = in_pandas(table), ""
     if frame.index.nlevels > 1 or (frame.index.name is None and isinstance(frame.index, pd.RangeIndex)):
         flat = frame.reset_index(drop=frame.index.nlevels == 1)

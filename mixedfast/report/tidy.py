@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.arguments import check_choice, check_level
+from mixedfast.arguments import check_choice, check_flag, check_level, check_names
 from mixedfast.categories import Categorical
 from mixedfast.inference.parameters import list_parameters
 from mixedfast.rowwise.fitted import population
@@ -37,10 +37,11 @@ def tidy(
     """Rows of the kinds named in `effects`, one kind below the other; see ``LMMResult.tidy``."""
     import pandas as pd
 
-    wanted = [effects] if isinstance(effects, str) else list(effects)
+    wanted = check_names("effects", effects)
     for name in wanted or [""]:
         check_choice("effects", name, EFFECTS)
     check_choice("method", method, METHODS)
+    check_flag("conf_int", conf_int)
     check_level(level)
     ends = None
     if conf_int and method != "wald" and {"fixed", "ran_pars"} & set(wanted):

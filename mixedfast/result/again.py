@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.arguments import check_count, check_seed
+from mixedfast.arguments import check_count, check_flag, check_seed
 from mixedfast.errors import DataError
 from mixedfast.fitting import fit_crossproducts, fit_rows
 from mixedfast.frames import as_table
@@ -82,6 +82,7 @@ class Again(Estimates):
         """
         n = check_count("n", n)
         check_seed(seed)
+        check_flag("allow_new_levels", allow_new_levels)
         kept = chosen_effects(self._fit.cp, {"new": False, "kept": True}.get(re, re) if isinstance(re, str) else re)
         if newdata is None:
             if weights is not None:

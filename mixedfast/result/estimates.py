@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfast.arguments import check_flag
 from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarning
 from mixedfast.fitting import NOTHING_LEFT
 from mixedfast.giveback import in_callers_library
@@ -184,6 +185,7 @@ class Estimates(FixedPart):
         """
         import pandas as pd
 
+        check_flag("cond_var", cond_var)
         out: dict[str, Any] = {}
         for g, group in enumerate(self._fit.cp.groups):
             frame = pd.DataFrame(self._fit.modes[g], index=pd.Index(group.levels, name=group.name), columns=list(group.names))

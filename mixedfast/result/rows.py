@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.arguments import check_choice, check_level
+from mixedfast.arguments import check_choice, check_flag, check_level
 from mixedfast.errors import DataError
 from mixedfast.frames import as_table
 from mixedfast.giveback import given_back, in_callers_library
@@ -79,6 +79,7 @@ class RowMethods(Fitted):
         check_choice("type", type, (*fitted.RESIDUALS, "marginal"))
         if type == "marginal":
             type, marginal = "response", True
+        check_flag("marginal", marginal)
         held = self._stream is None
 
         def of(design: Design) -> np.ndarray:
@@ -218,6 +219,8 @@ class RowMethods(Fitted):
         """
         check_choice("interval", interval, INTERVALS)
         check_level(level)
+        check_flag("se", se)
+        check_flag("allow_new_levels", allow_new_levels)
         chosen = chosen_effects(self._fit.cp, re)
         wanted = se or interval is not None
         find_df = df_finder(self._fit, ddf, interval, not any(own.any() for own in chosen)) if wanted else None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from mixedfast.arguments import check_flag, check_path
 from mixedfast.giveback import beside, in_callers_library
+from mixedfast.inference.ddf import method
 from mixedfast.result.base import Fitted
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Shown(Fitted):
         """
         from mixedfast.report.text import Summary
 
+        if ddf is not None:
+            method(ddf)
         return Summary(self._whole(), ddf)
 
     def to_html(
@@ -101,10 +104,12 @@ class Shown(Fitted):
         """
         from mixedfast.report.html import report_html
 
+        check_flag("pictures", pictures)
+        target = None if path is None else check_path("to_html", path)
         page = report_html(self._whole(), title, ddf, pictures, profile, bootstrap)
-        if path is None:
+        if target is None:
             return page
-        Path(path).write_text(page, encoding="utf-8")
+        target.write_text(page, encoding="utf-8")
         return None
 
     @property

@@ -49,7 +49,7 @@ def known_levels(new: NewData, recipe: Recipe, table: Table, kept: np.ndarray, t
         if _other_type(recipe, table, t):
             raise DataError(
                 f"{recipe.groups[t].label!r} holds numbers where the fit had text, or text where it had numbers ({names[0]}, "
-                f"known: {recipe.groups[t].levels[0]!r}): convert the column"
+                f"known: {recipe.groups[t].levels[:1].tolist()[0]!r}): convert the column"
             )
         more = ", ..." if len(names) > _NAMED else ""
         raise DataError(

@@ -26,6 +26,8 @@ _CSV = (".csv", ".csv.gz", ".csv.zst", ".csv.bz2")
 def files_at(where: str | os.PathLike[str]) -> tuple[Path, ...]:
     """The files a path, folder or glob stands for, in order of their names."""
     text = os.fspath(where)
+    if not text:  # which would be the folder one happens to be in
+        raise DataError("the path of the data is empty; data must be a data frame, a dict of arrays, or where files are")
     if Path(text).is_file():
         return (Path(text),)
     if Path(text).is_dir():

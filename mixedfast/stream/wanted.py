@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
+
+import numpy as np
 
 from mixedfast.design import formulas, refuse_response_as_predictor
 from mixedfast.errors import DataError
@@ -113,9 +116,11 @@ def given_levels(levels: Any, names: Sequence[str]) -> dict[str, list[Any]]:
 
 
 def _level_array(name: str, values: Sequence[Any]) -> list[Any]:
-    if isinstance(values, str) or not len(values):
+    if isinstance(values, str) or not isinstance(values, Iterable) or not (listed := list(values)):
         raise DataError(f"levels[{name!r}] must be a sequence of levels")
-    listed = list(values)
+    odd = [value for value in listed if not isinstance(value, (str, Real, np.bool_)) or value != value]
+    if odd:
+        raise DataError(f"levels[{name!r}] holds {odd[0]!r}, which is no level: levels are strings or numbers")
     if len(set(listed)) < len(listed):
         raise DataError(f"levels[{name!r}] names a level twice")
     return listed

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast import __version__
+from mixedfast.arguments import check_kind
 from mixedfast.errors import MissingLibraryError
+from mixedfast.inference.bootstrap import Bootstrap
 from mixedfast.inference.ddf import METHODS
+from mixedfast.inference.profile import Profile
 from mixedfast.inference.tables import ddf_table
 from mixedfast.report import words
 from mixedfast.report.digits import STARS_LEGEND, decimals, p_values, significant, stars
@@ -27,8 +30,6 @@ from mixedfast.report.text import anova_grid, ddf_words, random_grid
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfast.inference.bootstrap import Bootstrap
-    from mixedfast.inference.profile import Profile
     from mixedfast.result import LMMResult
 
 __all__ = ["document", "regression_html", "report_body", "report_html"]
@@ -65,6 +66,7 @@ def report_html(
 ) -> str:  # fmt: skip
     """The report as one HTML document; see ``LMMResult.to_html``."""
     heading = m.formula if title is None else title
+    check_kind("title", heading, str, "text")
     return document(heading, f"<h1>{escape(heading)}</h1>\n{report_body(m, ddf, pictures, profile, bootstrap)}")
 
 
@@ -211,6 +213,7 @@ def _side_by_side(table: pd.DataFrame, terms: list[str], methods: list[str]) -> 
 def _profiled(profile: Profile | None, pictures: bool) -> str:
     if profile is None:
         return ""
+    check_kind("profile", profile, Profile, "what m.profile() gave")
     heading = "By profile likelihood (maximum likelihood estimates):"
     table = _interval_table(profile.estimates, replace(profile, library="pandas").confint(_LEVEL), heading)
     return page_html([table]) + (_drawn(profile_html, profile, _LEVEL) if pictures else "")
@@ -219,6 +222,7 @@ def _profiled(profile: Profile | None, pictures: bool) -> str:
 def _bootstrapped(bootstrap: Bootstrap | None, pictures: bool) -> str:
     if bootstrap is None:
         return ""
+    check_kind("bootstrap", bootstrap, Bootstrap, "what m.bootstrap() gave")
     estimates = dict(zip(bootstrap.names, bootstrap.estimates.tolist(), strict=True))
     heading = f"By parametric bootstrap ({bootstrap.n_done:,} replicates, {bootstrap.n_singular:,} of them singular):"
     table = _interval_table(estimates, replace(bootstrap, library="pandas").confint(_LEVEL), heading)

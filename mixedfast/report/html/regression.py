@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from mixedfast.arguments import check_kind
 from mixedfast.errors import MissingLibraryError
 from mixedfast.report.html.frame import document
 from mixedfast.report.html.pictures import residual_pictures_html
@@ -20,6 +21,7 @@ __all__ = ["regression_html"]
 def regression_html(m: OLSResult, title: str | None, ddf: str, pictures: bool) -> str:
     """The report as one HTML document; see ``OLSResult.to_html``."""
     heading = m.formula if title is None else title
+    check_kind("title", heading, str, "text")
     parts = {"The regression": page_html(ols_page(m, ddf).sections)}
     parts["95 % confidence intervals"] = page_html(page(m.confint(ddf=ddf)).sections)
     if pictures and m._design is not None:
