@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class MixedFastError(Exception):
-    """Base class of all errors raised by mixedfast."""
+    """Base class of all errors and warnings of mixedfast."""
 
 
 class ArgumentError(MixedFastError, ValueError):
@@ -42,9 +42,9 @@ class CholmodError(MixedFastError, RuntimeError):
     """CHOLMOD could not do what it was asked, or a factor was used before it was computed."""
 
 
-class ConvergenceWarning(UserWarning):
+class ConvergenceWarning(MixedFastError, UserWarning):
     """The optimizer stopped at a point that its certificate does not call an optimum."""
 
 
-class SingularFitWarning(UserWarning):
+class SingularFitWarning(MixedFastError, UserWarning):
     """An estimated covariance matrix is singular: a variance is zero or a correlation is one."""

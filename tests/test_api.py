@@ -245,7 +245,16 @@ def test_errors():
         assert issubclass(getattr(mf, name), mf.MixedFastError)
         assert issubclass(getattr(mf, name), ValueError)
     for name in ("ConvergenceWarning", "SingularFitWarning"):
-        assert issubclass(getattr(mf, name), Warning)
+        assert issubclass(getattr(mf, name), mf.MixedFastError)
+        assert issubclass(getattr(mf, name), UserWarning)
+
+
+def test_a_warning_made_an_error_is_caught_with_the_errors():
+    flat = {"y": [1.0, 2.0, 3.0, 3.0, 2.0, 1.0], "g": list("aaabbb")}  # groups of one mean: a variance of zero
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", mf.SingularFitWarning)
+        with pytest.raises(mf.MixedFastError, match="g"):
+            mf.lmer("y ~ 1 + (1 | g)", flat)
 
 
 @pytest.mark.parametrize("engine", ["auto", "cholmod"])
