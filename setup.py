@@ -148,7 +148,9 @@ def extensions() -> list[Extension]:
     return [
         extension("_kernels", "codes", "columns", "crossprod", "pairs"),
         extension("_pairs", "cooccurrence"),
-        extension("_blocks", "levels", "moments", "schur", "rest"),
+        extension("_levels", "levels", "moments"),
+        extension("_border_arrays"),
+        extension("_blocks", "schur", "rest"),
         extension("_theta"),
         extension("_dense"),
         extension("_locks"),

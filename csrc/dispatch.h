@@ -8,6 +8,9 @@
 
 #include "portable.h"
 
+/* Levels summed before the sum is added to the total: rounding grows with the square root of runs. */
+#define MF_RUN 1024
+
 #define DISPATCH(k, CALL)                  \
     switch (k) {                           \
     case 1: { enum { K = 1 }; CALL; } break; \

@@ -4,8 +4,6 @@
 
 #include "dispatch.h"
 
-#define RUN 1024 /* levels summed before the sum is added to the total: rounding grows with the square root of runs */
-
 /* Symmetric k x k matrices are summed by their lower triangle, h = k (k + 1) / 2 numbers. The sums follow
  * one another: K, vv, DD (h each); v v' x K, K x K, K x D D' (h x h each); v x D (k, k p); D x D (k p, k p). */
 typedef struct {
@@ -88,7 +86,13 @@ MF_CLONES static void one_run(int64_t n_levels, int32_t k, int32_t p, const doub
                               const double *W, const double *beta, double *v, int pairs, int fixed, layout at,
                               double *sums, double *D)
 {
-    DISPATCH(k, run_body(n_levels, K, p, blocks, C, W, beta, v, pairs, fixed, at, sums, D));
+#define RUN(P) DISPATCH(k, run_body(n_levels, K, P, blocks, C, W, beta, v, pairs, fixed, at, sums, D))
+    if (p == 2) { /* an intercept and a slope: loops over two columns cost more than what is in them */
+        RUN(2);
+    } else {
+        RUN(p);
+    }
+#undef RUN
 }
 
 static int64_t lower(int32_t a, int32_t b) { return a >= b ? (int64_t)a * (a + 1) / 2 + b : (int64_t)b * (b + 1) / 2 + a; }
@@ -134,8 +138,8 @@ void mf_level_moments(int64_t n_levels, int32_t k, int32_t p, const double *bloc
     const layout at = lay_out(k, p, sums->DxD != NULL);
     double *total = work, *run = work + at.size, *D = work + 2 * at.size;
     memset(total, 0, (size_t)at.size * sizeof *total);
-    for (int64_t first = 0; first < n_levels; first += RUN) {
-        int64_t count = n_levels - first < RUN ? n_levels - first : RUN;
+    for (int64_t first = 0; first < n_levels; first += MF_RUN) {
+        int64_t count = n_levels - first < MF_RUN ? n_levels - first : MF_RUN;
         memset(run, 0, (size_t)at.size * sizeof *run);
         one_run(count, k, p, blocks ? blocks + first * k * k : NULL, C + first * k * (p + 1), W, beta, v + first * k,
                 sums->KK != NULL, sums->DxD != NULL, at, run, D);

@@ -1,16 +1,14 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The door to the C kernels of the block engine: levels of one factor, and the dense rest the largest is eliminated into.
+"""The door to the C kernels of several grouping factors: the dense rest that the largest is eliminated into.
 
 Shapes are checked here and the GIL is released. Every function has a NumPy twin of the same name in ``_reference.py``; the
 tests hold the two together.
 """
 
+from libc.math cimport log
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from scipy.linalg.cython_blas cimport dsymm, dtrsm
 from scipy.linalg.cython_lapack cimport dpotrf, dpotri
-
-from itertools import accumulate
-from math import prod
 
 import numpy as np
 
@@ -18,24 +16,6 @@ from mixedfast._border_arrays import check_border
 
 cdef extern from "levels.h" nogil:
     int MF_MAX_K
-    int64_t mf_levels_factor(int64_t, int32_t, const double *, const double *, double *, double *)
-    void mf_levels_half(int64_t, int32_t, int32_t, const double *, const double *, double *)
-    void mf_levels_project(int64_t, int32_t, int32_t, const double *, const double *, const double *, double *)
-    void mf_levels_k(int64_t, int32_t, const double *, const double *, double *)
-
-cdef extern from "moments.h" nogil:
-    ctypedef struct mf_moments:
-        double *K
-        double *vv
-        double *DD
-        double *vKv
-        double *vD
-        double *KK
-        double *KDD
-        double *DxD
-    int64_t mf_moments_work(int32_t, int32_t, int)
-    void mf_level_moments(int64_t, int32_t, int32_t, const double *, const double *, const double *, const double *,
-                          double *, const mf_moments *, double *)
 
 cdef extern from "schur.h" nogil:
     ctypedef struct mf_border:
@@ -63,6 +43,11 @@ cdef extern from "schur.h" nogil:
     void mf_border_back(const mf_border *, int32_t, const double *, const double *, double *)
     void mf_border_project(const mf_border *, const double *, const double *, const double *, double *)
     void mf_border_k(const mf_border *, const double *, const double *, int64_t, int64_t, double *)
+    int64_t mf_border_cross_work(int32_t, int32_t, int32_t)
+    void mf_border_cross(const mf_border *, int32_t, int32_t, int32_t, const double *, const double *, const double *,
+                         const double *, const double *, const double *, const double *, double *, double *, double *,
+                         double *)
+    void mf_rest_times_base(const mf_border *, int64_t, const int64_t *, const double *, int32_t, const double *, double *)
     void mf_rest_scale(const mf_rest *, int64_t, int64_t, double *, double *)
     void mf_rest_sandwich(const mf_rest *, int64_t, int64_t, double *)
     void mf_rest_rows(const mf_rest *, int32_t, const double *, double *)
@@ -71,108 +56,6 @@ cdef extern from "schur.h" nogil:
     void mf_rest_k(const mf_rest *, const double *, double *)
     void mf_rest_blocks_singular(const mf_rest *, const double *, const double *, const uint8_t *, double *,
                                  double *)
-
-MAX_K = MF_MAX_K
-
-
-def levels_factor(const double[:, :, ::1] A, const double[:, ::1] lambda_, double[:, :, ::1] T):
-    """T_j = L_j^-1 lambda' with L_j L_j' = lambda'A_j lambda + I. Returns (log-determinant, status)."""
-    cdef int64_t J = A.shape[0], status = 0
-    cdef int32_t k = A.shape[1]
-    cdef double logdet = 0.0
-    if not (A.shape[2] == k == lambda_.shape[0] == lambda_.shape[1] == T.shape[1] == T.shape[2]) or T.shape[0] != J:
-        raise ValueError("levels_factor: A (J,k,k), lambda (k,k), T (J,k,k)")
-    if k > MF_MAX_K:
-        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
-    if J:
-        with nogil:
-            status = mf_levels_factor(J, k, &A[0, 0, 0], &lambda_[0, 0], &T[0, 0, 0], &logdet)
-    return logdet, status
-
-
-def levels_half(const double[:, :, ::1] T, const double[:, :, ::1] B):
-    """U_j = T_j B_j, (J,k,r)."""
-    cdef int64_t J = T.shape[0]
-    if B.shape[0] != J or B.shape[1] != T.shape[1] or T.shape[2] != T.shape[1]:
-        raise ValueError("levels_half: T (J,k,k), B (J,k,r)")
-    out = np.empty((J, B.shape[1], B.shape[2]))
-    cdef double[:, :, ::1] U = out
-    if out.size:
-        with nogil:
-            mf_levels_half(J, B.shape[1], B.shape[2], &T[0, 0, 0], &B[0, 0, 0], &U[0, 0, 0])
-    return out
-
-
-def levels_project(const double[:, :, ::1] A, const double[:, :, ::1] T, const double[:, :, ::1] B):
-    """C_j = B_j - A_j T_j'T_j B_j, (J,k,r)."""
-    cdef int64_t J = T.shape[0]
-    if A.shape[0] != J or B.shape[0] != J or not (A.shape[1] == A.shape[2] == T.shape[1] == T.shape[2] == B.shape[1]):
-        raise ValueError("levels_project: A (J,k,k), T (J,k,k), B (J,k,r)")
-    if A.shape[1] > MF_MAX_K:
-        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
-    out = np.empty((J, B.shape[1], B.shape[2]))
-    cdef double[:, :, ::1] C = out
-    if out.size:
-        with nogil:
-            mf_levels_project(J, B.shape[1], B.shape[2], &A[0, 0, 0], &T[0, 0, 0], &B[0, 0, 0], &C[0, 0, 0])
-    return out
-
-
-def levels_k(const double[:, :, ::1] A, const double[:, :, ::1] T):
-    """D_j = A_j - A_j T_j'T_j A_j, (J,k,k)."""
-    cdef int64_t J = T.shape[0]
-    if A.shape[0] != J or not (A.shape[1] == A.shape[2] == T.shape[1] == T.shape[2]):
-        raise ValueError("levels_k: A (J,k,k), T (J,k,k)")
-    if A.shape[1] > MF_MAX_K:
-        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
-    out = np.empty((J, A.shape[1], A.shape[1]))
-    cdef double[:, :, ::1] D = out
-    if out.size:
-        with nogil:
-            mf_levels_k(J, A.shape[1], &A[0, 0, 0], &T[0, 0, 0], &D[0, 0, 0])
-    return out
-
-
-def moments(K, const double[:, :, ::1] C, const double[:, ::1] W, const double[::1] beta,
-            bint pairs, bint fixed):
-    """Sums over levels that derivatives are made of (see moments.h).
-
-    K (J,k,k) or None, C (J,k,p+1), W (p,p) upper triangular, beta (p,). Returns ``(v, K, vv, DD, vKv, vD, KK, KDD, DxD)``;
-    KK is empty without ``pairs``, KDD and DxD without ``fixed``, and without K what K has a part in.
-    """
-    cdef int64_t J = C.shape[0]
-    cdef int32_t k = C.shape[1], p = beta.shape[0]
-    cdef const double[:, :, ::1] blocks = K
-    cdef bint with_k = K is not None
-    if with_k and (blocks.shape[0] != J or blocks.shape[1] != k or blocks.shape[2] != k):
-        raise ValueError("moments: K (J,k,k), C (J,k,p+1)")
-    if C.shape[2] != p + 1 or W.shape[0] != p or W.shape[1] != p:
-        raise ValueError("moments: C (J,k,p+1), W (p,p), beta (p,)")
-    if k > MF_MAX_K:
-        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
-    square, fourth, empty = (k, k), (k, k, k, k), (0, 0, 0, 0)
-    shapes = [(J, k), square if with_k else (0, 0), square, square, fourth if with_k else empty, (k, k, p)]
-    shapes += [fourth if with_k and wanted else empty for wanted in (pairs, fixed)] + [(k, k, p, p) if fixed else empty]
-    # one array for all: to make one takes NumPy as long as the sums over a few levels
-    edges = [0, *accumulate([prod(shape) for shape in shapes])]
-    all_of_them = np.zeros(edges[9])
-    out = tuple([all_of_them[edges[i]:edges[i + 1]].reshape(shapes[i]) for i in range(9)])
-    cdef mf_moments sums
-    cdef double[::1] numbers, work
-    cdef double *at[9]
-    cdef int i
-    if J == 0 or k == 0:
-        return out
-    numbers, work = all_of_them, np.empty(mf_moments_work(k, p, fixed))
-    for i in range(9):
-        at[i] = &numbers[<int64_t>edges[i]] if edges[i] < edges[i + 1] else NULL
-    sums.K, sums.vv, sums.DD, sums.vKv, sums.vD = at[1], at[2], at[3], at[4], at[5]
-    sums.KK, sums.KDD, sums.DxD = at[6], at[7], at[8]
-    with nogil:
-        mf_level_moments(J, k, p, &blocks[0, 0, 0] if with_k else NULL, &C[0, 0, 0], &W[0, 0] if p else NULL,
-                         &beta[0] if p else NULL, at[0], &sums, &work[0])
-    return out
-
 
 def share(workers, part, work):
     """Cut 0 .. len(work) into parts of equal work, one a worker, and have them done; without workers all at once."""
@@ -221,9 +104,7 @@ cdef class Border:
                   const int64_t[::1] first, const int32_t[::1] k_level, const int64_t[::1] lambda_at,
                   const int64_t[::1] base_at, const double[::1] base):
         cdef int64_t C = start.shape[0] - 1, c
-        check_border(MAX_K, *[np.asarray(part) for part in [ptr.base, cols.base, vals.base, component.base, start.base,
-                                                      level_start.base, first.base, k_level.base, lambda_at.base,
-                                                      base_at.base, base.base]])
+        check_border(MF_MAX_K, ptr, cols, vals, component, start, level_start, first, k_level, lambda_at, base_at, base)
         sizes = np.diff(np.asarray(start))
         offset_array = np.concatenate([[0], np.cumsum(sizes.astype(np.int64) ** 2)]).astype(np.int64)
         cdef const int64_t[::1] offset = offset_array
@@ -337,14 +218,14 @@ cdef class Border:
     cdef double logdet(self):
         cdef int64_t c, i, size
         cdef const double *D
-        from_diagonal = np.empty(self.m)
-        cdef double[::1] d = from_diagonal
-        for c in range(self.rest.n_components):
-            size = self.rest.start[c + 1] - self.rest.start[c]
-            D = &self.dense_[self.rest.offset[c]]
-            for i in range(size):
-                d[self.rest.start[c] + i] = D[i + i * size]
-        return 2.0 * np.log(from_diagonal).sum()
+        cdef double total = 0.0
+        with nogil:
+            for c in range(self.rest.n_components):
+                size = self.rest.start[c + 1] - self.rest.start[c]
+                D = &self.dense_[self.rest.offset[c]]
+                for i in range(size):
+                    total += log(D[i + i * size])
+        return 2.0 * total
 
     def eliminate(self, const double[:, :, ::1] U, double[:, ::1] rest):
         """rest (m,r) -= A_r1 T'U, in place."""
@@ -485,6 +366,35 @@ cdef class Border:
             with nogil:
                 mf_border_project(&self.border, &A[0, 0, 0], &T[0, 0, 0], &self.TV_[0, 0], &H[0, 0])
         return out
+
+    def cross(self, const double[:, :, ::1] A, const double[:, :, ::1] T, const double[:, :, ::1] B,
+              const double[:, :, ::1] U, const double[:, ::1] v, const double[:, ::1] F, int32_t own):
+        """F'KF (width,width) and [X y]'V0^-1 Z F (r,width) still without the part of Q, and what Q is to be seen from:
+        Z_r'V_1^-1 Z F (m,width). F is v (J,k) spread (see `mixedfast.engines.layout.spread`) in the k*k columns from `own` on,
+        and F (m,width) for the rest; B (J,k,r), U = T B, and T as last given to `factor`.
+        """
+        cdef int32_t width = F.shape[1], r = B.shape[2], k = self.border.k
+        cdef int64_t J = self.border.n_levels
+        self.check_levels(A, "cross: A (J,k,k)")
+        self.check_levels(T, "cross: T (J,k,k)")
+        if B.shape[0] != J or B.shape[1] != k or U.shape[0] != J or U.shape[1] != k or U.shape[2] != r:
+            raise ValueError("cross: B and U (J,k,r)")
+        if v.shape[0] != J or v.shape[1] != k or F.shape[0] != self.m or not 0 <= own <= width - k * k:
+            raise ValueError("cross: v (J,k), F (m,width) with room for k*k columns from own on")
+        rest, FB = np.zeros((self.m, width)), np.zeros((r, width))
+        cdef double[:, ::1] rest_ = rest, cross_ = FB
+        cdef double[::1] work = np.empty(mf_border_cross_work(k, width, r))
+        if self.base.shape[0]:
+            with nogil:
+                mf_rest_times_base(&self.border, self.base.shape[0], &self.base_at[0], &self.base[0], width, &F[0, 0], &rest_[0, 0])
+        FKF = np.dot(F.base.T, rest)
+        cdef double[:, ::1] FKF_ = FKF
+        if J and r:
+            with nogil:
+                mf_border_cross(&self.border, width, own, r, &A[0, 0, 0], &T[0, 0, 0],
+                                &self.TV_[0, 0] if self.TV_.shape[0] else NULL, &B[0, 0, 0], &U[0, 0, 0], &v[0, 0], &F[0, 0],
+                                &FKF_[0, 0], &cross_[0, 0], &rest_[0, 0], &work[0])
+        return FKF, FB, rest
 
     def subtract_k(self, const double[:, ::1] H, double[:, :, ::1] K, workers=None):
         """K_j -= H_j Q H_j', in place; ``workers`` share the levels."""

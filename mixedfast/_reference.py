@@ -280,6 +280,18 @@ class Border:
         out: Array = (self.A_1r - A @ T.transpose(0, 2, 1) @ T @ self.A_1r)[self.level, :, self.cols]
         return out
 
+    def cross(self, A: Array, T: Array, B: Array, U: Array, v: Array, F: Array, own: int) -> tuple[Array, Array, Array]:
+        """F'(A - A_.1 T'T A_1.)F, (B - A_.1 T'U)'F of the eliminated factor alone, and the rows of the rest of the first."""
+        (J, k), width = v.shape, F.shape[1]
+        wide = np.zeros((J, k, width))
+        wide[:, :, own : own + k * k] = np.einsum("ac,jd->jacd", np.eye(k), v).reshape(J, k, k * k)
+        AF = A @ wide + self.A_1r @ F
+        rest = self.A_rr @ F + np.einsum("jam,jas->ms", self.A_1r, wide)
+        TAF = T @ AF
+        FKF = np.einsum("jas,jat->st", wide, AF) + F.T @ rest - np.einsum("jas,jat->st", TAF, TAF)
+        rest -= np.einsum("jam,jas->ms", self.TA, TAF)
+        return FKF, np.einsum("jar,jas->rs", B, wide) - np.einsum("jar,jas->rs", U, TAF), rest
+
     def subtract_k(self, H: Array, K: Array) -> None:
         """K_j -= H_j Q H_j', in place."""
         wide = np.zeros_like(self.A_1r)
@@ -298,6 +310,11 @@ def solved(S: Array) -> tuple[Array, Array, Array, float] | None:
         return None
     LX = R[:-1, :-1]
     return LX, np.linalg.inv(LX).T, np.linalg.solve(LX.T, R[-1, :-1]), float(R[-1, -1])
+
+
+def lower_inverse(L: Array) -> Array:
+    """L^-1 of a lower triangular L (k,k)."""
+    return np.tril(np.linalg.inv(L))
 
 
 def newton_step(gradient: Array, hessian: Array, floor: float) -> tuple[Array, float]:

@@ -46,6 +46,25 @@ def solved(const double[:, ::1] S):
     return LX, W, beta, residual
 
 
+def lower_inverse(const double[:, ::1] L):
+    """L^-1 of a lower triangular L (k,k) without zeros on its diagonal."""
+    cdef int64_t k = L.shape[0], i, j, c
+    cdef double total
+    if L.shape[1] != k:
+        raise ValueError("lower_inverse: L (k,k)")
+    out = np.zeros((k, k))
+    cdef double[:, ::1] X = out
+    with nogil:
+        for j in range(k):
+            X[j, j] = 1.0 / L[j, j]
+            for i in range(j + 1, k):
+                total = 0.0
+                for c in range(j, i):
+                    total -= L[i, c] * X[c, j]
+                X[i, j] = total / L[i, i]
+    return out
+
+
 def newton_step(const double[::1] gradient, const double[:, ::1] hessian, double floor):
     """A descent step (m,) and the decrease it promises, from the sizes of the eigenvalues of the scaled Hessian; those below
     `floor` times the largest are raised to it."""

@@ -38,11 +38,16 @@ class TermShape:
     @property
     def rows_columns(self) -> tuple[np.ndarray, np.ndarray]:
         """Row and column (within the group) of each theta, in theta's order."""
-        if self.correlated:
-            columns, rows = np.triu_indices(self.k)
-        else:
-            rows = columns = np.arange(self.k)
-        return rows + self.start, columns + self.start
+        rows, columns = np.array(self.elements, dtype=np.int64).reshape(-1, 2).T
+        return rows, columns
+
+    @property
+    def elements(self) -> list[tuple[int, int]]:
+        """The same as pairs."""
+        first, end = self.start, self.start + self.k
+        if not self.correlated:
+            return [(a, a) for a in range(first, end)]
+        return [(row, column) for column in range(first, end) for row in range(column, end)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +77,13 @@ class Covariance:
 
     @cached_property
     def _index(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        places = [(np.full(len(term.rows_columns[0]), term.group), *term.rows_columns) for term in self.terms]
-        group, row, column = (np.concatenate(part) for part in zip(*places, strict=True))
+        places = [(term.group, row, column) for term in self.terms for row, column in term.elements]
+        group, row, column = np.array(places, dtype=np.int64).reshape(-1, 3).T.copy()
         return group, row, column
 
     @property
     def n_theta(self) -> int:
-        return len(self._index[0])
+        return self.edges[-1]
 
     @cached_property
     def diagonal(self) -> np.ndarray:

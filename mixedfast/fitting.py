@@ -33,7 +33,7 @@ from mixedfast.progress import Show, bar
 from mixedfast.remainder import Remainder, plus_x, take_out
 from mixedfast.start import first_theta
 from mixedfast.stream import Stream
-from mixedfast.system import PLSSystem, Solution
+from mixedfast.system import PLSSystem, Solution, total
 
 if TYPE_CHECKING:
     from mixedfast.design import Design
@@ -193,7 +193,7 @@ class Fit:
     def _pivots(self) -> float:
         """Sum of M's diagonal elements, of which elimination of one factor from another leaves the pivots."""
         H = [lam @ lam.T for lam in self.covariance.lambdas(self.theta_internal)]
-        return sum(float(np.sum(group.A.sum(axis=0) * h)) for group, h in zip(self.cp.groups, H, strict=True))
+        return sum(float(np.sum(total(group.A) * h)) for group, h in zip(self.cp.groups, H, strict=True))
 
     @property
     def out_of_digits(self) -> bool:

@@ -8,11 +8,12 @@ lambda = 1 can be off by hundreds.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
-from mixedfast._blocks import moments
+from mixedfast._levels import moments
 from mixedfast._pairs import pairs_moments
 from mixedfast._theta import solved
 from mixedfast.covariance import Covariance
@@ -134,7 +135,11 @@ def _inside(cov: Covariance, gamma: np.ndarray) -> np.ndarray:
     relative = [block + np.tril(block, -1).T for block in cov.lambdas(gamma)]
     lambdas = [np.zeros_like(block) for block in relative]
     for term in cov.terms:
-        values, vectors = np.linalg.eigh(cov.term_block(term, relative))
+        block, found = cov.term_block(term, relative), cov.term_block(term, lambdas)
+        if term.k == 1:
+            found[0, 0] = math.sqrt(min(max(float(block[0, 0]), _INSIDE**2), _INSIDE**-2))
+            continue
+        values, vectors = np.linalg.eigh(block)
         values = np.minimum(np.maximum(values, _INSIDE**2), _INSIDE**-2)
-        cov.term_block(term, lambdas)[...] = np.linalg.cholesky((vectors * values) @ vectors.T)
+        found[...] = np.linalg.cholesky((vectors * values) @ vectors.T)
     return cov.theta_of(lambdas)

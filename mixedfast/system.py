@@ -20,15 +20,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixedfast._blocks import moments
+from mixedfast._levels import moments
 from mixedfast._theta import second_derivative, solved
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines import Engine
+from mixedfast.engines.layout import spread, spread_edges
 from mixedfast.engines.probes import Probed, probed
 from mixedfast.engines.refined import Refined
 from mixedfast.remainder import Remainder
 
-__all__ = ["Derivatives", "HessianBlocks", "PLSSystem", "Solution", "in_pairs"]
+__all__ = ["Derivatives", "HessianBlocks", "PLSSystem", "Solution", "in_pairs", "total"]
 
 HessianBlocks = dict[tuple[int, int], np.ndarray]
 
@@ -190,7 +191,7 @@ class PLSSystem:
     def trace_sums(self) -> list[np.ndarray]:
         """sum_j Z_j'Q0 Z_j of each group, (K,K)."""
         sums = self.moments()
-        K = [sums[0].K] if len(sums) == 1 else [_total(blocks) for blocks in self.K]
+        K = [sums[0].K] if len(sums) == 1 else [total(blocks) for blocks in self.K]
         return [k - m.DD for k, m in zip(K, sums, strict=True)] if self.reml else K
 
     def gradient_blocks(self, traces: list[np.ndarray] | None = None) -> list[np.ndarray]:
@@ -222,14 +223,11 @@ class PLSSystem:
         sums = self.moments()
         if len(sums) == 1:
             return {(0, 0): sums[0].vKv - _turned_dots(sums[0].vD, sums[0].vD)}
-        sizes = [group.k for group in self.cp.groups]
-        width = np.cumsum([0, *(k * k for k in sizes)])
-        F = [np.zeros((len(m.v), k, width[-1])) for m, k in zip(sums, sizes, strict=True)]
-        for h, (m, k) in enumerate(zip(sums, sizes, strict=True)):
-            F[h][:, :, width[h] : width[h + 1]] = _spread(m.v, k)
-        FKF, cross = self.engine.cross_k(F)
+        sizes, width = [group.k for group in self.cp.groups], spread_edges(self.cp)
+        FKF, cross = self.engine.cross_k([m.v for m in sums])
         if self._refined is not None:
-            cross = np.add.reduce([np.tensordot(c, f, ((0, 1), (0, 1))) for c, f in zip(self.C, F, strict=True)])
+            parts = [np.tensordot(c, spread(m.v), ((0, 1), (0, 1))) for c, m in zip(self.C, sums, strict=True)]
+            cross = np.concatenate(parts, axis=1)
         half = np.linalg.solve(self.solution.LX, cross[:-1])
         FPF = FKF - half.T @ half
         out = {}
@@ -325,7 +323,7 @@ class PLSSystem:
         return Derivatives(self.covariance.gradient(self.lambdas, blocks), hessian), np.array(apart)
 
 
-def _total(blocks: np.ndarray) -> np.ndarray:
+def total(blocks: np.ndarray) -> np.ndarray:
     """The sum of (J,K,K) blocks; a product is quicker than a sum over the first of three axes."""
     J, k, _ = blocks.shape
     return (np.ones(J) @ blocks.reshape(J, -1)).reshape(k, k)
@@ -335,14 +333,6 @@ def _turned_dots(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
     """X[a,b,...] Y[d,c,...] summed over all further indices -> [a,b,c,d]."""
     k, r = len(X), len(Y)
     return (X.reshape(k * k, -1) @ Y.reshape(r * r, -1).T).reshape(k, k, r, r).transpose(0, 1, 3, 2)
-
-
-def _spread(v: np.ndarray, k: int) -> np.ndarray:
-    """v_j[d] at position c, one column for each (c, d): (J,K,K*K)."""
-    out = np.zeros((v.shape[0], k, k, k))
-    for c in range(k):
-        out[:, c, c, :] = v
-    return out.reshape(v.shape[0], k, k * k)
 
 
 def _spread_columns(D: np.ndarray, mine: bool, k_h: int, p: int) -> np.ndarray:

@@ -116,7 +116,8 @@ needs_build_tools = pytest.mark.skipif(not can_build(), reason="needs setuptools
 def test_without_cholmod_the_build_goes_on_and_says_so(tmp_path, search):
     done = build_without_cholmod(tmp_path, search)
     assert done.returncode == 0, done.stderr
-    built = [f"mixedfast.{name}" for name in ("_kernels", "_pairs", "_blocks", "_theta", "_dense", "_locks")]
+    names = ("_kernels", "_pairs", "_levels", "_border_arrays", "_blocks", "_theta", "_dense", "_locks")
+    built = [f"mixedfast.{name}" for name in names]
     assert f"BUILT {built}" in done.stdout
     assert "WITHOUT CHOLMOD" in done.stderr
     assert search.advice(os.environ) in done.stderr

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixedfast import _blocks, _kernels, _pairs, _reference, _theta
+from mixedfast import _blocks, _kernels, _levels, _pairs, _reference, _theta
 from mixedfast.columns import Factor
 
 #: Sums of a few hundred products of order one, added in another order.
@@ -421,15 +421,15 @@ def levels(draw):
 def test_levels(made, r):
     A, lam, rng = made
     T, expected = np.empty_like(A), np.empty_like(A)
-    logdet, status = _blocks.levels_factor(A, lam, T)
+    logdet, status = _levels.levels_factor(A, lam, T)
     expected_logdet, expected_status = _reference.levels_factor(A, lam, expected)
     assert status == expected_status == 0
     close(logdet, expected_logdet)
     close(T, expected, SOLVED)
     B = rng.normal(size=(*A.shape[:2], r))
-    close(_blocks.levels_half(T, B), _reference.levels_half(T, B))
-    close(_blocks.levels_project(A, T, B), _reference.levels_project(A, T, B))
-    close(_blocks.levels_k(A, T), _reference.levels_k(A, T))
+    close(_levels.levels_half(T, B), _reference.levels_half(T, B))
+    close(_levels.levels_project(A, T, B), _reference.levels_project(A, T, B))
+    close(_levels.levels_k(A, T), _reference.levels_k(A, T))
 
 
 @given(levels(), st.sampled_from([0, 1, 4]), st.booleans(), st.booleans(), st.booleans())
@@ -437,7 +437,7 @@ def test_moments(made, p, with_k, pairs, fixed):
     K, _, rng = made
     C, W, beta = rng.normal(size=(*K.shape[:2], p + 1)), np.triu(rng.normal(size=(p, p))), rng.normal(size=p)
     arguments = K if with_k else None, C, W, beta
-    found, expected = _blocks.moments(*arguments, pairs, fixed), _reference.moments(*arguments, pairs, fixed)
+    found, expected = _levels.moments(*arguments, pairs, fixed), _reference.moments(*arguments, pairs, fixed)
     for ours, twin in zip(found, expected, strict=True):
         close(ours, twin)
 
@@ -445,7 +445,7 @@ def test_moments(made, p, with_k, pairs, fixed):
 def test_moments_of_more_levels_than_a_run():
     rng = np.random.default_rng(5)
     arguments = np.tile(np.eye(2), (2500, 1, 1)), rng.normal(size=(2500, 2, 3)), np.eye(2), rng.normal(size=2)
-    for ours, twin in zip(_blocks.moments(*arguments, True, True), _reference.moments(*arguments, True, True), strict=True):
+    for ours, twin in zip(_levels.moments(*arguments, True, True), _reference.moments(*arguments, True, True), strict=True):
         close(ours, twin)
 
 
@@ -454,24 +454,24 @@ def test_levels_read_what_must_not_be_written():
     for array in (A, lam, B):
         array.flags.writeable = False
     T = np.empty((1, 2, 2))
-    _blocks.levels_factor(A, lam, T)
+    _levels.levels_factor(A, lam, T)
     T.flags.writeable = False
-    close(_blocks.levels_half(T, B), _reference.levels_half(T, B))
+    close(_levels.levels_half(T, B), _reference.levels_half(T, B))
     with pytest.raises(ValueError, match="read-only"):
-        _blocks.levels_factor(A, lam, T)
+        _levels.levels_factor(A, lam, T)
 
 
 @pytest.mark.parametrize("bad", [-5.0, np.nan, np.inf])
 def test_the_first_level_that_is_not_positive_definite_is_named(bad):
     A = np.tile(np.eye(2), (6, 1, 1))
     A[3, 1, 1] = bad
-    assert _blocks.levels_factor(A, np.eye(2), np.empty_like(A))[1] == 4
+    assert _levels.levels_factor(A, np.eye(2), np.empty_like(A))[1] == 4
     assert _reference.levels_factor(A[:, :1, :1] * -5.0, np.eye(1), np.empty((6, 1, 1)))[1] == 1
 
 
 def test_log_determinants_of_any_size_do_not_overflow():
     A = np.concatenate([np.full(300, 1e30), np.full(300, 1e-30)])[:, None, None]
-    logdet, status = _blocks.levels_factor(A, np.eye(1), np.empty_like(A))
+    logdet, status = _levels.levels_factor(A, np.eye(1), np.empty_like(A))
     assert status == 0
     assert logdet == pytest.approx(np.log1p(A).sum(), rel=1e-13)
 
@@ -497,7 +497,7 @@ def test_log_determinants_of_any_size_do_not_overflow():
 )
 def test_levels_refuse_what_does_not_fit(kernel, shapes):
     with pytest.raises(ValueError, match=f"{kernel}|more than"):
-        getattr(_blocks, kernel)(*(np.zeros(shape) for shape in shapes))
+        getattr(_levels, kernel)(*(np.zeros(shape) for shape in shapes))
 
 
 # -- several grouping factors ----------------------------------------------------------------------------
@@ -601,6 +601,14 @@ def test_border(made, r):
     close(fast.back(B, W), twin.back(B, W))
     H = fast.project(case.A, case.T)
     close(H, twin.project(case.A, case.T))
+    U, v = _reference.levels_half(case.T, B), rng.normal(size=(case.J, case.k))
+    own = int(rng.integers(0, 4))
+    F = rng.normal(size=(case.m, own + case.k**2 + int(rng.integers(0, 3))))
+    F[:, own : own + case.k**2] = 0.0  # the eliminated factor's columns
+    for part, expected in zip(
+        fast.cross(case.A, case.T, B, U, v, F, own), twin.cross(case.A, case.T, B, U, v, F, own), strict=True
+    ):
+        close(part, expected)
     K = rng.normal(size=(case.J, case.k, case.k))
     expected = K.copy()
     fast.subtract_k(H, K)
@@ -656,7 +664,11 @@ def a_solved_border():
 def wrong_calls(case, fast):
     """Calls of Border with one argument of the wrong shape."""
     zeros, J, k, m = np.zeros, case.J, case.k, case.m
+    one, two = zeros((J, k, 1)), zeros((J, k, 2))
     return {
+        "cross U": lambda: fast.cross(case.A, case.T, two, one, zeros((J, k)), zeros((m, k * k)), 0),
+        "cross v": lambda: fast.cross(case.A, case.T, one, one, zeros((J + 1, k)), zeros((m, k * k)), 0),
+        "cross own": lambda: fast.cross(case.A, case.T, one, one, zeros((J, k)), zeros((m, k * k)), 1),
         "eliminate U": lambda: fast.eliminate(zeros((J + 1, k, 1)), zeros((m, 1))),
         "eliminate rest": lambda: fast.eliminate(zeros((J, k, 1)), zeros((m - 1, 1))),
         "eliminate width": lambda: fast.eliminate(zeros((J, k, 2)), zeros((m, 1))),
@@ -750,6 +762,13 @@ def test_newton_step(m, floor, definite, seed):
     close(promised, expected_promise, SOLVED)
 
 
+@given(st.integers(1, 6), SEEDS)
+def test_lower_inverse(k, seed):
+    rng = np.random.default_rng(seed)
+    L = np.tril(rng.normal(size=(k, k)), -1) + np.diag(rng.choice([-1.0, 1.0], k) * rng.uniform(0.5, 2.0, k))
+    close(_theta.lower_inverse(L), _reference.lower_inverse(L), SOLVED)
+
+
 @given(st.sampled_from([1, 2, 3]), st.sampled_from([1, 2, 3]), st.sampled_from([1, 4]), SEEDS)
 def test_derivatives_in_theta(K_g, K_h, N, seed):
     rng = np.random.default_rng(seed)
@@ -786,6 +805,8 @@ def test_second_derivative(K_g, K_h, exact, seed):
 def test_one_theta_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match="solved"):
         _theta.solved(np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="lower_inverse"):
+        _theta.lower_inverse(np.zeros((2, 3)))
     with pytest.raises(ValueError, match="newton_step"):
         _theta.newton_step(np.zeros(2), np.zeros((2, 3)), 1e-9)
     for hessian in (np.array([[np.nan]]), np.array([[np.inf]])):

@@ -73,10 +73,12 @@ def test_more_levels_than_codes_tell_apart_are_refused():
 
 
 def test_more_columns_than_blas_counts_are_refused():
-    none = np.zeros(0)
+    none, longs, ints = np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)
     levels = np.broadcast_to(np.int32(64), BIG // 64)
     with pytest.raises(ValueError, match="2147483648 random effects remain"):
-        check_border(64, np.zeros(1, int), none, np.zeros((0, 1)), none, none, none, none, levels, none, none, none)
+        check_border(
+            64, np.zeros(1, int), ints, np.zeros((0, 1)), ints, longs, longs, longs, levels, longs, longs, none
+        )
 
 
 def test_combinations_of_many_levels_are_numbered_apart():

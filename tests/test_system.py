@@ -292,3 +292,12 @@ def test_ml_fits_are_tested_with_the_reml_refit_by_kenward_and_roger():
     L = np.eye(cp.p)[1:]
     ours = f_test(fit_crossproducts(cp, False), L, ddf="kenward-roger")
     assert ours == pytest.approx(f_test(fit_crossproducts(cp, True), L, ddf="kenward-roger"), rel=1e-12)
+
+
+def test_components_make_derivatives_dear_and_not_how_many_there_are():
+    school, rng = np.repeat(np.arange(800), 4), np.random.default_rng(3)
+    table = {"y": rng.normal(size=3200), "school": school, "child": np.repeat(np.arange(1600), 2)}
+    nested = assemble(build(parse("y ~ 1 + (1 | child) + (1 | school)"), table))
+    crossed = assemble(build(parse("y ~ 1 + (1 | child) + (1 | school)"), {**table, "school": rng.permutation(school)}))
+    assert not choose(nested).dear
+    assert choose(crossed).dear

@@ -36,5 +36,5 @@ def test_each_mistake_is_found(said: list[str]) -> None:
 def test_the_package_says_that_it_is_typed() -> None:
     package = files("mixedfast")
     assert (package / "py.typed").is_file()
-    for compiled in ("_kernels", "_blocks", "_dense", "_locks", "_cholmod"):  # those that Python imports
+    for compiled in ("_kernels", "_levels", "_blocks", "_dense", "_locks", "_cholmod"):  # those that Python imports
         assert (package / f"{compiled}.pyi").is_file()

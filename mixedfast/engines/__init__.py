@@ -46,8 +46,9 @@ class Engine(Protocol):
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         """K F = Z'V0^-1 Z F; F and the answer are one (J,K,r) array a group."""
 
-    def cross_k(self, F: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """F'K F (r,r) and [X y]'V0^-1 Z F (p+1,r), which take about half as long as K F."""
+    def cross_k(self, v: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """F'K F (r,r) and [X y]'V0^-1 Z F (p+1,r) for the F (q,r) that holds v (J,K) of each group: v_j[d] at row c of column
+        (c,d) of its group (see `mixedfast.engines.layout.spread`)."""
 
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
         """sum_ij K_ij[b,c] K_ij[a,d] over all pairs of levels, (K_g,K_g,K_h,K_h) for groups g <= h."""

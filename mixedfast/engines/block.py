@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixedfast import _blocks
+from mixedfast import _blocks, _levels
+from mixedfast._theta import lower_inverse
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines.dense import LARGE, DenseWorkers
-from mixedfast.engines.layout import Layout, lay_out, times_a
+from mixedfast.engines.layout import Layout, lay_out, spread, spread_edges, times_a
 from mixedfast.engines.traces import outer_sum, pair_traces
 from mixedfast.engines.workers import on_one_blas_thread
 
@@ -28,7 +29,8 @@ _SMALL_LAMBDA = 1e-4
 _SAFE_LAMBDA = 1e-2
 #: Entries of Q read at a time by `posterior_pairs`.
 _BATCH_ENTRIES = 1_000_000
-#: Inverting a dense rest of so many columns takes tens of milliseconds.
+#: Inverting a dense rest of so many columns takes tens of milliseconds; one that falls into small components, as nested
+#: factors leave it, takes as much as its components do.
 _DEAR_COLUMNS = 700
 
 
@@ -63,8 +65,9 @@ class BlockEngine:
         self._K_rest: list[np.ndarray] = []
         self._border: Any = None
         self._rest_rhs = np.empty((0, self._B.shape[2]))
-        self.dear = self.layout.m >= _DEAR_COLUMNS
+        self.dear = False
         if self.layout.rest:
+            self.dear = self.layout.cubes >= _DEAR_COLUMNS**3
             self._border = _blocks.Border(*self.layout.border_arguments)
             self._workers = DenseWorkers() if self.layout.m >= LARGE else None
             self._rest_rhs = self.layout.stack([cp.groups[g].B for g in self.layout.rest])
@@ -88,7 +91,7 @@ class BlockEngine:
     def factor(self, lambdas: list[np.ndarray]) -> tuple[float, np.ndarray] | None:
         self._lambdas = lambdas
         self._inverted = False
-        logdet, status = _blocks.levels_factor(self._A, lambdas[self.layout.lead], self._T)
+        logdet, status = _levels.levels_factor(self._A, lambdas[self.layout.lead], self._T)
         if status:
             return None
         if self._border is not None:
@@ -101,7 +104,7 @@ class BlockEngine:
 
     def _half(self, B: np.ndarray, B_rest: np.ndarray) -> _Half:
         """Half of the way to Lambda M^-1 Lambda'B, for B (J,k,r) of the lead factor and (m,r) of the rest."""
-        U = _blocks.levels_half(self._T, B)
+        U = _levels.levels_half(self._T, B)
         flat = U.reshape(-1, U.shape[2])
         if self._border is None:
             return _Half(flat, B_rest, B_rest)
@@ -112,13 +115,19 @@ class BlockEngine:
     def _inner(self, left: _Half, right: _Half) -> np.ndarray:
         """(left)'Lambda M^-1 Lambda'(right)."""
         total = left.lead.T @ right.lead
-        if right.rest is None or left.rest is None:
-            return total + left.reduced.T @ self._border.times(np.asfortranarray(right.reduced), False)
-        return total + left.rest.T @ right.rest
+        return total if self._border is None else total + self._rest_inner(left.reduced, left.rest, right.reduced, right.rest)
+
+    def _rest_inner(
+        self, left: np.ndarray, left_half: np.ndarray | None, right: np.ndarray, right_half: np.ndarray | None
+    ) -> np.ndarray:
+        """(left)'Q(right) for rows of the rest, from their halves where both are there."""
+        if left_half is None or right_half is None:
+            return left.T @ self._border.times(np.asfortranarray(right), False)
+        return left_half.T @ right_half
 
     @on_one_blas_thread
     def blocks_k(self) -> list[np.ndarray]:
-        K_lead = _blocks.levels_k(self._A, self._T)
+        K_lead = _levels.levels_k(self._A, self._T)
         if self._border is None:
             return [K_lead]
         K_rest = self._invert()
@@ -130,7 +139,7 @@ class BlockEngine:
     def project(self, weights: np.ndarray | None = None) -> list[np.ndarray]:
         B = self._B if weights is None else np.matmul(self._B, weights)
         if self._border is None:
-            return [_blocks.levels_project(self._A, self._T, B)]
+            return [_levels.levels_project(self._A, self._T, B)]
         return self._apply(B, self._mine.reduced if weights is None else self._mine.reduced @ weights)
 
     def _apply(self, B: np.ndarray, B_rest: np.ndarray) -> list[np.ndarray]:
@@ -138,19 +147,20 @@ class BlockEngine:
         layout = self.layout
         W = self._times_q(B_rest)
         reduced = self._border.back(B, np.ascontiguousarray(W))
-        relative = self._relative()
-        if relative is None:
+        if self._divides():  # (I - S Q) B = (lambda lambda')^-1 Q B
+            back = [lower_inverse(self._lambdas[g]) for g in layout.rest]
+            rest = [(part.T @ part) @ rows for part, rows in zip(back, layout.unstack(W), strict=True)]
+        else:
             rest = layout.unstack(B_rest - self._border.times(np.asfortranarray(W), True))
-        else:  # (I - S Q) B = (lambda lambda')^-1 Q B
-            rest = [np.linalg.inv(relative[g]) @ part for g, part in zip(layout.rest, layout.unstack(W), strict=True)]
-        return layout.join(_blocks.levels_project(self._A, self._T, reduced), rest)
+        return layout.join(_levels.levels_project(self._A, self._T, reduced), rest)
+
+    def _divides(self) -> bool:
+        """Whether every lambda of the rest can be divided by."""
+        return all(np.abs(self._lambdas[g].diagonal()).min() > _SAFE_LAMBDA for g in self.layout.rest)
 
     def _relative(self) -> dict[int, np.ndarray] | None:
         """lambda lambda' of each group of the rest, when all of them can be divided by."""
-        rest = {g: self._lambdas[g] for g in self.layout.rest}
-        if min(np.abs(np.diag(lam)).min() for lam in rest.values()) <= _SAFE_LAMBDA:
-            return None
-        return {g: lam @ lam.T for g, lam in rest.items()}
+        return {g: self._lambdas[g] @ self._lambdas[g].T for g in self.layout.rest} if self._divides() else None
 
     def _times_q(self, B_rest: np.ndarray) -> np.ndarray:
         """Q B for rows of the rest, by the factor or, when it has made room for it, by Q itself."""
@@ -161,13 +171,13 @@ class BlockEngine:
     @on_one_blas_thread
     def modes(self, B: list[np.ndarray]) -> list[np.ndarray]:
         own, turned = np.ascontiguousarray(B[self.layout.lead]), self._T.transpose(0, 2, 1)
-        U = _blocks.levels_half(self._T, own)
+        U = _levels.levels_half(self._T, own)
         if self._border is None:
             return [np.matmul(turned, U)]
         rest = self.layout.stack([B[g] for g in self.layout.rest])
         self._border.eliminate(U, rest)
         b_rest = np.ascontiguousarray(self._times_q(rest))
-        b_lead = np.matmul(turned, _blocks.levels_half(self._T, self._border.back(own, b_rest)))
+        b_lead = np.matmul(turned, _levels.levels_half(self._T, self._border.back(own, b_rest)))
         return self.layout.join(b_lead, self.layout.unstack(b_rest))
 
     def _invert(self) -> list[np.ndarray]:
@@ -179,8 +189,8 @@ class BlockEngine:
         border.invert(flat, self._workers)
         self._inverted = True
         rest = [(g, self._lambdas[g]) for g in layout.rest]
-        direct = {g for g, lam in rest if np.abs(np.diag(lam)).min() < _SMALL_LAMBDA}
-        border.blocks_k(_pack([np.eye(len(lam)) if g in direct else np.linalg.inv(lam) for g, lam in rest]), flat)
+        direct = {g for g, lam in rest if np.abs(lam.diagonal()).min() < _SMALL_LAMBDA}
+        border.blocks_k(_pack([np.eye(len(lam)) if g in direct else lower_inverse(lam) for g, lam in rest]), flat)
         if direct:
             wanted = np.zeros(layout.n_rest_levels, dtype=np.uint8)
             for g in direct:
@@ -190,23 +200,30 @@ class BlockEngine:
         return self._K_rest
 
     @on_one_blas_thread
-    def cross_k(self, F: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        AF = times_a(self.cp, F)
-        B_rest = self.layout.stack([AF[g] for g in self.layout.rest]) if self.layout.rest else self._rest_rhs
-        half = self._half(AF[self.layout.lead], B_rest)
-        flat = [f.reshape(-1, f.shape[2]) for f in F]
-        FAF = sum(f.T @ a.reshape(f.shape) for f, a in zip(flat, AF, strict=True))
-        FB = sum(f.T @ group.B.reshape(len(f), -1) for f, group in zip(flat, self.cp.groups, strict=True))
-        return FAF - self._inner(half, half), FB.T - self._inner(self._mine, half)
+    def cross_k(self, v: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        lead, edges = self.layout.lead, spread_edges(self.cp)
+        own = v[lead]
+        if self._border is None:
+            F = spread(own)
+            half = _levels.levels_half(self._T, _levels.levels_half(self._A, F)).reshape(-1, edges[1])
+            FAF = np.tensordot(F, np.matmul(self._A, F), ((0, 1), (0, 1)))
+            return FAF - half.T @ half, np.tensordot(self._B, F, ((0, 1), (0, 1))) - self._mine.lead.T @ half
+        F = self.layout.spread_rest(v, edges)
+        U = self._mine.lead.reshape(self._B.shape)
+        FKF, cross, reduced = self._border.cross(self._A, self._T, self._B, U, own, F, edges[lead])
+        cross += self._rest_rhs.T @ F
+        right = None if self._inverted else self._border.half(reduced)
+        seen = self._rest_inner(reduced, right, reduced, right)
+        return FKF - seen, cross - self._rest_inner(self._mine.reduced, self._mine.rest, reduced, right)
 
     @on_one_blas_thread
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         AF = times_a(self.cp, F)
         B = AF[self.layout.lead]
         if self._border is None:
-            return [_blocks.levels_project(self._A, self._T, B)]
+            return [_levels.levels_project(self._A, self._T, B)]
         B_rest = self.layout.stack([AF[g] for g in self.layout.rest])
-        self._border.eliminate(_blocks.levels_half(self._T, B), B_rest)
+        self._border.eliminate(_levels.levels_half(self._T, B), B_rest)
         return self._apply(B, B_rest)
 
     @on_one_blas_thread
@@ -214,14 +231,14 @@ class BlockEngine:
         """sum_ij K_ij[b,c] K_ij[a,d] over all pairs of levels, (K_g,K_g,K_h,K_h) for groups g <= h."""
         if self._border is None:
             return {(0, 0): outer_sum(K[0])}
-        D = _blocks.levels_k(self._A, self._T)
+        D = _levels.levels_k(self._A, self._T)
         border = self._border
         return pair_traces(
             self.layout, border.dense, border.diagonal, self._relative(), self._H, D, K[self.layout.lead], self._workers
         )
 
     def trace_operations(self) -> float:
-        return 6.0 * float((np.diff(self.layout.start).astype(float) ** 3).sum()) if self._border is not None else 0.0
+        return 6.0 * self.layout.cubes if self._border is not None else 0.0
 
     def trace_bytes(self) -> float:
         if self._border is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixedfast._blocks import MAX_K
+from mixedfast._levels import MAX_K
 from mixedfast.arguments import did_you_mean
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines.block import BlockEngine
@@ -92,8 +92,7 @@ def block_operations(layout: Layout) -> float:
     met = np.diff(layout.border[0]).astype(float)
     k = layout.cp.groups[layout.lead].k
     scattered = 2.0 * k * float((met**2).sum())
-    dense = float((np.diff(layout.start).astype(float) ** 3).sum())
-    return dense + _DENSE_ADVANTAGE * scattered
+    return layout.cubes + _DENSE_ADVANTAGE * scattered
 
 
 def _density(layout: Layout) -> float:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from mixedfast._blocks import levels_half
+from mixedfast._levels import levels_half
 from mixedfast._pairs import components, pairs_times
 from mixedfast.crossprod import CrossProducts, PairProducts
 
-__all__ = ["Layout", "lay_out", "times_a"]
+__all__ = ["Layout", "lay_out", "spread", "spread_edges", "times_a"]
 
 
 class Layout:
@@ -79,6 +79,11 @@ class Layout:
         self.component_of_lead = labels[first:end].astype(np.int32)
         return np.delete(labels, slice(first, end)), count
 
+    @property
+    def cubes(self) -> float:
+        """Columns of the components of the rest to the third power: what dense work on them takes, but for a factor."""
+        return float((np.diff(self.start).astype(float) ** 3).sum())
+
     def columns_of(self, g: int) -> np.ndarray:
         """Scalar columns (J, K) of group g in the rest."""
         return self._columns[g]
@@ -103,10 +108,12 @@ class Layout:
             cols.append(self.columns_of(h)[other].ravel())
             vals.append(data.transpose(0, 2, 1).reshape(-1, lead.k))
         row, col, val = np.concatenate(rows), np.concatenate(cols), np.concatenate(vals)
-        # each factor's part is in order already, and a stable sort of runs that are in order only merges them
-        order = np.argsort(row.astype(np.int64) * self.m + col, kind="stable")
         ptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=lead.n_levels))]).astype(np.int64)
-        return ptr, col[order].astype(np.int32), np.ascontiguousarray(val[order])
+        if len(self.rest) > 1:
+            # each factor's part is in order already, and a stable sort of runs that are in order only merges them
+            order = np.argsort(row.astype(np.int64) * self.m + col, kind="stable")
+            col, val = col[order], val[order]
+        return ptr, col.astype(np.int32), np.ascontiguousarray(val)
 
     @cached_property
     def rest_entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -156,6 +163,15 @@ class Layout:
     def unstack(self, rows: np.ndarray) -> list[np.ndarray]:
         return [rows[self.columns_of(g)] for g in self.rest]
 
+    def spread_rest(self, v: list[np.ndarray], edges: list[int]) -> np.ndarray:
+        """The rows of the rest in `spread` of all groups side by side, (m, edges[-1])."""
+        out = np.zeros((self.m, edges[-1]))
+        for g in self.rest:
+            columns, k = self.columns_of(g), self.cp.groups[g].k
+            for c in range(k):
+                out[columns[:, c], edges[g] + c * k : edges[g] + (c + 1) * k] = v[g]
+        return out
+
     def join(self, lead: np.ndarray, rest: list[np.ndarray]) -> list[np.ndarray]:
         """One array a group, in the model's order."""
         parts = list(rest)
@@ -189,6 +205,20 @@ class Layout:
         ptr, _, vals = self.border
         level = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
         return np.ascontiguousarray(np.einsum("iab,ib->ia", Q[level], vals))
+
+
+def spread_edges(cp: CrossProducts) -> list[int]:
+    """Where the columns of each group's `spread` begin and end, when they stand side by side."""
+    return [0, *accumulate(group.k**2 for group in cp.groups)]
+
+
+def spread(v: np.ndarray) -> np.ndarray:
+    """v_j[d] at position c, one column for each (c, d): (J,k) -> (J,k,k*k)."""
+    J, k = v.shape
+    out = np.zeros((J, k, k, k))
+    for c in range(k):
+        out[:, c, c, :] = v
+    return out.reshape(J, k, k * k)
 
 
 def times_a(cp: CrossProducts, F: list[np.ndarray]) -> list[np.ndarray]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from mixedfast.covariance import lower_root
 from mixedfast.crossprod import CrossProducts
+from mixedfast.engines.layout import spread, spread_edges
 from mixedfast.engines.traces import columns_bytes, pair_traces_by_columns, turns
 from mixedfast.engines.workers import on_one_blas_thread
 from mixedfast.errors import BuildError
@@ -225,8 +226,11 @@ class CholmodEngine:
         return self._unstack(self._apply(self.pattern.symmetric @ self._stack(F)))
 
     @on_one_blas_thread
-    def cross_k(self, F: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        stacked = self._stack(F)
+    def cross_k(self, v: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        base, edges = self.pattern.base, spread_edges(self.cp)
+        stacked = np.zeros((base[-1], edges[-1]))
+        for g, part in enumerate(v):
+            stacked[base[g] : base[g + 1], edges[g] : edges[g + 1]] = spread(part).reshape(-1, edges[g + 1] - edges[g])
         AF = self.pattern.symmetric @ stacked
         half = self._factor.half_solve(self._scale(AF, transpose=True))
         return stacked.T @ AF - half.T @ half, self._B.T @ stacked - self._half.T @ half

@@ -78,8 +78,8 @@ class MappedEngine:
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         return self.engine.times_k(F)
 
-    def cross_k(self, F: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        FKF, cross = self.engine.cross_k(F)
+    def cross_k(self, v: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        FKF, cross = self.engine.cross_k(v)
         return FKF, self.M.T @ cross
 
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:

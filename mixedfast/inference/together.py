@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixedfast import _blocks
+from mixedfast import _levels
 from mixedfast.crossprod import CrossProducts
 from mixedfast.fitting import Fit
 from mixedfast.inference.draw import Responses
@@ -195,21 +195,21 @@ class OneFactor(Together):
         logdet, bad = np.empty(len(which)), np.zeros(len(which), dtype=bool)
         S = np.empty((len(which), self.p + 1, self.p + 1))
         for i, r in enumerate(which):
-            logdet[i], status = _blocks.levels_factor(self.A, lambdas[i], T[i])
+            logdet[i], status = _levels.levels_factor(self.A, lambdas[i], T[i])
             bad[i] = status != 0
-            U = _blocks.levels_half(T[i], self.B[r]).reshape(-1, self.p + 1)
+            U = _levels.levels_half(T[i], self.B[r]).reshape(-1, self.p + 1)
             S[i] = self.G[r] - U.T @ U
         return logdet, bad, T, S
 
     def _explained(self, T: np.ndarray) -> np.ndarray:
         out = np.empty_like(self.G)
         for r, B in enumerate(self.B):
-            U = _blocks.levels_half(T, B).reshape(-1, self.p + 1)
+            U = _levels.levels_half(T, B).reshape(-1, self.p + 1)
             out[r] = U.T @ U
         return out
 
     def _squares(self, T: np.ndarray, residual: np.ndarray) -> list[np.ndarray]:
-        v = _blocks.levels_project(self.A, T, np.ascontiguousarray(np.moveaxis(self.B @ residual, 0, 2)))
+        v = _levels.levels_project(self.A, T, np.ascontiguousarray(np.moveaxis(self.B @ residual, 0, 2)))
         return [np.einsum("jar,jbr->rab", v, v)]
 
     def _second(self, which: np.ndarray, T: np.ndarray, beta: np.ndarray, whiten: np.ndarray,
@@ -217,8 +217,8 @@ class OneFactor(Together):
         R, (J, k, _), p = len(which), self.A.shape, self.p
         K, C = np.empty((R, J, k, k)), np.empty((R, J, k, p + 1))
         for i, r in enumerate(which):
-            K[i] = _blocks.levels_k(self.A, T[i])
-            C[i] = _blocks.levels_project(self.A, T[i], self.B[r])
+            K[i] = _levels.levels_k(self.A, T[i])
+            C[i] = _levels.levels_project(self.A, T[i], self.B[r])
         D = C[..., :p] @ whiten[:, None]
         v = C[..., p] - (C[..., :p] @ beta[:, None, :, None])[..., 0]
         own = K.sum(axis=1)

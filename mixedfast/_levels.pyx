@@ -1,0 +1,135 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The door to the C kernels of the levels of one factor: k x k blocks, level by level, and sums over them.
+
+Shapes are checked here and the GIL is released. Every function has a NumPy twin of the same name in ``_reference.py``; the
+tests hold the two together.
+"""
+
+from libc.stdint cimport int32_t, int64_t
+
+from itertools import accumulate
+from math import prod
+
+import numpy as np
+
+cdef extern from "levels.h" nogil:
+    int MF_MAX_K
+    int64_t mf_levels_factor(int64_t, int32_t, const double *, const double *, double *, double *)
+    void mf_levels_half(int64_t, int32_t, int32_t, const double *, const double *, double *)
+    void mf_levels_project(int64_t, int32_t, int32_t, const double *, const double *, const double *, double *)
+    void mf_levels_k(int64_t, int32_t, const double *, const double *, double *)
+
+cdef extern from "moments.h" nogil:
+    ctypedef struct mf_moments:
+        double *K
+        double *vv
+        double *DD
+        double *vKv
+        double *vD
+        double *KK
+        double *KDD
+        double *DxD
+    int64_t mf_moments_work(int32_t, int32_t, int)
+    void mf_level_moments(int64_t, int32_t, int32_t, const double *, const double *, const double *, const double *,
+                          double *, const mf_moments *, double *)
+
+MAX_K = MF_MAX_K
+
+
+def levels_factor(const double[:, :, ::1] A, const double[:, ::1] lambda_, double[:, :, ::1] T):
+    """T_j = L_j^-1 lambda' with L_j L_j' = lambda'A_j lambda + I. Returns (log-determinant, status)."""
+    cdef int64_t J = A.shape[0], status = 0
+    cdef int32_t k = A.shape[1]
+    cdef double logdet = 0.0
+    if not (A.shape[2] == k == lambda_.shape[0] == lambda_.shape[1] == T.shape[1] == T.shape[2]) or T.shape[0] != J:
+        raise ValueError("levels_factor: A (J,k,k), lambda (k,k), T (J,k,k)")
+    if k > MF_MAX_K:
+        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
+    if J:
+        with nogil:
+            status = mf_levels_factor(J, k, &A[0, 0, 0], &lambda_[0, 0], &T[0, 0, 0], &logdet)
+    return logdet, status
+
+
+def levels_half(const double[:, :, ::1] T, const double[:, :, ::1] B):
+    """U_j = T_j B_j, (J,k,r)."""
+    cdef int64_t J = T.shape[0]
+    if B.shape[0] != J or B.shape[1] != T.shape[1] or T.shape[2] != T.shape[1]:
+        raise ValueError("levels_half: T (J,k,k), B (J,k,r)")
+    out = np.empty((J, B.shape[1], B.shape[2]))
+    cdef double[:, :, ::1] U = out
+    if out.size:
+        with nogil:
+            mf_levels_half(J, B.shape[1], B.shape[2], &T[0, 0, 0], &B[0, 0, 0], &U[0, 0, 0])
+    return out
+
+
+def levels_project(const double[:, :, ::1] A, const double[:, :, ::1] T, const double[:, :, ::1] B):
+    """C_j = B_j - A_j T_j'T_j B_j, (J,k,r)."""
+    cdef int64_t J = T.shape[0]
+    if A.shape[0] != J or B.shape[0] != J or not (A.shape[1] == A.shape[2] == T.shape[1] == T.shape[2] == B.shape[1]):
+        raise ValueError("levels_project: A (J,k,k), T (J,k,k), B (J,k,r)")
+    if A.shape[1] > MF_MAX_K:
+        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
+    out = np.empty((J, B.shape[1], B.shape[2]))
+    cdef double[:, :, ::1] C = out
+    if out.size:
+        with nogil:
+            mf_levels_project(J, B.shape[1], B.shape[2], &A[0, 0, 0], &T[0, 0, 0], &B[0, 0, 0], &C[0, 0, 0])
+    return out
+
+
+def levels_k(const double[:, :, ::1] A, const double[:, :, ::1] T):
+    """D_j = A_j - A_j T_j'T_j A_j, (J,k,k)."""
+    cdef int64_t J = T.shape[0]
+    if A.shape[0] != J or not (A.shape[1] == A.shape[2] == T.shape[1] == T.shape[2]):
+        raise ValueError("levels_k: A (J,k,k), T (J,k,k)")
+    if A.shape[1] > MF_MAX_K:
+        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
+    out = np.empty((J, A.shape[1], A.shape[1]))
+    cdef double[:, :, ::1] D = out
+    if out.size:
+        with nogil:
+            mf_levels_k(J, A.shape[1], &A[0, 0, 0], &T[0, 0, 0], &D[0, 0, 0])
+    return out
+
+
+def moments(K, const double[:, :, ::1] C, const double[:, ::1] W, const double[::1] beta,
+            bint pairs, bint fixed):
+    """Sums over levels that derivatives are made of (see moments.h).
+
+    K (J,k,k) or None, C (J,k,p+1), W (p,p) upper triangular, beta (p,). Returns ``(v, K, vv, DD, vKv, vD, KK, KDD, DxD)``;
+    KK is empty without ``pairs``, KDD and DxD without ``fixed``, and without K what K has a part in.
+    """
+    cdef int64_t J = C.shape[0]
+    cdef int32_t k = C.shape[1], p = beta.shape[0]
+    cdef const double[:, :, ::1] blocks = K
+    cdef bint with_k = K is not None
+    if with_k and (blocks.shape[0] != J or blocks.shape[1] != k or blocks.shape[2] != k):
+        raise ValueError("moments: K (J,k,k), C (J,k,p+1)")
+    if C.shape[2] != p + 1 or W.shape[0] != p or W.shape[1] != p:
+        raise ValueError("moments: C (J,k,p+1), W (p,p), beta (p,)")
+    if k > MF_MAX_K:
+        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
+    square, fourth, empty = (k, k), (k, k, k, k), (0, 0, 0, 0)
+    shapes = [(J, k), square if with_k else (0, 0), square, square, fourth if with_k else empty, (k, k, p)]
+    shapes += [fourth if with_k and wanted else empty for wanted in (pairs, fixed)] + [(k, k, p, p) if fixed else empty]
+    # one array for all: to make one takes NumPy as long as the sums over a few levels
+    edges = [0, *accumulate([prod(shape) for shape in shapes])]
+    all_of_them = np.zeros(edges[9])
+    out = tuple([all_of_them[edges[i]:edges[i + 1]].reshape(shapes[i]) for i in range(9)])
+    cdef mf_moments sums
+    cdef double[::1] numbers, work
+    cdef double *at[9]
+    cdef int i
+    if J == 0 or k == 0:
+        return out
+    numbers, work = all_of_them, np.empty(mf_moments_work(k, p, fixed))
+    for i in range(9):
+        at[i] = &numbers[<int64_t>edges[i]] if edges[i] < edges[i + 1] else NULL
+    sums.K, sums.vv, sums.DD, sums.vKv, sums.vD = at[1], at[2], at[3], at[4], at[5]
+    sums.KK, sums.KDD, sums.DxD = at[6], at[7], at[8]
+    with nogil:
+        mf_level_moments(J, k, p, &blocks[0, 0, 0] if with_k else NULL, &C[0, 0, 0], &W[0, 0] if p else NULL,
+                         &beta[0] if p else NULL, at[0], &sums, &work[0])
+    return out
