@@ -466,7 +466,21 @@ def _terms(spec: Any) -> tuple[FixedTerm, ...]:
             )
         )
         start = stop
+    for term in terms:
+        _require_columns(term, spec)
     return tuple(terms)
+
+
+def _require_columns(term: FixedTerm, spec: Any) -> None:
+    """Raise DataError for a term of a factor with one level: formulaic gives it no column, and it would vanish in silence."""
+    if not term.factors or term.columns:
+        return
+    single = [
+        f"{factor.expr} has one level only, {state.levels[0]!r}, in the rows used"
+        for factor, state in spec.factor_contrasts.items()
+        if factor.expr in term.factors and len(state.levels) == 1
+    ]
+    raise DataError(f"the term {term.name} tells no rows apart ({'; '.join(single)}): leave it out of the formula")
 
 
 def _kind(state: tuple[Any, Any]) -> str:

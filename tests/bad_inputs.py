@@ -263,6 +263,14 @@ CHAPTERS = [
             data("g has one level", g=np.zeros(N)),
             data("g has a level a row", g=np.arange(N)),
             Bad(
+                'mf.lmer("y ~ x * s + (1 | g)", data)  # s is "a" everywhere',
+                lambda: mf.lmer("y ~ x * s + (1 | g)", a_table(s=np.array(["a"] * N))),
+            ),
+            Bad(
+                'mf.lmer("y ~ x + (s | g)", data)  # s is "a" everywhere',
+                lambda: mf.lmer("y ~ x + (s | g)", a_table(s=np.array(["a"] * N))),
+            ),
+            Bad(
                 'mf.lmer("y ~ x + (x | g)", data)  # two rows a group',
                 lambda: mf.lmer("y ~ x + (x | g)", a_table(g=np.arange(N) // 2)),
             ),
