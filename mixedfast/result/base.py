@@ -26,8 +26,8 @@ __all__ = ["Call", "Fitted"]
 #: What helps where rows are not in memory and `augment_to` would not.
 _INSTEAD = {
     "refit": "call lmer with the other column as the response",
-    "simulate without newdata": "give newdata=",
-    "predict without newdata": "give newdata=",
+    "simulate without newdata": "give newdata= (bootstrap() needs no rows, for it draws their sums)",
+    "predict without newdata": "give newdata=, or let augment_to() write the fitted values of all rows",
     "influence": "call lmer on the rows",
     "slopes": "call lmer on a table in memory",
     "residuals_by_group": "call lmer on a table in memory",

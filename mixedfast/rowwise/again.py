@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -48,14 +49,21 @@ def augment_to(
     unfinished = target.with_name(f"{target.name}.{os.getpid()}.part")
     writer = None
     try:
-        with bar(stream.source.rows, "fitted values", progress, unit=" rows") as advance:
-            for design, rows in stream.designs(columns):
-                table = rows
+        # Compressing takes longer than all the rest: it has a thread, one batch behind.
+        with bar(stream.source.rows, "fitted values", progress, unit=" rows") as advance, ThreadPoolExecutor(1) as beside:
+            written: Future[None] | None = None
+            for design, table in stream.designs(columns):
+                own = table.column_names
                 for name, values in _augmented(fit, design, with_leverage).items():
                     table = table.append_column(name, pa.array(values))
-                writer = writer or pq.ParquetWriter(unfinished, table.schema, compression="zstd")
-                writer.write_table(table)
+                if writer is None:  # what is made here hardly repeats: no dictionaries of it
+                    writer = pq.ParquetWriter(unfinished, table.schema, compression="zstd", use_dictionary=own)
+                if written is not None:
+                    written.result()
+                written = beside.submit(writer.write_table, table)
                 advance(design.n + design.n_dropped)
+            if written is not None:
+                written.result()
         if writer is not None:
             writer.close()
             os.replace(unfinished, target)
