@@ -203,8 +203,10 @@ def crossproducts(
     --------
     >>> import mixedfast as mf
     >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
-    >>> cp.n, cp.groups[0].A.shape
-    (180, (18, 2, 2))
+    >>> cp
+    <CrossProducts Reaction ~ Days + (Days | Subject); 180 rows; groups: Subject 18>
+    >>> cp.groups[0].A.shape
+    (18, 2, 2)
     """
     return _products(formula, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress)[0]
 

@@ -112,7 +112,7 @@ class Meta:
     library: str = "pandas"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CrossProducts:
     """Everything a fit reads.
 
@@ -193,6 +193,10 @@ class CrossProducts:
     def ones(self) -> np.ndarray | None:
         """The constant 1 in the internal columns of X, (p,); None when no shift was taken."""
         return self.basis.ones
+
+    def __repr__(self) -> str:
+        groups = ", ".join(f"{group.name} {group.n_levels}" for group in self.groups)
+        return f"<CrossProducts {self.meta.formula}; {self.n} rows; groups: {groups or 'none'}>"
 
     def __add__(self, other: CrossProducts) -> CrossProducts:
         """The cross-products of both tables' rows (see `mixedfast.addition`)."""
