@@ -93,15 +93,16 @@ class Files:
 
     def units(self, columns: Sequence[str]) -> Iterator[Unit]:
         for path in self.paths:
-            schema = _with_folders(_file_schema(path), path)
+            footer = _footer(path) if _format(path) == "parquet" else None
+            schema = _with_folders(_file_schema(path) if footer is None else footer.schema_arrow, path)
             check_schema(schema, self.schema, columns, str(path), str(self.paths[0]))
             stat = path.stat()
             mark = f"{path}:{stat.st_size}:{stat.st_mtime_ns}"
-            if _format(path) == "csv":
+            if footer is None:
                 types = {name: self.schema.field(name).type for name in columns}
                 yield Unit(str(path), mark, UNIT_ROWS, _Csv(path, tuple(columns), types))
                 continue
-            sizes = _row_groups(path)
+            sizes = [footer.metadata.row_group(i).num_rows for i in range(footer.metadata.num_row_groups)]
             for first, last, rows in _runs(sizes):
                 yield Unit(str(path), f"{mark}:{first}-{last}", rows, _Parquet(path, tuple(columns), first, last))
 
@@ -127,11 +128,6 @@ def _no_null(metadata: Any, columns: Sequence[str]) -> bool:
                 if told is None or not told.has_null_count or told.null_count:
                     return False
     return True
-
-
-def _row_groups(path: Path) -> list[int]:
-    metadata = _footer(path).metadata
-    return [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
 
 
 def _footer(path: Path, as_dictionaries: Sequence[str] = ()) -> Any:
@@ -186,7 +182,10 @@ class _Parquet:
     def __call__(self, rows: int = BATCH_ROWS) -> Iterator[Any]:
         import pyarrow as pa
 
-        file = _footer(self.path, self._with_small_dictionaries())
+        file = _footer(self.path)
+        listed = self._with_small_dictionaries(file)
+        if listed:
+            file = _footer(self.path, listed)
         stored = [name for name in self.columns if name in file.schema_arrow.names]
         groups = list(range(self.first, self.last))
         batches = file.iter_batches(rows, row_groups=groups, columns=stored, use_threads=False)
@@ -196,9 +195,8 @@ class _Parquet:
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self.path} is damaged{self._which(file, groups, stored)}: {error}") from error
 
-    def _with_small_dictionaries(self) -> list[str]:
+    def _with_small_dictionaries(self, footer: Any) -> list[str]:
         """Columns of text that are stored as a short list and places in it: to be handed on as they are."""
-        footer = _footer(self.path)
         group = footer.metadata.row_group(self.first)
         small = {
             chunk.path_in_schema
