@@ -87,30 +87,42 @@ def summed(
     ]
     plain, sums = threaded(_kernels.ColumnPool(pool.columns, n, sqrt_weights), n, gram, described, threads)
     parts = iter(zip(sums, described, strict=True))
+    of_groups = [_split(*next(parts), len(gram)) for _ in groups]
+    if not cells:
+        return plain, of_groups
+    of_cells = [_split(*next(parts), len(gram)) for _ in cells]
+    whole = _whole_square(rest, plain, cells, of_cells, [_picked(*next(parts)) for _ in between])
+    return whole, [(A, _whole_products(rest, B, cells, [next(parts)[0] for _ in cells])) for A, B in of_groups]
 
-    of_groups = []
-    for z in z_at:
-        A, own_rest = _split(*next(parts), len(gram))
-        B = own_rest if not cells else np.empty((len(A), len(z), len(columns)))
-        if cells:
-            B[:, :, rest] = own_rest
-        of_groups.append((A, B))
-    whole = plain if not cells else np.empty((len(columns), len(columns)))
-    if cells:
-        whole[np.ix_(rest, rest)] = plain
-    for own in cells:
-        of_base, with_rest = _split(*next(parts), len(gram))
+
+def _whole_square(
+    rest: np.ndarray, plain: np.ndarray, cells: Sequence[Cells], of_cells: Sequence[tuple[np.ndarray, np.ndarray]],
+    of_pairs: Sequence[np.ndarray],
+) -> np.ndarray:
+    """[X y]'W[X y]: of the columns at `rest` as it is, of those by cell from their bases' sums with each other and with the
+    rest, and of every two kinds of cells from those in the cells of both."""
+    size = len(rest) + sum(len(own.places) for own in cells)
+    whole = np.empty((size, size))
+    whole[np.ix_(rest, rest)] = plain
+    for own, (of_base, with_rest) in zip(cells, of_cells, strict=True):
         whole[np.ix_(own.places, own.places)] = square(own, of_base)
-        _set(whole, own.places, rest, own.table @ with_rest.reshape(-1, len(gram)))
-    for a, b in between:
-        left, right = cells[a], cells[b]
-        k, width = len(base_at[a]), len(base_at[b])
-        both = _picked(*next(parts)).reshape(-1, right.table.shape[1] // width, k, width).swapaxes(1, 2)
+        _set(whole, own.places, rest, own.table @ with_rest.reshape(-1, len(rest)))
+    for (left, right), sums in zip(combinations(cells, 2), of_pairs, strict=True):
+        k, width = len(left.base), len(right.base)
+        both = sums.reshape(-1, right.table.shape[1] // width, k, width).swapaxes(1, 2)
         _set(whole, left.places, right.places, left.table @ both.reshape(left.table.shape[1], -1) @ right.table.T)
-    for _, B in of_groups:
-        for own in cells:
-            _multiply_out(own, next(parts)[0], B)
-    return whole, of_groups
+    return whole
+
+
+def _whole_products(
+    rest: np.ndarray, of_rest: np.ndarray, cells: Sequence[Cells], of_cells: Sequence[list[np.ndarray]]
+) -> np.ndarray:
+    """Z_j'W[X y] (J, k, c): with the columns at `rest` as it is, with those by cell multiplied out."""
+    B = np.empty((*of_rest.shape[:2], len(rest) + sum(len(own.places) for own in cells)))
+    B[:, :, rest] = of_rest
+    for own, parts in zip(cells, of_cells, strict=True):
+        _multiply_out(own, parts, B)
+    return B
 
 
 def _right(gram: np.ndarray, left: np.ndarray) -> np.ndarray:

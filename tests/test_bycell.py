@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mixedfast as mf
-from mixedfast import bycell
+from mixedfast import bycell, rowsums
 from mixedfast.basis import choose_basis, x_in_basis
 from mixedfast.bycell import by_cell
 from mixedfast.columns import Factor, evaluate
@@ -31,6 +31,15 @@ FOUND = {
     "y ~ s + x:h + h + (1 | a)": [(8, (9,), 1)],
     "y ~ x + h + f:s + (1 | a) + (1 | h)": [(29, (3, 10), 1), (8, (9,), 1)],
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_tables_count():
+    """Here two thousand rows are summed by cell, and read by threads, as a million are elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bycell, "_WORTH", 0.0)
+        patch.setattr(rowsums, "_ROWS_PER_THREAD", N // 2)
+        yield
 
 
 def a_table(seed, n=N):
@@ -60,7 +69,7 @@ def numbers(columns, n, root):
 
 
 @pytest.mark.parametrize("formula", FOUND)
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(
     st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from(["treatment", "sum", "helmert", "poly"]), st.sampled_from([1, 2])
 )
@@ -89,7 +98,7 @@ def test_products_are_those_of_the_rows(formula, seed, weighted, contrast, threa
 
 
 def test_the_same_number_of_threads_gives_the_same_bits():
-    design = build(parse("y ~ x * f + (x | a)"), a_table(3, 120_000))
+    design = build(parse("y ~ x * f + (x | a)"), a_table(3))
     for threads in (1, 2):
         one, two = assemble(design, threads), assemble(design, threads)
         np.testing.assert_array_equal(one.xy, two.xy)
@@ -108,6 +117,13 @@ def test_the_same_number_of_threads_gives_the_same_bits():
 def test_columns_that_are_read_row_by_row(formula, n):
     design = build(parse(formula), a_table(5, n) | {"many": np.arange(n) // 4})
     assert in_cells(design, x_in_basis(design.x, design.n, choose_basis(design))) == []
+
+
+@pytest.mark.parametrize(("more", "kinds"), [(0, 1), (1, 0)])
+def test_few_rows_are_not_worth_it(monkeypatch, more, kinds):
+    design = build(parse("y ~ f + (1 | a)"), a_table(5))
+    monkeypatch.setattr(bycell, "_WORTH", N * 9**2 + more)
+    assert len(in_cells(design, x_in_basis(design.x, design.n, choose_basis(design)))) == kinds
 
 
 @pytest.fixture
