@@ -14,6 +14,7 @@
 # make test-lower-bounds  the tests with the oldest dependencies that pyproject.toml allows
 # make reproducible       two builds in two folders: are they the same bytes?
 # make docs   the pages and the API reference, in build/docs
+# make pictures           those that README.md shows, kept in docs/pictures
 # make lint | clean
 #
 # A virtual environment is made in .venv and the extensions are built in place. Stamp files in
@@ -29,7 +30,7 @@ EDITABLE := MIXEDFAST_METADATA_ONLY=1 $(PIP) install --no-build-isolation --edit
 BUILD_TOOLS := "setuptools>=77" "cython>=3.0" "numpy>=2.0" "scipy>=1.11.1"
 SOURCES := setup.py pyproject.toml $(wildcard build_support/*.py csrc/*.c csrc/*.h mixedfast/*.pyx mixedfast/*.pxd)
 
-.PHONY: demo test test-slow torture sanitize fuzz leaks bench bench-all bench-scaling bench-kernels bench-competitors docs lint build clean
+.PHONY: demo test test-slow torture sanitize fuzz leaks bench bench-all bench-scaling bench-kernels bench-competitors docs pictures lint build clean
 .PHONY: sdist wheel test-wheel test-pythons test-lower-bounds reproducible
 .DELETE_ON_ERROR:
 
@@ -127,6 +128,9 @@ reproducible: $(VENV)/packed-with
 docs: $(VENV)/documented-with build
 	$(BIN)/sphinx-build -W --keep-going -q -E -b html docs build/docs
 	@echo "build/docs/index.html"
+
+pictures: $(VENV)/tested-with build
+	$(BIN)/python docs/make_pictures.py
 
 lint: $(VENV)/linted-with build
 	$(BIN)/ruff check .

@@ -1,11 +1,12 @@
 """Draw the pictures of the pages: mixedfast's own, on the data it ships.
 
-`make docs` calls `make_pictures`, which draws into docs/made. Those that README.md shows are kept in docs/pictures;
-`python docs/make_pictures.py` draws them anew.
+`make docs` calls `make_pictures`, which draws into docs/made. Those that README.md shows are kept in docs/pictures, and
+`make pictures` draws them anew. Each carries a stamp of the code that drew it: a test says when that has changed since.
 """
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import matplotlib as mpl
@@ -16,10 +17,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import mixedfast as mf
+from mixedfast.report import plots
 from mixedfast.report.plots import plot_profile
 
 DOTS = 80
 """Dots an inch: sharp enough on a page, and small."""
+
+
+def stamp() -> str:
+    """Of the text of what draws: this file, and mixedfast's pictures."""
+    sources = [Path(__file__), *sorted(Path(plots.__file__).parent.glob("*.py"))]
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
 def make_kept(folder: Path) -> None:
@@ -112,7 +120,7 @@ def road():
 
 def keep(figure, path: Path) -> None:
     """Write a figure to a file and close it."""
-    figure.savefig(path, dpi=DOTS, bbox_inches="tight", metadata={"Software": None})
+    figure.savefig(path, dpi=DOTS, bbox_inches="tight", metadata={"Software": None, "Source": stamp()})
     plt.close(figure)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -72,6 +73,18 @@ def test_rooms_that_a_page_names_are_there(page: str, least: int) -> None:
     package = Path(mf.__file__).parent
     assert len(named) > least
     assert [name for name in named if not (package / name).exists() and name not in ("csrc/", "mixedfast/")] == []
+
+
+def test_kept_pictures_are_those_of_this_code() -> None:
+    image = pytest.importorskip("PIL.Image")
+    spec = importlib.util.spec_from_file_location("make_pictures", ROOT / "docs" / "make_pictures.py")
+    assert spec is not None and spec.loader is not None
+    pictures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pictures)
+    kept = sorted((ROOT / "docs" / "pictures").glob("*.png"))
+    assert len(kept) == 2
+    for path in kept:
+        assert image.open(path).text["Source"] == pictures.stamp(), f"{path.name} is older than its code: make pictures"
 
 
 def test_pages_link_to_what_is_there() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -394,3 +395,16 @@ def test_df_that_predictions_do_not_have(sleep):
         sleep.update(REML=False).predict(re=False, interval="confidence", ddf="kenward-roger")
     with pytest.raises(mf.NotDefinedError, match="not a method"):
         sleep.predict(re=False, interval="confidence", ddf="satterthwait")
+
+
+def test_long_df_of_predictions_are_told_beforehand(monkeypatch):
+    rows = mf.load_dataset("penicillin")
+    m = mf.lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", rows)
+    wanted = m.predict(rows[:5], interval="confidence", ddf="satterthwaite")
+    monkeypatch.setattr("mixedfast.inference.traces._LONG_OPERATIONS", 100.0)
+    with pytest.warns(UserWarning, match=r"solves with all 30 random effects for each of 5 predictions take about"):
+        told = m.predict(rows[:5], interval="confidence", ddf="satterthwaite")
+    pd.testing.assert_frame_equal(told, wanted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        m.predict(rows[:5], re=False, interval="confidence", ddf="satterthwaite")

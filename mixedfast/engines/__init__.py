@@ -46,6 +46,9 @@ class Engine(Protocol):
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         """K F = Z'V0^-1 Z F; F and the answer are one (J,K,r) array a group."""
 
+    def product_operations(self) -> float:
+        """About how many operations `times_k` takes for a column."""
+
     def cross_k(self, v: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """F'K F (r,r) and [X y]'V0^-1 Z F (p+1,r) for the F (q,r) that holds v (J,K) of each group: v_j[d] at row c of column
         (c,d) of its group (see `mixedfast.engines.layout.spread`)."""

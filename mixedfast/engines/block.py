@@ -226,6 +226,9 @@ class BlockEngine:
         self._border.eliminate(_levels.levels_half(self._T, B), B_rest)
         return self._apply(B, B_rest)
 
+    def product_operations(self) -> float:
+        return 2.0 * float((np.diff(self.layout.start).astype(float) ** 2).sum()) if self._border is not None else 0.0
+
     @on_one_blas_thread
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
         """sum_ij K_ij[b,c] K_ij[a,d] over all pairs of levels, (K_g,K_g,K_h,K_h) for groups g <= h."""

@@ -243,6 +243,9 @@ class CholmodEngine:
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
         return pair_traces_by_columns(self, self._turns)
 
+    def product_operations(self) -> float:
+        return 4.0 * self._factor.nnz_L
+
     def trace_operations(self) -> float:
         columns = sum(group.k * (int(turn.max()) + 1) for group, turn in zip(self.cp.groups, self._turns, strict=True))
         return 4.0 * columns * self._factor.nnz_L

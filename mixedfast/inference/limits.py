@@ -19,8 +19,9 @@ import numpy as np
 from mixedfast.errors import NotDefinedError
 from mixedfast.fitting import Fit
 from mixedfast.inference.ddf import DDF, method, t_test
-from mixedfast.inference.traces import Satterthwaite
+from mixedfast.inference.traces import Satterthwaite, say_if_long
 from mixedfast.inference.varpar import SatterthwaiteTerms, satterthwaite
+from mixedfast.progress import bar
 from mixedfast.rowwise.joint import joint
 from mixedfast.rowwise.predict import FindDF
 from mixedfast.rowwise.tiles import ModelRows, Tile
@@ -81,16 +82,18 @@ def _satterthwaite(
 ) -> np.ndarray:
     """nu of every row, (n,)."""
     out = np.empty(rows.n)
-    for where, f, squares in _gradients(fit, terms, rows):
-        if others is not None:
-            f += noise if np.ndim(noise) == 0 else np.asarray(noise)[where]
-            for g, Z in _prior(others, where):
-                squares[g] += Z[:, :, None] * Z[:, None, :]
-                f += np.einsum("ia,ab,ib->i", Z, joint(fit).H[g], Z)
-        theta = fit.covariance.gradient([np.broadcast_to(lam, (len(f), *lam.shape)) for lam in terms.lambdas], squares)
-        gradient = np.column_stack([theta, 2.0 * f])
-        spread = np.einsum("ir,rs,is->i", gradient, terms.inverse, gradient)
-        out[where] = np.divide(2.0 * f**2, spread, out=np.full(len(f), np.inf), where=spread > 0)
+    with bar(rows.n, "degrees of freedom", unit=" rows") as advance:
+        for where, f, squares in _gradients(fit, terms, rows):
+            if others is not None:
+                f += noise if np.ndim(noise) == 0 else np.asarray(noise)[where]
+                for g, Z in _prior(others, where):
+                    squares[g] += Z[:, :, None] * Z[:, None, :]
+                    f += np.einsum("ia,ab,ib->i", Z, joint(fit).H[g], Z)
+            theta = fit.covariance.gradient([np.broadcast_to(lam, (len(f), *lam.shape)) for lam in terms.lambdas], squares)
+            gradient = np.column_stack([theta, 2.0 * f])
+            spread = np.einsum("ir,rs,is->i", gradient, terms.inverse, gradient)
+            out[where] = np.divide(2.0 * f**2, spread, out=np.full(len(f), np.inf), where=spread > 0)
+            advance(len(f))
     return out
 
 
@@ -104,7 +107,14 @@ def _gradients(fit: Fit, terms: SatterthwaiteTerms, rows: ModelRows) -> Iterator
     blocks, engine = joint(fit), fit.system.engine
     D, one_factor = fit.system.D, len(fit.cp.groups) == 1
     effects = sum(group.n_levels * group.k for group in fit.cp.groups)
-    size = max(1, _NUMBERS // effects) if rows.groups and not one_factor else rows.n
+    solves = bool(rows.groups) and not one_factor
+    size = max(1, _NUMBERS // effects) if solves else rows.n
+    if solves:
+        say_if_long(
+            f"satterthwaite: solves with all {effects:,} random effects for each of {rows.n:,} predictions",
+            rows.n * engine.product_operations(),
+            '. ddf="asymptotic" needs none; predictions without random effects (re=False) neither.',
+        )
     for tile in rows.tiles(size):
         E = tile.X @ blocks.W
         f = np.zeros(len(E))

@@ -19,7 +19,7 @@ from mixedfast.engines.probes import probed
 from mixedfast.errors import ArgumentError, NotDefinedError
 from mixedfast.system import PLSSystem
 
-__all__ = ["KenwardRoger", "PairTraces", "Sampled", "Satterthwaite", "TraceMethod", "pair_traces"]
+__all__ = ["KenwardRoger", "PairTraces", "Sampled", "Satterthwaite", "TraceMethod", "pair_traces", "say_if_long"]
 
 PairTraces = dict[tuple[int, int], np.ndarray]
 """(g, h), g <= h -> sum_ij K_ij[b,c] K_ij[a,d] over levels i of g and j of h, (K_g,K_g,K_h,K_h)."""
@@ -145,13 +145,29 @@ def _check_cost(engine: Engine, how: TraceMethod) -> None:
             f"({size} random effects) need {needed / 2**30:.3g} GiB, and this machine has {there / 2**30:.3g}: use "
             f'ddf=mixedfast.{type(how).__name__}(traces="stochastic"), a few solves a probe, which tells its own standard error'
         )
-    operations = engine.trace_operations()
+    say_if_long(
+        f"{how.name}: the exact traces of the crossed factors {', '.join(g.name for g in engine.cp.groups)}",
+        engine.trace_operations(),
+        f", and {needed / 2**30:.2g} GiB. ddf=mixedfast.{type(how).__name__}(traces=\"stochastic\") takes a few solves a probe "
+        "and tells its own standard error.",
+    )
+
+
+def say_if_long(what: str, operations: float, further: str) -> None:
+    """Warn of work that takes a minute or more.
+
+    Parameters
+    ----------
+    what : str
+        In the plural.
+    operations : float
+    further : str
+        The rest of the sentence, and what would take less.
+    """
     if operations > _LONG_OPERATIONS:
         warnings.warn(
-            f"{how.name}: the exact traces of the crossed factors {', '.join(g.name for g in engine.cp.groups)} take about "
-            f"{operations:.0e} operations, {operations / _OPERATIONS_A_SECOND / 60.0:.0f} minutes or more of one core, and "
-            f"{needed / 2**30:.2g} GiB. ddf=mixedfast.{type(how).__name__}(traces=\"stochastic\") takes a few solves a probe "
-            "and tells its own standard error.",
+            f"{what} take about {operations:.0e} operations, {operations / _OPERATIONS_A_SECOND / 60.0:.0f} minutes or more of "
+            f"one core{further}",
             UserWarning,
             stacklevel=2,
         )
