@@ -398,3 +398,10 @@ def test_legends_of_small_pictures_are_whole(picture: str, inches: float) -> Non
     box = ax.get_legend().get_window_extent()
     assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
     assert box.y1 <= ax.title.get_window_extent().y0
+
+
+def test_the_key_above_one_small_panel_is_whole() -> None:
+    axes = model("sleepstudy").profile(["sigma"]).plot()
+    figure = axes[0].figure
+    figure.canvas.draw()
+    assert figure.legends[0].get_window_extent().x1 <= figure.bbox.x1

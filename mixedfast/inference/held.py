@@ -78,6 +78,9 @@ class MappedEngine:
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         return self.engine.times_k(F)
 
+    def product_operations(self) -> float:
+        return self.engine.product_operations()
+
     def cross_k(self, v: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         FKF, cross = self.engine.cross_k(v)
         return FKF, self.M.T @ cross

@@ -14,8 +14,17 @@ from mixedfast.errors import DataError, MissingLibraryError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["NewFigure", "axes_for", "grid_size", "key_above", "off_screen", "on_screen", "style"]
+__all__ = [
+    "KEY", "LEGEND", "LETTER", "NewFigure", "axes_for", "columns_of_key", "grid_size", "key_above", "off_screen", "on_screen",
+    "style",
+]  # fmt: skip
 
+#: Inches that a letter of a legend, and a legend's key and gap take, at matplotlib's usual letters.
+LETTER, KEY = 0.06, 0.45
+#: Inches beside a legend of a whole figure.
+_MARGIN = 0.2
+#: How legends look.
+LEGEND: dict[str, Any] = {"frameon": False, "fontsize": "small", "handletextpad": 0.4, "columnspacing": 1.2}
 #: Width and height in inches -> a figure.
 NewFigure: TypeAlias = Callable[[float, float], Any]
 
@@ -88,4 +97,11 @@ def key_above(axes: np.ndarray) -> None:
         for ax in figure.axes:
             for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
                 known.setdefault(label, handle)
-        figure.legend(known.values(), known.keys(), loc="outside upper left", ncols=len(known), frameon=False, fontsize="small")
+        columns = columns_of_key(list(known), figure.get_figwidth() - _MARGIN)
+        figure.legend(known.values(), known.keys(), loc="outside upper left", ncols=columns, **LEGEND)
+
+
+def columns_of_key(labels: Sequence[str], room: float) -> int:
+    """In how many columns a legend fits into `room` inches: all beside each other, or as many as the longest label allows."""
+    wide = [KEY + LETTER * len(label) for label in labels]
+    return len(labels) if sum(wide) <= room else max(int(room // max(wide)), 1)

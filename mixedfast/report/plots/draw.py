@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedfast.report.plots import data
+from mixedfast.report.plots.canvas import KEY, LEGEND, LETTER, columns_of_key
 from mixedfast.report.plots.inks import counts, inks
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ LABELLED = 45
 _POINTS = 5000
 #: Rows that a mean of residuals is taken of, at least.
 _ROWS_A_BIN = 20
-#: Inches that a name on an axis, a letter of a legend and a legend's key and gap take, at matplotlib's usual letters.
-_NAME, _LETTER, _KEY = 0.12, 0.06, 0.45
+#: Inches that a name on an axis takes, at matplotlib's usual letters.
+_NAME = 0.12
 #: Letters that a line of a legend has at least.
 _SHORTEST = 10
 _POINTS_AN_INCH = 72
@@ -72,14 +73,14 @@ def _titled(ax: Axes, title: str) -> None:
     """A legend above the axes in as many columns as fit, long words broken, and the title above that."""
     handles, labels = ax.get_legend_handles_labels()
     room = _inches(ax)[0]
-    wide = [_KEY + _LETTER * len(label) for label in labels]
-    columns = len(labels) if sum(wide) <= room else max(int(room // max(wide)), 1)
-    letters = max(int((room / columns - _KEY) / _LETTER), _SHORTEST)
+    columns = columns_of_key(labels, room)
+    letters = max(int((room / max(columns, 1) - KEY) / LETTER), _SHORTEST)
     shown = [label if columns > 1 else textwrap.fill(label, letters) for label in labels]
     lines = -(-sum(label.count("\n") + 1 for label in shown) // columns) if shown else 0
     if shown:
-        legend = ax.legend(handles, shown, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, frameon=False,
-                           fontsize="small", borderaxespad=0.2, handletextpad=0.4, columnspacing=1.2)  # fmt: skip
+        legend = ax.legend(
+            handles, shown, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, **LEGEND
+        )
         for line in legend.get_lines():
             line.set_linewidth(max(line.get_linewidth(), 1.5))
     ax.set_title(title, pad=_LEGEND_ROOM + _LEGEND_LINE * lines if lines else None)
