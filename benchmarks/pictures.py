@@ -82,10 +82,12 @@ def draw_scaling(points: list[dict], path: Path) -> None:
     left.loglog(n, [p["assembly"] for p in points], "s--", color="C0", label="reading the rows")
     left.loglog(n, [p["after"] for p in points], "^:", color="C2", label="after that")
     left.loglog(n, [points[-1]["seconds_a_row"] * rows for rows in n], color="0.8", label="linear")
-    left.set(xlabel="rows", ylabel="seconds")
+    left.set(xlabel="rows", ylabel="time")
+    left.yaxis.set_major_formatter(lambda seconds, _: duration(seconds))
     right_.loglog(n, [p["peak_bytes"] / 2**20 for p in points], "o-", color="C3", label="peak of the process")
     right_.loglog(n, [p["column_bytes"] / 2**20 for p in points], "s--", color="C0", label="columns used")
     right_.set(xlabel="rows", ylabel="MiB")
+    right_.yaxis.set_major_formatter("{x:g}")
     for axes in (left, right_):
         axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)

@@ -53,10 +53,13 @@ def measured(benchmarks: Path, made: Path) -> None:
     """Copy what the last benchmark runs wrote, as far as there is any, to where the page includes it from."""
     made.mkdir(exist_ok=True)
     parts = []
-    for picture, table in (("times.svg", "table.md"), ("scaling.svg", "scaling.md")):
+    for picture, table, says in (
+        ("times.svg", "table.md", "Seconds from a table in memory to standard errors"),
+        ("scaling.svg", "scaling.md", "Seconds and memory against the number of rows"),
+    ):
         if (benchmarks / picture).exists():
             shutil.copy(benchmarks / picture, made / picture)
-            parts.append(f"![Seconds from a table in memory to standard errors](made/{picture})\n")
+            parts.append(f"![{says}](made/{picture})\n")
         if (benchmarks / table).exists():
             parts.append((benchmarks / table).read_text(encoding="utf-8"))
     # a number and its unit stay together
