@@ -21,6 +21,9 @@ GOLDEN = HERE / "golden"
 CONTRAST_MARKS = {"contr.sum": "S", "contr.helmert": "H"}
 """Formulaic's letter in a coefficient name, by the contrast's name in R and in formulaic."""
 
+POLYNOMIAL = r"\.[LQC]|\^\d+"
+"""What R and formulaic call the columns of a polynomial contrast."""
+
 
 # ---- values ------------------------------------------------------------------------------------
 
@@ -164,6 +167,8 @@ def _rename_part(part: str, levels: dict[str, list[str]], cells: set[str], contr
         return f"{_coded(made_here[1], {})}[T.{made_here[2]}]"
     for column, own in levels.items():
         rest = part.removeprefix(column)
+        if contrasts.get(column) == "contr.poly" and part.startswith(column) and re.fullmatch(POLYNOMIAL, rest):
+            return f"{_coded(column, contrasts)}[{rest}]"
         if column in contrasts and part.startswith(column) and rest.isdigit():
             return f"{_coded(column, contrasts)}[{_contrast_label(contrasts[column], int(rest), own)}]"
         if part.startswith(column) and rest in own:

@@ -101,7 +101,12 @@ extras <- list(
   clinics_sum = model("clinics", "y ~ f * x + (x | g)", contrasts = c(f = "contr.sum"),
                       py = "y ~ C(f, contr.sum) * x + (x | g)"),
   clinics_slope_weights = model("clinics", "y_w ~ x * f + (0 + x | g)", weights = "w"),
-  orthodont_slope_only = model("orthodont", "distance ~ age * Sex + (0 + age | Subject)", profile = TRUE)
+  orthodont_slope_only = model("orthodont", "distance ~ age * Sex + (0 + age | Subject)", profile = TRUE),
+  # polynomial contrasts, which R gives to ordered factors by itself
+  cake_poly = model("cake", "angle ~ recipe * temperature + (1 | recipe:replicate)", contrasts = c(temperature = "contr.poly"),
+                    py = "angle ~ recipe * C(temperature, contr.poly) + (1 | recipe:replicate)"),
+  trial_poly = model("trial", "y ~ drug * sex + x + (x | block)", contrasts = c(drug = "contr.poly", sex = "contr.helmert"),
+                     py = "y ~ C(drug, contr.poly) * C(sex, contr.helmert) + x + (x | block)")
 )
 
 models <- c(originals, extras)
