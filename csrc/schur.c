@@ -166,22 +166,27 @@ void mf_border_k(const mf_border *border, const double *H, const double *dense, 
 
 int64_t mf_border_cross_work(int32_t k, int32_t width, int32_t r)
 {
-    return (int64_t)width * (2 * k + k * k + width + r);
+    return (int64_t)width * (3 * k + k * k + width + r);
 }
 
-/* AF = Z_j'WZ F, UF = T AF; sums F_j'AF (own), -UF'UF on and above the diagonal (square), F_j'B - UF'U (cross). */
+/* Rows of F (mine; zero but for its own columns), AF = Z_j'WZ F, UF = T AF; sums F_j'AF (own), -UF'UF (square: both triangles, for rows of one length fill a register), and
+ * F_j'B - UF'U (cross). */
 MF_INLINE void cross_run(const mf_border *border, int32_t k, int32_t width, int32_t own, int32_t r, int64_t begin,
                          int64_t end, const double *A, const double *T, const double *TV, const double *B,
-                         const double *U, const double *v, const double *F, double *MF_RESTRICT AF,
+                         const double *U, const double *v, const double *F, double *MF_RESTRICT mine, double *MF_RESTRICT AF,
                          double *MF_RESTRICT UF, double *MF_RESTRICT own_sums, double *MF_RESTRICT square,
                          double *MF_RESTRICT cross, double *MF_RESTRICT rest)
 {
     for (int64_t j = begin; j < end; j++) {
         const double *a_j = A + j * k * k, *t_j = T + j * k * k, *v_j = v + j * k, *b_j = B + j * k * r, *u_j = U + j * k * r;
-        for (int32_t i = 0; i < k * width; i++) AF[i] = 0.0;
+        for (int32_t c = 0; c < k; c++)
+            for (int32_t d = 0; d < k; d++) mine[c * width + own + c * k + d] = v_j[d];
         for (int32_t a = 0; a < k; a++)
-            for (int32_t c = 0; c < k; c++)
-                for (int32_t d = 0; d < k; d++) AF[a * width + own + c * k + d] = a_j[a * k + c] * v_j[d];
+            for (int32_t s = 0; s < width; s++) {
+                double sum = 0.0;
+                for (int32_t c = 0; c < k; c++) sum += a_j[a * k + c] * mine[c * width + s];
+                AF[a * width + s] = sum;
+            }
         for (int64_t i = border->ptr[j]; i < border->ptr[j + 1]; i++) {
             const double *f = F + (int64_t)border->cols[i] * width;
             for (int32_t a = 0; a < k; a++)
@@ -198,20 +203,37 @@ MF_INLINE void cross_run(const mf_border *border, int32_t k, int32_t width, int3
                 for (int32_t s = 0; s < width; s++) own_sums[(c * k + d) * width + s] += v_j[d] * AF[c * width + s];
         for (int32_t a = 0; a < k; a++)
             for (int32_t s = 0; s < width; s++)
-                for (int32_t t = s; t < width; t++) square[s * width + t] -= UF[a * width + s] * UF[a * width + t];
+                for (int32_t t = 0; t < width; t++) square[s * width + t] -= UF[a * width + s] * UF[a * width + t];
         for (int32_t a = 0; a < k; a++)
-            for (int32_t i = 0; i < r; i++) {
-                for (int32_t s = 0; s < width; s++) cross[i * width + s] -= u_j[a * r + i] * UF[a * width + s];
-                for (int32_t d = 0; d < k; d++) cross[i * width + own + a * k + d] += b_j[a * r + i] * v_j[d];
-            }
+            for (int32_t i = 0; i < r; i++)
+                for (int32_t s = 0; s < width; s++)
+                    cross[i * width + s] += b_j[a * r + i] * mine[a * width + s] - u_j[a * r + i] * UF[a * width + s];
         for (int64_t i = border->ptr[j]; i < border->ptr[j + 1]; i++) {
             double *row = rest + (int64_t)border->cols[i] * width;
-            for (int32_t a = 0; a < k; a++) {
-                for (int32_t s = 0; s < width; s++) row[s] -= TV[i * k + a] * UF[a * width + s];
-                for (int32_t d = 0; d < k; d++) row[own + a * k + d] += border->vals[i * k + a] * v_j[d];
+            for (int32_t s = 0; s < width; s++) {
+                double sum = 0.0;
+                for (int32_t a = 0; a < k; a++)
+                    sum += border->vals[i * k + a] * mine[a * width + s] - TV[i * k + a] * UF[a * width + s];
+                row[s] += sum;
             }
         }
     }
+}
+
+MF_CLONES static void one_run(const mf_border *border, int32_t width, int32_t own, int32_t r, int64_t begin, int64_t end,
+                              const double *A, const double *T, const double *TV, const double *B, const double *U,
+                              const double *v, const double *F, double *mine, double *AF, double *UF, double *own_sums,
+                              double *square, double *cross, double *rest)
+{
+    const int32_t k = border->k;
+#define RUN(k, width) \
+    cross_run(border, k, width, own, r, begin, end, A, T, TV, B, U, v, F, mine, AF, UF, own_sums, square, cross, rest)
+    if (k == 1 && width == 2) RUN(1, 2);
+    else if (k == 1 && width == 3) RUN(1, 3);
+    else if (k == 2 && width == 5) RUN(2, 5);
+    else if (k == 2 && width == 8) RUN(2, 8);
+    else RUN(k, width);
+#undef RUN
 }
 
 void mf_border_cross(const mf_border *border, int32_t width, int32_t own, int32_t r, const double *A, const double *T,
@@ -219,29 +241,19 @@ void mf_border_cross(const mf_border *border, int32_t width, int32_t own, int32_
                      double *FKF, double *cross, double *rest, double *work)
 {
     const int32_t k = border->k;
-    double *AF = work, *UF = AF + k * width, *own_sums = UF + k * width, *square = own_sums + k * k * width,
+    double *mine = work, *AF = mine + k * width, *UF = AF + k * width, *own_sums = UF + k * width, *square = own_sums + k * k * width,
            *by_run = square + width * width;
+    memset(mine, 0, (size_t)k * width * sizeof *mine);
     for (int64_t begin = 0; begin < border->n_levels; begin += MF_RUN) {
         int64_t end = begin + MF_RUN < border->n_levels ? begin + MF_RUN : border->n_levels;
         memset(own_sums, 0, (size_t)width * (k * k + width + r) * sizeof *work);
-#define CROSS(k, width) \
-    cross_run(border, k, width, own, r, begin, end, A, T, TV, B, U, v, rest_F, AF, UF, own_sums, square, by_run, rest)
-        if (k == 1 && width == 2) CROSS(1, 2);
-        else if (k == 1 && width == 3) CROSS(1, 3);
-        else if (k == 2 && width == 5) CROSS(2, 5);
-        else if (k == 2 && width == 8) CROSS(2, 8);
-        else CROSS(k, width);
-#undef CROSS
+        one_run(border, width, own, r, begin, end, A, T, TV, B, U, v, rest_F, mine, AF, UF, own_sums, square, by_run, rest);
         for (int32_t e = 0; e < k * k; e++)
             for (int32_t s = 0; s < width; s++) {
                 FKF[(own + e) * width + s] += own_sums[e * width + s];
                 if (s < own || s >= own + k * k) FKF[s * width + own + e] += own_sums[e * width + s];
             }
-        for (int32_t s = 0; s < width; s++)
-            for (int32_t t = s; t < width; t++) {
-                FKF[s * width + t] += square[s * width + t];
-                if (t > s) FKF[t * width + s] += square[s * width + t];
-            }
+        for (int32_t i = 0; i < width * width; i++) FKF[i] += square[i];
         for (int32_t i = 0; i < r * width; i++) cross[i] += by_run[i];
     }
 }

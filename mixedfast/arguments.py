@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -16,8 +17,8 @@ import numpy as np
 from mixedfast.errors import ArgumentError
 
 __all__ = [
-    "check_choice", "check_count", "check_flag", "check_kind", "check_level", "check_names", "check_path", "check_seed",
-    "check_threads", "did_you_mean",
+    "available_cores", "check_choice", "check_count", "check_flag", "check_kind", "check_level", "check_names", "check_path",
+    "check_seed", "check_threads", "did_you_mean",
 ]  # fmt: skip
 
 
@@ -97,6 +98,11 @@ def check_seed(seed: Any) -> None:
     """Raise ArgumentError unless a seed is None or a whole number from 0."""
     if seed is not None and (not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0):
         raise ArgumentError(f"seed={seed!r}: a whole number from 0, or None")
+
+
+def available_cores() -> int:
+    """Cores this process may use, where the system tells; else those there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_threads(threads: Any) -> int | None:

@@ -266,7 +266,7 @@ def assemble(design: Design, threads: int | None = None, basis: Basis | None = N
     design : Design
         The groups are numbered as its terms say: levels that no row has get sums of zero.
     threads : int, optional
-        Threads over chunks of rows; default: the machine's cores, fewer for few rows. The sums are the same bits
+        Threads over chunks of rows; default: the cores this process may use, fewer for few rows. The sums are the same bits
         for the same number of threads.
     basis : Basis, optional
         Shifts and scales; default: chosen from a sample of the rows. Cross-products of batches in one basis add exactly.

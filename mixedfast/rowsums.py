@@ -6,7 +6,6 @@ the model afterwards.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast import _kernels
+from mixedfast.arguments import available_cores
 from mixedfast.basis import column_key
 from mixedfast.bycell import Cells, Placed, by_cell, square
 
@@ -170,7 +170,8 @@ def threaded(
 
     `_kernels.picked` adds the threads' sums up.
     """
-    count = min(threads or os.cpu_count() or 1, max(1, n // _ROWS_PER_THREAD))
+    most = max(1, n // _ROWS_PER_THREAD)
+    count = min(threads or available_cores(), most) if most > 1 else 1
     edges = [n * i // count for i in range(count + 1)]
 
     def part(i: int) -> tuple[np.ndarray, list[np.ndarray]]:

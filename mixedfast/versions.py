@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
 
 from mixedfast import __version__
+from mixedfast.arguments import available_cores
 
 __all__ = ["show_versions", "versions"]
 
@@ -42,7 +42,7 @@ def versions() -> dict[str, str]:
         "blas (scipy)": _blas("scipy"),
         "cholmod": _cholmod(),
         **_build(),
-        "processors": str(_processors()),
+        "processors": str(available_cores()),
     }
 
 
@@ -97,8 +97,3 @@ def _own_module(name: str) -> ModuleType | None:
     """A module that a build makes, or None when this build did not make it."""
     full_name = f"mixedfast.{name}"
     return None if importlib.util.find_spec(full_name) is None else importlib.import_module(full_name)
-
-
-def _processors() -> int:
-    """Processors this process may run on, where the system tells; else those there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -22,6 +22,7 @@ from typing import Any, ParamSpec, TypeVar
 from threadpoolctl import ThreadpoolController
 
 from mixedfast._locks import holding
+from mixedfast.arguments import available_cores
 
 __all__ = ["Workers", "controller", "on_one_blas_thread", "one_blas_thread"]
 
@@ -185,8 +186,3 @@ class Workers:
         finally:  # nobody may write to the matrix after this call has ended, not even when it ends by an error
             for other in others:
                 other.result()
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

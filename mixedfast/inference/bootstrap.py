@@ -11,7 +11,6 @@ of threads.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.arguments import check_choice, check_count, check_level, check_seed, check_threads
+from mixedfast.arguments import available_cores, check_choice, check_count, check_level, check_seed, check_threads
 from mixedfast.engines.workers import on_one_blas_thread
 from mixedfast.errors import ArgumentError
 from mixedfast.giveback import in_callers_library
@@ -246,8 +245,8 @@ def bootstrap(
     seed : int, optional
         The same seed gives the same bits, whatever the number of threads.
     threads : int, optional
-        Default: the machine's cores where searches are taken together (one grouping factor, or few random effects); one
-        thread otherwise, where the engine shares each step among threads of its own.
+        Default: the cores this process may use where searches are taken together (one grouping factor, or few random
+        effects); one thread otherwise, where the engine shares each step among threads of its own.
     progress : {"auto", True, False}
         Show a bar (see `mixedfast.progress.bar`).
 
@@ -289,7 +288,7 @@ def bootstrap(
         idle.put(engine)
         return found
 
-    default = (os.cpu_count() or 1) if numbers_per_refit(fit) else 1
+    default = available_cores() if numbers_per_refit(fit) else 1
     done = _run(work, batches, threads or default, progress, n)
     return _collect(fit, [done[i] for i in sorted(done)], n)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,7 @@ class FixedPart(Fitted, ABC):
 
         out = np.full(len(self._fit.cp.meta.x_names), np.nan)
         out[self._fit.cp.kept] = values
-        return pd.Series(out, index=list(self._fit.cp.meta.x_names))
+        return pd.Series(out, index=_labels(self._fit.cp.meta.x_names).view())  # a view: its name is its own
 
     # -- kept ----------------------------------------------------------------------------------------------
 
@@ -127,3 +128,11 @@ class FixedPart(Fitted, ABC):
         result = cls(fields["fit"], fields["design"])
         result.keep_rows, result.library = fields["keep_rows"], fields["library"]
         return result
+
+
+@lru_cache(maxsize=64)
+def _labels(names: tuple[str, ...]) -> pd.Index:
+    """Names as an index of pandas, which takes longer to make of a few than the numbers do."""
+    import pandas as pd
+
+    return pd.Index(names)

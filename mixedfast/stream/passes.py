@@ -84,7 +84,7 @@ class Stream:
         label, progress
             For the progress bar.
         threads : int, optional
-            Default: the machine's cores.
+            Default: the cores this process may use.
         """
 
         def of(unit: Unit) -> T:

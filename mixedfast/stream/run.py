@@ -6,7 +6,6 @@ are the same bits whatever the number of threads.
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections import deque
@@ -15,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from mixedfast.arguments import available_cores
 from mixedfast.errors import DataError, MixedFastError
 from mixedfast.progress import Show, bar
 from mixedfast.stream.units import Source, Unit, joined, together
@@ -50,7 +50,7 @@ def reduce_units(
     label, progress
         For the progress bar, which counts rows.
     threads : int, optional
-        Default: the machine's cores.
+        Default: the cores this process may use.
     start : T, optional
         What an earlier run made of the units whose marks are in `done`; they must come first again.
     after : callable, optional
@@ -63,7 +63,7 @@ def reduce_units(
     KeyboardInterrupt
         Ctrl-C: units have been added whole or not at all.
     """
-    count = threads or os.cpu_count() or 1
+    count = threads or available_cores()
     total, marks = start, list(done)
     waiting: deque[tuple[list[Unit], Future[T]]] = deque()
     with ThreadPoolExecutor(count) as workers, bar(source.rows, label, progress, unit=" rows") as advance:
