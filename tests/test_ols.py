@@ -301,3 +301,15 @@ def test_files_keep_all_that_needs_no_rows(tmp_path: Path) -> None:
     m.keep_rows = True
     m.save(tmp_path / "lm")
     np.testing.assert_array_equal(mf.load(tmp_path / "lm").resid(), m.resid())
+
+
+def test_what_needs_rows_says_what_to_do():
+    m = pickle.loads(pickle.dumps(mf.lm("Reaction ~ Days", mf.load_dataset("sleepstudy"))))
+    for ask in (m.resid, m.hatvalues, m.plot.residuals, lambda: m.plot.residuals_by_group("Subject")):
+        with pytest.raises(mf.DataError, match="made without them: call lm on the table, or set keep_rows"):
+            ask()
+    with pytest.raises(mf.DataError, match=r"predict without newdata needs .* give newdata="):
+        m.predict()
+    again = mf.lm("Reaction ~ Days", mf.load_dataset("sleepstudy")).refit(np.arange(180.0))
+    with pytest.raises(mf.DataError, match="a regression has no grouping factors, and there is no table"):
+        again.plot.residuals_by_group("Subject")

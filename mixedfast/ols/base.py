@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from mixedfast.errors import NotDefinedError
+from mixedfast.errors import DataError, NotDefinedError
 from mixedfast.inference.ddf import DDF, method
 from mixedfast.ols.solve import LeastSquares
 from mixedfast.result.fixed import FixedPart
@@ -25,6 +25,12 @@ class Regression(FixedPart):
     def __init__(self, fit: LeastSquares, design: Design | None = None) -> None:
         super().__init__(cast("Fit", fit), design)  # what a regression is asked for, LeastSquares answers as a Fit does
         self._least = fit
+
+    def _rows(self, what: str) -> Design:
+        if self._design is not None:
+            return self._design
+        instead = "give newdata=" if what.endswith("newdata") else "call lm on the table, or set keep_rows = True before saving"
+        raise DataError(f"{what} needs the rows of the data, and this result was made without them: {instead}")
 
     @property
     def df_resid(self) -> int:

@@ -105,8 +105,9 @@ class Fitted:
             if sorted(term.group.split(":")) == sorted(part.strip() for part in group.split(":")):
                 return term.group, term.codes, term.levels
         if self._call is None or "data" not in self._call.arguments:
-            known = ", ".join(dict.fromkeys(term.group for term in design.terms)) or "none"
-            raise DataError(f"{what}({group!r}): the grouping factors are {known}, and there is no table to look further")
+            known = ", ".join(dict.fromkeys(term.group for term in design.terms))
+            here = f"the grouping factors are {known}" if known else "a regression has no grouping factors"
+            raise DataError(f"{what}({group!r}): {here}, and there is no table to look further")
         column = as_table(self._call.arguments["data"]).grouping(group)
         codes = column.codes if design.kept_rows is None else column.codes[design.kept_rows]
         used = drop_unused(Categorical(codes, column.levels))
