@@ -138,7 +138,7 @@ def transforms_of(formula: str) -> list[Stateful]:
         if call.function not in ("scale", "center", "standardize"):
             hint = "give its knots, bs(x, knots=[...]), or " if call.function == "bs" else ""
             raise DataError(
-                f"{call.text} needs the whole column at once, and the rows are read in batches: {hint}compute its columns "
+                f"{call.text} needs the whole column at once, and the rows are not in memory: {hint}compute its columns "
                 "first and use those"
             )
     return found
