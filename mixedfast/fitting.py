@@ -59,7 +59,7 @@ RESOLUTION = 1e-7
 #: ... and less than this share of y'y is left: only large tables come to the first without the second, and errors of
 #: many rows cancel.
 SMALL_SHARE = 1e-5
-#: Eliminating one factor from another errs by up to so many units in the last place of a pivot.
+#: Sums over rows, and eliminating one factor from another, err by up to so many units in the last place of what is taken away.
 _ELIMINATION = 16.0
 #: A remainder taken out far from the optimum is made again there.
 _MAX_REMAINDERS = 3
@@ -167,7 +167,7 @@ class Fit:
     @property
     def needs_rows(self) -> bool:
         """Whether sums have too few digits for what is left of y, and rows read once more would give them."""
-        return self.share <= SMALL_SHARE and self.nu * float(np.finfo(float).eps) >= RESOLUTION * self.share
+        return self.share <= SMALL_SHARE and _ELIMINATION * self.nu * float(np.finfo(float).eps) >= RESOLUTION * self.share
 
     @property
     def resolution(self) -> float:
@@ -185,7 +185,7 @@ class Fit:
                 if _ELIMINATION * hidden > RESOLUTION / eps:  # at most; now in truth
                     Q = self.system.engine.posterior()
                     hidden = sum(float(np.sum(group.A * part)) for group, part in zip(self.cp.groups, Q, strict=True))
-            return float(eps * (self.nu / self.share + _ELIMINATION * hidden))
+            return float(eps * _ELIMINATION * (self.nu / self.share + hidden))
 
         return self.memo("resolution", make)
 

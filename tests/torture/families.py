@@ -308,6 +308,77 @@ def weighted(seed: int) -> Case:
     return Case("", slopes_of(1), data, seed % 2 == 0, options={"weights": "w"})
 
 
+def slopes_nearly_alike(seed: int) -> Case:
+    """Two to four slopes whose columns agree to two, three or four digits.
+
+    Taught: the likelihood's valley is as much longer than it is wide as the columns are alike. At five digits a search may end at
+    its limit, and says so; one column and a difference from it say the same and are no trouble.
+    """
+    random = np.random.default_rng(23000 + seed)
+    k = 2 + seed % 3
+    data = grouped(random, 40, 9, k)
+    shared = random.normal(size=len(data))
+    for j in range(k):
+        data[f"x{j + 1}"] = shared + 10.0 ** -(2 + seed % 3) * data[f"x{j + 1}"]
+    L = np.diag(0.5 * (random.random(k + 1) < 0.6))
+    L[1:, 1] += 0.4
+    return Case("", slopes_of(k, "||" if seed % 4 == 0 else "|"), respond(random, data, L), seed % 2 == 0)
+
+
+def shares_of_a_whole(seed: int) -> Case:
+    """Slopes of shares that add up to the intercept, such as hours of a day: one direction of the effects is never seen.
+
+    Taught: what the data do not tell, the likelihood leaves flat or at zero; a certificate must hold on a face as well.
+    """
+    random = np.random.default_rng(23100 + seed)
+    data = grouped(random, 30, None)
+    data[["x1", "x2", "x3"]] = random.dirichlet(np.ones(3), len(data))
+    data["y"] = data.x1 + random.normal(size=30)[data.g] + data.x2 * random.normal(size=30)[data.g]
+    data["y"] += 0.5 * random.normal(size=len(data))
+    formula = "y ~ 0 + x1 + x2 + x3 + (1 + x1 + x2 + x3 | g)" if seed % 2 else "y ~ x1 + x2 + (1 + x1 + x2 + x3 || g)"
+    return Case("", formula, data, seed % 3 != 0)
+
+
+def weights_of_a_heavy_tail(seed: int) -> Case:
+    """Lognormal weights that a few rows have nearly all of, with two slopes.
+
+    Taught: sums of rows err by more than a unit in their last place. Where 6e-7 of y'y was left, two searches ended in the same
+    theta and 1.5e-6 apart; rows are read once more sixteen times earlier now.
+    """
+    random = np.random.default_rng(9200 + seed)
+    data = respond(random, grouped(random, 30, None, 2), np.diag([1.0, 0.5, 0.3]) * (random.random(3) < 0.8)[:, None])
+    data["w"] = np.exp((2 + seed % 6) * random.normal(size=len(data)))
+    return Case("", slopes_of(2), data, seed % 2 == 0, options={"weights": "w"})
+
+
+def slopes_that_few_groups_show(seed: int) -> Case:
+    """Two rows a group, and a covariate that is zero in most of them.
+
+    Taught: a slope that three groups in ten show is a model like any other, whatever the noise.
+    """
+    random = np.random.default_rng(23300 + seed)
+    g = np.repeat(np.arange(60), 2)
+    data = pd.DataFrame({"g": g, "x1": np.where(random.random(120) < 0.3, random.normal(size=120), 0.0)})
+    data["h"] = random.integers(0, 7, 120)
+    data["y"] = 1.0 + data.x1 + (seed % 3) * random.normal(size=60)[g] + (seed % 2) * data.x1 * random.normal(size=60)[g]
+    data["y"] += 10.0 ** -(seed % 4) * random.normal(size=120)
+    formulas = ("y ~ x1 + (1 | g) + (x1 | h)", "y ~ x1 + (0 + x1 | g) + (1 | h)")
+    return Case("", formulas[seed % 2], data, seed % 3 != 0)
+
+
+def nearly_one_factor(seed: int) -> Case:
+    """Two factors that differ in a few rows in a hundred.
+
+    Taught: those rows alone tell the two variances apart, and one of them often ends at zero.
+    """
+    random = np.random.default_rng(23400 + seed)
+    g = random.integers(0, 50, 150)
+    h = np.where(random.random(150) < 0.02 * (1 + seed % 4), random.integers(0, 50, 150), g)
+    data = pd.DataFrame({"g": g, "h": h, "x1": random.normal(size=150)})
+    data["y"] = data.x1 + random.normal(size=50)[g] + (seed % 3) * random.normal(size=50)[h] + 0.3 * random.normal(size=150)
+    return Case("", "y ~ x1 + (1 | g) + (1 | h)" if seed % 2 else "y ~ x1 + (x1 | g) + (1 | h)", data, seed % 3 != 0)
+
+
 COLLECTED = (
     ("sleepstudy", "Reaction ~ Days + (Days | Subject)"),
     ("sleepstudy", "Reaction ~ Days + (Days || Subject)"),
@@ -332,5 +403,7 @@ def collected(seed: int) -> Case:
 FAMILIES: dict[Callable[[int], Case], int] = {
     near_singular: 25, exactly_singular: 25, variance_ratios: 25, scaling: 25, many_slopes: 18, two_a_group: 20,
     one_a_group: 20, confounded: 18, disconnected: 20, barely: 25, many_fixed: 12, duplicated: 12, constant: 12,
-    exact_groups: 15, lopsided: 24, two_optima: len(TWO_OPTIMA), outliers: 20, weighted: 18, collected: 2 * len(COLLECTED),
+    exact_groups: 15, lopsided: 24, two_optima: len(TWO_OPTIMA), outliers: 20, weighted: 18,
+    collected: 2 * len(COLLECTED), slopes_nearly_alike: 18, shares_of_a_whole: 12, weights_of_a_heavy_tail: 18,
+    slopes_that_few_groups_show: 12, nearly_one_factor: 12,
 }  # fmt: skip
