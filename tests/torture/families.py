@@ -311,8 +311,8 @@ def weighted(seed: int) -> Case:
 def slopes_nearly_alike(seed: int) -> Case:
     """Two to four slopes whose columns agree to two, three or four digits.
 
-    Taught: the likelihood's valley is as much longer than it is wide as the columns are alike. At five digits a search may end at
-    its limit, and says so; one column and a difference from it say the same and are no trouble.
+    Taught: the more alike the columns, the longer and narrower the likelihood's valley. At five digits a search may end at its
+    limit, and says so; one column and a difference from it say the same and are no trouble.
     """
     random = np.random.default_rng(23000 + seed)
     k = 2 + seed % 3
