@@ -111,7 +111,7 @@ ATTACKS = [
     "y ~ np.ctypeslib.os.getcwd() + (1 | g)",
     "y ~ np.exp(x, out=x) + (1 | g)",
     "y ~ np.add.reduce(x) + (1 | g)",
-    "y ~ I((lambda: 1)()) + (1 | g)",
+    "y ~ I((lambda z: 1)(x)) + (1 | g)",
     "y ~ {[q for q in (1, 2)]} + (1 | g)",
     "y ~ I((z := x)) + (1 | g)",
     "y ~ I(f'{x!r}') + (1 | g)",

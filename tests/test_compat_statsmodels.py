@@ -26,6 +26,8 @@ if find_spec("statsmodels") is None:
 import statsmodels
 from statsmodels.regression import mixed_linear_model as theirs
 
+#: Versions before 0.15 print their own title whatever they are given.
+STATSMODELS_HAS_TITLES = tuple(map(int, statsmodels.__version__.split(".")[:2])) >= (0, 15)
 PUBLISHED = Path(statsmodels.__file__).parent / "regression" / "tests" / "results"
 
 
@@ -128,7 +130,8 @@ def test_every_attribute_is_statsmodels(name: str, reml: bool) -> None:
     assert result.model.exog_names == model.exog_names
     assert result.model.endog_names == model.endog_names
     assert str(result.summary()) == str(other.summary())
-    assert str(result.summary(alpha=0.1, title="T")) == str(other.summary(alpha=0.1, title="T"))
+    if STATSMODELS_HAS_TITLES:
+        assert str(result.summary(alpha=0.1, title="T")) == str(other.summary(alpha=0.1, title="T"))
 
 
 @pytest.mark.parametrize("name", list(CASES))

@@ -38,6 +38,7 @@ def scale(names: dict[str, Any]) -> None:
 GIVEN: dict[str, Callable[[dict[str, Any]], None]] = {"scale.md": scale}
 
 
+@pytest.mark.skipif(not hasattr(pd.DataFrame, "map"), reason="pages are written with pandas 2.1 or later")
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_page(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib").use("Agg")
@@ -90,7 +91,9 @@ def test_kept_pictures_are_those_of_this_code() -> None:
 def test_pages_link_to_what_is_there() -> None:
     for page in PAGES:
         links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
-        missing = [link for link in links if not (page.parent / link).exists() and not link.startswith("made/")]
+        # pictures are drawn with the pages; the source distribution carries no benchmarks
+        elsewhere = ("made/",) if (ROOT / "benchmarks").is_dir() else ("made/", "benchmarks/")
+        missing = [link for link in links if not (page.parent / link).exists() and not link.startswith(elsewhere)]
         assert missing == [], page.name
 
 

@@ -28,7 +28,7 @@ IN_BRIEF = [
 
 def in_duckdb(data):
     table = pa.Table.from_pandas(data, preserve_index=False)
-    return duckdb.connect().from_arrow(table)
+    return duckdb.from_arrow(table)
 
 
 def in_polars(data):
@@ -147,7 +147,7 @@ def test_null_and_nan_are_left_out_alike(engine):
     nan = pa.Table.from_pandas(data, preserve_index=False, safe=False)
     for name in ("math", "ses"):  # NaN where the others are NULL
         nan = nan.set_column(nan.column_names.index(name), name, pa.array(data[name].to_numpy(), from_pandas=False))
-    lazy = duckdb.connect().from_arrow(nan) if engine is in_duckdb else pl.from_arrow(nan).lazy()
+    lazy = duckdb.from_arrow(nan) if engine is in_duckdb else pl.from_arrow(nan).lazy()
     same_fit(mf.lmer(formula, lazy, **how), whole)
     with pytest.raises(mf.DataError, match="missing values in"):
         mf.lmer(formula, engine(data), na_action="raise", **how)
@@ -216,7 +216,7 @@ def test_columns_and_arrays_are_named(engine):
     with pytest.raises(mf.DataError, match="weights must be a column's name"):
         mf.lmer("math ~ ses + (1 | school)", engine(data), weights=np.ones(len(data)))
     dates = engine(data.assign(day=pd.Timestamp("2026-01-01")))
-    with pytest.raises(mf.DataError, match=r"'day' holds Datetime"):
+    with pytest.raises(mf.DataError, match=r"'day' holds (Datetime|Unknown)"):
         mf.lmer("math ~ day + (1 | school)", dates)
     with pytest.raises(mf.DataError, match="response 'sex'"):
         mf.lmer("sex ~ ses + (1 | school)", engine(data))

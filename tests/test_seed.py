@@ -186,7 +186,8 @@ def test_the_mixed_analysis_of_variance(m: Any) -> None:
 def test_the_best_and_worst_case_p_values_are_zero_as_printed(m: Any, df: int) -> None:
     from scipy import stats
 
-    assert 1 - stats.f.cdf(m.anova().loc["ses", "f_value"], 1, df) == 0
+    # zero, or the last place of 1.0, in which SciPy's versions differ
+    assert 1 - stats.f.cdf(m.anova().loc["ses", "f_value"], 1, df) <= np.finfo(float).eps
 
 
 # --- which df ------------------------------------------------------------------------------------

@@ -242,6 +242,6 @@ def _block_diagonal(layout: Layout, blocks: dict[int, np.ndarray]) -> Any:
 
 
 def _sparse_identity(m: int) -> Any:
-    from scipy.sparse import eye_array
+    from scipy.sparse import dia_array
 
-    return eye_array(m)
+    return dia_array((np.ones((1, m)), [0]), shape=(m, m))

@@ -85,13 +85,15 @@ class _Held:
 
 
 def _table(item: Any, number: int) -> Any:
+    import pandas as pd
     import pyarrow as pa
 
     if isinstance(item, pa.RecordBatch):
         return pa.Table.from_batches([item])
     if isinstance(item, pa.Table):
         return item
-    if hasattr(item, "__arrow_c_stream__") or hasattr(item, "__arrow_c_array__"):
+    # before 2.2 pandas does not say that its tables become Arrow's
+    if isinstance(item, pd.DataFrame) or hasattr(item, "__arrow_c_stream__") or hasattr(item, "__arrow_c_array__"):
         return pa.table(item)
     if isinstance(item, Mapping) and all(hasattr(column, "__len__") for column in item.values()):
         return pa.table(dict(item))

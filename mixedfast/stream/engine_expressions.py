@@ -17,7 +17,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[Expr, Expr], Expr]] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
     ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: absent_unless(b != literal(0.0), a) / b,
+    ast.Div: lambda a, b: a / absent_unless(b != literal(0.0), b),
     ast.Pow: lambda a, b: a**b,
 }
 
