@@ -148,7 +148,11 @@ class Coding:
         if self.products is not None:
             return {**stored, "terms": self.terms, "levels": self.levels, "products": self.products}
         state = dict(self.model_spec.transform_state)
-        if self.__restore__({**stored, "state": state}).names != self.names:
+        try:
+            again = self.__restore__({**stored, "state": state}).names
+        except DataError:  # categories that one typical row has but one of
+            again = ()
+        if again != self.names:
             raise DataError(f"{self.formula!r} makes categories out of numbers: this model can be pickled, not saved as data")
         return {**stored, "state": state}
 
