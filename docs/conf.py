@@ -71,7 +71,7 @@ def usage(made: Path) -> None:
     """What ``mixedfast --help`` and ``mixedfast fit --help`` print."""
     made.mkdir(exist_ok=True)
     for name, arguments in {"help": ["--help"], "help_fit": ["fit", "--help"]}.items():
-        call = [sys.executable, "-m", "mixedfast.cli", *arguments]
+        call = [sys.executable, "-m", "mixedfast", *arguments]
         printed = subprocess.run(call, check=True, capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"})
         (made / f"{name}.txt").write_text(printed.stdout, encoding="utf-8")
 

@@ -73,7 +73,8 @@ def add(a: CrossProducts, b: CrossProducts) -> CrossProducts:
 
 
 def _check_same_model(a: CrossProducts, b: CrossProducts) -> None:
-    if a.meta.formula != b.meta.formula:
+    # spaces tell nothing: names that have some stand in the names of the columns too
+    if "".join(a.meta.formula.split()) != "".join(b.meta.formula.split()):
         raise DataError(f"cross-products of different models do not add: {a.meta.formula!r} and {b.meta.formula!r}")
     if a.x_names != b.x_names:
         odd = sorted(set(a.x_names) ^ set(b.x_names))

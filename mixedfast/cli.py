@@ -237,7 +237,3 @@ def _versions(options: argparse.Namespace) -> None:
     from mixedfast.versions import show_versions
 
     show_versions()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -204,6 +204,10 @@ class CrossProducts:
 
         return add(self, other) if isinstance(other, CrossProducts) else NotImplemented
 
+    def __radd__(self, other: int) -> CrossProducts:
+        """Itself after zero, so that Python's ``sum`` adds a list of them."""
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write the cross-products to a file that `mixedfast.load` reads.
 

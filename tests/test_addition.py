@@ -51,6 +51,15 @@ def test_parts_added_are_the_whole(name, order):
         np.testing.assert_allclose(ours, modes, atol=1e-5 * np.abs(modes.to_numpy()).max())
 
 
+def test_a_list_of_parts_is_summed_whatever_the_spaces_in_their_formulas():
+    data = mf.load_dataset("sleepstudy")
+    formula = "Reaction ~ Days + (1 | Subject)"
+    odd, even = mf.crossproducts(formula.replace(" ", ""), data[1::2]), mf.crossproducts(formula, data[::2])
+    assert mf.fit(sum([even, odd])).criterion == pytest.approx(mf.lmer(formula, data).criterion, rel=ROUNDING)
+    with pytest.raises(TypeError):
+        1 + odd
+
+
 def test_different_models_do_not_add():
     sleep = frame("sleepstudy")
     a = mf.crossproducts("Reaction ~ Days + (1 | Subject)", sleep)

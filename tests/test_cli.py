@@ -118,7 +118,7 @@ def test_the_report_is_there_though_the_reader_left(csv: str, tmp_path: Path) ->
     out = tmp_path / "report.html"
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", "mixedfast.cli", "fit", FORMULA, csv, "--html", str(out)]
+    command = [sys.executable, "-m", "mixedfast", "fit", FORMULA, csv, "--html", str(out)]
     assert subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False).returncode == 141
     os.close(write)
     assert out.read_text(encoding="utf-8").rstrip().endswith("</html>")
@@ -156,7 +156,7 @@ def test_an_interruption_is_status_130(monkeypatch: pytest.MonkeyPatch, capsys: 
 def test_a_reader_that_leaves_is_no_traceback() -> None:
     nobody, write = os.pipe()
     os.close(nobody)
-    done = subprocess.run([sys.executable, "-m", "mixedfast.cli", "versions"], stdout=write, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run([sys.executable, "-m", "mixedfast", "versions"], stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
 
@@ -223,7 +223,7 @@ def test_an_unreadable_file_is_a_user_error(tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
 def test_a_full_disk_is_one_line() -> None:
     with open("/dev/full", "w") as full:
-        call = [sys.executable, "-m", "mixedfast.cli", "versions"]
+        call = [sys.executable, "-m", "mixedfast", "versions"]
         done = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (1, "mixedfast: No space left on device\n")
 
@@ -254,6 +254,6 @@ def test_help_shows_the_commands_and_an_example(capsys: pytest.CaptureFixture[st
 
 
 def test_the_module_runs_as_a_program() -> None:
-    done = subprocess.run([sys.executable, "-m", "mixedfast.cli", "versions"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "mixedfast", "versions"], capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stdout.startswith("mixedfast")

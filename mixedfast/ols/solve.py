@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 
 from mixedfast.columns import matrix
+from mixedfast.conditioning import identifiable, taken_apart
 from mixedfast.crossprod import CrossProducts, assemble
 from mixedfast.design import Design
 from mixedfast.errors import DataError
 from mixedfast.keeping import keep_columns
 
 __all__ = ["LeastSquares", "least_squares"]
-
-#: A column whose part outside the span of those before it is shorter than this share of it is left out.
-_RANK_TOLERANCE = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,13 +97,11 @@ def least_squares(design: Design) -> LeastSquares:
     y = design.y if design.offset is None else design.y - design.offset
     w = np.ones(design.n) if design.weights is None else design.weights
     root = np.sqrt(w)
-    weighted = x * root[:, None]
-    q, r = np.linalg.qr(weighted)
-    kept = _independent(r)
+    cp = assemble(design)
+    kept = identifiable(taken_apart(cp, lambda basis: assemble(design, basis=basis)))
     if design.n <= len(kept):
         raise DataError(f"{design.n} rows for {len(kept)} coefficients leave none to estimate the error variance")
-    if len(kept) < x.shape[1]:
-        q, r = np.linalg.qr(weighted[:, kept])
+    q, r = np.linalg.qr(x[:, kept] * root[:, None])
     effects = q.T @ (root * y)
     beta = solve_triangular(r, effects)
     r_inverse = solve_triangular(r, np.eye(len(kept)))
@@ -113,31 +109,15 @@ def least_squares(design: Design) -> LeastSquares:
     rss = float(w @ (y - fitted) ** 2)
     center = np.average(fitted, weights=w) if design.has_intercept else 0.0
     return LeastSquares(
-        cp=keep_columns(assemble(design), np.array(kept)),
+        cp=keep_columns(cp, kept),
         beta=beta,
         vcov=r_inverse @ r_inverse.T * (rss / (design.n - len(kept))),
         rss=rss,
         explained=float(w @ (fitted - center) ** 2),
-        sequential=tuple(_sequential(design, kept, effects)),
+        sequential=tuple(_sequential(design, kept.tolist(), effects)),
         has_intercept=design.has_intercept,
         sum_log_weights=float(np.log(w).sum()),
     )
-
-
-def _independent(r: np.ndarray) -> list[int]:
-    """Places of the columns that are no linear combination of columns before them.
-
-    `r` is the triangular factor of all columns; the columns of a matrix and of its R have the same
-    lengths and angles, so the rows are not needed any more. One column is judged at a time, because
-    after a dependent column the rest of R no longer tells.
-    """
-    kept: list[int] = []
-    for place in range(r.shape[1]):
-        diagonal = np.diag(np.linalg.qr(r[:, [*kept, place]], mode="r"))
-        length = np.linalg.norm(r[:, place])
-        is_new = len(diagonal) == len(kept) + 1 and abs(diagonal[-1]) > _RANK_TOLERANCE * length
-        kept += [place] if is_new else []
-    return kept
 
 
 def _sequential(design: Design, kept: list[int], effects: np.ndarray) -> list[tuple[str, int, float]]:
