@@ -23,7 +23,7 @@ from mixedfast.progress import Show
 from mixedfast.result import LMMResult
 from mixedfast.result.base import Call
 from mixedfast.result.fixed import FixedPart
-from mixedfast.stream import Stream, is_stream, push_down, stream_crossproducts
+from mixedfast.stream import EngineRows, Stream, is_stream, push_down, stream_crossproducts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,10 +105,10 @@ def lmer(
         formula, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress
     )  # fmt: skip
     first = None if start is None else np.asarray(start)
-    if rows is None:
-        result = LMMResult(fit_crossproducts(cp, REML, first, engine, progress))
+    found = fit_rows(cp, rows, REML, first, engine, progress, threads)
+    if isinstance(rows, EngineRows):
+        result = LMMResult(found)
     else:
-        found = fit_rows(cp, rows, REML, first, engine, progress, threads)
         result = LMMResult(found, stream=rows) if isinstance(rows, Stream) else LMMResult(found, rows)
     result._call = Call(lmer, given)
     result._warn()
@@ -214,12 +214,12 @@ def crossproducts(
 def _products(
     formula: str, data: Any, weights: Any, offset: Any, contrasts: Mapping[str, Any] | None, na_action: str,
     threads: int | None, levels: Mapping[str, Sequence[Any]] | None, checkpoint: str | PathLike[str] | None, progress: Show,
-) -> tuple[CrossProducts, Design | Stream | None]:  # fmt: skip
+) -> tuple[CrossProducts, Design | Stream | EngineRows]:  # fmt: skip
     """The cross-products of any kind of data, and what can give the rows again."""
     spec = parse(formula)
     if is_lazy(data):
-        cp = push_down(spec, data, weights, offset, contrasts, na_action, levels)
-        return replace(cp, meta=replace(cp.meta, library=library_of(data))), None
+        cp, rows = push_down(spec, data, weights, offset, contrasts, na_action, levels)
+        return replace(cp, meta=replace(cp.meta, library=library_of(data))), rows
     if is_stream(data) or levels is not None:
         batches = data if is_stream(data) else [data]
         return stream_crossproducts(

@@ -32,7 +32,7 @@ from mixedfast.outlook import Neighbour
 from mixedfast.progress import Show, bar
 from mixedfast.remainder import Remainder, plus_x, take_out
 from mixedfast.start import first_theta
-from mixedfast.stream import Stream
+from mixedfast.stream import EngineRows, Stream
 from mixedfast.system import PLSSystem, Solution, total
 
 if TYPE_CHECKING:
@@ -323,15 +323,15 @@ def fit_crossproducts(
 
 
 def fit_rows(
-    cp: CrossProducts, rows: Design | Stream, reml: bool = True, start: np.ndarray | None = None, engine: str = "auto",
-    progress: Show = False, threads: int | None = None,
+    cp: CrossProducts, rows: Design | Stream | EngineRows, reml: bool = True, start: np.ndarray | None = None,
+    engine: str = "auto", progress: Show = False, threads: int | None = None,
 ) -> Fit:  # fmt: skip
     """As `fit_crossproducts`, with the rows at hand: where sums over them have too few digits they are read once more.
 
     Parameters
     ----------
     cp : CrossProducts
-    rows : Design or Stream
+    rows : Design, Stream or EngineRows
         Whose products they are. What can be read but once is not read again.
     reml, start, engine, progress
         As for `fit_crossproducts`.
@@ -351,9 +351,12 @@ def fit_rows(
 
 
 def _taken_out(
-    cp: CrossProducts, rows: Design | Stream, gamma: np.ndarray, delta: list[np.ndarray], threads: int | None, progress: Show
-) -> Remainder:
-    """What is left of all rows, at once or batch by batch."""
+    cp: CrossProducts, rows: Design | Stream | EngineRows, gamma: np.ndarray, delta: list[np.ndarray], threads: int | None,
+    progress: Show,
+) -> Remainder:  # fmt: skip
+    """What is left of all rows, at once, batch by batch, or by an engine."""
+    if isinstance(rows, EngineRows):
+        return rows.take_out(cp, gamma, delta)
     if isinstance(rows, Stream):
         return rows.total(lambda batch: take_out(cp, batch, gamma, delta, 1), "reading once more", threads, progress)
     return take_out(cp, rows, gamma, delta, threads)

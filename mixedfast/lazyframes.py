@@ -1,11 +1,12 @@
 """Frames that an engine holds: the door to DuckDB, polars' lazy frames, Dask and Spark, through narwhals.
 
 Beside `mixedfast.frames` the only room that knows data-frame libraries. It knows four questions: which columns, which
-distinct values, and sums of expressions, over all rows or by group.
+distinct values, and sums of expressions, over all rows or by group; and it can look up numbers of ours by group.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -134,6 +135,49 @@ class LazyFrame:
         for name in names[1:]:
             keep = keep & ~self.missing(name)
         return LazyFrame(self._frame.filter(keep))
+
+    def with_columns(self, columns: Sequence[Expr]) -> tuple[LazyFrame, list[Expr]]:
+        """The frame with further columns, and what they are called there."""
+        names = self._new_names(len(columns))
+        made = self._frame.with_columns(*(column.alias(name) for column, name in zip(columns, names, strict=True)))
+        return LazyFrame(made), [nw.col(name) for name in names]
+
+    def with_table(self, keys: Mapping[str, Sequence[Any]], columns: np.ndarray) -> tuple[LazyFrame, list[Expr]]:
+        """The frame with the columns of a small table, looked up by key.
+
+        Parameters
+        ----------
+        keys : mapping of str to sequence
+            Columns of this frame and the values they have, as `distinct` gives them.
+        columns : (columns, keys) array
+        """
+        names = self._new_names(len(keys) + len(columns))
+        by = dict(zip(names, keys, strict=False))
+        table = {new: list(keys[name]) for new, name in by.items()} | dict(zip(names[len(keys) :], columns, strict=True))
+        wide = self._frame.with_columns(*(self._key(name).alias(new) for new, name in by.items()))
+        joined = wide.join(self._small_table(table), on=list(by), how="inner")
+        return LazyFrame(joined), [nw.col(name) for name in names[len(keys) :]]
+
+    def _new_names(self, count: int) -> list[str]:
+        free = (f"_mixedfast{i}" for i in itertools.count())
+        return list(itertools.islice((name for name in free if name not in self._schema), count))
+
+    def _key(self, name: str) -> Expr:
+        """A column as something to join by: of the type that a list of its values is made into."""
+        if self.kind(name) != "number":
+            return self.label(name)
+        return nw.col(name).cast(nw.Int64 if self.is_integer(name) else nw.Float64)
+
+    def _small_table(self, columns: Mapping[str, Any]) -> Any:
+        """A table of our own where the engine can join it."""
+        engine = self._frame.implementation
+        table = nw.from_dict(columns, backend="pyarrow" if engine.is_duckdb() else "pandas")
+        if engine.is_duckdb():
+            # relations join only within one connection, which the relation has; in it the table is found by its name
+            _mixedfast_table = table.to_native()
+            return nw.from_native(self._frame.to_native().query("_mixedfast", "select * from _mixedfast_table"))
+        session = {"session": self._frame.to_native().sparkSession} if engine.is_pyspark() else {}
+        return table.lazy(engine, **session)
 
     def distinct(self, names: Sequence[str]) -> dict[str, list[Any]]:
         """The combinations of values of some columns that occur, in no particular order."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mixedfast.columns import Column
     from mixedfast.design import Design
 
-__all__ = ["Remainder", "plus_x", "take_out"]
+__all__ = ["Remainder", "is_rounding", "plus_x", "take_out"]
 
 #: Numbers of a block of rows, W and Z: 64 MB.
 _BLOCK_NUMBERS = 8_000_000
@@ -118,8 +118,12 @@ def take_out(
         ww += square
         for total, part in zip(zw, sums, strict=True):
             total += part
-    limit = _LAST_PLACES * np.finfo(float).eps * np.sqrt(of_terms)
-    return Remainder(gamma, tuple(delta), tuple(zw), ww, bool(np.sqrt(of_rest) <= limit))
+    return Remainder(gamma, tuple(delta), tuple(zw), ww, is_rounding(of_rest, of_terms))
+
+
+def is_rounding(of_rest: float, of_terms: float) -> bool:
+    """Whether a remainder of y is rounding alone, by its sum of squares and that of the terms it is left of."""
+    return bool(np.sqrt(of_rest) <= _LAST_PLACES * np.finfo(float).eps * np.sqrt(of_terms))
 
 
 def _row_blocks(n: int, cp: CrossProducts) -> Iterator[np.ndarray]:

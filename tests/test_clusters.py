@@ -6,12 +6,13 @@ import os
 import signal
 import threading
 import time
+from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
-from cases import frame, golden
-from test_engines import holes
+from cases import frame, golden, golden_names
+from test_engines import far_apart, holes
 from test_stream import as_text, options, same_fit
 
 import mixedfast as mf
@@ -24,7 +25,15 @@ pytestmark = [
 ]
 
 FORMULA = "math ~ ses * sex + (1 + ses | school)"
-IN_BRIEF = ["hsb_seed", "sleepstudy", "penicillin", "clinics_weights", "clinics_gaps", "words_crossed", "trial_sum"]
+FAR = "y ~ t + I(t ** 2) + (0 + x | b:g)"
+every_model = pytest.mark.parametrize("name", golden_names())
+
+
+def same_as_in_memory(name, rows):
+    """A golden model by the sums of an engine, and by rows."""
+    record, how = golden(name), options(golden(name))
+    whole = mf.lmer(record["formula_py"], as_text(frame(record["dataset"])), **how)
+    same_fit(mf.lmer(record["formula_py"], rows(record["dataset"]), **how), whole)
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +61,21 @@ def slowly(part):
     return part
 
 
-@pytest.mark.parametrize("name", IN_BRIEF)
-def test_dask_gives_the_fit_of_the_table_in_memory(cluster, name):
+@pytest.fixture(scope="module")
+def dask_rows(cluster):
+    """A data set in the workers' memory."""
     dd = pytest.importorskip("dask.dataframe")
-    record, how = golden(name), options(golden(name))
-    data = as_text(frame(record["dataset"]))
-    whole = mf.lmer(record["formula_py"], data, **how)
-    same_fit(mf.lmer(record["formula_py"], dd.from_pandas(data, npartitions=5), **how), whole)
+    return cache(lambda dataset: dd.from_pandas(as_text(frame(dataset)), npartitions=3).persist())
+
+
+@every_model
+def test_dask_gives_the_fit_of_the_table_in_memory(dask_rows, name):
+    same_as_in_memory(name, dask_rows)
+
+
+def test_dask_reads_groups_far_apart_once_more(cluster):
+    dd = pytest.importorskip("dask.dataframe")
+    far_apart(FAR, 1e4, lambda data: dd.from_pandas(data, npartitions=3))
 
 
 def test_dask_keeps_the_order_of_categories(cluster):
@@ -94,13 +111,20 @@ def test_a_worker_that_dies_changes_nothing(cluster, folder):
     same_fit(mf.fit(disturbed), mf.lmer(FORMULA, as_text(frame("hsb"))))
 
 
-@pytest.mark.parametrize("name", IN_BRIEF)
-def test_ibis_gives_the_fit_of_the_table_in_memory(name):
+@pytest.fixture(scope="module")
+def ibis_rows():
     ibis, pl = pytest.importorskip("ibis"), pytest.importorskip("polars")
-    record, how = golden(name), options(golden(name))
-    data = as_text(frame(record["dataset"]))
-    table = ibis.polars.connect({"rows": pl.from_pandas(data).lazy()}).table("rows")
-    same_fit(mf.lmer(record["formula_py"], table, **how), mf.lmer(record["formula_py"], data, **how))
+    return cache(lambda dataset: ibis.polars.connect({"rows": pl.from_pandas(as_text(frame(dataset))).lazy()}).table("rows"))
+
+
+@every_model
+def test_ibis_gives_the_fit_of_the_table_in_memory(ibis_rows, name):
+    same_as_in_memory(name, ibis_rows)
+
+
+def test_ibis_reads_groups_far_apart_once_more():
+    ibis, pl = pytest.importorskip("ibis"), pytest.importorskip("polars")
+    far_apart(FAR, 1e4, lambda data: ibis.polars.connect({"rows": pl.from_pandas(data).lazy()}).table("rows"))
 
 
 def test_ibis_in_duckdb_says_what_to_give():
@@ -134,12 +158,20 @@ def spark_rows(session, data, where):
     return session.read.parquet(str(where))
 
 
-@pytest.mark.parametrize("name", IN_BRIEF)
-def test_spark_gives_the_fit_of_the_table_in_memory(spark, tmp_path, name):
-    record, how = golden(name), options(golden(name))
-    data = as_text(frame(record["dataset"]))
-    rows = spark_rows(spark, data, tmp_path / "rows.parquet")
-    same_fit(mf.lmer(record["formula_py"], rows, **how), mf.lmer(record["formula_py"], data, **how))
+@pytest.fixture(scope="module")
+def spark_tables(spark, tmp_path_factory):
+    """A data set that Spark keeps in memory."""
+    folder = tmp_path_factory.mktemp("spark")
+    return cache(lambda dataset: spark_rows(spark, as_text(frame(dataset)), folder / f"{dataset}.parquet").cache())
+
+
+@every_model
+def test_spark_gives_the_fit_of_the_table_in_memory(spark_tables, name):
+    same_as_in_memory(name, spark_tables)
+
+
+def test_spark_reads_groups_far_apart_once_more(spark, tmp_path):
+    far_apart(FAR, 1e4, lambda data: spark_rows(spark, data, tmp_path / "rows.parquet"))
 
 
 def test_spark_leaves_out_null_and_nan_alike(spark, tmp_path):

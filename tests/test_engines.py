@@ -84,6 +84,56 @@ def test_columns_far_from_zero_lose_no_digits(formula, year, spread, level, engi
     assert (np.abs(pushed.params - whole.params) < 1e-9 * whole.bse).all()
 
 
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "y ~ x + (1 | g)",
+        "y ~ x + (1 + x | s)",
+        "y ~ t + I(t ** 2) + (0 + x | b:g)",
+        "y ~ x + offset(o) + (1 | g) + (1 | s)",
+    ],
+)
+@pytest.mark.parametrize("apart", [1e3, 1e4])
+def test_groups_far_apart_are_read_once_more(formula, apart, engine):
+    far_apart(formula, apart, engine)
+
+
+def far_apart(formula, apart, engine):
+    """What is left of the rows is summed by the engine too: groups by numbers, text and pairs, one factor and two."""
+    rng = np.random.default_rng(12)
+    n = 1500
+    g, s, x, b = rng.integers(0, 40, n).astype(np.int32), rng.integers(0, 15, n), rng.normal(size=n), rng.random(n) < 0.5
+    effects = {
+        "(1 | g)": rng.normal(size=40)[g],
+        "(1 | s)": rng.normal(size=15)[s],
+        "(1 + x | s)": rng.normal(size=15)[s] + rng.normal(size=15)[s] * x,
+        "(0 + x | b:g)": rng.normal(size=(2, 40))[b.astype(int), g] * x,
+    }
+    data = pd.DataFrame({
+        "y": apart * sum(own for term, own in effects.items() if term in formula) + rng.normal(size=n),
+        "x": x, "t": 2000.0 + rng.integers(0, 9, n), "o": rng.normal(size=n),
+        "w": rng.uniform(0.5, 2.0, n), "g": g, "b": b, "s": "s" + pd.Series(s).astype(str),
+    })  # fmt: skip
+    whole, pushed = mf.lmer(formula, data, weights="w"), mf.lmer(formula, engine(data), weights="w")
+    assert whole._fit.remainder is not None and pushed._fit.remainder is not None
+    assert pushed.criterion == pytest.approx(whole.criterion, rel=1e-9)
+    assert (np.abs(np.asarray(pushed.params) - whole.params) < 1e-9 * whole.bse).all()
+    if len(whole._fit.cp.groups) == 1:  # of two factors log|M| has fewer digits, in memory too
+        assert pushed.sigma == pytest.approx(whole.sigma, rel=1e-9)
+        np.testing.assert_allclose(pushed.bse, whole.bse, rtol=1e-9)
+
+
+def test_nothing_is_left_but_rounding(engine):
+    rng = np.random.default_rng(13)
+    g = np.repeat(np.arange(50), 4)
+    data = pd.DataFrame({"y": rng.normal(size=50)[g] + 0.1, "x": rng.normal(size=200), "g": g})
+    with pytest.warns(mf.ConvergenceWarning) as told:
+        mf.lmer("y ~ x + (1 | g)", data)
+    with pytest.warns(mf.ConvergenceWarning) as told_too:
+        mf.lmer("y ~ x + (1 | g)", engine(data))
+    assert str(told_too[0].message) == str(told[0].message)
+
+
 def test_categories_with_an_order_keep_it():
     data = frame(golden("orthodont_slope")["dataset"])
     formula = golden("orthodont_slope")["formula_py"]

@@ -216,7 +216,7 @@ def test_batches_are_read_once_more_too(noise: float, weights: str | None) -> No
 def test_an_iterator_cannot_be_read_once_more_and_sums_say_what_would_help() -> None:
     pa = pytest.importorskip("pyarrow")
     data = table(1e-6, 14)
-    with pytest.warns(mf.ConvergenceWarning, match="mf.lmer on the rows, in memory or in files, reads them once more"):
+    with pytest.warns(mf.ConvergenceWarning, match="in memory, in files or in an engine, reads them once more"):
         once = mf.lmer("y ~ x + (1 | g)", iter([pa.Table.from_pandas(data)]), levels={"g": range(12)})
     assert not once.converged
     assert once.params["x"] == pytest.approx(2.0, abs=1e-5)

@@ -326,7 +326,7 @@ class Estimates(FixedPart):
                 "no finite estimate. Simplify the model."
             )
         if fit.resolution > CERTIFICATE_TOLERANCE:
-            remedy = " mf.lmer on the rows, in memory or in files, reads them once more and has the digits."
+            remedy = " mf.lmer on the rows, in memory, in files or in an engine, reads them once more and has the digits."
             return (
                 f"the random effects are so much larger than the residuals that sums of 16 digits give the deviance to "
                 f"{fit.resolution:.1g} only. Coefficients and large variances stand; the small ones are known roughly."

@@ -32,12 +32,13 @@ from mixedfast.frames import as_table
 from mixedfast.grouping import GroupRecipe, number_again
 from mixedfast.lazyframes import Expr, LazyFrame, literal, lookup
 from mixedfast.mentions import expression_names, python_factors, used_names
+from mixedfast.remainder import Remainder, is_rounding
 from mixedfast.stream.engine_expressions import translate
 from mixedfast.stream.moments import Moments, state_of
 from mixedfast.stream.plan import Facts, check_total, make_plan, ordered_terms
 from mixedfast.stream.wanted import Wanted, check_columns, given_levels, wanted
 
-__all__ = ["push_down"]
+__all__ = ["EngineRows", "push_down"]
 
 
 def push_down(
@@ -48,8 +49,8 @@ def push_down(
     contrasts: Mapping[str, Any] | None = None,
     na_action: str = "omit",
     levels: Mapping[str, Sequence[Any]] | None = None,
-) -> CrossProducts:
-    """The cross-products of a lazy frame (see `mixedfast.crossproducts`).
+) -> tuple[CrossProducts, EngineRows]:
+    """The cross-products of a lazy frame (see `mixedfast.crossproducts`), and what can ask for more sums of its rows.
 
     Raises
     ------
@@ -72,10 +73,10 @@ def push_down(
     facts = _facts(want, frame, rows, missing, given)
     plan = make_plan(want, facts, contrasts, na_action)
     recipe = replace(plan.recipe, covariates=_covariates(want, frame, facts.n))
-    query = _Query(want, frame, recipe, facts)
-    total = query.products()
+    rows_there = EngineRows(want, frame, recipe, facts)
+    total = rows_there.products()
     check_total(total)
-    return taken_apart(total, query.products)
+    return taken_apart(total, rows_there.products), rows_there
 
 
 # --- what is known before anything is summed --------------------------------------------------------------
@@ -172,8 +173,8 @@ def _square(column: Expr) -> Expr:
 
 
 @dataclass(frozen=True, eq=False)
-class _Query:
-    """The queries of one model."""
+class EngineRows:
+    """Rows that an engine holds, and the queries of one model."""
 
     want: Wanted
     frame: LazyFrame
@@ -215,17 +216,8 @@ class _Query:
             self._require_finite()
             basis = self._basis()
         ones = literal(1.0)
-
-        def scaled(columns: Sequence[Expr | None], shift: np.ndarray, scale: np.ndarray) -> list[Expr]:
-            return [
-                literal(float(s)) if c is None else (c - literal(float(m))) * literal(float(s))
-                for c, m, s in zip(columns, shift, scale, strict=True)
-            ]
-
-        xy = scaled([*self.x, self.y], basis.shift, basis.scale)
-        if basis.mix is not None:
-            xy = [*_mixed(xy[:-1], basis.mix), xy[-1]]
-        z = [scaled(own, *basis.groups[g]) for g, own in enumerate(self.z)]
+        xy = _xy_in_basis(self.x, self.y, basis)
+        z = [_scaled(own, *basis.groups[g]) for g, own in enumerate(self.z)]
         groups = tuple(self._group(g, z[g], xy, basis) for g in range(len(z)))
         pairs = {(g, h): self._pair(g, h, z[g], z[h]) for g, h in combinations(range(len(z)), 2)}
         unweighted = None
@@ -254,6 +246,34 @@ class _Query:
                 dict(self.facts.missing), self.weight is not None, recipe,
             ),
         )  # fmt: skip
+
+    def take_out(self, cp: CrossProducts, gamma: np.ndarray, delta: Sequence[np.ndarray]) -> Remainder:
+        """What is left of the rows once effects are taken out of them (see `mixedfast.remainder.take_out`).
+
+        The effects go to the engine as a small table a grouping factor, joined by its levels.
+        """
+        frame, p = self.frame, cp.p
+        z = [_scaled(own, group.shift, group.scale) for own, group in zip(self.z, cp.groups, strict=True)]
+        *x, y = _xy_in_basis([self.x[j] for j in cp.kept], self.y, cp.basis)
+        left = [*x, reduce(lambda a, b: a - b, [y, *(c * literal(float(b)) for c, b in zip(x, gamma, strict=True))])]
+        for g, taken in enumerate(delta):
+            group = self.recipe.groups[self.layout[g][0]]
+            keys = frame.distinct(group.factors)
+            frame, own = frame.with_table(keys, taken[self._codes(group, keys)].reshape(-1, taken[0].size).T)
+            for a, column in enumerate(z[g]):
+                left = [w - column * own[a * (p + 1) + j] for j, w in enumerate(left)]
+        frame, W = frame.with_columns(left)
+        rest = replace(self, frame=frame)
+        size = reduce(lambda a, b: a + b, [y.abs(), *(c.abs() * literal(abs(float(b))) for c, b in zip(x, gamma, strict=True))])
+        sizes = frame.sums({"rest": _square(W[-1]), "terms": _square(size)})
+        zw = []
+        for g, own in enumerate(z):
+            group = self.recipe.groups[self.layout[g][0]]
+            keys, sums = frame.group_sums(group.factors, [_product(a, w, self.weight) for a in own for w in W])
+            zw.append(np.zeros((len(group.levels), len(own), p + 1)))
+            zw[-1][self._codes(group, keys)] = sums.reshape(-1, len(own), p + 1)
+        rounding = is_rounding(sizes["rest"], sizes["terms"])
+        return Remainder(gamma, tuple(delta), tuple(zw), rest._gram(W, self.weight), rounding)
 
     def _columns(self, coding: Coding) -> list[Expr | None]:
         return [
@@ -382,6 +402,19 @@ class _Query:
         if len(codes) and codes.min() < 0:
             raise DataError(f"the rows changed while they were read: {group.label!r} has groups it did not have before")
         return codes
+
+
+def _scaled(columns: Sequence[Expr | None], shift: np.ndarray, scale: np.ndarray) -> list[Expr]:
+    return [
+        literal(float(s)) if c is None else (c - literal(float(m))) * literal(float(s))
+        for c, m, s in zip(columns, shift, scale, strict=True)
+    ]
+
+
+def _xy_in_basis(x: Sequence[Expr | None], y: Expr, basis: Basis) -> list[Expr]:
+    """[X y] shifted, scaled and mixed."""
+    *own, response = _scaled([*x, y], basis.shift, basis.scale)
+    return [*(own if basis.mix is None else _mixed(own, basis.mix)), response]
 
 
 def _mixed(x: Sequence[Expr], mix: np.ndarray) -> list[Expr]:
