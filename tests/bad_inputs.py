@@ -252,6 +252,7 @@ CHAPTERS = [
             Bad("mf.lmer(formula, frame[:1])", lambda: mf.lmer(FORMULA, pd.DataFrame(a_table())[:1])),
             Bad("mf.lmer(formula, None)", lambda: mf.lmer(FORMULA, None)),
             Bad('mf.lmer(formula, frame["y"])', lambda: mf.lmer(FORMULA, pd.DataFrame(a_table())["y"])),
+            Bad("mf.lmer(formula, np.zeros((60, 3)))", lambda: mf.lmer(FORMULA, np.zeros((N, 3)))),
             Bad("mf.lm('y ~ x', data)  # y times 1e-200", lambda: mf.lm("y ~ x", a_table(y=1e-200 * a_table()["y"]))),
             Bad("mf.lmer(formula, 5)", lambda: mf.lmer(FORMULA, 5)),
             Bad('mf.lmer(formula, "no such file")', lambda: mf.lmer(FORMULA, "no such file")),

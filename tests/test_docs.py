@@ -36,9 +36,10 @@ def scale(names: dict[str, Any]) -> None:
 
 #: What a page finds before its first block, where that is not an empty folder.
 GIVEN: dict[str, Callable[[dict[str, Any]], None]] = {"scale.md": scale}
+#: Text that is missing is written NaN since pandas 3.
+PANDAS_WRITES_NONE = int(pd.__version__.split(".")[0]) < 3
 
 
-@pytest.mark.skipif(not hasattr(pd.DataFrame, "map"), reason="pages are written with pandas 2.1 or later")
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_page(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib").use("Agg")
@@ -47,6 +48,8 @@ def test_page(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     GIVEN.get(path.name, lambda _: None)(names)
     for example in examples(path.read_text(encoding="utf-8")):
         now = output(example, names)
+        if PANDAS_WRITES_NONE:
+            now = now.replace(" None", "  NaN")
         if example.shown is not None:
             assert agree(now, example.shown), f"{path.name}, line {example.line}, prints:\n{now}"
 

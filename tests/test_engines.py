@@ -266,7 +266,7 @@ def test_columns_and_arrays_are_named(engine):
     with pytest.raises(mf.DataError, match="weights must be a column's name"):
         mf.lmer("math ~ ses + (1 | school)", engine(data), weights=np.ones(len(data)))
     dates = engine(data.assign(day=pd.Timestamp("2026-01-01")))
-    with pytest.raises(mf.DataError, match=r"'day' holds (Datetime|Unknown)"):
+    with pytest.raises(mf.DataError, match=r"'day' holds Datetime"):
         mf.lmer("math ~ day + (1 | school)", dates)
     with pytest.raises(mf.DataError, match="response 'sex'"):
         mf.lmer("sex ~ ses + (1 | school)", engine(data))

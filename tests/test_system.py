@@ -100,7 +100,9 @@ def test_solution_agrees_with_dense_algebra(formula, seed, weighted, reml, kind)
     theta = cp.covariance.to_user(cp.covariance.to_internal(a_theta(cp.covariance, seed, kind)))
     fit, dense = solve_at(cp, theta, reml), dense_model(design, reml)
     expected = dense.solve(theta)
-    close(fit.theta, theta)
+    # a singular block has many roots, and which one is found is rounding: the block itself is identified
+    for ours, theirs in zip(cp.covariance.lambdas(fit.theta), cp.covariance.lambdas(theta), strict=True):
+        close(ours @ ours.T, theirs @ theirs.T)
     assert fit.deviance == pytest.approx(expected.deviance, rel=DENSE)
     assert fit.sigma == pytest.approx(expected.sigma, rel=DENSE)
     close(fit.beta, expected.beta)

@@ -19,8 +19,8 @@ ROOT = TYPED.parent.parent
 def said() -> list[str]:
     """What mypy says of both files, line by line; its cache is shared with the checks of the package."""
     pytest.importorskip("mypy")
-    if not np.lib.NumpyVersion(np.__version__) >= "2.2.0":
-        pytest.skip("before 2.2 NumPy's arrays have no default for their type parameters")
+    if not np.lib.NumpyVersion(np.__version__) >= "2.3.0":
+        pytest.skip("before 2.3 NumPy's arrays have no default for their type parameters")
     given = [sys.executable, "-m", "mypy", "--no-error-summary", "--config-file", "pyproject.toml", str(TYPED)]
     return subprocess.run(given, cwd=ROOT, capture_output=True, text=True, check=False).stdout.splitlines()
 

@@ -20,8 +20,9 @@ def is_stream(data: Any) -> bool:
         return True
     if isinstance(data, (list, tuple, Iterator)) or (callable(data) and not isinstance(data, type)):
         return True  # a RecordBatchReader is an iterator, and exports Arrow too
-    is_table = isinstance(data, Mapping) or any(hasattr(data, name) for name in ("__arrow_c_stream__", "columns", "names"))
-    return hasattr(data, "__iter__") and not is_table
+    # a column or an array has values, not batches; what it lacks is told where tables are read
+    in_memory = ("__arrow_c_stream__", "__array__", "columns", "names")
+    return hasattr(data, "__iter__") and not isinstance(data, Mapping) and not any(hasattr(data, name) for name in in_memory)
 
 
 def _is_dataset(data: Any) -> bool:
