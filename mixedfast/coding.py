@@ -3,7 +3,8 @@
 formulaic decides the names, the terms and the contrasts; the rows need not pass through it. When every
 factor of a formula is a column or ``C(column, ...)``, formulaic sees a *skeleton*, a few rows that cover
 every level, and we keep what it decided: each column is a product of the user's own arrays and of tables
-with one value a level. Anything else (``poly``, ``bs``, ``log(x)``) is evaluated by formulaic on the rows.
+with one value a level. Anything else (``poly``, ``bs``, ``log(x)``) is evaluated by formulaic on the rows
+(`mixedfast.materialize`).
 """
 
 from __future__ import annotations
@@ -19,24 +20,22 @@ import numpy as np
 from mixedfast.categories import Categorical
 from mixedfast.columns import Column, Factor
 from mixedfast.contrast import Contrasts
-from mixedfast.errors import DataError, FormulaError
-from mixedfast.expressions import functions
+from mixedfast.errors import DataError
 from mixedfast.formula import plain_name
 from mixedfast.frames import ColumnData, Numeric
+from mixedfast.materialize import evaluate, kinds_of, materialize
 from mixedfast.mentions import (
     FactorInfo,
-    expression_names,
     factor_info,
     factors,
     is_plain,
-    one_line,
     used_names,
 )
+from mixedfast.rows import Rows
 
 __all__ = [
     "Coding",
     "FixedTerm",
-    "Rows",
     "code",
     "code_again",
     "code_shapes",
@@ -69,18 +68,6 @@ class FixedTerm:
     factors: tuple[str, ...]
     kinds: tuple[str, ...]
     variables: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """The rows a formula is evaluated on, none with a missing value.
-
-    ``columns`` are the variables by name; ``coded`` holds the codes of the ones used as categories.
-    """
-
-    n: int
-    columns: Mapping[str, ColumnData]
-    coded: Mapping[str, Categorical]
 
 
 @dataclass(frozen=True)
@@ -148,12 +135,11 @@ class Coding:
         if self.products is not None:
             return {**stored, "terms": self.terms, "levels": self.levels, "products": self.products}
         state = dict(self.model_spec.transform_state)
-        try:
-            again = self.__restore__({**stored, "state": state}).names
-        except DataError:  # categories that one typical row has but one of
-            again = ()
-        if again != self.names:
-            raise DataError(f"{self.formula!r} makes categories out of numbers: this model can be pickled, not saved as data")
+        try:  # what a file will make of it
+            self.__restore__({**stored, "state": state})
+        except DataError as error:  # categories that one typical row has but one of
+            what = f"{self.formula!r} makes categories out of numbers"
+            raise DataError(f"{what}: this model can be pickled, not saved as data") from error
         return {**stored, "state": state}
 
     @classmethod
@@ -164,7 +150,10 @@ class Coding:
         formula, contrasts = fields["formula"], fields["contrasts"]
         if any(contrast.value is None for _, contrast in contrasts):
             raise DataError(f"the contrasts of {formula!r} are objects: give them by name or as a matrix to save the model")
-        return code_shapes(formula, fields["shapes"], contrasts, fields["state"], fields["typical"])
+        made = code_shapes(formula, fields["shapes"], contrasts, fields["state"], fields["typical"])
+        if made.names != tuple(fields["names"]):
+            raise DataError(f"the columns of {formula!r} are no longer made as they were saved: fit the model again")
+        return made
 
 
 def code(formula: str, rows: Rows, contrasts: Contrasts = ()) -> tuple[Coding, tuple[Column, ...]]:
@@ -181,7 +170,7 @@ def code(formula: str, rows: Rows, contrasts: Contrasts = ()) -> tuple[Coding, t
     if is_plain(formula):
         coding = _plain_coding(formula, tuple(shape_of(name, rows) for name in used_names(formula)), mine)
         return coding, _multiply(coding, rows)
-    matrix, spec = _materialize(formula, _frame(rows, formula, mine), _context(rows, mine))
+    matrix, spec = materialize(formula, rows, mine)
     info = factors(formula)
     for factor, state in spec.factor_contrasts.items():
         if info[factor.expr].kind in ("column", "coded"):
@@ -210,8 +199,7 @@ def code_shapes(
     if is_plain(formula):
         return _plain_coding(formula, shapes, mine)
     rows = _skeleton(shapes, typical)
-    frame, context = _frame(rows, formula, mine), _context(rows, mine)
-    _, spec = _materialize(formula, frame, context, {text: dict(known) for text, known in state.items()})
+    _, spec = materialize(formula, rows, mine, state=state)
     return _coding(formula, shapes, mine, spec, typical)
 
 
@@ -229,8 +217,7 @@ def code_again(coding: Coding, rows: Rows) -> tuple[Column, ...]:
     """The columns of the same coding on other rows, whose codes already follow the coding's levels."""
     if coding.products is not None:
         return _multiply(coding, rows)
-    frame = _frame(rows, coding.formula, coding.contrasts)
-    matrix, _ = _materialize(coding.model_spec, frame, _context(rows, coding.contrasts))
+    matrix, _ = materialize(coding.formula, rows, coding.contrasts, recipe=coding.model_spec)
     return _dense_columns(matrix, coding)
 
 
@@ -250,9 +237,8 @@ def evaluate_expression(expr: str, rows: Rows) -> np.ndarray:
         if isinstance(column, Categorical):
             raise DataError(f"column {name!r} holds categories where numbers are needed: convert it first")
         return np.ascontiguousarray(column.values, dtype=np.float64)
-    names = expression_names(expr)
-    matrix, spec = _materialize(f"0 + {{{expr}}}", _table(rows, names, frozenset(names)), {})
-    if matrix.shape != (rows.n, 1) or _kinds(spec) != ("numeric",):
+    matrix, spec = evaluate(expr, rows)
+    if matrix.shape != (rows.n, 1) or list(kinds_of(spec).values()) != ["numeric"]:
         raise DataError(f"{expr!r} does not give one number a row")
     values = np.ascontiguousarray(matrix[:, 0], dtype=np.float64)
     _require_finite(values, expr)
@@ -274,7 +260,7 @@ def shape_of(name: str, rows: Rows) -> Shape:
 @lru_cache(maxsize=256)
 def _plain_coding(formula: str, shapes: tuple[Shape, ...], contrasts: Contrasts) -> Coding:
     rows = _skeleton(shapes)
-    _, spec = _materialize(formula, _frame(rows, formula, contrasts), _context(rows, contrasts))
+    _, spec = materialize(formula, rows, contrasts)
     levels = {shape.name: rows.coded[shape.name].levels for shape in shapes if shape.name in rows.coded}
     products = _products(formula, spec, rows)
     return Coding(formula, tuple(spec.column_names), _terms(spec), levels, products, None, contrasts, shapes)
@@ -364,75 +350,7 @@ def _factor(piece: Piece, rows: Rows) -> Factor:
     return Factor(column.values)
 
 
-# --- formulaic ----------------------------------------------------------------------------------------
-
-
-def _frame(rows: Rows, formula: str, contrasts: Contrasts) -> Any:
-    """The variables of a formula as a pandas frame; the ones with a contrast come by the context."""
-    aside = {name for name, _ in contrasts}
-    kinds: dict[str, set[str]] = {}
-    for info in factors(formula).values():
-        for name in info.variables:
-            kinds.setdefault(name, set()).add(info.kind)
-    reckoned = frozenset(name for name, how in kinds.items() if how <= {"column", "python"})
-    return _table(rows, [name for name in used_names(formula) if name not in aside], reckoned)
-
-
-def _table(rows: Rows, names: Sequence[str], reckoned: frozenset[str]) -> Any:
-    """Some variables as a pandas frame; whole numbers that are reckoned with as floats, as in R.
-
-    In NumPy's integers ``year**6`` overflows without a word.
-    """
-    import pandas as pd
-
-    data = {name: _series(rows.columns[name], name in reckoned) for name in names}
-    return pd.DataFrame(data, index=pd.RangeIndex(rows.n), copy=False)
-
-
-def _context(rows: Rows, contrasts: Contrasts) -> dict[str, Any]:
-    """Columns marked with the user's contrast, so that their name in a formula means that coding."""
-    import pandas as pd
-    from formulaic.transforms.contrasts import C
-
-    return {name: C(pd.Series(_series(rows.columns[name])), contrast.value) for name, contrast in contrasts}
-
-
-def _series(column: ColumnData, reckoned: bool = False) -> Any:
-    import pandas as pd
-
-    if isinstance(column, Numeric):
-        whole = column.values.dtype.kind in "iu"
-        return column.values.astype(np.float64) if reckoned and whole else column.values
-    return pd.Categorical.from_codes(column.codes, categories=pd.Index(column.levels.tolist()))
-
-
-def _matrix(spec: Any, frame: Any, context: Mapping[str, Any], state: dict[str, Any]) -> Any:
-    from formulaic import Formula
-
-    if isinstance(spec, str):
-        options = {"output": "numpy", "na_action": "ignore", "transform_state": state}
-        return Formula(spec).get_model_matrix(frame, context=context, **options)
-    return spec.get_model_matrix(frame, context=context)
-
-
-def _materialize(
-    spec: Any, frame: Any, context: Mapping[str, Any], state: dict[str, Any] | None = None
-) -> tuple[np.ndarray, Any]:
-    """formulaic's matrix (n, p) float64 and its recipe, for a formula (with known statistics) or for a recipe made earlier."""
-    from formulaic.errors import FormulaicError
-
-    text = spec if isinstance(spec, str) else str(spec.formula)
-    factors(text)  # whatever road it came by, nothing is evaluated that was not looked through
-    try:
-        # a logarithm of zero is reported below with the column's name, which NumPy's own warning lacks
-        with np.errstate(all="ignore"):
-            found = _matrix(spec, frame, {**functions(), **context}, state or {})
-        matrix = np.asarray(found, dtype=np.float64, order="F")
-    except (FormulaicError, LookupError, TypeError, ValueError) as error:
-        raise FormulaError(
-            f"formulaic cannot evaluate {text!r}, whose parts must each give one value a row: {one_line(error)}"
-        ) from error
-    return matrix, found.model_spec
+# --- what formulaic decided -----------------------------------------------------------------------------
 
 
 def _dense_columns(matrix: np.ndarray, coding: Coding) -> tuple[Column, ...]:
@@ -453,7 +371,7 @@ def _require_finite(values: np.ndarray, name: str) -> None:
 
 
 def _terms(spec: Any) -> tuple[FixedTerm, ...]:
-    kinds = {expr: _kind(state) for expr, state in spec.encoder_state.items()}
+    kinds = kinds_of(spec)
     terms = []
     start = 0
     for structure in spec.structure:
@@ -485,11 +403,3 @@ def _require_columns(term: FixedTerm, spec: Any) -> None:
         if factor.expr in term.factors and len(state.levels) == 1
     ]
     raise DataError(f"the term {term.name} tells no rows apart ({'; '.join(single)}): leave it out of the formula")
-
-
-def _kind(state: tuple[Any, Any]) -> str:
-    return "categorical" if state[0].value == "categorical" else "numeric"
-
-
-def _kinds(spec: Any) -> tuple[str, ...]:
-    return tuple(_kind(state) for state in spec.encoder_state.values())

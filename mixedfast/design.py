@@ -6,7 +6,7 @@ products of the user's arrays (`mixedfast.columns`). `mixedfast.newdata` makes t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,6 @@ from mixedfast.categories import Categorical, drop_unused, factorize
 from mixedfast.coding import (
     Coding,
     FixedTerm,
-    Rows,
     code,
     evaluate_expression,
 )
@@ -28,8 +27,8 @@ from mixedfast.errors import DataError, FormulaError
 from mixedfast.formula import ModelSpec, expand_dot, plain_name
 from mixedfast.frames import Numeric, Table, as_table
 from mixedfast.grouping import GroupRecipe, number_groups
-from mixedfast.mentions import coded_names, expression_names, factors, used_names
-from mixedfast.rows import Used, complete, vector
+from mixedfast.mentions import bare_names, coded_names, expression_names, factors, used_names
+from mixedfast.rows import Rows, Used, complete, vector
 
 __all__ = ["Design", "FixedTerm", "ReTerm", "Recipe", "build"]
 
@@ -280,6 +279,11 @@ def formulas(spec: ModelSpec) -> tuple[str, ...]:
     return (spec.fixed, *(term.expr for term in spec.random))
 
 
+def named_in(spec: ModelSpec, how: Callable[[str], tuple[str, ...]]) -> frozenset[str]:
+    """The columns that the formulas use in one way: `bare_names`, `coded_names`."""
+    return frozenset(name for formula in formulas(spec) for name in how(formula))
+
+
 def without_dot(spec: ModelSpec, names: Sequence[str], weights: Any) -> ModelSpec:
     """The spec with ``.`` in the fixed part written out: the columns used nowhere else."""
     if "." not in spec.fixed:
@@ -319,11 +323,11 @@ def _rows(used: Used, spec: ModelSpec) -> Rows:
     """The variables of the formulas, categories without their unused levels."""
     columns = dict(used.columns)
     coded: dict[str, Categorical] = {}
-    under_c = {name for formula in formulas(spec) for name in coded_names(formula)}
+    under_c, bare = named_in(spec, coded_names), named_in(spec, bare_names)
     for name, column in used.columns.items():
         if isinstance(column, Categorical):
             columns[name] = coded[name] = drop_unused(column)
-        elif name in under_c:
+        elif name in under_c or (column.is_boolean and name in bare):
             coded[name] = factorize(column.values)
     return Rows(used.n, columns, coded)
 
@@ -334,9 +338,11 @@ def contrasts_of(
     if contrasts is not None and not isinstance(contrasts, Mapping):
         raise DataError(f"contrasts= is a dict such as {{'f': 'sum'}}, not {contrasts!r}")
     known = {name for formula in formulas for name in used_names(formula)}
+    bare = {name for formula in formulas for name in bare_names(formula)}
     out = []
     for name, value in (contrasts or {}).items():
-        if name not in known or not isinstance(rows.columns[name], Categorical):
+        column = rows.columns[name] if name in known else None
+        if not isinstance(column, Categorical) and not (column is not None and column.is_boolean and name in bare):
             what = (
                 "is not in the formula" if name not in known else f"is numeric (write C({name}, contr.sum))"
             )

@@ -17,7 +17,7 @@ import numpy as np
 
 from mixedfast import _kernels
 from mixedfast.arguments import did_you_mean
-from mixedfast.categories import Categorical, factorize, labels, sorted_levels, whole_numbers
+from mixedfast.categories import Categorical, drop_unused, factorize, labels, sorted_levels, whole_numbers
 from mixedfast.errors import DataError
 
 __all__ = ["ColumnData", "Numeric", "Table", "as_table", "library_of", "no_column"]
@@ -32,9 +32,18 @@ _WHOLE_IN_FLOAT = 2**53  # whole numbers past this share a float64 with their ne
 
 @dataclass(frozen=True, eq=False)
 class Numeric:
-    """Numbers. ``values`` (n,) keeps float, int and bool dtypes; missing values are NaN."""
+    """Numbers. ``values`` (n,) keeps float, int and bool dtypes; missing values are NaN.
+
+    ``gaps_in_truth``: True and False with missing values among them, which are 1.0, 0.0 and NaN.
+    """
 
     values: np.ndarray
+    gaps_in_truth: bool = False
+
+    @property
+    def is_boolean(self) -> bool:
+        """Whether the column holds True and False."""
+        return self.gaps_in_truth or self.values.dtype.kind == "b"
 
     @cached_property
     def finite(self) -> bool:
@@ -122,6 +131,8 @@ class Table:
         if isinstance(column, Categorical):
             return column
         values = column.values
+        if column.gaps_in_truth:
+            return drop_unused(Categorical(np.where(np.isnan(values), -1, values).astype(np.int32), np.array([False, True])))
         if values.dtype.kind == "f":
             known = values[np.isfinite(values)]
             if np.isinf(values).any() or not np.array_equal(known, np.trunc(known)):
@@ -279,7 +290,7 @@ def _pandas_column(name: str, series: Any) -> ColumnData:
         if series.isna().any():
             if dtype.kind in "iu" and series.notna().any():
                 _refuse_long_integers(name, int(series.min()), int(series.max()))
-            return Numeric(series.to_numpy(dtype=np.float64, na_value=np.nan))
+            return Numeric(series.to_numpy(dtype=np.float64, na_value=np.nan), dtype.kind == "b")
         return _numeric(name, series.to_numpy(dtype=getattr(dtype, "numpy_dtype", None)))
     if isinstance(dtype, pd.ArrowDtype) and dtype.type is pd.CategoricalDtype.type:
         return _arrow_strings(series.array.__arrow_array__())  # pandas 3.0 cannot make this one a category
@@ -290,7 +301,8 @@ def _pandas_column(name: str, series: Any) -> ColumnData:
         return Numeric(series.astype("object").where(series.notna(), np.nan).to_numpy(dtype=np.float64))
     if held in ("integer", "floating", "boolean", "mixed-integer-float", "empty"):
         if held == "empty" or series.isna().any():
-            return Numeric(series.astype("object").where(series.notna(), np.nan).to_numpy(dtype=np.float64))
+            values = series.astype("object").where(series.notna(), np.nan).to_numpy(dtype=np.float64)
+            return Numeric(values, held == "boolean")
         return _numeric(name, np.array(series.tolist()))
     raise _unusable(name, f"{dtype} (holding {held})")
 
@@ -348,7 +360,7 @@ def _series_column(name: str, series: Any) -> ColumnData:
         values = series.to_numpy()
         if values.dtype == np.bool_:
             return Numeric(values)
-        return Numeric(series.cast(nw.Int8).cast(nw.Float64).to_numpy())
+        return Numeric(series.cast(nw.Int8).cast(nw.Float64).to_numpy(), gaps_in_truth=True)
     if dtype in (nw.String, nw.Categorical, nw.Enum):
         if series.implementation.is_polars():
             return _polars_strings(series.to_native(), isinstance(dtype, nw.Enum))

@@ -19,6 +19,7 @@ from mixedfast.formula import plain_name
 
 __all__ = [
     "FactorInfo",
+    "bare_names",
     "coded_names",
     "expression_names",
     "factor_info",
@@ -59,6 +60,17 @@ def used_names(formula: str) -> tuple[str, ...]:
 def coded_names(formula: str) -> tuple[str, ...]:
     """The columns a formula uses inside ``C()``, whatever their dtype."""
     return tuple(info.variables[0] for info in factors(formula).values() if info.kind == "coded")
+
+
+def bare_names(formula: str) -> tuple[str, ...]:
+    """The columns a formula uses by their name alone, where True and False are categories.
+
+    Examples
+    --------
+    >>> bare_names("x + I(x * flag) + C(f)")
+    ('x',)
+    """
+    return tuple(info.expr for info in factors(formula).values() if info.kind == "column")
 
 
 def python_factors(formula: str) -> tuple[str, ...]:

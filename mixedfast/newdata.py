@@ -10,14 +10,14 @@ import numpy as np
 
 from mixedfast import checks
 from mixedfast.categories import Categorical, drop_unused, factorize, recode
-from mixedfast.coding import Rows, code_again
+from mixedfast.coding import code_again
 from mixedfast.columns import Column
 from mixedfast.design import Recipe, offset_of
 from mixedfast.errors import DataError
-from mixedfast.frames import as_table
+from mixedfast.frames import Numeric, as_table
 from mixedfast.grouping import number_again
 from mixedfast.mentions import expression_names, used_names
-from mixedfast.rows import Used, missing_masks, vector
+from mixedfast.rows import Rows, Used, missing_masks, vector
 
 __all__ = ["NewData", "apply"]
 
@@ -129,12 +129,16 @@ def _new_rows(recipe: Recipe, used: Used) -> Rows:
         levels = recipe.levels[name]
         codes = recode(now, levels)
         if (codes < 0).any():
-            new = sorted({str(level) for level in now.levels.tolist()} - {str(v) for v in levels.tolist()})
+            known = set(levels.tolist())
+            new = [level for level in now.levels.tolist() if level not in known]
+            show = repr if {str(level) for level in new} & {str(level) for level in known} else str  # '1' is not 1
             raise DataError(
-                f"column {name!r} has levels the fit never saw: {', '.join(new[:8]) or 'of another type'} "
-                f"(known: {', '.join(map(str, levels.tolist()[:8]))})"
+                f"column {name!r} has levels the fit never saw: {', '.join(map(show, new[:8]))} "
+                f"(known: {', '.join(map(show, levels.tolist()[:8]))})"
             )
         coded[name] = Categorical(codes, levels)
         if name not in recipe.numeric:
             columns[name] = coded[name]
+        elif levels.dtype.kind == "b":
+            columns[name] = Numeric(levels[codes])  # True and False also where they came as 1 and 0, or as categories
     return Rows(used.n, columns, coded)

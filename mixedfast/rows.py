@@ -13,7 +13,19 @@ from mixedfast.categories import Categorical
 from mixedfast.errors import DataError
 from mixedfast.frames import ColumnData, Numeric, Table, as_table
 
-__all__ = ["Used", "complete", "missing_masks", "vector"]
+__all__ = ["Rows", "Used", "complete", "missing_masks", "vector"]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows a formula is evaluated on, none with a missing value.
+
+    ``columns`` are the variables by name; ``coded`` holds the codes of the ones used as categories.
+    """
+
+    n: int
+    columns: Mapping[str, ColumnData]
+    coded: Mapping[str, Categorical]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,4 +113,7 @@ def _missing(column: ColumnData) -> np.ndarray | None:
 def _taken(column: ColumnData, rows: np.ndarray) -> ColumnData:
     if isinstance(column, Categorical):
         return Categorical(column.codes[rows], column.levels, column.ordered)
-    return Numeric(column.values[rows])
+    values = column.values[rows]
+    if column.gaps_in_truth and not np.isnan(values).any():
+        return Numeric(values.astype(bool))
+    return Numeric(values, column.gaps_in_truth)

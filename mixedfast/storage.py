@@ -63,7 +63,7 @@ _HOMES = {
     "ReTerm": "mixedfast.design",
     "Recipe": "mixedfast.design",
     "Remainder": "mixedfast.remainder",
-    "Rows": "mixedfast.coding",
+    "Rows": "mixedfast.rows",
     "Shape": "mixedfast.coding",
     "Seen": "mixedfast.stream.survey",
     "Solution": "mixedfast.system",

@@ -275,6 +275,10 @@ CHAPTERS = [
                 'mf.lmer("y ~ x + (x | g)", data)  # two rows a group',
                 lambda: mf.lmer("y ~ x + (x | g)", a_table(g=np.arange(N) // 2)),
             ),
+            Bad(
+                'mf.lmer("y ~ t + (1 | g)", data)  # t is True in every row',
+                lambda: mf.lmer("y ~ t + (1 | g)", a_table(t=np.full(N, True))),
+            ),
             data("y is constant", y=np.full(N, 3.3)),
             data("y is 1 + 2 x", y=1.0 + 2.0 * a_table()["x"]),
             Bad(
@@ -373,6 +377,10 @@ CHAPTERS = [
             ),
             method(
                 'predict({"x": [1.0], "s": ["a"], "g": [99]})', lambda m: m.predict({"x": [1.0], "s": ["a"], "g": [99]})
+            ),
+            Bad(
+                'mf.lmer("y ~ t + (1 | g)", data).predict({"t": [2], "g": [0]})  # t is True and False',
+                lambda: mf.lmer("y ~ t + (1 | g)", a_table(t=np.arange(N) % 4 == 0)).predict({"t": [2], "g": [0]}),
             ),
             method("refit([1, 2, 3])", lambda m: m.refit([1.0, 2.0, 3.0])),
             method("bootstrap(0)", lambda m: m.bootstrap(0)),

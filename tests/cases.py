@@ -122,7 +122,7 @@ def renamed(terms: list[str], name: str) -> list[str]:
 def rename_all(terms: list[str], dataset: str, contrasts: dict[str, str] | None = None) -> list[str]:
     """As `renamed`, for any model on a data set."""
     levels = {column: list(values.cat.categories) for column, values in _factors(dataset).items()}
-    cells = {column for column, own in levels.items() if f"{column}{own[0]}" in terms}
+    cells = {column for column, own in levels.items() if {f"{column}{own[0]}", f"{column}{own[0].upper()}"} & set(terms)}
 
     def whole(term: str) -> str:
         return ":".join(_rename_part(part, levels, cells, contrasts or {}) for part in _split(term))
@@ -144,7 +144,9 @@ def contrasts_of(case: dict[str, Any]) -> dict[str, str]:
 
 def _factors(dataset: str) -> dict[str, pd.Series]:
     rows = _frame(dataset)
-    return {str(column): rows[column] for column in rows.select_dtypes("category")}
+    found = {str(column): rows[column] for column in rows.select_dtypes("category")}
+    truths = {str(column): rows[column].astype(str) for column in rows.select_dtypes("bool")}
+    return found | {column: values.astype(pd.CategoricalDtype(["False", "True"])) for column, values in truths.items()}
 
 
 def _split(term: str) -> list[str]:
@@ -167,6 +169,7 @@ def _rename_part(part: str, levels: dict[str, list[str]], cells: set[str], contr
         return f"{_coded(made_here[1], {})}[T.{made_here[2]}]"
     for column, own in levels.items():
         rest = part.removeprefix(column)
+        rest = rest.capitalize() if own == ["False", "True"] else rest  # R says TRUE
         if contrasts.get(column) == "contr.poly" and part.startswith(column) and re.fullmatch(POLYNOMIAL, rest):
             return f"{_coded(column, contrasts)}[{rest}]"
         if column in contrasts and part.startswith(column) and rest.isdigit():

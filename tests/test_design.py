@@ -45,7 +45,9 @@ def make_frame() -> pd.DataFrame:
 
 
 FRAME = make_frame()
-USED = FRAME.assign(f=FRAME["f"].cat.remove_unused_categories())  # what formulaic is to see
+USED = FRAME.assign(  # what formulaic is to see
+    f=FRAME["f"].cat.remove_unused_categories(), b=pd.Categorical(FRAME["b"], categories=[False, True])
+)
 
 
 def design(formula: str, data: Any = None, **options: Any) -> Design:
@@ -53,7 +55,7 @@ def design(formula: str, data: Any = None, **options: Any) -> Design:
 
 
 PLAIN = [
-    "1", "0", "x", "x + z", "0 + x", "x - 1", "b", "x*z", "x:z", "k + k:x",
+    "1", "0", "x", "x + z", "0 + x", "x - 1", "b", "0 + b", "b*x", "b*f + b:s", "x*z", "x:z", "k + k:x",
     "f", "0 + f", "s + f", "0 + f + s", "f*s", "f:s", "0 + f:s", "x*f", "x:f", "0 + x:f", "x*f - x", "f/x",
     "f*s*x", "(x + f + s)^2", "f + s:f + x:s", "C(k)", "C(k)*x", "C(h) + h", "C(b):x", "C(s):C(k)",
     "0 + C(k):s",
@@ -65,6 +67,7 @@ PYTHON = [
     "poly(x, 2)",
     "bs(x, df=4)*s",
     "log(x) + f",
+    "log(x)*b",
     "I(x**2):f",
     "scale(x)*z",
     "3:x",

@@ -17,7 +17,7 @@ from mixedfast import checks
 from mixedfast.arrow import CodedTable, Labels
 from mixedfast.basis import Basis, choose_basis
 from mixedfast.categories import Categorical
-from mixedfast.coding import Rows, code_again, code_shapes, shape_of
+from mixedfast.coding import code_again, code_shapes, shape_of
 from mixedfast.crossprod import CrossProducts, assemble
 from mixedfast.design import (
     Design,
@@ -34,7 +34,7 @@ from mixedfast.formula import ModelSpec
 from mixedfast.frames import ColumnData, Numeric
 from mixedfast.grouping import GroupRecipe, number_again, number_groups
 from mixedfast.mentions import expression_names, used_names
-from mixedfast.rows import vector
+from mixedfast.rows import Rows, vector
 from mixedfast.stream.wanted import Wanted
 
 __all__ = [

@@ -85,7 +85,7 @@ def push_down(
 def _facts(
     want: Wanted, frame: LazyFrame, rows: int, missing: Mapping[str, int], given: Mapping[str, Sequence[Any]]
 ) -> Facts:
-    is_category = {name: name in want.under_c or frame.kind(name) == "text" for name in want.variables}
+    is_category = {name: want.is_category(name, frame.kind(name)) for name in want.variables}
     keys = dict.fromkeys([*((name,) for name, coded in is_category.items() if coded), *want.groups])
     found = {key: frame.distinct(key) for key in keys}
     n = frame.count() if missing else rows
@@ -99,7 +99,7 @@ def _facts(
         missing=want.told(missing),
         numbers={name: _dtype(frame, name, name in missing) for name in numbers},
         categories={
-            name: _categorical(frame, name, found[name,][name], given, name in want.under_c)
+            name: _categorical(frame, name, found[name,][name], given, name in numbers)
             for name, coded in is_category.items()
             if coded
         },
@@ -119,11 +119,11 @@ def _dtype(frame: LazyFrame, name: str, has_missing: bool) -> str:
 
 
 def _categorical(
-    frame: LazyFrame, name: str, values: Sequence[Any], given: Mapping[str, Sequence[Any]], under_c: bool, group: bool = False
+    frame: LazyFrame, name: str, values: Sequence[Any], given: Mapping[str, Sequence[Any]], number: bool, group: bool = False
 ) -> Categorical:
     """Values as categories under levels in the order that data in memory would have."""
     table = as_table({name: values})
-    made = table.grouping(name) if group or not under_c else table.column(name)
+    made = table.grouping(name) if group or not number else table.column(name)
     column = made if isinstance(made, Categorical) else factorize(made.values)
     order = given.get(name, frame.categories(name))
     if order is None:

@@ -10,10 +10,11 @@ import numpy as np
 
 from mixedfast.arrow import complete_rows, distinct, from_bytes, kind_of, plain_table, sample, to_bytes, with_dictionary
 from mixedfast.categories import Categorical, factorize
-from mixedfast.coding import Rows, evaluate_expression
+from mixedfast.coding import evaluate_expression
 from mixedfast.errors import DataError
 from mixedfast.frames import Numeric, as_table
 from mixedfast.mentions import expression_names
+from mixedfast.rows import Rows
 from mixedfast.stream.moments import Moments, state_of
 from mixedfast.stream.plan import Facts
 from mixedfast.stream.units import Source, Unit
@@ -109,7 +110,7 @@ def keys_of(want: Wanted, schema: Any, given: Mapping[str, Sequence[Any]]) -> tu
 
 def is_category(want: Wanted, schema: Any, name: str) -> bool:
     """Whether a variable of the formulas is used as categories."""
-    return name in want.under_c or kind_of(schema.field(name).type) not in ("number", "boolean", "null")
+    return want.is_category(name, kind_of(schema.field(name).type))
 
 
 def columns_of_keys(want: Wanted, keys: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

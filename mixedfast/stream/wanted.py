@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from mixedfast.design import formulas, refuse_response_as_predictor
+from mixedfast.design import formulas, named_in, refuse_response_as_predictor
 from mixedfast.errors import DataError
 from mixedfast.expressions import Stateful, stateful_calls
 from mixedfast.formula import ModelSpec
 from mixedfast.frames import no_column
-from mixedfast.mentions import coded_names, expression_names, python_factors, used_names
+from mixedfast.mentions import bare_names, coded_names, expression_names, python_factors, used_names
 
 __all__ = ["Wanted", "check_columns", "given_levels", "wanted"]
 
@@ -32,6 +32,8 @@ class Wanted:
         The columns the formulas mention, the response's among them.
     under_c : frozenset of str
         Those inside ``C()``: categories whatever their type.
+    bare : frozenset of str
+        Those that stand by their name alone: categories if they are True and False.
     groups : tuple of tuple of str
         The columns of each grouping factor, once each.
     transforms : tuple of Stateful
@@ -43,6 +45,7 @@ class Wanted:
     offset: str | None
     variables: tuple[str, ...]
     under_c: frozenset[str]
+    bare: frozenset[str]
     groups: tuple[tuple[str, ...], ...]
     transforms: tuple[Stateful, ...]
 
@@ -52,6 +55,10 @@ class Wanted:
         parts = [name for factors in self.groups for name in factors]
         vectors = [name for name in (self.weights, self.offset) if name is not None]
         return tuple(dict.fromkeys([*self.variables, *parts, *vectors]))
+
+    def is_category(self, name: str, kind: str) -> bool:
+        """Whether a variable is used as categories, given what its column holds ("number", "boolean", "null", text)."""
+        return name in self.under_c or kind not in ("number", "boolean", "null") or (kind == "boolean" and name in self.bare)
 
     def told(self, missing: Mapping[str, int]) -> dict[str, int]:
         """Missing values by what is told to users: weights and an offset by what they are for."""
@@ -86,7 +93,8 @@ def wanted(spec: ModelSpec, weights: Any, offset: Any) -> Wanted:
         weights,
         offset,
         tuple(dict.fromkeys(mentioned)),
-        frozenset(name for formula in formulas(spec) for name in coded_names(formula)),
+        named_in(spec, coded_names),
+        named_in(spec, bare_names),
         tuple(dict.fromkeys(term.factors for term in spec.random)),
         tuple(transforms.values()),
     )

@@ -43,7 +43,9 @@ questions <- list(
   clinics_curved = question(model("clinics", "y ~ f * poly(x, 2) + log(z + 3) + (1 | g)"), "f"),
   clinics_curved_at = question(model("clinics", "y ~ f * poly(x, 2) + log(z + 3) + (1 | g)"), "f",
                                at = list(x = 1, z = c(0, 1))),
-  machines_pairs = question(models$machines_nested, "Machine")
+  machines_pairs = question(models$machines_nested, "Machine"),
+  visits_first = question(models$visits_flag, "first"),
+  visits_first_at = question(models$visits_flag, "first", by = "x", at = list(x = c(-1, 2)))
 )
 
 # The rows of a summary without row names or printing attributes.

@@ -106,7 +106,10 @@ extras <- list(
   cake_poly = model("cake", "angle ~ recipe * temperature + (1 | recipe:replicate)", contrasts = c(temperature = "contr.poly"),
                     py = "angle ~ recipe * C(temperature, contr.poly) + (1 | recipe:replicate)"),
   trial_poly = model("trial", "y ~ drug * sex + x + (x | block)", contrasts = c(drug = "contr.poly", sex = "contr.helmert"),
-                     py = "y ~ C(drug, contr.poly) * C(sex, contr.helmert) + x + (x | block)")
+                     py = "y ~ C(drug, contr.poly) * C(sex, contr.helmert) + x + (x | block)"),
+  # True and False are a factor of two levels
+  visits_flag = model("visits", "y ~ first * x + (0 + first | clinic)"),
+  visits_cells = model("visits", "y ~ 0 + first + first:x + (first | clinic)", REML = FALSE)
 )
 
 models <- c(originals, extras)

@@ -156,11 +156,24 @@ growth <- function() {
              y = round(y, 4))
 }
 
+# Visits to clinics, with a logical column: was it the patient's first?
+visits <- function() {
+  set.seed(2009)
+  size <- sample(6:16, 24, TRUE)
+  clinic <- rep(1:24, size)
+  n <- length(clinic)
+  first <- runif(n) < 0.4
+  x <- round(rnorm(n, 1), 3)
+  u <- draw(24, covariance_of(c(0.9, 0.6), 0.4))
+  y <- 3 + 0.5 * x + 0.7 * first + 0.4 * x * first + u[cbind(clinic, 1 + first)] + rnorm(n)
+  data.frame(clinic = labels_of("v", 24)[clinic], first, x, y = round(y, 4))
+}
+
 plain <- function(frame) as.data.frame(lapply(frame, function(v) if (is.factor(v)) as.character(v) else v))
 
 tables <- list(
   clinics = clinics(), words = words(), classes = classes(), trial = trial(), edge = edge(),
-  years = years(), exams = exams(), growth = growth(),
+  years = years(), exams = exams(), growth = growth(), visits = visits(),
   orthodont = plain(nlme::Orthodont), oats = plain(nlme::Oats), machines = plain(nlme::Machines),
   pixel = plain(nlme::Pixel)
 )
