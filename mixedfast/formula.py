@@ -117,7 +117,8 @@ def parse(formula: str, require_random: bool = True) -> ModelSpec:
 @lru_cache(maxsize=256)
 def _parse(formula: str, require_random: bool) -> ModelSpec:
     response, right = split_sides(formula)
-    cuts = sorted([*_random_cuts(right), *_offset_cuts(right)])
+    random_cuts = _random_cuts(right)
+    cuts = sorted([*random_cuts, *_offset_cuts(right, random_cuts)])
     random: list[RandomTerm] = []
     offsets: list[str] = []
     for start, stop, is_offset in cuts:
@@ -241,13 +242,19 @@ def _random_cuts(right: str) -> list[tuple[int, int, bool]]:
     return cuts
 
 
-def _offset_cuts(right: str) -> list[tuple[int, int, bool]]:
+def _offset_cuts(right: str, random_cuts: list[tuple[int, int, bool]]) -> list[tuple[int, int, bool]]:
+    """Where the calls of offset begin and end; inside another call or a random term there is none to subtract."""
     hidden, partner = quoted(right), partners(right)
-    return [
-        (m.start(), partner[m.end() - 1] + 1, True)
-        for m in re.finditer(r"(?<![\w.])offset\s*\(", right)
-        if not hidden[m.start()]
-    ]
+    closed = [(start, stop) for start, stop in partner.items() if is_call(right, start)]
+    closed += [(start, stop) for start, stop, _ in random_cuts]
+    cuts = []
+    for m in re.finditer(r"(?<![\w.])offset\s*\(", right):
+        if hidden[m.start()]:
+            continue
+        if any(start < m.start() < stop for start, stop in closed):
+            raise FormulaError(f"an offset is a term of its own, not part of another, in {right!r}")
+        cuts.append((m.start(), partner[m.end() - 1] + 1, True))
+    return cuts
 
 
 def _offset_expression(text: str) -> str:
