@@ -17,15 +17,12 @@ cdef int outside(bint wrong, message) except -1:
     return 0
 
 
-cdef bint within32(const int32_t[:] values, int64_t low, int64_t high) noexcept:
-    cdef int64_t i
-    cdef bint good = True
-    for i in range(values.shape[0]):
-        good &= low <= values[i] < high
-    return good
+ctypedef fused whole:
+    int32_t
+    int64_t
 
 
-cdef bint within(const int64_t[:] values, int64_t low, int64_t high) noexcept:
+cdef bint within(const whole[:] values, int64_t low, int64_t high) noexcept:
     cdef int64_t i
     cdef bint good = True
     for i in range(values.shape[0]):
@@ -61,7 +58,7 @@ def check_border(
            "ptr must end at the number of cols and vals")
     refuse(component.shape[0] != ptr.shape[0] - 1, "component must have one entry a level of ptr")
     refuse(not 1 <= vals.shape[1] <= most, f"vals must have 1 to {most} columns")
-    outside(not within32(k_level, 1, most + 1), f"k_level must lie in 1..{most}")
+    outside(not within(k_level, 1, most + 1), f"k_level must lie in 1..{most}")
     for i in range(n_levels):
         m += k_level[i]
     refuse(m > INT32_MAX,  # cols are 32-bit, and so are the sizes that BLAS is told
@@ -80,7 +77,7 @@ def check_border(
     for c in range(n_components + 1):
         good &= start[c] == (first[level_start[c]] if level_start[c] < n_levels else m)
     refuse(not good, "level_start and start must cut at the same places")
-    outside(not within32(component, 0, n_components), f"component must lie in 0..{n_components - 1}")
+    outside(not within(component, 0, n_components), f"component must lie in 0..{n_components - 1}")
     outside(not within(lambda_at, 0, INT32_MAX), f"lambda_at must lie in 0..{INT32_MAX - 1}")
     for j in range(component.shape[0]):
         c = component[j]
