@@ -21,7 +21,7 @@ from mixedfast.basis import column_key
 if TYPE_CHECKING:
     from mixedfast.columns import Column
 
-__all__ = ["Cells", "Placed", "by_cell", "square"]
+__all__ = ["Cells", "Expansion", "Placed", "by_cell", "square"]
 
 #: Fewer columns are as quick multiplied row by row.
 _FEWEST_COLUMNS = 8
@@ -37,27 +37,46 @@ Placed = tuple["Column", float, float]
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
-    """Columns of [X y] on the same factors.
+class Expansion:
+    """How columns of [X y] follow from sums by cell; no rows.
 
     Parameters
     ----------
     places : (m,) int array
         Where the columns are in [X y].
-    codes : tuple of (n,) int32 arrays
-    levels : tuple of int
-        Of each of the factors; their cells are numbered with the last factor fastest.
-    base : tuple of (column, shift, scale), length k
-        The constant, and the numeric variables that the columns multiply.
+    width : int
+        Columns of the base, k.
     table : (m, cells * k) array
         Column j is ``sum_b table[j, c * k + b] base_b`` in cell c.
     """
 
     places: np.ndarray
+    width: int
+    table: np.ndarray
+
+    @property
+    def n_cells(self) -> int:
+        return self.table.shape[1] // self.width
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Columns of [X y] on the same factors.
+
+    Parameters
+    ----------
+    codes : tuple of (n,) int32 arrays
+    levels : tuple of int
+        Of each of the factors; their cells are numbered with the last factor fastest.
+    base : tuple of (column, shift, scale), length k
+        The constant, and the numeric variables that the columns multiply.
+    expansion : Expansion
+    """
+
     codes: tuple[np.ndarray, ...]
     levels: tuple[int, ...]
     base: tuple[Placed, ...]
-    table: np.ndarray
+    expansion: Expansion
 
 
 def by_cell(columns: Sequence[Placed], n: int, most_effects: int) -> list[Cells]:
@@ -117,14 +136,14 @@ def _cells(columns: Sequence[Placed], places: list[int], plain: dict[tuple[int, 
             value = value * own_shift
         row[:, 0] = (value - shift) * (scale / constant[2])
     codes = tuple(f.values for f in factors.values())
-    return Cells(np.array(places), codes, levels, (constant, *numeric.values()), table.reshape(len(places), -1))
+    return Cells(codes, levels, (constant, *numeric.values()), Expansion(np.array(places), k, table.reshape(len(places), -1)))
 
 
-def square(cells: Cells, sums: np.ndarray) -> np.ndarray:
+def square(out: Expansion, sums: np.ndarray) -> np.ndarray:
     """X'WX (m, m) of the columns from their base's own square in each cell, (cells, k, k); symmetric to the bit."""
-    by_cell = cells.table.reshape(len(cells.places), *sums.shape[:2]).swapaxes(0, 1)
-    half = (by_cell @ sums).swapaxes(0, 1).reshape(cells.table.shape)
-    whole = half @ cells.table.T
+    by_cell = out.table.reshape(len(out.places), *sums.shape[:2]).swapaxes(0, 1)
+    half = (by_cell @ sums).swapaxes(0, 1).reshape(out.table.shape)
+    whole = half @ out.table.T
     return np.tril(whole) + np.tril(whole, -1).T
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations
+from itertools import chain, combinations
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from mixedfast.arguments import check_threads
 from mixedfast.basis import Basis, adds_to_one, choose_basis, group_layout, response_column, x_in_basis
 from mixedfast.covariance import Covariance, TermShape
 from mixedfast.errors import DataError
-from mixedfast.rowsums import summed
+from mixedfast.rowsums import RowSums, row_sums
 from mixedfast.storage import save
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mixedfast.design import Design, Recipe
     from mixedfast.rowsums import Grouped
 
-__all__ = ["CrossProducts", "GroupProducts", "Meta", "PairProducts", "assemble"]
+__all__ = ["CrossProducts", "GroupProducts", "Meta", "PairProducts", "Summed", "assemble", "sum_rows"]
 
 #: Columns kept that leave less than this share of the constant's sum of squares do add up to it.
 CONSTANT_TOLERANCE = 1e-13
@@ -262,6 +262,68 @@ class CrossProducts:
         return small_cells(self, k)
 
 
+@dataclass(frozen=True, eq=False)
+class Summed:
+    """Sums over some rows, on their way to cross-products: those of further rows in the same basis add as they are.
+
+    Parameters
+    ----------
+    n : int
+        Rows.
+    rows : RowSums
+        Of [X y] and by level of each grouping factor.
+    unweighted : RowSums or None
+        Of [1 X Z] without weights, where `CrossProducts.unweighted` is wanted.
+    pairs : dict (g, h) -> PairProducts, g < h
+    sum_log_weights : float
+    basis : Basis
+    groups : tuple of (name, levels, names)
+        The grouping factors, and Z's columns.
+    terms : tuple of TermShape
+    x_names : tuple of str
+    meta : Meta
+    """
+
+    n: int
+    rows: RowSums
+    unweighted: RowSums | None
+    pairs: dict[tuple[int, int], PairProducts]
+    sum_log_weights: float
+    basis: Basis
+    groups: tuple[tuple[str, Any, tuple[str, ...]], ...]
+    terms: tuple[TermShape, ...]
+    x_names: tuple[str, ...]
+    meta: Meta
+
+    def products(self) -> CrossProducts:
+        """The cross-products of the rows summed so far."""
+        basis = self.basis
+        xy, sums = self.rows.products()
+        products = []
+        for (name, levels, names), (A, B), (shift, scale) in zip(self.groups, sums, basis.groups, strict=True):
+            k, level_sums = len(shift), None
+            if A.shape[1] > k:
+                level_sums = np.concatenate([A[:, k, k:], B[:, k, :-1]], axis=1)
+                A, B = np.ascontiguousarray(A[:, :k, :k]), np.ascontiguousarray(B[:, :k])
+            products.append(GroupProducts(name, levels, names, A, B, shift, scale, level_sums))
+        return CrossProducts(
+            n=self.n,
+            xy=xy,
+            shift=basis.shift,
+            scale=basis.scale,
+            groups=tuple(products),
+            pairs=self.pairs,
+            terms=self.terms,
+            x_names=self.x_names,
+            kept=np.arange(len(self.x_names)),
+            constant=basis.constant,
+            mix=basis.mix,
+            sum_log_weights=self.sum_log_weights,
+            unweighted=None if self.unweighted is None else self.unweighted.products()[0],
+            meta=self.meta,
+        )
+
+
 def assemble(design: Design, threads: int | None = None, basis: Basis | None = None) -> CrossProducts:
     """Read the rows of a design once and return their cross-products.
 
@@ -287,6 +349,19 @@ def assemble(design: Design, threads: int | None = None, basis: Basis | None = N
         When squares overflow, or the basis relies on columns of X adding up to 1
         that do not do so here.
     """
+    return sum_rows(design, threads, basis).products()
+
+
+def sum_rows(
+    design: Design, threads: int | None = None, basis: Basis | None = None, worth: int | None = None
+) -> Summed:
+    """What `assemble` makes cross-products of.
+
+    Parameters
+    ----------
+    worth : int, optional
+        See `mixedfast.rowsums.row_sums`: batches whose sums are to add need one number.
+    """
     threads = check_threads(threads)
     n = design.n
     if basis is None:
@@ -311,16 +386,7 @@ def assemble(design: Design, threads: int | None = None, basis: Basis | None = N
     order = np.argsort([t for members in layout for t in members], kind="stable")
 
     sqrt_weights = None if design.weights is None else np.sqrt(design.weights)
-    xy, sums = summed(columns, groups, n, sqrt_weights, threads)
-    products = []
-    for members, (A, B), (shift, scale) in zip(layout, sums, basis.groups, strict=True):
-        k, level_sums = len(shift), None
-        if A.shape[1] > k:
-            level_sums = np.concatenate([A[:, k, k:], B[:, k, :-1]], axis=1)
-            A, B = np.ascontiguousarray(A[:, :k, :k]), np.ascontiguousarray(B[:, :k])
-        first = design.terms[members[0]]
-        names = tuple(name for t in members for name in design.terms[t].names)
-        products.append(GroupProducts(first.group, first.levels, names, A, B, shift, scale, level_sums))
+    rows = row_sums(columns, groups, n, sqrt_weights, threads, worth)
     pairs = {}
     for g, h in combinations(range(len(layout)), 2):
         left_term, right_term = design.terms[layout[g][0]], design.terms[layout[h][0]]
@@ -334,21 +400,18 @@ def assemble(design: Design, threads: int | None = None, basis: Basis | None = N
     unweighted = None
     if sqrt_weights is not None or basis.constant is None:
         wanted = [((), 0.0, 1.0), *columns[:-1], *(column for own in z_columns for column in own)]
-        unweighted = summed(wanted, [], n, None, threads)[0]
-    return CrossProducts(
+        unweighted = row_sums(wanted, [], n, None, threads, worth)
+    named = [(design.terms[members[0]], [design.terms[t].names for t in members]) for members in layout]
+    return Summed(
         n=n,
-        xy=xy,
-        shift=basis.shift,
-        scale=basis.scale,
-        groups=tuple(products),
+        rows=rows,
+        unweighted=unweighted,
         pairs=pairs,
+        sum_log_weights=0.0 if design.weights is None else float(np.log(design.weights).sum()),
+        basis=basis,
+        groups=tuple((first.group, first.levels, tuple(chain.from_iterable(names))) for first, names in named),
         terms=tuple(terms[i] for i in order),
         x_names=design.x_names,
-        kept=np.arange(len(design.x_names)),
-        constant=basis.constant,
-        mix=basis.mix,
-        sum_log_weights=0.0 if design.weights is None else float(np.log(design.weights).sum()),
-        unweighted=unweighted,
         meta=Meta(
             design.spec.formula, design.response_name, design.all_x_names, design.fixed_terms, design.n_dropped,
             dict(design.missing), design.weights is not None, design.recipe, design.library,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,14 @@ import numpy as np
 from mixedfast import _kernels
 from mixedfast.arguments import available_cores
 from mixedfast.basis import column_key
-from mixedfast.bycell import Cells, Placed, by_cell, square
+from mixedfast.bycell import Expansion, Placed, by_cell, square
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mixedfast.columns import Column
 
-__all__ = ["Grouped", "summed", "threaded"]
+__all__ = ["Grouped", "RowSums", "row_sums", "threaded"]
 
 #: A grouping factor, or the cells of several, as the kernel takes it: codes, number of levels, columns on either side.
 Described = tuple[np.ndarray | tuple[np.ndarray, ...], int | tuple[int, ...], np.ndarray, np.ndarray]
@@ -55,72 +56,127 @@ class _Pool:
         return np.array([self.add(*column) for column in columns], dtype=np.int32)
 
 
-def summed(
-    columns: Sequence[Placed], groups: Sequence[Grouped], n: int, sqrt_weights: np.ndarray | None, threads: int | None
-) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+@dataclass(frozen=True, eq=False)
+class RowSums:
+    """Sums over rows as the kernel leaves them. Sums over more rows of the same columns add to them as they are.
+
+    Parameters
+    ----------
+    square : (c, c) array
+        [X y]'W[X y] of the columns of [X y] that are not summed by cell, symmetric to the bit.
+    levels : tuple of tuple of (cells, k, r) arrays
+        Left columns times right ones by level: of each grouping factor, each kind of cells, every two kinds, and each
+        grouping factor with each kind. The arrays of one place, one a thread, are to be added up.
+    left, right : tuple of int arrays
+        Which columns these are.
+    rest : (c,) int array
+        The places in [X y] of the columns in `square`.
+    expansions : tuple of Expansion
+        How the other columns of [X y] follow from the kinds of cells.
+    n_groups : int
+        Grouping factors.
+    """
+
+    square: np.ndarray
+    levels: tuple[tuple[np.ndarray, ...], ...]
+    left: tuple[np.ndarray, ...]
+    right: tuple[np.ndarray, ...]
+    rest: np.ndarray
+    expansions: tuple[Expansion, ...]
+    n_groups: int
+
+    def take_up(self, other: RowSums) -> None:
+        """Add sums of the same columns over other rows, in place."""
+        self.square[...] += other.square
+        for mine, theirs in zip(self.levels, other.levels, strict=True):
+            for part in theirs:
+                mine[0][...] += part
+
+    def products(self) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+        """Sums by cell multiplied out.
+
+        Returns
+        -------
+        (c, c) array
+            [X y]'W[X y], symmetric to the bit.
+        list of (J, k, k) and (J, k, c) arrays
+            Z_j'WZ_j and Z_j'W[X y] of each group.
+        """
+        out, width = self.expansions, len(self.rest)
+        found = iter(zip(self.levels, self.left, self.right, strict=True))
+        of_groups = [_split(*next(found), width) for _ in range(self.n_groups)]
+        if not out:
+            return self.square, of_groups
+        of_cells = [_split(*next(found), width) for _ in out]
+        between = [_picked(*next(found)) for _ in combinations(out, 2)]
+        whole = _whole_square(self.rest, self.square, out, of_cells, between)
+        return whole, [(A, _whole_products(self.rest, B, out, [next(found)[0] for _ in out])) for A, B in of_groups]
+
+
+def row_sums(
+    columns: Sequence[Placed], groups: Sequence[Grouped], n: int, sqrt_weights: np.ndarray | None, threads: int | None,
+    worth: int | None = None,
+) -> RowSums:
     """Products of columns of [X y] with each other and with each Z.
 
-    Returns
-    -------
-    (c, c) array
-        Symmetric to the bit.
-    list of (J, k, k) and (J, k, c) arrays
-        Z_j'WZ_j and Z_j'W[X y] of each group.
+    Parameters
+    ----------
+    worth : int, optional
+        Columns are summed by cell where that pays for so many rows; default: `n`. Sums that are to add need one number.
     """
-    cells = by_cell(columns, n, max((n_levels * len(z) for _, n_levels, z in groups), default=0))
-    apart = {j for own in cells for j in own.places.tolist()}
+    most_effects = max((n_levels * len(z) for _, n_levels, z in groups), default=0)
+    cells = by_cell(columns, n if worth is None else worth, most_effects)
+    apart = {j for own in cells for j in own.expansion.places.tolist()}
     rest = np.array([j for j in range(len(columns)) if j not in apart], dtype=np.intp)
     pool = _Pool()
     gram = pool.add_all(columns[j] for j in rest)
     z_at = [pool.add_all(z) for _, _, z in groups]
     base_at = [pool.add_all(own.base) for own in cells]
-    between = list(combinations(range(len(cells)), 2))
     described: list[Described] = [
         *((codes, n_levels, z, _right(gram, z)) for (codes, n_levels, _), z in zip(groups, z_at, strict=True)),
         *((own.codes, own.levels, base, _right(gram, base)) for own, base in zip(cells, base_at, strict=True)),
-        *((cells[a].codes + cells[b].codes, cells[a].levels + cells[b].levels, base_at[a], base_at[b]) for a, b in between),
+        *(
+            (cells[a].codes + cells[b].codes, cells[a].levels + cells[b].levels, base_at[a], base_at[b])
+            for a, b in combinations(range(len(cells)), 2)
+        ),
         *(
             ((codes, *own.codes), (n_levels, *own.levels), z, base)
             for (codes, n_levels, _), z in zip(groups, z_at, strict=True)
             for own, base in zip(cells, base_at, strict=True)
         ),
     ]
-    plain, sums = threaded(_kernels.ColumnPool(pool.columns, n, sqrt_weights), n, gram, described, threads)
-    parts = iter(zip(sums, described, strict=True))
-    of_groups = [_split(*next(parts), len(gram)) for _ in groups]
-    if not cells:
-        return plain, of_groups
-    of_cells = [_split(*next(parts), len(gram)) for _ in cells]
-    whole = _whole_square(rest, plain, cells, of_cells, [_picked(*next(parts)) for _ in between])
-    return whole, [(A, _whole_products(rest, B, cells, [next(parts)[0] for _ in cells])) for A, B in of_groups]
+    square, levels = threaded(_kernels.ColumnPool(pool.columns, n, sqrt_weights), n, gram, described, threads)
+    return RowSums(
+        square, tuple(map(tuple, levels)), tuple(left for _, _, left, _ in described),
+        tuple(right for _, _, _, right in described), rest, tuple(own.expansion for own in cells), len(groups),
+    )  # fmt: skip
 
 
 def _whole_square(
-    rest: np.ndarray, plain: np.ndarray, cells: Sequence[Cells], of_cells: Sequence[tuple[np.ndarray, np.ndarray]],
+    rest: np.ndarray, plain: np.ndarray, out: Sequence[Expansion], of_cells: Sequence[tuple[np.ndarray, np.ndarray]],
     of_pairs: Sequence[np.ndarray],
 ) -> np.ndarray:
     """[X y]'W[X y]: of the columns at `rest` as it is, of those by cell from their bases' sums with each other and with the
     rest, and of every two kinds of cells from those in the cells of both."""
-    size = len(rest) + sum(len(own.places) for own in cells)
+    size = len(rest) + sum(len(own.places) for own in out)
     whole = np.empty((size, size))
     whole[np.ix_(rest, rest)] = plain
-    for own, (of_base, with_rest) in zip(cells, of_cells, strict=True):
+    for own, (of_base, with_rest) in zip(out, of_cells, strict=True):
         whole[np.ix_(own.places, own.places)] = square(own, of_base)
         _set(whole, own.places, rest, own.table @ with_rest.reshape(-1, len(rest)))
-    for (left, right), sums in zip(combinations(cells, 2), of_pairs, strict=True):
-        k, width = len(left.base), len(right.base)
-        both = sums.reshape(-1, right.table.shape[1] // width, k, width).swapaxes(1, 2)
+    for (left, right), sums in zip(combinations(out, 2), of_pairs, strict=True):
+        both = sums.reshape(left.n_cells, right.n_cells, left.width, right.width).swapaxes(1, 2)
         _set(whole, left.places, right.places, left.table @ both.reshape(left.table.shape[1], -1) @ right.table.T)
     return whole
 
 
 def _whole_products(
-    rest: np.ndarray, of_rest: np.ndarray, cells: Sequence[Cells], of_cells: Sequence[list[np.ndarray]]
+    rest: np.ndarray, of_rest: np.ndarray, out: Sequence[Expansion], of_cells: Sequence[tuple[np.ndarray, ...]]
 ) -> np.ndarray:
     """Z_j'W[X y] (J, k, c): with the columns at `rest` as it is, with those by cell multiplied out."""
-    B = np.empty((*of_rest.shape[:2], len(rest) + sum(len(own.places) for own in cells)))
+    B = np.empty((*of_rest.shape[:2], len(rest) + sum(len(own.places) for own in out)))
     B[:, :, rest] = of_rest
-    for own, parts in zip(cells, of_cells, strict=True):
+    for own, parts in zip(out, of_cells, strict=True):
         _multiply_out(own, parts, B)
     return B
 
@@ -131,16 +187,16 @@ def _right(gram: np.ndarray, left: np.ndarray) -> np.ndarray:
     return np.concatenate([gram, np.array([c for c in dict.fromkeys(left.tolist()) if c not in known], dtype=np.int32)])
 
 
-def _split(parts: list[np.ndarray], described: Described, width: int) -> tuple[np.ndarray, np.ndarray]:
+def _split(
+    parts: tuple[np.ndarray, ...], left: np.ndarray, right: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Sums of the left columns with each other, and with the first `width` of the right ones."""
-    _, _, left, right = described
     where = {c: i for i, c in reversed(list(enumerate(right.tolist())))}
     own = np.array([where[c] for c in left.tolist()], dtype=np.int32)
     return _kernels.picked(parts, 0, len(left), own), _kernels.picked(parts, 0, len(left), np.arange(width, dtype=np.int32))
 
 
-def _picked(parts: list[np.ndarray], described: Described) -> np.ndarray:
-    _, _, left, right = described
+def _picked(parts: tuple[np.ndarray, ...], left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return _kernels.picked(parts, 0, len(left), np.arange(len(right), dtype=np.int32))
 
 
@@ -150,17 +206,16 @@ def _set(whole: np.ndarray, rows: np.ndarray, columns: np.ndarray, block: np.nda
     whole[np.ix_(columns, rows)] = block.T
 
 
-def _multiply_out(cells: Cells, parts: list[np.ndarray], B: np.ndarray) -> None:
+def _multiply_out(out: Expansion, parts: tuple[np.ndarray, ...], B: np.ndarray) -> None:
     """Fill in the columns of B (J, k, c) that are summed by cell, a block of levels at a time."""
     J, k, _ = B.shape
-    n_cells, width = len(parts[0]) // max(J, 1), len(cells.base)
-    step = max(1, _BLOCK // (n_cells * k * width))
-    wanted = np.arange(width, dtype=np.int32)
+    step = max(1, _BLOCK // (out.n_cells * k * out.width))
+    wanted = np.arange(out.width, dtype=np.int32)
     for start in range(0, J, step):
         end = min(start + step, J)
-        sums = _kernels.picked([part[start * n_cells : end * n_cells] for part in parts], 0, k, wanted)
-        by_effect = sums.reshape(end - start, n_cells, k, width).swapaxes(1, 2)
-        B[start:end, :, cells.places] = by_effect.reshape(end - start, k, -1) @ cells.table.T
+        sums = _kernels.picked([part[start * out.n_cells : end * out.n_cells] for part in parts], 0, k, wanted)
+        by_effect = sums.reshape(end - start, out.n_cells, k, out.width).swapaxes(1, 2)
+        B[start:end, :, out.places] = by_effect.reshape(end - start, k, -1) @ out.table.T
 
 
 def threaded(

@@ -43,6 +43,7 @@ _HOMES = {
     "Covariate": "mixedfast.covariates",
     "CrossProducts": "mixedfast.crossprod",
     "Design": "mixedfast.design",
+    "Expansion": "mixedfast.bycell",
     "Factor": "mixedfast.columns",
     "Fit": "mixedfast.fitting",
     "FixedTerm": "mixedfast.coding",
@@ -63,10 +64,12 @@ _HOMES = {
     "ReTerm": "mixedfast.design",
     "Recipe": "mixedfast.design",
     "Remainder": "mixedfast.remainder",
+    "RowSums": "mixedfast.rowsums",
     "Rows": "mixedfast.rows",
     "Shape": "mixedfast.coding",
     "Seen": "mixedfast.stream.survey",
     "Solution": "mixedfast.system",
+    "Summed": "mixedfast.crossprod",
     "TermShape": "mixedfast.covariance",
 }
 #: What zipfile raises on a zip that is none, or no longer.

@@ -15,7 +15,7 @@ from mixedfast.columns import Factor, evaluate
 from mixedfast.crossprod import assemble
 from mixedfast.design import build
 from mixedfast.formula import parse
-from mixedfast.rowsums import summed
+from mixedfast.rowsums import row_sums
 
 #: Sums of two thousand products, each sum measured by the sizes of its two columns.
 ROUNDING = 1e-13
@@ -78,7 +78,7 @@ def test_products_are_those_of_the_rows(formula, seed, weighted, contrast, threa
     design = build(parse(formula), a_table(seed), "w" if weighted else None, contrasts=contrasts)
     n, basis = design.n, choose_basis(design)
     columns = [*x_in_basis(design.x, n, basis), ((Factor(design.y),), basis.shift[-1], basis.scale[-1])]
-    assert [(len(c.places), c.levels, len(c.base)) for c in in_cells(design, columns)] == FOUND[formula]
+    assert [(len(c.expansion.places), c.levels, len(c.base)) for c in in_cells(design, columns)] == FOUND[formula]
     root = np.ones(n) if design.weights is None else np.sqrt(design.weights)
     D = numbers(columns, n, root)
     of_d = np.sqrt((D**2).sum(axis=0))
@@ -86,7 +86,7 @@ def test_products_are_those_of_the_rows(formula, seed, weighted, contrast, threa
     groups = []
     for term in design.terms:
         groups.append((term.codes, len(term.levels), [(column, 0.25, 2.0) for column in term.columns]))
-    square, sums = summed(columns, groups, n, None if design.weights is None else root, threads)
+    square, sums = row_sums(columns, groups, n, None if design.weights is None else root, threads).products()
     np.testing.assert_array_equal(square, square.T)
     np.testing.assert_allclose(square / np.outer(of_d, of_d), D.T @ D / np.outer(of_d, of_d), rtol=0, atol=ROUNDING)
     for (codes, J, z), (A, B) in zip(groups, sums, strict=True):

@@ -32,7 +32,7 @@ class Checkpoint:
         The units done in either pass.
     plan : Plan or None
         Once the first pass is over.
-    sums : CrossProducts or None
+    sums : Summed or None
         The second pass so far.
     """
 

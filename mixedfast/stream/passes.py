@@ -17,7 +17,7 @@ from mixedfast.arguments import check_threads
 from mixedfast.arrow import CodedTable, Labels, as_declared, complete_rows, sample
 from mixedfast.categories import factorize, labels
 from mixedfast.conditioning import taken_apart
-from mixedfast.crossprod import CrossProducts
+from mixedfast.crossprod import CrossProducts, Summed
 from mixedfast.design import Design, Recipe, without_dot
 from mixedfast.errors import DataError
 from mixedfast.formula import ModelSpec
@@ -176,8 +176,8 @@ def _sum(asked: _Asked, plan: Plan, state: Progress) -> CrossProducts:
     category, group = plan.category_labels, plan.group_labels
     want = asked.want
 
-    def work(unit: Unit) -> CrossProducts:
-        total: CrossProducts | None = None
+    def work(unit: Unit) -> Summed:
+        total: Summed | None = None
         for table in unit.read():
             rows, missing = complete_rows(table, want.columns, unit.name)
             if missing and plan.trusting:
@@ -191,10 +191,11 @@ def _sum(asked: _Asked, plan: Plan, state: Progress) -> CrossProducts:
             raise DataError(f"{unit.name} has no rows")
         return total
 
-    return reduce_units(
+    summed: Summed = reduce_units(
         asked.source, want.columns, work, add_same, "adding up", asked.threads, asked.progress, state.now.sums,
         state.now.summed_marks, lambda total, marks: state.update(sums=total, summed_marks=marks),
     )  # fmt: skip
+    return summed.products()
 
 
 def _plan(asked: _Asked, state: Progress, trusting: bool) -> Plan:

@@ -18,7 +18,7 @@ from mixedfast.arrow import CodedTable, Labels
 from mixedfast.basis import Basis, choose_basis
 from mixedfast.categories import Categorical
 from mixedfast.coding import code_again, code_shapes, shape_of
-from mixedfast.crossprod import CrossProducts, assemble
+from mixedfast.crossprod import CrossProducts, Summed, sum_rows
 from mixedfast.design import (
     Design,
     Recipe,
@@ -35,6 +35,7 @@ from mixedfast.frames import ColumnData, Numeric
 from mixedfast.grouping import GroupRecipe, number_again, number_groups
 from mixedfast.mentions import expression_names, used_names
 from mixedfast.rows import Rows, vector
+from mixedfast.stream.units import BATCH_ROWS
 from mixedfast.stream.wanted import Wanted
 
 __all__ = [
@@ -248,9 +249,10 @@ def ordered_terms(spec: ModelSpec, recipe: Recipe) -> list[Any]:
     return out
 
 
-def sums_of(plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping[str, int]) -> CrossProducts:
-    """The cross-products of a batch, in the plan's basis."""
-    return assemble(coded_design(plan, table, n_dropped, missing), 1, plan.basis)
+def sums_of(plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping[str, int]) -> Summed:
+    """The sums of a batch, in the plan's basis."""
+    worth = BATCH_ROWS if plan.n_rows is None else min(plan.n_rows, BATCH_ROWS)
+    return sum_rows(coded_design(plan, table, n_dropped, missing), 1, plan.basis, worth)
 
 
 def check_total(total: CrossProducts) -> None:

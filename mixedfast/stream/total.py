@@ -1,4 +1,4 @@
-"""Adding the cross-products of batches coded by one plan: same levels, same basis, so sums add as they are."""
+"""Adding the sums of batches coded by one plan: same levels, same basis, so sums add as they are."""
 
 from __future__ import annotations
 
@@ -7,27 +7,22 @@ from dataclasses import replace
 import numpy as np
 
 from mixedfast.covariates import merge
-from mixedfast.crossprod import CrossProducts, PairProducts
+from mixedfast.crossprod import PairProducts, Summed
 
 __all__ = ["add_same"]
 
 
-def add_same(a: CrossProducts, b: CrossProducts) -> CrossProducts:
+def add_same(a: Summed, b: Summed) -> Summed:
     """a + b, in a's own memory where that is possible: a is used up.
 
     Parameters
     ----------
-    a, b : CrossProducts
+    a, b : Summed
         Of batches coded by one plan.
     """
-    a.xy[...] += b.xy
-    for mine, theirs in zip(a.groups, b.groups, strict=True):
-        mine.A[...] += theirs.A
-        mine.B[...] += theirs.B
-        if mine.sums is not None and theirs.sums is not None:
-            mine.sums[...] += theirs.sums
+    a.rows.take_up(b.rows)
     if a.unweighted is not None and b.unweighted is not None:
-        a.unweighted[...] += b.unweighted
+        a.unweighted.take_up(b.unweighted)
     names = dict.fromkeys([*a.meta.missing, *b.meta.missing])
     recipe = b.meta.recipe if not a.n else a.meta.recipe
     if a.n and b.n and recipe is not None and b.meta.recipe is not None:
@@ -35,7 +30,7 @@ def add_same(a: CrossProducts, b: CrossProducts) -> CrossProducts:
     return replace(
         a,
         n=a.n + b.n,
-        pairs={key: _add_pairs(pair, b.pairs[key], b.groups[key[1]].n_levels) for key, pair in a.pairs.items()},
+        pairs={key: _add_pairs(pair, b.pairs[key], len(b.groups[key[1]][1])) for key, pair in a.pairs.items()},
         sum_log_weights=a.sum_log_weights + b.sum_log_weights,
         meta=replace(
             a.meta,
