@@ -49,12 +49,19 @@ int mf_all_finite(const char *values, ptrdiff_t stride, int64_t n, int kind)
 }
 
 /* Places above `low` as unsigned numbers: one comparison tells both ends of the range. */
-#define MARK(TYPE)                                                                        \
+#define EACH(TYPE, DO)                                                                    \
     for (int64_t i = 0; i < n; i++) {                                                     \
         uint64_t place = (uint64_t)*(const TYPE *)(values + i * stride) - (uint64_t)low; \
         int inside = place < (uint64_t)size;                                              \
-        codes[i] = inside ? (int32_t)place : -1;                                          \
-        table[inside ? place : (uint64_t)size] = 1;                                       \
+        DO                                                                                \
+    }
+#define EACH_OF_KIND(DO)                     \
+    switch (kind) {                          \
+    case MF_I64: EACH(int64_t, DO) break;    \
+    case MF_I32: EACH(int32_t, DO) break;    \
+    case MF_I16: EACH(int16_t, DO) break;    \
+    case MF_I8: EACH(int8_t, DO) break;      \
+    default: EACH(uint8_t, DO)               \
     }
 
 int64_t mf_number(const char *values, ptrdiff_t stride, int64_t n, int kind, int64_t low, int64_t size,
@@ -62,17 +69,17 @@ int64_t mf_number(const char *values, ptrdiff_t stride, int64_t n, int kind, int
 {
     int64_t used = 0;
     memset(table, 0, (size_t)(size + 1) * sizeof *table);
-    switch (kind) {
-    case MF_I64: MARK(int64_t) break;
-    case MF_I32: MARK(int32_t) break;
-    case MF_I16: MARK(int16_t) break;
-    case MF_I8: MARK(int8_t) break;
-    default: MARK(uint8_t)
-    }
+    EACH_OF_KIND(codes[i] = inside ? (int32_t)place : -1; table[inside ? place : (uint64_t)size] = 1;)
     for (int64_t v = 0; v < size; v++) table[v] = table[v] ? (int32_t)used++ : -1;
     if (used < size) { /* otherwise every place is its own number */
         table[size] = -1;
         for (int64_t i = 0; i < n; i++) codes[i] = table[codes[i] < 0 ? size : codes[i]];
     }
     return used;
+}
+
+void mf_tick(const char *values, ptrdiff_t stride, int64_t n, int kind, int64_t low, int64_t size, uint8_t *seen)
+{
+    memset(seen, 0, (size_t)(size + 1));
+    EACH_OF_KIND(seen[inside ? place : (uint64_t)size] = 1;)
 }

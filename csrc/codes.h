@@ -16,4 +16,8 @@ int mf_all_finite(const char *values, ptrdiff_t stride, int64_t n, int kind);
 int64_t mf_number(const char *values, ptrdiff_t stride, int64_t n, int kind, int64_t low, int64_t size,
                   int32_t *codes, int32_t *table);
 
+/* The same without numbers: seen (size + 1) gets 1 for every place above `low` that occurs, 0 for others; the last is for
+ * values outside the range. */
+void mf_tick(const char *values, ptrdiff_t stride, int64_t n, int kind, int64_t low, int64_t size, uint8_t *seen);
+
 #endif

@@ -4,7 +4,7 @@
 Every function has a NumPy twin of the same name in ``_reference.py``; the tests hold the two together.
 """
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stddef cimport ptrdiff_t
 from libc.stdlib cimport calloc, free, malloc
 
@@ -47,6 +47,7 @@ cdef extern from "crossprod.h" nogil:
 cdef extern from "codes.h" nogil:
     int mf_all_finite(const char *, ptrdiff_t, int64_t, int)
     int64_t mf_number(const char *, ptrdiff_t, int64_t, int, int64_t, int64_t, int32_t *, int32_t *)
+    void mf_tick(const char *, ptrdiff_t, int64_t, int, int64_t, int64_t, uint8_t *)
 
 cdef extern from "pairs.h" nogil:
     ctypedef struct mf_entry:
@@ -90,6 +91,16 @@ def all_finite(values):
     return bool(finite)
 
 
+cdef int kind_of_integers(values, int64_t size) except -1:
+    """The kind of an array of whole numbers whose places in a range of `size` values are asked for."""
+    cdef int kind = -1 if values.ndim != 1 else _KINDS.get(values.dtype.str[1:], -1)
+    if kind < 2 or values.dtype.str[0] == ">":
+        raise TypeError(f"dtype {values.dtype}, {values.ndim} dimensions: no whole numbers that can be numbered")
+    if not 0 <= size < 2**31:
+        raise ValueError(f"a range of {size} values")
+    return kind
+
+
 def number(values, int64_t low, int64_t size):
     """Number the integers low .. low + size - 1 that occur in an array (n,), in order.
 
@@ -100,14 +111,10 @@ def number(values, int64_t low, int64_t size):
     used (J,) int64
         The integers that occur.
     """
-    cdef int kind = -1 if values.ndim != 1 else _KINDS.get(values.dtype.str[1:], -1)
+    cdef int kind = kind_of_integers(values, size)
     cdef const char *at = <const char *><size_t>values.__array_interface__["data"][0]
     cdef ptrdiff_t stride = values.strides[0]
     cdef int64_t n = values.shape[0], found = 0
-    if kind < 2 or values.dtype.str[0] == ">":
-        raise TypeError(f"number: dtype {values.dtype}, {values.ndim} dimensions")
-    if not 0 <= size < 2**31:
-        raise ValueError(f"number: a range of {size} values")
     codes, table = np.empty(n, dtype=np.int32), np.empty(size + 1, dtype=np.int32)
     cdef int32_t[::1] codes_ = codes, table_ = table
     with nogil:
@@ -115,6 +122,19 @@ def number(values, int64_t low, int64_t size):
     if found == size:
         return codes, np.arange(size) + low
     return codes, np.flatnonzero(table[:size] >= 0) + low
+
+
+def occurring(values, int64_t low, int64_t size):
+    """The integers among low .. low + size - 1 that occur in an array (n,), in order: (J,) int64."""
+    cdef int kind = kind_of_integers(values, size)
+    cdef const char *at = <const char *><size_t>values.__array_interface__["data"][0]
+    cdef ptrdiff_t stride = values.strides[0]
+    cdef int64_t n = values.shape[0]
+    seen = np.empty(size + 1, dtype=np.uint8)
+    cdef uint8_t[::1] seen_ = seen
+    with nogil:
+        mf_tick(at, stride, n, kind, low, size, &seen_[0])
+    return np.flatnonzero(seen[:size]) + low
 
 
 def aligned(int64_t size, make=np.empty):

@@ -31,10 +31,14 @@ def all_finite(values: Array) -> bool:
 
 def number(values: Array, low: int, size: int) -> tuple[Array, Array]:
     """Number the integers low .. low + size - 1 that occur, in order; -1 for others."""
-    used = sorted({v for v in values.tolist() if low <= v < low + size})
-    place = {v: i for i, v in enumerate(used)}
-    codes = np.array([place.get(v, -1) for v in values.tolist()], dtype=np.int32)
-    return codes, np.array(used, dtype=np.int64)
+    used = occurring(values, low, size)
+    place = {v: i for i, v in enumerate(used.tolist())}
+    return np.array([place.get(v, -1) for v in values.tolist()], dtype=np.int32), used
+
+
+def occurring(values: Array, low: int, size: int) -> Array:
+    """The integers low .. low + size - 1 that occur, in order."""
+    return np.array(sorted({v for v in values.tolist() if low <= v < low + size}), dtype=np.int64)
 
 
 # -- columns and their products --------------------------------------------------------------------------

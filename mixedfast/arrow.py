@@ -202,11 +202,11 @@ def _unique(column: Any) -> Any:
     if pa.types.is_integer(column.type) and len(column) and not column.null_count:
         ends = pc.min_max(column).as_py()
         size = ends["max"] - ends["min"] + 1
-        if size <= 4 * len(column) + 65536:
-            seen = np.zeros(size, dtype=bool)
-            for chunk in column.chunks:
-                seen[chunk.to_numpy().astype(np.int64, copy=False) - ends["min"]] = True
-            return pa.array(np.flatnonzero(seen) + ends["min"]).cast(column.type)
+        if size <= 4 * len(column) + 65536 and ends["max"] <= _INT64.max:
+            values = column.to_numpy()
+            if values.dtype.kind == "u" and values.itemsize > 1:
+                values = values.astype(np.int64)
+            return pa.array(_kernels.occurring(values, ends["min"], size)).cast(column.type)
     return pc.unique(column)
 
 

@@ -57,6 +57,14 @@ def test_distinct_values_are_those_there_are(values):
     assert sorted(found.column("g").to_pylist()) == sorted(set(values))
 
 
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "uint32", "uint64"])
+def test_distinct_values_of_numbers_without_a_sign(kind):
+    most = np.iinfo(kind).max
+    values = [most, most - 1, most, most - 3]
+    found = distinct(pa.table({"g": pa.array(values, type=getattr(pa, kind)())}), ["g"])
+    assert sorted(found.column("g").to_pylist()) == [most - 3, most - 1, most]
+
+
 @pytest.mark.parametrize("kind", ["int8", "int16", "int32", "int64", "uint8", "uint64", "float", "double"])
 def test_numbers_of_any_width_are_groups(kind):
     labels = Labels("g", np.array([1, 3, 7]))

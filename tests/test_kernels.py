@@ -54,6 +54,7 @@ def test_number(kind, n, stride, seed):
     for ours, theirs in zip(_kernels.number(values, low, size), _reference.number(values, low, size), strict=True):
         np.testing.assert_array_equal(ours, theirs)
         assert ours.dtype == theirs.dtype
+    np.testing.assert_array_equal(_kernels.occurring(values, low, size), _reference.occurring(values, low, size), strict=True)
 
 
 def test_number_at_the_ends_of_the_integers():
@@ -61,6 +62,7 @@ def test_number_at_the_ends_of_the_integers():
     for low in [*ends.tolist()[:1], np.iinfo(np.int64).max - 1]:
         for ours, theirs in zip(_kernels.number(ends, low, 2), _reference.number(ends, low, 2), strict=True):
             np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(_kernels.occurring(ends, low, 2), _reference.occurring(ends, low, 2))
 
 
 def test_scans_refuse_what_they_cannot_read():
@@ -68,11 +70,13 @@ def test_scans_refuse_what_they_cannot_read():
         with pytest.raises(TypeError, match="all_finite"):
             _kernels.all_finite(values)
     for values in (np.zeros(3), np.zeros((2, 2), dtype=np.int64), np.zeros(3, dtype=">i8"), np.zeros(3, dtype="u8")):
-        with pytest.raises(TypeError, match="number"):
-            _kernels.number(values, 0, 3)
+        for scan in (_kernels.number, _kernels.occurring):
+            with pytest.raises(TypeError, match="number"):
+                scan(values, 0, 3)
     for size in (-1, 2**31):
-        with pytest.raises(ValueError, match="range"):
-            _kernels.number(np.zeros(3, dtype=np.int32), 0, size)
+        for scan in (_kernels.number, _kernels.occurring):
+            with pytest.raises(ValueError, match="range"):
+                scan(np.zeros(3, dtype=np.int32), 0, size)
 
 
 # -- columns ---------------------------------------------------------------------------------------------

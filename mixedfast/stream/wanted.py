@@ -126,7 +126,8 @@ def given_levels(levels: Any, names: Sequence[str]) -> dict[str, list[Any]]:
 def _level_array(name: str, values: Sequence[Any]) -> list[Any]:
     if isinstance(values, str) or not isinstance(values, Iterable) or not (listed := list(values)):
         raise DataError(f"levels[{name!r}] must be a sequence of levels")
-    odd = [value for value in listed if not isinstance(value, (str, Real, np.bool_)) or value != value]
+    others = {kind for kind in set(map(type, listed)) if not issubclass(kind, (str, Real, np.bool_))}
+    odd = [value for value in listed if type(value) in others or value != value]
     if odd:
         raise DataError(f"levels[{name!r}] holds {odd[0]!r}, which is no level: levels are strings or numbers")
     if len(set(listed)) < len(listed):

@@ -1,4 +1,4 @@
-/* mf_all_finite and mf_number against plain loops, on raw bytes: any number there is. */
+/* mf_all_finite, mf_number and mf_tick against plain loops, on raw bytes: any number there is. */
 #include "bytes.h"
 #include "codes.h"
 
@@ -49,6 +49,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             require(table[v] == (occurs ? met++ : -1), "the number of a value");
         }
         require(used == met, "how many values occur");
+        uint8_t *seen = room((size_t)range + 1, 1);
+        mf_tick(at, stride, n, kind, low, range, seen);
+        for (int64_t v = 0; v < range; v++) require(seen[v] == (table[v] >= 0), "whether a value occurs");
+        free(seen);
         for (int64_t i = 0; i < n; i++) {
             int64_t value = whole(at + i * stride, kind);
             require(codes[i] == (inside(value, low, range) ? table[value - low] : -1), "the code of a row");
