@@ -15,6 +15,7 @@ import numpy as np
 
 from mixedfast import _levels
 from mixedfast.crossprod import CrossProducts
+from mixedfast.engines.layout import spread
 from mixedfast.fitting import Fit
 from mixedfast.inference.draw import Responses
 
@@ -302,16 +303,16 @@ class Dense(Together):
         Q0 = P if reml else K
         v = self._parts(C[..., p] - (C[..., :p] @ beta[..., None])[..., 0])
         own, quadratic, traces = [], {}, {}
-        spread = [_spread(part) for part in v]
+        wide = [spread(part.reshape(-1, part.shape[2])).reshape(len(part), -1, part.shape[2] ** 2) for part in v]
         edges = [*self.base, K.shape[1]]
         inside = [slice(edges[g], edges[g + 1]) for g in range(len(v))]
         for h, right in enumerate(v):
             k_h = right.shape[2]
-            Ph = P[:, :, inside[h]] @ spread[h]
+            Ph = P[:, :, inside[h]] @ wide[h]
             for g in range(h + 1):
                 k_g = v[g].shape[2]
-                both = spread[g].swapaxes(1, 2) @ Ph[:, inside[g]]
-                quadratic[g, h] = both.reshape(-1, k_g, k_g, k_h, k_h).transpose(0, 1, 2, 4, 3)
+                both = wide[g].swapaxes(1, 2) @ Ph[:, inside[g]]
+                quadratic[g, h] = both.reshape(-1, k_g, k_g, k_h, k_h).swapaxes(1, 2)
                 block = Q0[:, inside[g], inside[h]].reshape(len(which), -1, k_g, right.shape[1], k_h)
                 flat = block.transpose(0, 2, 4, 1, 3).reshape(len(which), k_g * k_h, -1)
                 traces[g, h] = (flat @ flat.swapaxes(1, 2)).reshape(-1, k_g, k_h, k_g, k_h).transpose(0, 3, 1, 2, 4)
@@ -347,15 +348,6 @@ def _dense_zz(cp: CrossProducts) -> tuple[np.ndarray, list[int]]:
         A[rows[:, :, None], columns[:, None, :]] = pair.data
         A[columns[:, :, None], rows[:, None, :]] = pair.data.transpose(0, 2, 1)
     return A, base
-
-
-def _spread(v: np.ndarray) -> np.ndarray:
-    """v_j[a] at position (j, b), one column for each (a, b): (R, J K, K K)."""
-    R, J, k = v.shape
-    out = np.zeros((R, J, k, k, k))
-    for b in range(k):
-        out[:, :, b, :, b] = v
-    return out.reshape(R, J * k, k * k)
 
 
 def _cholesky(M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
