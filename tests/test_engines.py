@@ -123,6 +123,52 @@ def far_apart(formula, apart, engine):
         np.testing.assert_allclose(pushed.bse, whole.bse, rtol=1e-9)
 
 
+def locked(data, folder):
+    """A file read only, on a connection of its own that may look neither at Python's variables nor at other files."""
+    with duckdb.connect(str(folder / "rows.duckdb")) as making:
+        making.register("given", pa.Table.from_pandas(data, preserve_index=False))
+        making.execute("create table rows as from given")
+    rows = duckdb.connect(str(folder / "rows.duckdb"), read_only=True)
+    for setting in ("python_enable_replacements = false", "enable_external_access = false", "lock_configuration = true"):
+        rows.execute(f"set {setting}")
+    return rows.table("rows")
+
+
+def in_hive(data, folder):
+    """Parquet files in folders that name a column, on a connection that may not look at Python's variables."""
+    pytest.importorskip("pyarrow.parquet").write_to_dataset(
+        pa.Table.from_pandas(data.assign(part=data.g % 3), preserve_index=False), folder / "rows", partition_cols=["part"]
+    )
+    rows = duckdb.connect()
+    rows.execute("set python_enable_replacements = false")
+    return rows.sql(f"from read_parquet('{folder}/rows/*/*.parquet', hive_partitioning = true)")
+
+
+@pytest.mark.parametrize("rows", [locked, in_hive])
+@pytest.mark.parametrize("formula", ["y ~ t + I(t ** 2) + (0 + x | b:g)", "y ~ x + offset(o) + (1 | g) + (1 | s)"])
+def test_duckdb_needs_no_door_but_the_relation(formula, rows, tmp_path):
+    far_apart(formula, 1e4, lambda data: rows(data, tmp_path))
+
+
+@pytest.mark.parametrize("apart", [1.0, 1e4])
+def test_names_and_labels_of_any_kind(apart, engine):
+    """Capitals, blanks, quotes; and columns called as ours are, once in capitals, which DuckDB takes for the same."""
+    rng = np.random.default_rng(14)
+    codes, x = rng.integers(0, 15, 900), rng.normal(size=900)
+    labels = np.array([f"{i}'s \"é\",[\\ " for i in range(14)] + [""])
+    data = pd.DataFrame({
+        "Y": apart * rng.normal(size=15)[codes] + x + rng.normal(size=900), "the 'x\"": x, "Clinic\"s name": labels[codes],
+        "_mixedfast0": 1.0, "_MixedFast1": 2.0, "k0": 3, "S0": 4,
+    })  # fmt: skip
+    formula = "Y ~ `the 'x\"` + (1 | `Clinic\"s name`)"
+    whole, pushed = mf.lmer(formula, data), mf.lmer(formula, engine(data))
+    assert (whole._fit.remainder is not None) == (apart > 1.0)
+    assert pushed.criterion == pytest.approx(whole.criterion, rel=1e-9)
+    np.testing.assert_allclose(pushed.bse, whole.bse, rtol=1e-9)
+    pushed.library = "pandas"
+    assert list(pushed.ranef()['Clinic"s name'].index) == sorted(labels)
+
+
 def test_nothing_is_left_but_rounding(engine):
     rng = np.random.default_rng(13)
     g = np.repeat(np.arange(50), 4)
