@@ -169,8 +169,9 @@ int64_t mf_border_cross_work(int32_t k, int32_t width, int32_t r)
     return (int64_t)width * (3 * k + k * k + width + r);
 }
 
-/* Rows of F (mine; zero but for its own columns), AF = Z_j'WZ F, UF = T AF; sums F_j'AF (own), -UF'UF (square: both triangles, for rows of one length fill a register), and
- * F_j'B - UF'U (cross). */
+/* Rows of F (mine; zero but for its own columns), AF = Z_j'WZ F, UF = T AF; sums F_j'AF (own), -UF'UF (square: both triangles,
+ * for rows of one length fill a register), and F_j'B - UF'U (cross). Arguments one by one and no struct of them: compilers
+ * take `restrict` at its word there only. */
 MF_INLINE void cross_run(const mf_border *border, int32_t k, int32_t width, int32_t own, int32_t r, int64_t begin,
                          int64_t end, const double *A, const double *T, const double *TV, const double *B,
                          const double *U, const double *v, const double *F, double *MF_RESTRICT mine, double *MF_RESTRICT AF,
@@ -236,25 +237,25 @@ MF_CLONES static void one_run(const mf_border *border, int32_t width, int32_t ow
 #undef RUN
 }
 
-void mf_border_cross(const mf_border *border, int32_t width, int32_t own, int32_t r, const double *A, const double *T,
-                     const double *TV, const double *B, const double *U, const double *v, const double *rest_F,
-                     double *FKF, double *cross, double *rest, double *work)
+void mf_border_cross(const mf_border *border, const mf_spread *spread, double *FKF, double *cross, double *rest, double *work)
 {
-    const int32_t k = border->k;
-    double *mine = work, *AF = mine + k * width, *UF = AF + k * width, *own_sums = UF + k * width, *square = own_sums + k * k * width,
-           *by_run = square + width * width;
+    const int32_t k = border->k, width = spread->width, own = spread->own, r = spread->r;
+    double *mine = work, *AF = mine + (int64_t)k * width, *UF = AF + (int64_t)k * width, *own_sums = UF + (int64_t)k * width,
+           *square = own_sums + (int64_t)k * k * width, *by_run = square + (int64_t)width * width;
     memset(mine, 0, (size_t)k * width * sizeof *mine);
     for (int64_t begin = 0; begin < border->n_levels; begin += MF_RUN) {
         int64_t end = begin + MF_RUN < border->n_levels ? begin + MF_RUN : border->n_levels;
         memset(own_sums, 0, (size_t)width * (k * k + width + r) * sizeof *work);
-        one_run(border, width, own, r, begin, end, A, T, TV, B, U, v, rest_F, mine, AF, UF, own_sums, square, by_run, rest);
+        one_run(border, width, own, r, begin, end, spread->A, spread->T, spread->TV, spread->B, spread->U, spread->v, spread->rest_F,
+                mine, AF, UF, own_sums, square, by_run, rest);
         for (int32_t e = 0; e < k * k; e++)
             for (int32_t s = 0; s < width; s++) {
-                FKF[(own + e) * width + s] += own_sums[e * width + s];
-                if (s < own || s >= own + k * k) FKF[s * width + own + e] += own_sums[e * width + s];
+                double sum = own_sums[(int64_t)e * width + s];
+                FKF[(int64_t)(own + e) * width + s] += sum;
+                if (s < own || s >= own + k * k) FKF[(int64_t)s * width + own + e] += sum;
             }
-        for (int32_t i = 0; i < width * width; i++) FKF[i] += square[i];
-        for (int32_t i = 0; i < r * width; i++) cross[i] += by_run[i];
+        for (int64_t i = 0; i < (int64_t)width * width; i++) FKF[i] += square[i];
+        for (int64_t i = 0; i < (int64_t)r * width; i++) cross[i] += by_run[i];
     }
 }
 

@@ -45,16 +45,23 @@ void mf_border_project(const mf_border *border, const double *A, const double *T
 void mf_border_k(const mf_border *border, const double *H, const double *dense, int64_t first_level,
                  int64_t last_level, double *K_blocks);
 
-/* F'V^-1 F and [X y]'V^-1 F for F (q,width) that has, for level j of a factor with k columns, v_j[d] at row c of its column
- * (c,d); V^-1 still without what Q of the rest takes away. The k*k columns of the eliminated factor begin at `own`, the other
- * factors' are in `rest_F` (m,width).
+/* F (q,width) and what it is multiplied with. For level j of a factor with k columns F has v_j[d] at row c of its column (c,d). The
+ * k*k columns of the eliminated factor begin at `own`; the other factors' are in `rest_F`, which is zero in those of `own`. */
+typedef struct {
+    int32_t width, own, r;
+    const double *A, *T;  /* (J,k,k) of the eliminated factor */
+    const double *TV;     /* (nnz,k) from mf_border_half */
+    const double *B, *U;  /* (J,k,r): Z_1'[X y], and T times that */
+    const double *v;      /* (J,k) */
+    const double *rest_F; /* (m,width) */
+} mf_spread;
+
+/* F'V^-1 F and [X y]'V^-1 F, V^-1 still without what Q of the rest takes away.
  *
- * Adds to FKF (width,width) and cross (r,width) what the eliminated factor's levels say, with B (J,k,r) and U = T B, and to
- * rest (m,width) their A_r1 (I - T'T A_11) F_1 - A_r1 T'T A_1r F_r; `work` holds mf_border_cross_work numbers. */
+ * Adds to FKF (width,width) and cross (r,width) what the eliminated factor's levels say, and to rest (m,width) their
+ * A_r1 (I - T'T A_11) F_1 - A_r1 T'T A_1r F_r; `work` holds mf_border_cross_work numbers. */
 int64_t mf_border_cross_work(int32_t k, int32_t width, int32_t r);
-void mf_border_cross(const mf_border *border, int32_t width, int32_t own, int32_t r, const double *A, const double *T,
-                     const double *TV, const double *B, const double *U, const double *v, const double *rest_F,
-                     double *FKF, double *cross, double *rest, double *work);
+void mf_border_cross(const mf_border *border, const mf_spread *spread, double *FKF, double *cross, double *rest, double *work);
 
 /* out (m,width) += A_rr F, from A_rr's `count` entries on and above the diagonal: places in the dense blocks, ascending from
  * component to component, and values. */

@@ -44,9 +44,18 @@ cdef extern from "schur.h" nogil:
     void mf_border_project(const mf_border *, const double *, const double *, const double *, double *)
     void mf_border_k(const mf_border *, const double *, const double *, int64_t, int64_t, double *)
     int64_t mf_border_cross_work(int32_t, int32_t, int32_t)
-    void mf_border_cross(const mf_border *, int32_t, int32_t, int32_t, const double *, const double *, const double *,
-                         const double *, const double *, const double *, const double *, double *, double *, double *,
-                         double *)
+    ctypedef struct mf_spread:
+        int32_t width
+        int32_t own
+        int32_t r
+        const double *A
+        const double *T
+        const double *TV
+        const double *B
+        const double *U
+        const double *v
+        const double *rest_F
+    void mf_border_cross(const mf_border *, const mf_spread *, double *, double *, double *, double *)
     void mf_rest_times_base(const mf_border *, int64_t, const int64_t *, const double *, int32_t, const double *, double *)
     void mf_rest_scale(const mf_rest *, int64_t, int64_t, double *, double *)
     void mf_rest_sandwich(const mf_rest *, int64_t, int64_t, double *)
@@ -389,11 +398,13 @@ cdef class Border:
                 mf_rest_times_base(&self.border, self.base.shape[0], &self.base_at[0], &self.base[0], width, &F[0, 0], &rest_[0, 0])
         FKF = np.dot(F.base.T, rest)
         cdef double[:, ::1] FKF_ = FKF
+        cdef mf_spread spread
         if J and r:
+            spread.width, spread.own, spread.r = width, own, r
+            spread.A, spread.T, spread.TV = &A[0, 0, 0], &T[0, 0, 0], &self.TV_[0, 0] if self.TV_.shape[0] else NULL
+            spread.B, spread.U, spread.v, spread.rest_F = &B[0, 0, 0], &U[0, 0, 0], &v[0, 0], &F[0, 0]
             with nogil:
-                mf_border_cross(&self.border, width, own, r, &A[0, 0, 0], &T[0, 0, 0],
-                                &self.TV_[0, 0] if self.TV_.shape[0] else NULL, &B[0, 0, 0], &U[0, 0, 0], &v[0, 0], &F[0, 0],
-                                &FKF_[0, 0], &cross_[0, 0], &rest_[0, 0], &work[0])
+                mf_border_cross(&self.border, &spread, &FKF_[0, 0], &cross_[0, 0], &rest_[0, 0], &work[0])
         return FKF, FB, rest
 
     def subtract_k(self, const double[:, ::1] H, double[:, :, ::1] K, workers=None):

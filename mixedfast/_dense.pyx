@@ -17,17 +17,18 @@ cdef double ONE = 1.0, MINUS_ONE = -1.0
 
 
 cdef int check(const double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t first, int64_t last) except -1:
-    if at < 0 or n < 0 or n >= 1 << 31 or at + n * n > a.shape[0]:
+    # no sum of what was asked for: it may lie past 2^63
+    if at < 0 or n < 0 or n >= 1 << 31 or n * n > a.shape[0] or at > a.shape[0] - n * n:
         raise ValueError("the square lies outside the array")
-    if not (0 <= k <= k + b <= n and 0 <= first <= last <= n):
+    if not (0 <= k <= n and 0 <= b <= n - k and 0 <= first <= last <= n):
         raise ValueError("a part lies outside the square")
     return 0
 
 
 def potrf(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b):
     """Factor the diagonal block; 0, or the column (counted from 1 in the block) that was not positive definite."""
-    cdef int order = <int>b, ld = <int>n, info = 0
     check(a, at, n, k, b, 0, 0)
+    cdef int order = <int>b, ld = <int>n, info = 0
     if b:
         with nogil:
             dpotrf("L", &order, &a[at + k * n + k], &ld, &info)
@@ -36,8 +37,8 @@ def potrf(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b):
 
 def panel(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t first, int64_t last):
     """Rows first..last of L's block column k, below its diagonal block: A_ik L_kk^-T."""
-    cdef int rows = <int>(last - first), columns = <int>b, ld = <int>n
     check(a, at, n, k, b, first, last)
+    cdef int rows = <int>(last - first), columns = <int>b, ld = <int>n
     if rows and columns:
         with nogil:
             dtrsm("R", "L", "T", "N", &rows, &columns, &ONE, &a[at + k * n + k], &ld, &a[at + k * n + first], &ld)
@@ -45,8 +46,8 @@ def panel(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t fi
 
 def trailing(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t first, int64_t last):
     """Columns first..last of what is right of block column k: minus L_.k L_.k'."""
-    cdef int columns = <int>(last - first), inner = <int>b, below = <int>(n - last), ld = <int>n
     check(a, at, n, k, b, first, last)
+    cdef int columns = <int>(last - first), inner = <int>b, below = <int>(n - last), ld = <int>n
     if not columns or not inner:
         return
     with nogil:
@@ -58,8 +59,8 @@ def trailing(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t
 
 def invert_times(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t first, int64_t last):
     """Columns first..last of L's block column k, below its diagonal block: times the inverse that is already below and right."""
-    cdef int rows = <int>(n - k - b), columns = <int>(last - first), ld = <int>n
     check(a, at, n, k, b, first, last)
+    cdef int rows = <int>(n - k - b), columns = <int>(last - first), ld = <int>n
     if rows and columns:
         with nogil:
             dtrmm("L", "L", "N", "N", &rows, &columns, &ONE, &a[at + (k + b) * n + k + b], &ld, &a[at + first * n + k + b], &ld)
@@ -67,8 +68,8 @@ def invert_times(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int
 
 def invert_panel(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t first, int64_t last):
     """Rows first..last of the same: times minus the inverse of the diagonal block."""
-    cdef int rows = <int>(last - first), columns = <int>b, ld = <int>n
     check(a, at, n, k, b, first, last)
+    cdef int rows = <int>(last - first), columns = <int>b, ld = <int>n
     if rows and columns:
         with nogil:
             dtrsm("R", "L", "N", "N", &rows, &columns, &MINUS_ONE, &a[at + k * n + k], &ld, &a[at + k * n + first], &ld)
@@ -76,8 +77,8 @@ def invert_panel(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int
 
 def invert_block(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b):
     """The diagonal block: its inverse. Returns 0, or the column (counted from 1 in the block) with a zero on the diagonal."""
-    cdef int order = <int>b, ld = <int>n, info = 0
     check(a, at, n, k, b, 0, 0)
+    cdef int order = <int>b, ld = <int>n, info = 0
     if b:
         with nogil:
             dtrtri("L", "N", &order, &a[at + k * n + k], &ld, &info)
@@ -86,8 +87,8 @@ def invert_block(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b):
 
 def square(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t first, int64_t last):
     """Columns first..last of block row k of L'L, left of the diagonal block; L's rows below are as yet untouched."""
-    cdef int rows = <int>b, columns = <int>(last - first), below = <int>(n - k - b), ld = <int>n
     check(a, at, n, k, b, first, last)
+    cdef int rows = <int>b, columns = <int>(last - first), below = <int>(n - k - b), ld = <int>n
     if not rows or not columns:
         return
     with nogil:
@@ -99,8 +100,8 @@ def square(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t f
 
 def square_block(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b):
     """The diagonal block of the same."""
-    cdef int order = <int>b, below = <int>(n - k - b), ld = <int>n, info = 0
     check(a, at, n, k, b, 0, 0)
+    cdef int order = <int>b, below = <int>(n - k - b), ld = <int>n, info = 0
     if not order:
         return
     with nogil:

@@ -36,6 +36,13 @@ cdef extern from "moments.h" nogil:
 MAX_K = MF_MAX_K
 
 
+cdef int check_width(int64_t k) except -1:
+    """Kernels that keep a k x k block on the stack have room for MF_MAX_K columns."""
+    if k > MF_MAX_K:
+        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
+    return 0
+
+
 def levels_factor(const double[:, :, ::1] A, const double[:, ::1] lambda_, double[:, :, ::1] T):
     """T_j = L_j^-1 lambda' with L_j L_j' = lambda'A_j lambda + I. Returns (log-determinant, status)."""
     cdef int64_t J = A.shape[0], status = 0
@@ -43,8 +50,7 @@ def levels_factor(const double[:, :, ::1] A, const double[:, ::1] lambda_, doubl
     cdef double logdet = 0.0
     if not (A.shape[2] == k == lambda_.shape[0] == lambda_.shape[1] == T.shape[1] == T.shape[2]) or T.shape[0] != J:
         raise ValueError("levels_factor: A (J,k,k), lambda (k,k), T (J,k,k)")
-    if k > MF_MAX_K:
-        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
+    check_width(k)
     if J:
         with nogil:
             status = mf_levels_factor(J, k, &A[0, 0, 0], &lambda_[0, 0], &T[0, 0, 0], &logdet)
@@ -69,8 +75,7 @@ def levels_project(const double[:, :, ::1] A, const double[:, :, ::1] T, const d
     cdef int64_t J = T.shape[0]
     if A.shape[0] != J or B.shape[0] != J or not (A.shape[1] == A.shape[2] == T.shape[1] == T.shape[2] == B.shape[1]):
         raise ValueError("levels_project: A (J,k,k), T (J,k,k), B (J,k,r)")
-    if A.shape[1] > MF_MAX_K:
-        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
+    check_width(A.shape[1])
     out = np.empty((J, B.shape[1], B.shape[2]))
     cdef double[:, :, ::1] C = out
     if out.size:
@@ -84,8 +89,7 @@ def levels_k(const double[:, :, ::1] A, const double[:, :, ::1] T):
     cdef int64_t J = T.shape[0]
     if A.shape[0] != J or not (A.shape[1] == A.shape[2] == T.shape[1] == T.shape[2]):
         raise ValueError("levels_k: A (J,k,k), T (J,k,k)")
-    if A.shape[1] > MF_MAX_K:
-        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
+    check_width(A.shape[1])
     out = np.empty((J, A.shape[1], A.shape[1]))
     cdef double[:, :, ::1] D = out
     if out.size:
@@ -109,8 +113,7 @@ def moments(K, const double[:, :, ::1] C, const double[:, ::1] W, const double[:
         raise ValueError("moments: K (J,k,k), C (J,k,p+1)")
     if C.shape[2] != p + 1 or W.shape[0] != p or W.shape[1] != p:
         raise ValueError("moments: C (J,k,p+1), W (p,p), beta (p,)")
-    if k > MF_MAX_K:
-        raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
+    check_width(k)
     square, fourth, empty = (k, k), (k, k, k, k), (0, 0, 0, 0)
     shapes = [(J, k), square if with_k else (0, 0), square, square, fourth if with_k else empty, (k, k, p)]
     shapes += [fourth if with_k and wanted else empty for wanted in (pairs, fixed)] + [(k, k, p, p) if fixed else empty]

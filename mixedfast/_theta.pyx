@@ -12,7 +12,7 @@ import numpy as np
 
 
 def solved(const double[:, ::1] S):
-    """What [X y]'V0^-1[X y] (p+1,p+1) says of X and y, or None when it is not numerically positive definite.
+    """What [X y]'V0^-1[X y] (p+1,p+1) says of X and y, or None when it is not numerically positive definite or not finite.
 
     Returns
     -------
@@ -29,8 +29,11 @@ def solved(const double[:, ::1] S):
     R_[:, :] = S
     dpotrf("U", &n, &R_[0, 0], &n, &info)  # rows are LAPACK's columns: its upper triangle is the lower one here
     residual = R_[p, p]
-    if info or not isfinite(residual):
+    if info:
         return None
+    for i in range(n):  # an infinity in S is seen here: it ends in a pivot, and in no other number perhaps
+        if not isfinite(R_[i, i]):
+            return None
     for i in range(p):
         for j in range(i + 1):
             LX_[i, j] = W_[j, i] = R_[i, j]

@@ -3,8 +3,10 @@
     python tests/fuzz/run.py [--seconds 60] [--seed 1] [TARGET …]
 
 The kernels' targets (kernels/*.c) are built with clang's libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer; those in
-Python (python/*.py) run under atheris. Each begins with the inputs kept in inputs/ and the corpus that earlier runs left in
-build/fuzz. What has a crash ends with status 1 and says how to see it again; what cannot be run here is named.
+Python (python/*.py) run under atheris, which is libFuzzer within Python. Extension modules in Cython are built anew for their
+targets, with both sanitizers and for the same fuzzer. Each target begins with the inputs kept in inputs/ and the corpus that
+earlier runs left in build/fuzz. What has a crash ends with status 1 and says how to see it again; what cannot be run here is
+named.
 With a seed every run tries the same inputs in the same order, as far as its seconds reach.
 """
 
@@ -17,6 +19,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +31,14 @@ BUILD = ROOT / "build" / "fuzz"
 KERNELS = {
     "codes": ("codes",), "columns": ("columns",), "crossprod": ("crossprod", "columns"), "pairs": ("pairs", "columns"),
     "cooccurrence": ("cooccurrence",), "levels": ("levels",), "moments": ("moments",), "border": ("schur", "rest"),
-    "selinv": ("selinv",),
+    "cross": ("schur", "rest"), "selinv": ("selinv",),
 }  # fmt: skip
-PYTHON = ("formulas", "files", "tables")
-FLAGS = (
-    "-std=c11", "-D_GNU_SOURCE", "-O1", "-g", "-fno-omit-frame-pointer", "-Wall", "-Wextra",
-    "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all",
-)  # fmt: skip
+#: Target -> the extension module that it calls.
+EXTENSIONS = {"theta": "_theta", "dense": "_dense"}
+PYTHON = ("formulas", "files", "tables", *EXTENSIONS)
+FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all")
+KERNEL_FLAGS = (*FLAGS, "-Wall", "-Wextra", "-fsanitize=fuzzer,address,undefined")
+EXTENSION_FLAGS = (*FLAGS, "-shared", "-fPIC", "-w", "-fsanitize=fuzzer-no-link,address,undefined")
 #: Of one input: seconds, and MiB of the whole process. What takes more is a finding.
 LIMITS = ("-timeout=25", "-rss_limit_mb=4096", "-malloc_limit_mb=2048")
 LONGEST = {"codes": 4096, "files": 400, "formulas": 400, "tables": 600}  # bytes of an input; 2,048 for the others
@@ -71,8 +75,27 @@ def build(target: str) -> Path:
     program.parent.mkdir(parents=True, exist_ok=True)
     sources = [HERE / "kernels" / f"{target}.c", *(ROOT / "csrc" / f"{name}.c" for name in KERNELS[target])]
     folders = [f"-I{ROOT / 'csrc'}", f"-I{HERE / 'kernels'}"]
-    subprocess.run(["clang", *FLAGS, *folders, *map(str, sources), "-lm", "-o", str(program)], check=True)
+    subprocess.run(["clang", *KERNEL_FLAGS, *folders, *map(str, sources), "-lm", "-o", str(program)], check=True)
     return program
+
+
+def build_extension(name: str) -> Path:
+    """The folder with an extension module under the sanitizers, from the C that `make build` had Cython write."""
+    folder = BUILD / "extensions"
+    folder.mkdir(parents=True, exist_ok=True)
+    source = ROOT / "build" / "cython" / "mixedfast" / f"{name}.c"
+    include = f"-I{sysconfig.get_path('include')}"
+    subprocess.run(["clang", *EXTENSION_FLAGS, include, str(source), "-lm", "-o", str(folder / f"{name}.so")], check=True)
+    return folder
+
+
+def sanitized(name: str) -> dict[str, str]:
+    """What a Python needs in its environment that loads the module of `build_extension`: the sanitizer comes first of all."""
+    import atheris
+
+    runtime = Path(atheris.path()) / "asan_with_fuzzer.so"
+    # leaks: Python leaves much behind at its end
+    return {"FUZZ_EXTENSIONS": str(build_extension(name)), "LD_PRELOAD": str(runtime), "ASAN_OPTIONS": "detect_leaks=0"}
 
 
 def run(target: str, seconds: int, seed: int = 0) -> Outcome:
@@ -86,6 +109,8 @@ def run(target: str, seconds: int, seed: int = 0) -> Outcome:
     length = LONGEST.get(target, 2048)
     options = [f"-seed={seed}", f"-max_total_time={seconds}", f"-max_len={length}", f"-artifact_prefix={crashes}/", *LIMITS]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **({"PYTHONHASHSEED": "0"} if seed else {})}
+    if target in EXTENSIONS:
+        environment |= sanitized(EXTENSIONS[target])
     with log.open("w") as out:
         done = subprocess.run([*program, str(corpus), str(_seeds(target)), *options], stdout=out, stderr=out, env=environment)
     said = log.read_text(errors="replace")
@@ -114,7 +139,8 @@ def main() -> int:
     wanted = options.targets or [*KERNELS, *PYTHON]
     missing = {}
     if not _has_libfuzzer():
-        missing.update(dict.fromkeys(KERNELS, "clang with libFuzzer is not here (Debian: clang libclang-rt-dev)"))
+        clang = "clang with libFuzzer is not here (Debian: clang libclang-rt-dev)"
+        missing.update(dict.fromkeys((*KERNELS, *EXTENSIONS), clang))
     if importlib.util.find_spec("atheris") is None:
         missing.update(dict.fromkeys(PYTHON, "atheris is not here (pip install atheris; CPython on Linux and macOS)"))
     for target in wanted:

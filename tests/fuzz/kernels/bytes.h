@@ -1,7 +1,7 @@
 /* What every fuzz target of the kernels shares: a fuzzer's bytes as choices, and memory without a byte to spare.
  *
  * Numbers are small multiples of 1/8, so that sums of a few thousand products are exact in any order and a kernel can be
- * held to a plain loop bit by bit. Bytes that have run out are zeros.
+ * held to a plain loop bit by bit. Bytes that have run out are zeros, or a generator's that they began (`stretched`).
  */
 #ifndef FUZZ_BYTES_H
 #define FUZZ_BYTES_H
@@ -16,13 +16,25 @@
 typedef struct {
     const uint8_t *at;
     size_t left;
+    uint64_t more; /* 0: zeros */
 } bytes;
 
 static inline uint8_t next_byte(bytes *in)
 {
-    if (!in->left) return 0;
+    if (!in->left) {
+        in->more = in->more * 6364136223846793005u + (in->more != 0);
+        return (uint8_t)(in->more >> 56);
+    }
     in->left--;
     return *in->at++;
+}
+
+/* For targets that take more numbers than a fuzzer soon writes: what follows the bytes hangs on all of them. */
+static inline bytes stretched(const uint8_t *data, size_t size)
+{
+    bytes in = {data, size, 1469598103934665603u};
+    for (size_t i = 0; i < size; i++) in.more = (in.more ^ data[i]) * 1099511628211u; /* FNV-1a */
+    return in;
 }
 
 /* A choice among 0 .. n - 1, n at most 65,536. */

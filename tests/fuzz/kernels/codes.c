@@ -19,7 +19,7 @@ static int inside(int64_t value, int64_t low, int64_t size) { return value >= lo
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    bytes in = {data, size};
+    bytes in = {data, size, 0};
     int kind = (int)below(&in, 7), backwards = (int)below(&in, 2);
     int64_t spread = 1 + below(&in, 3), width = SIZES[kind], range = below(&in, 70), low = 0;
     for (int i = 0; i < 8; i++) low = (int64_t)((uint64_t)low << 8 | next_byte(&in));

@@ -3,7 +3,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    bytes in = {data, size};
+    bytes in = {data, size, 0};
     int64_t n = 1 + below(&in, 700);
     pool made = make_pool(&in, n, 1);
     int32_t *rows = codes_below(&in, n, n);

@@ -38,7 +38,7 @@ static void check_moments(bytes *in, const mf_pairs *pairs, int64_t n_right)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    bytes in = {data, size};
+    bytes in = {data, size, 0};
     int64_t n_left = 1 + below(&in, MOST), n_right = 1 + below(&in, MOST), n_other = below(&in, MOST), nnz = 0;
     int32_t k_left = 1 + (int32_t)below(&in, 4), k_right = 1 + (int32_t)below(&in, 4), r = 1 + (int32_t)below(&in, 3);
     int64_t *indptr = room((size_t)n_left + 1, sizeof *indptr), rows = n_left * k_left, columns = n_right * k_right;

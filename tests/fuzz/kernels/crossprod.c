@@ -44,7 +44,7 @@ static void check_picked(bytes *in, const mf_group *group, int64_t n_cells)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    bytes in = {data, size};
+    bytes in = {data, size, 0};
     int64_t n = below(&in, 600);
     int32_t n_columns = 1 + (int32_t)below(&in, 7), n_gram = (int32_t)below(&in, n_columns + 1);
     pool made = make_pool(&in, n, n_columns);

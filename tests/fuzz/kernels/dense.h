@@ -95,9 +95,10 @@ static inline double *absolute(int64_t count, const double *x)
 /* A sum of n products is off by n times 1.1e-16 of the sum of their sizes at most, |X| |Y|, whatever cancels (Higham 2002,
  * section 3.1). The longest chain, S - S Q S of border.c, adds up 4 + 20 + 1 terms in each S, 3 + 3 in Q and 36 in each of two
  * products: below 130, and as many on the plain side. */
-#define ROUNDING (2 * 130 * 1.1e-16)
+#define LONGEST_CHAIN 130
 
-static inline int rounded(double ours, double plain, double size) { return fabs(ours - plain) <= ROUNDING * size; }
+static inline int within(double ours, double plain, double size, double terms) { return fabs(ours - plain) <= 2 * terms * 1.1e-16 * size; }
+static inline int rounded(double ours, double plain, double size) { return within(ours, plain, size, LONGEST_CHAIN); }
 
 /* To the bit: sums of a few small multiples of 1/8 are exact in any order. */
 static inline void equal(int64_t count, const double *ours, const double *plain, const char *what)

@@ -4,7 +4,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    bytes in = {data, size};
+    bytes in = {data, size, 0};
     int32_t k = 1 + (int32_t)below(&in, 9), r = 1 + (int32_t)below(&in, 4);
     int64_t J = 1 + below(&in, 4), kk = (int64_t)k * k;
     int broken = below(&in, 8) == 0; /* a level with a pivot that is not positive, or not finite */

@@ -4,7 +4,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    bytes in = {data, size};
+    bytes in = {data, size, 0};
     int32_t k = 1 + (int32_t)below(&in, 5), p = (int32_t)below(&in, 4);
     int64_t J = below(&in, 64) == 63 ? 1025 + below(&in, 100) : 1 + below(&in, 6), kk = (int64_t)k * k, kp = (int64_t)k * p;
     /* K is left out where its derivatives come from elsewhere */

@@ -5,7 +5,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const int64_t MANY[] = {1, 2, 3, 50, 2048, 5000, 70000, INT64_C(1) << 31};
-    bytes in = {data, size};
+    bytes in = {data, size, 0};
     int64_t n = below(&in, 500), n_left = MANY[below(&in, 7)], n_right = MANY[below(&in, 8)]; /* indptr holds n_left + 1 */
     int32_t k_left = 1 + (int32_t)below(&in, 3), k_right = 1 + (int32_t)below(&in, 3);
     pool made = make_pool(&in, n, k_left + k_right);

@@ -171,7 +171,7 @@ static void supernodal(bytes *in, int64_t n, uint8_t *pattern)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    bytes in = {data, size};
+    bytes in = {data, size, 0};
     int64_t n = 1 + below(&in, MOST);
     uint8_t *pattern = room((size_t)(n * n), 1);
     for (int64_t i = 0; i < n; i++)

@@ -1,4 +1,4 @@
-"""What the fuzz targets in Python share: bytes as choices, a watch for side effects, and the fuzzer itself.
+"""What the fuzz targets in Python share: bytes as choices and numbers, a watch for side effects, and the fuzzer itself.
 
 A target has a function ``one_input(data)`` that raises when something is broken. The tests call it with the inputs that are
 kept; run as a program it hands the function to atheris, which looks for more.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import io
 import os
 import sys
@@ -42,6 +43,36 @@ class Choices:
 
     def __bool__(self) -> bool:
         return self.at < len(self.data)
+
+
+class Numbers:
+    """Small multiples of 1/8 that hang on all of a fuzzer's bytes: a target takes more of them than a fuzzer soon writes."""
+
+    def __init__(self, data: bytes) -> None:
+        import numpy as np
+
+        self._random = np.random.default_rng(list(data))
+
+    def __call__(self, shape: tuple[int, ...]) -> Any:
+        """A new array, in memory of just its size."""
+        return self._random.integers(-128, 128, shape) / 8.0
+
+
+def within(ours: Any, plain: Any, size: Any, terms: int) -> bool:
+    """Whether sums of so many products, whose sizes add up to `size`, differ by rounding alone (Higham 2002, section 3.1)."""
+    return bool((abs(ours - plain) <= 4 * (terms + 4) * 1.1e-16 * size).all())
+
+
+def compiled(name: str) -> Any:
+    """An extension module: the sanitized one that `run.py` built, and in the tests the one that is installed."""
+    folder = os.environ.get("FUZZ_EXTENSIONS")
+    if folder is None:
+        return importlib.import_module(f"mixedfast.{name}")
+    spec = importlib.util.spec_from_file_location(f"mixedfast.{name}", Path(folder) / f"{name}.so")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class SideEffectError(Exception):
@@ -96,12 +127,12 @@ def nothing_happens() -> Iterator[None]:
         _watching = False
 
 
-def fuzz(one_input: Callable[[bytes], None], modules: Sequence[str]) -> None:
-    """Look for inputs that break a target; arguments of the program are libFuzzer's."""
+def fuzz(one_input: Callable[[bytes], None], modules: Sequence[str] = ()) -> None:
+    """Look for inputs that break a target; arguments of the program are libFuzzer's, `modules` those in Python to watch."""
     import atheris
 
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    with atheris.instrument_imports(include=list(modules)):
-        _ready()
+    if modules:
+        with atheris.instrument_imports(include=list(modules)):
+            _ready()
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()
