@@ -352,8 +352,19 @@ def to_bytes(table: Any) -> np.ndarray:
 
 
 def from_bytes(content: np.ndarray) -> Any:
-    """The table that `to_bytes` wrote."""
+    """The table that `to_bytes` wrote.
+
+    Raises
+    ------
+    DataError
+        When the bytes are no table.
+    """
     import pyarrow as pa
 
-    with pa.ipc.open_stream(pa.py_buffer(content.tobytes())) as reader:
-        return reader.read_all()
+    try:
+        with pa.ipc.open_stream(pa.py_buffer(content.tobytes())) as reader:
+            table = reader.read_all()
+        table.validate(full=True)  # Arrow reads offsets and indices as they come
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"a table of Arrow's within a file cannot be read: {error}") from error
+    return table

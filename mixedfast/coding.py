@@ -150,7 +150,11 @@ class Coding:
         formula, contrasts = fields["formula"], fields["contrasts"]
         if any(contrast.value is None for _, contrast in contrasts):
             raise DataError(f"the contrasts of {formula!r} are objects: give them by name or as a matrix to save the model")
-        made = code_shapes(formula, fields["shapes"], contrasts, fields["state"], fields["typical"])
+        shapes, typical = fields["shapes"], fields["typical"]
+        known = {shape.name for shape in shapes if shape.levels or shape.name in typical}
+        if is_plain(formula) or known != set(used_names(formula)):
+            raise DataError(f"the variables of {formula!r} are not those it was saved with")
+        made = code_shapes(formula, shapes, contrasts, fields["state"], typical)
         if made.names != tuple(fields["names"]):
             raise DataError(f"the columns of {formula!r} are no longer made as they were saved: fit the model again")
         return made
