@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.basis import Basis
+from mixedfast.basis import Basis, GroupBasis
 from mixedfast.covariates import merge
 from mixedfast.crossprod import CrossProducts, GroupProducts, Meta, PairProducts
 from mixedfast.errors import DataError
@@ -209,13 +209,14 @@ def in_basis(cp: CrossProducts, basis: Basis) -> CrossProducts:
     if own.same(basis):
         return cp
     R = _turn(basis, own)
-    Z = [_turn_group(cp, g, *basis.groups[g]) for g in range(len(cp.groups))]
+    Z = [_turn_group(cp, g, new) for g, new in enumerate(basis.groups)]
     groups = tuple(
         replace(
-            g, A=np.ascontiguousarray(z.T @ g.A @ z), B=np.ascontiguousarray(z.T @ g.B @ R), shift=shift, scale=scale,
+            g, A=np.ascontiguousarray(z.T @ g.A @ z), B=np.ascontiguousarray(z.T @ g.B @ R),
+            shift=new.shift, scale=new.scale, mix=new.mix,
             sums=None if g.sums is None else np.column_stack([g.sums[:, :1], g.sums[:, 1:] @ R[:-1, :-1]]),
         )
-        for g, z, (shift, scale) in zip(cp.groups, Z, basis.groups, strict=True)
+        for g, z, new in zip(cp.groups, Z, basis.groups, strict=True)
     )  # fmt: skip
     pairs = {
         (g, h): replace(pair, data=np.ascontiguousarray(Z[g].T @ pair.data @ Z[h])) for (g, h), pair in cp.pairs.items()
@@ -249,14 +250,17 @@ def _turn(new: Basis, old: Basis) -> np.ndarray:
     return R
 
 
-def _turn_group(cp: CrossProducts, g: int, shift: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def _turn_group(cp: CrossProducts, g: int, new: GroupBasis) -> np.ndarray:
+    """The same for the columns of Z of one grouping factor."""
     group = cp.groups[g]
-    R = np.diag(scale / group.scale)
+    R = np.diag(new.scale / group.scale)
     for term in cp.terms:
         if term.group == g:  # the first column is the constant wherever the others are shifted
             inside = slice(term.start, term.start + term.k)
-            R[term.start, inside] += ((group.shift - shift) * scale)[inside] / group.scale[term.start]
-    return R
+            R[term.start, inside] += ((group.shift - new.shift) * new.scale)[inside] / group.scale[term.start]
+    if group.mix is not None:
+        R = np.linalg.solve(group.mix, R)
+    return R if new.mix is None else R @ new.mix
 
 
 def _plain_products(cp: CrossProducts) -> np.ndarray:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from mixedfast.columns import Column
     from mixedfast.design import Design
 
-__all__ = ["Basis", "adds_to_one", "choose_basis", "group_layout", "response_column", "scale_of_response", "x_in_basis"]
+__all__ = [
+    "Basis", "GroupBasis", "adds_to_one", "choose_basis", "group_layout", "response_column", "scale_of_response", "x_in_basis",
+    "z_in_basis",
+]  # fmt: skip
 
 #: Rows looked at to choose shifts and scales. They need only be near the mean and the spread.
 _SAMPLE = 1024
@@ -31,10 +34,30 @@ _SAMPLE = 1024
 _WIDEST = 1e75
 #: Columns that add up to 1 do so to this in every row; a shift of a million spreads then costs no more than its rounding.
 _CONSTANT_TOLERANCE = 1e-12
+#: A spread of less than this share of the mean is rounding of the mean: whole numbers near 2**53 spread by more.
+_CONSTANT_SPREAD = 2e-15
 #: Cells of an interaction times its columns that are looked through for a sum of 1; beyond, rows are looked at instead.
 _MAX_CELLS = 1e7
 #: Rows checked at a time when columns might add up to 1.
 _BLOCK = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class GroupBasis:
+    """Shifts and scales of the columns of Z of one grouping factor, each (K,), all terms on it side by side.
+
+    ``mix`` (K,K), unit upper triangular within each term, as `Basis.mix`; None where nothing is mixed. An intercept is as it
+    was, and so are the columns of uncorrelated terms.
+    """
+
+    shift: np.ndarray
+    scale: np.ndarray
+    mix: np.ndarray | None = None
+
+    @property
+    def parts(self) -> list[np.ndarray]:
+        """What two that are the same have in common."""
+        return [self.shift, self.scale] if self.mix is None else [self.shift, self.scale, self.mix]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +69,7 @@ class Basis:
     shift, scale : (p+1,) arrays
         The last is y's. Scales are powers of two, so scaling is exact. With weights all of them carry the root of a power
         of four that brings the weights near 1.
-    groups : tuple of (shift, scale), each (K,)
+    groups : tuple of GroupBasis
         Z's columns by grouping factor, in the order of `group_layout`. A term shifts only if its first column is the
         constant.
     constant : (p,) array or None
@@ -58,7 +81,7 @@ class Basis:
 
     shift: np.ndarray
     scale: np.ndarray
-    groups: tuple[tuple[np.ndarray, np.ndarray], ...]
+    groups: tuple[GroupBasis, ...]
     constant: np.ndarray | None = None
     mix: np.ndarray | None = None
 
@@ -78,7 +101,7 @@ class Basis:
         """Whether sums in this basis and in the other add as they are."""
         mine, theirs = (
             (
-                b.shift, b.scale, *(part for group in b.groups for part in group),
+                b.shift, b.scale, *(part for group in b.groups for part in group.parts),
                 *(part for part in (b.constant, b.mix) if part is not None),
             )
             for b in (self, other)
@@ -108,15 +131,26 @@ class Basis:
 
 def x_in_basis(x: Sequence[Column], n: int, basis: Basis) -> list[tuple[Column, float, float]]:
     """Columns of X with their shifts and scales; the ones that are mixed as new columns of numbers."""
-    columns = list(zip(x, basis.shift[:-1].tolist(), basis.scale[:-1].tolist(), strict=True))
-    if basis.mix is None:
-        return columns
-    for j in np.flatnonzero((basis.mix != np.eye(len(x))).any(axis=0)).tolist():
+    return _placed(x, n, basis.shift[:-1], basis.scale[:-1], basis.mix)
+
+
+def z_in_basis(z: Sequence[Column], n: int, group: GroupBasis) -> list[tuple[Column, float, float]]:
+    """The same for the columns of Z of one grouping factor."""
+    return _placed(z, n, group.shift, group.scale, group.mix)
+
+
+def _placed(
+    columns: Sequence[Column], n: int, shift: np.ndarray, scale: np.ndarray, mix: np.ndarray | None
+) -> list[tuple[Column, float, float]]:
+    placed = list(zip(columns, shift.tolist(), scale.tolist(), strict=True))
+    if mix is None:
+        return placed
+    for j in np.flatnonzero((mix != np.eye(len(columns))).any(axis=0)).tolist():
         mixed = np.zeros(n)
-        for k in np.flatnonzero(basis.mix[:, j]).tolist():
-            mixed += basis.mix[k, j] * ((evaluate(x[k], n) - basis.shift[k]) * basis.scale[k])
-        columns[j] = (Factor(mixed),), 0.0, 1.0
-    return columns
+        for k in np.flatnonzero(mix[:, j]).tolist():
+            mixed += mix[k, j] * ((evaluate(columns[k], n) - shift[k]) * scale[k])
+        placed[j] = (Factor(mixed),), 0.0, 1.0
+    return placed
 
 
 def group_layout(design: Design) -> list[list[int]]:
@@ -183,7 +217,7 @@ def choose_basis(design: Design, look_at_rows: bool = True) -> Basis:
                 else:
                     values = _kernels.ColumnPool([(column, 0.0, 1.0)], n).evaluate(0, rows)
                     own.append(_scale_of(name, values, centred))
-        groups.append(_arrays(own, unit))
+        groups.append(GroupBasis(*_arrays(own, unit)))
     shift, scale = _arrays(basis, unit)
     return Basis(shift, scale, tuple(groups), constant)
 
@@ -231,7 +265,7 @@ def _scale_from(mean: float, variance: float, shifted: bool) -> tuple[float, flo
         spread = float(np.sqrt(variance + np.float64(mean - shift) ** 2))
     if not np.isfinite(spread):
         raise DataError("values are so large that their squares overflow: rescale the variable")
-    if spread <= 1e-12 * abs(shift):  # constant as far as the sample shows: no spread to scale by
+    if spread <= _CONSTANT_SPREAD * abs(shift):  # constant as far as the sample shows: no spread to scale by
         spread = abs(shift)
     return shift, float(2.0 ** -np.round(np.log2(spread))) if spread > 0 else 1.0
 
@@ -259,10 +293,10 @@ def basis_from_moments(
     free = np.ones(len(xy), dtype=bool) if constant is None else np.append(constant != 0.0, False)
     own = [(0.0, 1.0) if m is None else _scale_from(*m, not fixed) for m, fixed in zip(xy, free, strict=True)]
     shift, scale = _arrays(own, unit)
-    z = [
-        _arrays([(0.0, 1.0) if m is None else _scale_from(*m, moves) for m, moves in zip(spreads, centred, strict=True)], unit)
-        for spreads, centred in groups
-    ]
+    z = []
+    for spreads, centred in groups:
+        own = [(0.0, 1.0) if m is None else _scale_from(*m, moves) for m, moves in zip(spreads, centred, strict=True)]
+        z.append(GroupBasis(*_arrays(own, unit)))
     return Basis(shift, scale, tuple(z), constant)
 
 

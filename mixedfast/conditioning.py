@@ -1,9 +1,13 @@
-"""Columns of X that others nearly determine: which of them count, and a basis in which they are seen exactly.
+"""Columns that others nearly determine: which of X's count, and a basis in which they are seen exactly.
 
 One pass over the rows carries the sums of squares to 16 digits, so a column that is free by a millionth of its length
 keeps four digits of what is its own, and by less none. Where a first pass finds such a column (a raw cubic of the
 year, say), what the clear columns explain is taken out of it row by row and the sums are made again, as the
 Gram-Schmidt steps of a QR decomposition do. Which columns count is then decided as R's ``lm`` and lme4 decide it.
+
+The same is done within a correlated random term: a change of its columns by an invertible matrix is a change of what the
+covariance is called, ``Z b = (Z R) (R^-1 b)``. Where slopes are nearly the same column the likelihood is a valley of
+some 1e10 times its width, and a basis of what each has of its own makes it round again.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mixedfast.basis import Basis
+from mixedfast.basis import Basis, GroupBasis
 from mixedfast.crossprod import CrossProducts, assemble
 from mixedfast.design import Design
 
@@ -28,12 +32,16 @@ LENGTH_TOLERANCE = 1e-7
 _DOUBTFUL = 1e-5
 #: At or below this share a pivot is rounding: the column is a combination of the others.
 _ROUNDING = 1e-15
+#: The same for columns of a random term. All of them stay, so what may be rounding is left alone: it must not be blown up.
+_ROUNDING_OF_SLOPES = 1e-13
 #: Each pass makes one more power of a raw polynomial clear; what eight leave is dropped by R too.
 _MAX_PASSES = 8
 
 
 def well_conditioned(design: Design, threads: int | None = None) -> CrossProducts:
-    """Cross-products in which no column of X is nearly a combination of others; one pass over the rows where none was.
+    """Cross-products in which no column of X, and of no correlated random term, is nearly a combination of others.
+
+    One pass over the rows where none was.
 
     Parameters
     ----------
@@ -43,7 +51,7 @@ def well_conditioned(design: Design, threads: int | None = None) -> CrossProduct
     Returns
     -------
     CrossProducts
-        With ``mix`` where columns had to be taken apart.
+        With ``mix`` (its own or a group's) where columns had to be taken apart.
     """
     return taken_apart(assemble(design, threads), lambda basis: assemble(design, threads, basis))
 
@@ -59,11 +67,43 @@ def taken_apart(cp: CrossProducts, again: Callable[[Basis], CrossProducts]) -> C
         ``again(basis)`` sums all rows once more, in another basis.
     """
     for _ in range(_MAX_PASSES):
-        clear, doubtful = _look(cp)
-        if not len(doubtful):
+        basis = _clearer_basis(cp)
+        if basis is None:
             break
-        cp = again(_clearer_basis(cp, clear, doubtful))
+        cp = again(basis)
     return cp
+
+
+def _clearer_basis(cp: CrossProducts) -> Basis | None:
+    """A basis in which what earlier clear columns explain is taken out of the doubtful ones; None when there are none."""
+    clear, doubtful = _look(cp)
+    groups = [_clearer_group(cp, g) for g in range(len(cp.groups))]
+    if not len(doubtful) and not any(groups):
+        return None
+    basis = replace(
+        cp.basis, groups=tuple(new or group.basis for new, group in zip(groups, cp.groups, strict=True))
+    )  # fmt: skip
+    if len(doubtful):
+        mix, unit = _clearer(cp.xy[:-1, :-1], cp.mix, clear, doubtful)
+        basis = replace(basis, scale=basis.scale * np.append(unit, 1.0), mix=mix)
+    return basis
+
+
+def _clearer_group(cp: CrossProducts, g: int) -> GroupBasis | None:
+    """The same for the columns of Z of one grouping factor, each correlated term for itself."""
+    group = cp.groups[g]
+    square = group.A.sum(axis=0)
+    mix, unit, changed = np.eye(group.k) if group.mix is None else group.mix.copy(), np.ones(group.k), False
+    for term in cp.terms:
+        if term.group != g or not term.correlated or term.k == 1:
+            continue
+        own = slice(term.start, term.start + term.k)
+        G = square[own, own]
+        clear, doubtful = _apart(G, np.diag(G), _ROUNDING_OF_SLOPES)
+        if doubtful:
+            mix[own, own], unit[own] = _clearer(G, mix[own, own], np.array(clear, dtype=int), np.array(doubtful, dtype=int))
+            changed = True
+    return GroupBasis(group.shift, group.scale * unit, mix) if changed else None
 
 
 def identifiable(cp: CrossProducts) -> np.ndarray:
@@ -114,30 +154,41 @@ def _look(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
     counted = set(identifiable(cp).tolist()) if cp.mix is not None else None
     size = np.diag(cp.xy)[:-1] if cp.mix is not None else _sizes(cp)[0]
     unmixed = np.zeros(cp.p) if cp.constant is None else cp.constant
-    G = cp.xy[:-1, :-1].copy()
-    clear, doubtful = [], []
+    clear, doubtful = _apart(cp.xy[:-1, :-1], size, _ROUNDING, unmixed != 0.0, counted)
+    return np.array(clear, dtype=int), np.array(doubtful, dtype=int)
+
+
+def _apart(
+    products: np.ndarray, size: np.ndarray, rounding: float, unmixed: np.ndarray | None = None, counted: set[int] | None = None
+) -> tuple[list[int], list[int]]:
+    """The same from products of the columns, the sizes to compare with, and which columns stay as they are, or count at all."""
+    G, clear, doubtful = products.copy(), [], []
     for j in range(len(G)):
-        if not np.isfinite(size[j]) or not G[j, j] > _ROUNDING * size[j]:
+        if not np.isfinite(size[j]) or not G[j, j] > rounding * size[j]:
             continue
-        if G[j, j] > _DOUBTFUL * size[j] or unmixed[j] != 0.0:
+        if G[j, j] > _DOUBTFUL * size[j] or (unmixed is not None and unmixed[j]):
             if counted is not None and j not in counted:
                 continue
             clear.append(j)
         else:
             doubtful.append(j)
         G -= np.outer(G[:, j], G[j]) / G[j, j]  # a later column is not clear where a doubtful one makes it so
-    return np.array(clear, dtype=int), np.array(doubtful, dtype=int)
+    return clear, doubtful
 
 
-def _clearer_basis(cp: CrossProducts, clear: np.ndarray, doubtful: np.ndarray) -> Basis:
-    """A basis in which what earlier clear columns explain is taken out of the doubtful ones."""
-    G = cp.xy[:-1, :-1]
-    old = np.eye(cp.p) if cp.mix is None else cp.mix
+def _clearer(
+    G: np.ndarray, old: np.ndarray | None, clear: np.ndarray, doubtful: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mixed again, and of unit diagonal: what earlier clear columns explain is taken out of the doubtful ones, (k,k).
+
+    And what the columns are to be scaled by beside, (k,): mixing then does not change a determinant.
+    """
+    old = np.eye(len(G)) if old is None else old
     mix = old.copy()
     for j in doubtful:
         earlier = clear[clear < j]
         share = np.linalg.solve(G[np.ix_(earlier, earlier)], G[earlier, j])
         left = max(G[j, j] - G[j, earlier] @ share, _ROUNDING * G[j, j])
         mix[:, j] = (old[:, j] - old[:, earlier] @ share) * 2.0 ** np.round(0.5 * np.log2(G[j, j] / left))
-    unit = np.diag(mix)  # kept in the scale, so that mixing does not change a determinant
-    return replace(cp.basis, scale=cp.scale * np.append(unit, 1.0), mix=mix / unit[:, None])
+    unit = np.diag(mix)
+    return mix / unit[:, None], unit

@@ -60,7 +60,9 @@ class Covariance:
     sizes : sequence of int
         Columns of Z of each group (all terms together).
     shift, scale : sequences of (K,) arrays
-        Basis of each group: the fit's column is ``(z - shift) * scale``.
+        Basis of each group: the fit's column is ``(z - shift) * scale`` ...
+    mix : sequence of (K,K) arrays or None, optional
+        ... and all of them times this (see `mixedfast.basis.GroupBasis`).
 
     Examples
     --------
@@ -74,6 +76,7 @@ class Covariance:
     sizes: tuple[int, ...]
     shift: tuple[np.ndarray, ...]
     scale: tuple[np.ndarray, ...]
+    mix: tuple[np.ndarray | None, ...] = ()
 
     @cached_property
     def _index(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -186,13 +189,19 @@ class Covariance:
 
     @cached_property
     def transforms(self) -> tuple[np.ndarray, ...]:
-        """T (K,K) of each group, b_internal = T b_user: z b = (z - c) b + c b, and the c b go to the term's intercept."""
+        """T (K,K) of each group, b_internal = T b_user: z b = (z - c) b + c b, and the c b go to the term's intercept.
+
+        Where columns are mixed, T is then mix^-1 times this.
+        """
         out = []
         for scale in self.scale:
             out.append(np.diag(1.0 / scale))
         for term in self.terms:
             inside = slice(term.start, term.start + term.k)
             out[term.group][term.start, inside] += self.shift[term.group][inside] / self.scale[term.group][term.start]
+        for g, mix in enumerate(self.mix):
+            if mix is not None:
+                out[g] = np.linalg.solve(mix, out[g])
         return tuple(out)
 
     def singular_terms(self, theta: np.ndarray) -> tuple[bool, ...]:

@@ -19,7 +19,16 @@ import numpy as np
 
 from mixedfast import _kernels
 from mixedfast.arguments import check_threads
-from mixedfast.basis import Basis, adds_to_one, choose_basis, group_layout, response_column, x_in_basis
+from mixedfast.basis import (
+    Basis,
+    GroupBasis,
+    adds_to_one,
+    choose_basis,
+    group_layout,
+    response_column,
+    x_in_basis,
+    z_in_basis,
+)
 from mixedfast.covariance import Covariance, TermShape
 from mixedfast.errors import DataError
 from mixedfast.rowsums import RowSums, row_sums
@@ -42,8 +51,8 @@ CONSTANT_TOLERANCE = 1e-13
 class GroupProducts:
     """Cross-products of one grouping factor (all terms on it side by side).
 
-    ``A`` (J,K,K) holds Z_j'WZ_j, ``B`` (J,K,p+1) holds Z_j'W[X y], in the basis ``(z - shift) * scale``. Where no column of Z_j
-    is the constant, ``sums`` (J,1+p) holds 1'W[1 X] of each level, for rules that ask what varies within levels.
+    ``A`` (J,K,K) holds Z_j'WZ_j, ``B`` (J,K,p+1) holds Z_j'W[X y], in the basis ``(z - shift) * scale``, times ``mix`` where there
+    is one (see `GroupBasis`). Where no column of Z_j is the constant, ``sums`` (J,1+p) holds 1'W[1 X] of each level, for rules that ask what varies within levels.
     """
 
     name: str
@@ -54,6 +63,11 @@ class GroupProducts:
     shift: np.ndarray
     scale: np.ndarray
     sums: np.ndarray | None = None
+    mix: np.ndarray | None = None
+
+    @property
+    def basis(self) -> GroupBasis:
+        return GroupBasis(self.shift, self.scale, self.mix)
 
     @property
     def n_levels(self) -> int:
@@ -174,12 +188,13 @@ class CrossProducts:
             tuple(g.k for g in self.groups),
             tuple(g.shift for g in self.groups),
             tuple(g.scale for g in self.groups),
+            tuple(g.mix for g in self.groups),
         )
 
     @property
     def basis(self) -> Basis:
         """What the sums are in; further tables assembled in it add exactly."""
-        return Basis(self.shift, self.scale, tuple((g.shift, g.scale) for g in self.groups), self.constant, self.mix)
+        return Basis(self.shift, self.scale, tuple(g.basis for g in self.groups), self.constant, self.mix)
 
     @property
     def intercept(self) -> int | None:
@@ -300,12 +315,12 @@ class Summed:
         basis = self.basis
         xy, sums = self.rows.products()
         products = []
-        for (name, levels, names), (A, B), (shift, scale) in zip(self.groups, sums, basis.groups, strict=True):
-            k, level_sums = len(shift), None
+        for (name, levels, names), (A, B), own in zip(self.groups, sums, basis.groups, strict=True):
+            k, level_sums = len(own.shift), None
             if A.shape[1] > k:
                 level_sums = np.concatenate([A[:, k, k:], B[:, k, :-1]], axis=1)
                 A, B = np.ascontiguousarray(A[:, :k, :k]), np.ascontiguousarray(B[:, :k])
-            products.append(GroupProducts(name, levels, names, A, B, shift, scale, level_sums))
+            products.append(GroupProducts(name, levels, names, A, B, own.shift, own.scale, level_sums, own.mix))
         return CrossProducts(
             n=self.n,
             xy=xy,
@@ -379,7 +394,7 @@ def sum_rows(
         for term in (design.terms[t] for t in members):
             terms.append(TermShape(g, len(own), len(term.columns), term.correlated))
             own += term.columns
-        z_columns.append(list(zip(own, *(part.tolist() for part in basis.groups[g]), strict=True)))
+        z_columns.append(z_in_basis(own, n, basis.groups[g]))
         first = design.terms[members[0]]
         on_left = z_columns[g] if () in own else [*z_columns[g], ((), 0.0, 1.0)]
         groups.append((first.codes, len(first.levels), on_left))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mixedfast import _kernels
-from mixedfast.basis import group_layout, response_column, x_in_basis
+from mixedfast.basis import group_layout, response_column, x_in_basis, z_in_basis
 from mixedfast.crossprod import CrossProducts, PairProducts
 from mixedfast.design import Design
 from mixedfast.errors import DataError
@@ -73,11 +73,10 @@ def _sums(cp: CrossProducts, design: Design, g: int) -> LevelSums:
     unweighted = None
     if cp.unweighted is not None:
         z = [
-            (column, *own)
-            for members, (shift, scale) in zip(layout, basis.groups, strict=True)
-            for column, *own in zip((c for t in members for c in design.terms[t].columns), shift, scale, strict=True)
+            z_in_basis([column for t in members for column in design.terms[t].columns], n, own)
+            for members, own in zip(layout, basis.groups, strict=True)
         ]
-        plain = [((), 0.0, 1.0), *columns[:-1], *z]
+        plain = [((), 0.0, 1.0), *columns[:-1], *(column for own in z for column in own)]
         unweighted = by_level(_kernels.ColumnPool(plain, n), len(plain))
     logs = np.zeros(J) if design.weights is None else np.bincount(codes, np.log(design.weights), J)
     return LevelSums(np.bincount(codes, minlength=J), logs, xy, unweighted)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedfast import _kernels
-from mixedfast.basis import group_layout, response_column, x_in_basis
+from mixedfast.basis import group_layout, response_column, x_in_basis, z_in_basis
 from mixedfast.columns import Factor
 from mixedfast.crossprod import CrossProducts
 from mixedfast.rowsums import threaded
@@ -100,10 +100,7 @@ def take_out(
     x = x_in_basis([design.x[j] for j in cp.kept], n, cp.basis)
     y = (response_column(design), float(cp.shift[-1]), float(cp.scale[-1]))
     layout = group_layout(design)
-    z = [
-        list(zip(_columns(design, members), group.shift.tolist(), group.scale.tolist(), strict=True))
-        for members, group in zip(layout, cp.groups, strict=True)
-    ]
+    z = [z_in_basis(_columns(design, members), n, group.basis) for members, group in zip(layout, cp.groups, strict=True)]
     rows = _kernels.ColumnPool([*x, y, *(column for own in z for column in own)], n)
     groups = [(design.terms[members[0]].codes, len(own), taken) for members, own, taken in zip(layout, z, delta, strict=True)]
     sqrt_weights = None if design.weights is None else np.sqrt(design.weights)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedfast import _kernels
-from mixedfast.basis import group_layout, response_column, scale_of_response, x_in_basis
+from mixedfast.basis import group_layout, response_column, scale_of_response, x_in_basis, z_in_basis
 from mixedfast.rowsums import threaded
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def with_response(cp: CrossProducts, design: Design, threads: int | None = None)
     for group, members in zip(cp.groups, group_layout(design), strict=True):
         first = len(columns)
         own_z = [column for t in members for column in design.terms[t].columns]
-        columns += list(zip(own_z, group.shift, group.scale, strict=True))
+        columns += z_in_basis(own_z, n, group.basis)
         left = np.arange(first, len(columns), dtype=np.int32)
         described.append((design.terms[members[0]].codes, group.n_levels, left, at_y))
     sqrt_weights = None if design.weights is None else np.sqrt(design.weights)

@@ -340,14 +340,23 @@ def _constant(coding: Coding) -> np.ndarray | None:
 def _selection(cp: CrossProducts, term: TermShape, columns: list[int]) -> _Basis:
     group, places = cp.groups[term.group], [term.start + j for j in columns]
     return _Basis(
-        np.eye(term.k)[:, columns], tuple(group.names[j] for j in places), group.shift[places], group.scale[places]
+        _unmixed(group, term)[:, columns], tuple(group.names[j] for j in places), group.shift[places], group.scale[places]
     )
 
 
 def _constant_column(cp: CrossProducts, term: TermShape, weights: np.ndarray) -> _Basis:
     """The constant in place of a factor's columns, which are scaled but not shifted (they hold no intercept)."""
-    scale = cp.groups[term.group].scale[term.start : term.start + term.k]
-    return _Basis((weights / scale)[:, None], ("Intercept",), np.zeros(1), np.ones(1))
+    group = cp.groups[term.group]
+    unscaled = weights / group.scale[term.start : term.start + term.k]
+    return _Basis((_unmixed(group, term) @ unscaled)[:, None], ("Intercept",), np.zeros(1), np.ones(1))
+
+
+def _unmixed(group: GroupProducts, term: TermShape) -> np.ndarray:
+    """U (k,k): the term's columns times this are the shifted and scaled ones before they were mixed."""
+    if group.mix is None:
+        return np.eye(term.k)
+    own = slice(term.start, term.start + term.k)
+    return np.asarray(np.linalg.inv(group.mix[own, own]))
 
 
 def _with_bases(cp: CrossProducts, bases: list[_Basis]) -> CrossProducts:
@@ -388,6 +397,7 @@ def _mapped(group: GroupProducts, C: np.ndarray, bases: list[_Basis]) -> GroupPr
         B=np.ascontiguousarray(C.T @ group.B),
         shift=np.concatenate([basis.shift for basis in bases]),
         scale=np.concatenate([basis.scale for basis in bases]),
+        mix=None,
     )
 
 

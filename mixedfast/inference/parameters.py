@@ -99,11 +99,8 @@ def chosen(parameters: list[Parameter], names: list[str] | None) -> list[Paramet
 
 
 def transform(cov: Covariance, term: TermShape) -> np.ndarray:
-    """T (k,k) with b_internal = T b_user: z b = (z - shift) b + shift b, and the constant goes to column 0."""
-    inside = slice(term.start, term.start + term.k)
-    T = np.diag(1.0 / cov.scale[term.group][inside])
-    T[0] += cov.shift[term.group][inside] / cov.scale[term.group][term.start]
-    return T
+    """T (k,k) of one term with b_internal = T b_user (see `Covariance.transforms`)."""
+    return cov.term_block(term, cov.transforms)
 
 
 def absolute(cp: CrossProducts, term: TermShape, theta: np.ndarray, sigma: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mixedfast import checks
-from mixedfast.basis import Basis, basis_from_moments, structural_constant
+from mixedfast.basis import Basis, GroupBasis, basis_from_moments, structural_constant
 from mixedfast.categories import Categorical, factorize, labels, recode
 from mixedfast.coding import Coding, Piece, products_of
 from mixedfast.columns import Column, Factor
@@ -217,7 +217,7 @@ class EngineRows:
             basis = self._basis()
         ones = literal(1.0)
         xy = _xy_in_basis(self.x, self.y, basis)
-        z = [_scaled(own, *basis.groups[g]) for g, own in enumerate(self.z)]
+        z = [_z_in_basis(own, group) for own, group in zip(self.z, basis.groups, strict=True)]
         groups = tuple(self._group(g, z[g], xy, basis) for g in range(len(z)))
         pairs = {(g, h): self._pair(g, h, z[g], z[h]) for g, h in combinations(range(len(z)), 2)}
         unweighted = None
@@ -253,7 +253,7 @@ class EngineRows:
         The effects go to the engine as a small table a grouping factor, joined by its levels.
         """
         frame, p = self.frame, cp.p
-        z = [_scaled(own, group.shift, group.scale) for own, group in zip(self.z, cp.groups, strict=True)]
+        z = [_z_in_basis(own, group.basis) for own, group in zip(self.z, cp.groups, strict=True)]
         *x, y = _xy_in_basis([self.x[j] for j in cp.kept], self.y, cp.basis)
         left = [*x, reduce(lambda a, b: a - b, [y, *(c * literal(float(b)) for c, b in zip(x, gamma, strict=True))])]
         for g, taken in enumerate(delta):
@@ -384,7 +384,8 @@ class EngineRows:
             level_sums = np.zeros((J, p1))
             level_sums[places] = sums[:, len(squares) + k * p1 :]
         names = tuple(name for t in self.layout[g] for name in self.recipe.random[t].names)
-        return GroupProducts(group.label, group.levels, names, A, B, *basis.groups[g], level_sums)
+        own = basis.groups[g]
+        return GroupProducts(group.label, group.levels, names, A, B, own.shift, own.scale, level_sums, own.mix)
 
     def _pair(self, g: int, h: int, left: Sequence[Expr], right: Sequence[Expr]) -> PairProducts:
         """One GROUP BY both factors: Z_g'WZ_h of every pair of levels that occur together."""
@@ -415,6 +416,12 @@ def _xy_in_basis(x: Sequence[Expr | None], y: Expr, basis: Basis) -> list[Expr]:
     """[X y] shifted, scaled and mixed."""
     *own, response = _scaled([*x, y], basis.shift, basis.scale)
     return [*(own if basis.mix is None else _mixed(own, basis.mix)), response]
+
+
+def _z_in_basis(z: Sequence[Expr | None], group: GroupBasis) -> list[Expr]:
+    """The same for the columns of Z of one grouping factor."""
+    own = _scaled(z, group.shift, group.scale)
+    return own if group.mix is None else _mixed(own, group.mix)
 
 
 def _mixed(x: Sequence[Expr], mix: np.ndarray) -> list[Expr]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from combined import COMBINED
 from families import FAMILIES, Case
 from reported import REPORTED
 
@@ -16,7 +17,7 @@ __all__ = ["CASES", "CORPUS", "all_cases", "sample", "told_cases"]
 #: A folder a hard case, with what it taught.
 CASES = Path(__file__).parent / "cases"
 
-CORPUS: dict[Callable[[int], Case], int] = {**FAMILIES, **REPORTED}
+CORPUS: dict[Callable[[int], Case], int] = {**FAMILIES, **REPORTED, **COMBINED}
 
 
 def _made(family: Callable[[int], Case], seed: int) -> Case:
