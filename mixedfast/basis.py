@@ -36,6 +36,8 @@ _WIDEST = 1e75
 _CONSTANT_TOLERANCE = 1e-12
 #: A spread of less than this share of the mean is rounding of the mean: whole numbers near 2**53 spread by more.
 _CONSTANT_SPREAD = 2e-15
+#: Quartiles closer than this share of the spread say where the column is; the spread then is a few values', such as 99999999.
+_WITHOUT_OUTLIERS = 1e-3
 #: Cells of an interaction times its columns that are looked through for a sum of 1; beyond, rows are looked at instead.
 _MAX_CELLS = 1e7
 #: Rows checked at a time when columns might add up to 1.
@@ -255,7 +257,11 @@ def _scale_of(name: str, values: np.ndarray, shifted: bool) -> tuple[float, floa
         what = "large that their squares overflow" if widest > 1.0 else "small that their squares vanish"
         raise DataError(f"the values of {name!r} are so {what}: give the variable in other units")
     mean = float(values.mean())
-    return _scale_from(mean, float(np.mean((values - mean) ** 2)), shifted)
+    variance = float(np.mean((values - mean) ** 2))
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75)).tolist()
+    if 0.0 < high - low < _WITHOUT_OUTLIERS * variance**0.5:
+        mean, variance = middle, (high - low) ** 2
+    return _scale_from(mean, variance, shifted)
 
 
 def _scale_from(mean: float, variance: float, shifted: bool) -> tuple[float, float]:

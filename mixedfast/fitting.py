@@ -160,32 +160,45 @@ class Fit:
 
     @property
     def share(self) -> float:
-        """What part the residual sum of squares is of the sum of squares that it was computed from."""
-        total = self.cp.xy[-1, -1] if self.remainder is None else self.remainder.ww[-1, -1]
-        return float(self.solution.r2 / total)
+        """What part the residual sum of squares is of the sums of squares that it was computed from: of y and of X beta."""
+        squares, beta = self._squares
+        return float(self.solution.r2 / (squares[-1] + squares[:-1] @ beta**2))
+
+    @property
+    def _squares(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of squares of the columns of X and of y that sums start from, (p+1,), and the coefficients (p,) that belong to them."""
+        if self.remainder is None:
+            return np.diag(self.cp.xy), self.solution.beta
+        return np.diag(self.remainder.ww), self.solution.beta - self.remainder.gamma
+
+    @property
+    def hidden_x(self) -> float:
+        """By what the rounding of sums of squares of X is enlarged in log|X'V0^-1X|; 0 under ML, which does not ask for it.
+
+        Effects may make nearly all of a column, as where one value is 99999999: what tells of its coefficient is the rest.
+        """
+        return float(self._squares[0][:-1] @ (self.system.whiten**2).sum(axis=1)) if self.reml else 0.0
 
     @property
     def needs_rows(self) -> bool:
-        """Whether sums have too few digits for what is left of y, and rows read once more would give them."""
-        return self.share <= SMALL_SHARE and _ELIMINATION * self.nu * float(np.finfo(float).eps) >= RESOLUTION * self.share
+        """Whether sums have too few digits for what is left of y or of X, and rows read once more would give them."""
+        eps = _ELIMINATION * float(np.finfo(float).eps)
+        return eps * self.hidden_x >= RESOLUTION or (self.share <= SMALL_SHARE and eps * self.nu >= RESOLUTION * self.share)
 
     @property
     def resolution(self) -> float:
         """What rounding may do to the criterion (deviance units).
 
-        r^2 is a difference of sums with 16 digits, whose errors cancel where they are many. With several grouping factors so
-        are the pivots of M, where the effects of one make up for those of another: of an element M_ii, 1 / (M^-1)_ii is left.
-        There a few errors of elimination add up.
+        r^2 and X'V0^-1X are differences of sums with 16 digits, whose errors cancel where they are many. So are the pivots of M,
+        where the effects of one factor make up for those of another, or one effect of a level for another: of an element M_ii,
+        1 / (M^-1)_ii is left. There a few errors of elimination add up.
         """
 
         def make() -> float:
-            eps, hidden = np.finfo(float).eps, 0.0
-            if len(self.cp.groups) > 1:
-                hidden = self._pivots
-                if _ELIMINATION * hidden > RESOLUTION / eps:  # at most; now in truth
-                    Q = self.system.engine.posterior()
-                    hidden = sum(float(np.sum(group.A * part)) for group, part in zip(self.cp.groups, Q, strict=True))
-            return float(eps * _ELIMINATION * (self.nu / self.share + hidden))
+            eps, hidden = np.finfo(float).eps, self._pivots
+            if _ELIMINATION * hidden > RESOLUTION / eps:  # at most; now in truth
+                hidden = self._lost_pivots()
+            return float(eps * _ELIMINATION * (self.nu / self.share + hidden + self.hidden_x))
 
         return self.memo("resolution", make)
 
@@ -194,6 +207,15 @@ class Fit:
         """Sum of M's diagonal elements, of which elimination of one factor from another leaves the pivots."""
         H = [lam @ lam.T for lam in self.covariance.lambdas(self.theta_internal)]
         return sum(float(np.sum(total(group.A) * h)) for group, h in zip(self.cp.groups, H, strict=True))
+
+    def _lost_pivots(self) -> float:
+        """Sum of M_ii (M^-1)_ii; of several factors, of what each takes from the others."""
+        if len(self.cp.groups) > 1:
+            Q = self.system.engine.posterior()
+            return sum(float(np.sum(group.A * part)) for group, part in zip(self.cp.groups, Q, strict=True))
+        (lam,) = self.covariance.lambdas(self.theta_internal)
+        M = lam.T @ self.cp.groups[0].A @ lam + np.eye(len(lam))
+        return float(np.einsum("jaa,jaa->", M, np.linalg.inv(M)))
 
     @property
     def out_of_digits(self) -> bool:

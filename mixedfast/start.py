@@ -74,7 +74,8 @@ def starting_theta(cp: CrossProducts) -> np.ndarray:
     equations[:-1, -1] = equations[-1, :-1] = cov.pick([m.K - m.DD for m in sums])
     equations[:-1, :-1] = cov.pick_pairs(_traces(cp, sums, whiten))
     equations[size, size], right[size] = cp.n - cp.p, residual
-    scale = 1.0 / np.sqrt(np.maximum(np.diag(equations), 1e-300))
+    of_squares = np.diag(equations)  # where rounding turns the sign there is nothing to go by
+    scale = np.where(of_squares > 0.0, 1.0 / np.sqrt(np.where(of_squares > 0.0, of_squares, 1.0)), 0.0)
     gamma = scale * np.linalg.lstsq(equations * np.outer(scale, scale), scale * right, rcond=1e-10)[0]
     sigma2 = max(gamma[size], 0.05 * residual / cp.n)
     if not sigma2 > 0:
