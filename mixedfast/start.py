@@ -22,7 +22,7 @@ from mixedfast.engines.block import BlockEngine
 from mixedfast.optimize import minimize
 from mixedfast.system import Moments, PLSSystem
 
-__all__ = ["first_theta", "one_at_a_time", "starting_theta"]
+__all__ = ["evenness", "first_theta", "one_at_a_time", "starting_theta"]
 
 #: Where a smaller share of a factor's levels carries its moments, MINQUE(0) is far off. InstEval's lecturers: 0.09; 5,000 items
 #: with Zipf's degrees: 0.001.
@@ -38,11 +38,11 @@ _INSIDE = 0.1
 
 def first_theta(cp: CrossProducts, reml: bool) -> np.ndarray:
     """Where a search begins: MINQUE(0), or one factor at a time where a few levels would carry a factor's moments."""
-    uneven = len(cp.groups) > 1 and min(_evenness(group) for group in cp.groups) < _EVEN
+    uneven = len(cp.groups) > 1 and min(evenness(group) for group in cp.groups) < _EVEN
     return one_at_a_time(cp, reml) if uneven else starting_theta(cp)
 
 
-def _evenness(group: GroupProducts) -> float:
+def evenness(group: GroupProducts) -> float:
     """Share of the levels that carry the moments: 1 where all weigh the same, 1/J where one has all the weight."""
     weight = np.einsum("jaa->j", group.A) ** 2
     return float(weight.sum() ** 2 / max((weight**2).sum(), 1e-300)) / group.n_levels

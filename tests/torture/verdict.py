@@ -80,12 +80,18 @@ def examine(case: Case) -> Verdict:
     return Verdict(result.converged, result.is_singular, said, above_starts, above_r, fit.resolution)
 
 
+#: A response further from zero than so many times its spread leaves R's criterion with ten digits.
+FAR = 1e6
+
+
 def referee(fit: Fit, best: dict[str, Any]) -> float:
-    """The lowest criterion that R found. Where y'y hides the residuals R's own number is rough, and its theta is asked.
+    """The lowest criterion that R found. Where y'y hides the residuals, columns are nearly dependent or y is far from zero, R's
+    own number is rough (by 2e-6 near 1e9, by 6e-5 with squares of years, says 50-digit arithmetic), and its theta is asked.
 
     NaN where the system is not positive definite at R's theta: then nobody was asked.
     """
-    if fit.remainder is None:
+    far = abs(fit.cp.shift[-1] * fit.cp.scale[-1]) > FAR
+    if fit.remainder is None and fit.cp.mix is None and not far:
         return float(best["best"])
     solution = fit.new_system().solve(fit.covariance.to_internal(theta_of_r(fit, best)))
     return np.nan if solution is None else solution.deviance
