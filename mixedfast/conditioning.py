@@ -32,8 +32,12 @@ LENGTH_TOLERANCE = 1e-7
 _DOUBTFUL = 1e-5
 #: At or below this share a pivot is rounding: the column is a combination of the others.
 _ROUNDING = 1e-15
-#: The same for columns of a random term. All of them stay, so what may be rounding is left alone: it must not be blown up.
+#: The same for columns of a random term; rounding of large tables must not be taken for a column.
 _ROUNDING_OF_SLOPES = 1e-13
+#: Columns of a random term whose own part is shorter than this share of them are dependent: rows round by not much less.
+_DEPENDENT = 1e-11
+#: A mixed column of a random term with less than this share of the largest sum of squares is scaled again.
+_SMALL = 1e-4
 #: Each pass makes one more power of a raw polynomial clear; what eight leave is dropped by R too.
 _MAX_PASSES = 8
 
@@ -99,11 +103,33 @@ def _clearer_group(cp: CrossProducts, g: int) -> GroupBasis | None:
             continue
         own = slice(term.start, term.start + term.k)
         G = square[own, own]
-        clear, doubtful = _apart(G, np.diag(G), _ROUNDING_OF_SLOPES)
-        if doubtful:
-            mix[own, own], unit[own] = _clearer(G, mix[own, own], np.array(clear, dtype=int), np.array(doubtful, dtype=int))
+        clear, doubtful, hidden = _apart(G, np.diag(G), _ROUNDING_OF_SLOPES)
+        # what rounding of the sums may hide is looked at once: rows tell it from a column that others determine
+        apart = doubtful + (hidden if group.mix is None else [])
+        if apart:
+            mix[own, own], unit[own] = _clearer(G, mix[own, own], np.array(clear, dtype=int), np.array(apart, dtype=int))
+            changed = True
+        elif group.mix is not None and (again := _seen(G, mix[own, own])) is not None:
+            mix[own, own], unit[own] = again
             changed = True
     return GroupBasis(group.shift, group.scale * unit, mix) if changed else None
+
+
+def _seen(G: np.ndarray, mix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """What the rows say of mixed columns: mix and unit as of `_clearer`, or None where all is well.
+
+    A column with nothing of its own is put back as it was, and one whose size could not be foreseen is scaled.
+    """
+    back = np.linalg.inv(mix)
+    whole, size = np.diag(back.T @ G @ back), np.diag(G)
+    changed = mix.copy()
+    for j in np.flatnonzero((mix != np.eye(len(mix))).any(axis=0)):
+        if not size[j] > _DEPENDENT**2 * whole[j]:
+            changed[:, j] = 2.0 ** np.round(0.5 * np.log2(size.max() / whole[j])) * np.eye(len(mix))[j]
+        elif size[j] < _SMALL * size.max():
+            changed[:, j] *= 2.0 ** np.round(0.5 * np.log2(size.max() / size[j]))
+    unit = np.diag(changed)
+    return None if np.array_equal(changed, mix) else (changed / unit[:, None], unit)
 
 
 def identifiable(cp: CrossProducts) -> np.ndarray:
@@ -154,17 +180,21 @@ def _look(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
     counted = set(identifiable(cp).tolist()) if cp.mix is not None else None
     size = np.diag(cp.xy)[:-1] if cp.mix is not None else _sizes(cp)[0]
     unmixed = np.zeros(cp.p) if cp.constant is None else cp.constant
-    clear, doubtful = _apart(cp.xy[:-1, :-1], size, _ROUNDING, unmixed != 0.0, counted)
+    clear, doubtful, _ = _apart(cp.xy[:-1, :-1], size, _ROUNDING, unmixed != 0.0, counted)
     return np.array(clear, dtype=int), np.array(doubtful, dtype=int)
 
 
 def _apart(
     products: np.ndarray, size: np.ndarray, rounding: float, unmixed: np.ndarray | None = None, counted: set[int] | None = None
-) -> tuple[list[int], list[int]]:
-    """The same from products of the columns, the sizes to compare with, and which columns stay as they are, or count at all."""
-    G, clear, doubtful = products.copy(), [], []
+) -> tuple[list[int], list[int], list[int]]:
+    """The same from products of the columns, the sizes to compare with, and which columns stay as they are, or count at all.
+
+    The third list has those of which rounding leaves nothing.
+    """
+    G, clear, doubtful, hidden = products.copy(), [], [], []
     for j in range(len(G)):
         if not np.isfinite(size[j]) or not G[j, j] > rounding * size[j]:
+            hidden.append(j)
             continue
         if G[j, j] > _DOUBTFUL * size[j] or (unmixed is not None and unmixed[j]):
             if counted is not None and j not in counted:
@@ -173,7 +203,7 @@ def _apart(
         else:
             doubtful.append(j)
         G -= np.outer(G[:, j], G[j]) / G[j, j]  # a later column is not clear where a doubtful one makes it so
-    return clear, doubtful
+    return clear, doubtful, hidden
 
 
 def _clearer(

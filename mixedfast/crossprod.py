@@ -51,8 +51,9 @@ CONSTANT_TOLERANCE = 1e-13
 class GroupProducts:
     """Cross-products of one grouping factor (all terms on it side by side).
 
-    ``A`` (J,K,K) holds Z_j'WZ_j, ``B`` (J,K,p+1) holds Z_j'W[X y], in the basis ``(z - shift) * scale``, times ``mix`` where there
-    is one (see `GroupBasis`). Where no column of Z_j is the constant, ``sums`` (J,1+p) holds 1'W[1 X] of each level, for rules that ask what varies within levels.
+    ``A`` (J,K,K) holds Z_j'WZ_j, ``B`` (J,K,p+1) holds Z_j'W[X y], in the basis ``(z - shift) * scale``, times ``mix`` where
+    there is one (see `GroupBasis`). Where no column of Z_j is the constant, ``sums`` (J,1+p) holds 1'W[1 X] of each level, for
+    rules that ask what varies within levels.
     """
 
     name: str

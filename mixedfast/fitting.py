@@ -171,7 +171,7 @@ class Fit:
 
     @property
     def _squares(self) -> tuple[np.ndarray, np.ndarray]:
-        """Sums of squares of the columns of X and of y that sums start from, (p+1,), and the coefficients (p,) that belong to them."""
+        """Sums of squares of the columns of X and of y that others are taken from, (p+1,), and the coefficients (p,) there."""
         if self.remainder is None:
             return np.diag(self.cp.xy), self.solution.beta
         return np.diag(self.remainder.ww), self.solution.beta - self.remainder.gamma
@@ -194,9 +194,9 @@ class Fit:
     def resolution(self) -> float:
         """What rounding may do to the criterion (deviance units).
 
-        r^2 and X'V0^-1X are differences of sums with 16 digits, whose errors cancel where they are many. So are the pivots of M,
-        where the effects of one factor make up for those of another, or one effect of a level for another: of an element M_ii,
-        1 / (M^-1)_ii is left. There a few errors of elimination add up.
+        r^2 and X'V0^-1X are differences of sums with 16 digits, whose errors cancel where they are many. So are the pivots of
+        M, where the effects of one factor make up for those of another, or one effect of a level for another: of an element
+        M_ii, 1 / (M^-1)_ii is left. There a few errors of elimination add up.
         """
 
         def make() -> float:
@@ -440,7 +440,10 @@ def _elsewhere(system: PLSSystem, found: Optimum, left: float, remainder: Remain
     no optimum.
     """
     for size in (_NEAR_ZERO, _FAR_OUT):
-        other = minimize(system, size * system.covariance.identity, exact=found.exact_hessian, left=left)
+        start = size * system.covariance.identity
+        if system.solve(start) is None:
+            continue
+        other = minimize(system, start, exact=found.exact_hessian, left=left)
         if other.converged and other.deviance < found.deviance - CRITERION_TOLERANCE:
             there = Fit(system.cp, system.reml, other.theta, system.solution, other, {}, remainder=remainder)
             if there.resolution < RESOLUTION:

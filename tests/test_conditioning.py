@@ -1,4 +1,4 @@
-"""Columns of X that others nearly determine: R's choice of columns, and estimates as good as from columns that are clear."""
+"""Columns that others nearly determine: R's choice of X's columns, and estimates as good as from columns that are clear."""
 
 from __future__ import annotations
 
@@ -155,6 +155,88 @@ def test_results_with_a_mixed_basis_are_kept(nearly, tmp_path):
     m = mf.lmer("y ~ x + x2 + (1 | g)", nearly)
     m.save(tmp_path / "m")
     pd.testing.assert_series_equal(mf.load(tmp_path / "m").params, m.params)
+
+
+# -- columns of a random term ------------------------------------------------------------------------------
+
+#: By how much the alike columns differ, a power of two: their difference is exact.
+APART = 2.0**-17
+#: Conditional variances of the alike columns are a difference of numbers 1e10 times larger.
+DIFFERENCES = 1e-5
+
+
+def alike_slopes(apart: float = APART) -> pd.DataFrame:
+    """x1 and x2 that differ by `apart` times d, with effects of each; a second factor, and weights."""
+    rng = np.random.default_rng(3)
+    g, h = np.repeat(np.arange(30), 10), rng.integers(0, 8, 300)
+    x1, d = rng.normal(size=(2, 300))
+    x2 = x1 + apart * d
+    d = (x2 - x1) / apart
+    b = rng.normal(size=(30, 3)) @ np.array([[1.0, 0.3, 0.2], [0.0, 0.5, 0.1], [0.0, 0.0, 0.6]])
+    y = 1.0 + x1 + 0.5 * d + b[g, 0] + b[g, 1] * x1 + b[g, 2] * d + rng.normal(size=8)[h] + rng.normal(size=300)
+    return pd.DataFrame({"y": y, "x1": x1, "x2": x2, "d": d, "g": g, "h": h, "w": rng.uniform(0.5, 2.0, 300)})
+
+
+@pytest.mark.parametrize("options", [{}, {"weights": "w"}], ids=["plain", "weighted"])
+@pytest.mark.parametrize("tail", ["", " + (1 | h)"], ids=["one factor", "two"])
+def test_slopes_of_alike_columns_are_those_of_one_and_the_difference(options, tail, tmp_path):
+    """(x1 + x2 | g) and (x1 + d | g) are one model: b1 x1 + b2 x2 = (b1 + b2) x1 + (b2 apart) d."""
+    duckdb = pytest.importorskip("duckdb")
+    data = alike_slopes()
+    formula = f"y ~ x1 + d + (x1 + x2 | g){tail}"
+    raw, clear = (mf.lmer(f, data, **options) for f in (formula, f"y ~ x1 + d + (x1 + d | g){tail}"))
+    assert raw.converged and any(group.mix is not None for group in raw._fit.cp.groups)
+    assert all(group.mix is None for group in clear._fit.cp.groups)
+    assert raw.criterion == pytest.approx(clear.criterion, abs=1e-8)
+    turn = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, APART]])
+    (effects, variances), (wanted, wanted_variances) = (m.ranef(cond_var=True)["g"] for m in (raw, clear))
+    assert effects.to_numpy() @ turn.T == pytest.approx(wanted.to_numpy(), abs=SAME_MODEL)
+    assert turn @ variances @ turn.T == pytest.approx(wanted_variances, abs=DIFFERENCES)
+    for table in ("satterthwaite", "kenward-roger"):
+        assert raw.coef_table(ddf=table).to_numpy() == pytest.approx(clear.coef_table(ddf=table).to_numpy(), rel=SAME_MODEL)
+    new = data.iloc[::7]
+    for say in (
+        lambda m: m.fitted, lambda m: m.hatvalues(), lambda m: m.cooks_distance(), lambda m: m.influence("g").cooks_distance,
+        lambda m: m.predict(new), lambda m: m.predict(new, interval="prediction").to_numpy(), lambda m: [*m.r2()],
+        lambda m: m.refit(data.y[::-1].to_numpy()).params,
+    ):  # fmt: skip
+        assert np.asarray(say(raw)) == pytest.approx(np.asarray(say(clear)), rel=SAME_MODEL, abs=SAME_MODEL)
+    raw.save(tmp_path / "m")
+    np.testing.assert_array_equal(mf.load(tmp_path / "m").predict(new), raw.predict(new))
+    data.to_parquet(tmp_path / "rows.parquet")
+    read = [mf.lmer(formula, tmp_path / "rows.parquet", **options), mf.lmer(formula, duckdb.from_df(data), **options)]
+    parts = [mf.crossproducts(formula, part, **options) for part in (data[:150], data[150:])]
+    for other in (*read, mf.fit(add(*parts))):
+        assert other.converged
+        assert other.criterion == pytest.approx(raw.criterion, abs=1e-7)
+
+
+@pytest.mark.parametrize("digits", [3, 5, 7, 9])
+def test_alike_to_so_many_digits(digits):
+    """Rows have 16 digits, so the difference of columns that agree to some has the others."""
+    data = alike_slopes(2.0 ** -round(digits * np.log2(10)))
+    raw, clear = (mf.lmer(f"y ~ x1 + d + (x1 + {x} | g)", data) for x in ("x2", "d"))
+    assert raw.converged
+    assert raw.criterion == pytest.approx(clear.criterion, abs=max(1e-9, 10.0 ** (digits - 14)))
+
+
+def test_a_term_that_loses_a_column_of_a_mixed_basis():
+    """ranova takes columns out as the user wrote them."""
+    raw = mf.lmer("y ~ x1 + d + (x1 + x2 | g)", alike_slopes())
+    without = mf.lmer("y ~ x1 + d + (x1 | g)", alike_slopes())
+    assert raw.ranova().loc["x2 in (x1 + x2 | g)", "loglik"] == pytest.approx(without.loglik, abs=1e-6)
+
+
+def test_a_column_that_others_determine_stays_as_it_was():
+    """Three shares beside an intercept: rounding of the rows is no fourth column."""
+    rng = np.random.default_rng(5)
+    g = np.repeat(np.arange(25), 8)
+    data = pd.DataFrame(rng.dirichlet(np.ones(3), 200), columns=["a", "b", "c"]).assign(g=g)
+    data["y"] = data.a + rng.normal(size=25)[g] + data.b * rng.normal(size=25)[g] + rng.normal(size=200)
+    formula = "y ~ a + b + (a + b + c | g)"
+    cp, plain = mf.crossproducts(formula, data), assemble(build(parse(formula), data))
+    np.testing.assert_array_equal(cp.groups[0].scale, plain.groups[0].scale)
+    np.testing.assert_array_equal(cp.groups[0].A, plain.groups[0].A)
 
 
 @settings(max_examples=40, deadline=None)

@@ -80,8 +80,8 @@ def convergence(fit: Fit) -> Convergence:
         )
     if fit.resolution > _VISIBLE:
         told.append(
-            f"Rounding: random effects are so much larger than the residuals, or some value of a covariate than all others, that "
-            f"the deviance is known to {fit.resolution:.1g} only. No certificate sees a fall that is smaller."
+            "Rounding: random effects are so much larger than the residuals, or some value of a covariate than all others, "
+            f"that the deviance is known to {fit.resolution:.1g} only. No certificate sees a fall that is smaller."
         )
     how = f"Judged by {'the exact Hessian' if curvature.exact else 'average information, for the exact Hessian would be dear'}."
     return Convergence(best.converged, singular, float(falls), best.message, (first, *told, how))

@@ -328,8 +328,9 @@ class Estimates(FixedPart):
         if fit.resolution > CERTIFICATE_TOLERANCE:
             remedy = " mf.lmer on the rows, in memory, in files or in an engine, reads them once more and has the digits."
             return (
-                f"the random effects are so much larger than the residuals, or some value of a covariate than all others, that sums "
-                f"of 16 digits give the deviance to {fit.resolution:.1g} only. Coefficients and large variances stand; the small ones are known roughly."
+                "the random effects are so much larger than the residuals, or some value of a covariate than all others, that "
+                f"sums of 16 digits give the deviance to {fit.resolution:.1g} only. Coefficients and large variances stand; "
+                "the small ones are known roughly."
                 + (remedy if fit.needs_rows else "")
             )
         if fit.out_of_digits:

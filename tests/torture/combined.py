@@ -66,7 +66,8 @@ def crossed_weights(seed: int) -> Case:
     random = np.random.default_rng(30300 + seed)
     data = crossed(random, 300, g=25, h=10)
     data["w"] = 10.0 ** random.uniform(-6, 6, 300)
-    data["y"] = data.x1 + effects(random, data.g, 1.0) + effects(random, data.h, 0.5) + random.normal(size=300) / np.sqrt(data.w)
+    data["y"] = data.x1 + effects(random, data.g, 1.0) + effects(random, data.h, 0.5)
+    data["y"] += random.normal(size=300) / np.sqrt(data.w)
     formula = "y ~ x1 + (x1 | g) + (1 | h)" if seed % 2 else "y ~ x1 + (1 | g) + (1 | h)"
     return Case("", formula, data, seed % 3 != 0, options={"weights": "w"})
 
@@ -138,7 +139,10 @@ def categories_as_slopes(seed: int) -> Case:
 
 
 def a_slope_twice(seed: int) -> Case:
-    """One slope in two terms on one factor: alone and beside an intercept it only splits a variance; the same term twice is refused."""
+    """One slope in two terms on one factor, alone and beside an intercept, only splits a variance.
+
+    The same term twice is refused.
+    """
     random = np.random.default_rng(31000 + seed)
     data = respond(random, grouped(random, 25, 8, 2), np.diag([1.0, 0.5, 0.4]))
     kinds: list[tuple[str, type[Exception] | None]] = [
