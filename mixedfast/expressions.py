@@ -29,6 +29,7 @@ __all__ = [
     "column_names",
     "expression_tree",
     "functions",
+    "modules_used",
     "refuse_code",
     "stateful_calls",
 ]
@@ -51,7 +52,12 @@ _FORMULAIC = WHOLE_COLUMN | _CONTRASTS | {"C", "I", "Q", "exp", "exp10", "exp2",
 _FROM_NUMPY: Mapping[str, Callable[..., Any]] = {
     name: getattr(np, name) for name in ("abs", "ceil", "cos", "expm1", "floor", "log1p", "sin", "sqrt", "tan")
 }
+#: What `contr` holds.
+_OF_CONTR = frozenset(["SAS", "custom", "diff", "helmert", "poly", "sum", "treatment"])
+#: Names whose attributes a formula may use. A column of that name would be asked for its own: pandas' can write files.
 _MODULES = frozenset(["contr", "np"])
+#: A power of plain numbers is reckoned with whole numbers of any length: ``9**9**9`` would not end.
+_LARGEST_POWER = 64
 _BUILT_IN = _FORMULAIC | _FROM_NUMPY.keys() | _MODULES
 
 #: What to write instead of functions of R that have no namesake here.
@@ -196,6 +202,13 @@ make the column first, or allow a function with mf.allow_in_formulas(name=functi
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not _may_call(node.func.id):
             raise _unknown(names.get(node.func.id, node.func.id), expr)
+        if isinstance(node, ast.Call) and (takes := _takes(node.func)) is not None and len(node.args) > takes:
+            raise FormulaError(  # NumPy would write the result into the column that comes next
+                f"{ast.unparse(node.func)} in {expr!r} takes {takes} column{'s' * (takes > 1)}, not {len(node.args)}"
+                + ("; a logarithm to another base is log(x) / log(base)" if ast.unparse(node.func) in ("log", "np.log") else "")
+            )
+        if isinstance(node, ast.BinOp) and _is_endless(node):
+            raise FormulaError(f"{_named(ast.unparse(node), names)!r} in {expr!r} may come to no end: write the number itself")
         if not isinstance(node, _ARITHMETIC) or not _is_harmless(node):
             part = f"the argument {node.arg!r}" if isinstance(node, ast.keyword) else repr(_named(ast.unparse(node), names))
             raise FormulaError(
@@ -214,12 +227,57 @@ def _is_harmless(node: ast.AST) -> bool:
             return False
         if node.value.id == "np":
             return node.attr in _NUMPY or isinstance(getattr(np, node.attr, None), np.ufunc)
-        return node.value.id == "contr"
+        return node.value.id == "contr" and node.attr in _OF_CONTR
     if isinstance(node, ast.Call):
         return isinstance(node.func, (ast.Attribute, ast.Name))
     if isinstance(node, ast.keyword):  # out= would write into the user's columns; formulaic's own begin with an underscore
         return node.arg is not None and node.arg != "out" and not node.arg.startswith("_")
     return True
+
+
+def _takes(function: ast.expr) -> int | None:
+    """How many columns an elementwise function of NumPy's takes; None for any other."""
+    name = function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    found = getattr(np, name, None) if name not in _allowed else None
+    return found.nin if isinstance(found, np.ufunc) else None
+
+
+def _is_endless(node: ast.BinOp) -> bool:
+    """Whether an operation on plain values alone makes more of them than anybody means."""
+    if isinstance(node.op, ast.Pow):
+        return not (_has_columns(node) or (isinstance(node.left, ast.Constant) and _is_small(node.right)))
+    if isinstance(node.op, ast.LShift):
+        return True
+    sides = (node.left, node.right)
+    repeats = isinstance(node.op, (ast.Mult, ast.Mod))
+    return repeats and any(
+        isinstance(side, (ast.List, ast.Tuple)) or (isinstance(side, ast.Constant) and isinstance(side.value, (str, bytes)))
+        for side in sides
+    )
+
+
+def _is_small(power: ast.expr) -> bool:
+    """Whether a power is a number that is written out, such as 3 or -0.5, and not large."""
+    number = power.operand if isinstance(power, ast.UnaryOp) else power
+    value = number.value if isinstance(number, ast.Constant) else None
+    return isinstance(value, (int, float)) and value <= _LARGEST_POWER
+
+
+def _has_columns(node: ast.AST) -> bool:
+    return any(isinstance(part, ast.Name) for part in ast.walk(node))
+
+
+def modules_used(expr: str) -> frozenset[str]:
+    """Which of `np` and `contr` an expression asks for something.
+
+    Examples
+    --------
+    >>> sorted(modules_used("np.sqrt(x) + np"))
+    ['np']
+    """
+    tree, _ = expression_tree(expr)
+    bases = (node.value for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    return _MODULES & {base.id for base in bases if isinstance(base, ast.Name)}
 
 
 def _unknown(name: str, expr: str) -> FormulaError:

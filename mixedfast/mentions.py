@@ -9,12 +9,13 @@ from __future__ import annotations
 import ast
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from mixedfast.characters import python_parts, without_code
 from mixedfast.errors import FormulaError
-from mixedfast.expressions import allowed, column_names, expression_tree, refuse_code
+from mixedfast.expressions import allowed, column_names, expression_tree, modules_used, refuse_code
 from mixedfast.formula import plain_name
 
 __all__ = [
@@ -121,7 +122,19 @@ def _factors(formula: str, _: frozenset[str]) -> dict[str, FactorInfo]:
         raise FormulaError(f"formulaic cannot read {formula!r}: {one_line(error)}") from error
     if not all(isinstance(term, Term) for term in terms):
         raise FormulaError(f"{formula!r} has more than one part: take the '~' or '|' out of it")
-    return {f.expr: factor_info(f.expr, f.eval_method.value) for term in terms for f in term.factors}
+    found = {f.expr: factor_info(f.expr, f.eval_method.value) for term in terms for f in term.factors}
+    _refuse_hidden_modules(formula, found.values())
+    return found
+
+
+def _refuse_hidden_modules(formula: str, infos: Iterable[FactorInfo]) -> None:
+    """A column called np or contr beside ``np.sqrt(x)`` would be asked for the function, and has others of that name."""
+    known = list(infos)
+    columns = {name for info in known for name in info.variables}
+    for info in known:
+        hidden = sorted(columns & modules_used(info.expr)) if info.kind in ("coded", "python") else []
+        if hidden:
+            raise FormulaError(f"{formula!r} uses a column {hidden[0]!r} and {info.expr!r}: give the column another name")
 
 
 def _refuse_a_column_called_1(formula: str) -> None:

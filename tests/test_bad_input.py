@@ -178,11 +178,32 @@ def test_functions_allowed_from_many_threads():
         ("y ~ x + (y | g)", "the response 'y' is also a predictor"),
         ("y ~ x.mean() + (1 | g)", r"'x.mean' in 'x.mean\(\)' is more than arithmetic"),
         ("y ~ np.array([1, 2]) + (1 | g)", "one value a row"),
+        ("y ~ log(x, 2) + (1 | g)", r"log in 'log\(x, 2\)' takes 1 column, not 2; .* log\(x\) / log\(base\)"),
+        ("y ~ np.maximum(x, w, x) + (1 | g)", "takes 2 columns, not 3"),
+        ("y ~ I(x * 2**3**4) + (1 | g)", r"'2 \*\* 3 \*\* 4' in .* may come to no end: write the number itself"),
+        ("y ~ I(2**10**9 * x) + (1 | g)", "may come to no end"),
+        ("y ~ I('%9999999999d' % 5) + (1 | g)", "may come to no end"),
+        ("y ~ I(1 << 10**12) + (1 | g)", "may come to no end"),
+        ("y ~ contr.to_csv('stolen') + (1 | g)", r"'contr.to_csv' in .* is more than arithmetic"),
         ("y ~ x + (1 | g) # later", "joined by '\\+' only"),
     ],
 )
 def test_formulas(formula, words):
     refused(FormulaError, words, formula)
+
+
+@pytest.mark.parametrize("fixed", ["np + np.where(np > 0, 1, 0)", "`np` * np.sqrt(abs(x))", "Q('contr') + C(s, contr.sum)"])
+def test_a_column_that_hides_what_formulas_ask_for_functions(fixed):
+    """pandas' columns have methods of the same names, and such as write files and change the data."""
+    table = {**a_table(), "np": a_table()["x"], "contr": a_table()["w"]}
+    with pytest.raises(FormulaError, match=r"uses a column '(np|contr)' and .*: give the column another name"):
+        mf.lmer(f"y ~ {fixed} + (1 | g)", table)
+    mf.lmer("y ~ np + contr + (1 | g)", table)
+
+
+@pytest.mark.parametrize("fixed", ["I(x**2)", "I(2**3 * x)", "I(x * 2**0.5)", "I(x**(1 + 1))", "np.where(x > 0, 2**-1, x)"])
+def test_powers_that_come_to_an_end(fixed):
+    mf.lmer(f"y ~ {fixed} + (1 | g)", a_table())
 
 
 @pytest.mark.parametrize(

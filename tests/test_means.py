@@ -241,3 +241,16 @@ def test_covariates_are_described_and_add(values):
     half = len(values) // 2
     both = merge({"x": describe(column[:half])}, half, {"x": describe(column[half:]), "y": found}, len(values) - half)
     assert both == {"x": Covariate(pytest.approx(column.mean()), found.values)}
+
+
+def test_variables_whose_names_are_no_python():
+    rng = np.random.default_rng(0)
+    table = {
+        "y": rng.normal(size=120), "my x": rng.normal(size=120), "a<b": np.array(["u", "v", "w"])[np.arange(120) % 3],
+        "x-1": np.array(["r", "s"])[np.arange(120) // 3 % 2], "g": np.arange(120) % 6,
+    }  # fmt: skip
+    plain = dict(zip(["y", "x", "a", "b", "g"], table.values(), strict=True))
+    odd = mf.lmer("y ~ `my x` + `a<b`*`x-1` + (1 | g)", table)
+    named = mf.lmer("y ~ x + a*b + (1 | g)", plain)
+    assert np.array_equal(odd.emmeans("a<b").to_frame()["emmean"], named.emmeans("a").to_frame()["emmean"])
+    assert np.array_equal(odd.anova().to_numpy(), named.anova().to_numpy())

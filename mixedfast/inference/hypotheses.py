@@ -23,7 +23,7 @@ from mixedfast.coding import Coding, FixedTerm
 from mixedfast.crossprod import CrossProducts
 from mixedfast.errors import NotDefinedError
 from mixedfast.keeping import keep_columns
-from mixedfast.mentions import used_names
+from mixedfast.mentions import factors
 from mixedfast.moments import row_moments
 
 __all__ = ["TYPES", "alias_matrix", "column_parts", "contains", "deletions", "estimable", "hypotheses", "unaliased"]
@@ -315,7 +315,7 @@ def _choices(
 ) -> list[_Choice]:
     """The columns of one factor: (variable, table), or (name, None) for a numeric one."""
     if expr in states:
-        variables = used_names(expr)
+        variables = factors(coding.formula)[expr].variables
         levels = coding.levels.get(variables[0]) if len(variables) == 1 else None
         state = states[expr]
         matrix = np.asarray(state.get_coding_matrix(reduced_rank=reduced), dtype=float)

@@ -27,6 +27,7 @@ from mixedfast.giveback import in_callers_library
 from mixedfast.inference.ddf import DDF, boundary_note, f_test, t_test
 from mixedfast.inference.hypotheses import estimable
 from mixedfast.mentions import expression_names, used_names
+from mixedfast.mentions import factors as factors_of
 from mixedfast.moments import column_means
 from mixedfast.newdata import apply
 from mixedfast.tails import t_quantile
@@ -359,11 +360,12 @@ def _is_factor(name: str, fit: Fit, recipe: Recipe) -> bool:
     """Whether a variable only ever enters as categories."""
     if name not in recipe.levels:
         return False
+    known = factors_of(recipe.fixed.formula)
     kinds = [
         kind
         for term in fit.cp.meta.fixed_terms
         for factor, kind in zip(term.factors, term.kinds, strict=True)
-        if name in used_names(factor)
+        if name in known[factor].variables
     ]
     return name not in recipe.numeric or (bool(kinds) and set(kinds) == {"categorical"})
 
