@@ -37,6 +37,7 @@ HOMES = {
     "Factor": "mixedfast.columns",
     "Fit": "mixedfast.fitting",
     "FixedTerm": "mixedfast.coding",
+    "GroupBasis": "mixedfast.basis",
     "GroupProducts": "mixedfast.crossprod",
     "GroupRecipe": "mixedfast.grouping",
     "LMMResult": "mixedfast.result",
@@ -103,9 +104,10 @@ ARRAYS: dict[str, dict[str, str]] = {
     "Expansion": {"places": "places m", "table": "finite m c"},
     "Factor": {"values": "numbers n", "table": "finite c"},
     "Fit": {"theta_internal": "finite m"},
+    "GroupBasis": {"shift": "finite K", "scale": "positive K", "mix": "finite K K"},
     "GroupProducts": {
         "levels": "labels J", "A": "finite J K K", "B": "finite J K p+1", "shift": "finite K", "scale": "positive K",
-        "sums": "finite J p+1",
+        "sums": "finite J p+1", "mix": "finite K K",
     },
     "GroupRecipe": {"levels": "labels J"},
     "LeastSquares": {"beta": "finite p", "vcov": "real p p"},
@@ -363,7 +365,7 @@ def _summed(made: Any) -> Iterator[str]:
         yield "levels of a Summed are no labels, each once"
         return
     widths = [len(names) for _, _, names in groups]
-    if made.rows.n_groups != len(groups) or [len(shift) for shift, _ in made.basis.groups] != widths:
+    if made.rows.n_groups != len(groups) or [len(group.shift) for group in made.basis.groups] != widths:
         yield "the sums of a Summed are of other groups"
     yield from _between_groups("Summed", made, [(len(levels), len(names)) for _, levels, names in groups])
 
@@ -385,6 +387,7 @@ def _between_groups(name: str, made: Any, sizes: list[tuple[int, int]]) -> Itera
 def _group(made: Any) -> Iterator[str]:
     if len(made.names) != len(made.shift):
         yield f"a GroupProducts has {len(made.shift)} columns and {len(made.names)} names"
+    yield from _mixed(made)
 
 
 def _fit(made: Any) -> Iterator[str]:
@@ -411,10 +414,9 @@ def _remainder(made: Any) -> Iterator[str]:
         yield "a block of a Remainder is no array (J, K, p+1) of finite numbers"
 
 
-def _basis(made: Any) -> Iterator[str]:
-    for shift, scale in made.groups:
-        if not (shift.ndim == 1 and shift.shape == scale.shape and _NUMBERS["finite"](shift) and _NUMBERS["positive"](scale)):
-            yield "shifts and scales of a group of a Basis are not as many finite numbers"
+def _mixed(made: Any) -> Iterator[str]:
+    if made.mix is not None and not (np.array_equal(made.mix, np.triu(made.mix)) and (np.diag(made.mix) == 1.0).all()):
+        yield f"mix of a {type(made).__name__} is no upper triangle with a diagonal of ones"
 
 
 def _grouping(made: Any) -> Iterator[str]:
@@ -490,9 +492,9 @@ def _seen(made: Any) -> Iterator[str]:
 
 
 RELATIONS: dict[str, Callable[[Any], Iterator[str]]] = {
-    "Basis": _basis, "Categorical": _categorical, "Coding": _coding, "CrossProducts": _cross_products, "Design": _design,
-    "Expansion": _expansion, "Factor": _factor, "Fit": _fit, "FixedTerm": _fixed_term, "GroupProducts": _group,
-    "GroupRecipe": _grouping, "LeastSquares": _least_squares, "Meta": _meta, "Moments": _moments, "PairProducts": _pair,
-    "ReTerm": _term, "Remainder": _remainder, "RowSums": _row_sums, "Rows": _rows, "Seen": _seen, "Shape": _shape,
-    "Summed": _summed,
+    "Basis": _mixed, "Categorical": _categorical, "Coding": _coding, "CrossProducts": _cross_products, "Design": _design,
+    "Expansion": _expansion, "Factor": _factor, "Fit": _fit, "FixedTerm": _fixed_term, "GroupBasis": _mixed,
+    "GroupProducts": _group, "GroupRecipe": _grouping, "LeastSquares": _least_squares, "Meta": _meta, "Moments": _moments,
+    "PairProducts": _pair, "ReTerm": _term, "Remainder": _remainder, "RowSums": _row_sums, "Rows": _rows, "Seen": _seen,
+    "Shape": _shape, "Summed": _summed,
 }  # fmt: skip

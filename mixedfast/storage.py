@@ -15,6 +15,7 @@ import json
 import math
 import os
 import re
+import secrets
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -69,9 +70,10 @@ def save(thing: Any, path: str | PathLike[str]) -> None:
         "content": content,
     }
     text = json.dumps(header, allow_nan=False, ensure_ascii=False).encode()
-    unfinished = target.with_name(f"{target.name}.{os.getpid()}.part")
+    # a name of its own, and nobody's file or link is written over: others may write to the same place at the same time
+    unfinished = target.with_name(f"{target.name}.{secrets.token_hex(8)}.part")
     try:
-        with zipfile.ZipFile(unfinished, "w") as archive:
+        with zipfile.ZipFile(unfinished, "x") as archive:
             for name, body in [(_HEADER, text), *((_member(i), body) for i, body in enumerate(arrays))]:
                 # a fixed date: the same content is the same bytes
                 archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), body)

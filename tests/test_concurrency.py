@@ -101,6 +101,21 @@ def test_one_result_used_from_many_threads():
         pd.testing.assert_frame_equal(frame, expected[i % len(calls)], rtol=1e-12)
 
 
+def test_saves_to_one_place_from_many_threads(tmp_path):
+    """Each write is all of a file: whoever reads meanwhile reads a whole one."""
+    m = mf.lmer("y ~ x + (1 | h)", a_table(4_000))
+    m.save(tmp_path / "m")
+
+    def again(i):
+        if i % 2:
+            m.save(tmp_path / "m")
+        return mf.load(tmp_path / "m").criterion
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(again, range(80))) == {m.criterion}
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
 # -- forks -----------------------------------------------------------------------------------------------
 
 
