@@ -262,7 +262,7 @@ class Labels:
             unknown = pc.unique(plain(column).filter(pa.array(codes < 0))).to_pylist()
             raise DataError(
                 f"{where}: column {self.name!r} has levels that are not among the {len(self.levels)} known ones: "
-                f"{', '.join(map(str, unknown[:8]))}"
+                f"{', '.join(map(repr, unknown[:8]))}"
             )
         return codes
 

@@ -78,6 +78,21 @@ class LazyFrame:
             return "boolean"
         return "text" if dtype in (nw.String, nw.Categorical, nw.Enum) else str(dtype)
 
+    def require_usable(self, name: str) -> None:
+        """Raise DataError for a column that a model cannot use, or that the engine cannot be asked for by its name."""
+        if self.kind(name) not in ("number", "boolean", "text"):
+            raise DataError(
+                f"column {name!r} holds {self.kind(name)}, which a model cannot use: "
+                "make it numbers (for a date, days since a start) or text in the engine first"
+            )
+        if not self._frame.implementation.is_pyspark():
+            return
+        if "." in name or "`" in name:
+            raise DataError(f"column {name!r}: Spark takes a dot in a name for a field; rename it with withColumnRenamed first")
+        twins = [other for other in self._schema if other != name and other.lower() == name.lower()]
+        if twins:
+            raise DataError(f"columns {name!r} and {twins[0]!r}: Spark tells no capitals apart; rename or drop one first")
+
     def is_integer(self, name: str) -> bool:
         return bool(self._schema[name].is_integer())
 
@@ -91,11 +106,19 @@ class LazyFrame:
             return list(dtype.categories)
         if dtype == nw.Categorical and self._frame.implementation.is_dask():
             found = self._frame.to_native()[name].cat
-            return list(found.categories) if found.known else None
+            return list(found.categories) or None if found.known else None  # none are known of a frame described by no rows
         return None
 
     def number(self, name: str) -> Expr:
-        """A column as double precision."""
+        """A column as double precision.
+
+        Raises
+        ------
+        DataError
+            For text: engines would read numerals in it, or stop in words of their own.
+        """
+        if self.kind(name) == "text":
+            raise DataError(f"column {name!r} holds text where numbers are needed: cast it in the engine first")
         return nw.col(name).cast(nw.Float64)
 
     def label(self, name: str) -> Expr:
@@ -128,6 +151,10 @@ class LazyFrame:
     def count(self) -> int:
         """Rows."""
         return int(self._sums({"rows": literal(1.0)}, self._frame)["rows"])
+
+    def only(self, names: Sequence[str]) -> LazyFrame:
+        """The frame with these columns alone: what is never asked for cannot be in the way."""
+        return LazyFrame(self._frame.select(*names))
 
     def complete(self, names: Sequence[str]) -> LazyFrame:
         """The rows that miss none of these columns."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mixedfast.contrast import Contrasts
-from mixedfast.errors import FormulaError
+from mixedfast.errors import DataError, FormulaError
 from mixedfast.expressions import functions
 from mixedfast.frames import ColumnData, Numeric
 from mixedfast.mentions import bare_names, expression_names, factors, one_line, used_names
@@ -44,6 +44,8 @@ def materialize(
     ------
     FormulaError
         When formulaic cannot evaluate the formula.
+    DataError
+        When it cannot for a column of categories that is reckoned with.
     """
     known = {call: dict(values) for call, values in (state or {}).items()}
     spec = formula if recipe is None else recipe
@@ -127,10 +129,19 @@ def _matrix(spec: Any, frame: Any, context: Mapping[str, Any], state: dict[str, 
             found = _asked(spec, frame, {**functions(), **context}, state)
         matrix = np.asarray(found, dtype=np.float64, order="F")
     except (FormulaicError, LookupError, TypeError, ValueError) as error:
+        _name_categories(text, frame, error)
         raise FormulaError(
             f"formulaic cannot evaluate {text!r}, whose parts must each give one value a row: {one_line(error)}"
         ) from error
     return matrix, found.model_spec
+
+
+def _name_categories(text: str, frame: Any, error: Exception) -> None:
+    """Raise DataError when an expression that could not be evaluated reckons with a column of categories."""
+    for expr, info in factors(text).items():
+        held = [name for name in info.variables if name in frame and frame[name].dtype == "category"]
+        if info.kind == "python" and held and not expr.startswith("C("):
+            raise DataError(f"column {held[0]!r} holds categories where {expr!r} needs numbers: convert it first") from error
 
 
 def _asked(spec: Any, frame: Any, context: Mapping[str, Any], state: dict[str, Any]) -> Any:

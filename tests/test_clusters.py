@@ -85,6 +85,29 @@ def test_dask_keeps_the_order_of_categories(cluster):
     same_fit(mf.lmer(record["formula_py"], dd.from_pandas(data, npartitions=3)), mf.lmer(record["formula_py"], data))
 
 
+def odd_frames():
+    """Frames that clusters hold and tables in memory are not: by what is odd about them."""
+    dd, dask = pytest.importorskip("dask.dataframe"), pytest.importorskip("dask")
+    data = as_text(frame("hsb"))
+    texts = ["sex", "school"]
+    rows = dd.from_pandas(data.assign(at=range(len(data))), npartitions=4)
+    late = data.assign(at=range(len(data))).query("at >= 4000").drop(columns="at")
+    coded = data.head(0).astype(dict.fromkeys(texts, "category"))
+    parts = [dask.delayed(part.astype(dict.fromkeys(texts, "category"))) for part in (data[:3], data[3:900], data[900:])]
+    return {
+        "parts without rows": (rows[rows["at"] >= 4000], late),
+        "unknown categories": (rows.astype(dict.fromkeys(texts, "category")), data),
+        "categories of each part": (dd.from_delayed(parts, meta=coded, verify_meta=False), data),
+        "text of pyarrow": (dd.from_pandas(data.astype(dict.fromkeys(texts, "string[pyarrow]")), npartitions=3), data),
+    }
+
+
+@pytest.mark.parametrize("oddity", ["parts without rows", "unknown categories", "categories of each part", "text of pyarrow"])
+def test_dask_frames_of_any_kind(cluster, oddity):
+    rows, data = odd_frames()[oddity]
+    same_fit(mf.lmer(FORMULA, rows), mf.lmer(FORMULA, data))
+
+
 def test_a_worker_that_dies_changes_nothing(cluster, folder):
     dd = pytest.importorskip("dask.dataframe")
     data = dd.read_parquet(folder)
@@ -184,6 +207,26 @@ def test_spark_leaves_out_null_and_nan_alike(spark, tmp_path):
 
     nan = rows.withColumn("ses", functions.coalesce("ses", functions.lit(float("nan"))))
     same_fit(mf.lmer(FORMULA, nan, weights="w"), whole)
+
+
+def test_spark_columns_of_any_kind(spark, folder):
+    """Decimals, nullable integers, and columns of no use to a model beside those of the formula."""
+    rows = spark.read.parquet(str(folder)).selectExpr(
+        "1 as `a.b`", "*", "named_struct('ses', ses) as nested", "array(ses) as many", "current_timestamp() as now",
+        "cast(ses as decimal(20, 12)) as exact", "case when ses > 1 then null else cast(size as int) end as whole",
+    )  # fmt: skip
+    data = as_text(frame("hsb")).assign(exact=lambda d: d.ses, whole=lambda d: d["size"].where(~(d.ses > 1)))
+    formula = "math ~ exact + whole + (1 + exact | school)"
+    same_fit(mf.lmer(formula, rows), mf.lmer(formula, data))
+    for bad, match in (
+        ("now", "'now' holds Datetime"),
+        ("nested", "'nested' holds Struct"),
+        ("`a.b`", "'a.b': Spark takes a dot in a name for a field; rename it with withColumnRenamed first"),
+    ):
+        with pytest.raises(mf.DataError, match=match):
+            mf.lmer(f"math ~ {bad} + (1 | school)", rows)
+    with pytest.raises(mf.DataError, match="columns 'ses' and 'Ses': Spark tells no capitals apart"):
+        mf.lmer("math ~ ses + (1 | school)", rows.selectExpr("*", "ses as Ses"))
 
 
 @pytest.mark.parametrize("broken", ["log(ses)", "I(1 / (ses - ses))", "np.sqrt(ses)"])

@@ -279,7 +279,7 @@ def test_given_levels_and_addition(engine):
     cut = len(data) // 2
     a, b = (mf.crossproducts(formula, engine(part), levels=levels) for part in (data[:cut], data[cut:]))
     same_fit(mf.fit(a + b), mf.lmer(formula, data))
-    with pytest.raises(mf.DataError, match=r"'sex' has levels that are not among the known ones: Male"):
+    with pytest.raises(mf.DataError, match=r"'sex' has levels .* among the 2 known ones: 'Male'; name them all in levels="):
         mf.crossproducts(formula, engine(data), levels={"sex": ["Female", "X"]})
 
 
@@ -316,3 +316,22 @@ def test_columns_and_arrays_are_named(engine):
         mf.lmer("math ~ day + (1 | school)", dates)
     with pytest.raises(mf.DataError, match="response 'sex'"):
         mf.lmer("sex ~ ses + (1 | school)", engine(data))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"weights": "amount"}, r"column 'amount' holds text where numbers are needed: cast it in the engine first"),
+        ({"offset": "amount"}, r"column 'amount' holds text where numbers are needed: cast it in the engine first"),
+        ({"fixed": "offset(amount)"}, r"column 'amount' holds text where numbers are needed: cast it in the engine first"),
+        ({"fixed": "I(amount * 2)"}, r"column 'amount' holds categories where 'I\(amount \* 2\)' needs numbers"),
+        ({"fixed": "scale(amount)"}, r"column 'amount' holds text where 'amount' needs numbers"),
+        ({"levels": {"Subject": [308, 309]}}, r"column 'Subject' has levels .* among the 2 known ones: '308', '309', '310'"),
+    ],
+)
+def test_text_is_no_number(change, match, engine):
+    """Not even text of numerals, which engines would read as such."""
+    data = as_text(frame("sleepstudy")).assign(amount=lambda d: np.where(np.arange(len(d)) % 2, "12", "13"))
+    how = dict(change)
+    with pytest.raises(mf.DataError, match=match):
+        mf.lmer(f"Reaction ~ {how.pop('fixed', 'Days')} + (1 | Subject)", engine(data), **how)

@@ -63,8 +63,11 @@ def push_down(
     check_columns(want, frame.names)
     given = given_levels(levels, frame.names)
     for name in want.columns:
-        if frame.kind(name) not in ("number", "boolean", "text"):
-            raise DataError(f"column {name!r} holds {frame.kind(name)}, which a model cannot use: cast it in the engine")
+        frame.require_usable(name)
+    frame = frame.only(want.columns)
+    for vector in (want.weights, want.offset, *spec.offsets):
+        if vector in frame.names:
+            frame.number(vector)
     for call in want.transforms:
         if call.function not in ("scale", "center", "standardize"):
             raise DataError(f"{call.text} cannot be computed by {frame.engine}: add its columns to the frame and use those")
@@ -131,8 +134,11 @@ def _categorical(
     known = labels(list(order))
     codes = recode(column, known)
     if (codes < 0).any():
-        unknown = [values[i] for i in np.flatnonzero(codes < 0)[:8]]
-        raise DataError(f"column {name!r} has levels that are not among the known ones: {', '.join(map(str, unknown))}")
+        unknown = sorted(values[i] for i in np.flatnonzero(codes < 0).tolist())[:8]
+        raise DataError(
+            f"column {name!r} has levels that are not among the {len(known)} known ones: {', '.join(map(repr, unknown))}; "
+            f"name them all in levels=, or leave their rows out in the engine"
+        )
     if name in given and len(codes) < len(known):  # a level that no row has stays: sums of zero
         codes = np.concatenate([codes, np.setdiff1d(np.arange(len(known), dtype=np.int32), codes)]) if not group else codes
     return Categorical(codes, known)
@@ -366,13 +372,20 @@ class EngineRows:
         """One GROUP BY: Z_j'WZ_j, Z_j'W[X y], and 1'W[1 X] where Z has no constant."""
         group = self.recipe.groups[self.layout[g][0]]
         k, p1 = len(z), len(xy)
+        columns = [*xy, literal(1.0), *z]
+        one, of_z = p1, range(p1 + 1, p1 + 1 + k)
         squares = list(combinations_with_replacement(range(k), 2))
-        wanted_sums = [_product(z[i], z[j], self.weight) for i, j in squares]
-        wanted_sums += [_product(a, b, self.weight) for a in z for b in xy]
+        wanted_sums = [(of_z[i], of_z[j]) for i, j in squares]
+        wanted_sums += [(a, b) for a in of_z for b in range(p1)]
         no_constant = all(column is not None for column in self.z[g])
         if no_constant:
-            wanted_sums += [_product(literal(1.0), b, self.weight) for b in (literal(1.0), *xy[:-1])]
-        keys, sums = self.frame.group_sums(group.factors, wanted_sums)
+            wanted_sums += [(one, b) for b in (one, *range(p1 - 1))]
+        # most columns of Z are columns of X too: a sum that stands in several places is asked for once
+        same = self._first_alike(g, basis)
+        asked = [tuple(sorted((same[a], same[b]))) for a, b in wanted_sums]
+        once = list(dict.fromkeys(asked))
+        keys, found = self.frame.group_sums(group.factors, [_product(columns[a], columns[b], self.weight) for a, b in once])
+        sums = found[:, [once.index(pair) for pair in asked]]
         places = self._codes(group, keys)
         J = len(group.levels)
         A, B = np.zeros((J, k, k)), np.zeros((J, k, p1))
@@ -386,6 +399,14 @@ class EngineRows:
         names = tuple(name for t in self.layout[g] for name in self.recipe.random[t].names)
         own = basis.groups[g]
         return GroupProducts(group.label, group.levels, names, A, B, own.shift, own.scale, level_sums, own.mix)
+
+    def _first_alike(self, g: int, basis: Basis) -> list[int]:
+        """For each of the columns [X y 1 Z_g] in this basis the first that is the same."""
+        constant: tuple[Any, ...] = ((), 0.0, 1.0)
+        x = _keys([self.recipe.fixed], basis.shift, basis.scale) if basis.mix is None else [None] * len(self.x)
+        z = _keys([self.recipe.random[t] for t in self.layout[g]], *basis.groups[g])
+        first: dict[Any, int] = {}
+        return [i if key is None else first.setdefault(key, i) for i, key in enumerate([*x, None, constant, *z])]
 
     def _pair(self, g: int, h: int, left: Sequence[Expr], right: Sequence[Expr]) -> PairProducts:
         """One GROUP BY both factors: Z_g'WZ_h of every pair of levels that occur together."""
@@ -410,6 +431,16 @@ def _scaled(columns: Sequence[Expr | None], shift: np.ndarray, scale: np.ndarray
         literal(float(s)) if c is None else (c - literal(float(m))) * literal(float(s))
         for c, m, s in zip(columns, shift, scale, strict=True)
     ]
+
+
+def _keys(codings: Sequence[Coding], shift: np.ndarray, scale: np.ndarray) -> list[Any]:
+    """What tells columns apart: what they are products of, their shift and their scale."""
+    products = [
+        tuple((piece.variable, None if piece.table is None else tuple(piece.table)) for piece in pieces)
+        for coding in codings
+        for pieces in products_of(coding)
+    ]
+    return [(made_of, float(m), float(s)) for made_of, m, s in zip(products, shift, scale, strict=False)]
 
 
 def _xy_in_basis(x: Sequence[Expr | None], y: Expr, basis: Basis) -> list[Expr]:

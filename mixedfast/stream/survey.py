@@ -198,8 +198,8 @@ def listed_columns(schema: Any) -> frozenset[str]:
 
 def _moments(expr: str, rows: Any) -> Moments:
     table = as_table(rows)
-    names = [name for name in table.names if isinstance(table.column(name), Numeric)]
-    return Moments.of(evaluate_expression(expr, Rows(table.n, {name: table.column(name) for name in names}, {})))
+    columns = {name: table.column(name) for name in expression_names(expr)}
+    return Moments.of(evaluate_expression(expr, Rows(table.n, columns, {})))
 
 
 def facts_of(want: Wanted, seen: Seen, schema: Any, given: Mapping[str, Sequence[Any]]) -> Facts:
