@@ -109,11 +109,14 @@ test-wheel: wheel
 	MIXEDFAST_TESTED_WHEEL=repaired RUN=build_support/without_suitesparse.sh TESTS="$(WHEEL_TESTS)" \
 	    build_support/test_away.sh $(PYTHON) dist/*.tar.gz dist/*.whl
 
-# Pythons of pyenv and on the path, the newest of each minor version.
+# All of them, whatever the first says; then a line for each. Pythons of pyenv and on the path, the newest of each minor version.
 PYTHONS ?= $(shell for minor in 10 11 12 13 14; do \
     ls -d $(HOME)/.pyenv/versions/3.$$minor.*/bin/python 2>/dev/null | sort -V | tail -n 1 | grep . || command -v python3.$$minor; done)
 test-pythons: sdist
-	for python in $(PYTHONS); do build_support/test_away.sh $$python dist/*.tar.gz dist/*.tar.gz || exit 1; done
+	@failed=""; summary=""; for python in $(PYTHONS); do \
+	    if build_support/test_away.sh $$python dist/*.tar.gz dist/*.tar.gz; then how=passed; else how=FAILED; failed=1; fi; \
+	    summary="$$summary$$how  $$python\n"; done; \
+	printf "\n$$summary"; test -z "$$failed"
 
 # The oldest versions have binaries for Python 3.10 and 3.11 only.
 OLDEST_PYTHON ?= $(firstword $(PYTHONS))

@@ -18,7 +18,7 @@ from mixedfast.errors import ArgumentError
 
 __all__ = [
     "available_cores", "check_choice", "check_count", "check_flag", "check_kind", "check_level", "check_names", "check_path",
-    "check_seed", "check_threads", "did_you_mean",
+    "check_room", "check_seed", "check_threads", "did_you_mean", "memory",
 ]  # fmt: skip
 
 
@@ -103,6 +103,21 @@ def check_seed(seed: Any) -> None:
 def available_cores() -> int:
     """Cores this process may use, where the system tells; else those there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory() -> float:
+    """Bytes of memory of the machine; a cautious guess where it cannot be asked."""
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return float(os.sysconf("SC_PHYS_PAGES")) * float(os.sysconf("SC_PAGE_SIZE"))
+    return 8.0 * 2**30
+
+
+def check_room(what: str, needed: float) -> None:
+    """Raise ArgumentError when an answer of so many bytes is larger than the machine's memory: a system that runs out ends the
+    process without a word."""
+    if needed > memory():
+        asked, there = needed / 2**30, memory() / 2**30
+        raise ArgumentError(f"{what} is an answer of {asked:,.0f} GiB, and this machine has {there:,.0f}: ask for fewer")
 
 
 def check_threads(threads: Any) -> int | None:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from keyword import iskeyword
 from types import MappingProxyType
 from typing import Any
 
@@ -165,6 +166,8 @@ def allow_in_formulas(**functions: Callable[..., Any] | None) -> None:
     for name, function in functions.items():
         if name in _BUILT_IN or name.startswith("_"):
             raise ArgumentError(f"{name!r} means something in formulas already: allow your function by another name")
+        if not name.isidentifier() or iskeyword(name):
+            raise ArgumentError(f"{name!r} is no name that a formula can call: a word of letters, digits and underscores")
         if function is not None and not callable(function):
             raise ArgumentError(f"{name}={function!r} is no function: give one that takes columns, or None to take it back")
     holding(_lock, lambda: _allow(functions))

@@ -130,9 +130,11 @@ def _matrix(spec: Any, frame: Any, context: Mapping[str, Any], state: dict[str, 
         matrix = np.asarray(found, dtype=np.float64, order="F")
     except (FormulaicError, LookupError, TypeError, ValueError) as error:
         _name_categories(text, frame, error)
-        raise FormulaError(
-            f"formulaic cannot evaluate {text!r}, whose parts must each give one value a row: {one_line(error)}"
-        ) from error
+        if isinstance(error, ValueError) and not isinstance(error, FormulaicError):  # NumPy's, as parts are put side by side
+            what = f"a part of {text!r} does not give one value a row: it is an element or a slice of a column, say, or text"
+        else:
+            what = f"formulaic cannot evaluate {text!r}, whose parts must each give one value a row: {one_line(error)}"
+        raise FormulaError(what) from error
     return matrix, found.model_spec
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import zipfile
+import zlib
 from collections.abc import Sequence
 from importlib.util import find_spec
 from io import BytesIO
@@ -96,11 +98,32 @@ def _read_text(name: str, source: Any, separator: str) -> pd.DataFrame:
     import pandas as pd
 
     try:
+        names = pd.read_csv(source, sep=separator, header=None, nrows=1, dtype=str).iloc[0].dropna()
+        if isinstance(source, BytesIO):
+            source.seek(0)
         # all lines are looked at before a column is called numbers or text: no mixtures
         table: pd.DataFrame = pd.read_csv(source, sep=separator, low_memory=False)
-    except (OSError, ValueError, ImportError) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"cannot read {name}: it is not written in UTF-8 (byte {error.start}): save it so") from error
+    except _spoiled() as error:
         raise _unreadable(name, error) from error
+    twice = names[names.duplicated()].tolist()
+    if twice:  # pandas would call the second one "x.1"
+        raise DataError(f"{name} has two columns called {twice[0]!r}: give them different names")
+    marks = [mark for mark in ";\t,|" if len(names) == 1 and mark in names.iloc[0]]
+    if marks:
+        raise DataError(f"{name} has one column, called {names.iloc[0]!r}: {marks[0]!r} should be {separator!r}")
     return table
+
+
+def _spoiled() -> tuple[type[Exception], ...]:
+    """What reading text, packed perhaps, raises when it is none."""
+    own = (OSError, EOFError, ValueError, ImportError, zipfile.BadZipFile, zlib.error)
+    if find_spec("_lzma") is None:  # a Python may be built without
+        return own
+    from lzma import LZMAError
+
+    return (*own, LZMAError)
 
 
 def _read_parquet(file: Path) -> Any:

@@ -80,8 +80,7 @@ def save(thing: Any, path: str | PathLike[str]) -> None:
             archive.comment = hashlib.sha256(text).hexdigest().encode()
         os.replace(unfinished, target)
     except OSError as error:
-        error.filename, error.filename2 = str(target), None  # the name that the caller knows
-        raise
+        raise type(error)(error.errno, error.strerror, str(target)) from error  # the name that the caller knows
     finally:
         unfinished.unlink(missing_ok=True)
 

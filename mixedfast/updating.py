@@ -29,7 +29,7 @@ def update_formula(old: str, new: str) -> str:
     Raises
     ------
     FormulaError
-        When `new` cannot be read, or takes away a random or offset term that is not there.
+        When `new` cannot be read, or takes away what is not there.
 
     Examples
     --------
@@ -77,7 +77,20 @@ def _put(out: list[_Term], sign: str, text: str) -> None:
     if sign == "-" and _is_special(text):
         known = ", ".join(other for _, other in out if _is_special(other)) or "none"
         raise FormulaError(f"{text} is not in the formula and cannot be taken away (random and offset terms: {known})")
+    if sign == "-" and name != "1" and not _is_among(text, [other for _, other in out]):
+        known = ", ".join(other for _, other in out if not _is_special(other)) or "none"
+        raise FormulaError(f"{text} is not in the formula and cannot be taken away (fixed terms: {known})")
     out.append((sign, text))
+
+
+def _is_among(text: str, terms: list[str]) -> bool:
+    """Whether a fixed term may be part of others: ``a:b`` is of ``a * b``, and of ``.`` everything is."""
+    fixed = [term for term in terms if not _is_special(term)]
+    if all(re.fullmatch(r"[^\W\d][\w.]*|1", term.strip("`")) for term in fixed) and ":" in text:
+        return False
+    names = re.compile(r"`[^`]*`|[^\W\d][\w.]*")
+    known = {name for term in fixed for name in names.findall(term)}
+    return any(lone_dots(term) for term in fixed) or known.issuperset(names.findall(text))
 
 
 def _key(text: str) -> str:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import tempfile
 import warnings
@@ -21,6 +23,8 @@ import polars as pl
 import pyarrow as pa
 
 import mixedfast as mf
+from mixedfast import cli
+from mixedfast.compat.statsmodels import mixedlm
 
 N = 60
 FORMULA = "y ~ x + (1 | g)"
@@ -32,6 +36,9 @@ def a_table(**changed: Any) -> dict[str, Any]:
     g, x = np.arange(N) % 6, rng.normal(size=N)
     y = 1.0 + x + rng.normal(size=6)[g] + rng.normal(size=N)
     return {"y": y, "x": x, "g": g, "s": np.array(list("abc"))[np.arange(N) % 3], "w": np.ones(N)} | changed
+
+
+TWICE = "y,x,g,x\n1,2,1,2\n2,1,1,2\n"
 
 
 def with_value(name: str, value: float, row: int = 3) -> dict[str, Any]:
@@ -92,6 +99,40 @@ def file(shown: str, spoil: Callable[[bytes], bytes]) -> Bad:
                 raise type(error)(str(error).replace(folder, "folder")) from error
 
     return Bad(f'mf.load("folder/model.mf")  # {shown}', run)
+
+
+def written(shown: str, content: str | bytes, read: Callable[[Path], Any], name: str = "table.csv") -> Bad:
+    """A file in a folder of its own, and what reads it."""
+
+    def run() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+            try:
+                read(path)
+            except mf.MixedFastError as error:
+                raise type(error)(str(error).replace(folder, "folder")) from error
+
+    return Bad(shown, run)
+
+
+def command(shown: str, content: str | bytes, name: str = "table.csv") -> Bad:
+    """What `mixedfast fit` prints after its name."""
+
+    def read(path: Path) -> None:
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+            status = cli.main(["fit", FORMULA, str(path)])
+        if status:
+            raise mf.DataError(said.getvalue().removeprefix("mixedfast: ").strip())
+
+    return written(f"mixedfast fit FORMULA {name}  # {shown}", content, read, name)
+
+
+def checkpoint(shown: str, place: Any) -> Bad:
+    batches = [pa.table(a_table())] * 2
+    shown = f"mf.crossproducts(formula, batches, checkpoint={shown})"
+    return Bad(shown, lambda: mf.crossproducts(FORMULA, batches, checkpoint=place))
 
 
 def flipped(content: bytes) -> bytes:
@@ -181,6 +222,8 @@ CHAPTERS = [
                     "y ~ log(s) + (1 | g)",
                     "y ~ C(s, x) + (1 | g)",
                     "y ~ I(x[0]) + (1 | g)",
+                    "y ~ x + I(x[1:3]) + (1 | g)",
+                    "y ~ np.where(x) + (1 | g)",
                     "y ~ np.log + (1 | g)",
                     "y ~ x:(1 | g)",
                     "y ~ x + (1 | g)^2",
@@ -329,6 +372,13 @@ CHAPTERS = [
             ),
             Bad("mf.allow_in_formulas(log=f)", lambda: mf.allow_in_formulas(log=abs)),
             Bad("mf.allow_in_formulas(f=3)", lambda: mf.allow_in_formulas(f=3)),  # type: ignore[arg-type]
+            Bad('mf.allow_in_formulas(**{"a b": f})', lambda: mf.allow_in_formulas(**{"a b": abs})),
+            checkpoint("3", 3),
+            checkpoint('"."', "."),
+            Bad(
+                'mixedlm("y ~ x", data, groups="g").fit(reml="no")',
+                lambda: mixedlm("y ~ x", a_table(), groups="g").fit(reml="no"),  # type: ignore[arg-type]
+            ),
         ],
     ),
     Chapter(
@@ -366,7 +416,14 @@ CHAPTERS = [
             method('emmeans("s", by=3)', lambda m: m.emmeans("s", by=3)),
             method('emmeans("s", offset="a")', lambda m: m.emmeans("s", offset="a")),
             method("update(3)", lambda m: m.update(3)),
+            method('update(". ~ . - nothing")', lambda m: m.update(". ~ . - nothing")),
+            method('update(". ~ . - x:s")', lambda m: m.update(". ~ . - x:s")),
+            method('update(". ~ . - (1 | s)")', lambda m: m.update(". ~ . - (1 | s)")),
             method("influence(3)", lambda m: m.influence(3)),
+            method("contrast([0, 0, 0, 0])", lambda m: m.contrast([0, 0, 0, 0])),
+            method('emmeans("s", level=95)', lambda m: m.emmeans("s", level=95)),
+            Bad('mf.KenwardRoger(probes="many")', lambda: mf.KenwardRoger(probes="many")),  # type: ignore[arg-type]
+            Bad('mf.KenwardRoger(seed="a")', lambda: mf.KenwardRoger(seed="a")),  # type: ignore[arg-type]
             method('simulate(1, seed="a")', lambda m: m.simulate(1, seed="a")),
             method('refit(["a"] * 60)', lambda m: m.refit(["a"] * N)),
             method("bootstrap(5, threads=0)", lambda m: m.bootstrap(5, threads=0)),
@@ -399,6 +456,12 @@ CHAPTERS = [
             file("one bit changed", flipped),
             file("empty", lambda content: b""),
             file("a pickle", lambda content: b"\x80\x04cos\nsystem\n(S'id'\ntR."),
+            written("mf.lmer(formula, \"table.csv\")  # two columns called x", TWICE, lambda path: mf.lmer(FORMULA, path)),
+            command("two columns called x", TWICE),
+            command("semicolons", TWICE.replace(",", ";")),
+            command("written in UTF-16", TWICE.encode("utf-16")),
+            command("no zip", "y", "table.csv.zip"),
+            command("no gzip", "y", "table.csv.gz"),
         ],
     ),
 ]

@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from bad_inputs import ATTACKS, CHAPTERS, FORMULA, PAGE, N, a_table, outcome, page, with_value
+from bad_inputs import ATTACKS, CHAPTERS, FORMULA, PAGE, N, a_fit, a_table, outcome, page, with_value
 from cases import frame, golden, golden_names
 
 import mixedfast as mf
@@ -47,6 +47,15 @@ def test_every_input_of_the_page_is_refused_by_a_named_error(bad):
 def test_the_page_is_up_to_date():
     assert sum(len(chapter.inputs) for chapter in CHAPTERS) >= 60
     assert PAGE.read_text(encoding="utf-8") == page(), "python tests/bad_inputs.py writes the page anew"
+
+
+@pytest.mark.parametrize("ask", [
+    lambda m: m.simulate(10**13), lambda m: m.simulate(10**13, newdata=a_table()), lambda m: m.bootstrap(10**13),
+    lambda m: m.confint(method="boot", n=10**13),
+])  # fmt: skip
+def test_answers_larger_than_memory_are_refused(ask):
+    with pytest.raises(mf.ArgumentError, match=r"is an answer of [\d,]+ GiB, and this machine has \d+: ask for fewer"):
+        ask(a_fit())
 
 
 # -- formulas that try to run code -----------------------------------------------------------------------

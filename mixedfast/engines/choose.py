@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mixedfast._levels import MAX_K
-from mixedfast.arguments import did_you_mean
+from mixedfast.arguments import did_you_mean, memory
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines.block import BlockEngine
 from mixedfast.engines.layout import Layout, lay_out
@@ -103,10 +102,3 @@ def _density(layout: Layout) -> float:
     pattern = csr_array((np.ones(len(cols), dtype=np.float32), cols, ptr), shape=(len(ptr) - 1, layout.m))
     seen = np.unique(np.linspace(0, layout.m - 1, _COLUMNS_SEEN).astype(np.int64))
     return float((pattern[:, seen].T @ pattern).nnz) / (len(seen) * layout.m)
-
-
-def memory() -> float:
-    """Bytes of memory of the machine; a cautious guess where it cannot be asked."""
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        return float(os.sysconf("SC_PHYS_PAGES")) * float(os.sysconf("SC_PAGE_SIZE"))
-    return 8.0 * 2**30

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.arguments import available_cores, check_choice, check_count, check_level, check_seed, check_threads
+from mixedfast.arguments import available_cores, check_choice, check_count, check_level, check_room, check_seed, check_threads
 from mixedfast.engines.workers import on_one_blas_thread
 from mixedfast.errors import ArgumentError
 from mixedfast.giveback import in_callers_library
@@ -272,6 +272,7 @@ def bootstrap(
     """
     n, threads = check_count("n", n), check_threads(threads)
     check_seed(seed)
+    check_room(f"bootstrap({n})", 16.0 * n * (fit.cp.p + len(fit.theta_internal) + 1))
     sampler = ResponseSampler(fit)
     key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
     size = _batch_size(fit, sampler)

@@ -125,6 +125,8 @@ def hypothesis(L: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(L, Sequence) and any(isinstance(part, (str, Mapping)) for part in L):
         return _stack([hypothesis(part, names) for part in L])
     matrix = np.atleast_2d(_numbers("L", L))
+    if matrix.size and not matrix.any(axis=-1).all():
+        raise FormulaError(f"L is {np.array(L).tolist()}: weights of nothing but 0 say nothing about a coefficient")
     if matrix.ndim != 2 or matrix.shape[1] != len(names):
         raise FormulaError(
             f"L has shape {np.shape(L)}: it needs one weight for each of the {len(names)} coefficients "

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.arguments import check_choice, check_names, did_you_mean
+from mixedfast.arguments import check_choice, check_level, check_names, did_you_mean
 from mixedfast.columns import matrix
 from mixedfast.covariates import ARRAY_OFFSET
 from mixedfast.design import Design, Recipe
@@ -283,6 +283,7 @@ def emmeans(
     0  Catholic   13.82       0.25
     1    Public   11.72       0.23
     """
+    check_level(level)
     recipe = fit.cp.meta.recipe
     if recipe is None:
         raise NotDefinedError("emmeans needs the coding of the model, which these cross-products do not carry")

@@ -13,8 +13,8 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from mixedfast.arguments import check_count, check_seed, memory
 from mixedfast.engines import Engine
-from mixedfast.engines.choose import memory
 from mixedfast.engines.probes import probed
 from mixedfast.errors import ArgumentError, NotDefinedError
 from mixedfast.system import PLSSystem
@@ -62,7 +62,8 @@ class TraceMethod:
     def __post_init__(self) -> None:
         if self.traces not in ("exact", "stochastic"):
             raise ArgumentError(f'traces={self.traces!r}: "exact" or "stochastic"')
-        if self.probes < _BATCHES:
+        check_seed(self.seed)
+        if check_count("probes", self.probes) < _BATCHES:
             raise ArgumentError(f"probes={self.probes}: at least {_BATCHES}, or there is no standard error")
 
     def __str__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mixedfast.arguments import check_room
 from mixedfast.design import Design, Recipe
 from mixedfast.errors import ArgumentError
 from mixedfast.fitting import Fit
@@ -32,6 +33,7 @@ def simulate_old(fit: Fit, design: Design, n: int, seed: int | None, kept: list[
         The random effects that stay at their conditional modes (see `chosen_effects`); the others are drawn.
     """
     _require_whole_terms(fit, kept)
+    _check_draws(fit, design.n, n)
     mean = linear_predictor(fit, rows_of_design(fit.cp, design, kept))
     drawn = rows_of_design(fit.cp, design, [~own for own in kept])
     return _draw(fit, mean, drawn, kept, {}, _noise(fit, design.weights), n, seed)
@@ -59,6 +61,7 @@ def simulate_new(
     DataError
         Names the column that is missing, or the level that is new.
     """
+    _check_draws(fit, table.n, n)
     _require_whole_terms(fit, kept)
     shapes = fit.cp.terms
     new = apply(recipe, table)
@@ -96,6 +99,11 @@ def _require_whole_terms(fit: Fit, kept: list[np.ndarray]) -> None:
 def _noise(fit: Fit, weights: np.ndarray | None) -> np.ndarray | float:
     """Standard deviation of each row's residual."""
     return fit.sigma if weights is None else fit.sigma / np.sqrt(weights)
+
+
+def _check_draws(fit: Fit, rows: int, n: int) -> None:
+    """Raise ArgumentError when so many draws of rows and of effects are more than memory holds."""
+    check_room(f"simulate({n})", 8.0 * n * (rows + sum(group.n_levels * group.k for group in fit.cp.groups)))
 
 
 def _draw(

@@ -6,9 +6,9 @@ import hashlib
 import time
 from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
+from mixedfast.arguments import check_path
 from mixedfast.errors import DataError
 from mixedfast.storage import load, save
 
@@ -53,9 +53,11 @@ class Progress:
     """A checkpoint file, or none at all: then nothing is kept."""
 
     def __init__(self, path: str | PathLike[str] | None, model: str) -> None:
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else check_path("checkpoint=", path)
         if self.path is not None and not self.path.parent.is_dir():
             raise DataError(f"checkpoint={str(path)!r}: there is no folder {self.path.parent}")
+        if self.path is not None and self.path.is_dir():
+            raise DataError(f"checkpoint={str(path)!r} is a folder: give the name of a file")
         self.now = Checkpoint(model)
         self._written = time.monotonic()
         if self.path is not None and self.path.exists():

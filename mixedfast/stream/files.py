@@ -143,7 +143,11 @@ def _footer(path: Path, as_dictionaries: Sequence[str] = ()) -> Any:
 def _file_schema(path: Path) -> Any:
     if _format(path) == "parquet":
         return _footer(path).schema_arrow
-    return _csv_reader(path, None, None).schema
+    schema = _csv_reader(path, None, None).schema
+    twice = [name for i, name in enumerate(schema.names) if name in schema.names[:i]]
+    if twice:
+        raise DataError(f"{path} has two columns called {twice[0]!r}: give them different names")
+    return schema
 
 
 def _folder_values(path: Path) -> dict[str, str]:

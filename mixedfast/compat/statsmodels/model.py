@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mixedfast.api import crossproducts, lmer
+from mixedfast.arguments import check_flag
 from mixedfast.compat.statsmodels import arrays, formulas
 from mixedfast.compat.statsmodels.components import Component, Groups, from_formulas, from_matrices
 from mixedfast.compat.statsmodels.names import ModelData, parameter_names
@@ -362,6 +363,7 @@ class MixedLM:
             raise NotDefinedError("do_cg=False is not offered: model.loglike(params) evaluates the likelihood at given values")
         self._check_start(start_params)
         words = self._words(self._is_correlated(free))
+        check_flag("reml", reml)
         self.reml = bool(reml)
         found = lmer(words.formula, words.data, REML=self.reml, na_action="raise")
         return MixedLMResults(self, words.without_rows(), found, free, full_output)
