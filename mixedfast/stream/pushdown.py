@@ -404,7 +404,8 @@ class EngineRows:
         """For each of the columns [X y 1 Z_g] in this basis the first that is the same."""
         constant: tuple[Any, ...] = ((), 0.0, 1.0)
         x = _keys([self.recipe.fixed], basis.shift, basis.scale) if basis.mix is None else [None] * len(self.x)
-        z = _keys([self.recipe.random[t] for t in self.layout[g]], *basis.groups[g])
+        own, members = basis.groups[g], [self.recipe.random[t] for t in self.layout[g]]
+        z = _keys(members, own.shift, own.scale) if own.mix is None else [None] * len(own.shift)
         first: dict[Any, int] = {}
         return [i if key is None else first.setdefault(key, i) for i, key in enumerate([*x, None, constant, *z])]
 
