@@ -16,13 +16,7 @@ from mixedfast._selinv cimport SelectedInverse, selected_inverse_of
 
 import numpy as np
 
-from mixedfast._pattern import (
-    check_lower_triangle,
-    check_permutation,
-    compress,
-    index_vector,
-    permuted_entries,
-)
+from mixedfast._pattern import check_lower_triangle, check_permutation, compress, index_vector, permuted_entries
 from mixedfast.errors import CholmodError
 
 # flops / nnz(L) from which the supernodal method is the faster one; CHOLMOD's own default.
@@ -490,23 +484,14 @@ cdef class Factor:
         return out
 
 
-def _has_metis():
-    """Whether this CHOLMOD can order with METIS: tried on a chain of three."""
+def _can(*pattern, **how):
+    """Whether this CHOLMOD can factor so: tried."""
     try:
-        Factor(3, [0, 2, 4, 5], [0, 1, 1, 2, 2], orderings=("metis",), kind="simplicial")
+        Factor(*pattern, **how)
     except CholmodError:
         return False
     return True
 
 
-def _has_supernodal():
-    """Whether this CHOLMOD has the supernodal module: tried on a matrix of one entry."""
-    try:
-        Factor(1, [0, 1], [0], orderings=("natural",), kind="supernodal")
-    except CholmodError:
-        return False
-    return True
-
-
-METIS_AVAILABLE = _has_metis()
-SUPERNODAL_AVAILABLE = _has_supernodal()
+METIS_AVAILABLE = _can(3, [0, 2, 4, 5], [0, 1, 1, 2, 2], orderings=("metis",), kind="simplicial")  # a chain of three
+SUPERNODAL_AVAILABLE = _can(1, [0, 1], [0], orderings=("natural",), kind="supernodal")
