@@ -258,7 +258,8 @@ def _scale_of(name: str, values: np.ndarray, shifted: bool) -> tuple[float, floa
         raise DataError(f"the values of {name!r} are so {what}: give the variable in other units")
     mean = float(values.mean())
     variance = float(np.mean((values - mean) ** 2))
-    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75)).tolist()
+    quarters = [len(values) // 4, len(values) // 2, 3 * len(values) // 4]
+    low, middle, high = np.partition(values, quarters)[quarters].tolist()
     if 0.0 < high - low < _WITHOUT_OUTLIERS * variance**0.5:
         mean, variance = middle, (high - low) ** 2
     return _scale_from(mean, variance, shifted)
