@@ -48,9 +48,9 @@ ZERO_TOLERANCE = 1e-5
 EXACT_OPERATIONS = 2e11
 #: A search that ran out of iterations with a standard deviation (columns of Z of order one) below this creeps towards zero.
 NEAR_BOUNDARY = 0.1
-#: With no more rows than this for each effect, fixed or random, or where a smaller share of a factor's levels has nearly all
-#: rows, a model with slopes may have a lower optimum elsewhere. It is searched again from near zero and from far out, if it
-#: has no more effects than this: it takes milliseconds.
+#: With no more rows than this for each effect of a term with slopes, and half a fixed effect, or where a smaller share of a
+#: factor's levels has nearly all rows, one model in three hundred has a lower optimum elsewhere. Such a model is searched
+#: again from near zero and from far out, if it has no more random effects than this: it takes milliseconds.
 FEW_ROWS, UNEVEN, FEW_EFFECTS = 2.0, 0.25, 1000
 _NEAR_ZERO, _FAR_OUT = 0.03, 30.0
 #: Two optima that differ by less (deviance units) are one.
@@ -427,14 +427,11 @@ def _second_look(system: PLSSystem, found: Optimum, left: float) -> Optimum:
 
 
 def _says_little(cp: CrossProducts) -> bool:
-    """Whether the likelihood may have several optima, and effects are so few that looking costs next to nothing.
-
-    Of 400 hard models with few rows or uneven levels one had two, and that had slopes; none with intercepts alone.
-    """
+    """Whether the likelihood may have several optima, and effects are so few that looking costs next to nothing."""
+    slopes = sum(cp.groups[term.group].n_levels * term.k for term in cp.terms if term.k > 1)
+    few = cp.n <= FEW_ROWS * (2 * cp.p + slopes)
     effects = sum(group.n_levels * group.k for group in cp.groups)
-    if effects > FEW_EFFECTS or all(term.k == 1 for term in cp.terms):
-        return False
-    return cp.n <= FEW_ROWS * (cp.p + effects) or min(map(evenness, cp.groups)) < UNEVEN
+    return effects <= FEW_EFFECTS and (few or min(map(evenness, cp.groups)) < UNEVEN)
 
 
 def _elsewhere(system: PLSSystem, found: Optimum, left: float, remainder: Remainder | None) -> Optimum:
