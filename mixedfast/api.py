@@ -13,13 +13,14 @@ from mixedfast.conditioning import well_conditioned
 from mixedfast.crossprod import CrossProducts
 from mixedfast.design import Design, build
 from mixedfast.errors import DataError
-from mixedfast.fitting import fit_crossproducts, fit_rows
+from mixedfast.fitting import fit_crossproducts
 from mixedfast.formula import parse
 from mixedfast.frames import library_of
 from mixedfast.giveback import given_back
 from mixedfast.inference.anova import compare
 from mixedfast.lazyframes import is_lazy
 from mixedfast.progress import Show
+from mixedfast.rereading import fit_rows
 from mixedfast.result import LMMResult
 from mixedfast.result.base import Call
 from mixedfast.result.fixed import FixedPart

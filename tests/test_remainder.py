@@ -18,9 +18,10 @@ from mixedfast.conditioning import well_conditioned
 from mixedfast.design import build
 from mixedfast.engines import choose
 from mixedfast.engines.refined import Refined
-from mixedfast.fitting import NOTHING_LEFT, SMALL_SHARE, fit_crossproducts, fit_rows
+from mixedfast.fitting import SMALL_SHARE, fit_crossproducts
 from mixedfast.formula import parse
 from mixedfast.remainder import take_out
+from mixedfast.rereading import NOTHING_LEFT, fit_rows
 from mixedfast.system import PLSSystem
 
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from mixedfast.arguments import check_count, check_flag, check_seed
 from mixedfast.errors import DataError
-from mixedfast.fitting import fit_crossproducts, fit_rows
+from mixedfast.fitting import fit_crossproducts
 from mixedfast.frames import as_table
 from mixedfast.inference.influence import Influence, influence, parts_of_rows
 from mixedfast.levelsums import parts_of_levels, sums_of_levels
 from mixedfast.progress import Show
+from mixedfast.rereading import fit_rows
 from mixedfast.response import with_response
 from mixedfast.result.estimates import Estimates
 from mixedfast.rowwise.chosen import chosen_effects

@@ -10,7 +10,6 @@ import numpy as np
 
 from mixedfast.arguments import check_flag
 from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarning
-from mixedfast.fitting import NOTHING_LEFT
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference.components import components
 from mixedfast.inference.convergence import Convergence, convergence
@@ -18,6 +17,7 @@ from mixedfast.inference.joint import joint, variance_errors
 from mixedfast.inference.traces import KenwardRoger
 from mixedfast.inference.varpar import kenward_roger
 from mixedfast.optimize import CERTIFICATE_TOLERANCE, Optimum
+from mixedfast.rereading import NOTHING_LEFT
 from mixedfast.result.fixed import FixedPart
 
 if TYPE_CHECKING:

@@ -403,9 +403,8 @@ class EngineRows:
     def _first_alike(self, g: int, basis: Basis) -> list[int]:
         """For each of the columns [X y 1 Z_g] in this basis the first that is the same."""
         constant: tuple[Any, ...] = ((), 0.0, 1.0)
-        x = _keys([self.recipe.fixed], basis.shift, basis.scale) if basis.mix is None else [None] * len(self.x)
-        own, members = basis.groups[g], [self.recipe.random[t] for t in self.layout[g]]
-        z = _keys(members, own.shift, own.scale) if own.mix is None else [None] * len(own.shift)
+        x, own = _keys([self.recipe.fixed], basis.shift[:-1], basis.scale[:-1], basis.mix), basis.groups[g]
+        z = _keys([self.recipe.random[t] for t in self.layout[g]], own.shift, own.scale, own.mix)
         first: dict[Any, int] = {}
         return [i if key is None else first.setdefault(key, i) for i, key in enumerate([*x, None, constant, *z])]
 
@@ -434,14 +433,16 @@ def _scaled(columns: Sequence[Expr | None], shift: np.ndarray, scale: np.ndarray
     ]
 
 
-def _keys(codings: Sequence[Coding], shift: np.ndarray, scale: np.ndarray) -> list[Any]:
-    """What tells columns apart: what they are products of, their shift and their scale."""
+def _keys(codings: Sequence[Coding], shift: np.ndarray, scale: np.ndarray, mix: np.ndarray | None) -> list[Any]:
+    """What tells columns apart: what they are products of, their shift and their scale; None for each where they are mixed."""
+    if mix is not None:
+        return [None] * len(shift)
     products = [
         tuple((piece.variable, None if piece.table is None else tuple(piece.table)) for piece in pieces)
         for coding in codings
         for pieces in products_of(coding)
     ]
-    return [(made_of, float(m), float(s)) for made_of, m, s in zip(products, shift, scale, strict=False)]
+    return [(made_of, float(m), float(s)) for made_of, m, s in zip(products, shift, scale, strict=True)]
 
 
 def _xy_in_basis(x: Sequence[Expr | None], y: Expr, basis: Basis) -> list[Expr]:
