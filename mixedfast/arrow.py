@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from mixedfast import _kernels
+from mixedfast.cached import cached_property
 from mixedfast.categories import Categorical
 from mixedfast.errors import DataError, MissingLibraryError
 from mixedfast.frames import ColumnData, Table, as_table

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate, pairwise
 
 import numpy as np
 
 from mixedfast._theta import theta_gradient, theta_hessian
+from mixedfast.cached import cached_property
 
 __all__ = ["SINGULAR_TOLERANCE", "Covariance", "TermShape", "lower_cholesky", "lower_root"]
 

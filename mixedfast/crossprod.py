@@ -10,7 +10,6 @@ the digits of the residual sum of squares.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import chain, combinations
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ from mixedfast.basis import (
     x_in_basis,
     z_in_basis,
 )
+from mixedfast.cached import cached_property
 from mixedfast.covariance import Covariance, TermShape
 from mixedfast.errors import DataError
 from mixedfast.rowsums import RowSums, row_sums

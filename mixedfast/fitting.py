@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfast.cached import cached_property
 from mixedfast.conditioning import identifiable
 from mixedfast.covariance import Covariance, lower_root
 from mixedfast.crossprod import CrossProducts

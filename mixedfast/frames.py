@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, TypeAlias
 
 import narwhals as nw
@@ -17,6 +16,7 @@ import numpy as np
 
 from mixedfast import _kernels
 from mixedfast.arguments import did_you_mean
+from mixedfast.cached import cached_property
 from mixedfast.categories import Categorical, drop_unused, factorize, labels, sorted_levels, whole_numbers
 from mixedfast.errors import DataError
 

@@ -160,6 +160,28 @@ def test_a_fork_while_another_thread_is_inside():
 
 
 @needs_fork
+def test_forks_in_the_midst_of_fits():
+    """Half of such children hung on a lock that Python's own cached_property has before 3.12."""
+    table, stop = a_table(2_000), threading.Event()
+    expected = [bits(table, *model) for model in MODELS]
+
+    def other():
+        while not stop.is_set():
+            bits(table, *MODELS[0])
+
+    threads = [threading.Thread(target=other) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(8):
+            assert in_a_child(lambda: [bits(table, *model) for model in MODELS]) == expected
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+@needs_fork
 def test_workers_in_a_forked_child():
     shared = Workers(3)
     done = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from mixedfast._levels import levels_half
 from mixedfast._pairs import components, pairs_times
+from mixedfast.cached import cached_property
 from mixedfast.crossprod import CrossProducts, PairProducts
 
 __all__ = ["Layout", "lay_out", "spread", "spread_edges", "times_a"]

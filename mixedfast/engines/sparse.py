@@ -6,11 +6,11 @@ the values and refactors in place. Traces come from the selected inverse (Takaha
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from mixedfast.cached import cached_property
 from mixedfast.covariance import lower_root
 from mixedfast.crossprod import CrossProducts
 from mixedfast.engines.layout import spread, spread_edges

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixedfast.arguments import check_choice, check_count, check_flag, check_level, check_seed
+from mixedfast.cached import cached_property
 from mixedfast.columns import Column, matrix
 from mixedfast.errors import DataError
 from mixedfast.frames import as_table

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixedfast.arguments import check_flag
+from mixedfast.cached import cached_property
 from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarning
 from mixedfast.giveback import in_callers_library
 from mixedfast.inference.components import components

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixedfast.arguments import check_choice, check_flag, check_level
+from mixedfast.cached import cached_property
 from mixedfast.errors import DataError
 from mixedfast.frames import as_table
 from mixedfast.giveback import given_back, in_callers_library

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
+from mixedfast.cached import cached_property
 from mixedfast.errors import DataError
 from mixedfast.stream.units import BATCH_ROWS, Unit, check_schema
 

@@ -7,11 +7,11 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mixedfast.arrow import kind_of
+from mixedfast.cached import cached_property
 from mixedfast.errors import DataError
 from mixedfast.stream.units import BATCH_ROWS, UNIT_ROWS, Unit, check_schema
 

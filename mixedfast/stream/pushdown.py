@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import reduce
 from itertools import combinations, combinations_with_replacement
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from mixedfast import checks
 from mixedfast.basis import Basis, GroupBasis, basis_from_moments, structural_constant
+from mixedfast.cached import cached_property
 from mixedfast.categories import Categorical, factorize, labels, recode
 from mixedfast.coding import Coding, Piece, products_of
 from mixedfast.columns import Column, Factor

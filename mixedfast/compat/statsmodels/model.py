@@ -6,13 +6,13 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from mixedfast.api import crossproducts, lmer
 from mixedfast.arguments import check_flag
+from mixedfast.cached import cached_property
 from mixedfast.compat.statsmodels import arrays, formulas
 from mixedfast.compat.statsmodels.components import Component, Groups, from_formulas, from_matrices
 from mixedfast.compat.statsmodels.names import ModelData, parameter_names

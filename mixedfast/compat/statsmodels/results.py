@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
+from mixedfast.cached import cached_property
 from mixedfast.compat.statsmodels import effects
 from mixedfast.compat.statsmodels.hypotheses import ContrastResults, f_results, wald_results, z_results
 from mixedfast.compat.statsmodels.packed import MixedLMParams
