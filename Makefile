@@ -1,7 +1,7 @@
 # make demo   the slides' analysis, from a fresh clone
 # make test   the same, proved
 # make test-slow          clusters of processes too: Dask, Spark
-# make torture            774 models that are hard for a reason (tests/torture/README.md)
+# make torture            932 models that are hard for a reason (tests/torture/README.md)
 # make sanitize           the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer (gcc)
 # make fuzz               every kernel and door under a coverage-guided fuzzer (tests/fuzz/README.md); FUZZ_SECONDS=60 for each, FUZZ_SEED=1 to repeat
 # make leaks              resident memory over 10,000 fits of each engine; a few fits under valgrind

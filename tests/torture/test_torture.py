@@ -56,9 +56,9 @@ def test_theta_of_r_is_found_by_name() -> None:
 
 def test_the_corpus_is_large() -> None:
     everything = list(all_cases())
-    assert len(everything) >= 750
+    assert len(everything) >= 900
     assert len({case.name for case in everything}) == len(everything)
-    assert len(REFEREE) >= 300
+    assert len(REFEREE) >= 500
     assert set(REFEREE) <= {case.name for case in everything}
     assert all(np.isfinite(best["best"]) for best in REFEREE.values())
 
