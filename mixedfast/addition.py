@@ -20,7 +20,7 @@ from mixedfast.grouping import GroupRecipe, union
 if TYPE_CHECKING:
     from mixedfast.coding import Coding
 
-__all__ = ["add", "in_basis", "take_away"]
+__all__ = ["add", "in_basis", "most_levels_first", "take_away"]
 
 #: What is left of a sum when all its parts have been taken away again, relative to the sum.
 _ROUNDING = 1e-12
@@ -66,7 +66,7 @@ def add(a: CrossProducts, b: CrossProducts) -> CrossProducts:
         unweighted=None if a.unweighted is None or b.unweighted is None else a.unweighted + b.unweighted,
         meta=_add_meta(a, b, recipes),
     )
-    return _most_levels_first(total)
+    return most_levels_first(total)
 
 
 # --- one model ---------------------------------------------------------------------------------------------
@@ -142,7 +142,8 @@ def _in_order(b: CrossProducts, a: CrossProducts) -> CrossProducts:
     return _permuted(b, groups, terms)
 
 
-def _most_levels_first(cp: CrossProducts) -> CrossProducts:
+def most_levels_first(cp: CrossProducts) -> CrossProducts:
+    """The same with the grouping factors in the order of their numbers of levels, as in a table in memory."""
     size = [g.n_levels for g in cp.groups]
     groups = sorted(range(len(size)), key=lambda g: -size[g])
     terms = sorted(range(len(cp.terms)), key=lambda t: -size[cp.terms[t].group])

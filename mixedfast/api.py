@@ -11,13 +11,15 @@ import numpy as np
 
 from mixedfast.conditioning import well_conditioned
 from mixedfast.crossprod import CrossProducts
-from mixedfast.design import Design, build
+from mixedfast.design import Design, build, check_whole
 from mixedfast.errors import DataError
 from mixedfast.fitting import fit_crossproducts
 from mixedfast.formula import parse
 from mixedfast.frames import library_of
 from mixedfast.giveback import given_back
+from mixedfast.identified import check_sums
 from mixedfast.inference.anova import compare
+from mixedfast.keeping import keep_levels
 from mixedfast.lazyframes import is_lazy
 from mixedfast.progress import Show
 from mixedfast.rereading import fit_rows
@@ -103,8 +105,13 @@ def lmer(
     """
     given = dict(locals())
     cp, rows = _products(
-        formula, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress
+        formula, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress, True
     )  # fmt: skip
+    cp = keep_levels(cp)
+    if not isinstance(rows, Design):
+        check_sums(cp)
+    if isinstance(rows, Stream) and cp.meta.recipe is not None:
+        rows = rows.coded_by(cp.meta.recipe)
     first = None if start is None else np.asarray(start)
     found = fit_rows(cp, rows, REML, first, engine, progress, threads)
     if isinstance(rows, EngineRows):
@@ -149,8 +156,9 @@ def fit(crossproducts: CrossProducts, REML: bool = True, start: Sequence[float] 
         raise DataError(
             f"mf.fit takes cross-products (mf.crossproducts, mf.load), not {type(crossproducts).__name__}: for data use mf.lmer"
         )
-    first = None if start is None else np.asarray(start)
-    result = LMMResult(fit_crossproducts(crossproducts, REML, first, engine, progress))
+    first, cp = None if start is None else np.asarray(start), keep_levels(crossproducts)
+    check_sums(cp)
+    result = LMMResult(fit_crossproducts(cp, REML, first, engine, progress))
     result._warn()
     return result
 
@@ -176,7 +184,7 @@ def crossproducts(
     levels : dict of str to sequence, optional
         The levels of categorical columns and grouping factors. Tables read apart then have the same columns even where a
         part lacks a level, and a stream whose levels are all given is read once instead of twice. A value that is not
-        among them is an error; a level that no row has stays, as a group without data.
+        among them is an error. A level that no row has stays in the sums, and is no group of a fit.
     checkpoint : path, optional
         A file where batches done so far are kept, twice a minute and when something goes wrong; the same call again goes on
         from there. It is deleted at the end.
@@ -209,26 +217,29 @@ def crossproducts(
     >>> cp.groups[0].A.shape
     (18, 2, 2)
     """
-    return _products(formula, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress)[0]
+    return _products(formula, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress, False)[0]
 
 
 def _products(
     formula: str, data: Any, weights: Any, offset: Any, contrasts: Mapping[str, Any] | None, na_action: str,
     threads: int | None, levels: Mapping[str, Sequence[Any]] | None, checkpoint: str | PathLike[str] | None, progress: Show,
+    whole: bool,
 ) -> tuple[CrossProducts, Design | Stream | EngineRows]:  # fmt: skip
-    """The cross-products of any kind of data, and what can give the rows again."""
+    """The cross-products of any kind of data, and what can give the rows again; `whole` when no others will be added."""
     spec = parse(formula)
     if is_lazy(data):
-        cp, rows = push_down(spec, data, weights, offset, contrasts, na_action, levels)
+        cp, rows = push_down(spec, data, weights, offset, contrasts, na_action, levels, whole)
         return replace(cp, meta=replace(cp.meta, library=library_of(data))), rows
     if is_stream(data) or levels is not None:
         batches = data if is_stream(data) else [data]
         return stream_crossproducts(
-            spec, batches, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress
+            spec, batches, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress, whole
         )
     if checkpoint is not None:
         raise DataError("checkpoint= is for data read in batches; these are in memory")
     design = build(spec, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action)
+    if whole:
+        check_whole(design)
     return well_conditioned(design, threads), design
 
 

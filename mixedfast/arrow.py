@@ -143,6 +143,7 @@ def as_declared(table: Any, schema: Any, where: str) -> Any:
     made = {}
     for name in table.column_names:
         column, kind = table.column(name), _usable_type(schema.field(name).type)
+        kind = column.type if pa.types.is_null(kind) else kind  # no value in the first part tells none
         try:
             if pa.types.is_dictionary(kind):
                 kind = pa.dictionary(pa.int32(), kind.value_type, kind.ordered)  # other parts may list more
@@ -276,6 +277,8 @@ class Labels:
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        if pa.types.is_null(column.type):
+            return np.full(len(column), -1, dtype=np.int32)
         if self._lookup is not None and pa.types.is_integer(column.type):
             low, table = self._lookup
             values = column.to_numpy()

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from mixedfast.design import Design
 
 __all__ = [
-    "Basis", "GroupBasis", "adds_to_one", "choose_basis", "group_layout", "response_column", "scale_of_response", "x_in_basis",
-    "z_in_basis",
+    "Basis", "GroupBasis", "adds_to_one", "check_size", "choose_basis", "group_layout", "response_column", "scale_of_response",
+    "x_in_basis", "z_in_basis",
 ]  # fmt: skip
 
 #: Rows looked at to choose shifts and scales. They need only be near the mean and the spread.
@@ -263,6 +263,21 @@ def _scale_of(name: str, values: np.ndarray, shifted: bool) -> tuple[float, floa
     if 0.0 < high - low < _WITHOUT_OUTLIERS * variance**0.5:
         mean, variance = middle, (high - low) ** 2
     return _scale_from(mean, variance, shifted)
+
+
+def check_size(names: Sequence[str], squares: np.ndarray) -> None:
+    """Raise DataError where a column's sum of squares, scaled, says that it holds values the sample of it did not show.
+
+    Parameters
+    ----------
+    names : sequence of str
+    squares : (c,) array
+    """
+    for name, square in zip(names, squares.tolist(), strict=True):
+        if not square <= _WIDEST**2:
+            raise DataError(
+                f"the values of {name!r} are so large that their squares overflow: give the variable in other units"
+            )
 
 
 def _scale_from(mean: float, variance: float, shifted: bool) -> tuple[float, float]:

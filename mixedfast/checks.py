@@ -79,8 +79,8 @@ def enough_rows(group: str, term: str, k: int, n_levels: int, n: int) -> None:
         )
 
 
-def random_sums(group: str, names: Sequence[str], A: np.ndarray) -> None:
-    """As `random_term`, from the sums Z_j'WZ_j (J,k,k) of a term's columns alone.
+def random_sums(group: str, names: Sequence[str], A: np.ndarray, stacklevel: int) -> None:
+    """As `random_term`, from the sums Z_j'WZ_j (J,k,k) of a term's columns alone; `stacklevel` is of the caller's line.
 
     Sums round, so a column counts as zero, proportional or constant within groups when it is so to 1e-12 of its sum of
     squares.
@@ -101,7 +101,7 @@ def random_sums(group: str, names: Sequence[str], A: np.ndarray) -> None:
         for j, name in enumerate(names[1:], 1):
             within = A[:, j, j] - A[:, 0, j] ** 2 / weight
             if (within <= _SUMS_ROUND * A[:, j, j]).all():
-                _warn_constant_within(term, name, group)
+                _warn_constant_within(term, name, group, stacklevel + 1)
 
 
 def random_term(
@@ -133,15 +133,15 @@ def random_term(
         raise NotIdentifiedError(f"in the random term {term}, the column {what}: leave it out")
     for name, column in zip(names, columns, strict=True):
         if len(columns) > 1 and column and _constant_within(column, codes, n_levels):
-            _warn_constant_within(term, name, group)
+            _warn_constant_within(term, name, group, 6)
 
 
-def _warn_constant_within(term: str, name: str, group: str) -> None:
+def _warn_constant_within(term: str, name: str, group: str, stacklevel: int) -> None:
     warnings.warn(
         f"in the random term {term}, {name!r} has a single value in every group of {group!r}: "
         "no slope is seen within a group, and its variance rests on differences between groups only",
         UserWarning,
-        stacklevel=7,
+        stacklevel=stacklevel,
     )
 
 

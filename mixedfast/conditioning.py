@@ -105,7 +105,7 @@ def _clearer_group(cp: CrossProducts, g: int) -> GroupBasis | None:
         G = square[own, own]
         clear, doubtful, hidden = _apart(G, np.diag(G), _ROUNDING_OF_SLOPES)
         # what rounding of the sums may hide is looked at once: rows tell it from a column that others determine
-        apart = doubtful + (hidden if group.mix is None else [])
+        apart = doubtful + ([j for j in hidden if G[j, j] > 0.0] if group.mix is None else [])
         if apart:
             mix[own, own], unit[own] = _clearer(G, mix[own, own], np.array(clear, dtype=int), np.array(apart, dtype=int))
             changed = True

@@ -22,6 +22,7 @@ from mixedfast.basis import (
     Basis,
     GroupBasis,
     adds_to_one,
+    check_size,
     choose_basis,
     group_layout,
     response_column,
@@ -315,12 +316,14 @@ class Summed:
         """The cross-products of the rows summed so far."""
         basis = self.basis
         xy, sums = self.rows.products()
+        check_size((*self.x_names, self.meta.response), np.diagonal(xy))
         products = []
         for (name, levels, names), (A, B), own in zip(self.groups, sums, basis.groups, strict=True):
             k, level_sums = len(own.shift), None
             if A.shape[1] > k:
                 level_sums = np.concatenate([A[:, k, k:], B[:, k, :-1]], axis=1)
                 A, B = np.ascontiguousarray(A[:, :k, :k]), np.ascontiguousarray(B[:, :k])
+            check_size(names, np.einsum("jaa->a", A))
             products.append(GroupProducts(name, levels, names, A, B, own.shift, own.scale, level_sums, own.mix))
         return CrossProducts(
             n=self.n,

@@ -24,13 +24,13 @@ from mixedfast.columns import Column
 from mixedfast.contrast import Contrast, contrast_of
 from mixedfast.covariates import ARRAY_OFFSET, Covariate, Covariates, describe
 from mixedfast.errors import DataError, FormulaError
-from mixedfast.formula import ModelSpec, expand_dot, plain_name
+from mixedfast.formula import ModelSpec, RandomTerm, expand_dot, plain_name
 from mixedfast.frames import Numeric, Table, as_table
 from mixedfast.grouping import GroupRecipe, number_groups
 from mixedfast.mentions import bare_names, coded_names, expression_names, factors, used_names
 from mixedfast.rows import Rows, Used, complete, vector
 
-__all__ = ["Design", "FixedTerm", "ReTerm", "Recipe", "build"]
+__all__ = ["Design", "FixedTerm", "ReTerm", "Recipe", "build", "check_whole", "ordered_terms"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +179,36 @@ class Design:
         )
 
 
+def check_whole(design: Design) -> None:
+    """Whether rows that are all there are tell the model's parameters apart; a part of them need not.
+
+    Raises
+    ------
+    DataError, NotIdentifiedError
+        The message names the column or term.
+
+    Warns
+    -----
+    UserWarning
+        When a random slope has a single value in every group, or two terms give the same groups the same effect.
+    """
+    spec, rows = design.spec, design.variables
+    checks.labels({name: rows.columns[name] for f in formulas(spec) for name in used_names(f)}, rows.n)
+    for term, written in zip(design.terms, ordered_terms(spec, design.recipe), strict=True):
+        checks.random_term(term.group, str(written), term.names, term.columns, term.codes, len(term.levels))
+    checks.told_apart([(term.group, term.names, term.codes, len(term.levels)) for term in design.terms])
+
+
+def ordered_terms(spec: ModelSpec, recipe: Recipe) -> list[RandomTerm]:
+    """The formula's random terms in the order of the recipe's."""
+    rest = list(spec.random)
+    out = []
+    for group, coding in zip(recipe.groups, recipe.random, strict=True):
+        at = next(i for i, term in enumerate(rest) if term.factors == group.factors and term.expr == coding.formula)
+        out.append(rest.pop(at))
+    return out
+
+
 def build(
     spec: ModelSpec,
     data: Any,
@@ -210,11 +240,6 @@ def build(
     DataError, FormulaError, NotIdentifiedError
         The message names the column or term.
 
-    Warns
-    -----
-    UserWarning
-        When a random slope has a single value in every group, or two terms give the same groups the same effect.
-
     Examples
     --------
     >>> from mixedfast.formula import parse
@@ -230,14 +255,12 @@ def build(
     used = _gather(spec, table, weights, offset)
     used, kept_rows, missing = complete(used, na_action)
     rows = _rows(used, spec)
-    checks.labels({name: rows.columns[name] for f in formulas(spec) for name in used_names(f)}, rows.n)
     coded_as = contrasts_of(contrasts, rows, formulas(spec))
     y = response(spec, rows)
     fixed, x = code(spec.fixed, rows, coded_as)
     terms, codings, groups = _random_part(spec, used, rows, coded_as)
     if "weights" in used.vectors:
         checks.weights(used.vectors["weights"])
-    checks.told_apart([(term.group, term.names, term.codes, len(term.levels)) for term in terms])
     recipe = Recipe(
         spec=spec,
         fixed=fixed,
@@ -392,7 +415,6 @@ def _random_part(
         coding, columns = code(term.expr, rows, contrasts)
         if not columns:
             raise FormulaError(f"the random term {term} has no effects: write (1 | {term.group})")
-        checks.random_term(term.group, str(term), coding.names, columns, codes, len(group.levels))
         made = ReTerm(term.group, coding.names, term.correlated, codes, group.levels, columns)
         parts.append((made, coding, group))
     parts.sort(key=lambda part: -len(part[0].levels))

@@ -6,14 +6,14 @@ For ``a:b`` only the combinations that occur are numbered, ``a`` varying slowest
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mixedfast.categories import Categorical, drop_unused, factorize, labels, recode
 from mixedfast.errors import DataError
 
-__all__ = ["GroupRecipe", "number_again", "number_groups", "union"]
+__all__ = ["GroupRecipe", "number_again", "number_groups", "of_some", "union"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +85,14 @@ def number_again(group: GroupRecipe, groups: Mapping[str, Categorical]) -> np.nd
         known = (codes >= 0) & (part >= 0) & (ids[place] == both)
         codes = np.where(known, place, -1).astype(np.int32)
     return codes
+
+
+def of_some(group: GroupRecipe, stay: np.ndarray) -> GroupRecipe:
+    """The numbering of some of the groups, in their order; `stay` are their codes, ascending."""
+    levels = group.levels[stay]
+    if not group.ids:
+        return replace(group, part_levels=(levels,), levels=levels)
+    return replace(group, ids=(*group.ids[:-1], group.ids[-1][stay]), levels=levels)
 
 
 def union(a: GroupRecipe, b: GroupRecipe) -> tuple[GroupRecipe, np.ndarray, np.ndarray]:

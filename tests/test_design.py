@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mixedfast.categories import factorize
 from mixedfast.columns import Factor, evaluate, matrix, same, take
-from mixedfast.design import Design, build
+from mixedfast.design import Design, build, check_whole
 from mixedfast.errors import DataError, FormulaError, NotIdentifiedError
 from mixedfast.formula import parse
 from mixedfast.grouping import number_again, number_groups
@@ -51,7 +51,9 @@ USED = FRAME.assign(  # what formulaic is to see
 
 
 def design(formula: str, data: Any = None, **options: Any) -> Design:
-    return build(parse(formula, require_random=False), FRAME if data is None else data, **options)
+    made = build(parse(formula, require_random=False), FRAME if data is None else data, **options)
+    check_whole(made)
+    return made
 
 
 PLAIN = [

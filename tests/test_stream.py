@@ -256,22 +256,24 @@ def test_what_only_all_rows_can_tell():
     data = frame("hsb").assign(twin=lambda d: d.school.astype(str) + "x", level=lambda d: d.mean_ses, same=3.0)
     parts = batches(data, 4)
     with pytest.warns(UserWarning, match="'school' and 'twin' group the rows alike") as seen:
-        mf.crossproducts("math ~ 1 + (1 | school) + (1 | twin)", parts)
+        mf.lmer("math ~ 1 + (1 | school) + (1 | twin)", parts)
     assert seen[0].filename == __file__
     with pytest.warns(UserWarning, match="'level' has a single value in every group") as seen:
-        mf.crossproducts("math ~ level + (1 + level | school)", parts)
+        mf.lmer("math ~ level + (1 + level | school)", parts)
     assert seen[0].filename == __file__
     with pytest.raises(mf.NotIdentifiedError, match="'same' is zero or a constant"):
-        mf.crossproducts("math ~ 1 + (1 + same | school)", parts)
+        mf.lmer("math ~ 1 + (1 + same | school)", parts)
     with pytest.raises(mf.DataError, match="one level only"):
-        mf.crossproducts("math ~ 1 + (1 | same)", parts)
+        mf.lmer("math ~ 1 + (1 | same)", parts)
 
 
-def test_a_level_without_rows_stays():
+def test_a_level_without_rows_stays_in_the_sums_and_is_no_group():
     data = frame("hsb")
-    m = mf.lmer(FORMULA, batches(data, 2), levels={"school": [*SCHOOLS, "a new school"]})
-    assert m.criterion == pytest.approx(mf.lmer(FORMULA, data).criterion, rel=ROUNDING)
-    assert m.n_groups == {"school": 161} and m.ranef()["school"].loc["a new school"].abs().max() == 0.0
+    levels = {"school": [*SCHOOLS, "a new school"]}
+    assert mf.crossproducts(FORMULA, batches(data, 2), levels=levels).groups[0].n_levels == 161
+    m = mf.lmer(FORMULA, batches(data, 2), levels=levels)
+    same_fit(m, mf.lmer(FORMULA, data))
+    assert m.n_groups == {"school": 160}
 
 
 def test_missing_values_are_left_out_alike():
@@ -604,3 +606,23 @@ def test_fitted_values_stream_back_to_parquet(folder, tmp_path):
     np.testing.assert_array_equal(pq.read_table(tmp_path / "again.parquet").column(".fitted"), out[".fitted"])
     with pytest.raises(mf.DataError, match="give the rows"):
         back.augment_to(tmp_path / "never.parquet")
+
+
+def test_pairs_of_levels_are_added_in_their_order():
+    """Pairs that are there are added to, new ones come between them."""
+    from mixedfast.crossprod import PairProducts
+    from mixedfast.stream.total import _add_pairs
+
+    rng = np.random.default_rng(4)
+    shape, dense = (9, 7), np.zeros((9, 7, 2, 1))
+    total = PairProducts(np.zeros(10, np.int64), np.empty(0, np.int32), np.empty((0, 2, 1)))
+    for count in (0, 3, 20, 63, 1, 40):
+        cells = np.sort(rng.permutation(63)[:count])
+        data = rng.integers(1, 9, (count, 2, 1)).astype(float)
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(cells // 7, minlength=9))])
+        total = _add_pairs(total, PairProducts(indptr, (cells % 7).astype(np.int32), data.copy()), 7)
+        dense[cells // 7, cells % 7] += data
+        rows = np.repeat(np.arange(9), np.diff(total.indptr))
+        assert total.indices.dtype == np.int32 and len(rows) == np.count_nonzero(dense[..., 0, 0])
+        assert (np.diff(rows * 7 + total.indices) > 0).all() and shape == dense.shape[:2]
+        np.testing.assert_array_equal(total.data, dense[rows, total.indices])

@@ -76,8 +76,11 @@ class Layout:
         labels, count = components([group.n_levels for group in groups], pairs)
         edges = [0, *accumulate(group.n_levels for group in groups)]
         first, end = edges[self.lead], edges[self.lead + 1]
-        self.component_of_lead = labels[first:end].astype(np.int32)
-        return np.delete(labels, slice(first, end)), count
+        rest = np.delete(labels, slice(first, end))
+        # a level of the lead without rows hangs together with nothing: it goes to any component, and has no entries there
+        number = np.maximum(np.cumsum(np.bincount(rest, minlength=count) > 0) - 1, 0)
+        self.component_of_lead = number[labels[first:end]].astype(np.int32)
+        return number[rest], int(number[-1]) + 1
 
     @property
     def cubes(self) -> float:

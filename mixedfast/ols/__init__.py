@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mixedfast.design import build
+from mixedfast.design import build, check_whole
 from mixedfast.errors import FormulaError
 from mixedfast.formula import parse
 from mixedfast.ols.result import FStatistic, OLSResult, RSquared
@@ -80,6 +80,7 @@ def lm(
     if spec.random:
         raise FormulaError(f"the random term {spec.random[0]} is not for mf.lm: use mf.lmer")
     design = build(spec, data, weights, offset, contrasts, na_action)
+    check_whole(design)
     result = OLSResult(least_squares(design), design)
     result._call = Call(lm, given)
     return result

@@ -84,7 +84,7 @@ class Fitted:
         if self._stream is None:
             yield self._rows(what)
         else:
-            yield from (design for design, _ in self._stream.designs())
+            yield from self._stream.designs()
 
     def _rows(self, what: str) -> Design:
         if self._design is not None:

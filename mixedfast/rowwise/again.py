@@ -52,7 +52,8 @@ def augment_to(
         # Compressing takes longer than all the rest: it has a thread, one batch behind.
         with bar(stream.source.rows, "fitted values", progress, unit=" rows") as advance, ThreadPoolExecutor(1) as beside:
             written: Future[None] | None = None
-            for design, table in stream.designs(columns):
+            for design, rows in stream.designs_and_rows(columns):
+                table = rows()
                 own = table.column_names
                 for name, values in _augmented(fit, design, with_leverage).items():
                     table = table.append_column(name, pa.array(values))

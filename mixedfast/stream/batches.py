@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from mixedfast.cached import cached_property
 from mixedfast.errors import DataError
 from mixedfast.stream.units import BATCH_ROWS, Unit, check_schema
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "Dataset"]
 
 
 class Batches:
@@ -21,8 +22,8 @@ class Batches:
 
     def __init__(self, data: Any) -> None:
         self._data = data
-        self._head: Any = None
         self._once: Iterator[Any] | None = data if isinstance(data, Iterator) else None
+        self._ahead: list[Any] = []  # tables taken from an iterator to look at, which are handed out first
         self._spent = False
 
     @property
@@ -46,34 +47,94 @@ class Batches:
         return iter(self._data() if callable(self._data) else self._data)
 
     @cached_property
-    def head(self) -> Any:
-        """The first batch."""
-        first = next(self._iterate(), None)
+    def _first(self) -> Any:
+        first = next(self._tables() if self._once is None else self._looked_at(), None)
         if first is None:
             raise DataError("the data have no batches; an iterator can be read once only")
-        head = _table(first, 0)
-        if self._once is not None:  # what was taken to look at is handed out first
-            self._head, self._spent = head, False
-        return head
+        return first
 
-    @cached_property
+    @property
     def schema(self) -> Any:
-        return self.head.schema
+        """Of the first batch."""
+        return self._first.schema
 
     def units(self, columns: Sequence[str]) -> Iterator[Unit]:
         schema = self.schema
-        for number, table in enumerate(self._tables()):
+        return self._units(self._tables(), schema, columns)
+
+    def units_ahead(self, columns: Sequence[str]) -> Iterator[Unit]:
+        """The same, to look at: an iterator is not used up."""
+        schema = self.schema
+        return self._units(self._looked_at(), schema, columns)
+
+    def _units(self, tables: Iterator[Any], schema: Any, columns: Sequence[str]) -> Iterator[Unit]:
+        for number, table in enumerate(tables):
             name = f"batch {number}"
             check_schema(table.schema, schema, columns, name, "batch 0")
             yield Unit(name, f"{number}:{table.num_rows}", table.num_rows, _Held(table.select(list(columns))))
 
     def _tables(self) -> Iterator[Any]:
-        start = 0
-        if self._head is not None:
-            head, self._head, start = self._head, None, 1
-            yield head
+        start = len(self._ahead)
+        while self._ahead:
+            yield self._ahead.pop(0)
         for number, item in enumerate(self._iterate(), start):
             yield _table(item, number)
+
+    def _looked_at(self) -> Iterator[Any]:
+        """All tables; what is taken from an iterator is kept."""
+        if self._once is None:
+            yield self._first
+            yield from islice(self._tables(), 1, None)
+            return
+        yield from list(self._ahead)
+        for number, item in enumerate(self._once, len(self._ahead)):
+            self._ahead.append(_table(item, number))
+            yield self._ahead[-1]
+
+
+class Dataset:
+    """An Arrow dataset, filtered or not: Arrow reads ahead, and only the columns asked for."""
+
+    once = False
+    rows: int | None = None
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+
+    @property
+    def schema(self) -> Any:
+        return self._data.schema
+
+    def promises_values(self, columns: Sequence[str]) -> bool:
+        return False
+
+    def units(self, columns: Sequence[str]) -> Iterator[Unit]:
+        import pyarrow as pa
+
+        check_schema(self.schema, self.schema, columns, "the dataset", "")
+        try:
+            for number, batch in enumerate(self._data.to_batches(columns=list(columns))):
+                held = _Held(pa.Table.from_batches([batch]))
+                yield Unit(f"batch {number}", f"{number}:{batch.num_rows}", batch.num_rows, held)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{self._at_fault(columns)} cannot be read: {error}") from error
+
+    def _at_fault(self, columns: Sequence[str]) -> str:
+        """The file that cannot be read, and its column; where the dataset does not tell its files, the dataset."""
+        import pyarrow as pa
+
+        try:
+            parts = list(self._data.get_fragments())
+        except ValueError:  # filtered
+            return "the dataset"
+        for part in parts:
+            for name in columns:
+                try:
+                    for _ in part.to_batches(columns=[name], schema=self.schema):
+                        pass
+                except (pa.ArrowException, OSError):
+                    return f"{getattr(part, 'path', 'the dataset')}, column {name!r},"
+        return "the dataset"
 
 
 @dataclass(frozen=True)

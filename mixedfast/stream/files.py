@@ -5,14 +5,16 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from mixedfast.arrow import kind_of
 from mixedfast.cached import cached_property
 from mixedfast.errors import DataError
+from mixedfast.stream.csvfiles import Csv, csv_schema
 from mixedfast.stream.units import BATCH_ROWS, UNIT_ROWS, Unit, check_schema
 
 __all__ = ["Files", "files_at"]
@@ -21,11 +23,13 @@ __all__ = ["Files", "files_at"]
 _SMALL_DICTIONARY = 1 << 16
 _PARQUET = (".parquet", ".pq", ".parq")
 _CSV = (".csv", ".csv.gz", ".csv.zst", ".csv.bz2")
+#: What Hive and Spark call the folder of rows that miss the value.
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 def files_at(where: str | os.PathLike[str]) -> tuple[Path, ...]:
     """The files a path, folder or glob stands for, in order of their names."""
-    text = os.fspath(where)
+    text = os.path.expanduser(os.fspath(where))
     if not text:  # which would be the folder one happens to be in
         raise DataError("the path of the data is empty; data must be a data frame, a dict of arrays, or where files are")
     if Path(text).is_file():
@@ -76,7 +80,42 @@ class Files:
 
     @cached_property
     def schema(self) -> Any:
-        return _with_folders(_file_schema(self.paths[0]), self.paths[0])
+        """Of the first file; a column that has no value there is of the type it has in the next file that has one."""
+        schema, rest = self._schema_of(self.paths[0]), iter(self.paths[1:])
+        while untyped := _untyped(schema):
+            path = next(rest, None)
+            if path is None:
+                break
+            found = self._schema_of(path)
+            for name in untyped & set(found.names):
+                schema = schema.set(schema.get_field_index(name), found.field(name))
+        return schema
+
+    def _schema_of(self, path: Path) -> Any:
+        return self._with_folders(_footer(path).schema_arrow if _format(path) == "parquet" else csv_schema(path), path)
+
+    def _with_folders(self, schema: Any, path: Path) -> Any:
+        """A file's schema with the columns that its folders are."""
+        import pyarrow as pa
+
+        for name in _folder_values(path):
+            if name not in schema.names:
+                schema = schema.append(pa.field(name, self._folder_types[name]))
+        return schema
+
+    @cached_property
+    def _folder_types(self) -> dict[str, Any]:
+        """Whole numbers where all folders are, text otherwise."""
+        import pyarrow as pa
+
+        found: dict[str, list[str | None]] = {}
+        for path in self.paths:
+            for name, text in _folder_values(path).items():
+                found.setdefault(name, []).append(text)
+        return {
+            name: pa.int64() if all(text is None or re.fullmatch(r"-?[0-9]{1,18}", text) for text in texts) else pa.string()
+            for name, texts in found.items()
+        }
 
     def promises_values(self, columns: Sequence[str]) -> bool:
         for path in self.paths:
@@ -86,25 +125,34 @@ class Files:
                 footer = _footer(path)
             except DataError:  # the file at fault is named when its turn comes
                 return False
-            check_schema(_with_folders(footer.schema_arrow, path), self.schema, columns, str(path), str(self.paths[0]))
-            if not _no_null(footer.metadata, columns):
+            check_schema(self._with_folders(footer.schema_arrow, path), self.schema, columns, str(path), str(self.paths[0]))
+            if not _no_null(footer.metadata, columns) or any(text is None for text in _folder_values(path).values()):
                 return False
         return True
 
     def units(self, columns: Sequence[str]) -> Iterator[Unit]:
         for path in self.paths:
             footer = _footer(path) if _format(path) == "parquet" else None
-            schema = _with_folders(_file_schema(path) if footer is None else footer.schema_arrow, path)
-            check_schema(schema, self.schema, columns, str(path), str(self.paths[0]))
+            own = csv_schema(path) if footer is None else footer.schema_arrow
+            check_schema(self._with_folders(own, path), self.schema, columns, str(path), str(self.paths[0]))
+            stored = tuple(name for name in columns if name in own.names)
+            folders = {name: self._folder_value(path, name) for name in columns if name not in own.names}
             stat = path.stat()
             mark = f"{path}:{stat.st_size}:{stat.st_mtime_ns}"
             if footer is None:
-                types = {name: self.schema.field(name).type for name in columns}
-                yield Unit(str(path), mark, UNIT_ROWS, _Csv(path, tuple(columns), types))
+                types = {name: self.schema.field(name).type for name in stored}
+                yield Unit(str(path), mark, UNIT_ROWS, _Rows(Csv(path, types), folders))
                 continue
             sizes = [footer.metadata.row_group(i).num_rows for i in range(footer.metadata.num_row_groups)]
             for first, last, rows in _runs(sizes):
-                yield Unit(str(path), f"{mark}:{first}-{last}", rows, _Parquet(path, tuple(columns), first, last))
+                yield Unit(str(path), f"{mark}:{first}-{last}", rows, _Rows(_Parquet(path, stored, first, last), folders))
+
+    def _folder_value(self, path: Path, name: str) -> Any:
+        """An Arrow scalar."""
+        import pyarrow as pa
+
+        text, kind = _folder_values(path)[name], self._folder_types[name]
+        return pa.scalar(int(text) if text is not None and pa.types.is_integer(kind) else text, kind)
 
 
 def _runs(sizes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
@@ -135,43 +183,38 @@ def _footer(path: Path, as_dictionaries: Sequence[str] = ()) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path, read_dictionary=list(as_dictionaries))
+        return pq.ParquetFile(path, read_dictionary=list(as_dictionaries), page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from error
 
 
-def _file_schema(path: Path) -> Any:
-    if _format(path) == "parquet":
-        return _footer(path).schema_arrow
-    schema = _csv_reader(path, None, None).schema
-    twice = [name for i, name in enumerate(schema.names) if name in schema.names[:i]]
-    if twice:
-        raise DataError(f"{path} has two columns called {twice[0]!r}: give them different names")
-    return schema
+def _untyped(schema: Any) -> set[str]:
+    """The columns of which no value is there to tell their type."""
+    import pyarrow as pa
+
+    return {field.name for field in schema if pa.types.is_null(field.type)}
 
 
-def _folder_values(path: Path) -> dict[str, str]:
+def _folder_values(path: Path) -> dict[str, str | None]:
+    """What the folders of a file say, ``year=2024``; None for rows that miss the value."""
     found = (re.fullmatch(r"([^=]+)=(.*)", part) for part in path.parent.parts)
-    return {match[1]: match[2] for match in found if match}
+    return {unquote(match[1]): None if match[2] == _NO_VALUE else unquote(match[2]) for match in found if match}
 
 
-def _with_folders(schema: Any, path: Path) -> Any:
-    import pyarrow as pa
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a file, with the values of its folders."""
 
-    for name, text in _folder_values(path).items():
-        if name not in schema.names:
-            schema = schema.append(pa.field(name, pa.int64() if text.lstrip("-").isdigit() else pa.string()))
-    return schema
+    read: Callable[[int], Iterator[Any]]
+    folders: Mapping[str, Any]
 
+    def __call__(self, rows: int = BATCH_ROWS) -> Iterator[Any]:
+        import pyarrow as pa
 
-def _add_folders(table: Any, path: Path, columns: Sequence[str]) -> Any:
-    import pyarrow as pa
-
-    for name, text in _folder_values(path).items():
-        if name in columns and name not in table.column_names:
-            value = pa.scalar(int(text) if text.lstrip("-").isdigit() else text)
-            table = table.append_column(name, pa.repeat(value, table.num_rows))
-    return table
+        for table in self.read(rows):
+            for name, value in self.folders.items():
+                table = table.append_column(name, pa.repeat(value, table.num_rows))
+            yield table
 
 
 @dataclass(frozen=True)
@@ -190,14 +233,19 @@ class _Parquet:
         listed = self._with_small_dictionaries(file)
         if listed:
             file = _footer(self.path, listed)
-        stored = [name for name in self.columns if name in file.schema_arrow.names]
         groups = list(range(self.first, self.last))
-        batches = file.iter_batches(rows, row_groups=groups, columns=stored, use_threads=False)
+        batches = file.iter_batches(rows, row_groups=groups, columns=list(self.columns), use_threads=False)
+        left = sum(file.metadata.row_group(i).num_rows for i in groups)
         try:
             for batch in batches:
-                yield _add_folders(pa.Table.from_batches([batch]), self.path, self.columns)
+                left -= batch.num_rows
+                for name in listed:
+                    batch.column(name).validate(full=True)  # Arrow does not look whether places lie in the list
+                yield pa.Table.from_batches([batch])
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{self.path} is damaged{self._which(file, groups, stored)}: {error}") from error
+            raise DataError(f"{self.path} is damaged{self._which(file, groups)}: {error}") from error
+        if left:
+            raise DataError(f"{self.path} is damaged: {abs(left)} rows {'fewer' if left > 0 else 'more'} than it says it has")
 
     def _with_small_dictionaries(self, footer: Any) -> list[str]:
         """Columns of text that are stored as a short list and places in it: to be handed on as they are."""
@@ -209,46 +257,13 @@ class _Parquet:
         }
         return [name for name in self.columns if name in small and kind_of(footer.schema_arrow.field(name).type) == "text"]
 
-    def _which(self, file: Any, groups: list[int], stored: list[str]) -> str:
+    def _which(self, file: Any, groups: list[int]) -> str:
         """The column that cannot be read, where it is one of them."""
         import pyarrow as pa
 
-        for name in stored:
+        for name in self.columns:
             try:
-                file.read_row_groups(groups, columns=[name], use_threads=False)
+                file.read_row_groups(groups, columns=[name], use_threads=False).validate(full=True)
             except (pa.ArrowException, OSError):
                 return f", column {name!r}"
         return ""
-
-
-@dataclass(frozen=True)
-class _Csv:
-    """A whole file; types are those of the first one, so that a column means the same in all."""
-
-    path: Path
-    columns: tuple[str, ...]
-    types: Mapping[str, Any]
-
-    def __call__(self, rows: int = BATCH_ROWS) -> Iterator[Any]:
-        import pyarrow as pa
-
-        reader = _csv_reader(self.path, self.columns, self.types)
-        try:
-            yield _add_folders(reader.schema.empty_table(), self.path, self.columns)  # where there are no rows too
-            for batch in reader:
-                yield _add_folders(pa.Table.from_batches([batch]), self.path, self.columns)
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{self.path} cannot be read as CSV: {error}") from error
-
-
-def _csv_reader(path: Path, columns: Sequence[str] | None, types: Mapping[str, Any] | None) -> Any:
-    import pyarrow as pa
-    import pyarrow.csv
-
-    folders = _folder_values(path)
-    stored = None if columns is None else [name for name in columns if name not in folders]
-    options = pyarrow.csv.ConvertOptions(include_columns=stored, column_types=types, strings_can_be_null=True)
-    try:
-        return pyarrow.csv.open_csv(path, convert_options=options)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as CSV: {error}") from error

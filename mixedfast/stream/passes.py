@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mixedfast.arguments import check_threads
-from mixedfast.arrow import CodedTable, Labels, as_declared, complete_rows, sample
+from mixedfast.arrow import CodedTable, Labels, as_declared, complete_rows
 from mixedfast.categories import factorize, labels
 from mixedfast.conditioning import taken_apart
 from mixedfast.crossprod import CrossProducts, Summed
@@ -25,7 +25,7 @@ from mixedfast.progress import Show
 from mixedfast.stream.batches import Batches
 from mixedfast.stream.checkpoint import Progress, digest
 from mixedfast.stream.files import Files
-from mixedfast.stream.plan import Plan, check_total, coded_design, make_plan, sums_of
+from mixedfast.stream.plan import Plan, coded_design, make_plan, sums_of
 from mixedfast.stream.run import reduce_units
 from mixedfast.stream.sources import as_source
 from mixedfast.stream.survey import Seen, columns_of_keys, facts_of, keys_of, listed_columns, look, spread_sample
@@ -56,14 +56,22 @@ class Stream:
         """Rows to be coded by the recipe of an earlier fit."""
         return cls(as_source(data), Plan(recipe, "omit", None))
 
+    def coded_by(self, recipe: Recipe) -> Stream:
+        """The same rows coded by another recipe of the same model."""
+        return Stream(self.source, replace(self.plan, recipe=recipe, basis=None))
+
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns the model uses."""
         recipe = self.plan.recipe
         return wanted(recipe.spec, recipe.weights_column, recipe.offset_column).columns
 
-    def designs(self, extra: Sequence[str] = ()) -> Iterator[tuple[Design, Any]]:
-        """The designs of all batches in order, and the Arrow tables of their complete rows.
+    def designs(self) -> Iterator[Design]:
+        """The designs of all batches in order."""
+        return (design for design, _ in self.designs_and_rows())
+
+    def designs_and_rows(self, extra: Sequence[str] = ()) -> Iterator[tuple[Design, Callable[[], Any]]]:
+        """The designs of all batches in order, and a function that gives the Arrow table of each one's complete rows.
 
         Parameters
         ----------
@@ -73,7 +81,7 @@ class Stream:
         columns = tuple(dict.fromkeys([*self.columns, *extra]))
         for unit in self.source.units(columns):
             for table in unit.read():
-                yield self.design(table, unit.name)
+                yield self._coded(table, unit.name)
 
     def total(self, work: Callable[[Design], T], label: str, threads: int | None = None, progress: Show = "auto") -> T:
         """What some work makes of the designs of all batches, added up; batches are read and worked on side by side.
@@ -88,15 +96,15 @@ class Stream:
         """
 
         def of(unit: Unit) -> T:
-            return reduce(add, (work(self.design(table, unit.name)[0]) for table in unit.read()))
+            return reduce(add, (work(self._coded(table, unit.name)[0]) for table in unit.read()))
 
         return reduce_units(self.source, self.columns, of, add, label, threads, progress)
 
-    def design(self, table: Any, where: str) -> tuple[Design, Any]:
-        """The design of one Arrow table, and the table without its incomplete rows, in the types of the first part."""
+    def _coded(self, table: Any, where: str) -> tuple[Design, Callable[[], Any]]:
+        """The design of one Arrow table; and, when asked for, its complete rows in the types of the first part."""
         rows, missing = complete_rows(table, self.columns, where)
         design = coded_design(self.plan, _coded(self.plan, rows, where), table.num_rows - rows.num_rows, missing)
-        return design, as_declared(rows, self.source.schema, where)
+        return design, lambda: as_declared(rows, self.source.schema, where)
 
 
 def stream_crossproducts(
@@ -110,8 +118,15 @@ def stream_crossproducts(
     levels: Mapping[str, Sequence[Any]] | None = None,
     checkpoint: str | PathLike[str] | None = None,
     progress: Show = "auto",
+    whole: bool = True,
 ) -> tuple[CrossProducts, Stream]:
-    """The cross-products of a stream, and the stream with its plan (see `mixedfast.crossproducts`)."""
+    """The cross-products of a stream, and the stream with its plan (see `mixedfast.crossproducts`).
+
+    Parameters
+    ----------
+    whole : bool
+        Whether these are all rows: what the first pass finds must then tell the model's parameters apart.
+    """
     threads = check_threads(threads)
     source = as_source(data)
     spec = without_dot(spec, source.schema.names, weights)
@@ -119,7 +134,7 @@ def stream_crossproducts(
     check_columns(want, source.schema.names)
     given = given_levels(levels, source.schema.names)
     state = Progress(checkpoint, repr((spec.formula, weights, offset, na_action)) + digest(given) + digest(contrasts or {}))
-    asked = _Asked(want, source, given, contrasts, na_action, threads, progress)
+    asked = _Asked(want, source, given, contrasts, na_action, threads, progress, whole)
     with ExitStack() as cut_short:
         cut_short.callback(state.write)  # after an error or Ctrl-C, what was added is kept
         if state.now.plan is None and not asked.in_one_pass:
@@ -131,7 +146,6 @@ def stream_crossproducts(
             total = _plan_and_sum(asked, state, trusting=False)
         cut_short.pop_all()
     plan = state.now.plan
-    check_total(total)
     again = Progress(None, state.now.model)
     total = taken_apart(total, lambda basis: _sum(asked, replace(plan, basis=basis), again))
     state.finish()
@@ -153,6 +167,7 @@ class _Asked:
     na_action: str
     threads: int | None
     progress: Show
+    whole: bool
 
     @property
     def keys(self) -> tuple[tuple[str, ...], ...]:
@@ -211,12 +226,12 @@ def _plan(asked: _Asked, state: Progress, trusting: bool) -> Plan:
             state.now.seen_marks, lambda total, marks: state.update(seen=total, seen_marks=marks),
         )  # fmt: skip
     else:
-        seen = looking(next(iter(_first(source, want))))
+        seen = _first_seen(source, want, looking)
     if trusting:
         if seen.missing:
             raise _MissesValues
         seen = replace(seen, rows=spread_sample(source, want, known))
-    plan = make_plan(want, facts_of(want, seen, schema, asked.given), asked.contrasts, asked.na_action, counted)
+    plan = make_plan(want, facts_of(want, seen, schema, asked.given), asked.contrasts, asked.na_action, counted, asked.whole)
     rows = _coded(plan, seen.rows, "the sample")
     return replace(plan.with_basis(coded_design(plan, rows, 0, {})), trusting=trusting)
 
@@ -225,12 +240,16 @@ def _coded(plan: Plan, rows: Any, where: str) -> CodedTable:
     return CodedTable(rows, plan.category_labels, plan.group_labels, where)
 
 
-def _first(source: Source, want: Wanted) -> Iterator[Unit]:
-    """The first unit, without using up an iterator."""
-    if isinstance(source, Batches):
-        yield Unit("batch 0", "", 0, lambda: iter([sample(source.head.select(list(want.columns)), 1 << 16)]))
-    else:
-        yield next(source.units(want.columns))
+def _first_seen(source: Source, want: Wanted, looking: Callable[[Unit], Seen]) -> Seen:
+    """What is seen of the first unit that has a complete row; of the last when none has one."""
+    seen: Seen | None = None
+    for unit in source.units_ahead(want.columns) if isinstance(source, Batches) else source.units(want.columns):
+        seen = looking(unit)
+        if seen.n:
+            break
+    if seen is None:
+        raise DataError("the data have no rows")
+    return seen
 
 
 def _readable_again(source: Source, want: Wanted) -> Source:

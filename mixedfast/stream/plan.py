@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from mixedfast.arrow import CodedTable, Labels
 from mixedfast.basis import Basis, choose_basis
 from mixedfast.categories import Categorical
 from mixedfast.coding import code_again, code_shapes, shape_of
-from mixedfast.crossprod import CrossProducts, Summed, sum_rows
+from mixedfast.crossprod import Summed, sum_rows
 from mixedfast.design import (
     Design,
     Recipe,
@@ -27,10 +26,10 @@ from mixedfast.design import (
     covariates_of,
     formulas,
     offset_of,
+    ordered_terms,
     response,
 )
 from mixedfast.errors import DataError, FormulaError
-from mixedfast.formula import ModelSpec
 from mixedfast.frames import ColumnData, Numeric
 from mixedfast.grouping import GroupRecipe, number_again, number_groups
 from mixedfast.mentions import expression_names, used_names
@@ -41,10 +40,8 @@ from mixedfast.stream.wanted import Wanted
 __all__ = [
     "Facts",
     "Plan",
-    "check_total",
     "coded_design",
     "make_plan",
-    "ordered_terms",
     "sums_of",
 ]
 
@@ -120,8 +117,10 @@ class Plan:
         return replace(self, basis=choose_basis(design, look_at_rows=False))
 
 
-def make_plan(want: Wanted, facts: Facts, contrasts: Mapping[str, Any] | None, na_action: str, counted: bool = True) -> Plan:
-    """The recipe of a model from facts of the whole data.
+def make_plan(
+    want: Wanted, facts: Facts, contrasts: Mapping[str, Any] | None, na_action: str, counted: bool = True, whole: bool = True
+) -> Plan:
+    """The recipe of a model from facts of the whole data, `whole`, or of a part that is to be added to others.
 
     Raises
     ------
@@ -131,7 +130,8 @@ def make_plan(want: Wanted, facts: Facts, contrasts: Mapping[str, Any] | None, n
     _check_missing(facts, na_action)
     spec = want.spec
     rows = _skeleton_rows(facts)
-    checks.labels({name: rows.columns[name] for f in formulas(spec) for name in used_names(f)}, facts.n)
+    if counted and whole:
+        checks.labels({name: rows.columns[name] for f in formulas(spec) for name in used_names(f)}, facts.n)
     coded_as = contrasts_of(contrasts, rows, formulas(spec))
     for name in expression_names(spec.response):
         if name in facts.categories and name not in facts.numbers:
@@ -150,10 +150,10 @@ def make_plan(want: Wanted, facts: Facts, contrasts: Mapping[str, Any] | None, n
         code, group = coding(term.expr), found[term.factors]
         if not code.names:
             raise FormulaError(f"the random term {term} has no effects: write (1 | {term.group})")
-        if counted:
+        if counted and whole:
             checks.enough_rows(term.group, str(term), len(code.names), len(group.levels), facts.n)
         levels = tuple(
-            canonical.setdefault(name, own) for name, own in zip(group.factors, group.part_levels, strict=True)
+            _shared(canonical.setdefault(name, own), own) for name, own in zip(group.factors, group.part_levels, strict=True)
         )
         parts.append((code, replace(group, part_levels=levels)))
     parts.sort(key=lambda part: -len(part[1].levels))
@@ -170,6 +170,11 @@ def make_plan(want: Wanted, facts: Facts, contrasts: Mapping[str, Any] | None, n
         weights_column=want.weights,
     )
     return Plan(recipe, na_action, facts.n if counted else None)
+
+
+def _shared(known: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """The levels that another factor has of the same column, where they are the same: they are then looked up once."""
+    return known if len(known) == len(own) and known.tolist() == own.tolist() else own
 
 
 def _check_missing(facts: Facts, na_action: str) -> None:
@@ -239,57 +244,7 @@ def coded_design(plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping
     )
 
 
-def ordered_terms(spec: ModelSpec, recipe: Recipe) -> list[Any]:
-    """The formula's random terms in the order of the recipe's."""
-    rest = list(spec.random)
-    out = []
-    for group, coding in zip(recipe.groups, recipe.random, strict=True):
-        at = next(i for i, term in enumerate(rest) if term.factors == group.factors and term.expr == coding.formula)
-        out.append(rest.pop(at))
-    return out
-
-
 def sums_of(plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping[str, int]) -> Summed:
     """The sums of a batch, in the plan's basis."""
     worth = BATCH_ROWS if plan.n_rows is None else min(plan.n_rows, BATCH_ROWS)
     return sum_rows(coded_design(plan, table, n_dropped, missing), 1, plan.basis, worth)
-
-
-def check_total(total: CrossProducts) -> None:
-    """What is known of a random term only when all rows are summed.
-
-    Raises
-    ------
-    NotIdentifiedError
-        When a column of Z is zero, or a multiple of another.
-
-    Warns
-    -----
-    UserWarning
-        When a slope has a single value in every group, or two terms give the same groups the same effect.
-    """
-    told = []
-    for term in total.terms:
-        group = total.groups[term.group]
-        inside = slice(term.start, term.start + term.k)
-        checks.random_sums(group.name, group.names[inside], group.A[:, inside, inside])
-        told.append((term.group, group.names[inside]))
-    for (g, names), (h, other) in combinations(told, 2):
-        codes = _levels_together(total, g, h)
-        checks.told_apart(
-            [
-                (total.groups[g].name, names, codes[0], total.groups[g].n_levels),
-                (total.groups[h].name, other, codes[1], total.groups[h].n_levels),
-            ],
-            stacklevel=6,
-        )
-
-
-def _levels_together(total: CrossProducts, g: int, h: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every pair of levels of two factors that occurs, once: all that telling the factors apart needs of the rows."""
-    if g == h:
-        own = np.arange(total.groups[g].n_levels)
-        return own, own
-    pair = total.pairs[min(g, h), max(g, h)]
-    rows = np.repeat(np.arange(len(pair.indptr) - 1), np.diff(pair.indptr))
-    return (rows, pair.indices) if g < h else (pair.indices, rows)

@@ -26,7 +26,7 @@ from mixedfast.conditioning import taken_apart
 from mixedfast.covariance import TermShape
 from mixedfast.covariates import Covariate
 from mixedfast.crossprod import CrossProducts, GroupProducts, Meta, PairProducts
-from mixedfast.design import Recipe, formulas, without_dot
+from mixedfast.design import Recipe, formulas, ordered_terms, without_dot
 from mixedfast.errors import DataError
 from mixedfast.formula import ModelSpec, plain_name
 from mixedfast.frames import as_table
@@ -36,7 +36,7 @@ from mixedfast.mentions import expression_names, python_factors, used_names
 from mixedfast.remainder import Remainder, is_rounding
 from mixedfast.stream.engine_expressions import translate
 from mixedfast.stream.moments import Moments, state_of
-from mixedfast.stream.plan import Facts, check_total, make_plan, ordered_terms
+from mixedfast.stream.plan import Facts, make_plan
 from mixedfast.stream.wanted import Wanted, check_columns, given_levels, wanted
 
 __all__ = ["EngineRows", "push_down"]
@@ -50,6 +50,7 @@ def push_down(
     contrasts: Mapping[str, Any] | None = None,
     na_action: str = "omit",
     levels: Mapping[str, Sequence[Any]] | None = None,
+    whole: bool = True,
 ) -> tuple[CrossProducts, EngineRows]:
     """The cross-products of a lazy frame (see `mixedfast.crossproducts`), and what can ask for more sums of its rows.
 
@@ -75,11 +76,10 @@ def push_down(
     rows, missing = frame.count_missing(want.columns)
     frame = frame.complete(want.columns) if missing else frame
     facts = _facts(want, frame, rows, missing, given)
-    plan = make_plan(want, facts, contrasts, na_action)
+    plan = make_plan(want, facts, contrasts, na_action, whole=whole)
     recipe = replace(plan.recipe, covariates=_covariates(want, frame, facts.n))
     rows_there = EngineRows(want, frame, recipe, facts)
     total = rows_there.products()
-    check_total(total)
     return taken_apart(total, rows_there.products), rows_there
 
 

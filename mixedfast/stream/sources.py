@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mixedfast.arrow import need_pyarrow
-from mixedfast.stream.batches import Batches
+from mixedfast.stream.batches import Batches, Dataset
 from mixedfast.stream.files import Files, files_at
 from mixedfast.stream.units import Source
 
@@ -38,12 +38,12 @@ def as_source(data: Any) -> Source:
         When no file is found, or a file is neither Parquet nor CSV.
     """
     need_pyarrow("reading data in batches")
-    if isinstance(data, (Files, Batches)):
+    if isinstance(data, (Files, Batches, Dataset)):
         return data
     if isinstance(data, (str, os.PathLike)):
         return Files(files_at(data))
     if isinstance(data, (list, tuple)) and data and all(isinstance(item, (str, os.PathLike)) for item in data):
         return Files(tuple(path for item in data for path in files_at(item)))
     if _is_dataset(data):
-        return Batches(data.to_batches)
+        return Dataset(data)
     return Batches(data)

@@ -154,7 +154,7 @@ def look(
             rows.num_rows,
             table.num_rows,
             missing,
-            {key: distinct(rows, key) for key in keys},
+            {key: _readable(distinct(rows, key), where) for key in keys},
             {name: _dictionary(table.column(name)) for name in columns if name in listed},
             {call.inside: _moments(call.inside, rows) for call in want.transforms},
             plain_table(sample(rows, _SAMPLE_UNIT)),
@@ -170,12 +170,32 @@ def spread_sample(source: Source, want: Wanted, given: Mapping[str, Any]) -> Any
     units = list(source.units(want.columns))
     parts = []
     for i in np.unique(np.linspace(0, len(units) - 1, _SAMPLE_ALL // _SAMPLE_UNIT).astype(int)):
-        rows, _ = complete_rows(next(units[i].read(_SAMPLE_READ)), want.columns, units[i].name)
+        first = next(units[i].read(_SAMPLE_READ), None)
+        if first is None:
+            raise DataError(f"{units[i].name} has no rows where it says it has {units[i].rows}")
+        rows, _ = complete_rows(first, want.columns, units[i].name)
         for name, labels in given.items():
             if name in want.columns:
                 labels.codes(rows.column(name), units[i].name)
         parts.append(plain_table(sample(rows, _SAMPLE_UNIT)))
     return pa.concat_tables(parts, promote_options="permissive")
+
+
+def _readable(table: Any, where: str) -> Any:
+    """The table itself. Labels that are no UTF-8 come of damage that Arrow does not look for.
+
+    Raises
+    ------
+    DataError
+    """
+    import pyarrow as pa
+
+    for name in table.column_names:
+        try:
+            table.column(name).validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{where}: column {name!r} is damaged: {error}") from error
+    return table
 
 
 def _dictionary(column: Any) -> tuple[Any, ...]:

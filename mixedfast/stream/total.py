@@ -45,14 +45,15 @@ def _add_pairs(a: PairProducts, b: PairProducts, n_right: int) -> PairProducts:
     if np.array_equal(a.indptr, b.indptr) and np.array_equal(a.indices, b.indices):
         a.data[...] += b.data
         return a
-    keys_a, keys_b = _keys(a, n_right), _keys(b, n_right)
-    keys = np.union1d(keys_a, keys_b)
-    data = np.zeros((len(keys), *a.data.shape[1:]))
-    data[np.searchsorted(keys, keys_a)] = a.data
-    data[np.searchsorted(keys, keys_b)] += b.data
-    left, right = np.divmod(keys, n_right)
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(left, minlength=len(a.indptr) - 1))]).astype(np.int64)
-    return PairProducts(indptr, right.astype(np.int32), data)
+    known, keys = _keys(a, n_right), _keys(b, n_right)
+    at = np.searchsorted(known, keys)
+    new = np.append(known, -1)[at] != keys
+    a.data[at[~new]] += b.data[~new]  # a pair is there once
+    if not new.any():
+        return a
+    at, rows = at[new], keys[new] // n_right
+    more = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(a.indptr) - 1))])
+    return PairProducts(a.indptr + more, np.insert(a.indices, at, b.indices[new]), np.insert(a.data, at, b.data[new], axis=0))
 
 
 def _keys(pair: PairProducts, n_right: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -101,10 +101,12 @@ def wanted(spec: ModelSpec, weights: Any, offset: Any) -> Wanted:
 
 
 def check_columns(want: Wanted, names: Sequence[str]) -> None:
-    """Raise DataError unless the data have every column that is read; close names are suggested."""
+    """Raise DataError unless the data have every column that is read, and once; close names are suggested."""
     for name in want.columns:
         if name not in names:
             raise no_column(name, names)
+        if list(names).count(name) > 1:
+            raise DataError(f"the data have two columns {name!r}: rename or leave out one")
 
 
 def given_levels(levels: Any, names: Sequence[str]) -> dict[str, list[Any]]:
@@ -124,8 +126,11 @@ def given_levels(levels: Any, names: Sequence[str]) -> dict[str, list[Any]]:
 
 
 def _level_array(name: str, values: Sequence[Any]) -> list[Any]:
-    if isinstance(values, str) or not isinstance(values, Iterable) or not (listed := list(values)):
-        raise DataError(f"levels[{name!r}] must be a sequence of levels")
+    if hasattr(values, "to_pylist"):  # Arrow's arrays give Arrow's values
+        values = values.to_pylist()
+    unordered = isinstance(values, (str, Set)) or not isinstance(values, Iterable)
+    if unordered or not (listed := list(values)):
+        raise DataError(f"levels[{name!r}] must be a list of levels in their order")
     others = {kind for kind in set(map(type, listed)) if not issubclass(kind, (str, Real, np.bool_))}
     odd = [value for value in listed if type(value) in others or value != value]
     if odd:
