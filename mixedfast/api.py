@@ -107,8 +107,8 @@ def lmer(
     cp, rows = _products(
         formula, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress, True
     )  # fmt: skip
-    cp = keep_levels(cp)
-    if not isinstance(rows, Design):
+    if not isinstance(rows, Design):  # of a table in memory `build` takes the levels that occur, and `check_whole` looked at its rows
+        cp = keep_levels(cp)
         check_sums(cp)
     if isinstance(rows, Stream) and cp.meta.recipe is not None:
         rows = rows.coded_by(cp.meta.recipe)
