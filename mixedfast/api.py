@@ -107,7 +107,7 @@ def lmer(
     cp, rows = _products(
         formula, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress, True
     )  # fmt: skip
-    if not isinstance(rows, Design):  # of a table in memory `build` takes the levels that occur, and `check_whole` looked at its rows
+    if not isinstance(rows, Design):  # for a table in memory `build` took the levels that occur, and `check_whole` looked
         cp = keep_levels(cp)
         check_sums(cp)
     if isinstance(rows, Stream) and cp.meta.recipe is not None:
