@@ -293,6 +293,14 @@ def test_first_batches_without_a_complete_row_where_levels_are_given(rows, form)
         mf.lmer(FORMULA, form(parts[:2]), levels=LISTED)
 
 
+def test_first_batches_without_rows_need_not_know_their_types(rows):
+    unknown = pa.table({name: pa.nulls(0) for name in rows.columns})
+    for form in (list, iter, lambda parts: lambda: iter(parts)):
+        same(mf.lmer(FORMULA, form([unknown, unknown, *cut(rows)]), levels=LISTED), mf.lmer(FORMULA, rows))
+    with pytest.raises(mf.DataError, match=r"batch 2: column 'y' holds text here .* and number in batch 1"):
+        mf.lmer(FORMULA, [unknown, rows, rows.assign(y="a")])
+
+
 def test_levels_of_arrow_and_sets(rows):
     same(mf.lmer(FORMULA, [rows], levels={"school": pa.array(LISTED["school"])}), mf.lmer(FORMULA, rows))
     with pytest.raises(mf.DataError, match="must be a list of levels in their order"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from mixedfast.cached import cached_property
@@ -47,16 +46,22 @@ class Batches:
         return iter(self._data() if callable(self._data) else self._data)
 
     @cached_property
-    def _first(self) -> Any:
-        first = next(self._tables() if self._once is None else self._looked_at(), None)
-        if first is None:
+    def _first(self) -> tuple[int, Any]:
+        """The first batch with rows, and its number; one without rows may not know the types of its columns."""
+        found = None
+        for number, table in enumerate(self._tables() if self._once is None else self._looked_at()):
+            if found is None or table.num_rows:
+                found = number, table
+            if table.num_rows:
+                break
+        if found is None:
             raise DataError("the data have no batches; an iterator can be read once only")
-        return first
+        return found
 
     @property
     def schema(self) -> Any:
-        """Of the first batch."""
-        return self._first.schema
+        """Of the first batch with rows."""
+        return self._first[1].schema
 
     def units(self, columns: Sequence[str]) -> Iterator[Unit]:
         schema = self.schema
@@ -70,7 +75,7 @@ class Batches:
     def _units(self, tables: Iterator[Any], schema: Any, columns: Sequence[str]) -> Iterator[Unit]:
         for number, table in enumerate(tables):
             name = f"batch {number}"
-            check_schema(table.schema, schema, columns, name, "batch 0")
+            check_schema(table.schema, schema, columns, name, f"batch {self._first[0]}")
             yield Unit(name, f"{number}:{table.num_rows}", table.num_rows, _Held(table.select(list(columns))))
 
     def _tables(self) -> Iterator[Any]:
@@ -83,8 +88,7 @@ class Batches:
     def _looked_at(self) -> Iterator[Any]:
         """All tables; what is taken from an iterator is kept."""
         if self._once is None:
-            yield self._first
-            yield from islice(self._tables(), 1, None)
+            yield from self._tables()
             return
         yield from list(self._ahead)
         for number, item in enumerate(self._once, len(self._ahead)):
