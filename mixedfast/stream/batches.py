@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from mixedfast.cached import cached_property
@@ -46,22 +47,21 @@ class Batches:
         return iter(self._data() if callable(self._data) else self._data)
 
     @cached_property
-    def _first(self) -> tuple[int, Any]:
-        """The first batch with rows, and its number; one without rows may not know the types of its columns."""
-        found = None
-        for number, table in enumerate(self._tables() if self._once is None else self._looked_at()):
-            if found is None or table.num_rows:
-                found = number, table
+    def _leading(self) -> list[Any]:
+        """The batches up to the first with rows: one without may not know the types of its columns."""
+        found = []
+        for table in self._tables() if self._once is None else self._looked_at():
+            found.append(table)
             if table.num_rows:
                 break
-        if found is None:
+        if not found:
             raise DataError("the data have no batches; an iterator can be read once only")
         return found
 
     @property
     def schema(self) -> Any:
         """Of the first batch with rows."""
-        return self._first[1].schema
+        return self._leading[-1].schema
 
     def units(self, columns: Sequence[str]) -> Iterator[Unit]:
         schema = self.schema
@@ -75,7 +75,7 @@ class Batches:
     def _units(self, tables: Iterator[Any], schema: Any, columns: Sequence[str]) -> Iterator[Unit]:
         for number, table in enumerate(tables):
             name = f"batch {number}"
-            check_schema(table.schema, schema, columns, name, f"batch {self._first[0]}")
+            check_schema(table.schema, schema, columns, name, f"batch {len(self._leading) - 1}")
             yield Unit(name, f"{number}:{table.num_rows}", table.num_rows, _Held(table.select(list(columns))))
 
     def _tables(self) -> Iterator[Any]:
@@ -88,7 +88,8 @@ class Batches:
     def _looked_at(self) -> Iterator[Any]:
         """All tables; what is taken from an iterator is kept."""
         if self._once is None:
-            yield from self._tables()
+            yield from self._leading
+            yield from islice(self._tables(), len(self._leading), None)
             return
         yield from list(self._ahead)
         for number, item in enumerate(self._once, len(self._ahead)):
