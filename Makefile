@@ -28,7 +28,7 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 EDITABLE := MIXEDFAST_METADATA_ONLY=1 $(PIP) install --no-build-isolation --editable
 
 BUILD_TOOLS := "setuptools>=77" "cython>=3.0" "numpy>=2.0" "scipy>=1.11.1"
-SOURCES := setup.py pyproject.toml $(wildcard build_support/*.py csrc/*.c csrc/*.h mixedfast/*.pyx mixedfast/*.pxd)
+SOURCES := setup.py pyproject.toml $(wildcard build_support/*.py csrc/*.c csrc/*.h mixedfast/*.pyx mixedfast/*/*.pyx mixedfast/*/*.pxd)
 
 .PHONY: demo test test-slow torture sanitize fuzz leaks bench bench-all bench-scaling bench-kernels bench-competitors docs pictures lint build clean
 .PHONY: sdist wheel test-wheel test-pythons test-lower-bounds reproducible
@@ -51,7 +51,7 @@ torture: $(VENV)/tested-with build
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 sanitize: $(VENV)/tested-with build
 	rm -rf build/sanitized && mkdir -p build/sanitized
-	cp -r mixedfast tests pyproject.toml build/sanitized/ && rm -f build/sanitized/mixedfast/*.so
+	cp -r mixedfast tests pyproject.toml build/sanitized/ && find build/sanitized/mixedfast -name "*.so" -delete
 	CC="gcc $(SANITIZERS)" $(BIN)/python setup.py --quiet build_ext --force \
 	    --build-temp build/sanitized/temp --build-lib build/sanitized
 	cd build/sanitized && ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=. \
@@ -192,6 +192,7 @@ $(VENV)/linted-with: $(VENV)/tested-with
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist docs/made *.egg-info mixedfast/_buildinfo.py mixedfast/*.so mixedfast/*.pyd
+	rm -rf $(VENV) build dist docs/made *.egg-info mixedfast/_buildinfo.py
+	find mixedfast -name "*.so" -delete -o -name "*.pyd" -delete
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache .benchmarks

@@ -26,7 +26,7 @@ MSVC_FLAGS = ["/O2", "/DNDEBUG"]
 PLACELESS = [f"-ffile-prefix-map={ROOT}=."]
 REQUIRE = "MIXEDFAST_REQUIRE_CHOLMOD"
 NO_RPATH = "MIXEDFAST_NO_RPATH"  # the library will be copied into the wheel: its folder here is nothing to remember
-NEED_CHOLMOD = ("mixedfast._cholmod", "mixedfast._selinv")
+NEED_CHOLMOD = ("mixedfast.engines._cholmod", "mixedfast.engines._selinv")
 
 BUILDINFO = '''"""How the extensions were built. Written by setup.py; `mixedfast versions` shows it."""
 
@@ -143,19 +143,20 @@ def extensions() -> list[Extension]:
 
     def extension(name: str, *kernels: str, **more: list[str]) -> Extension:
         sources = [f"mixedfast/{name}.pyx", *(f"csrc/{kernel}.c" for kernel in kernels)]
-        return Extension(f"mixedfast.{name}", sources, include_dirs=["csrc"], depends=headers, **more)
+        return Extension(f"mixedfast.{name.replace('/', '.')}", sources, include_dirs=["csrc"], depends=headers, **more)
 
     return [
-        extension("_kernels", "codes", "columns", "crossprod", "pairs"),
-        extension("_pairs", "cooccurrence"),
-        extension("_levels", "levels", "moments"),
-        extension("_border_arrays"),
-        extension("_blocks", "schur", "rest"),
-        extension("_theta"),
-        extension("_dense"),
         extension("_locks"),
-        extension("_cholmod", libraries=["cholmod"]),
-        extension("_selinv", "selinv"),  # reads CHOLMOD's structs and calls none of it
+        extension("data/_codes", "codes", "columns"),
+        extension("covariance/_theta"),
+        extension("crossprod/_sums", "columns", "crossprod", "pairs"),
+        extension("engines/_cooccurrence", "cooccurrence"),
+        extension("engines/_levels", "levels", "moments"),
+        extension("engines/_border_checks"),
+        extension("engines/_border", "schur", "rest"),
+        extension("engines/_blocked_cholesky"),
+        extension("engines/_cholmod", libraries=["cholmod"]),
+        extension("engines/_selinv", "selinv"),  # reads CHOLMOD's structs and calls none of it
     ]
 
 

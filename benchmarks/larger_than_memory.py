@@ -44,8 +44,8 @@ def make(folder: Path, files: int, rows: int, schools: int) -> int:
 
 def read(folder: Path) -> int:
     """Decode what the fit decodes, with as many threads, twice, as the fit does."""
-    from mixedfast.stream.sources import as_source
-    from mixedfast.stream.units import Unit
+    from mixedfast.data.sources import as_source
+    from mixedfast.data.work_units import Unit
 
     def rows_of(unit: Unit) -> int:
         return sum(table.num_rows for table in unit.read())

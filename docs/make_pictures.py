@@ -89,9 +89,9 @@ def school_means(students):
 
 #: The road of the data: what is known on each stretch, its colour, its rooms and what leaves them.
 ROAD = (
-    ("rows", "#dcebf5", ("frames", "columns", "formula", "terms", "design", "y, X, Z, groups", "crossprod", "sums that add")),
-    ("sums", "#f3e6d8", ("engines", "factors", "system", "deviance, slopes", "optimize", "optimum", "fitting", "the fit")),
-    ("answers", "#e4efe4", ("inference", "df, tests", "rowwise", "predictions", "result", "LMMResult", "report", "pictures")),
+    ("rows", "#dcebf5", ("data", "columns", "formula", "terms", "design", "y, X, Z, groups", "crossprod", "sums that add")),
+    ("sums", "#f3e6d8", ("covariance", "Λ(θ)", "engines", "factors of M(θ)", "estimation", "the fit")),
+    ("answers", "#e4efe4", ("inference", "tests, intervals", "report", "tables, pictures", "results", "LMMResult")),
 )
 
 
@@ -111,7 +111,9 @@ def road():
                 ax.annotate("", (x - 0.85, y), (x - 1.75, y), arrowprops=arrow)
         if row:  # from the end of one stretch to the begin of the next
             between = y + 0.72
-            ax.plot([8.7, 9.1, 9.1, 0.0, 0.0], [y + 1.4, y + 1.4, between, between, between], color="0.3", linewidth=1)
+            end = 2.6 * (len(ROAD[row - 1][2]) // 2 - 1) + 1.0
+            turn = [y + 1.4, y + 1.4, between, between, between]
+            ax.plot([end, end + 0.3, end + 0.3, 0.0, 0.0], turn, color="0.3", linewidth=1)
             ax.annotate("", (0, y + 0.26), (0, between), arrowprops={**arrow, "shrinkA": 0})
     ax.set(xlim=(-2.4, 9.3), ylim=(-3.5, 0.5))
     ax.axis("off")

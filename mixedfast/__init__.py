@@ -26,36 +26,36 @@ from mixedfast.errors import (
 )
 
 if TYPE_CHECKING:
+    from mixedfast._versions import show_versions
     from mixedfast.api import anova, crossproducts, fit, lmer
-    from mixedfast.crossprod import CrossProducts
+    from mixedfast.crossprod.products import CrossProducts
+    from mixedfast.data.storage import load
     from mixedfast.datasets import list_datasets, load_dataset
-    from mixedfast.expressions import allow_in_formulas
-    from mixedfast.inference.traces import KenwardRoger, Satterthwaite
-    from mixedfast.ols import lm
+    from mixedfast.formula.expressions import allow_in_formulas
+    from mixedfast.inference.ddf.trace_methods import KenwardRoger, Satterthwaite
     from mixedfast.report.text import page
-    from mixedfast.result import LMMResult
-    from mixedfast.storage import load
-    from mixedfast.versions import show_versions
+    from mixedfast.results import LMMResult
+    from mixedfast.results.ols import lm
 
 __version__ = "0.1.0"
 
 #: Names that live in rooms of their own and are fetched when first asked for: `import mixedfast` stays quick.
 _ROOMS = {
-    "CrossProducts": "crossprod",
-    "KenwardRoger": "inference.traces",
-    "LMMResult": "result",
-    "Satterthwaite": "inference.traces",
-    "allow_in_formulas": "expressions",
+    "CrossProducts": "crossprod.products",
+    "KenwardRoger": "inference.ddf.trace_methods",
+    "LMMResult": "results",
+    "Satterthwaite": "inference.ddf.trace_methods",
+    "allow_in_formulas": "formula.expressions",
     "anova": "api",
     "crossproducts": "api",
     "fit": "api",
-    "lm": "ols",
+    "lm": "results.ols",
     "lmer": "api",
-    "load": "storage",
+    "load": "data.storage",
     "list_datasets": "datasets",
     "load_dataset": "datasets",
     "page": "report.text",
-    "show_versions": "versions",
+    "show_versions": "_versions",
 }
 
 __all__ = [

@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from mixedfast.conditioning import well_conditioned
-from mixedfast.crossprod import CrossProducts
-from mixedfast.design import Design, build, check_whole
+from mixedfast._progress import Show
+from mixedfast.crossprod.collinearity import well_conditioned
+from mixedfast.crossprod.identifiability import check_sums
+from mixedfast.crossprod.products import CrossProducts
+from mixedfast.crossprod.streaming import EngineRows, Stream, is_stream, push_down, stream_crossproducts
+from mixedfast.crossprod.subset import keep_levels
+from mixedfast.data.frames import library_of
+from mixedfast.data.frames_out import given_back
+from mixedfast.data.lazy_frames import is_lazy
+from mixedfast.design.build import Design, build, check_whole
 from mixedfast.errors import DataError
-from mixedfast.fitting import fit_crossproducts
-from mixedfast.formula import parse
-from mixedfast.frames import library_of
-from mixedfast.giveback import given_back
-from mixedfast.identified import check_sums
-from mixedfast.inference.anova import compare
-from mixedfast.keeping import keep_levels
-from mixedfast.lazyframes import is_lazy
-from mixedfast.progress import Show
-from mixedfast.rereading import fit_rows
-from mixedfast.result import LMMResult
-from mixedfast.result.base import Call
-from mixedfast.result.fixed import FixedPart
-from mixedfast.stream import EngineRows, Stream, is_stream, push_down, stream_crossproducts
+from mixedfast.estimation.fit import fit_crossproducts
+from mixedfast.estimation.fit_rows import fit_rows
+from mixedfast.formula.parser import parse
+from mixedfast.inference.hypotheses.anova import compare
+from mixedfast.results import LMMResult
+from mixedfast.results.base import Call
+from mixedfast.results.fixed_effects import FixedPart
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfast.ols import OLSResult
+    from mixedfast.results.ols import OLSResult
 
 __all__ = ["anova", "crossproducts", "fit", "lmer"]
 

@@ -15,8 +15,8 @@ from mixedfast import __version__
 from mixedfast.errors import DataError, MixedFastError
 
 if TYPE_CHECKING:
-    from mixedfast.ols import OLSResult
-    from mixedfast.result import LMMResult
+    from mixedfast.results import LMMResult
+    from mixedfast.results.ols import OLSResult
 
 __all__ = ["main"]
 
@@ -179,7 +179,7 @@ def _add_fit(commands: Any) -> None:
 
 def _fit(options: argparse.Namespace) -> None:
     import mixedfast as mf
-    from mixedfast.formula import parse
+    from mixedfast.formula.parser import parse
     from mixedfast.report.text import anova_text
 
     if options.type and not options.anova:
@@ -206,7 +206,7 @@ def _fit(options: argparse.Namespace) -> None:
 
 def _data(file: str, categorical: Sequence[str]) -> Any:
     """The table of one file; of a folder or a pattern the name itself, which is read in batches."""
-    from mixedfast.reading import read_table, with_categories
+    from mixedfast.data.read_table import read_table, with_categories
 
     if not (Path(file).is_dir() or any(mark in file for mark in "*?[")):
         return with_categories(read_table(file), categorical)
@@ -224,7 +224,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from mixedfast.report.demo import demo_html, demo_text
+    from mixedfast._demo import demo_html, demo_text
 
     if options.html is None:
         print(demo_text())
@@ -234,6 +234,6 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _versions(options: argparse.Namespace) -> None:
-    from mixedfast.versions import show_versions
+    from mixedfast._versions import show_versions
 
     show_versions()

@@ -86,7 +86,7 @@ def _path(dataset: str) -> Path:
     own = GOLDEN / "data" / f"{dataset}.csv.gz"
     if own.exists():
         return own
-    return Path(str(files("mixedfast"))) / "datasets" / f"{dataset}.csv.gz"
+    return Path(str(files("mixedfast"))) / "data" / "samples" / f"{dataset}.csv.gz"
 
 
 def _categorical(values: pd.Series, given: list[str] | None) -> pd.Series:

@@ -9,12 +9,12 @@ import pytest
 from cases import frame, golden
 
 import mixedfast as mf
-from mixedfast.addition import in_basis
-from mixedfast.basis import choose_basis
-from mixedfast.crossprod import assemble
-from mixedfast.design import build
-from mixedfast.formula import parse
-from mixedfast.newdata import apply
+from mixedfast.crossprod.combine import in_basis
+from mixedfast.crossprod.products import assemble
+from mixedfast.crossprod.scaling import choose_basis
+from mixedfast.design.build import build
+from mixedfast.design.new_data import apply
+from mixedfast.formula.parser import parse
 
 # sums in another order, in shifted and scaled columns
 ROUNDING = 1e-9

@@ -12,7 +12,7 @@ from test_predict import fitted_model
 from test_system import FORMULAS, a_table
 
 import mixedfast as mf
-from mixedfast.updating import update_formula
+from mixedfast.formula.update import update_formula
 
 MODELS = topic("everyday")
 #: Draws, and how many standard errors of a sample moment we allow: one in two million exceeds five.

@@ -11,10 +11,10 @@ import pytest
 from cases import frame, golden, golden_names, rename_term, topic
 
 import mixedfast as mf
-from mixedfast.crossprod import assemble
+from mixedfast.crossprod.products import assemble
 from mixedfast.errors import DataError, NotDefinedError
-from mixedfast.inference.anova import anova_table, compare, drop1, ranova
-from mixedfast.inference.hypotheses import alias_matrix, contains, hypotheses
+from mixedfast.inference.hypotheses.anova import anova_table, compare, drop1, ranova
+from mixedfast.inference.hypotheses.anova_types import alias_matrix, contains, hypotheses
 
 # lmerTest differentiates numerically: its df carry about 1e-5. It rounds the weights of type III to seven digits, which
 # shows when F is small: hence the absolute part of F.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import mixedfast as mf
-from mixedfast.arguments import check_choice, check_count, check_level, check_seed, did_you_mean
+from mixedfast._validation import check_choice, check_count, check_level, check_seed, did_you_mean
 
 
 @pytest.fixture(scope="module")

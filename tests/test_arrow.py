@@ -11,7 +11,7 @@ import mixedfast as mf
 
 pa = pytest.importorskip("pyarrow")
 
-from mixedfast.arrow import Labels, complete_rows, distinct, from_bytes, to_bytes  # noqa: E402
+from mixedfast.data.arrow import Labels, complete_rows, distinct, from_bytes, to_bytes  # noqa: E402
 
 
 def batch_table(**columns):

@@ -15,7 +15,7 @@ from cases import frame, golden, golden_names
 
 import mixedfast as mf
 from mixedfast import ConvergenceWarning, DataError, FormulaError, NotIdentifiedError, SingularFitWarning
-from mixedfast.expressions import allowed
+from mixedfast.formula.expressions import allowed
 
 
 def refused(error, words, formula=FORMULA, data=None, **options):

@@ -10,15 +10,15 @@ import pytest
 from cases import frame, golden
 
 import mixedfast as mf
-from mixedfast.columns import matrix
-from mixedfast.covariance import SINGULAR_TOLERANCE
+from mixedfast.covariance.relative import SINGULAR_TOLERANCE
+from mixedfast.design.columns import matrix
 from mixedfast.engines import choose
-from mixedfast.inference import bootstrap as room
-from mixedfast.inference.bootstrap import Bootstrap, bootstrap, row_space_bootstrap
-from mixedfast.inference.draw import ResponseSampler
-from mixedfast.inference.refits import _scores, new_engine, refit
-from mixedfast.inference.together import Dense, together
-from mixedfast.optimize import minimize
+from mixedfast.estimation.newton import minimize
+from mixedfast.inference.intervals import bootstrap as room
+from mixedfast.inference.intervals.batched_newton import Dense, together
+from mixedfast.inference.intervals.bootstrap import Bootstrap, bootstrap, row_space_bootstrap
+from mixedfast.inference.intervals.refits import _scores, new_engine, refit
+from mixedfast.inference.intervals.response_sampler import ResponseSampler
 
 HSB = "math ~ ses + (ses | school)"
 DESIGNS = {

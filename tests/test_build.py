@@ -116,7 +116,8 @@ needs_build_tools = pytest.mark.skipif(not can_build(), reason="needs setuptools
 def test_without_cholmod_the_build_goes_on_and_says_so(tmp_path, search):
     done = build_without_cholmod(tmp_path, search)
     assert done.returncode == 0, done.stderr
-    names = ("_kernels", "_pairs", "_levels", "_border_arrays", "_blocks", "_theta", "_dense", "_locks")
+    engines = ("_cooccurrence", "_levels", "_border_checks", "_border", "_blocked_cholesky")
+    names = ("_locks", "data._codes", "covariance._theta", "crossprod._sums", *(f"engines.{name}" for name in engines))
     built = [f"mixedfast.{name}" for name in names]
     assert f"BUILT {built}" in done.stdout
     assert "WITHOUT CHOLMOD" in done.stderr
@@ -206,11 +207,11 @@ def test_an_old_python_is_named(tmp_path):
 
 def test_the_build_says_what_was_built():
     info = pytest.importorskip("mixedfast._buildinfo", reason="built by hand, without setup.py")
-    has_cholmod = importlib.util.find_spec("mixedfast._cholmod") is not None
+    has_cholmod = importlib.util.find_spec("mixedfast.engines._cholmod") is not None
     assert (info.CHOLMOD is not None) == has_cholmod
     assert "-march=native" not in info.C_FLAGS
     if has_cholmod:
-        from mixedfast import _cholmod
+        from mixedfast.engines import _cholmod
 
         assert info.METIS == _cholmod.METIS_AVAILABLE
         assert info.SUPERNODAL == _cholmod.SUPERNODAL_AVAILABLE
@@ -220,8 +221,8 @@ def test_the_build_says_what_was_built():
 def test_the_package_carries_its_data_and_its_types():
     folder = Path(mixedfast.__file__).parent
     assert (folder / "py.typed").is_file()
-    assert (folder / "_cholmod.pyi").is_file()
-    assert list((folder / "datasets").glob("*.csv.gz"))
+    assert (folder / "engines" / "_cholmod.pyi").is_file()
+    assert list((folder / "data" / "samples").glob("*.csv.gz"))
 
 
 @needs_tree

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mixedfast as mf
-from mixedfast import bycell, rowsums
-from mixedfast.basis import choose_basis, x_in_basis
-from mixedfast.bycell import by_cell
-from mixedfast.columns import Factor, evaluate
-from mixedfast.crossprod import assemble
-from mixedfast.design import build
-from mixedfast.formula import parse
-from mixedfast.rowsums import row_sums
+from mixedfast.crossprod import dummy_columns
+from mixedfast.crossprod.dummy_columns import by_cell
+from mixedfast.crossprod.products import assemble
+from mixedfast.crossprod.row_sums import row_sums
+from mixedfast.crossprod.scaling import choose_basis, x_in_basis
+from mixedfast.design.build import build
+from mixedfast.design.columns import Factor, evaluate
+from mixedfast.formula.parser import parse
 
 #: Sums of two thousand products, each sum measured by the sizes of its two columns.
 ROUNDING = 1e-13
@@ -37,8 +37,8 @@ FOUND = {
 def small_tables_count():
     """Here two thousand rows are summed by cell, and read by threads, as a million are elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bycell, "_WORTH", 0.0)
-        patch.setattr(rowsums, "_ROWS_PER_THREAD", N // 2)
+        patch.setattr(dummy_columns, "_WORTH", 0.0)
+        patch.setattr("mixedfast.crossprod.row_sums._ROWS_PER_THREAD", N // 2)
         yield
 
 
@@ -122,7 +122,7 @@ def test_columns_that_are_read_row_by_row(formula, n):
 @pytest.mark.parametrize(("more", "kinds"), [(0, 1), (1, 0)])
 def test_few_rows_are_not_worth_it(monkeypatch, more, kinds):
     design = build(parse("y ~ f + (1 | a)"), a_table(5))
-    monkeypatch.setattr(bycell, "_WORTH", N * 9**2 + more)
+    monkeypatch.setattr(dummy_columns, "_WORTH", N * 9**2 + more)
     assert len(in_cells(design, x_in_basis(design.x, design.n, choose_basis(design)))) == kinds
 
 
@@ -132,7 +132,7 @@ def by_rows(monkeypatch):
 
     def do(something):
         with monkeypatch.context() as patch:
-            patch.setattr(bycell, "_FEWEST_COLUMNS", N)
+            patch.setattr(dummy_columns, "_FEWEST_COLUMNS", N)
             return something()
 
     return do

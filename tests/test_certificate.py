@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mixedfast as mf
-from mixedfast import ConvergenceWarning, SingularFitWarning, fitting, optimize
-from mixedfast.crossprod import assemble
-from mixedfast.design import build
+from mixedfast import ConvergenceWarning, SingularFitWarning
+from mixedfast.crossprod.products import assemble
+from mixedfast.design.build import build
 from mixedfast.engines import choose
-from mixedfast.formula import parse
-from mixedfast.system import PLSSystem
+from mixedfast.estimation import newton
+from mixedfast.estimation.fit import fit_crossproducts
+from mixedfast.estimation.pls import PLSSystem
+from mixedfast.formula.parser import parse
 
 MODELS = {
     "sleepstudy": "Reaction ~ Days + (Days | Subject)",
@@ -25,7 +27,7 @@ MODELS = {
     "cake": "angle ~ recipe * temperature + (1 | recipe:replicate)",
 }
 #: Of the deviance: half of what the certificate allows would still be seen.
-SAME_FIT = 0.5 * optimize.CERTIFICATE_TOLERANCE
+SAME_FIT = 0.5 * newton.CERTIFICATE_TOLERANCE
 
 
 def fitted(formula, data, **options):
@@ -54,8 +56,8 @@ def test_a_bad_start_ends_at_the_optimum(name, start):
 @pytest.mark.parametrize("name", MODELS)
 def test_a_search_cut_short_warns(name, limit, monkeypatch):
     best = mf.lmer(MODELS[name], mf.load_dataset(name))
-    monkeypatch.setattr(optimize, "_MAX_ITERATIONS", limit)
-    monkeypatch.setattr(fitting, "EXACT_OPERATIONS", -1.0)  # no second search
+    monkeypatch.setattr(newton, "_MAX_ITERATIONS", limit)
+    monkeypatch.setattr("mixedfast.estimation.fit.EXACT_OPERATIONS", -1.0)  # no second search
     start = np.full(len(best.theta), 8.0)
     found, warned = fitted(MODELS[name], mf.load_dataset(name), start=start)
     assert warned
@@ -65,7 +67,7 @@ def test_a_search_cut_short_warns(name, limit, monkeypatch):
 
 def test_a_search_cut_short_at_the_optimum_does_not_warn(monkeypatch):
     best = mf.lmer(MODELS["sleepstudy"], mf.load_dataset("sleepstudy"))
-    monkeypatch.setattr(optimize, "_MAX_ITERATIONS", 0)
+    monkeypatch.setattr(newton, "_MAX_ITERATIONS", 0)
     _, warned = fitted(MODELS["sleepstudy"], mf.load_dataset("sleepstudy"), start=best.theta * (1 + 1e-7))
     assert not warned
 
@@ -115,8 +117,8 @@ def test_the_hessian_is_exact_when_it_is_read():
 @pytest.mark.parametrize("engine", ["block", "cholmod"])
 def test_where_the_exact_hessian_is_too_dear_it_says_so(engine, monkeypatch):
     if engine == "cholmod":
-        pytest.importorskip("mixedfast._cholmod")
-    monkeypatch.setattr(fitting, "EXACT_OPERATIONS", 1.0)
+        pytest.importorskip("mixedfast.engines._cholmod")
+    monkeypatch.setattr("mixedfast.estimation.fit.EXACT_OPERATIONS", 1.0)
     m = mf.lmer(MODELS["penicillin"], mf.load_dataset("penicillin"), engine=engine)
     assert m._fit.system.engine.trace_operations() > 1.0
     assert m.optimization["hessian"] == "average information"
@@ -127,7 +129,7 @@ def system_at(factor):
     design = build(parse(MODELS["penicillin"]), mf.load_dataset("penicillin"))
     cp = assemble(design)
     system = PLSSystem(cp, choose(cp), True)
-    best = fitting.fit_crossproducts(cp).theta_internal
+    best = fit_crossproducts(cp).theta_internal
     return system, best * factor
 
 
@@ -136,29 +138,29 @@ def test_the_scale_of_a_term_is_seen_however_far_off(factor):
     system, theta = system_at(np.array([factor, 1.0]))
     before = system.solve(theta).deviance
     system.gradient()
-    fall, target = optimize._scale_decrement(system)
-    assert fall > optimize.CERTIFICATE_TOLERANCE
-    _, moved = optimize._line_search(system, theta, before, target - theta, 0.0)
-    assert moved.deviance < before - optimize.CERTIFICATE_TOLERANCE
+    fall, target = newton._scale_decrement(system)
+    assert fall > newton.CERTIFICATE_TOLERANCE
+    _, moved = newton._line_search(system, theta, before, target - theta, 0.0)
+    assert moved.deviance < before - newton.CERTIFICATE_TOLERANCE
 
 
 def test_the_scale_of_a_term_is_level_at_the_optimum():
     system, theta = system_at(1.0)
     system.solve(theta)
-    assert optimize._scale_decrement(system)[0] < 1e-12
+    assert newton._scale_decrement(system)[0] < 1e-12
 
 
 def test_a_decrement_that_no_longer_falls_has_stalled():
     falling = [10.0**-k for k in range(4, 14)]
-    assert not optimize._stalled(falling)
-    assert optimize._stalled([1.0, 1e-9, 1e-9, 2e-9, 9e-10, 1e-9, 1e-9])
-    assert not optimize._stalled([1.0, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3])
+    assert not newton._stalled(falling)
+    assert newton._stalled([1.0, 1e-9, 1e-9, 2e-9, 9e-10, 1e-9, 1e-9])
+    assert not newton._stalled([1.0, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3])
 
 
 def test_two_searches_make_one_log():
     system, theta = system_at(np.array([3.0, 0.2]))
-    first = optimize.minimize(system, theta, exact=False)
-    both = first.then(optimize.minimize(system, first.theta, exact=True))
+    first = newton.minimize(system, theta, exact=False)
+    both = first.then(newton.minimize(system, first.theta, exact=True))
     assert both.exact_hessian
     assert both.iterations == first.iterations + len(both.log) - len(first.log) - 1
 
@@ -187,7 +189,7 @@ def test_a_slope_out_of_the_boundary_that_is_rounding_is_no_way_down(recwarn) ->
             covariance=cov, lambdas=[np.zeros((2, 2))], gradient_blocks=lambda w=w: [np.outer(w, w)],
             hessian_blocks=lambda: {(0, 0): np.einsum("ac,bd->abcd", np.eye(2), np.eye(2))},
         )  # fmt: skip
-        fall, theta = optimize._off_boundary(system)
+        fall, theta = newton._off_boundary(system)
         assert 0.0 <= fall < 1e-25
         assert np.isfinite(theta).all()
     assert not [warning for warning in recwarn if issubclass(warning.category, RuntimeWarning)]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-cholmod = pytest.importorskip("mixedfast._cholmod", reason="mixedfast was built without CHOLMOD")
+cholmod = pytest.importorskip("mixedfast.engines._cholmod", reason="mixedfast was built without CHOLMOD")
 Factor = cholmod.Factor
 
 # Matrices here have unit-order entries and condition numbers below about 1e4, so that 1e-10

@@ -77,7 +77,7 @@ def test_parquet_is_read_by_what_is_installed(
     pytest.importorskip("polars")
     path = tmp_path / "sleep.parquet"
     pd.read_csv(csv).to_parquet(path)
-    monkeypatch.setattr("mixedfast.reading.find_spec", lambda name: name if name in installed else None)
+    monkeypatch.setattr("mixedfast.data.read_table.find_spec", lambda name: name if name in installed else None)
     status = main(["fit", FORMULA, str(path)])
     printed = capsys.readouterr()
     if installed:
@@ -148,7 +148,7 @@ def test_an_interruption_is_status_130(monkeypatch: pytest.MonkeyPatch, capsys: 
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mixedfast.versions.show_versions", interrupted)
+    monkeypatch.setattr("mixedfast._versions.show_versions", interrupted)
     assert main(["versions"]) == 130
     assert capsys.readouterr().err == "mixedfast: interrupted\n"
 
@@ -163,7 +163,7 @@ def test_a_reader_that_leaves_is_no_traceback() -> None:
 
 def test_the_methods_of_df_are_those_there_are() -> None:
     from mixedfast.cli import _DDF
-    from mixedfast.inference.ddf import METHODS
+    from mixedfast.inference.ddf.methods import METHODS
 
     assert sorted(_DDF) == sorted(METHODS)
 
@@ -177,7 +177,7 @@ def test_options_reach_the_fit(csv: str, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_demo_prints_the_analysis(capsys: pytest.CaptureFixture[str]) -> None:
-    from mixedfast.report.demo import demo_text
+    from mixedfast._demo import demo_text
 
     assert main(["demo"]) == 0
     assert capsys.readouterr().out == f"{demo_text()}\n"

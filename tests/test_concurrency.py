@@ -19,8 +19,8 @@ import pytest
 from test_workers import blas_threads
 
 import mixedfast as mf
-from mixedfast.engines import workers
-from mixedfast.engines.workers import Workers, one_blas_thread
+from mixedfast.engines import threads
+from mixedfast.engines.threads import Workers, one_blas_thread
 
 #: The promise for another number of threads: sums over rows in another order.
 OTHER_THREADS = 1e-10
@@ -221,7 +221,7 @@ def test_interrupted_at_any_time():
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, old)
     assert interrupted > 10
-    assert not workers._setting.stays
+    assert not threads._setting.stays
     assert blas_threads() == before
     assert [bits(table, *model) for model in MODELS] == expected
 
@@ -246,5 +246,5 @@ def test_a_thread_that_is_interrupted():
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(KeyboardInterrupt))
             thread.join(0.05)
     assert ended
-    assert not workers._setting.stays
+    assert not threads._setting.stays
     assert blas_threads() == before

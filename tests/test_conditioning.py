@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mixedfast as mf
-from mixedfast.addition import add
-from mixedfast.columns import matrix
-from mixedfast.conditioning import well_conditioned
-from mixedfast.crossprod import assemble
-from mixedfast.design import build
-from mixedfast.fitting import solve_at
-from mixedfast.formula import parse
-from mixedfast.moments import column_means
+from mixedfast.crossprod.collinearity import well_conditioned
+from mixedfast.crossprod.combine import add
+from mixedfast.crossprod.products import assemble
+from mixedfast.crossprod.row_moments import column_means
+from mixedfast.design.build import build
+from mixedfast.design.columns import matrix
+from mixedfast.estimation.fit import solve_at
+from mixedfast.formula.parser import parse
 
 CASES = topic("conditioning")
 #: A QR in doubles loses up to 1e-16 / 1e-7 of coefficients that columns at R's tolerance have.

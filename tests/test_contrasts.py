@@ -8,7 +8,7 @@ from cases import frame, golden, renamed, topic
 
 import mixedfast as mf
 from mixedfast.errors import FormulaError, NotIdentifiedError
-from mixedfast.inference.contrasts import contrast, hypothesis
+from mixedfast.inference.hypotheses.contrasts import contrast, hypothesis
 
 NAMES = [
     "Intercept", "ses", "ses:sex[T.Male]", "sex[T.Male]", "poly(x, 2)[1]", "I(x ** 2)", "C(f, contr.sum)[S.a]",

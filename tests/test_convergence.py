@@ -8,7 +8,7 @@ from cases import frame, topic
 from test_predict import fitted_model
 
 import mixedfast as mf
-from mixedfast.inference.components import components
+from mixedfast.inference.diagnostics.repca import components
 
 MODELS = topic("everyday")
 
@@ -59,9 +59,9 @@ def test_singular_fits_say_what_is_missing(formula, what):
 
 
 def test_a_search_cut_short(monkeypatch):
-    from mixedfast import optimize
+    from mixedfast.estimation import newton
 
-    monkeypatch.setattr(optimize, "_MAX_ITERATIONS", 0)
+    monkeypatch.setattr(newton, "_MAX_ITERATIONS", 0)
     with pytest.warns(mf.ConvergenceWarning):
         m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"), start=[20.0, 0.0, 5.0])
     told = m.convergence()
@@ -70,8 +70,8 @@ def test_a_search_cut_short(monkeypatch):
 
 
 def test_theta_that_was_given():
-    from mixedfast.fitting import solve_at
-    from mixedfast.result import LMMResult
+    from mixedfast.estimation.fit import solve_at
+    from mixedfast.results import LMMResult
 
     cp = mf.crossproducts("Reaction ~ Days + (1 | Subject)", mf.load_dataset("sleepstudy"))
     assert "not searched for" in str(LMMResult(solve_at(cp, np.array([1.0]))).convergence())

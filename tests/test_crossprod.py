@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mixedfast as mf
-from mixedfast.addition import in_basis
-from mixedfast.basis import choose_basis
-from mixedfast.columns import evaluate, matrix
-from mixedfast.crossprod import assemble
-from mixedfast.design import build
-from mixedfast.formula import parse
-from mixedfast.keeping import keep_columns
-from mixedfast.moments import row_moments
+from mixedfast.crossprod.combine import in_basis
+from mixedfast.crossprod.products import assemble
+from mixedfast.crossprod.row_moments import row_moments
+from mixedfast.crossprod.scaling import choose_basis
+from mixedfast.crossprod.subset import keep_columns
+from mixedfast.design.build import build
+from mixedfast.design.columns import evaluate, matrix
+from mixedfast.formula.parser import parse
 
 #: Sums of two hundred products of order one, added in another order.
 ROUNDING = 1e-12

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from mixedfast.datasets import citation, list_datasets, load_dataset, names
-from mixedfast.describe import correlation, describe
 from mixedfast.errors import DataError
+from mixedfast.report.describe import correlation, describe
 
 # rows, and levels of each factor, as in the sources
 SHAPES = {

@@ -14,13 +14,13 @@ from formulaic.errors import DataMismatchWarning
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixedfast.categories import factorize
-from mixedfast.columns import Factor, evaluate, matrix, same, take
-from mixedfast.design import Design, build, check_whole
+from mixedfast.data.categories import factorize
+from mixedfast.design.build import Design, build, check_whole
+from mixedfast.design.columns import Factor, evaluate, matrix, same, take
+from mixedfast.design.grouping import number_again, number_groups
+from mixedfast.design.new_data import apply
 from mixedfast.errors import DataError, FormulaError, NotIdentifiedError
-from mixedfast.formula import parse
-from mixedfast.grouping import number_again, number_groups
-from mixedfast.newdata import apply
+from mixedfast.formula.parser import parse
 
 N = 60
 ROUNDING = {"rtol": 1e-13, "atol": 1e-13}  # products of two or three numbers, in another order at most

@@ -140,7 +140,7 @@ def test_other_code_than_the_known_one_is_not_built(program, tmp_path):
 def test_a_repaired_wheel_loads_its_own_libraries_only():
     carried = Path(mixedfast.__file__).parent.parent / "mixedfast.libs"
     assert any(path.name.startswith("libcholmod-") for path in carried.iterdir())
-    script = "import mixedfast._cholmod\nprint(open('/proc/self/maps').read())"
+    script = "import mixedfast.engines._cholmod\nprint(open('/proc/self/maps').read())"
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     loaded = {Path(line.split()[-1]) for line in shown.splitlines() if ".so" in line}
     sparse = [path for path in loaded if re.match(r"lib(cholmod|(c|cc|col|ccol)?amd|suitesparse)", path.name)]

@@ -65,9 +65,9 @@ def same(ours, theirs):
 @pytest.fixture
 def one_block(monkeypatch):
     """Types are guessed from the first rows: so few of them that tests need no megabytes."""
-    from mixedfast.stream import csvfiles
+    from mixedfast.data import csv_files
 
-    read = csvfiles._reader
+    read = csv_files._reader
 
     def reader(path, types=None):
 
@@ -76,7 +76,7 @@ def one_block(monkeypatch):
             return pa.Table.from_pandas(first, preserve_index=False).to_reader()
         return read(path, types)
 
-    monkeypatch.setattr(csvfiles, "_reader", reader)
+    monkeypatch.setattr(csv_files, "_reader", reader)
 
 
 @pytest.mark.usefixtures("one_block")
@@ -93,7 +93,7 @@ def test_numbers_that_show_their_type_late(rows, tmp_path, late):
 
 
 def test_rows_read_before_a_type_is_widened_come_once(tmp_path):
-    from mixedfast.stream.csvfiles import Csv
+    from mixedfast.data.csv_files import Csv
 
     values = [*range(200_000), 0.5]  # more than one block of text
     (tmp_path / "a.csv").write_text("x\n" + "\n".join(map(str, values)) + "\n")
@@ -182,9 +182,9 @@ class Recorded:
 
 
 def test_a_dataset_is_asked_for_the_columns_of_the_formula(rows, tmp_path):
-    from mixedfast.formula import parse
-    from mixedfast.stream import stream_crossproducts
-    from mixedfast.stream.batches import Dataset
+    from mixedfast.crossprod.streaming import stream_crossproducts
+    from mixedfast.data.batches import Dataset
+    from mixedfast.formula.parser import parse
 
     write(tmp_path, [table(part.assign(other=1.0)) for part in cut(rows)])
     recorded = Recorded(datasets.dataset(tmp_path))

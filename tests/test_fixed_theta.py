@@ -7,7 +7,7 @@ import pytest
 from cases import frame, golden, golden_names, renamed, topic
 
 import mixedfast as mf
-from mixedfast.fitting import solve_at
+from mixedfast.estimation.fit import solve_at
 
 #: Both programs carry about 14 digits through; lme4 works on raw columns and loses the most of them.
 ALGEBRA = 1e-10

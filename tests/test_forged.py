@@ -14,13 +14,13 @@ import pytest
 from cases import frame
 
 import mixedfast as mf
-from mixedfast import schema, storage
-from mixedfast.basis import choose_basis
-from mixedfast.crossprod import sum_rows
-from mixedfast.design import build
-from mixedfast.formula import parse
-from mixedfast.frames import as_table
-from mixedfast.stream.checkpoint import Checkpoint
+from mixedfast.crossprod.products import sum_rows
+from mixedfast.crossprod.scaling import choose_basis
+from mixedfast.crossprod.streaming.checkpoint import Checkpoint
+from mixedfast.data import storage, storage_schema
+from mixedfast.data.frames import as_table
+from mixedfast.design.build import build
+from mixedfast.formula.parser import parse
 
 
 class Forger:
@@ -345,10 +345,10 @@ def test_numbers_that_json_has_not_are_refused(originals, tmp_path, constant):
         mf.load(tmp_path / "m")
 
 
-@pytest.mark.parametrize("name", schema.HOMES)
+@pytest.mark.parametrize("name", storage_schema.HOMES)
 def test_every_class_is_told_whole(name):
     """Tables of arrays and relations name fields that there are; every array of a class is told of what it is."""
-    for way in schema.hints_of(name):
-        told = schema.ARRAYS.get(name, {}).keys()
+    for way in storage_schema.hints_of(name):
+        told = storage_schema.ARRAYS.get(name, {}).keys()
         assert told <= way.keys()
         assert {key for key, hint in way.items() if hint is np.ndarray or hint == np.ndarray | None} <= told

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixedfast.errors import FormulaError
-from mixedfast.formula import expand_dot, parse, plain_name
-from mixedfast.mentions import factors
+from mixedfast.formula.parser import expand_dot, parse, plain_name
+from mixedfast.formula.variables import factors
 
 
 def squeeze(text: str) -> str:

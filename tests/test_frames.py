@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixedfast.categories import Categorical, drop_unused, factorize, recode
+from mixedfast.data.categories import Categorical, drop_unused, factorize, recode
+from mixedfast.data.frames import Numeric, as_table
 from mixedfast.errors import DataError
-from mixedfast.frames import Numeric, as_table
 
 pl = pytest.importorskip("polars")
 pa = pytest.importorskip("pyarrow")

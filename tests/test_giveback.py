@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 import mixedfast as mf
+from mixedfast.data.frames_out import beside, given_back
 from mixedfast.errors import DataError
-from mixedfast.giveback import beside, given_back
 
 pl = pytest.importorskip("polars")
 pa = pytest.importorskip("pyarrow")

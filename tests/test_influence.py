@@ -13,9 +13,9 @@ from test_predict import fitted_model
 from test_system import FEW, a_design, close, every_formula, seeds
 
 import mixedfast as mf
-from mixedfast.addition import take_away
-from mixedfast.crossprod import assemble
-from mixedfast.inference import influence as room
+from mixedfast.crossprod.combine import take_away
+from mixedfast.crossprod.products import assemble
+from mixedfast.inference.diagnostics import influence as room
 
 MODELS = {name: found["influence"] for name, found in topic("everyday").items() if "influence" in found}
 #: R's refits are polished: their optima are as good as elsewhere. lme4's own are not.

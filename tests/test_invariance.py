@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 import mixedfast as mf
-from mixedfast.inference.ddf import t_test
+from mixedfast.inference.ddf.methods import t_test
 
 #: The promise: other units, the same inference to six digits.
 INFERENCE = 1e-6

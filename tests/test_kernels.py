@@ -6,11 +6,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import reference_kernels as _reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixedfast import _blocks, _kernels, _levels, _pairs, _reference, _theta
-from mixedfast.columns import Factor
+from mixedfast.covariance import _theta
+from mixedfast.crossprod import _sums
+from mixedfast.data import _codes
+from mixedfast.design.columns import Factor
+from mixedfast.engines import _border, _cooccurrence, _levels
 
 #: Sums of a few hundred products of order one, added in another order.
 ROUNDING = 1e-12
@@ -39,7 +43,7 @@ def test_all_finite(kind, n, stride, seed):
     if n and seed % 2:
         values[rng.integers(n)] = rng.choice([np.nan, np.inf, -np.inf, -np.nan, np.finfo(kind).max])
     values.flags.writeable = False
-    assert _kernels.all_finite(values) is _reference.all_finite(values)
+    assert _codes.all_finite(values) is _reference.all_finite(values)
 
 
 @given(st.sampled_from(NUMERIC[2:7]), ROWS, st.sampled_from([1, 3, -2]), SEEDS)
@@ -51,30 +55,30 @@ def test_number(kind, n, stride, seed):
         values[...] = values % 4
     values.flags.writeable = False
     low, size = int(rng.integers(-70, 20)), int(rng.integers(0, 130))
-    for ours, theirs in zip(_kernels.number(values, low, size), _reference.number(values, low, size), strict=True):
+    for ours, theirs in zip(_codes.number(values, low, size), _reference.number(values, low, size), strict=True):
         np.testing.assert_array_equal(ours, theirs)
         assert ours.dtype == theirs.dtype
-    np.testing.assert_array_equal(_kernels.occurring(values, low, size), _reference.occurring(values, low, size), strict=True)
+    np.testing.assert_array_equal(_codes.occurring(values, low, size), _reference.occurring(values, low, size), strict=True)
 
 
 def test_number_at_the_ends_of_the_integers():
     ends = np.array([np.iinfo(np.int64).min, np.iinfo(np.int64).max, 0])
     for low in [*ends.tolist()[:1], np.iinfo(np.int64).max - 1]:
-        for ours, theirs in zip(_kernels.number(ends, low, 2), _reference.number(ends, low, 2), strict=True):
+        for ours, theirs in zip(_codes.number(ends, low, 2), _reference.number(ends, low, 2), strict=True):
             np.testing.assert_array_equal(ours, theirs)
-        np.testing.assert_array_equal(_kernels.occurring(ends, low, 2), _reference.occurring(ends, low, 2))
+        np.testing.assert_array_equal(_codes.occurring(ends, low, 2), _reference.occurring(ends, low, 2))
 
 
 def test_scans_refuse_what_they_cannot_read():
     for values in (np.zeros((2, 2)), np.zeros(3, dtype=np.int64), np.zeros(3, dtype=">f8"), np.zeros(3, dtype=complex)):
         with pytest.raises(TypeError, match="all_finite"):
-            _kernels.all_finite(values)
+            _codes.all_finite(values)
     for values in (np.zeros(3), np.zeros((2, 2), dtype=np.int64), np.zeros(3, dtype=">i8"), np.zeros(3, dtype="u8")):
-        for scan in (_kernels.number, _kernels.occurring):
+        for scan in (_codes.number, _codes.occurring):
             with pytest.raises(TypeError, match="number"):
                 scan(values, 0, 3)
     for size in (-1, 2**31):
-        for scan in (_kernels.number, _kernels.occurring):
+        for scan in (_codes.number, _codes.occurring):
             with pytest.raises(ValueError, match="range"):
                 scan(np.zeros(3, dtype=np.int32), 0, size)
 
@@ -109,7 +113,7 @@ def pools(draw):
         for _ in range(draw(st.integers(1, 5)))
     ]
     weights = np.sqrt(rng.uniform(0.1, 3.0, count)) if draw(st.booleans()) else None
-    fast = _kernels.ColumnPool(described, count, weights)
+    fast = _sums.ColumnPool(described, count, weights)
     return fast, _reference.ColumnPool(described, count, weights), rng
 
 
@@ -128,13 +132,13 @@ def test_columns_are_evaluated(made):
 def test_every_kind_of_factor_is_read_in_place(kind, stride):
     factor = a_factor(np.random.default_rng(5), 200, kind, stride)
     columns = [((factor,), 0.0, 1.0), ((factor, factor), 0.5, 2.0)]
-    fast, twin = _kernels.ColumnPool(columns, 200), _reference.ColumnPool(columns, 200)
+    fast, twin = _sums.ColumnPool(columns, 200), _reference.ColumnPool(columns, 200)
     for column in range(2):
         np.testing.assert_array_equal(fast.evaluate(column), twin.evaluate(column))
 
 
 def test_a_pool_keeps_its_arrays_alive():
-    pool = _kernels.ColumnPool([((Factor(np.arange(1000.0)),), 0.0, 1.0)], 1000, np.full(1000, 2.0))
+    pool = _sums.ColumnPool([((Factor(np.arange(1000.0)),), 0.0, 1.0)], 1000, np.full(1000, 2.0))
     rubbish = [np.full(1000, np.nan) for _ in range(200)]  # takes the memory of anything let go
     np.testing.assert_array_equal(pool.evaluate(0), 2.0 * np.arange(1000.0))
     assert len(rubbish) == 200
@@ -144,11 +148,11 @@ def test_a_pool_keeps_its_arrays_alive():
 def test_a_category_code_outside_its_table_is_refused(code):
     codes = np.zeros(300, dtype=np.int32)
     codes[250] = code
-    pool = _kernels.ColumnPool([((Factor(codes, np.ones(4)),), 0.0, 1.0)], 300)
+    pool = _sums.ColumnPool([((Factor(codes, np.ones(4)),), 0.0, 1.0)], 300)
     with pytest.raises(ValueError, match="code"):
         pool.evaluate(0)
     with pytest.raises(ValueError, match="code"):
-        _kernels.crossprod(pool, 0, 300, np.zeros(1, dtype=np.int32), [])
+        _sums.crossprod(pool, 0, 300, np.zeros(1, dtype=np.int32), [])
 
 
 @pytest.mark.parametrize(
@@ -166,16 +170,16 @@ def test_a_category_code_outside_its_table_is_refused(code):
 )
 def test_a_factor_of_the_wrong_shape_or_type_is_refused(values, table, error):
     with pytest.raises(error, match=r"factor|codes"):
-        _kernels.ColumnPool([((Factor(values, table),), 0.0, 1.0)], 10)
+        _sums.ColumnPool([((Factor(values, table),), 0.0, 1.0)], 10)
 
 
 def test_weights_and_positions_outside_a_pool_are_refused():
     column = [((), 0.0, 1.0)]
     with pytest.raises(ValueError, match="weights"):
-        _kernels.ColumnPool(column, 10, np.ones(9))
+        _sums.ColumnPool(column, 10, np.ones(9))
     with pytest.raises(ValueError, match="contiguous"):
-        _kernels.ColumnPool(column, 10, np.ones(20)[::2])
-    pool = _kernels.ColumnPool(column, 10)
+        _sums.ColumnPool(column, 10, np.ones(20)[::2])
+    pool = _sums.ColumnPool(column, 10)
     for position in (-1, 1):
         with pytest.raises(IndexError):
             pool.evaluate(position)
@@ -208,7 +212,7 @@ def test_crossprod(made, data):
     first = data.draw(st.integers(0, fast.n))
     last = data.draw(st.integers(first, fast.n))
     gram = draw(fast.size, 7)
-    square, sums = _kernels.crossprod(fast, first, last, gram, groups)
+    square, sums = _sums.crossprod(fast, first, last, gram, groups)
     expected, expected_sums = _reference.crossprod(twin, first, last, gram, groups)
     close(square, expected)
     np.testing.assert_array_equal(square, square.T)
@@ -216,7 +220,7 @@ def test_crossprod(made, data):
         close(ours[:, :, : len(right)], theirs)
         parts, columns, end = data.draw(st.integers(1, 3)), draw(len(right), 4), data.draw(st.integers(1, len(left)))
         close(
-            _kernels.picked([ours] * parts, end - 1, end, columns), _reference.picked([theirs] * parts, end - 1, end, columns)
+            _sums.picked([ours] * parts, end - 1, end, columns), _reference.picked([theirs] * parts, end - 1, end, columns)
         )
 
 
@@ -224,15 +228,15 @@ def test_picked_refuses_what_does_not_fit():
     total = np.zeros((5, 2, 4))
     for parts in ([total, total[:4]], [total, total[:, :1].copy()], [total[:, :, ::2]]):
         with pytest.raises(ValueError, match=r"part|contiguous"):
-            _kernels.picked(parts, 0, 2, positions(0))
+            _sums.picked(parts, 0, 2, positions(0))
     for first, end, columns in ((0, 3, positions(0)), (1, 1, positions(0)), (0, 2, positions(4)), (0, 2, positions())):
         with pytest.raises(IndexError):
-            _kernels.picked([total], first, end, columns)
+            _sums.picked([total], first, end, columns)
 
 
 def simple_pool(n, columns=2):
     values = np.linspace(-1.0, 1.0, n)
-    return _kernels.ColumnPool([((Factor(values + c),), 0.0, 1.0) for c in range(columns)], n)
+    return _sums.ColumnPool([((Factor(values + c),), 0.0, 1.0) for c in range(columns)], n)
 
 
 def positions(*which):
@@ -245,7 +249,7 @@ def test_crossprod_refuses_a_group_code_out_of_range(code, row):
     codes = np.zeros(300, dtype=np.int32)
     codes[row] = code
     with pytest.raises(ValueError, match="code"):
-        _kernels.crossprod(simple_pool(300), 0, 300, positions(0), [(codes, 3, positions(0), positions(1))])
+        _sums.crossprod(simple_pool(300), 0, 300, positions(0), [(codes, 3, positions(0), positions(1))])
 
 
 @pytest.mark.parametrize("code", [-1, 3, 2**31 - 1, -(2**31)])
@@ -254,33 +258,33 @@ def test_crossprod_refuses_a_code_of_a_cell_out_of_range(code):
     codes[270] = code
     for factors in ((codes, good), (good, codes)):
         with pytest.raises(ValueError, match="code"):
-            _kernels.crossprod(simple_pool(300), 0, 300, positions(0), [(factors, (3, 3), positions(0), positions(1))])
+            _sums.crossprod(simple_pool(300), 0, 300, positions(0), [(factors, (3, 3), positions(0), positions(1))])
 
 
 def test_crossprod_refuses_factors_that_make_no_cells():
     pool, codes = simple_pool(10), np.zeros(10, dtype=np.int32)
     for factors, n_levels in (((), ()), ((codes, codes), (3,)), ((codes, codes), (2**16, 2**15))):
         with pytest.raises(ValueError, match="factors"):
-            _kernels.crossprod(pool, 0, 10, positions(0), [(factors, n_levels, positions(0), positions(1))])
+            _sums.crossprod(pool, 0, 10, positions(0), [(factors, n_levels, positions(0), positions(1))])
     with pytest.raises(ValueError, match="length"):
-        _kernels.crossprod(pool, 0, 10, positions(0), [((codes, codes[:9]), (3, 3), positions(0), positions(1))])
+        _sums.crossprod(pool, 0, 10, positions(0), [((codes, codes[:9]), (3, 3), positions(0), positions(1))])
 
 
 def test_crossprod_refuses_what_does_not_fit():
     pool, codes = simple_pool(10), np.zeros(10, dtype=np.int32)
     for first, last in ((-1, 5), (0, 11), (6, 5)):
         with pytest.raises(ValueError, match="rows"):
-            _kernels.crossprod(pool, first, last, positions(0), [])
+            _sums.crossprod(pool, first, last, positions(0), [])
     for gram in (positions(2), positions(-1)):
         with pytest.raises(IndexError):
-            _kernels.crossprod(pool, 0, 10, gram, [])
+            _sums.crossprod(pool, 0, 10, gram, [])
     for left, right in ((positions(2), positions(0)), (positions(0), positions(-1)), (positions(), positions(0))):
         with pytest.raises(IndexError):
-            _kernels.crossprod(pool, 0, 10, positions(0), [(codes, 1, left, right)])
+            _sums.crossprod(pool, 0, 10, positions(0), [(codes, 1, left, right)])
     with pytest.raises(ValueError, match="length"):
-        _kernels.crossprod(pool, 0, 10, positions(0), [(codes[:9], 1, positions(0), positions(1))])
+        _sums.crossprod(pool, 0, 10, positions(0), [(codes[:9], 1, positions(0), positions(1))])
     with pytest.raises(ValueError, match=r"dtype|mismatch"):
-        _kernels.crossprod(pool, 0, 10, positions(0), [(codes.astype(np.int64), 1, positions(0), positions(1))])
+        _sums.crossprod(pool, 0, 10, positions(0), [(codes.astype(np.int64), 1, positions(0), positions(1))])
 
 
 @given(ROWS, st.integers(1, 3), st.integers(1, 3), st.sampled_from([1, 4, 5000]), st.sampled_from([1, 5, 2**23]), SEEDS)
@@ -293,7 +297,7 @@ def test_pairs(n, k_left, k_right, n_left, n_right, seed):
         right = (left // 3 % n_right).astype(np.int32)
     weights = np.sqrt(rng.uniform(0.5, 2.0, n))
     arguments = (left, n_left, right, n_right)
-    indptr, indices, data = _kernels.pairs(*arguments, _kernels.ColumnPool(columns, n, weights), k_left, k_right)
+    indptr, indices, data = _sums.pairs(*arguments, _sums.ColumnPool(columns, n, weights), k_left, k_right)
     expected = _reference.pairs(*arguments, _reference.ColumnPool(columns, n, weights), k_left, k_right)
     np.testing.assert_array_equal(indptr, expected[0])
     np.testing.assert_array_equal(indices, expected[1])
@@ -306,7 +310,7 @@ def test_pairs_refuse_a_code_out_of_range(code, side):
     codes = {"left": np.zeros(200, dtype=np.int32), "right": np.zeros(200, dtype=np.int32)}
     codes[side][150] = code
     with pytest.raises(ValueError, match="code"):
-        _kernels.pairs(codes["left"], 3, codes["right"], 3, simple_pool(200), 1, 1)
+        _sums.pairs(codes["left"], 3, codes["right"], 3, simple_pool(200), 1, 1)
 
 
 @given(st.sampled_from([1, 2, 3, 5]), st.sampled_from([1, 2]), st.sampled_from([0, 1, 4]), st.integers(0, 30), SEEDS)
@@ -316,7 +320,7 @@ def test_products_with_pairs(k_left, k_right, r, n, seed):
     data = rng.normal(size=(len(pattern[1]), k_left, k_right))
     F = rng.normal(size=(7, k_left, r)), rng.normal(size=(5, k_right, r))
     ours, theirs = ([f.copy() for f in F] for _ in range(2))  # products are added to what is there
-    _pairs.pairs_times(*pattern, data, *F, *ours)
+    _cooccurrence.pairs_times(*pattern, data, *F, *ours)
     _reference.pairs_times(*pattern, data, *F, *theirs)
     for mine, twin in zip(ours, theirs, strict=True):
         close(mine, twin)
@@ -329,7 +333,7 @@ def test_moments_of_pairs(k_left, k_right, p, n, seed):
     data = rng.normal(size=(len(pattern[1]), k_left, k_right))
     D = rng.normal(size=(7, k_left, p)), rng.normal(size=(5, k_right, p))
     for ours, theirs in zip(
-        _pairs.pairs_moments(*pattern, data, *D), _reference.pairs_moments(*pattern, data, *D), strict=True
+        _cooccurrence.pairs_moments(*pattern, data, *D), _reference.pairs_moments(*pattern, data, *D), strict=True
     ):
         close(ours, theirs)
 
@@ -346,7 +350,7 @@ def test_components(sizes, n, seed):
     rng = np.random.default_rng(seed)
     each = [(g, h) for h in range(len(sizes)) for g in range(h) if sizes[g] * sizes[h]]
     pairs = [(g, h, *a_pattern(rng, sizes[g], sizes[h], n)) for g, h in each]
-    labels, count = _pairs.components(sizes, pairs)
+    labels, count = _cooccurrence.components(sizes, pairs)
     expected, expected_count = _reference.components(sizes, pairs)
     np.testing.assert_array_equal(labels, expected)
     assert count == expected_count
@@ -357,7 +361,7 @@ def test_a_long_chain_is_one_component():
     n = 20_000
     indptr = np.arange(0, 2 * n + 1, 2)
     indices = np.repeat(np.arange(n, dtype=np.int32), 2)[::-1].copy() + np.tile(np.array([0, 1], dtype=np.int32), n)
-    labels, count = _pairs.components([n, n + 1], [(0, 1, indptr, indices)])
+    labels, count = _cooccurrence.components([n, n + 1], [(0, 1, indptr, indices)])
     assert count == 1
     assert not labels.any()
 
@@ -373,11 +377,11 @@ def test_a_pattern_that_points_outside_is_refused(broken):
         indices[1] = -1 if broken == "negative" else 3
     F, G = np.zeros((2, 1, 1)), np.zeros((3, 1, 1))
     with pytest.raises(IndexError, match="pattern"):
-        _pairs.pairs_times(indptr, indices, np.zeros((3, 1, 1)), F, G, F, G)
+        _cooccurrence.pairs_times(indptr, indices, np.zeros((3, 1, 1)), F, G, F, G)
     with pytest.raises(IndexError, match="pattern"):
-        _pairs.pairs_moments(indptr, indices, np.zeros((3, 1, 1)), F, G)
+        _cooccurrence.pairs_moments(indptr, indices, np.zeros((3, 1, 1)), F, G)
     with pytest.raises(IndexError, match="pattern"):
-        _pairs.components([2, 3], [(0, 1, indptr, indices)])
+        _cooccurrence.components([2, 3], [(0, 1, indptr, indices)])
 
 
 @pytest.mark.parametrize("which", range(5))
@@ -385,7 +389,7 @@ def test_products_with_pairs_refuse_what_does_not_fit(which):
     arguments = [np.zeros((3, 2, 1)), np.zeros((2, 2, 4)), np.zeros((3, 1, 4)), np.zeros((2, 2, 4)), np.zeros((3, 1, 4))]
     arguments[which] = arguments[which][:, :, :-1].copy() if which else np.zeros((2, 2, 1))
     with pytest.raises(ValueError, match="pairs_times"):
-        _pairs.pairs_times(np.array([0, 1, 3]), np.array([0, 1, 2], dtype=np.int32), *arguments)
+        _cooccurrence.pairs_times(np.array([0, 1, 3]), np.array([0, 1, 2], dtype=np.int32), *arguments)
 
 
 @pytest.mark.parametrize("which", range(3))
@@ -393,17 +397,17 @@ def test_moments_of_pairs_refuse_what_does_not_fit(which):
     arguments = [np.zeros((3, 2, 1)), np.zeros((2, 2, 4)), np.zeros((3, 1, 4))]
     arguments[which] = arguments[which][:, :, :-1].copy() if which else np.zeros((2, 2, 1))
     with pytest.raises(ValueError, match="pairs_moments"):
-        _pairs.pairs_moments(np.array([0, 1, 3]), np.array([0, 1, 2], dtype=np.int32), *arguments)
+        _cooccurrence.pairs_moments(np.array([0, 1, 3]), np.array([0, 1, 2], dtype=np.int32), *arguments)
 
 
 def test_pairs_refuse_what_does_not_fit():
     codes = np.zeros(10, dtype=np.int32)
     with pytest.raises(ValueError, match="lengths"):
-        _kernels.pairs(codes, 1, codes[:9], 1, simple_pool(10), 1, 1)
+        _sums.pairs(codes, 1, codes[:9], 1, simple_pool(10), 1, 1)
     with pytest.raises(ValueError, match="lengths"):
-        _kernels.pairs(codes, 1, codes, 1, simple_pool(9), 1, 1)
+        _sums.pairs(codes, 1, codes, 1, simple_pool(9), 1, 1)
     with pytest.raises(ValueError, match="pool"):
-        _kernels.pairs(codes, 1, codes, 1, simple_pool(10), 2, 1)
+        _sums.pairs(codes, 1, codes, 1, simple_pool(10), 2, 1)
 
 
 # -- one grouping factor ---------------------------------------------------------------------------------
@@ -568,7 +572,7 @@ def borders(draw):
 @given(borders(), st.sampled_from([1, 3]))
 def test_border(made, r):
     case, rng = made
-    fast, twin = _blocks.Border(*case.arguments), _reference.Border(*case.arguments)
+    fast, twin = _border.Border(*case.arguments), _reference.Border(*case.arguments)
     assert (fast.m, fast.n_components) == (twin.m, twin.n_components)
     logdet, failed = fast.factor(case.T, case.lambdas)
     expected, twin_failed = twin.factor(case.T, case.lambdas)
@@ -622,7 +626,7 @@ def test_border(made, r):
 
 def test_a_border_can_be_factored_again_and_again():
     case = a_border(np.random.default_rng(3), 2, 3, (2, 1), 9, False)
-    fast = _blocks.Border(*case.arguments)
+    fast = _border.Border(*case.arguments)
     once = fast.factor(case.T, case.lambdas)
     fast.invert(np.empty(case.blocks))
     assert fast.factor(case.T, 0.1 * case.lambdas) != once
@@ -634,7 +638,7 @@ def test_the_component_that_is_not_positive_definite_is_named():
     sizes = np.diff(case.arguments[4])
     base = case.arguments[-1].copy()
     base[int((sizes[:1] * (sizes[:1] + 1) // 2).sum())] = -1e6  # the first entry of the second component
-    fast = _blocks.Border(*case.arguments[:-1], base)
+    fast = _border.Border(*case.arguments[:-1], base)
     logdet, failed = fast.factor(case.T, np.ones_like(case.lambdas))
     assert np.isnan(logdet)
     assert failed == 2
@@ -643,7 +647,7 @@ def test_the_component_that_is_not_positive_definite_is_named():
 
 def test_zero_lambda_leaves_the_remainder_unscaled():
     case = a_border(np.random.default_rng(6), 2, 2, (2,), 5, False)
-    fast, twin = _blocks.Border(*case.arguments), _reference.Border(*case.arguments)
+    fast, twin = _border.Border(*case.arguments), _reference.Border(*case.arguments)
     zero = np.zeros_like(case.lambdas)
     assert fast.factor(case.T, zero) == (0.0, 0)
     twin.factor(case.T, zero)
@@ -660,7 +664,7 @@ def test_zero_lambda_leaves_the_remainder_unscaled():
 
 def a_solved_border():
     case = a_border(np.random.default_rng(7), 2, 2, (2,), 5, False)
-    fast = _blocks.Border(*case.arguments)
+    fast = _border.Border(*case.arguments)
     fast.factor(case.T, case.lambdas)
     return case, fast
 
@@ -721,7 +725,7 @@ def test_border_refuses_an_index_out_of_range(name, value):
     arguments = dict(zip(BORDER_ARGUMENTS, (a.copy() for a in case.arguments), strict=True))
     arguments[name][-1] = value
     with pytest.raises((ValueError, IndexError), match=name):
-        _blocks.Border(*arguments.values())
+        _border.Border(*arguments.values())
 
 
 @pytest.mark.parametrize("name", ["cols", "component", "first", "k_level", "lambda_at", "base_at"])
@@ -730,7 +734,7 @@ def test_border_refuses_arrays_that_do_not_belong_together(name):
     arguments = dict(zip(BORDER_ARGUMENTS, case.arguments, strict=True))
     arguments[name] = arguments[name][:-1].copy()
     with pytest.raises((ValueError, IndexError), match=name):
-        _blocks.Border(*arguments.values())
+        _border.Border(*arguments.values())
 
 
 # -- one theta -------------------------------------------------------------------------------------------

@@ -14,16 +14,16 @@ import pytest
 from cases import frame, rename_all, topic
 
 import mixedfast as mf
-from mixedfast.columns import evaluate, matrix
-from mixedfast.conditioning import identifiable
-from mixedfast.crossprod import CrossProducts, Meta, assemble
-from mixedfast.design import build
+from mixedfast.crossprod.collinearity import identifiable
+from mixedfast.crossprod.products import CrossProducts, Meta, assemble
+from mixedfast.crossprod.subset import keep_columns
+from mixedfast.design.build import build
+from mixedfast.design.columns import evaluate, matrix
 from mixedfast.errors import NotDefinedError
-from mixedfast.formula import parse
-from mixedfast.inference import rank
-from mixedfast.inference.levels import RULES
-from mixedfast.inference.rank import design_rank
-from mixedfast.keeping import keep_columns
+from mixedfast.formula.parser import parse
+from mixedfast.inference.ddf import rank
+from mixedfast.inference.ddf.design_based import RULES
+from mixedfast.inference.ddf.rank import design_rank
 
 
 def products(formula: str, data: Any, **options: Any) -> CrossProducts:

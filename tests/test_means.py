@@ -10,11 +10,11 @@ import pytest
 from cases import frame, topic
 
 import mixedfast as mf
-from mixedfast.covariates import Covariate, describe, merge
-from mixedfast.crossprod import assemble
+from mixedfast.crossprod.products import assemble
+from mixedfast.design.covariates import Covariate, describe, merge
 from mixedfast.errors import ArgumentError, DataError, FormulaError, NotDefinedError
-from mixedfast.inference.hypotheses import alias_matrix
-from mixedfast.inference.means import emmeans
+from mixedfast.inference.hypotheses.anova_types import alias_matrix
+from mixedfast.inference.hypotheses.emmeans import emmeans
 
 # R's optimum is good to about 1e-5 in theta; df carry its numerical derivatives.
 STANDARD_ERROR = 1e-5

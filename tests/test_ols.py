@@ -14,7 +14,7 @@ import pytest
 import mixedfast as mf
 from mixedfast.datasets import load_dataset
 from mixedfast.errors import ArgumentError, DataError, FormulaError
-from mixedfast.ols import OLSResult, lm
+from mixedfast.results.ols import OLSResult, lm
 
 #: Two correct QR factorizations of these small designs agree to a few thousand units in the last place.
 ALGEBRA = 1e-10

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mixedfast.addition import take_away
-from mixedfast.crossprod import assemble
-from mixedfast.design import build
+from mixedfast.crossprod.combine import take_away
+from mixedfast.crossprod.products import assemble
+from mixedfast.design.build import build
 from mixedfast.engines import choose
-from mixedfast.fitting import fit_crossproducts
-from mixedfast.formula import parse
-from mixedfast.inference.influence import parts_of_rows
-from mixedfast.optimize import (
+from mixedfast.estimation.fit import fit_crossproducts
+from mixedfast.estimation.local_model import Direct, Neighbour, Probing
+from mixedfast.estimation.newton import (
     CERTIFICATE_TOLERANCE,
     DEAR_TOLERANCE,
     NEIGHBOUR_TOLERANCE,
@@ -20,9 +19,10 @@ from mixedfast.optimize import (
     minimize,
     newton_step,
 )
-from mixedfast.outlook import Direct, Neighbour, Probing
-from mixedfast.start import first_theta
-from mixedfast.system import PLSSystem
+from mixedfast.estimation.pls import PLSSystem
+from mixedfast.estimation.starting_values import first_theta
+from mixedfast.formula.parser import parse
+from mixedfast.inference.diagnostics.influence import parts_of_rows
 
 FORMULAS = [
     "y ~ x + (1 | a) + (1 | b)",
@@ -66,7 +66,7 @@ def a_design(seed, formula):
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_what_probes_foresee_is_there(formula, few_levels, engine):
     if engine == "cholmod":
-        pytest.importorskip("mixedfast._cholmod")
+        pytest.importorskip("mixedfast.engines._cholmod")
     for seed in range(3):
         cp = a_model([seed, FORMULAS.index(formula)], formula)
         reml = seed % 2 == 0

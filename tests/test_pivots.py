@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import mixedfast as mf
-from mixedfast.fitting import solve_at
+from mixedfast.estimation.fit import solve_at
 
 N = 240
 

@@ -14,9 +14,9 @@ import pytest
 
 import mixedfast as mf
 from mixedfast.errors import DataError, MissingLibraryError
-from mixedfast.inference.own import own_estimates
+from mixedfast.inference.diagnostics.no_pooling import own_estimates
 from mixedfast.report.plots import data, draw
-from mixedfast.report.plots.inks import inks
+from mixedfast.report.plots.colours import inks
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")

@@ -10,17 +10,17 @@ import pandas as pd
 import pytest
 from cases import frame, golden, topic
 from hypothesis import given
+from reference_model import dense_model
 from scipy.stats import t
 from test_system import FEW, a_table, a_theta, close, every_formula, seeds
 
 import mixedfast as mf
-from mixedfast._reference_model import dense_model
-from mixedfast.crossprod import assemble
-from mixedfast.design import build
-from mixedfast.fitting import solve_at
-from mixedfast.formula import parse
-from mixedfast.inference.varpar import satterthwaite
-from mixedfast.result import LMMResult
+from mixedfast.crossprod.products import assemble
+from mixedfast.design.build import build
+from mixedfast.estimation.fit import solve_at
+from mixedfast.formula.parser import parse
+from mixedfast.inference.ddf.variance_parameters import satterthwaite
+from mixedfast.results import LMMResult
 
 #: R's theta is good to 1e-7 where it was polished; what depends on it smoothly is good to about as much.
 LIKE_R = 1e-6
@@ -380,7 +380,7 @@ def test_df_of_old_rows_and_of_many_rows_at_once(sleep, monkeypatch):
     rows = frame("words")
     m = fitted_model("words_slopes")
     ours = m.predict(interval="prediction", ddf="satterthwaite")
-    monkeypatch.setattr("mixedfast.inference.limits._NUMBERS", 1000)
+    monkeypatch.setattr("mixedfast.inference.prediction.degrees_of_freedom._NUMBERS", 1000)
     pd.testing.assert_frame_equal(m.predict(rows, interval="prediction", ddf="satterthwaite"), ours, rtol=1e-8)
     old = sleep.predict(interval="confidence", ddf="satterthwaite")
     assert ((old.df > 5) & (old.df < 180)).all()
@@ -401,7 +401,7 @@ def test_long_df_of_predictions_are_told_beforehand(monkeypatch):
     rows = mf.load_dataset("penicillin")
     m = mf.lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", rows)
     wanted = m.predict(rows[:5], interval="confidence", ddf="satterthwaite")
-    monkeypatch.setattr("mixedfast.inference.traces._LONG_OPERATIONS", 100.0)
+    monkeypatch.setattr("mixedfast.inference.ddf.trace_methods._LONG_OPERATIONS", 100.0)
     with pytest.warns(UserWarning, match=r"solves with all 30 random effects for each of 5 predictions take about"):
         told = m.predict(rows[:5], interval="confidence", ddf="satterthwaite")
     pd.testing.assert_frame_equal(told, wanted)

@@ -11,8 +11,8 @@ from cases import frame, golden, golden_names
 from scipy.optimize import minimize
 
 import mixedfast as mf
-from mixedfast.inference.parameters import list_parameters
-from mixedfast.inference.profile import _best, _coefficient_evaluator, _variance_evaluator, profile
+from mixedfast.inference.intervals.parameters import list_parameters
+from mixedfast.inference.intervals.profile import _best, _coefficient_evaluator, _variance_evaluator, profile
 
 #: Of an interval's own width. lme4 interpolates its profile by a spline, which is good to about this.
 INTERVAL = 1e-3

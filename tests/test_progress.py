@@ -8,10 +8,11 @@ import sys
 import pytest
 
 import mixedfast as mf
-from mixedfast import progress
-from mixedfast.inference import bootstrap, influence, profile
-from mixedfast.stream import run
-from mixedfast.system import PLSSystem
+from mixedfast import _progress
+from mixedfast.crossprod.streaming import map_reduce
+from mixedfast.estimation.pls import PLSSystem
+from mixedfast.inference.diagnostics import influence
+from mixedfast.inference.intervals import bootstrap, profile
 
 
 class Terminal:
@@ -38,8 +39,8 @@ def terminal(monkeypatch) -> Terminal:
     return made
 
 
-def work(show: progress.Show) -> None:
-    with progress.bar(3, "leaving out schools", show) as advance:
+def work(show: _progress.Show) -> None:
+    with _progress.bar(3, "leaving out schools", show) as advance:
         for _ in range(3):
             advance(1)
 
@@ -68,14 +69,14 @@ def test_auto_is_quiet_for_short_work(monkeypatch):
 def test_auto_shows_long_work_on_a_terminal(monkeypatch):
     pytest.importorskip("tqdm")
     screen = terminal(monkeypatch)
-    monkeypatch.setattr(progress, "_PATIENCE", 0.0)
+    monkeypatch.setattr(_progress, "_PATIENCE", 0.0)
     work("auto")
     assert "leaving out schools" in screen.text
 
 
 def test_without_tqdm_says_once_how_to_get_it(monkeypatch, recwarn):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    progress._say_how_to_get_it.cache_clear()
+    _progress._say_how_to_get_it.cache_clear()
     work("auto")
     assert not recwarn
     work(True)
@@ -84,7 +85,7 @@ def test_without_tqdm_says_once_how_to_get_it(monkeypatch, recwarn):
 
 
 def test_an_interruption_passes_and_closes_the_bar(capsys):
-    with pytest.raises(KeyboardInterrupt), progress.bar(3, "counting", True) as advance:
+    with pytest.raises(KeyboardInterrupt), _progress.bar(3, "counting", True) as advance:
         advance(1)
         raise KeyboardInterrupt
     if "tqdm" in sys.modules:
@@ -176,7 +177,7 @@ def test_a_stream_counts_its_rows_and_can_be_interrupted(capsys, tmp_path, monke
     def impatient(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "bar", impatient)
+    monkeypatch.setattr(map_reduce, "bar", impatient)
     with pytest.raises(KeyboardInterrupt):
         mf.crossproducts(*given)
     monkeypatch.undo()

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, reject, settings
 from hypothesis import strategies as st
+from reference_model import dense_model
 from test_system import a_theta, close, in_the_fit_s_basis
 
 import mixedfast as mf
-from mixedfast._reference_model import dense_model
-from mixedfast.crossprod import assemble
-from mixedfast.design import build
+from mixedfast.crossprod.products import assemble
+from mixedfast.design.build import build
 from mixedfast.engines import choose
-from mixedfast.fitting import fit_crossproducts, solve_at
-from mixedfast.formula import parse
-from mixedfast.system import PLSSystem
+from mixedfast.estimation.fit import fit_crossproducts, solve_at
+from mixedfast.estimation.pls import PLSSystem
+from mixedfast.formula.parser import parse
 
 MODELS = int(os.environ.get("MODELS", "40"))
 N = 72
@@ -70,7 +70,7 @@ def a_table(seed, holes):
 def test_any_model_agrees_with_dense_algebra(model, reml, engine, kind):
     formula, table, options = model
     if engine == "cholmod":
-        pytest.importorskip("mixedfast._cholmod")
+        pytest.importorskip("mixedfast.engines._cholmod")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", (mf.SingularFitWarning, UserWarning))
         try:

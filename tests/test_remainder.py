@@ -13,16 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mixedfast as mf
-from mixedfast import optimize, remainder
-from mixedfast.conditioning import well_conditioned
-from mixedfast.design import build
+from mixedfast.crossprod import residual_products
+from mixedfast.crossprod.collinearity import well_conditioned
+from mixedfast.crossprod.residual_products import take_out
+from mixedfast.design.build import build
 from mixedfast.engines import choose
-from mixedfast.engines.refined import Refined
-from mixedfast.fitting import SMALL_SHARE, fit_crossproducts
-from mixedfast.formula import parse
-from mixedfast.remainder import take_out
-from mixedfast.rereading import NOTHING_LEFT, fit_rows
-from mixedfast.system import PLSSystem
+from mixedfast.engines.refinement import Refined
+from mixedfast.estimation import newton
+from mixedfast.estimation.fit import SMALL_SHARE, fit_crossproducts
+from mixedfast.estimation.fit_rows import NOTHING_LEFT, fit_rows
+from mixedfast.estimation.pls import PLSSystem
+from mixedfast.formula.parser import parse
 
 
 def table(noise: float, seed: int = 0, groups: int = 12, size: int = 5) -> pd.DataFrame:
@@ -232,8 +233,8 @@ def test_rows_taken_out_in_blocks_give_the_same_sums(monkeypatch, weighted: bool
     gamma = random.normal(size=cp.p)
     delta = [random.normal(size=(g.n_levels, g.k, cp.p + 1)) for g in cp.groups]
     whole = take_out(cp, design, gamma, delta)
-    monkeypatch.setattr(remainder, "_BLOCK_NUMBERS", 1)
-    assert len(list(remainder._row_blocks(len(data), cp))) == 5
+    monkeypatch.setattr(residual_products, "_BLOCK_NUMBERS", 1)
+    assert len(list(residual_products._row_blocks(len(data), cp))) == 5
     blocks = take_out(cp, design, gamma, delta)
     np.testing.assert_allclose(blocks.ww, whole.ww, rtol=1e-12)
     for part, own in zip(blocks.zw, whole.zw, strict=True):
@@ -253,12 +254,12 @@ def test_several_factors_and_no_noise_are_told_in_words() -> None:
     with pytest.warns(mf.ConvergenceWarning, match="sums of 16 digits"):
         m = mf.lmer("y ~ x + (x | g) + (1 | h)", crossed(1e-9))
     assert not m.converged
-    assert m._fit.out_of_digits or m._fit.resolution > optimize.CERTIFICATE_TOLERANCE
+    assert m._fit.out_of_digits or m._fit.resolution > newton.CERTIFICATE_TOLERANCE
 
 
 def test_what_rounding_hides_is_said_of_a_converged_fit() -> None:
     m = mf.lmer("y ~ x + (1 | g) + (1 | h)", table(1e-4, 3).assign(y=lambda d: d.y + d.h))
     assert m.converged
-    assert 1e-6 < m._fit.resolution < optimize.CERTIFICATE_TOLERANCE
+    assert 1e-6 < m._fit.resolution < newton.CERTIFICATE_TOLERANCE
     assert f"known to {m._fit.resolution:.1g} only" in str(m.convergence())
     assert "Rounding" not in str(mf.lmer("y ~ x + (1 | g) + (1 | h)", table(1.0, 3)).convergence())

@@ -15,9 +15,9 @@ import pytest
 from browser import browser
 
 import mixedfast as mf
-from mixedfast import optimize
 from mixedfast.errors import NotDefinedError
-from mixedfast.report import words
+from mixedfast.estimation import newton
+from mixedfast.report import narrative
 from mixedfast.report.html import document
 
 pytest.importorskip("matplotlib")
@@ -161,7 +161,7 @@ def test_methods_that_do_not_apply_say_why() -> None:
 
 def told(formula: str, data: pd.DataFrame, **options: object) -> str:
     m = mf.lmer(formula, data, **options)  # type: ignore[arg-type]
-    return "\n".join(words.findings(m, m.coef_table(), 0.95))
+    return "\n".join(narrative.findings(m, m.coef_table(), 0.95))
 
 
 def test_the_variance_and_the_slope_in_words() -> None:
@@ -180,12 +180,12 @@ def test_shares_of_several_groups_add_up() -> None:
 
 def test_levels_are_compared_with_the_reference() -> None:
     m = mf.lmer("math ~ sex + (1 | school)", mf.load_dataset("hsb"))
-    said = " ".join(words.findings(m, m.coef_table(), 0.95))
+    said = " ".join(narrative.findings(m, m.coef_table(), 0.95))
     assert f"sex = Male has {m.params['sex[T.Male]']:.2f} more math than sex = Female on average" in said
 
 
 def test_a_search_cut_short_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optimize, "_MAX_ITERATIONS", 0)
+    monkeypatch.setattr(newton, "_MAX_ITERATIONS", 0)
     with pytest.warns(mf.ConvergenceWarning):
         m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"), start=[20.0, 0.0, 5.0])
     made = m.to_html(pictures=False)
@@ -219,7 +219,7 @@ def test_what_a_sentence_would_get_wrong_is_not_said() -> None:
 def test_a_singular_fit_is_explained() -> None:
     with pytest.warns(mf.SingularFitWarning):
         m = mf.lmer("Yield ~ 1 + (1 | Batch)", mf.load_dataset("dyestuff2"))
-    assert "The fit is singular" in " ".join(words.fit_told(m))
+    assert "The fit is singular" in " ".join(narrative.fit_told(m))
     made = m.to_html(pictures=False)
     assert made is not None
     assert made.index("The fit is singular") < made.index("<nav")  # before anything else
@@ -227,7 +227,7 @@ def test_a_singular_fit_is_explained() -> None:
     for method, value in m.ddf_table().df.droplevel("term").items():
         assert not np.isfinite(value) or f'left">{method}</td>' in made
     assert "satterthwaite: singular fit: what is estimated as zero counts as known" in made
-    assert "0 % lies between one Batch and another" in " ".join(words.findings(m, m.coef_table(), 0.95))
+    assert "0 % lies between one Batch and another" in " ".join(narrative.findings(m, m.coef_table(), 0.95))
 
 
 # --- in a browser ------------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 
 import mixedfast as mf
-from mixedfast.describe import correlation, describe
-from mixedfast.ols import OLSResult, lm
+from mixedfast.report.describe import correlation, describe
+from mixedfast.results.ols import OLSResult, lm
 
 #: The slides' lmerTest was an older one: its df differ from today's in the fourth digit.
 OLDER_LMERTEST = 1e-3
@@ -214,7 +214,7 @@ def test_the_df_table_has_the_slides_extremes(m: Any) -> None:
 
 
 def test_the_demonstration_prints_the_slides_numbers() -> None:
-    from mixedfast.report.demo import demo_text
+    from mixedfast._demo import demo_text
 
     page = demo_text()
     for part in (LM_COEFFICIENTS, LM_FIT, LM_ANOVA, SCHOOL_FIT, SCHOOL_COEFFICIENTS.splitlines()[1]):
@@ -234,7 +234,7 @@ def test_the_demonstration_prints_the_slides_numbers() -> None:
 
 
 def test_the_residuals_of_a_school_lean_to_one_side(cases: OLSResult, students: pd.DataFrame) -> None:
-    from mixedfast.report.demo import _expected_leaning, _intraclass
+    from mixedfast._demo import _expected_leaning, _intraclass
 
     codes = students["school"].cat.codes.to_numpy()
     # R 4.2.2: ICC of resid(lm(math ~ ses)) by the one-way analysis of variance

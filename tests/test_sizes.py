@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import mixedfast as mf
-from mixedfast import _kernels, grouping
-from mixedfast._border_arrays import check_border
-from mixedfast.frames import MOST_ROWS
+from mixedfast.crossprod import _sums
+from mixedfast.data.frames import MOST_ROWS
+from mixedfast.design import grouping
+from mixedfast.engines._border_checks import check_border
 
 CSRC = Path(__file__).parents[1] / "csrc"
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -63,12 +64,12 @@ def test_more_rows_than_places_are_refused():
 
 
 def test_more_levels_than_codes_tell_apart_are_refused():
-    pool = _kernels.ColumnPool([((), 0.0, 1.0)] * 2, 1)
+    pool = _sums.ColumnPool([((), 0.0, 1.0)] * 2, 1)
     code = np.zeros(1, dtype=np.int32)
     for n_left, n_right in ((BIG + 1, 1), (1, BIG + 1), (2**40, 2**40), (-1, 1)):
         with pytest.raises(ValueError, match="levels"):
-            _kernels.pairs(code, n_left, code, n_right, pool, 1, 1)
-    indptr, indices, data = _kernels.pairs(code, 1, np.array([BIG - 1], dtype=np.int32), BIG, pool, 1, 1)
+            _sums.pairs(code, n_left, code, n_right, pool, 1, 1)
+    indptr, indices, data = _sums.pairs(code, 1, np.array([BIG - 1], dtype=np.int32), BIG, pool, 1, 1)
     assert (indptr.tolist(), indices.tolist(), data.tolist()) == ([0, 1], [BIG - 1], [[[1.0]]])
 
 

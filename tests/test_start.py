@@ -7,11 +7,11 @@ import pytest
 from cases import frame
 
 import mixedfast as mf
-from mixedfast.crossprod import assemble
-from mixedfast.design import build
-from mixedfast.fitting import fit_crossproducts, solve_at
-from mixedfast.formula import parse
-from mixedfast.start import first_theta, starting_theta
+from mixedfast.crossprod.products import assemble
+from mixedfast.design.build import build
+from mixedfast.estimation.fit import fit_crossproducts, solve_at
+from mixedfast.estimation.starting_values import first_theta, starting_theta
+from mixedfast.formula.parser import parse
 
 
 @pytest.mark.parametrize(

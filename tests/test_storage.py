@@ -14,8 +14,8 @@ import pytest
 from cases import frame, golden, golden_names
 
 import mixedfast as mf
-from mixedfast import storage
-from mixedfast.newdata import apply
+from mixedfast.data import storage
+from mixedfast.design.new_data import apply
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
 

@@ -12,8 +12,8 @@ import pytest
 from cases import frame, golden, golden_names
 
 import mixedfast as mf
-from mixedfast.stream.total import add_same
-from mixedfast.stream.units import BATCH_ROWS
+from mixedfast.crossprod.streaming.merge import add_same
+from mixedfast.data.work_units import BATCH_ROWS
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -69,7 +69,7 @@ def same_fit(ours, theirs):
 
 def same_sums(ours, theirs):
     """The cross-products themselves agree, once in one basis, each relative to the size of its columns."""
-    from mixedfast.addition import in_basis
+    from mixedfast.crossprod.combine import in_basis
 
     ours = in_basis(ours, theirs.basis)
     size = np.sqrt(np.diag(theirs.xy))
@@ -86,9 +86,9 @@ def same_sums(ours, theirs):
 @pytest.fixture
 def small_units(monkeypatch):
     """Every file and batch is a unit of its own, and every unit is written down."""
-    for module in ("files", "units"):
-        monkeypatch.setattr(f"mixedfast.stream.{module}.UNIT_ROWS", 1)
-    monkeypatch.setattr("mixedfast.stream.checkpoint._EVERY", 0.0)
+    for module in ("files", "work_units"):
+        monkeypatch.setattr(f"mixedfast.data.{module}.UNIT_ROWS", 1)
+    monkeypatch.setattr("mixedfast.crossprod.streaming.checkpoint._EVERY", 0.0)
 
 
 @pytest.mark.parametrize("name", golden_names())
@@ -534,7 +534,7 @@ def test_ctrl_c_in_the_middle_of_an_addition_comes_after_it(folder, tmp_path, sm
         return add_same(total, part)
 
     with monkeypatch.context() as patched:
-        patched.setattr("mixedfast.stream.passes.add_same", add_and_press)
+        patched.setattr("mixedfast.crossprod.streaming.passes.add_same", add_and_press)
         with pytest.raises(KeyboardInterrupt):
             mf.crossproducts(FORMULA, folder, checkpoint=path)
     kept = mf.load(path)
@@ -610,8 +610,8 @@ def test_fitted_values_stream_back_to_parquet(folder, tmp_path):
 
 def test_pairs_of_levels_are_added_in_their_order():
     """Pairs that are there are added to, new ones come between them."""
-    from mixedfast.crossprod import PairProducts
-    from mixedfast.stream.total import _add_pairs
+    from mixedfast.crossprod.products import PairProducts
+    from mixedfast.crossprod.streaming.merge import _add_pairs
 
     rng = np.random.default_rng(4)
     shape, dense = (9, 7), np.zeros((9, 7, 2, 1))

@@ -15,14 +15,14 @@ import pytest
 import mixedfast as mf
 from mixedfast.compat import statsmodels as door
 from mixedfast.compat.statsmodels.results import MixedLMResults
-from mixedfast.inference.bootstrap import Bootstrap
-from mixedfast.inference.convergence import Convergence
-from mixedfast.inference.influence import Influence
-from mixedfast.inference.means import MarginalMeans
-from mixedfast.inference.profile import Profile
-from mixedfast.ols import OLSResult
+from mixedfast.inference.diagnostics.convergence import Convergence
+from mixedfast.inference.diagnostics.influence import Influence
+from mixedfast.inference.hypotheses.emmeans import MarginalMeans
+from mixedfast.inference.intervals.bootstrap import Bootstrap
+from mixedfast.inference.intervals.profile import Profile
 from mixedfast.report.page import Page
 from mixedfast.report.plots import Plots
+from mixedfast.results.ols import OLSResult
 
 #: Classes that users meet without naming them, beside those in ``mixedfast.__all__``.
 MET = [OLSResult, Influence, Bootstrap, Profile, MarginalMeans, Plots, Page, Convergence]

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from reference_model import DenseModel, dense_model
 
-from mixedfast._reference_model import DenseModel, dense_model
-from mixedfast.crossprod import assemble
-from mixedfast.design import build
+from mixedfast.crossprod.products import assemble
+from mixedfast.design.build import build
 from mixedfast.engines import choose
-from mixedfast.fitting import fit_crossproducts, solve_at
-from mixedfast.formula import parse
-from mixedfast.inference.ddf import f_test, t_test
-from mixedfast.inference.varpar import hessian_theta_sigma, kenward_roger, satterthwaite
-from mixedfast.optimize import DEAR_TOLERANCE, minimize
-from mixedfast.outlook import Probing
-from mixedfast.system import PLSSystem
+from mixedfast.estimation.fit import fit_crossproducts, solve_at
+from mixedfast.estimation.local_model import Probing
+from mixedfast.estimation.newton import DEAR_TOLERANCE, minimize
+from mixedfast.estimation.pls import PLSSystem
+from mixedfast.formula.parser import parse
+from mixedfast.inference.ddf.methods import f_test, t_test
+from mixedfast.inference.ddf.variance_parameters import hessian_theta_sigma, kenward_roger, satterthwaite
 
 FORMULAS = {
     "one factor": "y ~ x + (1 | a)",

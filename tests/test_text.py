@@ -14,7 +14,7 @@ import pytest
 
 import mixedfast as mf
 from mixedfast.errors import DataError
-from mixedfast.report.digits import chop, p_values, significant, stars
+from mixedfast.report.number_format import chop, p_values, significant, stars
 from mixedfast.report.page import Page
 from mixedfast.report.sections import Cells, Grid, Heading
 from mixedfast.report.text import Summary, anova_text, summary_text

@@ -10,11 +10,11 @@ from cases import frame, golden
 
 import mixedfast as mf
 from mixedfast.engines import choose
-from mixedfast.engines.probes import batch_means, from_probes
-from mixedfast.engines.traces import turns
-from mixedfast.inference import traces as room
-from mixedfast.inference.traces import pair_traces
-from mixedfast.system import PLSSystem
+from mixedfast.engines.pair_traces import turns
+from mixedfast.engines.stochastic_traces import batch_means, from_probes
+from mixedfast.estimation.pls import PLSSystem
+from mixedfast.inference.ddf import trace_methods as room
+from mixedfast.inference.ddf.trace_methods import pair_traces
 
 METHODS = (mf.Satterthwaite, mf.KenwardRoger)
 NAMES = {mf.Satterthwaite: "satterthwaite", mf.KenwardRoger: "kenward-roger"}

@@ -39,5 +39,6 @@ def test_each_mistake_is_found(said: list[str]) -> None:
 def test_the_package_says_that_it_is_typed() -> None:
     package = files("mixedfast")
     assert (package / "py.typed").is_file()
-    for compiled in ("_kernels", "_levels", "_blocks", "_dense", "_locks", "_cholmod"):  # those that Python imports
+    engines = ("_levels", "_border", "_blocked_cholesky", "_cholmod")
+    for compiled in ("_locks", "crossprod/_sums", "data/_codes", *(f"engines/{name}" for name in engines)):
         assert (package / f"{compiled}.pyi").is_file()

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_kernels import a_border
 
-from mixedfast import _blocks, _dense
-from mixedfast.engines.dense import DenseWorkers
-from mixedfast.engines.workers import Workers, controller, on_one_blas_thread, one_blas_thread
+from mixedfast.engines import _blocked_cholesky, _border
+from mixedfast.engines.dense_cholesky import DenseWorkers
+from mixedfast.engines.threads import Workers, controller, on_one_blas_thread, one_blas_thread
 
 #: Condition numbers up to some hundreds: a backward stable method keeps all but three digits.
 STABLE = 1e-11
@@ -67,9 +67,9 @@ def test_parts_outside_the_square_are_refused():
     a = np.zeros(16)
     for arguments in [(a, 1, 4, 0, 1), (a, 0, 4, 3, 2), (a, -1, 3, 0, 1), (a, 0, 4, -1, 1)]:
         with pytest.raises(ValueError, match="outside"):
-            _dense.potrf(*arguments)
+            _blocked_cholesky.potrf(*arguments)
     with pytest.raises(ValueError, match="outside"):
-        _dense.panel(a, 0, 4, 0, 1, 2, 5)
+        _blocked_cholesky.panel(a, 0, 4, 0, 1, 2, 5)
 
 
 class Small(DenseWorkers):
@@ -78,7 +78,7 @@ class Small(DenseWorkers):
 
 def test_a_border_with_workers_is_the_border_without():
     case = a_border(np.random.default_rng(11), 2, 6, (2, 1), 40, False)
-    alone, shared = _blocks.Border(*case.arguments), _blocks.Border(*case.arguments)
+    alone, shared = _border.Border(*case.arguments), _border.Border(*case.arguments)
     workers = Small(3)
     assert 0 < len(shared.large(workers)) < shared.n_components
     np.testing.assert_allclose(

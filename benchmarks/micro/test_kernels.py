@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mixedfast import _kernels
-from mixedfast.columns import Factor
+from mixedfast.crossprod import _sums
+from mixedfast.design.columns import Factor
+from mixedfast.engines import _levels
 
 ROWS, GROUPS = 200_000, 2_000
 
@@ -20,7 +21,7 @@ def rng():
 def pool(rng):
     """An intercept and nine columns of doubles, shifted and scaled."""
     columns = [((), 0.0, 1.0)] + [((Factor(rng.standard_normal(ROWS)),), 0.1, 0.9) for _ in range(9)]
-    return _kernels.ColumnPool(columns, ROWS)
+    return _sums.ColumnPool(columns, ROWS)
 
 
 def codes(rng, levels):
@@ -32,7 +33,7 @@ def positions(*which):
 
 
 def test_crossprod_of_the_fixed_part(benchmark, pool):
-    benchmark(_kernels.crossprod, pool, 0, ROWS, np.arange(10, dtype=np.int32), [])
+    benchmark(_sums.crossprod, pool, 0, ROWS, np.arange(10, dtype=np.int32), [])
 
 
 @pytest.mark.parametrize("order", ["sorted", "unsorted"])
@@ -41,12 +42,12 @@ def test_crossprod_by_group(benchmark, pool, rng, order):
     if order == "sorted":
         group.sort()
     every = np.arange(10, dtype=np.int32)
-    benchmark(_kernels.crossprod, pool, 0, ROWS, every, [(group, GROUPS, positions(0, 1), every)])
+    benchmark(_sums.crossprod, pool, 0, ROWS, every, [(group, GROUPS, positions(0, 1), every)])
 
 
 def test_pairs(benchmark, rng):
-    pool = _kernels.ColumnPool([((), 0.0, 1.0)] * 2, ROWS)
-    benchmark(_kernels.pairs, codes(rng, GROUPS), GROUPS, codes(rng, 500), 500, pool, 1, 1)
+    pool = _sums.ColumnPool([((), 0.0, 1.0)] * 2, ROWS)
+    benchmark(_sums.pairs, codes(rng, GROUPS), GROUPS, codes(rng, 500), 500, pool, 1, 1)
 
 
 @pytest.fixture(scope="module", params=[1, 2, 4], ids="k={}".format)
@@ -55,22 +56,22 @@ def levels(request, rng):
     k = request.param
     roots = rng.standard_normal((50_000, k, k + 2))
     A, T = roots @ roots.transpose(0, 2, 1), np.empty((50_000, k, k))
-    _kernels.levels_factor(A, 0.5 * np.eye(k), T)
+    _levels.levels_factor(A, 0.5 * np.eye(k), T)
     return A, T, 0.5 * np.eye(k), rng.standard_normal((50_000, k, 5))
 
 
 def test_levels_factor(benchmark, levels):
     A, T, lam, _ = levels
-    benchmark(_kernels.levels_factor, A, lam, T.copy())
+    benchmark(_levels.levels_factor, A, lam, T.copy())
 
 
 def test_levels_half(benchmark, levels):
-    benchmark(_kernels.levels_half, levels[1], levels[3])
+    benchmark(_levels.levels_half, levels[1], levels[3])
 
 
 def test_levels_project(benchmark, levels):
-    benchmark(_kernels.levels_project, levels[0], levels[1], levels[3])
+    benchmark(_levels.levels_project, levels[0], levels[1], levels[3])
 
 
 def test_levels_k(benchmark, levels):
-    benchmark(_kernels.levels_k, levels[0], levels[1])
+    benchmark(_levels.levels_k, levels[0], levels[1])

@@ -8,7 +8,7 @@ import pytest
 
 import mixedfast as mf
 from benchmarks.problems import PROBLEMS, SEED
-from mixedfast.fitting import fit_crossproducts
+from mixedfast.estimation.fit import fit_crossproducts
 
 
 @pytest.fixture(scope="module", params=[("P8", 0.1), ("P9", 0.03), ("P10d", 0.05)], ids=lambda p: p[0])

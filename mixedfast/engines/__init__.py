@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mixedfast.crossprod import CrossProducts
+from mixedfast.crossprod.products import CrossProducts
 from mixedfast.engines.choose import choose
 
 __all__ = ["Engine", "choose"]

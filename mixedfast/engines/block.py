@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixedfast import _blocks, _levels
-from mixedfast._theta import lower_inverse
-from mixedfast.crossprod import CrossProducts
-from mixedfast.engines.dense import LARGE, DenseWorkers
+from mixedfast.covariance._theta import lower_inverse
+from mixedfast.crossprod.products import CrossProducts
+from mixedfast.engines import _border, _levels
+from mixedfast.engines.dense_cholesky import LARGE, DenseWorkers
 from mixedfast.engines.layout import Layout, lay_out, spread, spread_edges, times_a
-from mixedfast.engines.traces import outer_sum, pair_traces
-from mixedfast.engines.workers import on_one_blas_thread
+from mixedfast.engines.pair_traces import outer_sum, pair_traces
+from mixedfast.engines.threads import on_one_blas_thread
 
 __all__ = ["BlockEngine"]
 
@@ -68,7 +68,7 @@ class BlockEngine:
         self.dear = False
         if self.layout.rest:
             self.dear = self.layout.cubes >= _DEAR_COLUMNS**3
-            self._border = _blocks.Border(*self.layout.border_arguments)
+            self._border = _border.Border(*self.layout.border_arguments)
             self._workers = DenseWorkers() if self.layout.m >= LARGE else None
             self._rest_rhs = self.layout.stack([cp.groups[g].B for g in self.layout.rest])
 

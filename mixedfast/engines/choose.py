@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixedfast._levels import MAX_K
-from mixedfast.arguments import did_you_mean, memory
-from mixedfast.crossprod import CrossProducts
+from mixedfast._validation import did_you_mean, memory
+from mixedfast.crossprod.products import CrossProducts
+from mixedfast.engines._levels import MAX_K
 from mixedfast.engines.block import BlockEngine
+from mixedfast.engines.cholmod import CholmodEngine, Pattern, analyse
 from mixedfast.engines.layout import Layout, lay_out
-from mixedfast.engines.sparse import CholmodEngine, Pattern, analyse
 from mixedfast.errors import BuildError, DataError
 
 if TYPE_CHECKING:

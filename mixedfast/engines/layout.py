@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mixedfast._levels import levels_half
-from mixedfast._pairs import components, pairs_times
-from mixedfast.cached import cached_property
-from mixedfast.crossprod import CrossProducts, PairProducts
+from mixedfast._memo import cached_property
+from mixedfast.crossprod.products import CrossProducts, PairProducts
+from mixedfast.engines._cooccurrence import components, pairs_times
+from mixedfast.engines._levels import levels_half
 
 __all__ = ["Layout", "lay_out", "spread", "spread_edges", "times_a"]
 

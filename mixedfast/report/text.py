@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.arguments import check_kind
+from mixedfast._validation import check_kind
+from mixedfast.data.frames_out import in_pandas
 from mixedfast.errors import DataError
-from mixedfast.giveback import in_pandas
-from mixedfast.report.digits import STARS_LEGEND, chop, decimals, p_value, p_values, significant, stars
+from mixedfast.report.number_format import STARS_LEGEND, chop, decimals, p_value, p_values, significant, stars
 from mixedfast.report.page import RULE, Page, page_text
 from mixedfast.report.sections import Cells, Grid, Section
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfast.inference.ddf import DDF
-    from mixedfast.ols import OLSResult
-    from mixedfast.result import LMMResult
+    from mixedfast.inference.ddf.methods import DDF
+    from mixedfast.results import LMMResult
+    from mixedfast.results.ols import OLSResult
 
 __all__ = [
     "Summary",

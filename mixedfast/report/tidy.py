@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.arguments import check_choice, check_flag, check_level, check_names
-from mixedfast.categories import Categorical
-from mixedfast.inference.parameters import list_parameters
-from mixedfast.rowwise.fitted import population
+from mixedfast._validation import check_choice, check_flag, check_level, check_names
+from mixedfast.data.categories import Categorical
+from mixedfast.inference.intervals.parameters import list_parameters
+from mixedfast.inference.prediction.fitted import population
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfast.inference.ddf import DDF
-    from mixedfast.ols import OLSResult
-    from mixedfast.result import LMMResult
+    from mixedfast.inference.ddf.methods import DDF
+    from mixedfast.results import LMMResult
+    from mixedfast.results.ols import OLSResult
 
 __all__ = ["EFFECTS", "augment_columns", "fixed_rows", "glance", "model_frame", "ols_glance", "row_columns", "tidy"]
 

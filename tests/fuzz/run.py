@@ -34,7 +34,7 @@ KERNELS = {
     "cross": ("schur", "rest"), "selinv": ("selinv",),
 }  # fmt: skip
 #: Target -> the extension module that it calls.
-EXTENSIONS = {"theta": "_theta", "dense": "_dense"}
+EXTENSIONS = {"theta": "covariance/_theta", "dense": "engines/_blocked_cholesky"}
 PYTHON = ("formulas", "files", "tables", *EXTENSIONS)
 FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all")
 KERNEL_FLAGS = (*FLAGS, "-Wall", "-Wextra", "-fsanitize=fuzzer,address,undefined")
@@ -82,10 +82,11 @@ def build(target: str) -> Path:
 def build_extension(name: str) -> Path:
     """The folder with an extension module under the sanitizers, from the C that `make build` had Cython write."""
     folder = BUILD / "extensions"
-    folder.mkdir(parents=True, exist_ok=True)
+    library = folder / f"{name}.so"
+    library.parent.mkdir(parents=True, exist_ok=True)
     source = ROOT / "build" / "cython" / "mixedfast" / f"{name}.c"
     include = f"-I{sysconfig.get_path('include')}"
-    subprocess.run(["clang", *EXTENSION_FLAGS, include, str(source), "-lm", "-o", str(folder / f"{name}.so")], check=True)
+    subprocess.run(["clang", *EXTENSION_FLAGS, include, str(source), "-lm", "-o", str(library)], check=True)
     return folder
 
 

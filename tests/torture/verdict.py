@@ -13,7 +13,7 @@ import numpy as np
 from families import Case
 
 import mixedfast as mf
-from mixedfast.fitting import Fit, fit_crossproducts
+from mixedfast.estimation.fit import Fit, fit_crossproducts
 
 __all__ = ["REFEREE", "Verdict", "examine", "theta_of_r"]
 

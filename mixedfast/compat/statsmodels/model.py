@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from mixedfast._memo import cached_property
+from mixedfast._validation import check_flag
 from mixedfast.api import crossproducts, lmer
-from mixedfast.arguments import check_flag
-from mixedfast.cached import cached_property
 from mixedfast.compat.statsmodels import arrays, formulas
 from mixedfast.compat.statsmodels.components import Component, Groups, from_formulas, from_matrices
 from mixedfast.compat.statsmodels.names import ModelData, parameter_names
@@ -21,7 +21,7 @@ from mixedfast.compat.statsmodels.refused import refused
 from mixedfast.compat.statsmodels.results import MixedLMResults
 from mixedfast.compat.statsmodels.translate import Translation, translate
 from mixedfast.errors import DataError, NotDefinedError
-from mixedfast.fitting import Fit, solve_at
+from mixedfast.estimation.fit import Fit, solve_at
 
 __all__ = ["MixedLM"]
 

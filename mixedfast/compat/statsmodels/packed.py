@@ -107,7 +107,7 @@ class MixedLMParams:
         """One vector, as `from_packed` takes it."""
         triangle, components = self.cov_re, self.vcomp
         if use_sqrt:
-            from mixedfast.covariance import lower_cholesky
+            from mixedfast.covariance.relative import lower_cholesky
 
             values, vectors = np.linalg.eigh(self.cov_re) if self.k_re else (np.empty(0), np.empty((0, 0)))
             root = vectors * np.sqrt(np.maximum(values, 0.0))

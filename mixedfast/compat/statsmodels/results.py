@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from mixedfast.cached import cached_property
+from mixedfast._memo import cached_property
 from mixedfast.compat.statsmodels import effects
 from mixedfast.compat.statsmodels.hypotheses import ContrastResults, f_results, wald_results, z_results
 from mixedfast.compat.statsmodels.packed import MixedLMParams
 from mixedfast.compat.statsmodels.refused import refused
 from mixedfast.compat.statsmodels.summary import Summary
 from mixedfast.errors import DataError, FormulaError, NotDefinedError
-from mixedfast.inference.contrasts import hypothesis
+from mixedfast.inference.hypotheses.contrasts import hypothesis
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mixedfast.compat.statsmodels.model import MixedLM
     from mixedfast.compat.statsmodels.translate import Translation
-    from mixedfast.result import LMMResult
+    from mixedfast.results import LMMResult
 
 __all__ = ["MixedLMResults"]
 
@@ -251,7 +251,7 @@ class MixedLMResults:
         ----------
         r_matrix : (r, k_fe) array, str such as ``"x1 = 0, x2 = x3"``, or (array, values)
         use_t : bool, optional
-            t with ``df_resid`` df instead of normal. For df that mean something see ``mixedfast.contrast``.
+            t with ``df_resid`` df instead of normal. For df that mean something see ``mixedfast.design.contrast_coding``.
         cov_p : (k, k) array, optional
 
         Raises

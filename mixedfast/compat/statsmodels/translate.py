@@ -9,14 +9,14 @@ import numpy as np
 
 from mixedfast.compat.statsmodels.components import Component, Groups
 from mixedfast.compat.statsmodels.packed import MixedLMParams
-from mixedfast.covariance import lower_cholesky
+from mixedfast.covariance.relative import lower_cholesky
 from mixedfast.errors import NotIdentifiedError
-from mixedfast.formula import quote
+from mixedfast.formula.parser import quote
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfast.result import LMMResult
+    from mixedfast.results import LMMResult
 
 __all__ = ["Effect", "Translation", "translate"]
 

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast import __version__
-from mixedfast.arguments import check_kind
+from mixedfast._validation import check_kind
 from mixedfast.errors import MissingLibraryError
-from mixedfast.inference.bootstrap import Bootstrap
-from mixedfast.inference.ddf import METHODS
-from mixedfast.inference.profile import Profile
-from mixedfast.inference.tables import ddf_table
-from mixedfast.report import words
-from mixedfast.report.digits import STARS_LEGEND, decimals, p_values, significant, stars
+from mixedfast.inference.ddf.methods import METHODS
+from mixedfast.inference.hypotheses.coef_table import ddf_table
+from mixedfast.inference.intervals.bootstrap import Bootstrap
+from mixedfast.inference.intervals.profile import Profile
+from mixedfast.report import narrative
 from mixedfast.report.html.about import rows_and_groups, whole_model
 from mixedfast.report.html.frame import document
 from mixedfast.report.html.pictures import bootstrap_html, pictures_html, profile_html
 from mixedfast.report.html.regression import regression_html
+from mixedfast.report.number_format import STARS_LEGEND, decimals, p_values, significant, stars
 from mixedfast.report.page import page_html
 from mixedfast.report.sections import Cells, Grid, Section
 from mixedfast.report.text import anova_grid, ddf_words, random_grid
@@ -30,7 +30,7 @@ from mixedfast.report.text import anova_grid, ddf_words, random_grid
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfast.result import LMMResult
+    from mixedfast.results import LMMResult
 
 __all__ = ["document", "regression_html", "report_body", "report_html"]
 
@@ -87,9 +87,9 @@ def report_body(
         Shown as intervals when given.
     """
     table = m.coef_table(ddf, _LEVEL)
-    usable = words.usable(m)
+    usable = narrative.usable(m)
     parts = {
-        "answers": _items(words.findings(m, table, _LEVEL)) if usable else "",
+        "answers": _items(narrative.findings(m, table, _LEVEL)) if usable else "",
         "data": page_html(rows_and_groups(m)),
         "fixed": page_html(_fixed(m, table, ddf)),
         "random": page_html([replace(random_grid(m.varcorr, m.nobs, m.n_groups), heading="")]),
@@ -98,7 +98,7 @@ def report_body(
         "intervals": _profiled(profile, pictures) + _bootstrapped(bootstrap, pictures),
         "pictures": _drawn(pictures_html, m) if pictures else "",
         "fit": _fit(m),
-        "methods": f"<p>{prose(words.methods_told(m, _tests(ddf), __version__))}</p>" if usable else "",
+        "methods": f"<p>{prose(narrative.methods_told(m, _tests(ddf), __version__))}</p>" if usable else "",
         "glossary": _glossary(m, table, ddf),
     }
     shown = {name: part for name, part in parts.items() if part}
@@ -106,9 +106,9 @@ def report_body(
     sections = "\n".join(
         f'<section id="{name}">\n<h2>{_PART_TITLES[name]}</h2>\n{part}\n</section>' for name, part in shown.items()
     )
-    notices = "".join(f'<p class="notice" role="note">{prose(notice)}</p>\n' for notice in words.notices(m))
+    notices = "".join(f'<p class="notice" role="note">{prose(notice)}</p>\n' for notice in narrative.notices(m))
     return (
-        f'<p class="lead">{prose(words.lead(m))}</p>\n{notices}<p>Formula: <code>{escape(m.formula)}</code></p>\n'
+        f'<p class="lead">{prose(narrative.lead(m))}</p>\n{notices}<p>Formula: <code>{escape(m.formula)}</code></p>\n'
         f'<nav aria-label="Contents"><ul>{links}</ul></nav>\n<main>\n{sections}\n</main>\n'
         f'<footer><p class="soft">Made by mixedfast {escape(__version__)}. This page loads nothing from elsewhere.</p></footer>'
     )
@@ -247,16 +247,16 @@ def _drawn(draw: Callable[..., str], *what: Any) -> str:
 def _fit(m: LMMResult) -> str:
     """What was done to find the estimates, with the log of the search folded away."""
     found = m.optimization
-    told = _paragraphs(words.fit_told(m))
+    told = _paragraphs(narrative.fit_told(m))
     facts = [
-        ("Criterion", f"{'REML criterion' if m.reml else 'Deviance'} {words.number(m.criterion, 7)}"),
+        ("Criterion", f"{'REML criterion' if m.reml else 'Deviance'} {narrative.number(m.criterion, 7)}"),
         ("Engine", _engine(found["engine"])),
     ]
     if "log" not in found:
         return f"{told}\n{_facts(facts)}"
     facts += [
-        ("Largest gradient", words.number(found["max_gradient"], 2)),
-        ("Smallest curvature", words.number(found["min_hessian_eigenvalue"], 3)),
+        ("Largest gradient", narrative.number(found["max_gradient"], 2)),
+        ("Smallest curvature", narrative.number(found["min_hessian_eigenvalue"], 3)),
         ("Rejected steps", str(found["rejected"])),
     ]
     numbers, deviance, promised = zip(*found["log"], strict=True)
@@ -282,7 +282,7 @@ def _facts(facts: list[tuple[str, str]]) -> str:
 
 
 def _glossary(m: LMMResult, table: pd.DataFrame, ddf: str) -> str:
-    entries = words.glossary(m, table, ddf, _LEVEL)
+    entries = narrative.glossary(m, table, ddf, _LEVEL)
     told = "".join(
         f"<dt>{escape(entry.word)}</dt><dd>{prose(entry.meaning)}</dd>"
         + (f'<dd class="here">{prose(entry.here)}</dd>' if entry.here else "")

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixedfast.report.digits import significant
+from mixedfast.report.number_format import significant
 from mixedfast.report.sections import Cells, Grid
 
 if TYPE_CHECKING:
-    from mixedfast.result import LMMResult
+    from mixedfast.results import LMMResult
 
 __all__ = ["rows_and_groups", "whole_model"]
 

@@ -17,10 +17,10 @@ from mixedfast.report.plots.canvas import NewFigure, off_screen, style
 from mixedfast.report.plots.regression import RegressionPlots
 
 if TYPE_CHECKING:
-    from mixedfast.inference.bootstrap import Bootstrap
-    from mixedfast.inference.profile import Profile
-    from mixedfast.ols import OLSResult
-    from mixedfast.result import LMMResult
+    from mixedfast.inference.intervals.bootstrap import Bootstrap
+    from mixedfast.inference.intervals.profile import Profile
+    from mixedfast.results import LMMResult
+    from mixedfast.results.ols import OLSResult
 
 __all__ = ["bootstrap_html", "pictures_html", "profile_html", "residual_pictures_html"]
 

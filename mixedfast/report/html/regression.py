@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from mixedfast.arguments import check_kind
+from mixedfast._validation import check_kind
 from mixedfast.errors import MissingLibraryError
 from mixedfast.report.html.frame import document
 from mixedfast.report.html.pictures import residual_pictures_html
@@ -13,7 +13,7 @@ from mixedfast.report.page import page_html
 from mixedfast.report.text import ols_page, page
 
 if TYPE_CHECKING:
-    from mixedfast.ols import OLSResult
+    from mixedfast.results.ols import OLSResult
 
 __all__ = ["regression_html"]
 

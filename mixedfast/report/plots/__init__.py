@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from mixedfast.errors import DataError
-from mixedfast.inference.bootstrap import Bootstrap
-from mixedfast.inference.profile import Profile
+from mixedfast.inference.intervals.bootstrap import Bootstrap
+from mixedfast.inference.intervals.profile import Profile
 from mixedfast.report.plots import data, draw
 from mixedfast.report.plots.canvas import NewFigure, axes_for, key_above, on_screen
-from mixedfast.report.plots.rows import PANEL, RowPictures, height
+from mixedfast.report.plots.row_plots import PANEL, RowPictures, height
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from mixedfast.result import LMMResult
+    from mixedfast.results import LMMResult
 
     OnAxes = Axes | Sequence[Axes] | None
 

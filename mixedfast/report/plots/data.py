@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.categories import Categorical
-from mixedfast.columns import evaluate
-from mixedfast.design import Design
+from mixedfast.data.categories import Categorical
+from mixedfast.data.frames import ColumnData, Numeric, Table
+from mixedfast.design.build import Design
+from mixedfast.design.columns import evaluate
+from mixedfast.design.new_data import apply
 from mixedfast.errors import DataError
-from mixedfast.frames import ColumnData, Numeric, Table
-from mixedfast.inference.own import own_estimates
-from mixedfast.mentions import expression_names
-from mixedfast.newdata import apply
+from mixedfast.formula.variables import expression_names
+from mixedfast.inference.diagnostics.no_pooling import own_estimates
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfast.inference.bootstrap import Bootstrap
-    from mixedfast.inference.profile import Profile
-    from mixedfast.ols import OLSResult
-    from mixedfast.result import LMMResult
+    from mixedfast.inference.intervals.bootstrap import Bootstrap
+    from mixedfast.inference.intervals.profile import Profile
+    from mixedfast.results import LMMResult
+    from mixedfast.results.ols import OLSResult
 
 __all__ = [
     "against_normal",

@@ -13,7 +13,7 @@ import numpy as np
 
 from mixedfast.report.plots import data
 from mixedfast.report.plots.canvas import KEY, LEGEND, LETTER, columns_of_key
-from mixedfast.report.plots.inks import counts, inks
+from mixedfast.report.plots.colours import counts, inks
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,10 +8,10 @@ import numpy as np
 
 from mixedfast.errors import NotDefinedError
 from mixedfast.report.plots import Plots, data
-from mixedfast.report.plots.rows import RowPictures
+from mixedfast.report.plots.row_plots import RowPictures
 
 if TYPE_CHECKING:
-    from mixedfast.report.plots.rows import OnAxes
+    from mixedfast.report.plots.row_plots import OnAxes
 
 __all__ = ["RegressionPlots"]
 

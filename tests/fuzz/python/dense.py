@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from harness import Choices, Numbers, compiled, fuzz, within
 
-dense = compiled("_dense")
+dense = compiled("engines/_blocked_cholesky")
 IN_PARTS = ("panel", "trailing", "invert_times", "invert_panel", "square")
 WHOLE = ("potrf", "invert_block", "square_block")
 ODD = (-1, 0, 1, 2, 3, 7, 8, 1 << 16, (1 << 31) - 1, 1 << 31, 1 << 32, (1 << 63) - 1, -(1 << 63))

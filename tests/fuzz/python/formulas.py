@@ -55,7 +55,7 @@ def printed(spec: object) -> str:
 
 def one_input(data: bytes) -> None:
     import mixedfast as mf
-    from mixedfast.formula import parse
+    from mixedfast.formula.parser import parse
 
     text = text_of(data)
     if WORK.search(text):

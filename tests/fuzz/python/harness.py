@@ -65,10 +65,10 @@ def within(ours: Any, plain: Any, size: Any, terms: int) -> bool:
 
 def compiled(name: str) -> Any:
     """An extension module: the sanitized one that `run.py` built, and in the tests the one that is installed."""
-    folder = os.environ.get("FUZZ_EXTENSIONS")
+    folder, dotted = os.environ.get("FUZZ_EXTENSIONS"), f"mixedfast.{name.replace('/', '.')}"
     if folder is None:
-        return importlib.import_module(f"mixedfast.{name}")
-    spec = importlib.util.spec_from_file_location(f"mixedfast.{name}", Path(folder) / f"{name}.so")
+        return importlib.import_module(dotted)
+    spec = importlib.util.spec_from_file_location(dotted, Path(folder) / f"{name}.so")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 from harness import Choices, Numbers, compiled, fuzz, within
 
-theta = compiled("_theta")
+theta = compiled("covariance/_theta")
 #: What may be asked of the doors beside what they take: they must refuse it, and look at nothing outside.
 ODD_PLACES = (-1, 4, 1 << 31, (1 << 63) - 1, -(1 << 63))
 

@@ -1,0 +1,109 @@
+"""Cells of few rows, which sums by group give away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from mixedfast.crossprod.combine import in_basis
+from mixedfast.crossprod.products import CrossProducts, GroupProducts
+from mixedfast.data.frames_out import given_back
+from mixedfast.design.coding import Coding, products_of
+from mixedfast.errors import ArgumentError, DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["small_cells"]
+
+
+def small_cells(cp: CrossProducts, k: int) -> pd.DataFrame:
+    """Cells of fewer than `k` rows (see `CrossProducts.small_cells`)."""
+    import pandas as pd
+
+    if not isinstance(k, (int, np.integer)) or k < 1:
+        raise ArgumentError(f"small_cells(k={k!r}): a whole number from 1")
+    if cp.meta.weighted:
+        raise DataError("these sums hold weights, not numbers of rows: make them without weights to count cells")
+    plain = in_basis(cp, cp.basis.unshifted())
+    found: list[tuple[str, str, int]] = []
+    for cells in _counted(plain):
+        few = np.flatnonzero((cells.rows > 0) & (cells.rows < k))
+        found += [(cells.what, cells.name(int(i)), int(cells.rows[i])) for i in few]
+    table = pd.DataFrame(found, columns=["what", "cell", "rows"]).astype({"rows": int})
+    ordered = table.sort_values("rows", kind="stable", ignore_index=True)
+    made: pd.DataFrame = given_back(ordered, cp.meta.library)
+    return made
+
+
+class _Cells(NamedTuple):
+    """Cells of one kind: what they are cells of, the labels of each side, each cell's place in them, and its rows."""
+
+    what: str
+    labels: tuple[np.ndarray, ...]
+    places: tuple[np.ndarray, ...]
+    rows: np.ndarray
+
+    def name(self, i: int) -> str:
+        return " & ".join(str(labels[places[i]]) for labels, places in zip(self.labels, self.places, strict=True))
+
+
+def _counted(plain: CrossProducts) -> Iterator[_Cells]:
+    """Levels, levels by category, and pairs of levels, with their rows."""
+    for group in plain.groups:
+        levels, at = np.asarray(group.levels), np.arange(group.n_levels)
+        ones = _by_level(group, plain.scale)
+        yield _Cells(group.name, (levels,), (at,), np.rint(ones[:, 0]))
+        if plain.meta.recipe is None:
+            continue
+        for name, (columns, tables) in _main_effects(plain.meta.recipe.fixed).items():
+            kept = [plain.kept.tolist().index(c) for c in columns if c in plain.kept]
+            counts = _solved(np.vstack([np.ones(tables.shape[1]), tables]), ones[:, [0, *(1 + place for place in kept)]])
+            if counts is not None:
+                categories = np.asarray(plain.meta.recipe.fixed.levels[name])
+                places = (np.repeat(at, len(categories)), np.tile(np.arange(len(categories)), len(at)))
+                yield _Cells(f"{group.name} & {name}", (levels, categories), places, counts.ravel())
+    for (g, h), pair in plain.pairs.items():
+        one, other = plain.groups[g], plain.groups[h]
+        a, b = _constant(one), _constant(other)
+        if a is None or b is None:
+            continue
+        rows = np.repeat(np.arange(one.n_levels), np.diff(pair.indptr))
+        counts = np.rint(pair.data[:, a, b] / (one.scale[a] * other.scale[b]))
+        labels = (np.asarray(one.levels), np.asarray(other.levels))
+        yield _Cells(f"{one.name} & {other.name}", labels, (rows, pair.indices), counts)
+
+
+def _constant(group: GroupProducts) -> int | None:
+    """The place of the constant among a group's columns."""
+    return group.names.index("Intercept") if "Intercept" in group.names else None
+
+
+def _by_level(group: GroupProducts, scale: np.ndarray) -> np.ndarray:
+    """1'[1 X] of each level in the user's units, (J, 1+p)."""
+    at = _constant(group)
+    if at is None:
+        if group.sums is None:
+            raise DataError(f"the sums do not tell how many rows each level of {group.name!r} has")
+        return np.column_stack([group.sums[:, 0], group.sums[:, 1:] / scale[:-1]])
+    return np.column_stack([group.A[:, at, at] / group.scale[at] ** 2, group.B[:, at, :-1] / group.scale[at] / scale[:-1]])
+
+
+def _main_effects(fixed: Coding) -> dict[str, tuple[list[int], np.ndarray]]:
+    """Of each category with columns of its own: their places, and the value of each for each level, (columns, levels)."""
+    found: dict[str, tuple[list[int], list[np.ndarray]]] = {}
+    for j, pieces in enumerate(products_of(fixed)):
+        if len(pieces) == 1 and pieces[0].table is not None:
+            columns, tables = found.setdefault(pieces[0].variable, ([], []))
+            columns.append(j)
+            tables.append(pieces[0].table)
+    return {name: (columns, np.array(tables)) for name, (columns, tables) in found.items() if name in fixed.levels}
+
+
+def _solved(values: np.ndarray, sums: np.ndarray) -> np.ndarray | None:
+    """Rows of each category from the sums of what stands for it, (J, levels); None where they do not determine them."""
+    if len(values) != sums.shape[1] or np.linalg.matrix_rank(values) < values.shape[1]:
+        return None
+    return np.rint(np.linalg.lstsq(values, sums.T, rcond=None)[0].T)

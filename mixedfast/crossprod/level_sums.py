@@ -1,0 +1,135 @@
+"""What each level of a grouping factor adds to sums over all rows: what is left when its rows are left out.
+
+Cross-products keep Z_j'W[Z_j X y] of every level and of [X y]'W[X y] the total alone. With the levels' shares of that total a
+level, and whatever is nested in it, can be taken away without its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mixedfast.crossprod import _sums
+from mixedfast.crossprod.products import CrossProducts, PairProducts
+from mixedfast.crossprod.row_sums import threaded
+from mixedfast.crossprod.scaling import group_layout, response_column, x_in_basis, z_in_basis
+from mixedfast.design.build import Design
+from mixedfast.errors import DataError
+
+__all__ = ["LevelSums", "parts_of_levels", "sums_of_levels"]
+
+
+@dataclass(frozen=True, eq=False)
+class LevelSums:
+    """Shares of the levels of one grouping factor.
+
+    Parameters
+    ----------
+    n : (J,) int array
+    log_weights : (J,) array
+        Sums of log weights.
+    xy : (J, p+1, p+1) array
+        [X y]'W[X y], basis of the whole.
+    unweighted : (J, c, c) array or None
+        See `CrossProducts`.
+    """
+
+    n: np.ndarray
+    log_weights: np.ndarray
+    xy: np.ndarray
+    unweighted: np.ndarray | None
+
+    def __add__(self, other: LevelSums) -> LevelSums:
+        both = None if self.unweighted is None or other.unweighted is None else self.unweighted + other.unweighted
+        return LevelSums(self.n + other.n, self.log_weights + other.log_weights, self.xy + other.xy, both)
+
+
+def sums_of_levels(cp: CrossProducts, designs: Iterable[Design], g: int) -> LevelSums:
+    """The shares of the levels of grouping factor `g` of `cp`; the designs hold its rows, each once."""
+    total: LevelSums | None = None
+    for design in designs:
+        part = _sums_of_factor(cp, design.keep_columns(cp.kept.tolist()), g)
+        total = part if total is None else total + part
+    if total is None:
+        raise DataError("the data have no rows")
+    return total
+
+
+def _sums_of_factor(cp: CrossProducts, design: Design, g: int) -> LevelSums:
+    n, basis = design.n, cp.basis
+    layout = group_layout(design)
+    codes, J = design.terms[layout[g][0]].codes, cp.groups[g].n_levels
+    columns = [*x_in_basis(design.x, n, basis), (response_column(design), basis.shift[-1], basis.scale[-1])]
+
+    def by_level(pool: _sums.ColumnPool, count: int) -> np.ndarray:
+        wanted = np.arange(count, dtype=np.int32)
+        _, sums = threaded(pool, n, wanted, [(codes, J, wanted, wanted)], 1)
+        return _sums.picked(sums[0], 0, count, wanted)
+
+    sqrt_weights = None if design.weights is None else np.sqrt(design.weights)
+    xy = by_level(_sums.ColumnPool(columns, n, sqrt_weights), len(columns))
+    unweighted = None
+    if cp.unweighted is not None:
+        z = [
+            z_in_basis([column for t in members for column in design.terms[t].columns], n, own)
+            for members, own in zip(layout, basis.groups, strict=True)
+        ]
+        plain = [((), 0.0, 1.0), *columns[:-1], *(column for own in z for column in own)]
+        unweighted = by_level(_sums.ColumnPool(plain, n), len(plain))
+    logs = np.zeros(J) if design.weights is None else np.bincount(codes, np.log(design.weights), J)
+    return LevelSums(np.bincount(codes, minlength=J), logs, xy, unweighted)
+
+
+def parts_of_levels(cp: CrossProducts, g: int, sums: LevelSums) -> Iterator[CrossProducts]:
+    """The cross-products of the rows of each level of factor `g`.
+
+    Raises
+    ------
+    DataError
+        When another factor is not nested in this one: a level of it then has rows in several, and its sums do not tell whose.
+    """
+    owners = [_owners(cp, g, h) for h in range(len(cp.groups))]
+    for j in range(cp.groups[g].n_levels):
+        mine = [owner == j for owner in owners]
+        groups = tuple(
+            replace(
+                group, A=_only(group.A, own), B=_only(group.B, own),
+                sums=None if group.sums is None else _only(group.sums, own),
+            )
+            for group, own in zip(cp.groups, mine, strict=True)
+        )  # fmt: skip
+        pairs = {key: replace(pair, data=_only(pair.data, mine[key[0]][_rows(pair)])) for key, pair in cp.pairs.items()}
+        yield replace(
+            cp, n=int(sums.n[j]), xy=sums.xy[j], groups=groups, pairs=pairs, sum_log_weights=float(sums.log_weights[j]),
+            unweighted=None if sums.unweighted is None else sums.unweighted[j],
+        )  # fmt: skip
+
+
+def _owners(cp: CrossProducts, g: int, h: int) -> np.ndarray:
+    """The level of factor g that each level of factor h lies in, (J_h,); -1 for a level that no row has."""
+    if g == h:
+        return np.arange(cp.groups[g].n_levels)
+    pair = cp.pairs[min(g, h), max(g, h)]
+    inner, outer = (_rows(pair), pair.indices) if h < g else (pair.indices, _rows(pair))
+    owner = np.full(cp.groups[h].n_levels, -1)
+    owner[inner] = outer
+    if not np.array_equal(owner[inner], outer):
+        mine, other = cp.groups[g].name, cp.groups[h].name
+        raise DataError(
+            f"influence({mine!r}) of rows that are not in memory: levels of {other!r} have rows in several levels of {mine!r}, "
+            "and their sums do not say which; fit the table in memory"
+        )
+    return owner
+
+
+def _rows(pair: PairProducts) -> np.ndarray:
+    return np.repeat(np.arange(len(pair.indptr) - 1), np.diff(pair.indptr))
+
+
+def _only(sums: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """The sums of some levels, zeros for the others."""
+    out = np.zeros_like(sums)
+    out[where] = sums[where]
+    return out

@@ -1,0 +1,164 @@
+"""What is left of the rows once effects near the fitted ones are taken out, and the products that sums of squares need.
+
+The residual sum of squares is a difference of sums over rows. Where effects make nearly all of y (groups a million times
+further apart than their members), the difference has no digits left; and log|X'V^-1 X| loses as many. Both are minima,
+
+    [X y]'V0^-1 [X y] = E'E + U'U,   E = [X y] - Z B,   B = Lambda U the penalized regressions of X and y on Z,
+
+so that an error in U counts by its square only, and E is small. A second pass over the rows takes out ``Z delta`` with a delta
+near B, and the products of the small rest ``W = [X, y - X gamma] - Z delta`` then give E'E at any theta: E = W - Z (B - delta)
+is a small correction of small rows. It is the last step of a QR decomposition, done once, without ever forming one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mixedfast.crossprod import _sums
+from mixedfast.crossprod.products import CrossProducts
+from mixedfast.crossprod.row_sums import threaded
+from mixedfast.crossprod.scaling import group_layout, response_column, x_in_basis, z_in_basis
+from mixedfast.design.columns import Factor
+
+if TYPE_CHECKING:
+    from mixedfast.design.build import Design
+    from mixedfast.design.columns import Column
+
+__all__ = ["Remainder", "is_rounding", "plus_x", "take_out"]
+
+#: Numbers of a block of rows, W and Z: 64 MB.
+_BLOCK_NUMBERS = 8_000_000
+#: A remainder of y below so many units in the last place of y is rounding of the rows themselves.
+_LAST_PLACES = 64.0
+
+
+@dataclass(frozen=True, eq=False)
+class Remainder:
+    """Products of ``W = [X, y - X gamma] - Z delta`` with itself and with Z, in the basis of the cross-products.
+
+    Remainders of different rows, from which the same was taken out, add.
+
+    Parameters
+    ----------
+    gamma : (p,) array
+    delta : tuple of (J,K,p+1) arrays, one a group
+    zw : tuple of (J,K,p+1) arrays
+        Z'W, with the weights between where there are any.
+    ww : (p+1,p+1) array
+        W'W.
+    rounding : bool
+        Nothing but rounding is left of y.
+    """
+
+    gamma: np.ndarray
+    delta: tuple[np.ndarray, ...]
+    zw: tuple[np.ndarray, ...]
+    ww: np.ndarray
+    rounding: bool
+
+    def __add__(self, other: Remainder) -> Remainder:
+        zw = tuple(mine + theirs for mine, theirs in zip(self.zw, other.zw, strict=True))
+        return replace(self, zw=zw, ww=self.ww + other.ww, rounding=self.rounding and other.rounding)
+
+
+def plus_x(C: np.ndarray, gamma: np.ndarray) -> np.ndarray:
+    """Products with [X, y + X gamma] from products with [X, y], (...,p+1)."""
+    return np.concatenate([C[..., :-1], C[..., -1:] + (C[..., :-1] @ gamma)[..., None]], axis=-1)
+
+
+def _columns(design: Design, members: list[int]) -> list[Column]:
+    """Columns of Z of the terms of one group."""
+    return [column for t in members for column in design.terms[t].columns]
+
+
+def take_out(
+    cp: CrossProducts, design: Design, gamma: np.ndarray, delta: list[np.ndarray], threads: int | None = None
+) -> Remainder:
+    """Read the rows once more and sum what is left of them.
+
+    Parameters
+    ----------
+    cp : CrossProducts
+        Of the identifiable columns of X.
+    design : Design
+        Whose rows they are.
+    gamma : (p,) array
+        Coefficients near the estimates, internal basis.
+    delta : list of (J,K,p+1) arrays
+        Effects near the penalized regressions of ``[X, y - X gamma]`` on Z, internal basis.
+    threads : int, optional
+
+    Returns
+    -------
+    Remainder
+    """
+    n, p = design.n, cp.p
+    x = x_in_basis([design.x[j] for j in cp.kept], n, cp.basis)
+    y = (response_column(design), float(cp.shift[-1]), float(cp.scale[-1]))
+    layout = group_layout(design)
+    z = [z_in_basis(_columns(design, members), n, group.basis) for members, group in zip(layout, cp.groups, strict=True)]
+    rows = _sums.ColumnPool([*x, y, *(column for own in z for column in own)], n)
+    groups = [(design.terms[members[0]].codes, len(own), taken) for members, own, taken in zip(layout, z, delta, strict=True)]
+    sqrt_weights = None if design.weights is None else np.sqrt(design.weights)
+    ww, zw = np.zeros((p + 1, p + 1)), [np.zeros((len(taken), k, p + 1)) for _, k, taken in groups]
+    of_rest = of_terms = 0.0
+    for block in _row_blocks(n, cp):
+        W, Z, largest = _rest(rows, block, gamma, groups)
+        of_rest += float(W[p] @ W[p])
+        of_terms += float(largest @ largest)
+        own = None if sqrt_weights is None else sqrt_weights[block]
+        square, sums = _products(W, Z, [(codes[block], len(taken)) for codes, _, taken in groups], own, threads)
+        ww += square
+        for total, part in zip(zw, sums, strict=True):
+            total += part
+    return Remainder(gamma, tuple(delta), tuple(zw), ww, is_rounding(of_rest, of_terms))
+
+
+def is_rounding(of_rest: float, of_terms: float) -> bool:
+    """Whether a remainder of y is rounding alone, by its sum of squares and that of the terms it is left of."""
+    return bool(np.sqrt(of_rest) <= _LAST_PLACES * np.finfo(float).eps * np.sqrt(of_terms))
+
+
+def _row_blocks(n: int, cp: CrossProducts) -> Iterator[np.ndarray]:
+    """Rows to hold at a time, (m,) int32 each: no fewer than a factor has levels, whose sums are as large as that anyway."""
+    columns = cp.p + 1 + sum(group.k for group in cp.groups)
+    step = max(_BLOCK_NUMBERS // columns, *(group.n_levels for group in cp.groups), 1)
+    return (np.arange(first, min(first + step, n), dtype=np.int32) for first in range(0, n, step))
+
+
+def _rest(
+    rows: _sums.ColumnPool, block: np.ndarray, gamma: np.ndarray, groups: list[tuple[np.ndarray, int, np.ndarray]]
+) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """W (p+1,m) of a block of rows, Z (k,m) of each group, and the size of the terms that W's last row is left of, (m,)."""
+    p = len(gamma)
+    W = np.stack([rows.evaluate(j, block) for j in range(p + 1)])
+    largest = np.abs(W[p]) + np.abs(gamma) @ np.abs(W[:p])
+    W[p] -= gamma @ W[:p]
+    at, Z = p + 1, []
+    for codes, k, taken in groups:
+        Z.append(np.stack([rows.evaluate(at + a, block) for a in range(k)]))
+        at += k
+        own = codes[block]
+        for a, values in enumerate(Z[-1]):
+            for j in range(p + 1):
+                W[j] -= values * taken[own, a, j]
+    return W, Z, largest
+
+
+def _products(
+    W: np.ndarray, Z: list[np.ndarray], groups: list[tuple[np.ndarray, int]], sqrt_weights: np.ndarray | None,
+    threads: int | None,
+) -> tuple[np.ndarray, list[np.ndarray]]:  # fmt: skip
+    """W'W (p+1,p+1) and Z'W (J,k,p+1) of each group, over one block of rows."""
+    m = W.shape[1]
+    columns: list[tuple[Column, float, float]] = [((Factor(values),), 0.0, 1.0) for part in (W, *Z) for values in part]
+    gram, described, at = np.arange(len(W), dtype=np.int32), [], len(W)
+    for (codes, n_levels), part in zip(groups, Z, strict=True):
+        described.append((codes, n_levels, np.arange(at, at + len(part), dtype=np.int32), gram))
+        at += len(part)
+    square, sums = threaded(_sums.ColumnPool(columns, m, sqrt_weights), m, gram, described, threads)
+    return square, [_sums.picked(parts, 0, len(left), gram) for (_, _, left, _), parts in zip(described, sums, strict=True)]

@@ -1,0 +1,394 @@
+"""The basis that cross-products are summed in: a shift and a scale for every column.
+
+Raw sums of squares of a response near 1e7 lose half the digits of the residual sum of squares, so columns are brought
+near mean zero and spread one before they are multiplied: ``(column - shift) * scale``. What a shift takes away must be
+given back by the columns of X, so it needs a combination of them that is the constant 1: an intercept, the dummies of a
+factor, or any columns that add up to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedfast.crossprod import _sums
+from mixedfast.design.columns import Factor, evaluate
+from mixedfast.errors import DataError
+
+if TYPE_CHECKING:
+    from mixedfast.design.build import Design
+    from mixedfast.design.columns import Column
+
+__all__ = [
+    "Basis", "GroupBasis", "adds_to_one", "check_size", "choose_basis", "group_layout", "response_column", "scale_of_response",
+    "x_in_basis", "z_in_basis",
+]  # fmt: skip
+
+#: Rows looked at to choose shifts and scales. They need only be near the mean and the spread.
+_SAMPLE = 1024
+#: Fourth powers of larger numbers, or of the inverse of one, do not fit a double; variances of variances are such.
+_WIDEST = 1e75
+#: Columns that add up to 1 do so to this in every row; a shift of a million spreads then costs no more than its rounding.
+_CONSTANT_TOLERANCE = 1e-12
+#: A spread of less than this share of the mean is rounding of the mean: whole numbers near 2**53 spread by more.
+_CONSTANT_SPREAD = 2e-15
+#: Quartiles closer than this share of the spread say where the column is; the spread then is a few values', such as 99999999.
+_WITHOUT_OUTLIERS = 1e-3
+#: Cells of an interaction times its columns that are looked through for a sum of 1; beyond, rows are looked at instead.
+_MAX_CELLS = 1e7
+#: Rows checked at a time when columns might add up to 1.
+_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class GroupBasis:
+    """Shifts and scales of the columns of Z of one grouping factor, each (K,), all terms on it side by side.
+
+    ``mix`` (K,K), unit upper triangular within each term, as `Basis.mix`; None where nothing is mixed. An intercept is as it
+    was, and so are the columns of uncorrelated terms.
+    """
+
+    shift: np.ndarray
+    scale: np.ndarray
+    mix: np.ndarray | None = None
+
+    @property
+    def parts(self) -> list[np.ndarray]:
+        """What two that are the same have in common."""
+        return [self.shift, self.scale] if self.mix is None else [self.shift, self.scale, self.mix]
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """Shifts and scales of [X y] and of Z.
+
+    Parameters
+    ----------
+    shift, scale : (p+1,) arrays
+        The last is y's. Scales are powers of two, so scaling is exact. With weights all of them carry the root of a power
+        of four that brings the weights near 1.
+    groups : tuple of GroupBasis
+        Z's columns by grouping factor, in the order of `group_layout`. A term shifts only if its first column is the
+        constant.
+    constant : (p,) array or None
+        c with Xc = 1, in the user's columns. Shifts are zero where c is not; without c all are zero.
+    mix : (p, p) array or None
+        Unit diagonal: the shifted and scaled columns of X times this are what was summed (`mixedfast.crossprod.collinearity`).
+        The columns that make up the constant are as they were.
+    """
+
+    shift: np.ndarray
+    scale: np.ndarray
+    groups: tuple[GroupBasis, ...]
+    constant: np.ndarray | None = None
+    mix: np.ndarray | None = None
+
+    def unshifted(self) -> Basis:
+        """The same scales with X and y where they are, unmixed."""
+        return Basis(np.zeros_like(self.shift), self.scale, self.groups)
+
+    @property
+    def ones(self) -> np.ndarray | None:
+        """The constant 1 in the shifted and scaled columns of X, (p,); None without a constant."""
+        if self.constant is None:
+            return None
+        c: np.ndarray = self.constant / self.scale[:-1] / (1.0 - self.shift[:-1] @ self.constant)
+        return c
+
+    def same(self, other: Basis) -> bool:
+        """Whether sums in this basis and in the other add as they are."""
+        mine, theirs = (
+            (
+                b.shift, b.scale, *(part for group in b.groups for part in group.parts),
+                *(part for part in (b.constant, b.mix) if part is not None),
+            )
+            for b in (self, other)
+        )  # fmt: skip
+        return len(mine) == len(theirs) and all(map(np.array_equal, mine, theirs))
+
+    def beta_transform(self) -> np.ndarray:
+        """T (p, p) with beta_user = T beta_internal (before the shift and scale of y)."""
+        T = np.diag(self.scale[:-1])
+        if self.constant is not None:
+            T -= np.outer(self.constant, self.shift[:-1] * self.scale[:-1])
+        return T if self.mix is None else T @ self.mix
+
+    def to_user_beta(self, beta: np.ndarray) -> np.ndarray:
+        """Coefficients (..., p) of the user's columns and response, from those of this basis.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> cp.basis.to_user_beta(mf.fit(cp)._fit.solution.beta).round(4)
+        array([251.4051,  10.4673])
+        """
+        out: np.ndarray = beta @ self.beta_transform().T / self.scale[-1]
+        return out if self.constant is None else out + self.shift[-1] * self.constant
+
+
+def x_in_basis(x: Sequence[Column], n: int, basis: Basis) -> list[tuple[Column, float, float]]:
+    """Columns of X with their shifts and scales; the ones that are mixed as new columns of numbers."""
+    return _placed(x, n, basis.shift[:-1], basis.scale[:-1], basis.mix)
+
+
+def z_in_basis(z: Sequence[Column], n: int, group: GroupBasis) -> list[tuple[Column, float, float]]:
+    """The same for the columns of Z of one grouping factor."""
+    return _placed(z, n, group.shift, group.scale, group.mix)
+
+
+def _placed(
+    columns: Sequence[Column], n: int, shift: np.ndarray, scale: np.ndarray, mix: np.ndarray | None
+) -> list[tuple[Column, float, float]]:
+    placed = list(zip(columns, shift.tolist(), scale.tolist(), strict=True))
+    if mix is None:
+        return placed
+    for j in np.flatnonzero((mix != np.eye(len(columns))).any(axis=0)).tolist():
+        mixed = np.zeros(n)
+        for k in np.flatnonzero(mix[:, j]).tolist():
+            mixed += mix[k, j] * ((evaluate(columns[k], n) - shift[k]) * scale[k])
+        placed[j] = (Factor(mixed),), 0.0, 1.0
+    return placed
+
+
+def group_layout(design: Design) -> list[list[int]]:
+    """Terms by grouping factor: lists of positions in design.terms, factors in the order they first appear."""
+    layout: dict[str, list[int]] = {}
+    for i, term in enumerate(design.terms):
+        layout.setdefault(term.group, []).append(i)
+    return list(layout.values())
+
+
+def response_column(design: Design) -> Column:
+    """y less the offset, as a column."""
+    y = design.y if design.offset is None else design.y - design.offset
+    return (Factor(y),)
+
+
+def choose_basis(design: Design, look_at_rows: bool = True) -> Basis:
+    """Shifts and scales from a sample of the rows.
+
+    Parameters
+    ----------
+    design : Design
+    look_at_rows : bool
+        Whether to look for a combination of X's columns that is 1 in the rows of this table, when their structure shows
+        none. Without, what is found holds for every table of the model (a basis that batches are to share).
+
+    Returns
+    -------
+    Basis
+
+    Raises
+    ------
+    DataError
+        When squares of a column overflow or vanish; the message names it.
+    """
+    n = design.n
+    rows = np.arange(0, n, max(1, n // _SAMPLE), dtype=np.int32)
+    columns = [*design.x, response_column(design)]
+    sampler = _sums.ColumnPool([(c, 0.0, 1.0) for c in columns], n)
+    sample = [None if not c else sampler.evaluate(i, rows) for i, c in enumerate(columns)]
+    constant = structural_constant(design.x)
+    if constant is None and look_at_rows:
+        constant = _sampled_constant(design, [s for s in sample[:-1] if s is not None])
+    free = np.ones(len(columns), dtype=bool) if constant is None else np.append(constant != 0.0, False)
+    unit = _unit(design.weights)
+    names = (*design.x_names, design.response_name)
+    basis = [
+        (0.0, 1.0) if s is None else _scale_of(name, s, not fixed)
+        for name, s, fixed in zip(names, sample, free, strict=True)
+    ]
+    known = {column_key(c): b for c, b in zip(columns, basis, strict=True)}
+    groups = []
+    for members in group_layout(design):
+        own: list[tuple[float, float]] = []
+        for term in (design.terms[t] for t in members):
+            centred = term.correlated and len(term.columns) > 1 and not term.columns[0]
+            for name, column in zip(term.names, term.columns, strict=True):
+                shared = known.get(column_key(column))
+                # X's own basis when the column is in X too, so that its products are shared
+                if not column:
+                    own.append((0.0, 1.0))
+                elif shared is not None and centred == (shared[0] != 0.0):
+                    own.append(shared)
+                else:
+                    values = _sums.ColumnPool([(column, 0.0, 1.0)], n).evaluate(0, rows)
+                    own.append(_scale_of(name, values, centred))
+        groups.append(GroupBasis(*_arrays(own, unit)))
+    shift, scale = _arrays(basis, unit)
+    return Basis(shift, scale, tuple(groups), constant)
+
+
+def scale_of_response(design: Design, basis: Basis) -> tuple[float, float]:
+    """Shift and scale of a design's response where the other columns are in a basis already.
+
+    Raises
+    ------
+    DataError
+        When squares of the response overflow.
+    """
+    rows = np.arange(0, design.n, max(1, design.n // _SAMPLE), dtype=np.int32)
+    values = _sums.ColumnPool([(response_column(design), 0.0, 1.0)], design.n).evaluate(0, rows)
+    shift, scale = _scale_of(design.response_name, values, basis.constant is not None)
+    return shift, scale * _unit(design.weights)
+
+
+def column_key(column: Column) -> tuple[int, ...]:
+    """What a column is made of, as a dictionary key."""
+    return tuple(id(part) for f in column for part in (f.values, f.table))
+
+
+def _arrays(basis: Sequence[tuple[float, float]], unit: float) -> tuple[np.ndarray, np.ndarray]:
+    shift, scale = np.array(basis, dtype=float).reshape(-1, 2).T.copy()
+    return shift, scale * unit
+
+
+def _scale_of(name: str, values: np.ndarray, shifted: bool) -> tuple[float, float]:
+    """(shift, scale) of a column from a sample of it."""
+    if values.size == 0:
+        return 0.0, 1.0
+    widest = float(np.abs(values).max())
+    if widest > _WIDEST or 0.0 < widest < 1.0 / _WIDEST:
+        what = "large that their squares overflow" if widest > 1.0 else "small that their squares vanish"
+        raise DataError(f"the values of {name!r} are so {what}: give the variable in other units")
+    mean = float(values.mean())
+    variance = float(np.mean((values - mean) ** 2))
+    quarters = [len(values) // 4, len(values) // 2, 3 * len(values) // 4]
+    low, middle, high = np.partition(values, quarters)[quarters].tolist()
+    if 0.0 < high - low < _WITHOUT_OUTLIERS * variance**0.5:
+        mean, variance = middle, (high - low) ** 2
+    return _scale_from(mean, variance, shifted)
+
+
+def check_size(names: Sequence[str], squares: np.ndarray) -> None:
+    """Raise DataError where a column's sum of squares, scaled, says that it holds values the sample of it did not show.
+
+    Parameters
+    ----------
+    names : sequence of str
+    squares : (c,) array
+    """
+    for name, square in zip(names, squares.tolist(), strict=True):
+        if not square <= _WIDEST**2:
+            raise DataError(
+                f"the values of {name!r} are so large that their squares overflow: give the variable in other units"
+            )
+
+
+def _scale_from(mean: float, variance: float, shifted: bool) -> tuple[float, float]:
+    """(shift, scale) of a column from its mean and its mean square about it."""
+    shift = mean if shifted else 0.0
+    with np.errstate(over="ignore"):
+        spread = float(np.sqrt(variance + np.float64(mean - shift) ** 2))
+    if not np.isfinite(spread):
+        raise DataError("values are so large that their squares overflow: rescale the variable")
+    if spread <= _CONSTANT_SPREAD * abs(shift):  # constant as far as the sample shows: no spread to scale by
+        spread = abs(shift)
+    return shift, float(2.0 ** -np.round(np.log2(spread))) if spread > 0 else 1.0
+
+
+#: Mean and mean square about it of a column; None for the constant.
+Spread = tuple[float, float] | None
+
+
+def basis_from_moments(
+    xy: Sequence[Spread], constant: np.ndarray | None, groups: Sequence[tuple[Sequence[Spread], Sequence[bool]]], unit: float
+) -> Basis:
+    """Shifts and scales from means and spreads that somebody else worked out.
+
+    Parameters
+    ----------
+    xy : sequence of (mean, mean square about it) or None
+        Of the columns of X and of y.
+    constant : (p,) array or None
+        From `structural_constant`.
+    groups : sequence of (spreads, which of the columns a term shifts)
+        Z's columns by grouping factor.
+    unit : float
+        Root of the power of four that brings the weights near 1.
+    """
+    free = np.ones(len(xy), dtype=bool) if constant is None else np.append(constant != 0.0, False)
+    own = [(0.0, 1.0) if m is None else _scale_from(*m, not fixed) for m, fixed in zip(xy, free, strict=True)]
+    shift, scale = _arrays(own, unit)
+    z = []
+    for spreads, centred in groups:
+        own = [(0.0, 1.0) if m is None else _scale_from(*m, moves) for m, moves in zip(spreads, centred, strict=True)]
+        z.append(GroupBasis(*_arrays(own, unit)))
+    return Basis(shift, scale, tuple(z), constant)
+
+
+def _unit(weights: np.ndarray | None) -> float:
+    """The root of the power of four that brings the weights near 1: weights of any size are as good as others."""
+    if weights is None:
+        return 1.0
+    return float(2.0 ** -np.round(0.5 * np.log2(weights[:: max(1, len(weights) // _SAMPLE)]).mean()))
+
+
+# --- columns that add up to 1 ----------------------------------------------------------------------------------
+
+
+def adds_to_one(design: Design, constant: np.ndarray) -> bool:
+    """Whether X constant = 1 in every row of a design; no row is read when the structure of X says so."""
+    structural = structural_constant(design.x)
+    return (structural is not None and np.array_equal(structural, constant)) or _holds(design, constant)
+
+
+def structural_constant(x: Sequence[Column]) -> np.ndarray | None:
+    """c (p,) with Xc = 1 whatever the rows: the intercept, or all cells of some factors."""
+    p = len(x)
+    cells: dict[tuple[int, ...], list[int]] = {}
+    for j, column in enumerate(x):
+        if not column:
+            return (np.arange(p) == j).astype(float)
+        if all(f.table is not None for f in column):
+            cells.setdefault(tuple(sorted(id(f.values) for f in column)), []).append(j)
+    for key, members in cells.items():
+        size = float(np.prod([len(table) for table in _tables(x[members[0]], key)]))
+        if len(set(key)) < len(key) or (len(key) > 1 and size * len(members) > _MAX_CELLS):
+            continue
+        total = sum(reduce(np.multiply.outer, _tables(x[j], key)) for j in members)
+        if np.all(total == 1.0):
+            return np.isin(np.arange(p), members).astype(float)
+    return None
+
+
+def _tables(column: Column, order: tuple[int, ...]) -> list[Any]:
+    by_codes = {id(f.values): f.table for f in column}
+    return [by_codes[key] for key in order]
+
+
+def _sampled_constant(design: Design, sample: Sequence[np.ndarray]) -> np.ndarray | None:
+    """c (p,) with Xc = 1 in every row, guessed from a sample: proportions that add up to 1, dummies made by hand."""
+    if not sample:
+        return None
+    X = np.column_stack(sample)
+    size = np.sqrt(np.mean(X**2, axis=0))
+    if not (np.isfinite(size).all() and size.any()):
+        return None
+    size[size == 0.0] = np.inf
+    c = np.linalg.lstsq(X / size, np.ones(len(X)), rcond=1e-10)[0]
+    c = np.where(np.abs(c) < 1e-10, 0.0, c) / size
+    near = np.abs(X @ c - 1.0).max(initial=0.0) <= _CONSTANT_TOLERANCE * (1.0 + np.abs(X) @ np.abs(c)).max(initial=1.0)
+    return c if near and _holds(design, c) else None
+
+
+def _holds(design: Design, c: np.ndarray) -> bool:
+    used = np.flatnonzero(c)
+    if not len(used):
+        return False
+    pool = _sums.ColumnPool([(design.x[j], 0.0, 1.0) for j in used], design.n)
+    for start in range(0, design.n, _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, design.n), dtype=np.int32)
+        total, size = np.zeros(len(rows)), np.ones(len(rows))
+        for i, j in enumerate(used):
+            part = c[j] * pool.evaluate(i, rows)
+            total += part
+            size += np.abs(part)
+        if not (np.abs(total - 1.0) <= _CONSTANT_TOLERANCE * size).all():
+            return False
+    return True

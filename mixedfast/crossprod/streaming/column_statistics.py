@@ -1,0 +1,57 @@
+"""Statistics of whole columns, made of those of their parts, for transforms like ``scale()``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mixedfast.formula.expressions import Stateful
+
+__all__ = ["Moments", "state_of"]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, mean, sum of squares about the mean, smallest and largest value of a column; they add (Chan et al. 1983)."""
+
+    n: int
+    mean: float
+    squares: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Moments:
+        if not len(values):
+            return cls(0, 0.0, 0.0, np.inf, -np.inf)
+        mean = float(values.mean())
+        return cls(len(values), mean, float(((values - mean) ** 2).sum()), float(values.min()), float(values.max()))
+
+    def __add__(self, other: Moments) -> Moments:
+        n = self.n + other.n
+        if not n:
+            return self
+        step = other.mean - self.mean
+        squares = self.squares + other.squares + step**2 * self.n * other.n / n
+        mean = self.mean + step * other.n / n
+        return Moments(n, mean, squares, min(self.low, other.low), max(self.high, other.high))
+
+
+def state_of(call: Stateful, moments: Moments) -> dict[str, Any]:
+    """What formulaic would have remembered of a transform, had it seen all rows."""
+    given = dict(call.arguments)
+    if call.function == "bs":
+        # formulaic sets the knots it is given between these
+        low, high = given.get("lower_bound"), given.get("upper_bound")
+        return {"lower_bound": moments.low if low is None else low, "upper_bound": moments.high if high is None else high}
+    default_ddof = 0 if call.function == "standardize" else 1
+    ddof = given.get("ddof", default_ddof)
+    center = given.get("center", True)
+    spread = False if call.function == "center" else given.get("rescale" if call.function == "standardize" else "scale", True)
+    middle = moments.mean if center is True else None if center is False else center
+    about = 0.0 if middle is None else float(middle)
+    squares = moments.squares + moments.n * (moments.mean - about) ** 2
+    width = float(np.sqrt(squares / (moments.n - ddof))) if spread is True else None if spread is False else spread
+    return {"ddof": ddof, "center": middle, "scale": width}

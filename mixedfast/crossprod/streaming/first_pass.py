@@ -1,0 +1,273 @@
+"""The first pass over a stream: levels, groups, missing values, and what transforms need of whole columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mixedfast.crossprod.streaming.column_statistics import Moments, state_of
+from mixedfast.crossprod.streaming.plan import Facts
+from mixedfast.crossprod.streaming.requirements import Wanted
+from mixedfast.data.arrow import complete_rows, distinct, from_bytes, kind_of, plain_table, sample, to_bytes, with_dictionary
+from mixedfast.data.categories import Categorical, factorize
+from mixedfast.data.frames import Numeric, as_table
+from mixedfast.data.work_units import Source, Unit
+from mixedfast.design.coding import evaluate_expression
+from mixedfast.design.model_frame import Rows
+from mixedfast.errors import DataError
+from mixedfast.formula.variables import expression_names
+
+__all__ = ["Seen", "columns_of_keys", "facts_of", "keys_of", "listed_columns", "look", "spread_sample"]
+
+#: Rows kept of each unit, and of all: shifts and scales are chosen from them.
+_SAMPLE_UNIT, _SAMPLE_ALL = 1024, 8192
+#: Rows read of a unit for a sample of it.
+_SAMPLE_READ = 1 << 15
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What has been seen of some units; what is seen of others adds.
+
+    Parameters
+    ----------
+    n, n_rows : int
+        Complete rows, and all.
+    missing : dict of str to int
+    distinct : dict of tuple of str to pyarrow.Table
+        The combinations of values of some columns in complete rows.
+    dictionaries : dict of str to tuple
+        The categories of columns that come with a list of them, in their order.
+    moments : dict of str to Moments
+        Of the expressions that transforms need statistics of.
+    rows : pyarrow.Table
+        A sample of the complete rows.
+    """
+
+    n: int
+    n_rows: int
+    missing: Mapping[str, int]
+    distinct: Mapping[tuple[str, ...], Any]
+    dictionaries: Mapping[str, tuple[Any, ...]]
+    moments: Mapping[str, Moments]
+    rows: Any
+
+    def __add__(self, other: Seen) -> Seen:
+        import pyarrow as pa
+
+        names = dict.fromkeys([*self.missing, *other.missing])
+        dictionaries = {
+            name: tuple(dict.fromkeys([*values, *other.dictionaries.get(name, ())]))
+            for name, values in self.dictionaries.items()
+        }
+        rows = pa.concat_tables([self.rows, other.rows], promote_options="permissive")
+        return Seen(
+            self.n + other.n,
+            self.n_rows + other.n_rows,
+            {name: self.missing.get(name, 0) + other.missing.get(name, 0) for name in names},
+            {
+                key: distinct(pa.concat_tables([own, other.distinct[key]], promote_options="permissive"), key)
+                for key, own in self.distinct.items()
+            },
+            dictionaries,
+            {text: own + other.moments[text] for text, own in self.moments.items()},
+            rows if rows.num_rows <= 2 * _SAMPLE_ALL else sample(rows, _SAMPLE_ALL),
+        )
+
+    def __store__(self) -> dict[str, Any]:
+        return {
+            "n": self.n, "n_rows": self.n_rows, "missing": self.missing, "dictionaries": self.dictionaries,
+            "distinct": {key: to_bytes(table) for key, table in self.distinct.items()},
+            "moments": self.moments, "rows": to_bytes(self.rows),
+        }  # fmt: skip
+
+    @classmethod
+    def __restore__(cls, fields: dict[str, Any]) -> Seen:
+        tables = {key: from_bytes(array) for key, array in fields["distinct"].items()}
+        return cls(**{**fields, "distinct": tables, "rows": from_bytes(fields["rows"])})
+
+
+def keys_of(want: Wanted, schema: Any, given: Mapping[str, Sequence[Any]]) -> tuple[tuple[str, ...], ...]:
+    """The columns, and combinations of columns, whose distinct values must be found: those with no levels given.
+
+    Raises
+    ------
+    DataError
+        When a column is of a type that a model cannot use.
+    """
+    for name in want.columns:
+        kind = kind_of(schema.field(name).type)
+        if kind not in ("number", "boolean", "text", "null") and not kind.startswith("category"):
+            raise DataError(f"column {name!r} holds {kind}, which a model cannot use: convert it to numbers or strings")
+    single = [(name,) for name in want.variables if is_category(want, schema, name)]
+    return tuple(
+        key for key in dict.fromkeys([*single, *want.groups]) if len(key) > 1 or key[0] not in given
+    )
+
+
+def is_category(want: Wanted, schema: Any, name: str) -> bool:
+    """Whether a variable of the formulas is used as categories."""
+    return want.is_category(name, kind_of(schema.field(name).type))
+
+
+def columns_of_keys(want: Wanted, keys: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The columns that the first pass must read when no row misses a value."""
+    of_transforms = {name for call in want.transforms for name in expression_names(call.inside)}
+    of_keys = {name for key in keys for name in key}
+    return tuple(name for name in want.columns if name in of_keys or name in of_transforms)
+
+
+def look(
+    want: Wanted, columns: Sequence[str], keys: Sequence[tuple[str, ...]], given: Mapping[str, Any], listed: frozenset[str]
+) -> Callable[[Unit], Seen]:
+    """A function that looks at some columns of one unit.
+
+    Parameters
+    ----------
+    want : Wanted
+    columns : sequence of str
+        A row is complete when it misses none of these.
+    keys : sequence of tuple of str
+        The combinations whose distinct values are wanted.
+    given : dict of str to Labels
+        Levels that are known.
+    listed : frozenset of str
+        The columns whose type lists their categories in an order that counts.
+    """
+
+    def at(unit: Unit) -> Seen:
+        parts = [_look_at(table.select(list(columns)), unit.name) for table in unit.read()]
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+    def _look_at(table: Any, where: str) -> Seen:
+        rows, missing = complete_rows(table, columns, where)
+        for name, labels in given.items():
+            if name in columns:
+                labels.codes(rows.column(name), where)
+        return Seen(
+            rows.num_rows,
+            table.num_rows,
+            missing,
+            {key: _readable(distinct(rows, key), where) for key in keys},
+            {name: _dictionary(table.column(name)) for name in columns if name in listed},
+            {call.inside: _moments(call.inside, rows) for call in want.transforms},
+            plain_table(sample(rows, _SAMPLE_UNIT)),
+        )
+
+    return at
+
+
+def spread_sample(source: Source, want: Wanted, given: Mapping[str, Any]) -> Any:
+    """Some complete rows of some units, evenly spread over the source; their levels are among those given."""
+    import pyarrow as pa
+
+    units = list(source.units(want.columns))
+    parts = []
+    for i in np.unique(np.linspace(0, len(units) - 1, _SAMPLE_ALL // _SAMPLE_UNIT).astype(int)):
+        first = next(units[i].read(_SAMPLE_READ), None)
+        if first is None:
+            raise DataError(f"{units[i].name} has no rows where it says it has {units[i].rows}")
+        rows, _ = complete_rows(first, want.columns, units[i].name)
+        for name, labels in given.items():
+            if name in want.columns:
+                labels.codes(rows.column(name), units[i].name)
+        parts.append(plain_table(sample(rows, _SAMPLE_UNIT)))
+    return pa.concat_tables(parts, promote_options="permissive")
+
+
+def _readable(table: Any, where: str) -> Any:
+    """The table itself. Labels that are no UTF-8 come of damage that Arrow does not look for.
+
+    Raises
+    ------
+    DataError
+    """
+    import pyarrow as pa
+
+    for name in table.column_names:
+        try:
+            table.column(name).validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{where}: column {name!r} is damaged: {error}") from error
+    return table
+
+
+def _dictionary(column: Any) -> tuple[Any, ...]:
+    """The categories that a column lists; the values themselves in a part that lists none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_dictionary(column.type):
+        return tuple(sorted(pc.unique(column.drop_null()).to_pylist()))
+    lists = [chunk.dictionary.to_pylist() for chunk in column.chunks]
+    return tuple(dict.fromkeys(value for values in lists for value in values))
+
+
+def listed_columns(schema: Any) -> frozenset[str]:
+    """The columns whose type lists their categories."""
+    import pyarrow as pa
+
+    return frozenset(field.name for field in schema if pa.types.is_dictionary(field.type))
+
+
+def _moments(expr: str, rows: Any) -> Moments:
+    table = as_table(rows)
+    columns = {name: table.column(name) for name in expression_names(expr)}
+    return Moments.of(evaluate_expression(expr, Rows(table.n, columns, {})))
+
+
+def facts_of(want: Wanted, seen: Seen, schema: Any, given: Mapping[str, Sequence[Any]]) -> Facts:
+    """What the recipe is made from. Levels come from one row each by the code that reads tables in memory.
+
+    ``given`` levels take the place of those seen.
+    """
+    tables = {
+        key: _with_dictionaries(seen.distinct[key] if key in seen.distinct else _listed(key[0], given[key[0]]), seen, given)
+        for key in dict.fromkeys([*((n,) for n in want.variables if is_category(want, schema, n)), *want.groups])
+    }
+    sampled = as_table(seen.rows)
+    columns = {name: sampled.column(name) for name in want.variables if not is_text(schema, name)}
+    numbers = {name: column.values for name, column in columns.items() if isinstance(column, Numeric)}
+    categories = {
+        name: _categories(tables[name,], name) for name in want.variables if is_category(want, schema, name)
+    }
+    return Facts(
+        n=seen.n,
+        n_dropped=seen.n_rows - seen.n,
+        missing=want.told(seen.missing),
+        numbers={name: values.dtype.name for name, values in numbers.items()},
+        categories=categories,
+        groups={key: {name: as_table(tables[key]).grouping(name) for name in key} for key in want.groups},
+        typical={name: float(values.mean()) for name, values in numbers.items() if len(values)},
+        state={call.text: state_of(call, seen.moments[call.inside]) for call in want.transforms},
+    )
+
+
+def is_text(schema: Any, name: str) -> bool:
+    return kind_of(schema.field(name).type) not in ("number", "boolean", "null")
+
+
+def _with_dictionaries(table: Any, seen: Seen, given: Mapping[str, Sequence[Any]]) -> Any:
+    """Text with its categories in the order they are given, or came in; plain text is sorted later."""
+    for name in table.column_names:
+        values = list(given[name]) if name in given else seen.dictionaries.get(name)
+        if values is not None and (name in seen.dictionaries or isinstance(values[0], str)):
+            table = with_dictionary(table, name, values)
+    return table
+
+
+def _listed(name: str, levels: Sequence[Any]) -> Any:
+    import pyarrow as pa
+
+    return pa.table({name: pa.array(np.asarray(levels).tolist())})
+
+
+def _categories(table: Any, name: str) -> Categorical:
+    column = as_table(table).column(name)
+    return column if isinstance(column, Categorical) else factorize(column.values)

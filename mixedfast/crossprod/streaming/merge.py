@@ -1,0 +1,62 @@
+"""Adding the sums of batches coded by one plan: same levels, same basis, so sums add as they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mixedfast.crossprod.products import PairProducts, Summed
+from mixedfast.design.covariates import merge
+
+__all__ = ["add_same"]
+
+
+def add_same(a: Summed, b: Summed) -> Summed:
+    """a + b, in a's own memory where that is possible: a is used up.
+
+    Parameters
+    ----------
+    a, b : Summed
+        Of batches coded by one plan.
+    """
+    a.rows.take_up(b.rows)
+    if a.unweighted is not None and b.unweighted is not None:
+        a.unweighted.take_up(b.unweighted)
+    names = dict.fromkeys([*a.meta.missing, *b.meta.missing])
+    recipe = b.meta.recipe if not a.n else a.meta.recipe
+    if a.n and b.n and recipe is not None and b.meta.recipe is not None:
+        recipe = replace(recipe, covariates=merge(recipe.covariates, a.n, b.meta.recipe.covariates, b.n))
+    return replace(
+        a,
+        n=a.n + b.n,
+        pairs={key: _add_pairs(pair, b.pairs[key], len(b.groups[key[1]][1])) for key, pair in a.pairs.items()},
+        sum_log_weights=a.sum_log_weights + b.sum_log_weights,
+        meta=replace(
+            a.meta,
+            n_dropped=a.meta.n_dropped + b.meta.n_dropped,
+            missing={name: a.meta.missing.get(name, 0) + b.meta.missing.get(name, 0) for name in names},
+            recipe=recipe,
+        ),
+    )
+
+
+def _add_pairs(a: PairProducts, b: PairProducts, n_right: int) -> PairProducts:
+    if np.array_equal(a.indptr, b.indptr) and np.array_equal(a.indices, b.indices):
+        a.data[...] += b.data
+        return a
+    known, keys = _keys(a, n_right), _keys(b, n_right)
+    at = np.searchsorted(known, keys)
+    new = np.append(known, -1)[at] != keys
+    a.data[at[~new]] += b.data[~new]  # a pair is there once
+    if not new.any():
+        return a
+    at, rows = at[new], keys[new] // n_right
+    more = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(a.indptr) - 1))])
+    return PairProducts(a.indptr + more, np.insert(a.indices, at, b.indices[new]), np.insert(a.data, at, b.data[new], axis=0))
+
+
+def _keys(pair: PairProducts, n_right: int) -> np.ndarray:
+    """One number a pair of levels, ascending."""
+    rows = np.repeat(np.arange(len(pair.indptr) - 1, dtype=np.int64), np.diff(pair.indptr))
+    return rows * n_right + pair.indices

@@ -1,0 +1,250 @@
+"""What is known of the whole before its rows are summed: levels, groups, statistics; and the recipe made from them.
+
+A batch, or an engine's query, is coded by this recipe alone, so every part is coded like every other. It is the same recipe
+that a fit in memory leaves behind, made by the same functions from one row a level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from mixedfast.crossprod.products import Summed, sum_rows
+from mixedfast.crossprod.scaling import Basis, choose_basis
+from mixedfast.crossprod.streaming.requirements import Wanted
+from mixedfast.data.arrow import CodedTable, Labels
+from mixedfast.data.categories import Categorical
+from mixedfast.data.frames import ColumnData, Numeric
+from mixedfast.data.work_units import BATCH_ROWS
+from mixedfast.design import checks
+from mixedfast.design.build import (
+    Design,
+    Recipe,
+    ReTerm,
+    contrasts_of,
+    covariates_of,
+    formulas,
+    offset_of,
+    ordered_terms,
+    response,
+)
+from mixedfast.design.coding import code_again, code_shapes, shape_of
+from mixedfast.design.grouping import GroupRecipe, number_again, number_groups
+from mixedfast.design.model_frame import Rows, vector
+from mixedfast.errors import DataError, FormulaError
+from mixedfast.formula.variables import expression_names, used_names
+
+__all__ = [
+    "Facts",
+    "Plan",
+    "coded_design",
+    "make_plan",
+    "sums_of",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What a first look at all the data finds. No rows; of numbers only moments.
+
+    Parameters
+    ----------
+    n, n_dropped : int
+        Complete rows, and rows left out.
+    missing : dict of str to int
+        Missing values by variable.
+    numbers : dict of str to str
+        The variables that are numbers, with NumPy's name of their type.
+    categories : dict of str to Categorical
+        Levels of the variables used as categories.
+    groups : dict of tuple of str to dict of str to Categorical
+        For each grouping factor the combinations of its columns that occur, one a row.
+    typical : dict of str to float
+        A value of each number.
+    state : dict of str to dict
+        Statistics of the transforms that need them.
+    """
+
+    n: int
+    n_dropped: int
+    missing: Mapping[str, int]
+    numbers: Mapping[str, str]
+    categories: Mapping[str, Categorical]
+    groups: Mapping[tuple[str, ...], Mapping[str, Categorical]]
+    typical: Mapping[str, float]
+    state: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How every part is coded and summed.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    na_action : str
+    n_rows : int or None
+        Complete rows; None when nobody has counted them.
+    basis : Basis or None
+        Shifts and scales of all sums; None until they are chosen.
+    trusting : bool
+        Made on the source's word that no value is missing: a row that misses one makes it void.
+    """
+
+    recipe: Recipe
+    na_action: str
+    n_rows: int | None
+    basis: Basis | None = None
+    trusting: bool = False
+
+    @property
+    def category_labels(self) -> dict[str, Labels]:
+        return {name: Labels(name, levels) for name, levels in self.recipe.levels.items()}
+
+    @property
+    def group_labels(self) -> dict[str, Labels]:
+        return {
+            name: Labels(name, levels)
+            for group in self.recipe.groups
+            for name, levels in zip(group.factors, group.part_levels, strict=True)
+        }
+
+    def with_basis(self, design: Design) -> Plan:
+        """The plan with shifts and scales from a sample of the rows."""
+        return replace(self, basis=choose_basis(design, look_at_rows=False))
+
+
+def make_plan(
+    want: Wanted, facts: Facts, contrasts: Mapping[str, Any] | None, na_action: str, counted: bool = True, whole: bool = True
+) -> Plan:
+    """The recipe of a model from facts of the whole data, `whole`, or of a part that is to be added to others.
+
+    Raises
+    ------
+    DataError, FormulaError, NotIdentifiedError
+        As for data in memory: no complete row, missing values with ``na_action="raise"``, one group only, ...
+    """
+    _check_missing(facts, na_action)
+    spec = want.spec
+    rows = _skeleton_rows(facts)
+    if counted and whole:
+        checks.labels({name: rows.columns[name] for f in formulas(spec) for name in used_names(f)}, facts.n)
+    coded_as = contrasts_of(contrasts, rows, formulas(spec))
+    for name in expression_names(spec.response):
+        if name in facts.categories and name not in facts.numbers:
+            raise DataError(f"the response {name!r} holds strings or categories; it must be numeric")
+
+    def coding(formula: str) -> Any:
+        shapes = tuple(shape_of(name, rows) for name in used_names(formula))
+        return code_shapes(formula, shapes, coded_as, facts.state, facts.typical)
+
+    found = {
+        term.factors: _numbered(term.group, term.factors, facts.groups[term.factors]) for term in spec.random
+    }
+    canonical: dict[str, np.ndarray] = {}
+    parts = []
+    for term in spec.random:
+        code, group = coding(term.expr), found[term.factors]
+        if not code.names:
+            raise FormulaError(f"the random term {term} has no effects: write (1 | {term.group})")
+        if counted and whole:
+            checks.enough_rows(term.group, str(term), len(code.names), len(group.levels), facts.n)
+        levels = tuple(
+            _shared(canonical.setdefault(name, own), own) for name, own in zip(group.factors, group.part_levels, strict=True)
+        )
+        parts.append((code, replace(group, part_levels=levels)))
+    parts.sort(key=lambda part: -len(part[1].levels))
+    fixed = coding(spec.fixed)
+    recipe = Recipe(
+        spec=spec,
+        fixed=fixed,
+        random=tuple(code for code, _ in parts),
+        groups=tuple(group for _, group in parts),
+        levels={name: column.levels for name, column in facts.categories.items()},
+        numeric=frozenset(facts.numbers),
+        offset_column=want.offset,
+        kept=tuple(range(len(fixed.names))),
+        weights_column=want.weights,
+    )
+    return Plan(recipe, na_action, facts.n if counted else None)
+
+
+def _shared(known: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """The levels that another factor has of the same column, where they are the same: they are then looked up once."""
+    return known if len(known) == len(own) and known.tolist() == own.tolist() else own
+
+
+def _check_missing(facts: Facts, na_action: str) -> None:
+    if na_action not in ("omit", "raise"):
+        raise DataError(f"na_action is 'omit' or 'raise', not {na_action!r}")
+    told = ", ".join(f"{name!r} ({count})" for name, count in facts.missing.items())
+    if told and na_action == "raise":
+        raise DataError(f"missing values in {told}: fill them in, or use na_action='omit'")
+    if not facts.n:
+        raise DataError(f"no row is complete: values are missing in {told}" if told else "the data have no rows")
+
+
+def _skeleton_rows(facts: Facts) -> Rows:
+    columns: dict[str, ColumnData] = {name: Numeric(np.ones(1, dtype)) for name, dtype in facts.numbers.items()}
+    columns |= {name: column for name, column in facts.categories.items() if name not in facts.numbers}
+    return Rows(1, columns, facts.categories)
+
+
+def _numbered(label: str, factors: tuple[str, ...], combinations: Mapping[str, Categorical]) -> GroupRecipe:
+    return number_groups(label, factors, combinations)[1]
+
+
+# --- one batch ------------------------------------------------------------------------------------------
+
+
+def coded_design(plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping[str, int]) -> Design:
+    """The design of a batch of complete rows, coded by the plan."""
+    recipe, spec = plan.recipe, plan.recipe.spec
+    coded = {name: table.coded(name) for name in recipe.levels}
+    variables = [*recipe.levels, *recipe.numeric]
+    rows = Rows(table.n, {name: table.column(name) for name in dict.fromkeys(variables)}, coded)
+    groups = {name: table.grouping(name) for group in recipe.groups for name in group.factors}
+    numbered = {group.factors: number_again(group, groups) for group in recipe.groups}
+    for group in recipe.groups:
+        if len(numbered[group.factors]) and numbered[group.factors].min() < 0:
+            raise DataError(f"the grouping factor {group.label!r} has combinations that are not among the known ones")
+    correlated = [term.correlated for term in ordered_terms(spec, recipe)]
+    terms = tuple(
+        ReTerm(group.label, coding.names, kind, numbered[group.factors], group.levels, code_again(coding, rows))
+        for group, coding, kind in zip(recipe.groups, recipe.random, correlated, strict=True)
+    )
+    weights = None if recipe.weights_column is None else vector("weights", recipe.weights_column, table)
+    if weights is not None:
+        checks.weights(weights)
+    offset = None if recipe.offset_column is None else vector("offset", recipe.offset_column, table)
+    x = code_again(recipe.fixed, rows)
+    covariates = covariates_of(spec, rows, offset, recipe.offset_column) if table.n else {}
+    return Design(
+        y=response(spec, rows),
+        weights=weights,
+        offset=offset_of(spec, offset, rows),
+        x=x,
+        x_names=recipe.fixed.names,
+        all_x_names=recipe.fixed.names,
+        kept=recipe.kept,
+        has_intercept=any(column == () for column in x),
+        terms=terms,
+        fixed_terms=recipe.fixed.terms,
+        kept_rows=None,
+        n_dropped=n_dropped,
+        missing=missing,
+        recipe=replace(recipe, covariates=covariates),
+        variables=rows,
+        spec=spec,
+        response_name=spec.response,
+        library=table.library,
+    )
+
+
+def sums_of(plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping[str, int]) -> Summed:
+    """The sums of a batch, in the plan's basis."""
+    worth = BATCH_ROWS if plan.n_rows is None else min(plan.n_rows, BATCH_ROWS)
+    return sum_rows(coded_design(plan, table, n_dropped, missing), 1, plan.basis, worth)

@@ -1,0 +1,1 @@
+"""Tables in and out: frames of any library, files, batches, lazy frames."""

@@ -1,0 +1,128 @@
+"""Categories as codes and levels: numbered, put in order, cut down, and told under another list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mixedfast.data import _codes
+
+__all__ = ["Categorical", "drop_unused", "factorize", "labels", "recode", "sorted_levels", "whole_numbers"]
+
+#: Integers are counted when their range is at most this many times their number, and hashed otherwise.
+_RANGE = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Categorical:
+    """Categories. ``codes`` (n,) int32 index ``levels`` (J,); -1 is a missing value.
+
+    ``full``: every level is known to occur, so that nobody need look.
+    """
+
+    codes: np.ndarray
+    levels: np.ndarray
+    ordered: bool = False
+    full: bool = False
+
+
+def factorize(values: np.ndarray) -> Categorical:
+    """Codes and sorted levels of a numeric array, NaN as missing.
+
+    Integers of a small range are counted, others hashed; no sort of the rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = factorize(np.array([30, 10, 30]))
+    >>> found.codes, found.levels
+    (array([1, 0, 1], dtype=int32), array([10, 30]))
+    """
+    if values.dtype.kind == "b":
+        codes, used = _codes.number(values, 0, 2)
+        return Categorical(codes, used.astype(bool), full=True)
+    if values.dtype.kind == "f":
+        return _hashed(values)
+    if not len(values):
+        return Categorical(np.empty(0, np.int32), values[:0])
+    low, high = int(values.min()), int(values.max())
+    if high - low > _RANGE * len(values) + 65536:
+        return _hashed(values)
+    return Categorical(*_codes.number(values, low, high - low + 1), full=True)
+
+
+def drop_unused(column: Categorical) -> Categorical:
+    """The same column without the levels that no row has; missing codes stay -1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> kept = drop_unused(Categorical(np.array([2, 0], dtype=np.int32), np.array(["a", "b", "c"])))
+    >>> kept.codes, kept.levels.tolist()
+    (array([1, 0], dtype=int32), ['a', 'c'])
+    """
+    if column.full:
+        return column
+    codes, used = _codes.number(column.codes, 0, len(column.levels))
+    if len(used) == len(column.levels):
+        return replace(column, full=True)
+    return Categorical(codes, column.levels[used], column.ordered, full=True)
+
+
+def recode(column: Categorical, levels: np.ndarray) -> np.ndarray:
+    """The codes of a column under another list of levels, shape (n,) int32; -1 where it has none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> new = Categorical(np.array([0, 1], dtype=np.int32), np.array(["z", "a"]))
+    >>> recode(new, np.array(["a", "b"]))
+    array([-1,  0], dtype=int32)
+    """
+    if column.levels is levels:
+        return column.codes
+    place = {level: i for i, level in enumerate(levels.tolist())}
+    table = np.array([place.get(level, -1) for level in column.levels.tolist()] + [-1], dtype=np.int32)
+    codes: np.ndarray = table[column.codes]  # code -1 reads the last entry, which is -1
+    return codes
+
+
+def whole_numbers(values: np.ndarray, known: np.ndarray) -> Categorical:
+    """Codes and sorted levels of floats that are whole (``known``) or NaN."""
+    if len(known) and known.max() - known.min() <= _RANGE * len(values) and np.abs(known).max() < 2**53:
+        low, high = int(known.min()), int(known.max())
+        whole = np.where(np.isnan(values), low - 1, values).astype(np.int64)
+        return Categorical(*_codes.number(whole, low, high - low + 1), full=True)
+    found = _hashed(values)
+    return Categorical(found.codes, found.levels.astype(np.int64), full=True)
+
+
+def _hashed(values: np.ndarray) -> Categorical:
+    """Codes and sorted levels by hashing, for numbers of any range; NaN is -1."""
+    import pandas as pd
+
+    codes, found = pd.factorize(values, sort=True)
+    return Categorical(codes.astype(np.int32), np.asarray(found), full=True)
+
+
+def sorted_levels(codes: np.ndarray, levels: Sequence[Any] | np.ndarray) -> Categorical:
+    """A categorical with its levels in sorted order, given in any order; unused ones dropped."""
+    column = drop_unused(Categorical(codes, labels(levels)))
+    order = sorted(range(len(column.levels)), key=column.levels.tolist().__getitem__)
+    place = np.empty(len(order) + 1, dtype=np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    place[-1] = -1
+    return Categorical(place[column.codes], column.levels[order], full=True)
+
+
+def labels(levels: Any) -> np.ndarray:
+    """Levels as a one-dimensional array; strings as objects, numbers as numbers."""
+    array = np.asarray(levels)
+    if array.dtype.kind in "biuf" and array.ndim == 1:
+        return array
+    out = np.empty(len(levels), dtype=object)
+    out[:] = list(levels)
+    return out

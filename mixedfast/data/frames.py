@@ -1,0 +1,401 @@
+"""Tables of any make as plain arrays.
+
+The only room that reads pandas, polars, Arrow and the rest; `mixedfast.data.frames_out` makes them again. Everything behind it
+sees a `Table`, whose columns are `Numeric` (the user's own array where that is possible) or `Categorical` (int32
+codes and levels). No row is ever looked at by Python code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import narwhals as nw
+import numpy as np
+
+from mixedfast._memo import cached_property
+from mixedfast._validation import did_you_mean
+from mixedfast.data import _codes
+from mixedfast.data.categories import Categorical, drop_unused, factorize, labels, sorted_levels, whole_numbers
+from mixedfast.errors import DataError
+
+__all__ = ["ColumnData", "Numeric", "Table", "as_table", "library_of", "no_column"]
+
+# The dtypes the kernels read in place, and what the other numeric ones become.
+_KEPT = frozenset(["float64", "float32", "int64", "int32", "int16", "int8", "uint8", "bool"])
+#: Rows of one table: places of rows are 32-bit numbers. Batches are tables of their own, and their sum has no such end.
+MOST_ROWS = 2**31 - 1
+_WIDENED = {"float16": np.float32, "uint16": np.int32, "uint32": np.int64}
+_WHOLE_IN_FLOAT = 2**53  # whole numbers past this share a float64 with their neighbours
+
+
+@dataclass(frozen=True, eq=False)
+class Numeric:
+    """Numbers. ``values`` (n,) keeps float, int and bool dtypes; missing values are NaN.
+
+    ``gaps_in_truth``: True and False with missing values among them, which are 1.0, 0.0 and NaN.
+    """
+
+    values: np.ndarray
+    gaps_in_truth: bool = False
+
+    @property
+    def is_boolean(self) -> bool:
+        """Whether the column holds True and False."""
+        return self.gaps_in_truth or self.values.dtype.kind == "b"
+
+    @cached_property
+    def finite(self) -> bool:
+        """Whether no value is missing or infinite; looked at once."""
+        return self.values.dtype.kind != "f" or _codes.all_finite(self.values)
+
+
+ColumnData: TypeAlias = Numeric | Categorical
+
+
+class Table:
+    """Named columns of equal length, converted when first asked for.
+
+    Parameters
+    ----------
+    names : sequence of str
+    n : int
+        Number of rows.
+    fetch : callable
+        ``fetch(name)`` gives the column as a `Numeric` or `Categorical`.
+    library : {"pandas", "polars", "pyarrow"}
+        What tables made from these data are given back as.
+    index : pandas.Index, optional
+        The row labels, where the table has any.
+
+    Examples
+    --------
+    >>> table = as_table({"y": [1.0, 2.0], "g": ["b", "a"]})
+    >>> table.names, table.n
+    (('y', 'g'), 2)
+    >>> table.column("g").codes
+    array([1, 0], dtype=int32)
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        n: int,
+        fetch: Callable[[str], ColumnData],
+        library: str = "pandas",
+        index: Any = None,
+    ) -> None:
+        self.names = tuple(names)
+        self.n = n
+        self.library = library
+        self._index = index
+        self._fetch = fetch
+        self._columns: dict[str, ColumnData] = {}
+
+    def column(self, name: str) -> ColumnData:
+        """A column by name.
+
+        Raises
+        ------
+        DataError
+            When there is no such column (close names are suggested), or its dtype cannot be used.
+        """
+        if name not in self._columns:
+            if name not in self.names:
+                raise no_column(name, self.names)
+            self._columns[name] = self._fetch(name)
+        return self._columns[name]
+
+    def refuse_other_index(self, label: str, values: Any) -> None:
+        """Raise DataError when values given beside a pandas table carry other row labels than the table."""
+        if self._index is None or not nw.dependencies.is_pandas_series(values) or len(values) != self.n:
+            return
+        if not values.index.equals(self._index):
+            raise DataError(
+                f"{label} is a Series whose index differs from that of the data: bring both into one order, "
+                f"or give {label} as an array if it is in the order of the rows"
+            )
+
+    def grouping(self, name: str) -> Categorical:
+        """A column as a grouping factor: any dtype that has distinct values to group by.
+
+        Integers become sorted levels, floats too when they hold whole numbers only.
+
+        Raises
+        ------
+        DataError
+            When the column holds fractions or infinities.
+        """
+        column = self.column(name)
+        if isinstance(column, Categorical):
+            return column
+        values = column.values
+        if column.gaps_in_truth:
+            return drop_unused(Categorical(np.where(np.isnan(values), -1, values).astype(np.int32), np.array([False, True])))
+        if values.dtype.kind == "f":
+            known = values[np.isfinite(values)]
+            if np.isinf(values).any() or not np.array_equal(known, np.trunc(known)):
+                raise DataError(
+                    f"column {name!r} groups the rows but holds numbers that are not whole; "
+                    "if they are labels, convert them to strings or categories"
+                )
+            # whole numbers of a column with missing values: 3 is a better label than 3.0
+            return whole_numbers(values, known)
+        return factorize(values)
+
+
+def no_column(name: str, names: Sequence[str]) -> DataError:
+    """The error for a column that is not there; close names are suggested."""
+    close = did_you_mean(name, names)
+    hint = f"; {close}" if close else ""
+    known = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    return DataError(f"no column {name!r} in the data{hint} (columns: {known})")
+
+
+def as_table(data: Any) -> Table:
+    """A `Table` over any eager data frame narwhals takes, or a mapping of arrays.
+
+    Parameters
+    ----------
+    data : pandas or polars DataFrame, pyarrow Table, mapping of name to array, ...
+        A `Table` is returned as it is.
+
+    Raises
+    ------
+    DataError
+        When this is not a table, two columns share a name, arrays differ in length, or there are more rows than 32-bit numbers
+        count.
+
+    Examples
+    --------
+    >>> as_table({"x": [1, 2, 3]}).column("x").values
+    array([1, 2, 3])
+    """
+    if isinstance(data, Table):
+        return data
+    table = _table(data)
+    if table.n > MOST_ROWS:
+        raise DataError(f"the table has {table.n:,} rows, and at most {MOST_ROWS:,} are read at once: give them in batches")
+    return table
+
+
+def _table(data: Any) -> Table:
+    if nw.dependencies.is_pandas_dataframe(data):
+        return _pandas_table(data)
+    if isinstance(data, Mapping):
+        return _mapping_table(data)
+    if nw.dependencies.is_pyarrow_table(data):
+        _refuse_duplicates(data.column_names)
+    try:
+        frame = nw.from_native(data, eager_only=True)
+    except TypeError as error:
+        raise DataError(
+            f"data must be a data frame (pandas, polars, pyarrow, ...) or a dict of arrays, "
+            f"not {type(data).__name__}; collect a lazy frame first"
+        ) from error
+    names = frame.columns
+    _refuse_duplicates(names)
+    return Table(
+        names,
+        len(frame),
+        lambda name: _series_column(name, frame[name]),
+        library_of(frame),
+    )
+
+
+def library_of(data: Any) -> str:
+    """What tables of results are given back as: "polars", "pyarrow", or "pandas" for everything else.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> library_of(pl.LazyFrame({"x": [1]})), library_of("students.parquet")
+    ('polars', 'pandas')
+    """
+    implementation = getattr(nw.from_native(data, pass_through=True), "implementation", None)
+    name = "pandas" if implementation is None else str(implementation.value)
+    return name if name in ("polars", "pyarrow") else "pandas"
+
+
+def _numeric(name: str, values: np.ndarray) -> Numeric:
+    """An array in one of the dtypes the kernels read; the same memory whenever it already is."""
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
+    dtype = values.dtype.name
+    if dtype in _KEPT:
+        return Numeric(values)
+    if dtype in _WIDENED:
+        return Numeric(values.astype(_WIDENED[dtype]))
+    if dtype == "uint64":
+        if len(values) and values.max() > np.iinfo(np.int64).max:
+            raise DataError(
+                f"column {name!r} holds whole numbers past 2**63: convert it to strings if they are labels, "
+                "or to floats if they are measurements"
+            )
+        return Numeric(values.astype(np.int64))
+    if values.dtype.kind == "f":
+        return Numeric(values.astype(np.float64))
+    raise _unusable(name, dtype)
+
+
+def _refuse_long_integers(name: str, low: int, high: int) -> None:
+    """Raise DataError where missing values would turn whole numbers into floats that cannot hold them."""
+    if max(-low, high) > _WHOLE_IN_FLOAT:
+        raise DataError(
+            f"column {name!r} has missing values and holds whole numbers past 2**53, of which floats would merge "
+            "some: convert it to strings"
+        )
+
+
+def _unusable(name: str, dtype: object) -> DataError:
+    return DataError(
+        f"column {name!r} has dtype {dtype}, which a model cannot use: "
+        "convert it to numbers (for a date, days since a start) or to strings"
+    )
+
+
+def _refuse_duplicates(names: Sequence[Any]) -> None:
+    if len(set(names)) < len(names):
+        twice = sorted({str(name) for name in names if list(names).count(name) > 1})
+        raise DataError(f"two columns are called {', '.join(map(repr, twice))}: rename one")
+
+
+# --- pandas, and dicts of arrays ---------------------------------------------------------------------
+
+
+def _pandas_table(frame: Any) -> Table:
+    if frame.columns.nlevels > 1:
+        raise DataError("the columns have a MultiIndex: flatten it to one name a column first")
+    listed = frame.columns.tolist()  # iterating over an index of strings is slow
+    by_name = {str(label): label for label in listed}
+    if len(by_name) < len(listed):
+        _refuse_duplicates([str(label) for label in listed])
+    return Table(list(by_name), len(frame), lambda name: _pandas_column(name, frame[by_name[name]]), index=frame.index)
+
+
+def _pandas_column(name: str, series: Any) -> ColumnData:
+    import pandas as pd
+
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
+        return _numeric(name, series.to_numpy())
+    if isinstance(dtype, pd.CategoricalDtype):
+        found = series.array
+        codes = found.codes.astype(np.int32, copy=False)
+        return Categorical(codes, labels(found.categories.to_numpy()), bool(dtype.ordered))
+    if isinstance(dtype, pd.StringDtype):
+        return _pandas_strings(series)
+    if getattr(dtype, "kind", "O") in "biuf":
+        if series.isna().any():
+            if dtype.kind in "iu" and series.notna().any():
+                _refuse_long_integers(name, int(series.min()), int(series.max()))
+            return Numeric(series.to_numpy(dtype=np.float64, na_value=np.nan), dtype.kind == "b")
+        return _numeric(name, series.to_numpy(dtype=getattr(dtype, "numpy_dtype", None)))
+    if isinstance(dtype, pd.ArrowDtype) and dtype.type is pd.CategoricalDtype.type:
+        return _arrow_strings(series.array.__arrow_array__())  # pandas 3.0 cannot make this one a category
+    held = pd.api.types.infer_dtype(series, skipna=True)
+    if held == "string":
+        return _pandas_strings(series)
+    if held == "decimal":
+        return Numeric(series.astype("object").where(series.notna(), np.nan).to_numpy(dtype=np.float64))
+    if held in ("integer", "floating", "boolean", "mixed-integer-float", "empty"):
+        if held == "empty" or series.isna().any():
+            values = series.astype("object").where(series.notna(), np.nan).to_numpy(dtype=np.float64)
+            return Numeric(values, held == "boolean")
+        return _numeric(name, np.array(series.tolist()))
+    raise _unusable(name, f"{dtype} (holding {held})")
+
+
+def _pandas_strings(series: Any) -> Categorical:
+    import pandas as pd
+
+    codes, levels = pd.factorize(series)
+    return sorted_levels(codes.astype(np.int32), levels.tolist())
+
+
+def _mapping_table(data: Mapping[Any, Any]) -> Table:
+    names = [str(name) for name in data]
+    _refuse_duplicates(names)
+    columns = {str(name): value for name, value in data.items()}
+    lengths: dict[str, int] = {}
+    for name, value in columns.items():
+        if not hasattr(value, "__len__") or isinstance(value, (str, bytes)):
+            raise DataError(f"column {name!r} is a single value; every column needs one value a row")
+        lengths[name] = len(value)
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"the columns differ in length: {lengths}")
+    n = next(iter(lengths.values()), 0)
+    return Table(names, n, lambda name: _array_column(name, columns[name]))
+
+
+def _array_column(name: str, value: Any) -> ColumnData:
+    if isinstance(value, np.ma.MaskedArray):
+        value = np.ma.filled(value.astype(np.float64), np.nan)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc" and value.ndim == 1:
+        return _numeric(name, value)
+    if nw.dependencies.is_polars_series(value) or nw.dependencies.is_pyarrow_chunked_array(value):
+        return _series_column(name, nw.from_native(value, series_only=True))
+    if isinstance(value, (list, tuple)) and any(np.ndim(one) for one in value if not isinstance(one, str)):
+        raise DataError(f"column {name!r} holds lists: every column needs one value a row")
+    if np.ndim(value) > 1:
+        raise DataError(f"column {name!r} has {np.ndim(value)} dimensions: give its columns one by one")
+    import pandas as pd
+
+    return _pandas_column(name, value if isinstance(value, pd.Series) else pd.Series(value))
+
+
+# --- polars, Arrow and the other frames narwhals knows --------------------------------------------------
+
+
+def _series_column(name: str, series: Any) -> ColumnData:
+    dtype = series.dtype
+    if dtype.is_decimal():
+        return Numeric(series.cast(nw.Float64).to_numpy())
+    if dtype.is_numeric():
+        if dtype.is_integer() and 0 < series.null_count() < len(series):
+            _refuse_long_integers(name, series.min(), series.max())
+        return _numeric(name, series.to_numpy())
+    if dtype == nw.Boolean:
+        values = series.to_numpy()
+        if values.dtype == np.bool_:
+            return Numeric(values)
+        return Numeric(series.cast(nw.Int8).cast(nw.Float64).to_numpy(), gaps_in_truth=True)
+    if dtype in (nw.String, nw.Categorical, nw.Enum):
+        if series.implementation.is_polars():
+            return _polars_strings(series.to_native(), isinstance(dtype, nw.Enum))
+        if series.implementation.is_pyarrow():
+            return _arrow_strings(series.to_native())
+        return _pandas_column(name, series.to_pandas())
+    if str(dtype) == "Unknown" and len(series) == series.null_count():
+        return Numeric(np.full(len(series), np.nan))
+    raise _unusable(name, dtype)
+
+
+def _polars_strings(series: Any, is_enum: bool) -> Categorical:
+    import polars as pl
+
+    coded = series if is_enum or series.dtype == pl.Categorical else series.cast(pl.Categorical)
+    codes = coded.to_physical().cast(pl.Int64).fill_null(-1).to_numpy().astype(np.int32)
+    if is_enum:
+        return Categorical(codes, labels(series.dtype.categories.to_list()))
+    # polars may number categories globally: number the ones that occur
+    present = coded.drop_nulls().unique()
+    found = present.to_physical().to_numpy().astype(np.int64)
+    levels = np.empty(int(found.max(initial=-1)) + 1, dtype=object)
+    levels[found] = present.cast(pl.String).to_list()
+    return sorted_levels(codes, levels)
+
+
+def _arrow_strings(array: Any) -> Categorical:
+    import pyarrow as pa
+
+    is_dictionary = pa.types.is_dictionary(array.type)
+    coded = (array if is_dictionary else array.dictionary_encode()).unify_dictionaries().combine_chunks()
+    if isinstance(coded, pa.ChunkedArray):
+        coded = coded.chunk(0)
+    codes = coded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    levels = coded.dictionary.to_pylist()
+    if is_dictionary:
+        return Categorical(codes, labels(levels), bool(array.type.ordered))
+    return sorted_levels(codes, levels)

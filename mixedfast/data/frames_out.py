@@ -1,0 +1,206 @@
+"""Tables of results in the caller's own data-frame library.
+
+Results make pandas tables. Here, and nowhere else, such a table becomes what the data came in as: polars data give polars
+tables, Arrow data Arrow tables, everything else pandas ones. The columns are the same; an index becomes columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast
+
+import narwhals as nw
+import numpy as np
+
+from mixedfast.data.frames import ColumnData, Numeric, as_table
+from mixedfast.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["LIBRARIES", "beside", "given_back", "in_callers_library", "in_pandas"]
+
+LIBRARIES = ("pandas", "polars", "pyarrow")
+
+
+class KnowsLibrary(Protocol):
+    """Something whose tables are given in the library it names."""
+
+    @property
+    def library(self) -> str: ...
+
+
+Self = TypeVar("Self", bound=KnowsLibrary)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def in_callers_library(method: Callable[Concatenate[Self, P], R]) -> Callable[Concatenate[Self, P], R]:
+    """A method that makes pandas tables, made to give them in the library that ``self.library`` names.
+
+    Tables inside a dict or a tuple are given back too. Annotations keep speaking of pandas.
+    """
+
+    @wraps(method)
+    def given(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        made: R = given_back(method(self, *args, **kwargs), self.library)
+        return made
+
+    return given
+
+
+def given_back(made: Any, library: str) -> Any:
+    """A pandas table, or a dict or tuple with some in it, in another library; anything else as it is.
+
+    A named index becomes columns, an index of terms the column ``term``. Missing values become null. A column whose name is
+    taken gets a number.
+
+    Parameters
+    ----------
+    made : DataFrame, dict, tuple or anything else
+    library : {"pandas", "polars", "pyarrow"}
+
+    Raises
+    ------
+    DataError
+        When `library` is none of these, or not installed here.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> given_back(pd.DataFrame({"estimate": [1.5]}, index=["x"]), "pyarrow").to_pylist()
+    [{'term': 'x', 'estimate': 1.5}]
+    """
+    import pandas as pd
+
+    if library not in LIBRARIES:
+        raise DataError(f"library = {library!r}: tables can be given as {', '.join(LIBRARIES)}")
+    if library == "pandas":
+        return made
+    if isinstance(made, dict):
+        return {name: given_back(part, library) for name, part in made.items()}
+    if type(made) is tuple:
+        return tuple(given_back(part, library) for part in made)
+    return _made_by(library, _with_index(made)) if isinstance(made, pd.DataFrame) else made
+
+
+def in_pandas(table: Any) -> pd.DataFrame:
+    """A table of results in pandas again; a first column ``term`` becomes the index.
+
+    Parameters
+    ----------
+    table : data frame of any library, or mapping of arrays
+
+    Raises
+    ------
+    DataError
+        When this is no table.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> in_pandas(pl.DataFrame({"term": ["x", "y"], "df": [1.5, None]})).df.to_dict()
+    {'x': 1.5, 'y': nan}
+    """
+    import pandas as pd
+
+    if isinstance(table, pd.DataFrame):
+        return table
+    columns = {name: as_table(table).column(name) for name in as_table(table).names}
+    frame = pd.DataFrame({name: _listed(column) for name, column in columns.items()})
+    return frame.set_index("term") if list(frame)[:1] == ["term"] else frame
+
+
+def _listed(column: ColumnData) -> np.ndarray:
+    """The values of a column, None for a missing category."""
+    if isinstance(column, Numeric):
+        return column.values
+    return np.concatenate([column.levels.astype(object), np.array([None], dtype=object)])[column.codes]
+
+
+def beside(data: Any, rows: np.ndarray | None, columns: dict[str, np.ndarray], of: int | None = None) -> Any:
+    """The user's own table, some of its rows, with new columns to its right.
+
+    Parameters
+    ----------
+    data : data frame, or mapping of arrays (which becomes a pandas table)
+    rows : ndarray of int, or None for all
+    columns : dict of str to ndarray, one value a row kept
+    of : int, optional
+        How many rows the table must have.
+
+    Returns
+    -------
+    A table of the same library as `data`.
+
+    Raises
+    ------
+    DataError
+        When `data` is no table, or has another number of rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> beside({"x": [1, 2, 3]}, np.array([0, 2]), {".resid": np.array([0.5, -0.5])}).values.tolist()
+    [[1.0, 0.5], [3.0, -0.5]]
+    """
+    import pandas as pd
+
+    found = as_table(data).n
+    if found != (found if of is None else of):
+        raise DataError(f"the data have {found} rows, those of the fit had {of}")
+    native = pd.DataFrame(data) if isinstance(data, dict) else data
+    frame = nw.from_native(native, eager_only=True)
+    kept = frame if rows is None else frame[rows]
+    new = nw.from_dict(columns, backend=frame.implementation)
+    index = getattr(kept.to_native(), "index", None)  # pandas aligns columns by their index
+    aligned = [nw.from_native(s.to_native().set_axis(index), series_only=True) if index is not None else s
+               for s in new.iter_columns()]  # fmt: skip
+    return kept.with_columns(*aligned).to_native()
+
+
+def _with_index(frame: pd.DataFrame) -> list[tuple[str, pd.Series]]:
+    """Names and columns, the index first unless it only counts the rows; no name twice."""
+    import pandas as pd
+
+    columns = [(str(name), frame.iloc[:, i]) for i, name in enumerate(frame.columns)]
+    if not (isinstance(frame.index, pd.RangeIndex) and frame.index.name is None):
+        keys = frame.index.to_frame(index=False)
+        labels = ["term" if name is None else str(name) for name in frame.index.names]
+        columns = [*((label, keys.iloc[:, i]) for i, label in enumerate(labels)), *columns]
+    seen: dict[str, int] = {}
+    out = []
+    for name, values in columns:
+        seen[name] = seen.get(name, 0) + 1
+        out.append((name if seen[name] == 1 else f"{name}_{seen[name]}", values))
+    return out
+
+
+def _made_by(library: str, columns: list[tuple[str, pd.Series]]) -> Any:
+    plain = {name: _plain(values) for name, values in columns}
+    schema = {name: dtype for name, (_, dtype) in plain.items()}
+    backend = cast(Literal["polars", "pyarrow"], library)
+    try:
+        made = nw.from_dict({name: values for name, (values, _) in plain.items()}, schema, backend=backend)
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"the data were a {library} table and {library} is not installed here: set library = 'pandas' on the result"
+        ) from error
+    return made.to_native()
+
+
+def _plain(values: pd.Series) -> tuple[Any, Any]:
+    """The values with None for what is missing, and the dtype they have elsewhere."""
+    kinds = {"f": nw.Float64(), "i": nw.Int64(), "u": nw.Int64(), "b": nw.Boolean()}
+    array = values.to_numpy()
+    missing = values.isna().to_numpy()
+    if array.dtype.kind in kinds and not missing.any():
+        return array, kinds[array.dtype.kind]
+    listed = [None if gone else value for value, gone in zip(array.tolist(), missing.tolist(), strict=True)]
+    known = {np.asarray(value).dtype.kind for value in listed if value is not None}
+    if len(known) == 1 and known <= set(kinds):
+        return listed, kinds[known.pop()]
+    if not known and array.dtype.kind in kinds:
+        return listed, kinds[array.dtype.kind]
+    return [None if value is None else str(value) for value in listed], nw.String()

@@ -1,0 +1,280 @@
+"""Frames that an engine holds: the door to DuckDB, polars' lazy frames, Dask and Spark, through narwhals.
+
+Beside `mixedfast.data.frames` the only room that knows data-frame libraries. It knows four questions: which columns, which
+distinct values, and sums of expressions, over all rows or by group; and it can look up numbers of ours by group.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import narwhals as nw
+import numpy as np
+from narwhals.exceptions import NarwhalsError
+
+from mixedfast.errors import DataError
+
+__all__ = ["Expr", "LazyFrame", "absent_unless", "is_lazy", "literal", "lookup"]
+
+Expr: TypeAlias = Any
+"""An expression on columns, in narwhals' language."""
+
+
+def is_lazy(data: Any) -> bool:
+    """Whether data are held by an engine that can be asked for sums."""
+    if nw.dependencies.is_pandas_dataframe(data) or nw.dependencies.is_pyarrow_table(data):
+        return False  # narwhals would look at them more closely, and may refuse
+    return isinstance(nw.from_native(data, pass_through=True), nw.LazyFrame)
+
+
+class LazyFrame:
+    """A lazy frame and the rows of it that are complete.
+
+    Parameters
+    ----------
+    frame : narwhals.LazyFrame
+    """
+
+    def __init__(self, frame: Any) -> None:
+        self._frame = frame
+        try:
+            self._schema = dict(frame.collect_schema())
+        except NarwhalsError as error:
+            raise DataError(f"the lazy frame cannot be evaluated: {str(error).splitlines()[0]}") from error
+
+    @classmethod
+    def of(cls, data: Any) -> LazyFrame:
+        """A lazy frame of any library.
+
+        Raises
+        ------
+        DataError
+            For an Ibis table in DuckDB: Ibis writes our constants as decimals there, and products of them overflow.
+        """
+        frame = nw.from_native(data)
+        if frame.implementation.is_ibis() and frame.to_native().get_backend().name == "duckdb":
+            raise DataError(
+                "an Ibis table in DuckDB is summed as a DuckDB relation: give connection.con.sql(ibis.to_sql(table)), where "
+                "connection is what ibis.duckdb.connect() returned"
+            )
+        return cls(frame)
+
+    @property
+    def engine(self) -> str:
+        return str(self._frame.implementation.value)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._schema)
+
+    def kind(self, name: str) -> str:
+        """What a column holds: "number", "boolean", "text", or the engine's name of another type."""
+        dtype = self._schema[name]
+        if dtype.is_numeric():
+            return "number"
+        if dtype == nw.Boolean:
+            return "boolean"
+        return "text" if dtype in (nw.String, nw.Categorical, nw.Enum) else str(dtype)
+
+    def require_usable(self, name: str) -> None:
+        """Raise DataError for a column that a model cannot use, or that the engine cannot be asked for by its name."""
+        if self.kind(name) not in ("number", "boolean", "text"):
+            raise DataError(
+                f"column {name!r} holds {self.kind(name)}, which a model cannot use: "
+                "make it numbers (for a date, days since a start) or text in the engine first"
+            )
+        if not self._frame.implementation.is_pyspark():
+            return
+        if "." in name or "`" in name:
+            raise DataError(f"column {name!r}: Spark takes a dot in a name for a field; rename it with withColumnRenamed first")
+        twins = [other for other in self._schema if other != name and other.lower() == name.lower()]
+        if twins:
+            raise DataError(f"columns {name!r} and {twins[0]!r}: Spark tells no capitals apart; rename or drop one first")
+
+    def is_integer(self, name: str) -> bool:
+        return bool(self._schema[name].is_integer())
+
+    def is_float(self, name: str) -> bool:
+        return bool(self._schema[name].is_float())
+
+    def categories(self, name: str) -> list[Any] | None:
+        """The categories of a column in their order, where its type lists them."""
+        dtype = self._schema[name]
+        if dtype == nw.Enum and getattr(dtype, "categories", None):
+            return list(dtype.categories)
+        if dtype == nw.Categorical and self._frame.implementation.is_dask():
+            found = self._frame.to_native()[name].cat
+            return list(found.categories) or None if found.known else None  # none are known of a frame described by no rows
+        return None
+
+    def number(self, name: str) -> Expr:
+        """A column as double precision.
+
+        Raises
+        ------
+        DataError
+            For text: engines would read numerals in it, or stop in words of their own.
+        """
+        if self.kind(name) == "text":
+            raise DataError(f"column {name!r} holds text where numbers are needed: cast it in the engine first")
+        return nw.col(name).cast(nw.Float64)
+
+    def label(self, name: str) -> Expr:
+        """A column as something to compare with labels."""
+        return nw.col(name).cast(nw.String) if self.kind(name) == "text" else nw.col(name)
+
+    def missing(self, name: str) -> Expr:
+        """Where a column is NULL or NaN."""
+        null = nw.col(name).is_null()
+        # NaN is asked of values that are there: NULL and NaN are one thing to us and two to some engines
+        return null | (nw.col(name).is_nan().fill_null(False)) if self.is_float(name) else null
+
+    def one_where(self, condition: Expr) -> Expr:
+        """1 where a condition holds, 0 elsewhere: its sum counts."""
+        return nw.when(condition).then(literal(1.0)).otherwise(literal(0.0))
+
+    def not_finite(self, column: Expr) -> Expr:
+        """1 where a number is infinite, NaN or NULL."""
+        largest = literal(float(np.finfo(float).max))
+        finite = (column <= largest) & (column >= literal(0.0) - largest)
+        # a comparison with NULL is NULL, and some engines sort NaN above everything: only a plain yes counts as finite
+        return nw.when(finite).then(literal(0.0)).otherwise(literal(1.0))
+
+    def count_missing(self, names: Sequence[str]) -> tuple[int, dict[str, int]]:
+        """Rows, and missing values by column (those that miss any)."""
+        marks = {f"m{i}": self.missing(name).cast(nw.Int64) for i, name in enumerate(names)}
+        found = self._sums({**marks, "rows": nw.lit(1).cast(nw.Int64)}, self._frame)
+        return int(found["rows"]), {name: int(found[f"m{i}"]) for i, name in enumerate(names) if found[f"m{i}"]}
+
+    def count(self) -> int:
+        """Rows."""
+        return int(self._sums({"rows": literal(1.0)}, self._frame)["rows"])
+
+    def only(self, names: Sequence[str]) -> LazyFrame:
+        """The frame with these columns alone: what is never asked for cannot be in the way."""
+        return LazyFrame(self._frame.select(*names))
+
+    def complete(self, names: Sequence[str]) -> LazyFrame:
+        """The rows that miss none of these columns."""
+        keep = ~self.missing(names[0])
+        for name in names[1:]:
+            keep = keep & ~self.missing(name)
+        return LazyFrame(self._frame.filter(keep))
+
+    def with_columns(self, columns: Sequence[Expr]) -> tuple[LazyFrame, list[Expr]]:
+        """The frame with further columns, and what they are called there."""
+        names = self._new_names(len(columns))
+        made = self._frame.with_columns(*(column.alias(name) for column, name in zip(columns, names, strict=True)))
+        return LazyFrame(made), [nw.col(name) for name in names]
+
+    def with_table(self, keys: Mapping[str, Sequence[Any]], columns: np.ndarray) -> tuple[LazyFrame, list[Expr]]:
+        """The frame with the columns of a small table, looked up by key.
+
+        Parameters
+        ----------
+        keys : mapping of str to sequence
+            Columns of this frame and the values they have, as `distinct` gives them.
+        columns : (columns, keys) array
+        """
+        names = self._new_names(len(keys) + len(columns))
+        by = dict(zip(names, keys, strict=False))
+        table = {new: list(keys[name]) for new, name in by.items()} | dict(zip(names[len(keys) :], columns, strict=True))
+        wide = self._frame.with_columns(*(self._key(name).alias(new) for new, name in by.items()))
+        joined = wide.join(self._small_table(table), on=list(by), how="inner")
+        return LazyFrame(joined), [nw.col(name) for name in names[len(keys) :]]
+
+    def _new_names(self, count: int) -> list[str]:
+        taken = {name.lower() for name in self._schema}  # DuckDB and Spark tell no capitals apart
+        free = (f"_mixedfast{i}" for i in itertools.count())
+        return list(itertools.islice((name for name in free if name not in taken), count))
+
+    def _key(self, name: str) -> Expr:
+        """A column as something to join by: of the type that a list of its values is made into."""
+        if self.kind(name) != "number":
+            return self.label(name)
+        return nw.col(name).cast(nw.Int64 if self.is_integer(name) else nw.Float64)
+
+    def _small_table(self, columns: Mapping[str, Any]) -> Any:
+        """A table of our own where the engine can join it."""
+        engine, native = self._frame.implementation, self._frame.to_native()
+        if engine.is_duckdb():
+            # Relations join only within one connection, which ours has and does not show. The table is written into the
+            # query: a connection may be forbidden to look at Python's variables or at files, or be read-only.
+            written = (f"{_in_sql(values)} as {name}" for name, values in columns.items())
+            return nw.from_native(native.query("_mixedfast", f"select {', '.join(written)}"))
+        session = {"session": native.sparkSession} if engine.is_pyspark() else {}
+        return nw.from_dict(columns, backend="pandas").lazy(engine, **session)
+
+    def distinct(self, names: Sequence[str]) -> dict[str, list[Any]]:
+        """The combinations of values of some columns that occur, in no particular order."""
+        return self.group_sums(names, [literal(1.0)])[0]
+
+    def extremes(self, columns: Mapping[str, Expr]) -> dict[str, tuple[float, float]]:
+        """Smallest and largest value of each expression."""
+        names = list(columns)
+        wide = self._frame.select(*(columns[name].alias(f"e{i}") for i, name in enumerate(names)))
+        ends = [(nw.col(f"e{i}").min().alias(f"a{i}"), nw.col(f"e{i}").max().alias(f"z{i}")) for i in range(len(names))]
+        found = self._collect(wide.select(*(end for pair in ends for end in pair)))
+        return {name: (float(found[f"a{i}"][0]), float(found[f"z{i}"][0])) for i, name in enumerate(names)}
+
+    def sums(self, columns: Mapping[str, Expr]) -> dict[str, float]:
+        """The sum of each expression over all rows."""
+        return self._sums(columns, self._frame)
+
+    def _sums(self, columns: Mapping[str, Expr], frame: Any) -> dict[str, float]:
+        names = list(columns)
+        # a column of the frame goes along: constants alone would be one row
+        anchor = nw.col(self.names[0]).alias("rows")
+        wide = frame.select(anchor, *(columns[name].alias(f"s{i}") for i, name in enumerate(names)))
+        found = self._collect(wide.select(*(nw.col(f"s{i}").sum() for i in range(len(names)))))
+        return {name: float(found[f"s{i}"][0]) for i, name in enumerate(names)}
+
+    def group_sums(self, keys: Sequence[str], columns: Sequence[Expr]) -> tuple[dict[str, list[Any]], np.ndarray]:
+        """The sum of each expression by the values of some columns: the keys, and the sums (groups, expressions)."""
+        renamed = {f"k{i}": name for i, name in enumerate(keys)}
+        made = [self.label(name).alias(key) for key, name in renamed.items()]
+        wide = self._frame.select(*made, *(column.alias(f"s{i}") for i, column in enumerate(columns)))
+        grouped = wide.group_by(*renamed).agg(*(nw.col(f"s{i}").sum() for i in range(len(columns))))
+        found = self._collect(grouped)
+        sums = np.column_stack([np.asarray(found[f"s{i}"].to_numpy(), dtype=float) for i in range(len(columns))])
+        return {name: found[key].to_list() for key, name in renamed.items()}, sums
+
+    def _collect(self, frame: Any) -> dict[str, Any]:
+        """The rows of a small result."""
+        # polars holds whole columns unless it is told to read them in pieces
+        eager = frame.collect(engine="streaming") if frame.implementation.is_polars() else frame.collect()
+        return {name: eager[name] for name in eager.columns}
+
+
+def _in_sql(values: Sequence[Any]) -> str:
+    """Values as a column of a DuckDB query: one long text, which is read a hundred times faster than as many constants."""
+    array = np.asarray(values)
+    if array.dtype.kind in "OU":  # as hexadecimal digits a label may hold anything
+        return f"decode(unhex(unnest(string_split('{','.join(label.encode().hex() for label in array)}', ','))))"
+    type_name = {"b": "boolean", "i": "bigint", "f": "double"}[array.dtype.kind]
+    return f"unnest(cast('[{','.join(map(repr, array.tolist()))}]' as {type_name}[]))"
+
+
+def literal(value: float) -> Expr:
+    """A number in double precision."""
+    return nw.lit(value).cast(nw.Float64)
+
+
+def absent_unless(condition: Expr, column: Expr) -> Expr:
+    """A column where a condition holds, NULL elsewhere."""
+    return nw.when(condition).then(column)
+
+
+def lookup(label: Expr, levels: Sequence[Any], table: Sequence[float]) -> Expr:
+    """The value that each label stands for; labels whose value is the commonest one are left to the end."""
+    values, counts = np.unique(np.asarray(table), return_counts=True)
+    rest = float(values[counts.argmax()])
+    out = literal(rest)
+    for value in values:
+        named = [level for level, own in zip(levels, table, strict=True) if own == value]
+        if value != rest:
+            out = nw.when(label.is_in(named)).then(literal(float(value))).otherwise(out)
+    return out
+

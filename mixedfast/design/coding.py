@@ -1,0 +1,409 @@
+"""From the right-hand side of a formula to columns, by formulaic's rules.
+
+formulaic decides the names, the terms and the contrasts; the rows need not pass through it. When every
+factor of a formula is a column or ``C(column, ...)``, formulaic sees a *skeleton*, a few rows that cover
+every level, and we keep what it decided: each column is a product of the user's own arrays and of tables
+with one value a level. Anything else (``poly``, ``bs``, ``log(x)``) is evaluated by formulaic on the rows
+(`mixedfast.design.model_matrix`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from mixedfast.data.categories import Categorical
+from mixedfast.data.frames import ColumnData, Numeric
+from mixedfast.design.columns import Column, Factor
+from mixedfast.design.contrast_coding import Contrasts
+from mixedfast.design.model_frame import Rows
+from mixedfast.design.model_matrix import evaluate, kinds_of, materialize
+from mixedfast.errors import DataError
+from mixedfast.formula.parser import plain_name
+from mixedfast.formula.variables import (
+    FactorInfo,
+    factor_info,
+    factors,
+    is_plain,
+    used_names,
+)
+
+__all__ = [
+    "Coding",
+    "FixedTerm",
+    "code",
+    "code_again",
+    "code_shapes",
+    "evaluate_expression",
+    "products_of",
+    "shape_of",
+]
+
+
+@dataclass(frozen=True)
+class FixedTerm:
+    """Which columns one term of a formula owns.
+
+    Parameters
+    ----------
+    name : str
+        As formulaic prints it: ``"Intercept"``, ``"ses"``, ``"sex:ses"``.
+    columns : tuple of int
+        Places among all columns of the formula, the rank-deficient ones included.
+    factors : tuple of str
+        The factors multiplied in the term: ``("C(sex, contr.sum)", "ses")``.
+    kinds : tuple of str
+        ``"numeric"`` or ``"categorical"``, one a factor.
+    variables : tuple of str
+        The data columns the term uses: ``("sex", "ses")``.
+    """
+
+    name: str
+    columns: tuple[int, ...]
+    factors: tuple[str, ...]
+    kinds: tuple[str, ...]
+    variables: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """All that the coding of a variable depends on: its kind and its levels."""
+
+    name: str
+    categorical: bool
+    dtype: str
+    levels: tuple[tuple[str, Any], ...]  # with the type's name: 1, 1.0 and True are equal in Python
+
+    def label_array(self) -> np.ndarray:
+        labels = [value for _, value in self.levels]
+        if all(kind in ("int", "float", "bool") for kind, _ in self.levels):
+            return np.asarray(labels)
+        levels = np.empty(len(labels), dtype=object)
+        levels[:] = labels
+        return levels
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """One factor of a column to be: a variable, and the table its codes are looked up in."""
+
+    variable: str
+    table: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Coding:
+    """How a formula turns variables into columns. Picklable; holds no rows.
+
+    Parameters
+    ----------
+    formula : str
+    names : tuple of str
+        Column names, as formulaic gives them.
+    terms : tuple of FixedTerm
+    levels : dict of str to ndarray
+        The levels of each variable used as categories.
+    products : tuple of tuple of Piece or None
+        The columns as products, when every factor is plain.
+    model_spec : formulaic.ModelSpec or None
+        formulaic's own recipe (knots, centres), when some factor is not.
+    contrasts : tuple
+    shapes : tuple of Shape
+        Kind and levels of every variable.
+    typical : dict of str to float
+        The mean of each numeric variable, where formulaic has its own recipe: a value that every transform takes.
+    """
+
+    formula: str
+    names: tuple[str, ...]
+    terms: tuple[FixedTerm, ...]
+    levels: Mapping[str, np.ndarray]
+    products: tuple[tuple[Piece, ...], ...] | None
+    model_spec: Any
+    contrasts: Contrasts
+    shapes: tuple[Shape, ...] = ()
+    typical: Mapping[str, float] = field(default_factory=dict)
+
+    def __store__(self) -> dict[str, Any]:
+        """All of it as data. formulaic's recipe is made again from its state: it is an object, and no file holds those."""
+        stored = {name: getattr(self, name) for name in ("formula", "contrasts", "shapes", "typical", "names")}
+        if self.products is not None:
+            return {**stored, "terms": self.terms, "levels": self.levels, "products": self.products}
+        state = dict(self.model_spec.transform_state)
+        try:  # what a file will make of it
+            self.__restore__({**stored, "state": state})
+        except DataError as error:  # categories that one typical row has but one of
+            what = f"{self.formula!r} makes categories out of numbers"
+            raise DataError(f"{what}: this model can be pickled, not saved as data") from error
+        return {**stored, "state": state}
+
+    @classmethod
+    def __restore__(cls, fields: dict[str, Any]) -> Coding:
+        fields = dict(fields)
+        if "products" in fields:
+            return cls(**fields, model_spec=None)
+        formula, contrasts = fields["formula"], fields["contrasts"]
+        if any(contrast.value is None for _, contrast in contrasts):
+            raise DataError(f"the contrasts of {formula!r} are objects: give them by name or as a matrix to save the model")
+        shapes, typical = fields["shapes"], fields["typical"]
+        known = {shape.name for shape in shapes if shape.levels or shape.name in typical}
+        if is_plain(formula) or known != set(used_names(formula)):
+            raise DataError(f"the variables of {formula!r} are not those it was saved with")
+        made = code_shapes(formula, shapes, contrasts, fields["state"], typical)
+        if made.names != tuple(fields["names"]):
+            raise DataError(f"the columns of {formula!r} are no longer made as they were saved: fit the model again")
+        return made
+
+
+def code(formula: str, rows: Rows, contrasts: Contrasts = ()) -> tuple[Coding, tuple[Column, ...]]:
+    """The columns of a formula on some rows, and the coding that makes them again elsewhere.
+
+    Raises
+    ------
+    FormulaError
+        When formulaic cannot read or evaluate the formula.
+    DataError
+        When an evaluated column is not finite.
+    """
+    mine = tuple(pair for pair in contrasts if pair[0] in used_names(formula))
+    if is_plain(formula):
+        coding = _plain_coding(formula, tuple(shape_of(name, rows) for name in used_names(formula)), mine)
+        return coding, _multiply(coding, rows)
+    matrix, spec = materialize(formula, rows, mine)
+    info = factors(formula)
+    for factor, state in spec.factor_contrasts.items():
+        if info[factor.expr].kind in ("column", "coded"):
+            _require_all_levels(info[factor.expr], state, rows)
+    coding = _coding(formula, tuple(shape_of(name, rows) for name in used_names(formula)), mine, spec, _typical(formula, rows))
+    return coding, _dense_columns(matrix, coding)
+
+
+def code_shapes(
+    formula: str, shapes: tuple[Shape, ...], contrasts: Contrasts, state: Mapping[str, Any], typical: Mapping[str, float]
+) -> Coding:
+    """The coding of a formula from what is known of whole columns, without their rows.
+
+    Parameters
+    ----------
+    formula : str
+    shapes : tuple of Shape
+        Kind and levels of every variable the formula uses, in the order of `used_names`.
+    contrasts : tuple
+    state : dict of str to dict
+        Statistics of each transform that needs them, as formulaic keeps them: ``{"scale(x)": {"center": 2.0, ...}}``.
+    typical : dict of str to float
+        A value of each numeric variable that every transform takes.
+    """
+    mine = tuple(pair for pair in contrasts if pair[0] in used_names(formula))
+    if is_plain(formula):
+        return _plain_coding(formula, shapes, mine)
+    rows = _skeleton(shapes, typical)
+    _, spec = materialize(formula, rows, mine, state=state)
+    return _coding(formula, shapes, mine, spec, typical)
+
+
+def _coding(formula: str, shapes: tuple[Shape, ...], contrasts: Contrasts, spec: Any, typical: Mapping[str, float]) -> Coding:
+    levels = {shape.name: shape.label_array() for shape in shapes if shape.levels}
+    return Coding(formula, tuple(spec.column_names), _terms(spec), levels, None, spec, contrasts, shapes, typical)
+
+
+def _typical(formula: str, rows: Rows) -> dict[str, float]:
+    columns = {name: rows.columns[name] for name in used_names(formula)}
+    return {name: float(column.values.mean()) for name, column in columns.items() if isinstance(column, Numeric) and rows.n}
+
+
+def code_again(coding: Coding, rows: Rows) -> tuple[Column, ...]:
+    """The columns of the same coding on other rows, whose codes already follow the coding's levels."""
+    if coding.products is not None:
+        return _multiply(coding, rows)
+    matrix, _ = materialize(coding.formula, rows, coding.contrasts, recipe=coding.model_spec)
+    return _dense_columns(matrix, coding)
+
+
+def evaluate_expression(expr: str, rows: Rows) -> np.ndarray:
+    """A response or an offset, shape (n,) float64: a column, or Python on columns such as ``log(y)``.
+
+    Raises
+    ------
+    FormulaError
+        When formulaic cannot evaluate it.
+    DataError
+        When the result is not one finite number a row.
+    """
+    name = plain_name(expr)
+    if name is not None:
+        column = rows.columns[name]
+        if isinstance(column, Categorical):
+            raise DataError(f"column {name!r} holds categories where numbers are needed: convert it first")
+        return np.ascontiguousarray(column.values, dtype=np.float64)
+    matrix, spec = evaluate(expr, rows)
+    if matrix.shape != (rows.n, 1) or list(kinds_of(spec).values()) != ["numeric"]:
+        raise DataError(f"{expr!r} does not give one number a row")
+    values = np.ascontiguousarray(matrix[:, 0], dtype=np.float64)
+    _require_finite(values, expr)
+    return values
+
+
+# --- the skeleton ------------------------------------------------------------------------------------
+
+
+def shape_of(name: str, rows: Rows) -> Shape:
+    """Kind and levels of a variable: all that its coding depends on."""
+    column = rows.columns[name]
+    coded = rows.coded.get(name)
+    levels = tuple((type(v).__name__, v) for v in coded.levels.tolist()) if coded is not None else ()
+    dtype = column.values.dtype.name if isinstance(column, Numeric) else "category"
+    return Shape(name, isinstance(column, Categorical), dtype, levels)
+
+
+@lru_cache(maxsize=256)
+def _plain_coding(formula: str, shapes: tuple[Shape, ...], contrasts: Contrasts) -> Coding:
+    rows = _skeleton(shapes)
+    _, spec = materialize(formula, rows, contrasts)
+    levels = {shape.name: rows.coded[shape.name].levels for shape in shapes if shape.name in rows.coded}
+    products = _products(formula, spec, rows)
+    return Coding(formula, tuple(spec.column_names), _terms(spec), levels, products, None, contrasts, shapes)
+
+
+def products_of(coding: Coding) -> tuple[tuple[Piece, ...], ...]:
+    """Every column as a product of pieces, whose variables may be Python expressions that give one number a row.
+
+    Raises
+    ------
+    DataError
+        When an expression gives categories.
+    """
+    if coding.products is not None:
+        return coding.products
+    return _products(coding.formula, coding.model_spec, _skeleton(coding.shapes, coding.typical))
+
+
+def _products(formula: str, spec: Any, rows: Rows) -> tuple[tuple[Piece, ...], ...]:
+    info = factors(formula)
+    products: list[tuple[Piece, ...]] = []
+    for structure in spec.structure:
+        for scoped in structure.scoped_terms:
+            choices = [_pieces(info[f.factor.expr], f.reduced, spec, rows) for f in scoped.factors]
+            # formulaic lets the first factor vary fastest
+            products += [tuple(reversed(chosen)) for chosen in itertools.product(*reversed(choices))]
+    return tuple(products)
+
+
+def _skeleton(shapes: Sequence[Shape], typical: Mapping[str, float] | None = None) -> Rows:
+    """A few rows that hold every level of every variable at least once."""
+    n = max([1, *(len(shape.levels) for shape in shapes)])
+    columns: dict[str, ColumnData] = {}
+    coded: dict[str, Categorical] = {}
+    for shape in shapes:
+        if shape.levels:
+            levels = shape.label_array()
+            coded[shape.name] = Categorical(np.resize(np.arange(len(levels), dtype=np.int32), n), levels)
+        if shape.categorical:
+            columns[shape.name] = coded[shape.name]
+        elif shape.levels:
+            columns[shape.name] = Numeric(np.resize(coded[shape.name].levels, n).astype(shape.dtype))
+        elif typical:
+            columns[shape.name] = Numeric(np.full(n, typical[shape.name]).astype(shape.dtype))
+        else:
+            columns[shape.name] = Numeric(np.linspace(1.0, 2.0, n))
+    return Rows(n, columns, coded)
+
+
+def _pieces(info: FactorInfo, reduced: bool, spec: Any, rows: Rows) -> list[Piece]:
+    """The columns one factor contributes to a product."""
+    state = {factor.expr: state for factor, state in spec.factor_contrasts.items()}.get(info.expr)
+    if info.kind == "python":
+        if state is not None:
+            raise DataError(f"{info.expr} makes categories out of what it is given: compute the column first")
+        return [Piece(info.expr, None)]
+    name = info.variables[0]
+    if state is None:
+        return [Piece(name, None)]
+    if len(state.levels) == 1 and reduced:
+        return []
+    _require_all_levels(info, state, rows)
+    place = {level: i for i, level in enumerate(state.levels)}
+    coding = np.asarray(state.get_coding_matrix(reduced_rank=reduced), dtype=np.float64)
+    table = coding[[place[level] for level in rows.coded[name].levels.tolist()]]
+    return [Piece(name, np.ascontiguousarray(table[:, j])) for j in range(table.shape[1])]
+
+
+def _require_all_levels(info: FactorInfo, state: Any, rows: Rows) -> None:
+    """Raise DataError when ``C(f, levels=...)`` leaves out a level that occurs."""
+    name = info.variables[0]
+    missing = [level for level in rows.coded[name].levels.tolist() if level not in set(state.levels)]
+    if missing:
+        raise DataError(f"{info.expr} leaves out levels of {name!r} that occur in the data: {missing[:8]}")
+
+
+def _multiply(coding: Coding, rows: Rows) -> tuple[Column, ...]:
+    assert coding.products is not None
+    return tuple(tuple(_factor(piece, rows) for piece in pieces) for pieces in coding.products)
+
+
+def _factor(piece: Piece, rows: Rows) -> Factor:
+    if piece.table is not None:
+        return Factor(rows.coded[piece.variable].codes, piece.table)
+    column = rows.columns[piece.variable]
+    assert isinstance(column, Numeric)
+    return Factor(column.values)
+
+
+# --- what formulaic decided -----------------------------------------------------------------------------
+
+
+def _dense_columns(matrix: np.ndarray, coding: Coding) -> tuple[Column, ...]:
+    for j, name in enumerate(coding.names):
+        _require_finite(matrix[:, j], name)
+    constant = {j for term in coding.terms if not term.factors for j in term.columns}
+    return tuple(() if j in constant else (Factor(matrix[:, j]),) for j in range(matrix.shape[1]))
+
+
+def _require_finite(values: np.ndarray, name: str) -> None:
+    finite = np.isfinite(values)
+    if not finite.all():
+        raise DataError(
+            f"{name!r} is not a finite number in {int((~finite).sum())} rows: "
+            "check the column it is made from (a logarithm of zero, say); to leave such rows out, make the "
+            "column first, with missing values there"
+        )
+
+
+def _terms(spec: Any) -> tuple[FixedTerm, ...]:
+    kinds = kinds_of(spec)
+    terms = []
+    start = 0
+    for structure in spec.structure:
+        stop = start + len(structure.columns)
+        factors = tuple(f.expr for f in structure.term.factors if f.expr != "1")
+        info = [factor_info(f.expr, f.eval_method.value) for f in structure.term.factors if f.expr != "1"]
+        terms.append(
+            FixedTerm(
+                name=str(structure.term) if factors else "Intercept",
+                columns=tuple(range(start, stop)),
+                factors=factors,
+                kinds=tuple(kinds.get(expr, "numeric") for expr in factors),
+                variables=tuple(dict.fromkeys(name for one in info for name in one.variables)),
+            )
+        )
+        start = stop
+    for term in terms:
+        _require_columns(term, spec)
+    return tuple(terms)
+
+
+def _require_columns(term: FixedTerm, spec: Any) -> None:
+    """Raise DataError for a term of a factor with one level: formulaic gives it no column, and it would vanish in silence."""
+    if not term.factors or term.columns:
+        return
+    single = [
+        f"{factor.expr} has one level only, {state.levels[0]!r}, in the rows used"
+        for factor, state in spec.factor_contrasts.items()
+        if factor.expr in term.factors and len(state.levels) == 1
+    ]
+    raise DataError(f"the term {term.name} tells no rows apart ({'; '.join(single)}): leave it out of the formula")

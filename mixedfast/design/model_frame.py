@@ -1,0 +1,119 @@
+"""Which rows a model can use: those with a value in every variable it mentions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mixedfast.data.categories import Categorical
+from mixedfast.data.frames import ColumnData, Numeric, Table, as_table
+from mixedfast.design import checks
+from mixedfast.errors import DataError
+
+__all__ = ["Rows", "Used", "complete", "missing_masks", "vector"]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows a formula is evaluated on, none with a missing value.
+
+    ``columns`` are the variables by name; ``coded`` holds the codes of the ones used as categories.
+    """
+
+    n: int
+    columns: Mapping[str, ColumnData]
+    coded: Mapping[str, Categorical]
+
+
+@dataclass(frozen=True, eq=False)
+class Used:
+    """The columns a model uses, before and after rows with missing values are left out."""
+
+    n: int
+    columns: Mapping[str, ColumnData]
+    groups: Mapping[str, Categorical]
+    vectors: Mapping[str, np.ndarray]  # "weights" and "offset" when given
+
+    def take(self, rows: np.ndarray) -> Used:
+        return Used(
+            len(rows),
+            {name: _taken(column, rows) for name, column in self.columns.items()},
+            {name: Categorical(g.codes[rows], g.levels, g.ordered) for name, g in self.groups.items()},
+            {name: values[rows] for name, values in self.vectors.items()},
+        )
+
+
+def vector(label: str, value: Any, table: Table) -> np.ndarray:
+    """Weights or an offset as numbers, shape (n,) float64, from a column's name or an array."""
+    if isinstance(value, str):
+        column = table.column(value)
+    elif hasattr(value, "__len__") and not isinstance(value, Mapping):
+        table.refuse_other_index(label, value)
+        column = as_table({label: value}).column(label)
+    else:
+        raise DataError(f"{label} is the name of a column, or one number a row; not {value!r}")
+    if isinstance(column, Categorical):
+        name = f"{label}={value!r}" if isinstance(value, str) else label
+        raise DataError(f"{name} holds categories where numbers are needed")
+    if len(column.values) != table.n:
+        raise DataError(f"{label} has {len(column.values)} values for {table.n} rows of data")
+    values = np.ascontiguousarray(column.values, dtype=np.float64)
+    if np.isinf(values).any():
+        raise DataError(f"{label} holds infinite values")
+    return values
+
+
+def complete(used: Used, na_action: str) -> tuple[Used, np.ndarray | None, dict[str, int]]:
+    """The rows without a missing value, which they are (None: all), and what was missing where."""
+    if na_action not in ("omit", "raise"):
+        raise DataError(f"na_action is 'omit' or 'raise', not {na_action!r}")
+    masks = missing_masks(used)
+    counts = {name: int(mask.sum()) for name, mask in masks.items()}
+    for name, count in counts.items():
+        if count == used.n:
+            raise DataError(f"every value of {name!r} is missing")
+    kept = None
+    if masks:
+        if na_action == "raise":
+            told = ", ".join(f"{name!r} ({count})" for name, count in counts.items())
+            raise DataError(f"missing values in {told}: fill them in, or use na_action='omit'")
+        kept = np.flatnonzero(~np.logical_or.reduce(list(masks.values())))
+        if not len(kept):
+            raise DataError(f"no row is complete: every row misses a value in one of {', '.join(counts)}")
+        used = used.take(kept)
+    checks.no_infinities(used.columns)
+    return used, kept, counts
+
+
+def missing_masks(used: Used) -> dict[str, np.ndarray]:
+    """Where values are missing, shape (n,) bool, for the variables that miss any."""
+    masks: dict[str, np.ndarray] = {}
+    for name, column in (*used.columns.items(), *used.groups.items()):
+        mask = _missing(column)
+        if mask is not None:
+            masks[name] = mask
+    for label, values in used.vectors.items():
+        if np.isnan(values).any():
+            masks[label] = np.isnan(values)
+    return masks
+
+
+def _missing(column: ColumnData) -> np.ndarray | None:
+    if isinstance(column, Categorical):
+        return column.codes < 0 if len(column.codes) and column.codes.min() < 0 else None
+    if column.finite:
+        return None
+    mask = np.isnan(column.values)
+    return mask if mask.any() else None
+
+
+def _taken(column: ColumnData, rows: np.ndarray) -> ColumnData:
+    if isinstance(column, Categorical):
+        return Categorical(column.codes[rows], column.levels, column.ordered)
+    values = column.values[rows]
+    if column.gaps_in_truth and not np.isnan(values).any():
+        return Numeric(values.astype(bool))
+    return Numeric(values, column.gaps_in_truth)

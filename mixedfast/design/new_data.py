@@ -1,0 +1,144 @@
+"""New rows coded as the rows of a fit were: what predictions and simulations of new data read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mixedfast.data.categories import Categorical, drop_unused, factorize, recode
+from mixedfast.data.frames import Numeric, as_table
+from mixedfast.design import checks
+from mixedfast.design.build import Recipe, offset_of
+from mixedfast.design.coding import code_again
+from mixedfast.design.columns import Column
+from mixedfast.design.grouping import number_again
+from mixedfast.design.model_frame import Rows, Used, missing_masks, vector
+from mixedfast.errors import DataError
+from mixedfast.formula.variables import expression_names, used_names
+
+__all__ = ["NewData", "apply"]
+
+
+@dataclass(frozen=True, eq=False)
+class NewData:
+    """New rows coded as the old: what a prediction reads.
+
+    Parameters
+    ----------
+    n : int
+        Rows without a missing value.
+    kept_rows : ndarray of int64 or None
+        Which rows of the new data they are; None for all.
+    x : tuple of Column
+        The columns of X that the fit kept.
+    terms : tuple of (codes, columns)
+        For each random term the group of each row, -1 for a group never seen, and the columns of Z; the codes are all -1, the
+        columns constants, where they were not asked for.
+    offset : ndarray, shape (n,), or None
+    """
+
+    n: int
+    kept_rows: np.ndarray | None
+    x: tuple[Column, ...]
+    terms: tuple[tuple[np.ndarray, tuple[Column, ...]], ...]
+    offset: np.ndarray | None
+
+    def with_codes(self, codes: Sequence[np.ndarray]) -> NewData:
+        """The same rows with other codes of their groups, one array a term."""
+        return replace(self, terms=tuple((own, columns) for own, (_, columns) in zip(codes, self.terms, strict=True)))
+
+
+def apply(recipe: Recipe, data: Any, groups: bool | Iterable[int] = True, effects: Iterable[int] | None = None) -> NewData:
+    """New data coded as the data of a fit were.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    data : data frame, mapping of arrays, or Table
+        The response need not be there, nor columns that only serve what is not asked for.
+    groups : bool or iterable of int
+        The random terms, by position, whose groups to code: all, none (then `NewData.terms` is empty), or some.
+    effects : iterable of int, optional
+        The random terms whose columns of Z to code; default: those of `groups`.
+
+    Returns
+    -------
+    NewData
+        Rows with a missing value in a predictor are left out and can be told from ``kept_rows``; a
+        missing group counts as one never seen.
+
+    Raises
+    ------
+    DataError
+        For a missing column, or a level of a predictor that the fit never saw.
+
+    Examples
+    --------
+    >>> from mixedfast.design.build import build
+    >>> from mixedfast.formula.parser import parse
+    >>> data = {"y": [1, 2, 4, 3], "x": [0, 1, 0, 1], "g": list("aabb")}
+    >>> recipe = build(parse("y ~ x + (1 | g)"), data).recipe
+    >>> apply(recipe, {"x": [5, 6], "g": ["b", "new"]}).terms[0][0]
+    array([ 1, -1], dtype=int32)
+    """
+    table = as_table(data)
+    spec = recipe.spec
+    everything = range(len(recipe.groups))
+    grouped = set(everything if groups is True else groups or ())
+    shown = grouped if effects is None else set(effects)
+    wanted = [*used_names(spec.fixed), *(name for o in spec.offsets for name in expression_names(o))]
+    wanted += [name for t in sorted(shown) for name in used_names(recipe.random[t].formula)]
+    columns = {name: table.column(name) for name in wanted}
+    vectors = {}
+    if recipe.offset_column is not None:
+        vectors["offset"] = vector("offset", recipe.offset_column, table)
+    part_names = {name for t in grouped for name in recipe.groups[t].factors}
+    used = Used(table.n, columns, {name: table.grouping(name) for name in part_names}, vectors)
+    masks = missing_masks(replace(used, groups={}))
+    kept_rows = np.flatnonzero(~np.logical_or.reduce(list(masks.values()))) if masks else None
+    used = used if kept_rows is None else used.take(kept_rows)
+    checks.no_infinities(used.columns)
+    rows = _new_rows(recipe, used)
+    all_x = code_again(recipe.fixed, rows)
+    nobody = np.full(used.n, -1, dtype=np.int32)
+    terms = tuple(
+        (
+            number_again(recipe.groups[t], used.groups) if t in grouped else nobody,
+            code_again(recipe.random[t], rows) if t in shown else ((),) * len(recipe.random[t].names),
+        )
+        for t in everything
+        if groups is not False
+    )
+    offset = offset_of(spec, used.vectors.get("offset"), rows)
+    return NewData(used.n, kept_rows, tuple(all_x[i] for i in recipe.kept), terms, offset)
+
+
+def _new_rows(recipe: Recipe, used: Used) -> Rows:
+    """New variables under the old levels."""
+    columns = dict(used.columns)
+    coded: dict[str, Categorical] = {}
+    for name, column in used.columns.items():
+        if name not in recipe.levels:
+            if isinstance(column, Categorical):
+                raise DataError(f"column {name!r} was numeric in the fit and holds categories now")
+            continue
+        now = drop_unused(column) if isinstance(column, Categorical) else factorize(column.values)
+        levels = recipe.levels[name]
+        codes = recode(now, levels)
+        if (codes < 0).any():
+            known = set(levels.tolist())
+            new = [level for level in now.levels.tolist() if level not in known]
+            show = repr if {str(level) for level in new} & {str(level) for level in known} else str  # '1' is not 1
+            raise DataError(
+                f"column {name!r} has levels the fit never saw: {', '.join(map(show, new[:8]))} "
+                f"(known: {', '.join(map(show, levels.tolist()[:8]))})"
+            )
+        coded[name] = Categorical(codes, levels)
+        if name not in recipe.numeric:
+            columns[name] = coded[name]
+        elif levels.dtype.kind == "b":
+            columns[name] = Numeric(levels[codes])  # True and False also where they came as 1 and 0, or as categories
+    return Rows(used.n, columns, coded)

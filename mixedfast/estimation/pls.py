@@ -1,0 +1,351 @@
+"""The penalized least squares system: theta -> profiled deviance, gradient, Hessian, beta, conditional modes.
+
+The formulas of docs/maths.md, written in the relative covariances ``H_g = lambda_g lambda_g'``. With V0 = I + Z H Z' and
+P0 = V0^-1 - V0^-1 X (X'V0^-1 X)^-1 X'V0^-1,
+
+    d(H)        = log|V0| [+ log|X'V0^-1 X|] + nu log r^2 + constant,   r^2 = y'P0 y,   nu = n [- p]
+    dd/dH_g     = sum_j (K_jj [- C_j Phi C_j']) - nu sum_j v_j v_j' / r^2,   v_j = Z_j'P0 y
+    d2d/dH dH'  = -tr(Q0 G Q0 G') + nu (2 y'P0 G P0 G'P0 y / r^2 - (y'P0 G P0 y)(y'P0 G'P0 y) / r^4)
+
+with the bracketed parts and Q0 = P0 for REML, Q0 = V0^-1 for ML (Bates et al. 2015, JSS 67(1), section 3.4, for d). None
+of it divides by lambda, so a zero variance is a point like any other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mixedfast.covariance._theta import second_derivative, solved
+from mixedfast.crossprod.products import CrossProducts
+from mixedfast.crossprod.residual_products import Remainder
+from mixedfast.engines import Engine
+from mixedfast.engines._levels import moments
+from mixedfast.engines.layout import spread, spread_edges
+from mixedfast.engines.refinement import Refined
+from mixedfast.engines.stochastic_traces import Probed, probed
+
+__all__ = ["Derivatives", "HessianBlocks", "PLSSystem", "Solution", "in_pairs", "total"]
+
+HessianBlocks = dict[tuple[int, int], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Sums over the levels j of one group, in the notation above: D = C_X L_X^-T, ``x[a,b]`` an element.
+
+    ``v`` (J,K) itself; sums ``K`` (K,K); ``vv`` v[a] v[b]; ``DD`` (D D')[a,b]; ``vKv`` v[a] K[b,c] v[d];
+    ``vD`` v[a] D[b,s]. Where traces are wanted (else empty) ``KK`` K[b,c] K[a,d] of the only group, ``KDD``
+    K[b,c] (D D')[a,d] and ``DxD`` D[a,t] D[b,s].
+    """
+
+    v: np.ndarray
+    K: np.ndarray
+    vv: np.ndarray
+    DD: np.ndarray
+    vKv: np.ndarray
+    vD: np.ndarray
+    KK: np.ndarray
+    KDD: np.ndarray
+    DxD: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """The solved system at one theta, internal basis.
+
+    ``beta`` (p,), ``r2`` the penalized residual sum of squares, ``LX`` (p,p) lower Cholesky factor of X'V0^-1 X,
+    ``ldL2`` = log|M|, ``ldRX2`` = log|X'V0^-1 X|, ``deviance`` the criterion on the user's scale.
+    """
+
+    deviance: float
+    beta: np.ndarray
+    r2: float
+    LX: np.ndarray
+    ldL2: float
+    ldRX2: float
+
+
+class Derivatives(NamedTuple):
+    """In theta: ``gradient`` (m,) and ``hessian`` (m,m)."""
+
+    gradient: np.ndarray
+    hessian: np.ndarray
+
+
+class PLSSystem:
+    """The one mutable workspace of a fit.
+
+    Parameters
+    ----------
+    cp : CrossProducts
+        Of full column rank in X.
+    engine : Engine
+    reml : bool
+    remainder : Remainder, optional
+        Of the same rows, where sums over them have too few digits.
+    """
+
+    def __init__(self, cp: CrossProducts, engine: Engine, reml: bool, remainder: Remainder | None = None) -> None:
+        self.cp = cp
+        self.engine = engine
+        self.reml = reml
+        self._refined = None if remainder is None else Refined(engine, remainder)
+        self.covariance = cp.covariance
+        self.nu = cp.n - cp.p if reml else cp.n
+        # criterion on the user's scale: y was scaled (r^2), so were the columns of X (log|X'V^-1X|)
+        self._constant = (
+            -cp.sum_log_weights
+            + self.nu * (1.0 + math.log(2.0 * math.pi / self.nu) - 2.0 * math.log(cp.scale[-1]))
+            - (2.0 * float(np.log(cp.scale[:-1]).sum()) if reml else 0.0)
+        )
+        self.solution: Solution
+        #: L_X^-T at the last theta solved, (p,p) upper triangular: C_X L_X^-T L_X^-1 C_X' = C_X Phi C_X'.
+        self.whiten: np.ndarray
+        self.evaluations = 0
+        self.rejected = 0
+        self.tell: Callable[[int], Any] | None = None  # called after every evaluation
+        self._K: list[np.ndarray] | None = None
+        self._C: list[np.ndarray] | None = None
+        self._moments: list[Moments] | None = None
+        self._moments_exact = False
+        self._pairs: HessianBlocks | None = None
+        self._corrections: HessianBlocks | None = None
+        self._quadratic: HessianBlocks | None = None
+
+    def solve(self, theta: np.ndarray) -> Solution | None:
+        """Factor at theta; None when the system is not numerically positive definite there."""
+        self.evaluations += 1
+        self.lambdas = self.covariance.lambdas(theta)
+        self._K = self._C = self._moments = self._pairs = self._corrections = self._quadratic = None
+        factored = self.engine.factor(self.lambdas)
+        if self.tell is not None:
+            self.tell(1)
+        if factored is not None:
+            logdet, S = factored
+            solution = self._finish(logdet, S if self._refined is None else self._refined.square(self.lambdas))
+            if solution is not None:
+                self.solution = solution
+                return solution
+        self.rejected += 1
+        return None
+
+    def _finish(self, ldL2: float, S: np.ndarray) -> Solution | None:
+        found = solved(S)
+        if found is None:
+            return None
+        LX, self.whiten, beta, residual = found
+        if self._refined is not None:
+            beta = beta + self._refined.remainder.gamma
+        ldRX2 = 2.0 * float(np.log(LX.diagonal()).sum())
+        deviance = ldL2 + (ldRX2 if self.reml else 0.0) + 2.0 * self.nu * math.log(residual) + self._constant
+        return Solution(deviance, beta, residual**2, LX, ldL2, ldRX2)
+
+    # -- derivatives -------------------------------------------------------------------------------------------
+
+    @property
+    def K(self) -> list[np.ndarray]:
+        """Diagonal blocks of Z'V0^-1 Z of each group, (J,K,K), at the last theta solved."""
+        if self._K is None:
+            self._K = (self._refined or self.engine).blocks_k()
+        return self._K
+
+    @property
+    def C(self) -> list[np.ndarray]:
+        """Z'V0^-1[X y] of each group, (J,K,p+1), at the last theta solved."""
+        if self._C is None:
+            self._C = (self._refined or self.engine).project()
+        return self._C
+
+    @property
+    def D(self) -> list[np.ndarray]:
+        """C_X L_X^-T = Z_g'V0^-1 X L_X^-T of each group, (J,K,p): D D' = C Phi C'."""
+        return [np.matmul(c[:, :, : self.cp.p], self.whiten) for c in self.C]
+
+    @property
+    def v(self) -> list[np.ndarray]:
+        """Z_g'P0 y, (J,K) a group: the conditional modes are H_g v."""
+        return [sums.v for sums in self.moments()]
+
+    def moments(self, exact: bool = False) -> list[Moments]:
+        """Sums over the levels of each group, at the last theta solved; `exact` adds those that only traces need."""
+        if self._moments is None or (exact and not self._moments_exact):
+            self._moments = self._make_moments(exact)
+            self._moments_exact = exact
+        return self._moments
+
+    def _make_moments(self, exact: bool) -> list[Moments]:
+        beta = self.solution.beta
+        if len(self.cp.groups) > 1 and not self.reml and not exact:  # the columns of X have no part in it
+            left = (self._refined or self.engine).project(np.append(-beta, 1.0)[:, None])
+            return [Moments(*moments(None, c, np.empty((0, 0)), np.empty(0), False, False)) for c in left]
+        C = [np.ascontiguousarray(c) for c in self.C]
+        # of several groups the engine sums the pairs of levels
+        K = self.K if len(C) == 1 else [None] * len(C)
+        return [Moments(*moments(k, c, self.whiten, beta, exact, exact)) for k, c in zip(K, C, strict=True)]
+
+    def trace_sums(self) -> list[np.ndarray]:
+        """sum_j Z_j'Q0 Z_j of each group, (K,K)."""
+        sums = self.moments()
+        K = [sums[0].K] if len(sums) == 1 else [total(blocks) for blocks in self.K]
+        return [k - m.DD for k, m in zip(K, sums, strict=True)] if self.reml else K
+
+    def gradient_blocks(self, traces: list[np.ndarray] | None = None) -> list[np.ndarray]:
+        """dd/dH_g, symmetric (K,K) a group; `traces` stand in for `trace_sums`."""
+        share = self.nu / self.solution.r2
+        sums = self.trace_sums() if traces is None else traces
+        return [trace - share * m.vv for trace, m in zip(sums, self.moments(), strict=True)]
+
+    def hessian_blocks(self, traces: HessianBlocks | None = None) -> HessianBlocks:
+        """d2d/dH_g dH_h, (K_g,K_g,K_h,K_h) for g <= h, from tr(Q0 G Q0 G') (see `trace_blocks`).
+
+        Without traces: the average of observed and expected information (Gilmour, Thompson and Cullis 1995,
+        Biometrics 51), which needs none and tends to the Hessian as the data grow.
+        """
+        vv = [m.vv for m in self.moments()]
+        r2, nu = self.solution.r2, self.nu
+        return {
+            (g, h): second_derivative(Q, vv[g], vv[h], traces[g, h] if traces else None, nu, r2)
+            for (g, h), Q in self.quadratic_blocks().items()
+        }
+
+    def quadratic_blocks(self) -> HessianBlocks:
+        """y'P0 G P0 G'P0 y: sum_ij v_i[a] (Z_i'P0 Z_j)[b,c] v_j[d]; kept until the next theta."""
+        if self._quadratic is None:
+            self._quadratic = self._make_quadratic()
+        return self._quadratic
+
+    def _make_quadratic(self) -> HessianBlocks:
+        sums = self.moments()
+        if len(sums) == 1:
+            return {(0, 0): sums[0].vKv - _turned_dots(sums[0].vD, sums[0].vD)}
+        sizes, width = [group.k for group in self.cp.groups], spread_edges(self.cp)
+        FKF, cross = self.engine.cross_k([m.v for m in sums])
+        if self._refined is not None:
+            parts = [np.tensordot(c, spread(m.v), ((0, 1), (0, 1))) for c, m in zip(self.C, sums, strict=True)]
+            cross = np.concatenate(parts, axis=1)
+        half = np.linalg.solve(self.solution.LX, cross[:-1])
+        FPF = FKF - half.T @ half
+        out = {}
+        for h, k_h in enumerate(sizes):
+            for g in range(h + 1):
+                block = FPF[width[g] : width[g + 1], width[h] : width[h + 1]]
+                # columns (b,a) of g: v_i[a] at b
+                out[g, h] = block.reshape(sizes[g], sizes[g], k_h, k_h).transpose(1, 0, 2, 3)
+        return out
+
+    def times_q0(self, F: list[np.ndarray]) -> list[np.ndarray]:
+        """Z'Q0 Z F for one (J,K,r) array a group."""
+        KF = self.engine.times_k(F)
+        if not self.reml:
+            return KF
+        DF = sum(np.tensordot(d, f, ((0, 1), (0, 1))) for d, f in zip(self.D, F, strict=True))
+        return [kf - np.matmul(d, DF) for kf, d in zip(KF, self.D, strict=True)]
+
+    def pair_traces(self) -> HessianBlocks:
+        """sum_ij (Z_i'V0^-1 Z_j)[b,c] (Z_i'V0^-1 Z_j)[a,d]; kept until the next theta, for they are dear."""
+        if self._pairs is None:
+            one_factor = len(self.cp.groups) == 1
+            self._pairs = {(0, 0): self.moments(exact=True)[0].KK} if one_factor else self.engine.pair_traces(self.K)
+        return self._pairs
+
+    def trace_blocks(self, pairs: HessianBlocks | None = None) -> HessianBlocks:
+        """tr(Q0 G Q0 G'): sum_ij (Z_i'Q0 Z_j)[b,c] (Z_i'Q0 Z_j)[a,d].
+
+        `pairs` stand in for `pair_traces`, such as estimates of them.
+        """
+        pairs = self.pair_traces() if pairs is None else pairs
+        if not self.reml:
+            return pairs
+        if self._corrections is None:
+            self._corrections = self._make_corrections()
+        return {key: part - self._corrections[key] for key, part in pairs.items()}
+
+    def _make_corrections(self) -> HessianBlocks:
+        """What the traces lose by the estimation of beta."""
+        sums, p = self.moments(exact=True), self.cp.p
+        out = {}
+        for h in range(len(sums)):
+            if len(sums) == 1:
+                once = {0: sums[0].KDD}
+            else:
+                k_h = self.cp.groups[h].k
+                D = self.D
+                spread = [_spread_columns(D[g], g == h, k_h, p) for g in range(len(sums))]
+                KD = [part.reshape(*part.shape[:2], k_h, k_h, p) for part in self.engine.times_k(spread)]
+                once = {g: np.einsum("jbcds,jas->abcd", KD[g], D[g]) for g in range(h + 1)}
+            for g, part in once.items():
+                out[g, h] = part + part.transpose(1, 0, 3, 2) - _turned_dots(sums[g].DxD, sums[h].DxD)
+        return out
+
+    def gradient(self) -> np.ndarray:
+        """dd/dtheta at the last theta solved."""
+        return self.covariance.gradient(self.lambdas, self.gradient_blocks())
+
+    def hessian(self, exact: bool) -> np.ndarray:
+        """d2d/dtheta2 at the last theta solved, or the average information (see `hessian_blocks`)."""
+        return self.derivatives(exact).hessian
+
+    def derivatives(self, exact: bool) -> Derivatives:
+        """Both, with each sum over the levels made once."""
+        second = self.hessian_blocks(self.trace_blocks() if exact else None)  # first: its traces want all of the moments
+        first = self.gradient_blocks()
+        return Derivatives(
+            self.covariance.gradient(self.lambdas, first), self.covariance.hessian(self.lambdas, first, second)
+        )
+
+    def probe(self, probes: int, few: int) -> Probed:
+        """`trace_sums` and `trace_blocks` from random probes, each for itself; exact for factors of a few levels."""
+        return probed(self.times_q0, self.cp.groups, probes, few, batches=probes, seed=0)
+
+    def rough(self, traces: Probed) -> Derivatives:
+        """Gradient with estimated traces and the average information."""
+        blocks = self.gradient_blocks([part[0] for part in traces.mean().sums])
+        hessian = self.covariance.hessian(self.lambdas, blocks, self.hessian_blocks())
+        return Derivatives(self.covariance.gradient(self.lambdas, blocks), hessian)
+
+    def near(self, traces: Probed) -> tuple[Derivatives, np.ndarray]:
+        """The exact gradient and the Hessian with estimated traces; and by what the Hessian from each probe alone differs from
+        it, (probes,m,m), or one zero matrix where it is exact.
+        """
+        mean = {key: part.mean(axis=0) for key, part in traces.pairs.items()}
+        blocks = self.gradient_blocks()
+        hessian = self.covariance.hessian(self.lambdas, blocks, self.hessian_blocks(mean))
+        nothing = [np.zeros((size, size)) for size in self.covariance.sizes]
+        apart = []
+        for i in range(max(map(len, traces.pairs.values()))):
+            differences = {key: part[i % len(part)] - mean[key] for key, part in traces.pairs.items()}
+            apart.append(self.covariance.hessian(self.lambdas, nothing, in_pairs(differences)))
+        return Derivatives(self.covariance.gradient(self.lambdas, blocks), hessian), np.array(apart)
+
+
+def total(blocks: np.ndarray) -> np.ndarray:
+    """The sum of (J,K,K) blocks; a product is quicker than a sum over the first of three axes."""
+    J, k, _ = blocks.shape
+    return (np.ones(J) @ blocks.reshape(J, -1)).reshape(k, k)
+
+
+def _turned_dots(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    """X[a,b,...] Y[d,c,...] summed over all further indices -> [a,b,c,d]."""
+    k, r = len(X), len(Y)
+    return (X.reshape(k * k, -1) @ Y.reshape(r * r, -1).T).reshape(k, k, r, r).transpose(0, 1, 3, 2)
+
+
+def _spread_columns(D: np.ndarray, mine: bool, k_h: int, p: int) -> np.ndarray:
+    """D_j[d,:] at position c, one column for each (c, d, s)."""
+    J, k, _ = D.shape
+    out = np.zeros((J, k, k_h, k_h, p))
+    if mine:
+        for c in range(k):
+            out[:, c, c] = D
+    return out.reshape(J, k, k_h * k_h * p)
+
+
+def in_pairs(blocks: HessianBlocks) -> HessianBlocks:
+    """The part of each [a,b,c,d] that does not change when a and b, or c and d, change places."""
+    halves = {key: 0.5 * (H + H.transpose(1, 0, 2, 3)) for key, H in blocks.items()}
+    return {key: 0.5 * (H + H.transpose(0, 1, 3, 2)) for key, H in halves.items()}

@@ -1,0 +1,1 @@
+"""Denominator degrees of freedom."""

@@ -1,0 +1,184 @@
+"""Traces of products of K = Z'V0^-1 Z, which second derivatives and Kenward and Roger's method need.
+
+Exact traces take a dense matrix as large as the crossed factors left after elimination; what that needs is estimated before
+it is begun. Past it there are random probes (`mixedfast.engines.stochastic_traces`). The relative error is about
+``sqrt(2 / (probes levels))``, so it is smallest where probes are needed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from mixedfast._validation import check_count, check_seed, memory
+from mixedfast.engines import Engine
+from mixedfast.engines.stochastic_traces import probed
+from mixedfast.errors import ArgumentError, NotDefinedError
+from mixedfast.estimation.pls import PLSSystem
+
+__all__ = ["KenwardRoger", "PairTraces", "Sampled", "Satterthwaite", "TraceMethod", "pair_traces", "say_if_long"]
+
+PairTraces = dict[tuple[int, int], np.ndarray]
+"""(g, h), g <= h -> sum_ij K_ij[b,c] K_ij[a,d] over levels i of g and j of h, (K_g,K_g,K_h,K_h)."""
+
+#: Exact traces may take this share of the machine's memory.
+_MEMORY_SHARE = 0.5
+#: More operations than this are told before they begin, and what a core does in a second of large products (solves with sparse
+#: factors are slower).
+_LONG_OPERATIONS = 5e11
+_OPERATIONS_A_SECOND = 1e10
+#: Probes are averaged in this many batches; the spread of what follows from all batches but one gives its standard error.
+_BATCHES = 20
+
+
+@dataclass(frozen=True)
+class TraceMethod:
+    """A df method and how it comes by its traces; give it as ``ddf=``.
+
+    Parameters
+    ----------
+    traces : {"exact", "stochastic"}
+        Exact, or estimated from random probes. Everything else stays exact.
+    probes : int
+        Random vectors a grouping factor, at least 20.
+    seed : int
+        The same seed gives the same numbers.
+
+    Raises
+    ------
+    ArgumentError
+        For an unknown word or a number of probes below 20.
+    """
+
+    traces: str = "exact"
+    probes: int = 200
+    seed: int = 0
+
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if self.traces not in ("exact", "stochastic"):
+            raise ArgumentError(f'traces={self.traces!r}: "exact" or "stochastic"')
+        check_seed(self.seed)
+        if check_count("probes", self.probes) < _BATCHES:
+            raise ArgumentError(f"probes={self.probes}: at least {_BATCHES}, or there is no standard error")
+
+    def __str__(self) -> str:
+        how = "" if self.traces == "exact" else f" (traces from {self.probes} probes, seed {self.seed})"
+        return self.name + how
+
+
+class KenwardRoger(TraceMethod):
+    """``ddf=mf.KenwardRoger(...)``: Kenward and Roger's method, with a say in how its traces are found.
+
+    ``ddf="kenward-roger"`` is short for exact traces. Stochastic traces are for crossed factors too large for those; tables
+    then have a last column ``df_std_error``, the standard error of the df from the probes (a jackknife over them).
+
+    Parameters
+    ----------
+    traces : {"exact", "stochastic"}
+    probes : int
+        Random vectors a grouping factor, at least 20.
+    seed : int
+
+    Examples
+    --------
+    >>> import mixedfast as mf
+    >>> m = mf.lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", mf.load_dataset("penicillin"))
+    >>> m.coef_table(ddf=mf.KenwardRoger(traces="stochastic", probes=20, seed=1)).columns.tolist()[-1]
+    'df_std_error'
+    """
+
+    name = "kenward-roger"
+
+
+class Satterthwaite(TraceMethod):
+    """``ddf=mf.Satterthwaite(...)``: Satterthwaite's method, with a say in how the traces of its Hessian are found.
+
+    See `KenwardRoger` for the parameters.
+    """
+
+    name = "satterthwaite"
+
+
+class Sampled(NamedTuple):
+    """Traces, and the same from all batches of probes but one (none when exact)."""
+
+    mean: PairTraces
+    without: list[PairTraces]
+
+
+def pair_traces(system: PLSSystem, how: TraceMethod) -> Sampled:
+    """The traces at the theta last solved.
+
+    Parameters
+    ----------
+    system : PLSSystem
+    how : TraceMethod
+
+    Raises
+    ------
+    NotDefinedError
+        When exact traces would not fit into memory.
+    """
+    if how.traces == "stochastic":
+        return _probed(system.engine, how.probes, how.seed)
+    _check_cost(system.engine, how)
+    return Sampled(system.pair_traces(), [])
+
+
+def _check_cost(engine: Engine, how: TraceMethod) -> None:
+    """Refuse exact traces that would not fit, and say beforehand when they will take minutes.
+
+    Raises
+    ------
+    NotDefinedError
+        With the size and what to use instead.
+    """
+    needed, there = engine.trace_bytes(), memory()
+    if needed > _MEMORY_SHARE * there:
+        size = sum(group.n_levels * group.k for group in engine.cp.groups)
+        raise NotDefinedError(
+            f"{how.name}: the exact traces of the crossed factors {', '.join(g.name for g in engine.cp.groups)} "
+            f"({size} random effects) need {needed / 2**30:.3g} GiB, and this machine has {there / 2**30:.3g}: use "
+            f'ddf=mixedfast.{type(how).__name__}(traces="stochastic"), a few solves a probe, which tells its own standard error'
+        )
+    say_if_long(
+        f"{how.name}: the exact traces of the crossed factors {', '.join(g.name for g in engine.cp.groups)}",
+        engine.trace_operations(),
+        f", and {needed / 2**30:.2g} GiB. ddf=mixedfast.{type(how).__name__}(traces=\"stochastic\") takes a few solves a probe "
+        "and tells its own standard error.",
+    )
+
+
+def say_if_long(what: str, operations: float, further: str) -> None:
+    """Warn of work that takes a minute or more.
+
+    Parameters
+    ----------
+    what : str
+        In the plural.
+    operations : float
+    further : str
+        The rest of the sentence, and what would take less.
+    """
+    if operations > _LONG_OPERATIONS:
+        warnings.warn(
+            f"{what} take about {operations:.0e} operations, {operations / _OPERATIONS_A_SECOND / 60.0:.0f} minutes or more of "
+            f"one core{further}",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _probed(engine: Engine, probes: int, seed: int) -> Sampled:
+    batches = probed(engine.times_k, engine.cp.groups, probes, probes, _BATCHES, seed).pairs
+    mean = {key: part.mean(axis=0) for key, part in batches.items()}
+    without = [
+        {key: mean[key] if len(part) == 1 else np.delete(part, i, axis=0).mean(axis=0) for key, part in batches.items()}
+        for i in range(_BATCHES)
+    ]
+    return Sampled(mean, without)

@@ -1,0 +1,375 @@
+"""Many searches at once: one model, many responses.
+
+Z'WZ and Z'WX are the same for every response, and a Newton iteration of a small model costs microseconds: what a loop over
+responses would pay for is Python. `Together` takes the steps of R searches at once, in the formulas of `mixedfast.estimation.pls`
+with one more index in front. How M(theta) is factored is left to two classes: `OneFactor` level by level, for one grouping
+factor of any size, and `Dense`, for several factors with few random effects in all.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+
+from mixedfast.crossprod.products import CrossProducts
+from mixedfast.engines import _levels
+from mixedfast.engines.layout import spread
+from mixedfast.estimation.fit import Fit
+from mixedfast.inference.intervals.response_sampler import Responses
+
+__all__ = ["Dense", "Found", "OneFactor", "Together", "together"]
+
+#: A search ends when a quadratic model promises less than this (deviance units): a shift of an estimate by less than
+#: 1e-4 of its standard error.
+DECREMENT = 1e-9
+_MAX_ITERATIONS = 30
+_MAX_HALVINGS = 12
+_FLOOR = 1e-9
+#: Random effects up to which several factors are handled as one dense matrix: its cube is then no dearer than the calls saved.
+_DENSE_EFFECTS = 64
+
+Blocks = dict[tuple[int, int], np.ndarray]
+
+
+class Found(NamedTuple):
+    """Where the searches ended: ``theta`` (R,m), ``sigma`` (R,), ``beta`` (R,p), ``converged`` (R,)."""
+
+    theta: np.ndarray
+    sigma: np.ndarray
+    beta: np.ndarray
+    converged: np.ndarray
+
+
+class Together(ABC):
+    """Searches of R responses; leading index r of every array: the response.
+
+    Parameters
+    ----------
+    fit : Fit
+    responses : Responses
+    """
+
+    def __init__(self, fit: Fit, responses: Responses) -> None:
+        self.fit, self.cov, self.p = fit, fit.covariance, fit.cp.p
+        R = len(responses.yy)
+        self.G = np.empty((R, self.p + 1, self.p + 1))
+        self.G[...] = fit.cp.xy
+        self.G[:, :-1, -1] = self.G[:, -1, :-1] = responses.xy
+        self.G[:, -1, -1] = responses.yy
+
+    @staticmethod
+    @abstractmethod
+    def numbers_each(cp: CrossProducts) -> int:
+        """Floating-point numbers one search keeps at a time."""
+
+    @abstractmethod
+    def _reduce(self, which: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """log|M| (R,), where that failed (R,), what `_second` and `_apply` read (R,...), and [X y]'V0^-1[X y] (R,p+1,p+1)."""
+
+    @abstractmethod
+    def _second(self, which: np.ndarray, T: np.ndarray, beta: np.ndarray, whiten: np.ndarray,
+                reml: bool) -> tuple[list[np.ndarray], list[np.ndarray], Blocks, Blocks]:  # fmt: skip
+        """For each group: sum_j of (Q0)_jj (R,K,K) and sum_j v_j v_j'; for g <= h: y'P0 G P0 G'P0 y and tr(Q0 G Q0 G')."""
+
+    @abstractmethod
+    def _squares(self, T: np.ndarray, residual: np.ndarray) -> list[np.ndarray]:
+        """sum_j v_j v_j' (R,K,K) a group of v = Z'V0^-1 [X y] residual, at one T for all."""
+
+    # -- the search ------------------------------------------------------------------------------------------------
+
+    def search(self) -> Found:
+        """Newton steps from the fit's theta until each search ends."""
+        fit, R = self.fit, len(self.G)
+        m = len(fit.theta_internal)
+        theta = np.tile(fit.theta_internal, (R, 1))
+        beta, sigma = np.full((R, self.p), np.nan), np.full(R, np.nan)
+        converged = np.zeros(R, dtype=bool)
+        deviance, S, T = self.factor(np.arange(R), theta)
+        active, step = np.arange(R), np.empty((R, m))
+        for _ in range(_MAX_ITERATIONS):
+            solved = self.solve(S[active])
+            gradient, hessian = self.derivatives(active, theta[active], T[active], *solved)
+            step[active], decrement = _newton_steps(gradient, hessian)
+            ends = decrement < np.maximum(DECREMENT, 1e-15 * np.abs(deviance[active]))
+            beta[active[ends]], sigma[active[ends]] = solved[0][ends], np.sqrt(solved[1][ends] / fit.nu)
+            converged[active[ends]] = True
+            slope = np.einsum("ri,ri->r", gradient, step[active])[~ends]
+            active = self._descend(active[~ends], theta, step, slope, deviance, S, T)
+            if not active.size:
+                break
+        return Found(theta, sigma, beta, converged)
+
+    def scores(self) -> np.ndarray:
+        """What the scores at the fitted parameters are linear in, (R, p + m + 1); see `mixedfast.inference.intervals.refits.Refits`."""
+        theta = self.fit.theta_internal[None]
+        T = self._reduce(np.arange(1), theta)[2][0]
+        S = self.G - self._explained(T)
+        residual = np.append(-self.fit.solution.beta, 1.0)
+        e = S @ residual
+        return np.column_stack([e[:, :-1], self.cov.theta_of(self._squares(T, residual)), e @ residual])
+
+    @abstractmethod
+    def _explained(self, T: np.ndarray) -> np.ndarray:
+        """[X y]'Z Lambda M^-1 Lambda'Z'[X y] of every response at one T, (R,p+1,p+1)."""
+
+    def factor(self, which: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Deviances (up to a constant; infinite where not positive definite), S (R,p+1,p+1) and T (R,...)."""
+        logdet, bad, T, S = self._reduce(which, theta)
+        p = self.p
+        S[bad] = np.eye(p + 1)
+        sign, log_xx = np.linalg.slogdet(S[:, :p, :p])
+        all_sign, log_all = np.linalg.slogdet(S)
+        bad |= (sign <= 0) | (all_sign <= 0)
+        deviance = logdet + (log_xx if self.fit.reml else 0.0) + self.fit.nu * (log_all - log_xx)
+        return np.where(bad, np.inf, deviance), S, T
+
+    def solve(self, S: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """beta (R,p), r2 (R,) and L_X^-T (R,p,p)."""
+        p = self.p
+        whiten = np.linalg.inv(np.linalg.cholesky(S[:, :p, :p])).swapaxes(1, 2)
+        half = np.einsum("rst,rs->rt", whiten, S[:, :p, p])
+        return np.einsum("rst,rt->rs", whiten, half), S[:, p, p] - (half**2).sum(axis=1), whiten
+
+    def derivatives(
+        self, which: np.ndarray, theta: np.ndarray, T: np.ndarray, beta: np.ndarray, r2: np.ndarray, whiten: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Gradients (R,m) and exact Hessians (R,m,m) in theta."""
+        nu = self.fit.nu
+        own, vv, quadratic, traces = self._second(which, T, beta, whiten, self.fit.reml)
+        G = [trace - (nu / r2)[:, None, None] * square for trace, square in zip(own, vv, strict=True)]
+        ratio = (1.0 / r2)[:, None, None, None, None]
+        H = {}
+        for (g, h), Q in quadratic.items():
+            outer = np.einsum("rab,rcd->rabcd", vv[g], vv[h])
+            second = nu * (2.0 * Q * ratio - outer * ratio**2) - traces[g, h]
+            second = 0.5 * (second + second.swapaxes(1, 2))
+            H[g, h] = 0.5 * (second + second.swapaxes(3, 4))
+        lambdas = self.cov.lambdas(theta)
+        return self.cov.gradient(lambdas, G), self.cov.hessian(lambdas, G, H)
+
+    def _descend(
+        self, active: np.ndarray, theta: np.ndarray, step: np.ndarray, slope: np.ndarray,
+        deviance: np.ndarray, S: np.ndarray, T: np.ndarray,
+    ) -> np.ndarray:  # fmt: skip
+        """Halve each step until its deviance falls as Armijo asks; returns the searches that moved."""
+        length = np.abs(step[active]).max(axis=1, initial=0.0)
+        reach = np.maximum(1.0, 2.0 * np.abs(theta[active]).max(axis=1, initial=0.0))
+        t = np.minimum(1.0, reach / np.maximum(length, 1e-300))
+        waiting, moved = np.arange(len(active)), []
+        for _ in range(_MAX_HALVINGS):
+            if not waiting.size:
+                break
+            who = active[waiting]
+            trial = theta[who] + t[waiting, None] * step[who]
+            value, newS, newT = self.factor(who, trial)
+            enough = deviance[who] + 1e-4 * t[waiting] * np.minimum(slope[waiting], 0.0) + 1e-14 * np.abs(deviance[who])
+            good = value <= enough
+            took = who[good]
+            theta[took], deviance[took], S[took], T[took] = trial[good], value[good], newS[good], newT[good]
+            moved.append(took)
+            waiting = waiting[~good]
+            t[waiting] *= 0.5
+        return np.sort(np.concatenate(moved)) if moved else active[:0]
+
+
+class OneFactor(Together):
+    """One grouping factor, level by level: T (R,J,k,k) with T'T = lambda M^-1 lambda'."""
+
+    def __init__(self, fit: Fit, responses: Responses) -> None:
+        super().__init__(fit, responses)
+        group = fit.cp.groups[0]
+        self.A = np.ascontiguousarray(group.A)
+        self.B = np.empty((len(self.G), *group.B.shape))
+        self.B[...] = group.B
+        self.B[:, :, :, -1] = responses.zy[0]
+
+    @staticmethod
+    def numbers_each(cp: CrossProducts) -> int:
+        group = cp.groups[0]
+        return group.n_levels * group.k * (4 * group.k + 4 * (cp.p + 1))
+
+    def _reduce(self, which: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        lambdas = self.cov.lambdas(theta)[0]
+        T = np.empty((len(which), *self.A.shape))
+        logdet, bad = np.empty(len(which)), np.zeros(len(which), dtype=bool)
+        S = np.empty((len(which), self.p + 1, self.p + 1))
+        for i, r in enumerate(which):
+            logdet[i], status = _levels.levels_factor(self.A, lambdas[i], T[i])
+            bad[i] = status != 0
+            U = _levels.levels_half(T[i], self.B[r]).reshape(-1, self.p + 1)
+            S[i] = self.G[r] - U.T @ U
+        return logdet, bad, T, S
+
+    def _explained(self, T: np.ndarray) -> np.ndarray:
+        out = np.empty_like(self.G)
+        for r, B in enumerate(self.B):
+            U = _levels.levels_half(T, B).reshape(-1, self.p + 1)
+            out[r] = U.T @ U
+        return out
+
+    def _squares(self, T: np.ndarray, residual: np.ndarray) -> list[np.ndarray]:
+        v = _levels.levels_project(self.A, T, np.ascontiguousarray(np.moveaxis(self.B @ residual, 0, 2)))
+        return [np.einsum("jar,jbr->rab", v, v)]
+
+    def _second(self, which: np.ndarray, T: np.ndarray, beta: np.ndarray, whiten: np.ndarray,
+                reml: bool) -> tuple[list[np.ndarray], list[np.ndarray], Blocks, Blocks]:  # fmt: skip
+        R, (J, k, _), p = len(which), self.A.shape, self.p
+        K, C = np.empty((R, J, k, k)), np.empty((R, J, k, p + 1))
+        for i, r in enumerate(which):
+            K[i] = _levels.levels_k(self.A, T[i])
+            C[i] = _levels.levels_project(self.A, T[i], self.B[r])
+        D = C[..., :p] @ whiten[:, None]
+        v = C[..., p] - (C[..., :p] @ beta[:, None, :, None])[..., 0]
+        own = K.sum(axis=1)
+        flat_K = K.reshape(R, J, k * k)
+        # sum_j v_j[a] K_j[b,c] v_j[d], less the part X explains
+        outer = np.einsum("rja,rjd->rjad", v, v).reshape(R, J, k * k)
+        quadratic = (outer.swapaxes(1, 2) @ flat_K).reshape(R, k, k, k, k).transpose(0, 1, 3, 4, 2)
+        cross = (v.swapaxes(1, 2) @ D.reshape(R, J, k * p)).reshape(R, k, k, p)
+        quadratic = quadratic - np.einsum("rabs,rdcs->rabcd", cross, cross)
+        traces = (flat_K.swapaxes(1, 2) @ flat_K).reshape(R, k, k, k, k).transpose(0, 3, 1, 2, 4)
+        if reml:
+            flat_D = D.transpose(0, 2, 1, 3).reshape(R, k, J * p)
+            own = own - flat_D @ flat_D.swapaxes(1, 2)
+            wide = D.reshape(R, J, k * p)
+            squares = (wide.swapaxes(1, 2) @ wide).reshape(R, k, p, k, p)  # sum_j D_j[a,t] D_j[b,s]
+            DD = np.einsum("rjds,rjas->rjda", D, D).reshape(R, J, k * k)
+            once = (flat_K.swapaxes(1, 2) @ DD).reshape(R, k, k, k, k).transpose(0, 4, 1, 2, 3)
+            both = once + once.transpose(0, 2, 1, 4, 3)
+            traces = traces - both + np.einsum("ratbs,rdtcs->rabcd", squares, squares)
+        return [own], [np.matmul(v.swapaxes(1, 2), v)], {(0, 0): quadratic}, {(0, 0): traces}
+
+
+class Dense(Together):
+    """Several factors, Z'WZ as one (q,q) matrix: T (R,q,q) with T'T = Lambda M^-1 Lambda'."""
+
+    def __init__(self, fit: Fit, responses: Responses) -> None:
+        super().__init__(fit, responses)
+        cp = fit.cp
+        self.A, self.base = _dense_zz(cp)
+        q = len(self.A)
+        self.B = np.empty((len(self.G), q, self.p + 1))
+        self.B[...] = np.concatenate([group.B.reshape(-1, self.p + 1) for group in cp.groups])
+        self.B[:, :, -1] = np.concatenate([zy.reshape(len(zy), -1) for zy in responses.zy], axis=1)
+
+    @staticmethod
+    def numbers_each(cp: CrossProducts) -> int:
+        q = _effects(cp)
+        return q * (6 * q + 4 * (cp.p + 1))
+
+    def _big_lambda(self, theta: np.ndarray) -> np.ndarray:
+        """Lambda of each search, (R,q,q)."""
+        out = np.zeros((len(theta), *self.A.shape))
+        for g, (group, block) in enumerate(zip(self.fit.cp.groups, self.cov.lambdas(theta), strict=True)):
+            own = self.base[g] + np.arange(group.n_levels * group.k).reshape(-1, group.k)
+            out[:, own[:, :, None], own[:, None, :]] = block[:, None]
+        return out
+
+    def _reduce(self, which: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        big = self._big_lambda(theta)
+        up = big.swapaxes(1, 2)
+        L, bad = _cholesky(up @ self.A @ big + np.eye(len(self.A)))
+        T = np.linalg.solve(L, up)
+        U = T @ self.B[which]
+        logdet = 2.0 * np.log(np.einsum("rii->ri", L)).sum(axis=1)
+        return logdet, bad, T, self.G[which] - U.swapaxes(1, 2) @ U
+
+    def _explained(self, T: np.ndarray) -> np.ndarray:
+        U = T @ self.B
+        return U.swapaxes(1, 2) @ U
+
+    def _squares(self, T: np.ndarray, residual: np.ndarray) -> list[np.ndarray]:
+        Ze = self.B @ residual
+        v = Ze - (Ze @ T.T) @ (T @ self.A)
+        return [part.swapaxes(1, 2) @ part for part in self._parts(v)]
+
+    def _parts(self, v: np.ndarray) -> list[np.ndarray]:
+        """(R,q) as one (R,J,K) array a group."""
+        edges = [*self.base, v.shape[1]]
+        return [
+            v[:, edges[g] : edges[g + 1]].reshape(len(v), group.n_levels, group.k) for g, group in enumerate(self.fit.cp.groups)
+        ]
+
+    def _second(self, which: np.ndarray, T: np.ndarray, beta: np.ndarray, whiten: np.ndarray,
+                reml: bool) -> tuple[list[np.ndarray], list[np.ndarray], Blocks, Blocks]:  # fmt: skip
+        p, B = self.p, self.B[which]
+        TA = T @ self.A
+        K = self.A - TA.swapaxes(1, 2) @ TA
+        C = B - TA.swapaxes(1, 2) @ (T @ B)
+        D = C[..., :p] @ whiten
+        P = K - D @ D.swapaxes(1, 2)
+        Q0 = P if reml else K
+        v = self._parts(C[..., p] - (C[..., :p] @ beta[..., None])[..., 0])
+        own, quadratic, traces = [], {}, {}
+        wide = [spread(part.reshape(-1, part.shape[2])).reshape(len(part), -1, part.shape[2] ** 2) for part in v]
+        edges = [*self.base, K.shape[1]]
+        inside = [slice(edges[g], edges[g + 1]) for g in range(len(v))]
+        for h, right in enumerate(v):
+            k_h = right.shape[2]
+            Ph = P[:, :, inside[h]] @ wide[h]
+            for g in range(h + 1):
+                k_g = v[g].shape[2]
+                both = wide[g].swapaxes(1, 2) @ Ph[:, inside[g]]
+                quadratic[g, h] = both.reshape(-1, k_g, k_g, k_h, k_h).swapaxes(1, 2)
+                block = Q0[:, inside[g], inside[h]].reshape(len(which), -1, k_g, right.shape[1], k_h)
+                flat = block.transpose(0, 2, 4, 1, 3).reshape(len(which), k_g * k_h, -1)
+                traces[g, h] = (flat @ flat.swapaxes(1, 2)).reshape(-1, k_g, k_h, k_g, k_h).transpose(0, 3, 1, 2, 4)
+                if g == h:
+                    own.append(np.einsum("rjajb->rab", block))
+        return own, [part.swapaxes(1, 2) @ part for part in v], quadratic, traces
+
+
+def together(cp: CrossProducts) -> type[Together] | None:
+    """How searches of this model are taken together; None when each is better taken alone."""
+    if len(cp.groups) == 1:
+        return OneFactor
+    return Dense if _effects(cp) <= _DENSE_EFFECTS else None
+
+
+def _effects(cp: CrossProducts) -> int:
+    return sum(group.n_levels * group.k for group in cp.groups)
+
+
+def _dense_zz(cp: CrossProducts) -> tuple[np.ndarray, list[int]]:
+    """Z'WZ (q,q), and where each group starts in it."""
+    sizes = [group.n_levels * group.k for group in cp.groups]
+    base = np.concatenate([[0], np.cumsum(sizes)[:-1]]).tolist()
+    A = np.zeros((sum(sizes), sum(sizes)))
+    for at, group in zip(base, cp.groups, strict=True):
+        own = at + np.arange(group.n_levels * group.k).reshape(-1, group.k)
+        A[own[:, :, None], own[:, None, :]] = group.A
+    for (g, h), pair in cp.pairs.items():
+        k_g, k_h = pair.data.shape[1:]
+        level = np.repeat(np.arange(len(pair.indptr) - 1), np.diff(pair.indptr))
+        rows = base[g] + level[:, None] * k_g + np.arange(k_g)
+        columns = base[h] + pair.indices[:, None].astype(np.int64) * k_h + np.arange(k_h)
+        A[rows[:, :, None], columns[:, None, :]] = pair.data
+        A[columns[:, :, None], rows[:, None, :]] = pair.data.transpose(0, 2, 1)
+    return A, base
+
+
+def _cholesky(M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lower Cholesky factors (R,q,q), the identity where there is none, and where that is."""
+    bad = np.zeros(len(M), dtype=bool)
+    try:
+        return np.linalg.cholesky(M), bad
+    except np.linalg.LinAlgError:
+        for r in range(len(M)):
+            bad[r] = not np.linalg.eigvalsh(M[r])[0] > 0
+    L = np.empty_like(M)
+    L[bad] = np.eye(M.shape[1])
+    L[~bad] = np.linalg.cholesky(M[~bad])
+    return L, bad
+
+
+def _newton_steps(gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Descent steps (R,m) and the fall each promises (R,), from the eigenvalues of the scaled Hessians."""
+    diagonal = np.abs(np.einsum("rii->ri", hessian))
+    scale = 1.0 / np.sqrt(np.maximum(diagonal, 1e-300))
+    values, vectors = np.linalg.eigh(hessian * scale[:, :, None] * scale[:, None, :])
+    size = np.abs(values)
+    size = np.maximum(size, _FLOOR * np.maximum(size.max(axis=1, keepdims=True), 1e-300))
+    along = np.einsum("rij,ri->rj", vectors, scale * gradient)
+    return -scale * np.einsum("rij,rj->ri", vectors, along / size), 0.5 * (along**2 / size).sum(axis=1)

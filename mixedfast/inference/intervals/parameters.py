@@ -1,0 +1,149 @@
+"""The parameters that intervals speak of: standard deviations, correlations, sigma, coefficients.
+
+One order and one set of names for profiles and bootstraps: term after term, the lower triangle column by column as
+theta lists it, then ``sigma``, then the identifiable coefficients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mixedfast._validation import did_you_mean
+from mixedfast.covariance.relative import Covariance, TermShape
+from mixedfast.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from mixedfast.crossprod.products import CrossProducts
+
+__all__ = ["Parameter", "absolute", "chosen", "list_parameters", "transform", "values"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One number of a model.
+
+    Parameters
+    ----------
+    name : str
+        ``sd_ses|school``, ``cor_ses.Intercept|school``, ``sigma`` or the coefficient's own name.
+    kind : {"sd", "cor", "sigma", "beta"}
+    term : int
+        Position among the random terms; -1 for sigma and coefficients.
+    a, b : int
+        sd: column a of the term. cor: columns a > b. beta: a is the position among the identifiable columns of X.
+    """
+
+    name: str
+    kind: str
+    term: int = -1
+    a: int = 0
+    b: int = 0
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return {"sd": (0.0, np.inf), "sigma": (0.0, np.inf), "cor": (-1.0, 1.0), "beta": (-np.inf, np.inf)}[self.kind]
+
+
+def list_parameters(cp: CrossProducts) -> list[Parameter]:
+    """All parameters of a model, in the order of every table.
+
+    Parameters
+    ----------
+    cp : CrossProducts
+        Of the identifiable columns of X.
+
+    Returns
+    -------
+    list of Parameter
+
+    Examples
+    --------
+    >>> import mixedfast as mf
+    >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    >>> [p.name for p in list_parameters(cp)][:3]
+    ['sd_Intercept|Subject', 'cor_Days.Intercept|Subject', 'sd_Days|Subject']
+    """
+    out = []
+    for t, term in enumerate(cp.terms):
+        group = cp.groups[term.group]
+        names = group.names[term.start : term.start + term.k]
+        for b in range(term.k):
+            out.append(Parameter(f"sd_{names[b]}|{group.name}", "sd", t, b))
+            if term.correlated:
+                out += [Parameter(f"cor_{names[a]}.{names[b]}|{group.name}", "cor", t, a, b) for a in range(b + 1, term.k)]
+    out.append(Parameter("sigma", "sigma"))
+    return out + [Parameter(name, "beta", a=j) for j, name in enumerate(cp.x_names)]
+
+
+def chosen(parameters: list[Parameter], names: list[str] | None) -> list[Parameter]:
+    """The parameters named, in the tables' order; all of them for None.
+
+    Raises
+    ------
+    ArgumentError
+        For a name that is no parameter's.
+    """
+    if names is None:
+        return parameters
+    known = [p.name for p in parameters]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        hint = did_you_mean(unknown[0], known)
+        raise ArgumentError(
+            f"no parameter named {', '.join(map(repr, unknown))}; {hint + ' T' if hint else 't'}here are {', '.join(known)}"
+        )
+    return [p for p in parameters if p.name in set(names)]
+
+
+def transform(cov: Covariance, term: TermShape) -> np.ndarray:
+    """T (k,k) of one term with b_internal = T b_user (see `Covariance.transforms`)."""
+    return cov.term_block(term, cov.transforms)
+
+
+def absolute(cp: CrossProducts, term: TermShape, theta: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """A square root of Sigma of one term in the user's units, (..., k, k), from internal theta and sigma.
+
+    Parameters
+    ----------
+    theta : (..., m) array
+    sigma : (...) array
+        Residual standard deviation in the internal units of y.
+    """
+    cov = cp.covariance
+    at = sum(len(t.rows_columns[0]) for t in cp.terms[: cp.terms.index(term)])
+    rows, columns = term.rows_columns
+    block = np.zeros((*np.shape(sigma), term.k, term.k))
+    block[..., rows - term.start, columns - term.start] = theta[..., at : at + len(rows)]
+    back = np.linalg.inv(transform(cov, term)) / cp.scale[-1]
+    return np.asarray(np.asarray(sigma)[..., None, None] * (back @ block))
+
+
+def values(cp: CrossProducts, theta: np.ndarray, sigma: np.ndarray, beta: np.ndarray) -> np.ndarray:
+    """Every parameter in the user's units, many fits at once.
+
+    Parameters
+    ----------
+    theta : (..., m) array
+    sigma : (...) array
+    beta : (..., p) array
+        All in the internal basis.
+
+    Returns
+    -------
+    (..., len(list_parameters(cp))) array
+        A correlation with a zero variance is NaN.
+    """
+    out = []
+    for term in cp.terms:
+        root = absolute(cp, term, theta, sigma)
+        sd = np.sqrt((root**2).sum(axis=-1))
+        unit = np.divide(root, sd[..., None], out=np.full_like(root, np.nan), where=sd[..., None] > 0)
+        for b in range(term.k):
+            out.append(sd[..., b])
+            if term.correlated:
+                out += [np.clip((unit[..., a, :] * unit[..., b, :]).sum(axis=-1), -1.0, 1.0) for a in range(b + 1, term.k)]
+    out.append(np.asarray(sigma) / cp.scale[-1])
+    return np.stack([*out, *np.moveaxis(cp.basis.to_user_beta(beta), -1, 0)], axis=-1)

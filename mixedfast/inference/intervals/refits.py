@@ -1,0 +1,107 @@
+"""Refits of one model to many responses.
+
+Small models and those of one grouping factor are searched together (`mixedfast.inference.intervals.batched_newton`). Searches that end near a
+singular covariance, or do not end, are handed to `mixedfast.estimation.newton.minimize`, which alone knows how to certify them; so are
+all searches of larger models with several factors. These share one engine: another response changes neither its pattern nor its
+symbolic analysis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixedfast.covariance.relative import SINGULAR_TOLERANCE
+from mixedfast.engines import Engine, choose
+from mixedfast.estimation.fit import Fit, settle
+from mixedfast.estimation.newton import minimize
+from mixedfast.estimation.pls import PLSSystem
+from mixedfast.inference.intervals.batched_newton import DECREMENT, together
+from mixedfast.inference.intervals.response_sampler import Responses
+
+__all__ = ["Refits", "new_engine", "numbers_per_refit", "refit"]
+
+#: A diagonal element of lambda nearer zero than this leaves the common search for one with a certificate.
+_NEAR_SINGULAR = 100.0 * SINGULAR_TOLERANCE
+
+
+@dataclass(frozen=True, eq=False)
+class Refits:
+    """Estimates of R refits, internal basis.
+
+    ``theta`` (R,m), ``sigma`` (R,), ``beta`` (R,p), ``converged`` (R,) bool; NaN where a search failed outright.
+    ``scores`` (R, p + m + 1): what the score of every parameter, at the *fitted* parameters, is a linear function of. With
+    e = y* - X beta there: X'V0^-1 e, the elements of sum_j v_j v_j' that theta moves (v = Z'V0^-1 e), and e'V0^-1 e.
+    """
+
+    theta: np.ndarray
+    sigma: np.ndarray
+    beta: np.ndarray
+    converged: np.ndarray
+    scores: np.ndarray
+
+
+def new_engine(fit: Fit) -> Engine:
+    """An engine for refits of this model; searches that run at the same time need one each."""
+    return choose(fit.cp, fit.engine_wanted)
+
+
+def refit(fit: Fit, responses: Responses, engine: Engine) -> Refits:
+    """Refit a model to drawn responses, each search starting at the fit's own theta.
+
+    Parameters
+    ----------
+    fit : Fit
+    responses : Responses
+    engine : Engine
+        From `new_engine`; used for searches that are taken alone.
+
+    Returns
+    -------
+    Refits
+    """
+    common = together(fit.cp)
+    if common is None:
+        out = _unsolved(fit, len(responses.yy))
+    else:
+        searches = common(fit, responses)
+        found = searches.search()
+        away = np.abs(found.theta[:, fit.covariance.diagonal]).min(axis=1) >= _NEAR_SINGULAR
+        out = Refits(*found._replace(converged=found.converged & away), searches.scores())
+    one_factor = len(fit.cp.groups) == 1
+    for r in np.flatnonzero(~out.converged):
+        engine.respond(responses.crossproducts(fit.cp, int(r)))
+        if common is None:
+            out.scores[r] = _scores(fit, engine)
+        system = PLSSystem(engine.cp, engine, fit.reml)
+        alone = minimize(system, out.theta[r], exact=one_factor, enough=DECREMENT)
+        out.theta[r] = settle(system, alone.theta, alone.deviance)
+        out.beta[r], out.sigma[r] = system.solution.beta, np.sqrt(system.solution.r2 / fit.nu)
+        out.converged[r] = alone.converged
+    return out
+
+
+def numbers_per_refit(fit: Fit) -> int:
+    """Floating-point numbers one search of many keeps at a time; 0 when each is taken alone."""
+    common = together(fit.cp)
+    return 0 if common is None else common.numbers_each(fit.cp)
+
+
+def _unsolved(fit: Fit, R: int) -> Refits:
+    p, m = fit.cp.p, len(fit.theta_internal)
+    return Refits(
+        np.tile(fit.theta_internal, (R, 1)), np.full(R, np.nan), np.full((R, p), np.nan), np.zeros(R, dtype=bool),
+        np.full((R, p + m + 1), np.nan),
+    )  # fmt: skip
+
+
+def _scores(fit: Fit, engine: Engine) -> np.ndarray:
+    """See `Refits`; one response, any engine."""
+    factored = engine.factor(fit.covariance.lambdas(fit.theta_internal))
+    if factored is None:  # M does not depend on the response, and the fit itself stands there
+        raise ArithmeticError("the fit's own system is not positive definite")
+    residual = np.append(-fit.solution.beta, 1.0)
+    e = factored[1] @ residual
+    v = [c[:, :, 0] for c in engine.project(residual[:, None])]
+    return np.concatenate([e[:-1], fit.covariance.theta_of([u.T @ u for u in v]), [residual @ e]])

@@ -1,0 +1,38 @@
+"""Leverage of single rows, and how far each moves the fit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixedfast.design.build import Design
+from mixedfast.estimation.fit import Fit
+from mixedfast.inference.prediction.henderson import relative_variance
+from mixedfast.inference.prediction.row_tiles import rows_of_design
+
+__all__ = ["cooks_distance", "leverage"]
+
+
+def leverage(fit: Fit, design: Design) -> tuple[np.ndarray, np.ndarray]:
+    """The diagonal of the conditional hat matrix in two parts, (n,) each: through beta, and through b given beta.
+
+    H = [X Z] C^-1 [X Z]'W, C the matrix of Henderson's equations; its trace is the effective number of parameters.
+    """
+    of_beta, of_b = relative_variance(fit, rows_of_design(fit.cp, design))
+    if design.weights is not None:
+        of_beta *= design.weights
+        of_b *= design.weights
+    return of_beta, of_b
+
+
+def cooks_distance(fit: Fit, residuals: np.ndarray, hat: np.ndarray) -> np.ndarray:
+    """Cook's distance of every row, (n,), theta held: (r / (1 - h))^2 h / (sigma^2 p) (Cook 1977, Technometrics 19).
+
+    Parameters
+    ----------
+    fit : Fit
+    residuals : (n,) array
+        Pearson residuals.
+    hat : (n,) array
+        Leverage.
+    """
+    return (residuals / (1.0 - hat)) ** 2 * hat / (fit.sigma**2 * fit.cp.p)

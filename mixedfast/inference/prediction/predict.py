@@ -1,0 +1,148 @@
+"""Predictions for old rows and new, with the uncertainty of beta and b together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import ndtri
+
+from mixedfast.data.frames import Table
+from mixedfast.design.build import Design, Recipe
+from mixedfast.design.new_data import apply
+from mixedfast.estimation.fit import Fit
+from mixedfast.inference.distributions import t_quantile
+from mixedfast.inference.prediction.henderson import linear_predictor, prior_variance, relative_variance
+from mixedfast.inference.prediction.new_levels import known_levels
+from mixedfast.inference.prediction.row_tiles import ModelRows, rows_of_design, rows_of_new
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["INTERVALS", "FindDF", "Prediction", "predict_new", "predict_old"]
+
+FindDF = Callable[[ModelRows, "ModelRows | None", "np.ndarray | float"], "tuple[np.ndarray | None, np.ndarray]"]
+"""(rows, effects that nothing is known of or None, relative residual variance) -> (standard errors if they change, df)."""
+
+INTERVALS = (None, "confidence", "prediction")
+
+_REMEDY = (
+    "Set allow_new_levels=True to predict them with random effects of zero, or re=False for predictions without random effects"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """``fit`` (n,), and when asked for ``se`` (n,): of the fit; ``spread`` (n,): of a new observation about the fit.
+
+    ``df`` (n,): of the t distribution that limits are taken from; None for the normal distribution.
+    """
+
+    fit: np.ndarray
+    se: np.ndarray | None = None
+    spread: np.ndarray | None = None
+    df: np.ndarray | None = None
+
+    def among(self, n: int, where: Any, known: np.ndarray | bool = True) -> Prediction:
+        """The same as some of n rows: NaN in the others, and where a group is not known."""
+
+        def spread_out(values: np.ndarray) -> np.ndarray:
+            out = np.full(n, np.nan)
+            out[where] = np.where(known, values, np.nan)
+            return out
+
+        parts = (None if part is None else spread_out(part) for part in (self.se, self.spread, self.df))
+        return Prediction(spread_out(self.fit), *parts)
+
+    def to_frame(self, interval: str | None, level: float, index: Any = None) -> pd.DataFrame:
+        """Columns ``fit, se``, ``df`` where there are any and, for an interval, ``lower, upper``."""
+        import pandas as pd
+
+        columns = {"fit": self.fit, "se": self.se} | ({} if self.df is None else {"df": self.df})
+        if interval is not None:
+            width = self.se if interval == "confidence" else self.spread
+            reach = ndtri(0.5 + 0.5 * level) if self.df is None else t_quantile(0.5 + 0.5 * level, self.df)
+            half = reach * np.asarray(width)
+            columns |= {"lower": self.fit - half, "upper": self.fit + half}
+        return pd.DataFrame(columns, index=index)
+
+
+def predict_old(
+    fit: Fit, design: Design, chosen: list[np.ndarray], se: bool, spread: bool, find_df: FindDF | None = None
+) -> Prediction:
+    """Predictions for the rows a model was fitted to.
+
+    Parameters
+    ----------
+    fit : Fit
+    design : Design
+    chosen : list of (K,) bool arrays
+        See `chosen_effects`.
+    se, spread : bool
+        Whether to find standard errors, and standard deviations of new observations.
+    find_df : callable, optional
+        Finds degrees of freedom (see `FindDF`).
+    """
+    rows = rows_of_design(fit.cp, design, chosen)
+    others = rows_of_design(fit.cp, design, [~own for own in chosen]) if spread else None
+    return _predicted(fit, rows, others, design.weights, se, find_df)
+
+
+def predict_new(
+    fit: Fit, recipe: Recipe, table: Table, chosen: list[np.ndarray], allow_new_levels: bool, se: bool, spread: bool,
+    weights: np.ndarray | None = None, find_df: FindDF | None = None,
+) -> Prediction:  # fmt: skip
+    """Predictions for new rows; NaN where a value they need is missing.
+
+    Parameters
+    ----------
+    fit : Fit
+    recipe : Recipe
+    table : Table
+    chosen : list of (K,) bool arrays
+        See `chosen_effects`.
+    allow_new_levels : bool
+        Levels that the fit does not know, missing ones too, then have effects of zero and their prior variance.
+    se, spread : bool
+    weights : (n,) array, optional
+        Of new observations: their residual variance is sigma^2 / weight.
+    find_df : callable, optional
+        Finds degrees of freedom (see `FindDF`).
+
+    Raises
+    ------
+    DataError
+        Names the column that is missing or the level that is new.
+    """
+    grouped = [t for t, shape in enumerate(fit.cp.terms) if chosen[shape.group].any()]
+    new = apply(recipe, table, grouped, range(len(fit.cp.terms)) if spread else grouped)
+    kept = np.arange(table.n) if new.kept_rows is None else new.kept_rows
+    known = np.ones(new.n, dtype=bool)
+    if not allow_new_levels:
+        for t in grouped:
+            known &= known_levels(new, recipe, table, kept, t, _REMEDY)
+    rows = rows_of_new(fit.cp, new, chosen)
+    others = rows_of_new(fit.cp, new, [~own for own in chosen]) if spread else None
+    found = _predicted(fit, rows, others, None if weights is None else weights[kept], se, find_df)
+    return found.among(table.n, kept, known)
+
+
+def _predicted(
+    fit: Fit, rows: ModelRows, others: ModelRows | None, weights: np.ndarray | None, se: bool, find_df: FindDF | None
+) -> Prediction:
+    values = linear_predictor(fit, rows)
+    if not se and others is None:
+        return Prediction(values)
+    of_beta, of_b = relative_variance(fit, rows)
+    error = of_beta + of_b
+    noise = 1.0 if weights is None else 1.0 / weights
+    std_error = fit.sigma * np.sqrt(error)
+    spread = df = None
+    if find_df is not None:
+        adjusted, df = find_df(rows, others, noise)
+        std_error = std_error if adjusted is None else adjusted
+    if others is not None:
+        spread = fit.sigma * np.sqrt(error + prior_variance(fit, others) + noise)
+    return Prediction(values, std_error, spread, df)

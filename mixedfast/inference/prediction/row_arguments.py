@@ -1,0 +1,74 @@
+"""Numbers that users give for the rows of a fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mixedfast.crossprod.products import CrossProducts
+from mixedfast.data.categories import Categorical
+from mixedfast.data.frames import Table, as_table
+from mixedfast.design import checks
+from mixedfast.design.build import Design, Recipe
+from mixedfast.design.model_frame import vector
+from mixedfast.errors import DataError
+
+__all__ = ["recipe_of", "response_values", "weights_of_new"]
+
+
+def recipe_of(cp: CrossProducts) -> Recipe:
+    """How new data are coded.
+
+    Raises
+    ------
+    DataError
+        When the cross-products do not say it.
+    """
+    if cp.meta.recipe is None:
+        raise DataError("these cross-products do not say how new data are coded: use the model's own data")
+    return cp.meta.recipe
+
+
+def weights_of_new(weights: Any, table: Table) -> np.ndarray | None:
+    """Weights of new rows, (n,), a column's name or numbers; NaN where missing.
+
+    Raises
+    ------
+    DataError
+        When there is no such column, or a weight is not positive.
+    """
+    if weights is None:
+        return None
+    given = vector("weights", weights, table)
+    checks.weights(given[~np.isnan(given)])
+    return given
+
+
+def response_values(y: Any, design: Design) -> np.ndarray:
+    """A response for the rows used, (n,) float64, from one for these or for all rows of the data.
+
+    Raises
+    ------
+    DataError
+        When the number of values fits neither, or one is missing or infinite.
+    """
+    given = np.squeeze(np.asarray(y), axis=1) if np.ndim(y) == 2 and np.shape(y)[1] == 1 else y
+    if np.ndim(given) != 1:
+        raise DataError(f"a response has one number a row, not the shape {np.shape(given)}")
+    column = as_table({design.response_name: given}).column(design.response_name)
+    if isinstance(column, Categorical):
+        raise DataError("the response holds strings or categories; it must be numeric")
+    values = np.ascontiguousarray(column.values, dtype=np.float64)
+    if len(values) != design.n:
+        if design.kept_rows is None or len(values) != design.n + design.n_dropped:
+            dropped = f" (or {design.n + design.n_dropped}, one for each row of the data)" if design.n_dropped else ""
+            raise DataError(f"{len(values)} values for the {design.n} rows of the fit{dropped}")
+        values = values[design.kept_rows]
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        raise DataError(
+            f"{len(bad)} values of the response are missing or infinite (first: row {bad[0]} of those used, counted from 0): "
+            "use update(data=...), which leaves out rows"
+        )
+    return values

@@ -1,0 +1,125 @@
+"""Rows of a model as they are read after a fit, old ones or new: tiles of X and Z, and the group of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixedfast.crossprod.products import CrossProducts
+from mixedfast.crossprod.scaling import x_in_basis
+from mixedfast.design.build import Design
+from mixedfast.design.columns import Column, evaluate, take
+from mixedfast.design.new_data import NewData
+
+__all__ = ["GroupRows", "ModelRows", "Tile", "rows_of_design", "rows_of_new"]
+
+#: Rows read at a time: a tile of ten columns fits in the second-level cache.
+_TILE = 16_384
+
+
+@dataclass(frozen=True, eq=False)
+class GroupRows:
+    """The rows as one grouping factor sees them.
+
+    Parameters
+    ----------
+    codes : (n,) int32 array
+        The level of each row; -1 for a level that the fit does not know.
+    columns : tuple of Column or None, length K
+        Columns of Z of all terms on the factor, user's basis; None for those left out (their effects are not looked at).
+    to_internal : (K, K) array
+        Internal columns of Z are the user's times this.
+    """
+
+    codes: np.ndarray
+    columns: tuple[Column | None, ...]
+    to_internal: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """Some consecutive rows: where they are, X (m,p), and for each group in use Z (m,K) and codes (m,); internal basis."""
+
+    where: slice
+    X: np.ndarray
+    Z: list[np.ndarray]
+    codes: list[np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class ModelRows:
+    """Rows to compute something for.
+
+    Parameters
+    ----------
+    n : int
+    x : list of (Column, shift, scale), length p
+        The identifiable columns of X, as they were summed.
+    groups : dict of int to GroupRows
+        By position among the grouping factors of the fit; those left out are not there.
+    offset : (n,) array or None
+    """
+
+    n: int
+    x: list[tuple[Column, float, float]]
+    groups: dict[int, GroupRows]
+    offset: np.ndarray | None
+
+    def tiles(self, size: int = _TILE, within: slice = slice(None)) -> Iterator[Tile]:
+        """The rows in order, at most some thousands or `size` at a time; only those within a slice when one is given."""
+        start, stop, step = within.indices(self.n)[0], within.indices(self.n)[1], max(1, min(size, _TILE))
+        for first in range(start, stop, step):
+            where = slice(first, min(first + step, stop))
+            m = where.stop - first
+            X = np.empty((m, len(self.x)), order="F")
+            for j, (own_x, shift, scale) in enumerate(self.x):
+                X[:, j] = (evaluate(take(own_x, where), m) - shift) * scale
+            Z = []
+            for group in self.groups.values():
+                own = np.zeros((m, len(group.columns)))
+                for a, column in enumerate(group.columns):
+                    if column is not None:
+                        own[:, a] = evaluate(take(column, where), m)
+                Z.append(own @ group.to_internal)
+            yield Tile(where, X, Z, [group.codes[where] for group in self.groups.values()])
+
+
+def rows_of_design(cp: CrossProducts, design: Design, chosen: Sequence[np.ndarray] | None = None) -> ModelRows:
+    """The rows a model was fitted to.
+
+    Parameters
+    ----------
+    cp : CrossProducts
+        Of the fit.
+    design : Design
+    chosen : sequence of (K,) bool arrays, one a group, optional
+        The random effects to look at; default: all.
+    """
+    terms = [(term.codes, term.columns) for term in design.terms]
+    return _made(cp, design.n, design.x, terms, design.offset, chosen)
+
+
+def rows_of_new(cp: CrossProducts, new: NewData, chosen: Sequence[np.ndarray]) -> ModelRows:
+    """New rows (see `rows_of_design`); groups whose effects are looked at must have been coded."""
+    return _made(cp, new.n, new.x, new.terms, new.offset, chosen)
+
+
+def _made(
+    cp: CrossProducts, n: int, x: Sequence[Column], terms: Sequence[tuple[np.ndarray, tuple[Column, ...]]],
+    offset: np.ndarray | None, chosen: Sequence[np.ndarray] | None,
+) -> ModelRows:  # fmt: skip
+    groups: dict[int, GroupRows] = {}
+    for (codes, own), shape in zip(terms, cp.terms, strict=True):
+        g = shape.group
+        if chosen is not None and not chosen[g].any():
+            continue
+        if g not in groups:
+            back = np.linalg.inv(cp.covariance.transforms[g])
+            groups[g] = GroupRows(codes, (None,) * cp.groups[g].k, back)
+        kept = list(groups[g].columns)
+        for a, column in enumerate(own, shape.start):
+            kept[a] = column if chosen is None or chosen[g][a] else None
+        groups[g] = GroupRows(groups[g].codes, tuple(kept), groups[g].to_internal)
+    return ModelRows(n, x_in_basis([x[j] for j in cp.kept], n, cp.basis), dict(sorted(groups.items())), offset)

@@ -1,0 +1,140 @@
+"""Simulated responses, row by row: for the rows of the fit, or for new ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixedfast._validation import check_room
+from mixedfast.data.frames import Table
+from mixedfast.design.build import Design, Recipe
+from mixedfast.design.new_data import apply
+from mixedfast.errors import ArgumentError
+from mixedfast.estimation.fit import Fit
+from mixedfast.inference.prediction.henderson import linear_predictor
+from mixedfast.inference.prediction.new_levels import known_levels, missing_levels, number_new
+from mixedfast.inference.prediction.row_tiles import ModelRows, rows_of_design, rows_of_new
+
+__all__ = ["simulate_new", "simulate_old"]
+
+_REMEDY = 'Set allow_new_levels=True to draw random effects for them, or re="new" to draw all random effects'
+
+
+def simulate_old(fit: Fit, design: Design, n: int, seed: int | None, kept: list[np.ndarray]) -> np.ndarray:
+    """Responses for the rows a model was fitted to, (rows, n).
+
+    Parameters
+    ----------
+    fit : Fit
+    design : Design
+    n : int
+        Draws. Draw r depends on the seed and r alone: the first draws of a longer run are those of a shorter one.
+    seed : int, optional
+    kept : list of (K,) bool arrays
+        The random effects that stay at their conditional modes (see `chosen_effects`); the others are drawn.
+    """
+    _require_whole_terms(fit, kept)
+    _check_draws(fit, design.n, n)
+    mean = linear_predictor(fit, rows_of_design(fit.cp, design, kept))
+    drawn = rows_of_design(fit.cp, design, [~own for own in kept])
+    return _draw(fit, mean, drawn, kept, {}, _noise(fit, design.weights), n, seed)
+
+
+def simulate_new(
+    fit: Fit, recipe: Recipe, table: Table, n: int, seed: int | None, kept: list[np.ndarray], allow_new_levels: bool,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Responses for new rows, (rows, n); NaN where a value they need is missing.
+
+    Parameters
+    ----------
+    fit, n, seed, kept
+        As for `simulate_old`. On the rows of the fit the draws are the same.
+    recipe : Recipe
+    table : Table
+    allow_new_levels : bool
+        Whether levels the fit does not know are taken where effects are kept; theirs are drawn.
+    weights : (n,) array, optional
+        The residual variance is sigma^2 / weight; default: 1.
+
+    Raises
+    ------
+    DataError
+        Names the column that is missing, or the level that is new.
+    """
+    _check_draws(fit, table.n, n)
+    _require_whole_terms(fit, kept)
+    shapes = fit.cp.terms
+    new = apply(recipe, table)
+    where = np.arange(table.n) if new.kept_rows is None else new.kept_rows
+    usable = np.ones(new.n, dtype=bool)
+    for t, shape in enumerate(shapes):
+        if kept[shape.group].any() and not allow_new_levels:
+            usable &= known_levels(new, recipe, table, where, t, _REMEDY)
+        usable &= ~missing_levels(recipe, table, where, t)
+    codes = [number_new(new.terms[t][0], recipe, table, where, t) for t in range(len(shapes))]
+    extra = {shape.group: int(own.max(initial=-1)) + 1 for shape, own in zip(shapes, codes, strict=True)}
+    everything = [np.ones(group.k, dtype=bool) for group in fit.cp.groups]
+    mean = linear_predictor(fit, rows_of_new(fit.cp, new, kept))
+    drawn = rows_of_new(fit.cp, new.with_codes(codes), everything)
+    noise = _noise(fit, None if weights is None else weights[where])
+    out = np.full((table.n, n), np.nan, order="F")
+    found = _draw(fit, mean, drawn, kept, extra, noise, n, seed)
+    out[where[usable]] = found[usable]
+    return out
+
+
+def _require_whole_terms(fit: Fit, kept: list[np.ndarray]) -> None:
+    """Of effects that are correlated all are kept, or none: what the rest does given some is another question."""
+    for term in fit.covariance.terms:
+        own = kept[term.group][term.start : term.start + term.k]
+        if term.correlated and own.any() and not own.all():
+            group = fit.cp.groups[term.group]
+            names = ", ".join(group.names[term.start : term.start + term.k])
+            raise ArgumentError(
+                f"simulate(re=...) keeps some of the effects {names} of {group.name} and not others, but they are correlated: "
+                f"keep them all ({group.name!r}) or none"
+            )
+
+
+def _noise(fit: Fit, weights: np.ndarray | None) -> np.ndarray | float:
+    """Standard deviation of each row's residual."""
+    return fit.sigma if weights is None else fit.sigma / np.sqrt(weights)
+
+
+def _check_draws(fit: Fit, rows: int, n: int) -> None:
+    """Raise ArgumentError when so many draws of rows and of effects are more than memory holds."""
+    check_room(f"simulate({n})", 8.0 * n * (rows + sum(group.n_levels * group.k for group in fit.cp.groups)))
+
+
+def _draw(
+    fit: Fit, mean: np.ndarray, rows: ModelRows, kept: list[np.ndarray], extra: dict[int, int],
+    noise: np.ndarray | float, n: int, seed: int | None,
+) -> np.ndarray:  # fmt: skip
+    """`mean`, drawn effects of `rows` and residuals, (rows, n); `extra`: number of levels with the new ones, by group."""
+    roots = [fit.sigma * block for block in fit.system.lambdas]
+    masks = [_drawn_only(fit, g, own) for g, own in enumerate(kept)]
+    fresh = not all(own.all() for own in kept)
+    out = np.empty((rows.n, n), order="F")
+    effects: list[list[np.ndarray]] = [[] for _ in roots]
+    for r, stream in enumerate(np.random.SeedSequence(seed).spawn(n)):
+        rng = np.random.default_rng(stream)
+        for own, root, mask, group in zip(effects, roots, masks, fit.cp.groups, strict=True):
+            some = rng.standard_normal((group.n_levels, group.k)) if fresh else np.zeros((group.n_levels, group.k))
+            own.append(some @ (mask @ root).T)
+        out[:, r] = mean + noise * rng.standard_normal(rows.n)
+        for g, total in extra.items():  # after the rest: what is drawn for levels that the fit knows does not depend on them
+            new = rng.standard_normal((max(0, total - fit.cp.groups[g].n_levels), fit.cp.groups[g].k))
+            effects[g][r] = np.concatenate([effects[g][r], new @ roots[g].T])
+    for tile in rows.tiles():
+        for g, Z, codes in zip(rows.groups, tile.Z, tile.codes, strict=True):
+            for r in range(n):
+                out[tile.where, r] += np.einsum("ia,ia->i", Z, effects[g][r][codes])
+    return out
+
+
+def _drawn_only(fit: Fit, g: int, kept: np.ndarray) -> np.ndarray:
+    """What takes the kept effects (user's basis) out of drawn ones (internal basis), (K, K)."""
+    if not kept.any():
+        return np.eye(len(kept))
+    T = fit.cp.covariance.transforms[g]
+    return T @ ((~kept)[:, None] * np.linalg.inv(T))

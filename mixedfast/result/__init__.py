@@ -1,5 +1,0 @@
-"""`LMMResult`: a fitted model in the user's words, one module for each kind of question asked of it."""
-
-from mixedfast.result.lmm import LMMResult
-
-__all__ = ["LMMResult"]

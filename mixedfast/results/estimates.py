@@ -1,0 +1,361 @@
+"""What was estimated, and how the search went."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedfast._memo import cached_property
+from mixedfast._validation import check_flag
+from mixedfast.data.frames_out import in_callers_library
+from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarning
+from mixedfast.estimation.fit_rows import NOTHING_LEFT
+from mixedfast.estimation.newton import CERTIFICATE_TOLERANCE, Optimum
+from mixedfast.inference.ddf.trace_methods import KenwardRoger
+from mixedfast.inference.ddf.variance_parameters import kenward_roger
+from mixedfast.inference.diagnostics.convergence import Convergence, convergence
+from mixedfast.inference.diagnostics.repca import components
+from mixedfast.inference.intervals.joint_information import joint, variance_errors
+from mixedfast.results.fixed_effects import FixedPart
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Estimates"]
+
+
+class Estimates(FixedPart):
+    """The model and its estimates."""
+
+    @property
+    def reml(self) -> bool:
+        """Whether the fit is by REML."""
+        return self._fit.reml
+
+    @property
+    def n_groups(self) -> dict[str, int]:
+        """Levels of each grouping factor."""
+        return {g.name: g.n_levels for g in self._fit.cp.groups}
+
+    # -- estimates -----------------------------------------------------------------------------------------
+
+    @property
+    def theta(self) -> np.ndarray:
+        """Free elements of the relative covariance factors, lme4's order, (m,)."""
+        return self._fit.theta.copy()
+
+    @in_callers_library
+    def vcov(self, ddf: str | KenwardRoger | None = None) -> pd.DataFrame:
+        """Covariance matrix of the fixed effects.
+
+        Parameters
+        ----------
+        ddf : {None, "kenward-roger"} or mixedfast.KenwardRoger
+            With "kenward-roger" the small-sample adjusted matrix of Kenward and Roger (1997).
+
+        Returns
+        -------
+        DataFrame, (p, p)
+
+        Raises
+        ------
+        ArgumentError
+            For anything else as `ddf`.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.vcov("kenward-roger").round(2)
+                   Intercept  Days
+        Intercept      46.57 -1.45
+        Days           -1.45  2.39
+        """
+        import pandas as pd
+
+        how = ddf if isinstance(ddf, KenwardRoger) else None
+        if how is None and ddf not in (None, "kenward-roger"):
+            raise ArgumentError(f'vcov(ddf={ddf!r}): None, "kenward-roger" or mixedfast.KenwardRoger(...)')
+        names = list(self._fit.cp.x_names)
+        matrix = self._fit.vcov if ddf is None else kenward_roger(self._fit, how).vcov
+        return pd.DataFrame(matrix, index=names, columns=names)
+
+    @in_callers_library
+    def vcov_joint(self) -> pd.DataFrame:
+        """Covariance of the fixed effects and of the relative variances (variances over sigma^2), (p+r, p+r).
+
+        From the observed information, in closed form. Rows and columns: the identifiable coefficients, then the variances
+        and covariances in the order of `varcorr`. NaN where a variance is estimated as zero.
+
+        Returns
+        -------
+        DataFrame, (p+r, p+r)
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (1 | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.vcov_joint().columns.tolist()
+        ['Intercept', 'Days', 'var_Intercept|Subject']
+        """
+        import pandas as pd
+
+        found = joint(self._fit)
+        return pd.DataFrame(found.vcov, index=list(found.names), columns=list(found.names))
+
+    @property
+    def df_model(self) -> int:
+        """Number of parameters: fixed effects, theta and sigma."""
+        return self._fit.cp.p + len(self._fit.theta) + 1
+
+    @property
+    @in_callers_library
+    def varcorr(self) -> pd.DataFrame:
+        """Variances, standard deviations and correlations of the random effects.
+
+        Columns ``group, name1, name2, variance, sd, corr``: one row a variance; a row with ``name2`` holds a covariance
+        (in ``variance``) and a correlation; last row ``Residual``.
+        """
+        import pandas as pd
+
+        rows: list[tuple[str, str, str | None, float, float, float]] = []
+        for term, H in zip(self._fit.covariance.terms, self._fit.relative, strict=True):
+            group = self._fit.cp.groups[term.group]
+            names = group.names[term.start : term.start + term.k]
+            cov = self._fit.sigma**2 * H
+            sd = np.sqrt(np.diag(cov))
+            rows += [(group.name, names[i], None, cov[i, i], sd[i], np.nan) for i in range(term.k)]
+            if term.correlated:
+                for j in range(term.k):
+                    for i in range(j + 1, term.k):
+                        product = sd[i] * sd[j]
+                        corr = cov[i, j] / product if product > 0 else np.nan
+                        rows.append((group.name, names[j], names[i], cov[i, j], np.nan, corr))
+        rows.append(("Residual", "", None, self.sigma**2, self.sigma, np.nan))
+        return pd.DataFrame(rows, columns=["group", "name1", "name2", "variance", "sd", "corr"])
+
+    @in_callers_library
+    def varcorr_se(self) -> pd.DataFrame:
+        """Standard errors of what `varcorr` holds, row by row, by the delta method on the observed information.
+
+        Variance components have skewed likelihoods: for intervals prefer ``confint("profile")`` or ``confint("boot")``.
+
+        Returns
+        -------
+        DataFrame
+            ``group, name1, name2, variance_se, sd_se, corr_se``; NaN where a variance is estimated as zero.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.varcorr_se()[["name1", "sd_se"]].round(3).values.tolist()[:2]
+        [['Intercept', 5.836], ['Days', 1.248]]
+        """
+        return variance_errors(self._fit)
+
+    @in_callers_library
+    def ranef(self, cond_var: bool = False) -> dict[str, Any]:
+        """Conditional modes (BLUPs) of the random effects.
+
+        Parameters
+        ----------
+        cond_var : bool
+            Also their conditional variances given beta.
+
+        Returns
+        -------
+        dict
+            Grouping factor -> frame (levels as index); with `cond_var`, (frame, array (levels, k, k)).
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.ranef()["Subject"].head(2).round(2)
+                 Intercept  Days
+        Subject
+        308           2.26  9.20
+        309         -40.40 -8.62
+        >>> modes, variance = m.ranef(cond_var=True)["Subject"]
+        >>> variance.shape
+        (18, 2, 2)
+        """
+        import pandas as pd
+
+        check_flag("cond_var", cond_var)
+        out: dict[str, Any] = {}
+        for g, group in enumerate(self._fit.cp.groups):
+            frame = pd.DataFrame(self._fit.modes[g], index=pd.Index(group.levels, name=group.name), columns=list(group.names))
+            out[group.name] = (frame, self._fit.posterior[g].copy()) if cond_var else frame
+        return out
+
+    @in_callers_library
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """Coefficients of each group: fixed effects plus conditional modes.
+
+        Returns
+        -------
+        dict
+            Grouping factor -> table, levels as index, a column a coefficient.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.coef()["Subject"].head(2).round(2)
+                 Intercept   Days
+        Subject
+        308         253.66  19.67
+        309         211.01   1.85
+        """
+        import pandas as pd
+
+        out = {}
+        for name, modes in self._in_pandas().ranef().items():
+            fixed = self.params
+            columns = list(dict.fromkeys([*fixed.index, *modes.columns]))
+            start = np.array([fixed[c] if c in fixed.index else 0.0 for c in columns])
+            frame = pd.DataFrame(np.tile(start, (len(modes), 1)), index=modes.index, columns=columns)
+            for column in modes.columns.unique():
+                frame[column] += modes.loc[:, modes.columns == column].sum(axis=1)
+            out[name] = frame
+        return out
+
+    @in_callers_library
+    def rePCA(self) -> dict[str, pd.DataFrame]:
+        """Principal components of the random effects of each grouping factor, as lme4's ``rePCA``.
+
+        Returns
+        -------
+        dict
+            Grouping factor -> table, a row a component (index ``component``): ``sd`` relative to sigma, ``proportion`` of the
+            variance, ``cumulative``, and the loading of each random effect. Components of no variance show in how many
+            directions the groups do not differ.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.rePCA()["Subject"].round(3)
+                      sd  proportion  cumulative  Intercept   Days
+        component
+        PC1        0.967       0.946       0.946      1.000  0.017
+        PC2        0.231       0.054       1.000     -0.017  1.000
+        """
+        import pandas as pd
+
+        out = {}
+        for found in components(self._fit):
+            index = pd.Index([f"PC{i + 1}" for i in range(len(found.sd))], name="component")
+            numbers = np.column_stack([found.sd, found.proportion, np.cumsum(found.proportion), found.rotation.T])
+            out[found.group] = pd.DataFrame(numbers, index, ["sd", "proportion", "cumulative", *found.names])
+        return out
+
+    # -- how the fit went ----------------------------------------------------------------------------------
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether an estimated covariance matrix of random effects is singular."""
+        return any(self._fit.singular_terms)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the optimum carries its certificate (see `optimization`)."""
+        return self._fit.optimum is None or self._fit.optimum.converged
+
+    @property
+    def engine(self) -> str:
+        """The factorization used: "block" or "cholmod"."""
+        return str(self._fit.engine["engine"])
+
+    @cached_property
+    def optimization(self) -> dict[str, Any]:
+        """How the search went: evaluations, certificate, log.
+
+        ``decrement`` and ``boundary_decrement`` say by how much (in deviance) a quadratic model thinks the fit could
+        still improve, inside, and by leaving the boundary or changing the scale of a term. ``gradient`` and
+        ``min_hessian_eigenvalue`` are in theta, for columns of Z scaled to order one. ``hessian`` says whether they and
+        the decrement rest on the exact Hessian, or on average information for crossed models so large that it would take
+        minutes. All of these are evaluated at the estimates when this is first read; ``converged`` rests on what the search
+        saw, which on large crossed models is foreseen from the step before (``log`` has the promise of every step).
+        """
+        best = self._fit.optimum
+        if best is None:
+            return {"message": "theta was given", "engine": dict(self._fit.engine)}
+        curvature = self._fit.curvature()
+        return {
+            "message": best.message,
+            "evaluations": best.evaluations,
+            "rejected": best.rejected,
+            "iterations": best.iterations,
+            "gradient": curvature.gradient,
+            "max_gradient": float(np.abs(curvature.gradient).max()),
+            "min_hessian_eigenvalue": float(np.linalg.eigvalsh(curvature.hessian)[0]),
+            "hessian": "exact" if curvature.exact else "average information",
+            "decrement": curvature.decrement,
+            "boundary_decrement": curvature.boundary_decrement,
+            "engine": dict(self._fit.engine),
+            "log": best.log,
+        }
+
+    def convergence(self) -> Convergence:
+        """How the search went and what a singular fit means, in plain words: ``print(m.convergence())``.
+
+        Returns
+        -------
+        Convergence
+            Its ``str()`` is the text.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.convergence().converged, m.convergence().singular
+        (True, ())
+        """
+        return convergence(self._fit)
+
+    def _why_not_converged(self, found: Optimum) -> str:
+        fit = self._fit
+        if found.message == NOTHING_LEFT:
+            return (
+                "the residual variance runs to zero: fixed and random effects together reproduce the response, so there is "
+                "no finite estimate. Simplify the model."
+            )
+        if fit.resolution > CERTIFICATE_TOLERANCE:
+            remedy = " mf.lmer on the rows, in memory, in files or in an engine, reads them once more and has the digits."
+            return (
+                "the random effects are so much larger than the residuals, or some value of a covariate than all others, that "
+                f"sums of 16 digits give the deviance to {fit.resolution:.1g} only. Coefficients and large variances stand; "
+                "the small ones are known roughly."
+                + (remedy if fit.needs_rows else "")
+            )
+        if fit.out_of_digits:
+            return (
+                f"the residuals are so small beside the random effects (a standard deviation {np.abs(fit.theta).max():.0e} "
+                "times theirs) that sums of 16 digits end before the optimum is found. Coefficients and large variances stand; "
+                "the small ones are known roughly."
+            )
+        still = max(found.decrement, found.boundary_decrement)
+        return (
+            f"the deviance could still fall by about {still:.2g}. Estimates may be off; try other starting values (start=), "
+            "rescale covariates or simplify the random part."
+        )
+
+    def _warn(self) -> None:
+        """Say what a user must not overlook; called once, by the doors that fit."""
+        best = self._fit.optimum
+        if best is not None and not best.converged:
+            warnings.warn(f"{best.message}: {self._why_not_converged(best)}", ConvergenceWarning, stacklevel=3)
+        if self.is_singular:
+            terms, groups = self._fit.covariance.terms, self._fit.cp.groups
+            bad = sorted({groups[t.group].name for t, s in zip(terms, self._fit.singular_terms, strict=True) if s})
+            warnings.warn(
+                f"singular fit: the estimated covariance of the random effects of {', '.join(bad)} has a zero variance "
+                "or a correlation of one. The fit is valid; a simpler random part would fit as well.",
+                SingularFitWarning,
+                stacklevel=3,
+            )
