@@ -137,6 +137,7 @@ pictures: $(VENV)/tested-with build
 
 lint: $(VENV)/linted-with build
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy mixedfast
 	$(BIN)/lint-imports
 

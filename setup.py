@@ -16,7 +16,9 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CompileError, LinkError
 
 ROOT = Path(__file__).resolve().parent
-sys.path.insert(0, str(ROOT / "build_support"))  # a build front end does not put the project on the path
+sys.path.insert(
+    0, str(ROOT / "build_support")
+)  # a build front end does not put the project on the path
 import find_cholmod  # noqa: E402
 
 # No -march=native: what is built here must run elsewhere. -fno-math-errno lets sqrt be one instruction.
@@ -79,9 +81,14 @@ class BuildExtensions(build_ext):
         if cholmod is not None:
             parts = ", ".join(
                 f"{'with' if there else 'without'} {part}"
-                for part, there in (("METIS", cholmod.metis), ("its supernodal module", cholmod.supernodal))
+                for part, there in (
+                    ("METIS", cholmod.metis),
+                    ("its supernodal module", cholmod.supernodal),
+                )
             )
-            print(f"mixedfast: CHOLMOD {cholmod.version} {parts}, found by: {cholmod.place.found_by}")
+            print(
+                f"mixedfast: CHOLMOD {cholmod.version} {parts}, found by: {cholmod.place.found_by}"
+            )
             return cholmod
         advice = find_cholmod.advice(os.environ)
         if is_set(REQUIRE):
@@ -115,7 +122,9 @@ class BuildExtensions(build_ext):
                 )
             except (CompileError, LinkError):
                 return None
-            done = subprocess.run([str(Path(folder) / "probe")], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                [str(Path(folder) / "probe")], capture_output=True, text=True, check=False
+            )
             return done.stdout if done.returncode == 0 else None
 
     def point_to(self, place: find_cholmod.Place) -> None:
@@ -143,7 +152,13 @@ def extensions() -> list[Extension]:
 
     def extension(name: str, *kernels: str, **more: list[str]) -> Extension:
         sources = [f"mixedfast/{name}.pyx", *(f"csrc/{kernel}.c" for kernel in kernels)]
-        return Extension(f"mixedfast.{name.replace('/', '.')}", sources, include_dirs=["csrc"], depends=headers, **more)
+        return Extension(
+            f"mixedfast.{name.replace('/', '.')}",
+            sources,
+            include_dirs=["csrc"],
+            depends=headers,
+            **more,
+        )
 
     return [
         extension("_locks"),
@@ -161,9 +176,12 @@ def extensions() -> list[Extension]:
 
 
 os.chdir(ROOT)
-if os.environ.get("MIXEDFAST_METADATA_ONLY") == "1":  # for the Makefile, which compiles once, afterwards
+if (
+    os.environ.get("MIXEDFAST_METADATA_ONLY") == "1"
+):  # for the Makefile, which compiles once, afterwards
     setup()
 else:
     setup(
-        ext_modules=cythonize(extensions(), build_dir="build/cython"), cmdclass={"build_ext": BuildExtensions}
+        ext_modules=cythonize(extensions(), build_dir="build/cython"),
+        cmdclass={"build_ext": BuildExtensions},
     )

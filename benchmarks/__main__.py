@@ -45,23 +45,59 @@ def parser() -> argparse.ArgumentParser:
         ("scaling", _scaling, "our time and memory from 10^4 to 10^7 rows"),
     ):
         sub = command(name, do, help)
-        sub.add_argument("--repeat", type=int, default=default.repeat, help="fits of each library (more of very short ones)")
-        sub.add_argument("--limit", type=float, default=default.limit, help="seconds a fit may take")
-        sub.add_argument("--budget", type=float, default=default.budget, help="seconds after which a library is not repeated")
-        sub.add_argument("--threads", type=int, default=default.threads, help="threads of every library")
+        sub.add_argument(
+            "--repeat",
+            type=int,
+            default=default.repeat,
+            help="fits of each library (more of very short ones)",
+        )
+        sub.add_argument(
+            "--limit", type=float, default=default.limit, help="seconds a fit may take"
+        )
+        sub.add_argument(
+            "--budget",
+            type=float,
+            default=default.budget,
+            help="seconds after which a library is not repeated",
+        )
+        sub.add_argument(
+            "--threads", type=int, default=default.threads, help="threads of every library"
+        )
         sub.add_argument("--seed", type=int, default=default.seed, help="of the made-up tables")
-        sub.add_argument("--scale", type=float, default=default.scale, help="share of the groups, for trials")
+        sub.add_argument(
+            "--scale", type=float, default=default.scale, help="share of the groups, for trials"
+        )
         sub.add_argument("--out", type=Path, default=HERE / "results", help="where the results go")
-        sub.add_argument("--data", type=Path, default=HERE / ".data", help="where the tables are kept")
+        sub.add_argument(
+            "--data", type=Path, default=HERE / ".data", help="where the tables are kept"
+        )
         if name == "run":
-            sub.add_argument("--problems", type=_keys(PROBLEMS), default=list(QUICK), help="P1,P8 or all; else the quick set")
-            sub.add_argument("--libraries", type=_keys(LIBRARIES), default=list(LIBRARIES), help="mixedfast,glmm or all")
-            sub.add_argument("--update", action="store_true", help="keep the last run's results of other problems")
+            sub.add_argument(
+                "--problems",
+                type=_keys(PROBLEMS),
+                default=list(QUICK),
+                help="P1,P8 or all; else the quick set",
+            )
+            sub.add_argument(
+                "--libraries",
+                type=_keys(LIBRARIES),
+                default=list(LIBRARIES),
+                help="mixedfast,glmm or all",
+            )
+            sub.add_argument(
+                "--update",
+                action="store_true",
+                help="keep the last run's results of other problems",
+            )
         else:
             sub.add_argument("--steps", type=_numbers, default=STEPS, help="numbers of rows")
     sub = command("report", _report, "write tables and pictures again from the last run")
     sub.add_argument("--out", type=Path, default=HERE / "results")
-    command("environments", lambda asked: make_environments(), "a virtual environment for each Python library")
+    command(
+        "environments",
+        lambda asked: make_environments(),
+        "a virtual environment for each Python library",
+    )
     command("list", _list, "problems and libraries")
     return top
 
@@ -91,16 +127,27 @@ def _say(line: str) -> None:
 
 def _run(asked: argparse.Namespace) -> int:
     settings = _settings(asked)
-    problems, libraries = [PROBLEMS[key] for key in asked.problems], [LIBRARIES[name] for name in asked.libraries]
+    problems, libraries = (
+        [PROBLEMS[key] for key in asked.problems],
+        [LIBRARIES[name] for name in asked.libraries],
+    )
     file = asked.out / "runs.json"
     kept = json.loads(file.read_text())["entries"] if asked.update and file.exists() else []
     asked.out.mkdir(parents=True, exist_ok=True)
     with one_run_at_a_time():
-        record = {"machine": describe(settings.threads), "settings": asdict(settings), "entries": kept}
+        record = {
+            "machine": describe(settings.threads),
+            "settings": asdict(settings),
+            "entries": kept,
+        }
         for entries in run(problems, libraries, settings, asked.data, _say):
             done = {e["problem"] for e in entries}
-            record["entries"] = in_order([*(e for e in record["entries"] if e["problem"] not in done), *entries])
-            file.write_text(json.dumps(record, indent=1) + "\n")  # what is done is kept if the run is broken off
+            record["entries"] = in_order(
+                [*(e for e in record["entries"] if e["problem"] not in done), *entries]
+            )
+            file.write_text(
+                json.dumps(record, indent=1) + "\n"
+            )  # what is done is kept if the run is broken off
     return _report(asked)
 
 

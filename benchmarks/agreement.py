@@ -29,21 +29,37 @@ def compare(entries: list[dict]) -> dict[str, Agreement]:
         return {}
     reml = entries[0]["reml"]
     reference = _reference({name: a for name, a in answers.items() if a["reml"] == reml} or answers)
-    df = next((answers[name]["df"] for name in ("lmerTest", "pbkrtest", "mixedfast") if answers.get(name, {}).get("df")), None)
+    df = next(
+        (
+            answers[name]["df"]
+            for name in ("lmerTest", "pbkrtest", "mixedfast")
+            if answers.get(name, {}).get("df")
+        ),
+        None,
+    )
     return {name: _against(a, reference, df, reml) for name, a in answers.items()}
 
 
 def _reference(answers: dict[str, dict]) -> dict:
-    finite = sorted((a for a in answers.values() if math.isfinite(a["criterion"])), key=lambda a: a["criterion"])
+    finite = sorted(
+        (a for a in answers.values() if math.isfinite(a["criterion"])), key=lambda a: a["criterion"]
+    )
     ordered = finite or list(answers.values())
     for candidate in ordered:
-        if any(other is not candidate and _beta_off(other, candidate) <= ESTIMATE_TOLERANCE for other in ordered):
+        if any(
+            other is not candidate and _beta_off(other, candidate) <= ESTIMATE_TOLERANCE
+            for other in ordered
+        ):
             return candidate
     return ordered[0]
 
 
 def _beta_off(a: dict, b: dict) -> float:
-    return _worst(np.subtract(a["beta"], b["beta"]) / np.asarray(b["se"])) if len(a["beta"]) == len(b["beta"]) else math.inf
+    return (
+        _worst(np.subtract(a["beta"], b["beta"]) / np.asarray(b["se"]))
+        if len(a["beta"]) == len(b["beta"])
+        else math.inf
+    )
 
 
 def _worst(differences: np.ndarray) -> float:
@@ -59,12 +75,18 @@ def _standard_deviations(answers: dict) -> np.ndarray:
 
 
 def _against(a: dict, reference: dict, df: list[float] | None, reml: bool) -> Agreement:
-    off: Agreement = {"above_lowest": a["criterion"] - reference["criterion"] if a["reml"] == reml else None}
+    off: Agreement = {
+        "above_lowest": a["criterion"] - reference["criterion"] if a["reml"] == reml else None
+    }
     off["beta_off"] = _beta_off(a, reference)
-    off["se_off"] = _worst(np.divide(a["se"], reference["se"]) - 1) if off["beta_off"] < math.inf else math.inf
+    off["se_off"] = (
+        _worst(np.divide(a["se"], reference["se"]) - 1) if off["beta_off"] < math.inf else math.inf
+    )
     sd, sd0 = _standard_deviations(a), _standard_deviations(reference)
     # Relative to the residual too: a variance of zero has no relative error.
-    off["sd_off"] = _worst((sd - sd0) / np.maximum(sd0, 0.01 * sd0[-1])) if len(sd) == len(sd0) else math.inf
+    off["sd_off"] = (
+        _worst((sd - sd0) / np.maximum(sd0, 0.01 * sd0[-1])) if len(sd) == len(sd0) else math.inf
+    )
     off["df_off"] = _worst(np.divide(a["df"], df) - 1) if df and a.get("df") else None
     off["verdict"] = _verdict(off, a, reml)
     return off

@@ -38,7 +38,9 @@ def last_words(log: str) -> str:
         if line == "stack backtrace:" and i:
             return lines[i - 1]
         if line.startswith("Error"):
-            return " ".join(lines[i : i + 2])  # R says where in the first line, and may say what in the next
+            return " ".join(
+                lines[i : i + 2]
+            )  # R says where in the first line, and may say what in the next
     return lines[-1] if lines else "ended without a word"
 
 
@@ -51,7 +53,11 @@ def thread_settings(threads: int) -> dict[str, str]:
     pools = ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB", "NUMEXPR", "RAYON")
     settings = {f"{pool}_NUM_THREADS": str(threads) for pool in pools}
     # A thread pool that spins while it waits would slow the child whose turn it is.
-    return settings | {"POLARS_MAX_THREADS": str(threads), "VECLIB_MAXIMUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
+    return settings | {
+        "POLARS_MAX_THREADS": str(threads),
+        "VECLIB_MAXIMUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "passive",
+    }
 
 
 @dataclass
@@ -74,7 +80,14 @@ class Child:
         assert program is not None, "a library that is not installed is not started"
         worker = ["benchmarks/worker.R"] if self.library.is_r else ["-m", "benchmarks.worker"]
         self._process = subprocess.Popen(
-            [program, *worker, self.library.adapter, ",".join(self.tasks), str(self.toy.resolve()), str(self.table.resolve())],
+            [
+                program,
+                *worker,
+                self.library.adapter,
+                ",".join(self.tasks),
+                str(self.toy.resolve()),
+                str(self.table.resolve()),
+            ],
             cwd=ROOT,
             env=os.environ | thread_settings(self.threads),
             stdin=subprocess.PIPE,

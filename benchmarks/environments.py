@@ -25,7 +25,14 @@ def _make(library: Library, say: Callable[[str], None]) -> None:
         say(f"{library.name}: there already")
         return
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(library.environment)], check=True)
-    pip = [str(library.environment / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [
+        str(library.environment / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
     if subprocess.run([*pip, *wanted.splitlines()]).returncode:
         say(f"{library.name}: could not be installed; it will be skipped")
         return

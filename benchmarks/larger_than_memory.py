@@ -36,7 +36,13 @@ def make(folder: Path, files: int, rows: int, schools: int) -> int:
         school = rng.integers(0, schools, rows, dtype=np.int32)
         x1, x2 = rng.normal(size=(2, rows)).round(3)
         own = effects[school]
-        y = BETA[0] + own[:, 0] + (BETA[1] + own[:, 1]) * x1 + BETA[2] * x2 + SD_ROW * rng.normal(size=rows)
+        y = (
+            BETA[0]
+            + own[:, 0]
+            + (BETA[1] + own[:, 1]) * x1
+            + BETA[2] * x2
+            + SD_ROW * rng.normal(size=rows)
+        )
         table = pa.table({"y": y.round(3), "x1": x1, "x2": x2, "school": school})
         pq.write_table(table, folder / f"students-{i:04d}.parquet", compression="zstd")
     return files * rows
@@ -65,7 +71,9 @@ def fit(folder: Path, levels: int | None) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["make", "read", "fit"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--files", type=int, default=100)

@@ -1,6 +1,6 @@
 """What the machine is, and what it can do at most: copy memory, multiply and factor matrices.
 
-    python -m benchmarks.machine      (prints JSON; the threads are those of the environment)
+python -m benchmarks.machine      (prints JSON; the threads are those of the environment)
 """
 
 from __future__ import annotations
@@ -49,8 +49,12 @@ def _cpu() -> str:
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return platform.processor()
-    fields = dict(line.split(":", 1) for line in info.read_text().split("\n\n")[0].splitlines() if ":" in line)
-    return {key.strip(): value.strip() for key, value in fields.items()}.get("model name", platform.processor())
+    fields = dict(
+        line.split(":", 1) for line in info.read_text().split("\n\n")[0].splitlines() if ":" in line
+    )
+    return {key.strip(): value.strip() for key, value in fields.items()}.get(
+        "model name", platform.processor()
+    )
 
 
 def limits(order: int, doubles: int = 1 << 25) -> dict:
@@ -64,7 +68,9 @@ def limits(order: int, doubles: int = 1 << 25) -> dict:
         "copy_bytes_per_second": 2 * source.nbytes / copy,
         "read_bytes_per_second": source.nbytes / best(source.sum),
         "dgemm_flops_per_second": 2 * order**3 / best(lambda: dgemm(1.0, a, a), 3),
-        "dpotrf_flops_per_second": order**3 / 3 / best(lambda: dpotrf(a, lower=1, overwrite_a=0), 3),
+        "dpotrf_flops_per_second": order**3
+        / 3
+        / best(lambda: dpotrf(a, lower=1, overwrite_a=0), 3),
         "order": order,
     }
 

@@ -14,19 +14,36 @@ from benchmarks.report import OURS, duration, right
 __all__ = ["draw_scaling", "draw_times"]
 
 MARKS = dict(zip(LIBRARIES, "oDs^vP*X<>d", strict=True))
-COLOURS = dict(zip(LIBRARIES, ["C3", "C0", "C1", "C2", "C4", "C5", "C6", "C7", "C8", "C9", "black"], strict=True))
+COLOURS = dict(
+    zip(
+        LIBRARIES,
+        ["C3", "C0", "C1", "C2", "C4", "C5", "C6", "C7", "C8", "C9", "black"],
+        strict=True,
+    )
+)
 
 
 def draw_times(table: list[dict], path: Path) -> None:
     """Each problem under its title, a line of dots for each task; an arrow where the time limit was passed, hollow where the
     answer is off."""
-    problems = [[list(line) for _, line in groupby(own, key=_task)] for _, own in groupby(table, key=lambda r: r["problem"])]
-    figure = Figure(figsize=(9, 1.2 + 0.3 * sum(1 + len(lines) for lines in problems)), layout="constrained")
+    problems = [
+        [list(line) for _, line in groupby(own, key=_task)]
+        for _, own in groupby(table, key=lambda r: r["problem"])
+    ]
+    figure = Figure(
+        figsize=(9, 1.2 + 0.3 * sum(1 + len(lines) for lines in problems)), layout="constrained"
+    )
     axes = figure.subplots()
     top, ticks = 0, {}
     for lines in problems:
         key, title = lines[0][0]["problem"], lines[0][0]["title"]
-        axes.text(0.0, top + 0.15, f"$\\bf{{{key}}}$  {title}", transform=axes.get_yaxis_transform(), va="center")
+        axes.text(
+            0.0,
+            top + 0.15,
+            f"$\\bf{{{key}}}$  {title}",
+            transform=axes.get_yaxis_transform(),
+            va="center",
+        )
         for y, together in enumerate(lines, top + 1):
             ticks[y] = WORDS[_task(together[0])]
             axes.axhline(y, color="0.9", zorder=0)
@@ -49,7 +66,11 @@ def draw_times(table: list[dict], path: Path) -> None:
 
 
 #: What a task gives, in the words of the picture.
-WORDS = {"standard errors": "standard errors", "satterthwaite": "and Satterthwaite df", "kenward-roger": "and Kenward-Roger df"}
+WORDS = {
+    "standard errors": "standard errors",
+    "satterthwaite": "and Satterthwaite df",
+    "kenward-roger": "and Kenward-Roger df",
+}
 
 
 def _task(row: dict) -> str:
@@ -84,8 +105,12 @@ def draw_scaling(points: list[dict], path: Path) -> None:
     left.loglog(n, [points[-1]["seconds_a_row"] * rows for rows in n], color="0.8", label="linear")
     left.set(xlabel="rows", ylabel="time")
     left.yaxis.set_major_formatter(lambda seconds, _: duration(seconds))
-    right_.loglog(n, [p["peak_bytes"] / 2**20 for p in points], "o-", color="C3", label="peak of the process")
-    right_.loglog(n, [p["column_bytes"] / 2**20 for p in points], "s--", color="C0", label="columns used")
+    right_.loglog(
+        n, [p["peak_bytes"] / 2**20 for p in points], "o-", color="C3", label="peak of the process"
+    )
+    right_.loglog(
+        n, [p["column_bytes"] / 2**20 for p in points], "s--", color="C0", label="columns used"
+    )
     right_.set(xlabel="rows", ylabel="MiB")
     right_.yaxis.set_major_formatter("{x:g}")
     for axes in (left, right_):

@@ -13,7 +13,16 @@ from benchmarks.agreement import compare
 __all__ = ["OURS", "duration", "markdown", "pipes", "right", "rows", "to_csv"]
 
 OURS = "mixedfast"
-KEPT = ("problem", "title", "task", "library", "status", "peak_bytes", "loaded_bytes", "column_bytes")
+KEPT = (
+    "problem",
+    "title",
+    "task",
+    "library",
+    "status",
+    "peak_bytes",
+    "loaded_bytes",
+    "column_bytes",
+)
 COMPARED = ("above_lowest", "beta_off", "se_off", "sd_off", "df_off")
 
 
@@ -76,20 +85,27 @@ def markdown(record: dict) -> str:
     table = rows(record["entries"])
     facts = {e["problem"]: e for e in record["entries"]}
     parts = ["# Benchmarks", _about(record)]
-    parts += ["## The problems", "\n".join(f"- **{key}**: {fact['title']}" for key, fact in facts.items())]
+    parts += [
+        "## The problems",
+        "\n".join(f"- **{key}**: {fact['title']}" for key, fact in facts.items()),
+    ]
     parts += ["## Ours against the best of the others", _summary(table)]
     parts += ["## How near to the machine's limit", _limits(record, table)]
     for (problem, task), group in groupby(table, key=_which):
         f = facts[problem]
         parts.append(f"## {problem}, {task}: {f['title']}")
-        parts.append(f"`{f['formula']}`, {f['rows']:,} rows, {'REML' if f['reml'] else 'ML'}. {f['note']}".rstrip())
+        parts.append(
+            f"`{f['formula']}`, {f['rows']:,} rows, {'REML' if f['reml'] else 'ML'}. {f['note']}".rstrip()
+        )
         parts.append(_details(list(group)))
     return "\n\n".join(parts) + "\n"
 
 
 def _about(record: dict) -> str:
     m, scale = record["machine"], record["settings"]["scale"]
-    used = sorted({f"{e['library']}: {', '.join(e['blas'])}" for e in record["entries"] if e.get("blas")})
+    used = sorted(
+        {f"{e['library']}: {', '.join(e['blas'])}" for e in record["entries"] if e.get("blas")}
+    )
     machine = (
         f"{m['date']}, {m['cpu']}, {m['cores']} cores, {m['memory_bytes'] / 2**30:.0f} GiB, {m['system']}. "
         f"Every library has {m['threads']} thread{'s' * (m['threads'] > 1)}. "
@@ -110,11 +126,22 @@ def _about(record: dict) -> str:
 
 def right(row: dict) -> bool:
     """Ran and fits no worse than others; what fits ML where REML was asked counts when its estimates agree."""
-    return row["status"] == "ran" and not any(word in row["verdict"] for word in ("WORSE", "off by"))
+    return row["status"] == "ran" and not any(
+        word in row["verdict"] for word in ("WORSE", "off by")
+    )
 
 
 def _summary(table: list[dict]) -> str:
-    header = (" problem", " task", "ours", " best other", "its time / ours", "lme4's / ours", "memory, ours", "best other's")
+    header = (
+        " problem",
+        " task",
+        "ours",
+        " best other",
+        "its time / ours",
+        "lme4's / ours",
+        "memory, ours",
+        "best other's",
+    )
     body = []
     for (problem, task), group in groupby(table, key=_which):
         together = list(group)
@@ -122,22 +149,58 @@ def _summary(table: list[dict]) -> str:
         if ours is None:
             continue
         best = next((r for r in together if r["library"] != OURS and right(r)), None)
-        lme4 = next((r for r in together if r["library"] in ("lme4", "lmerTest", "pbkrtest") and r["seconds"]), None)
-        winner = (f"{best['library']} {_seconds(best)}", _ratio(best)) if best else ("none finished", "")
+        lme4 = next(
+            (
+                r
+                for r in together
+                if r["library"] in ("lme4", "lmerTest", "pbkrtest") and r["seconds"]
+            ),
+            None,
+        )
+        winner = (
+            (f"{best['library']} {_seconds(best)}", _ratio(best)) if best else ("none finished", "")
+        )
         memory = (_megabytes(ours["peak_bytes"]), _megabytes(best["peak_bytes"]) if best else "")
-        body.append((problem, task, _seconds(ours), *winner, _ratio(lme4), *memory, _small(ours["above_lowest"])))
+        body.append(
+            (
+                problem,
+                task,
+                _seconds(ours),
+                *winner,
+                _ratio(lme4),
+                *memory,
+                _small(ours["above_lowest"]),
+            )
+        )
     return pipes((*header, "our criterion above the lowest"), body)
 
 
 def _details(table: list[dict]) -> str:
-    header = (" library", "median", " fastest to slowest", "runs", "CPU time", "time / ours", "memory", "above the lowest")
+    header = (
+        " library",
+        "median",
+        " fastest to slowest",
+        "runs",
+        "CPU time",
+        "time / ours",
+        "memory",
+        "above the lowest",
+    )
     body = []
     for r in table:
         ran = r["runs"] > 0
         spread = f"{duration(r['fastest'])} to {duration(r['slowest'])}" if ran else ""
-        timed = (_seconds(r), spread, str(r["runs"]) if ran else "", duration(r["cpu_seconds"]) if ran else "", _ratio(r))
+        timed = (
+            _seconds(r),
+            spread,
+            str(r["runs"]) if ran else "",
+            duration(r["cpu_seconds"]) if ran else "",
+            _ratio(r),
+        )
         verdict = r["verdict"] or ("agrees" if ran else "")
-        body.append((r["library"], *timed, _megabytes(r["peak_bytes"]), _small(r["above_lowest"]), verdict))
+        body.append(
+            (r["library"], *timed, _megabytes(r["peak_bytes"]), _small(r["above_lowest"]), verdict)
+        )
     return pipes((*header, " agreement"), body)
 
 
@@ -154,8 +217,26 @@ def _limits(record: dict, table: list[dict]) -> str:
         read = r["column_bytes"] / machine["read_bytes_per_second"]
         factor = r["evaluations"] * dense**3 / 3 / machine["dpotrf_flops_per_second"]
         share = f"{(read + factor) / r['seconds']:.0%}"
-        body.append((r["problem"], _seconds(r), duration(read), str(r["evaluations"]), str(dense), duration(factor), share))
-    header = (" problem", "ours", "reading the columns once", "factorizations", "of dense order", "need", "the two / ours")
+        body.append(
+            (
+                r["problem"],
+                _seconds(r),
+                duration(read),
+                str(r["evaluations"]),
+                str(dense),
+                duration(factor),
+                share,
+            )
+        )
+    header = (
+        " problem",
+        "ours",
+        "reading the columns once",
+        "factorizations",
+        "of dense order",
+        "need",
+        "the two / ours",
+    )
     return pipes(header, body)
 
 

@@ -59,7 +59,11 @@ def one_run_at_a_time(path: Path | None = None) -> Iterator[None]:
 
 
 def run(
-    problems: list[Problem], libraries: list[Library], settings: Settings, data: Path, say: Callable[[str], None]
+    problems: list[Problem],
+    libraries: list[Library],
+    settings: Settings,
+    data: Path,
+    say: Callable[[str], None],
 ) -> Iterator[list[dict]]:
     """For each problem, when it is done, an entry for every task and library that was asked for."""
     for problem in problems:
@@ -70,7 +74,8 @@ def run(
         asked = [
             library
             for library in libraries
-            if set(library.tasks) & set(problem.tasks) and (problem.libraries is None or library.name in problem.libraries)
+            if set(library.tasks) & set(problem.tasks)
+            and (problem.libraries is None or library.name in problem.libraries)
         ]
         children, out = _start(asked, problem, table, toy(data), here)
         try:
@@ -95,7 +100,9 @@ def describe_table(problem: Problem, table: Path) -> dict:
         "note": problem.note,
         "rows": len(columns[problem.model.response]),
         "column_bytes": used_bytes(columns),
-        "levels": [len(np.unique(np.asarray(columns[term.group]))) for term in problem.model.random],
+        "levels": [
+            len(np.unique(np.asarray(columns[term.group]))) for term in problem.model.random
+        ],
     }
 
 
@@ -118,9 +125,15 @@ def _start(
 
     They start side by side (nothing is timed yet) and then wait.
     """
-    out = {library.name: {"status": "skipped", "reason": "not installed"} for library in libraries if not library.interpreter}
+    out = {
+        library.name: {"status": "skipped", "reason": "not installed"}
+        for library in libraries
+        if not library.interpreter
+    }
     children = {
-        library.name: Child(library, [t for t in problem.tasks if t in library.tasks], toy, table, settings.threads)
+        library.name: Child(
+            library, [t for t in problem.tasks if t in library.tasks], toy, table, settings.threads
+        )
         for library in libraries
         if library.interpreter
     }
@@ -149,20 +162,36 @@ def _race(
     """Each library's entry: `times` and its last answers, or why there are none. Who drops out is put into `out`."""
     entries: dict[str, dict] = {}
     for library in libraries:
-        entries[library.name] = {"status": "ran", "times": [], "cpu_times": [], "limit": settings.limit}
+        entries[library.name] = {
+            "status": "ran",
+            "times": [],
+            "cpu_times": [],
+            "limit": settings.limit,
+        }
         if library.name in children:
-            entries[library.name] |= {"blas": children[library.name].blas, "loaded_bytes": children[library.name].loaded_bytes}
-    while turns := [library for library in libraries if wants_another(entries[library.name], settings)]:
+            entries[library.name] |= {
+                "blas": children[library.name].blas,
+                "loaded_bytes": children[library.name].loaded_bytes,
+            }
+    while turns := [
+        library for library in libraries if wants_another(entries[library.name], settings)
+    ]:
         for library in turns:
             entry = entries[library.name]
             if out.get(library.includes, {}).get("status") == "timed out":
-                out[library.name] = {"status": "timed out", "reason": f"{library.includes}, a part of it, did"}
+                out[library.name] = {
+                    "status": "timed out",
+                    "reason": f"{library.includes}, a part of it, did",
+                }
             if library.name in out:
                 entry |= out[library.name]
             else:
                 _turn(task, entry, children[library.name], settings)
                 if entry["status"] != "ran":
-                    out[library.name] = {"status": entry["status"], "reason": entry.get("reason", "")}
+                    out[library.name] = {
+                        "status": entry["status"],
+                        "reason": entry.get("reason", ""),
+                    }
                     children.pop(library.name).end()
             if len(entry["times"]) <= 1:
                 say(f"  {library.name}: {outcome(entry)}")

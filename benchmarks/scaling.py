@@ -30,7 +30,9 @@ def students_in(rows: int) -> Problem:
     return Problem(f"P8-{rows}", f"{rows:,} students in {SCHOOLS:,} schools", STUDENTS, table)
 
 
-def measure(settings: Settings, data: Path, say: Callable[[str], None], steps: Sequence[int] = STEPS) -> list[dict]:
+def measure(
+    settings: Settings, data: Path, say: Callable[[str], None], steps: Sequence[int] = STEPS
+) -> list[dict]:
     """A point for each number of rows: medians of `assembly` and `after`, in seconds, and memory in bytes."""
     points = []
     for rows in steps:
@@ -44,7 +46,12 @@ def measure(settings: Settings, data: Path, say: Callable[[str], None], steps: S
         finally:
             child.end()
         point = {name: statistics.median(f[name] for f in fits) for name in ("assembly", "after")}
-        point |= {"rows": rows, "column_bytes": used, "loaded_bytes": child.loaded_bytes, "peak_bytes": peak}
+        point |= {
+            "rows": rows,
+            "column_bytes": used,
+            "loaded_bytes": child.loaded_bytes,
+            "peak_bytes": peak,
+        }
         point["seconds_a_row"] = (point["assembly"] + point["after"]) / rows
         say(f"{rows:>10,} rows: {point['assembly']:.4g} s reading, {point['after']:.4g} s after")
         points.append(point)
@@ -53,7 +60,15 @@ def measure(settings: Settings, data: Path, say: Callable[[str], None], steps: S
 
 def to_markdown(record: dict) -> str:
     machine = record["machine"]
-    header = ("rows", "reading the rows", "after that", "ns a row", "peak of the process", "columns used", "peak / columns")
+    header = (
+        "rows",
+        "reading the rows",
+        "after that",
+        "ns a row",
+        "peak of the process",
+        "columns used",
+        "peak / columns",
+    )
     body = [
         (
             f"{p['rows']:,}",
@@ -71,5 +86,8 @@ def to_markdown(record: dict) -> str:
         f"{machine['date']}, {machine['cpu']}, {machine['threads']} threads. The machine copies "
         f"{machine['copy_bytes_per_second'] / 1e9:.1f} GB/s (read and written, both counted)."
     )
-    title, table = f"# Scaling of P8, {SCHOOLS:,} schools", pipes((*header, "reading / copy bandwidth"), body)
+    title, table = (
+        f"# Scaling of P8, {SCHOOLS:,} schools",
+        pipes((*header, "reading / copy bandwidth"), body),
+    )
     return "\n\n".join([title, about, table]) + "\n"

@@ -21,7 +21,10 @@ def write_table(folder: Path, model: Model, columns: Columns) -> None:
     described = {}
     for name, column in columns.items():
         if isinstance(column, pd.Categorical):
-            values, kind = column.codes.astype("<i4"), {"kind": "factor", "levels": [str(v) for v in column.categories]}
+            values, kind = (
+                column.codes.astype("<i4"),
+                {"kind": "factor", "levels": [str(v) for v in column.categories]},
+            )
         elif np.issubdtype(column.dtype, np.integer):
             values, kind = column.astype("<i4"), {"kind": "integer"}
         else:
@@ -30,7 +33,9 @@ def write_table(folder: Path, model: Model, columns: Columns) -> None:
         described[name] = kind
     rows = len(next(iter(columns.values())))
     # Written last: a folder with this file is a whole table.
-    (folder / "table.json").write_text(json.dumps({"model": model.to_dict(), "rows": rows, "columns": described}))
+    (folder / "table.json").write_text(
+        json.dumps({"model": model.to_dict(), "rows": rows, "columns": described})
+    )
 
 
 def read_model(folder: Path) -> Model:
@@ -47,10 +52,15 @@ def read_columns(folder: Path) -> Columns:
             codes = np.fromfile(folder / f"{name}.bin", "<i4")
             columns[name] = pd.Categorical.from_codes(codes, categories=kind["levels"])
         else:
-            columns[name] = np.fromfile(folder / f"{name}.bin", "<i4" if kind["kind"] == "integer" else "<f8")
+            columns[name] = np.fromfile(
+                folder / f"{name}.bin", "<i4" if kind["kind"] == "integer" else "<f8"
+            )
     return columns
 
 
 def used_bytes(columns: Columns) -> int:
     """Bytes of the columns a model reads, as they lie in memory."""
-    return sum(column.codes.nbytes if isinstance(column, pd.Categorical) else column.nbytes for column in columns.values())
+    return sum(
+        column.codes.nbytes if isinstance(column, pd.Categorical) else column.nbytes
+        for column in columns.values()
+    )

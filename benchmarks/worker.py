@@ -36,11 +36,15 @@ def blas() -> list[str]:
         from threadpoolctl import threadpool_info
     except ImportError:
         return ["unknown (no threadpoolctl)"]
-    return sorted({f"{p['internal_api']} {p['version'] or ''} x{p['num_threads']}" for p in threadpool_info()})
+    return sorted(
+        {f"{p['internal_api']} {p['version'] or ''} x{p['num_threads']}" for p in threadpool_info()}
+    )
 
 
 def main(adapter: str, tasks: str, toy: str, table: str) -> None:
-    warnings.simplefilter("ignore")  # a benchmark reads the flags; the report says who did not converge
+    warnings.simplefilter(
+        "ignore"
+    )  # a benchmark reads the flags; the report says who did not converge
     library = importlib.import_module(f"benchmarks.libraries.{adapter.removesuffix('.py')}")
     model, columns = read_model(Path(table)), read_columns(Path(table))
     try:

@@ -31,7 +31,9 @@ def epoch() -> str:
     """SOURCE_DATE_EPOCH; else the time of the last commit, or of pyproject.toml in an unpacked source distribution."""
     if "SOURCE_DATE_EPOCH" in os.environ:
         return os.environ["SOURCE_DATE_EPOCH"]
-    asked = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=False)
+    asked = subprocess.run(
+        ["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     if (ROOT / ".git").exists() and asked.returncode == 0:
         return asked.stdout.strip()
     return str(int((ROOT / "pyproject.toml").stat().st_mtime))
@@ -56,9 +58,20 @@ def settled(archive: bytes, time: int) -> bytes:
 
 def build(kind: str, tree: Path, folder: Path, **environment: str) -> Path:
     """One distribution of a tree, by the build tools that are installed."""
-    command = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", folder, tree]
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        f"--{kind}",
+        "--no-isolation",
+        "--outdir",
+        folder,
+        tree,
+    ]
     environ = dict(os.environ) | environment
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environ, check=False)
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, env=environ, check=False
+    )
     if done.returncode:
         sys.exit(f"{done.stdout}{done.stderr}\ndistributions.py: building the {kind} failed")
     (made,) = folder.glob("*.whl" if kind == "wheel" else "*.tar.gz")
@@ -88,18 +101,22 @@ def main(folder: Path, suitesparse: Path | None) -> None:
         libraries = str(suitesparse / "lib")
         settings = {} if os.name == "nt" else {"LDSHARED": linker(), "LD_LIBRARY_PATH": libraries}
         wheel = build(
-            "wheel", tree, scratch / "wheel",
+            "wheel",
+            tree,
+            scratch / "wheel",
             MIXEDFAST_REQUIRE_CHOLMOD="1",
             MIXEDFAST_CHOLMOD_INCLUDE=str(suitesparse / "include" / "suitesparse"),
             MIXEDFAST_CHOLMOD_LIB=libraries,
             MIXEDFAST_NO_RPATH="1",
             **settings,
-        )  # fmt: skip
+        )
         repair(wheel, folder, suitesparse)
 
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve() if len(sys.argv) > 2 else None)
+        main(
+            Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve() if len(sys.argv) > 2 else None
+        )
     except RepairError as error:
         sys.exit(f"distributions.py: {error}")

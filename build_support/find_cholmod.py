@@ -146,7 +146,9 @@ def places(environ: Mapping[str, str]) -> list[Place]:
     named = list(_from_environment(environ))
     for place in named:
         if not (place.include / "cholmod.h").is_file():
-            raise CholmodNotFound(f"the environment says that cholmod.h is in {place.include}, but it is not")
+            raise CholmodNotFound(
+                f"the environment says that cholmod.h is in {place.include}, but it is not"
+            )
     sources = (_from_pkg_config, lambda: _from_conda(environ), _from_homebrew, _from_system)
     searched = [place for source in sources for place in source()]
     return named + [place for place in searched if (place.include / "cholmod.h").is_file()]

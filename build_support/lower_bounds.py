@@ -31,7 +31,11 @@ def lower_bound(requirement: Requirement) -> Version:
     ValueError
         It has no lower bound, so nobody can test the oldest version.
     """
-    bounds = [Version(part.version) for part in requirement.specifier if part.operator in (">=", "==", "~=")]
+    bounds = [
+        Version(part.version)
+        for part in requirement.specifier
+        if part.operator in (">=", "==", "~=")
+    ]
     if not bounds:
         raise ValueError(f"{requirement} has no lower bound")
     return max(bounds)
@@ -39,7 +43,10 @@ def lower_bound(requirement: Requirement) -> Version:
 
 def constraints(project: Mapping[str, Any], extras: Iterable[str]) -> list[str]:
     """``name==version`` for each requirement of a [project] table and of some extras, sorted; the highest bound of a name."""
-    lines = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+    lines = [
+        *project["dependencies"],
+        *(line for extra in extras for line in project["optional-dependencies"][extra]),
+    ]
     bounds: dict[str, Version] = {}
     for requirement in map(Requirement, lines):
         bound = lower_bound(requirement)

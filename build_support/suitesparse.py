@@ -77,8 +77,15 @@ class SuiteSparseError(Exception):
 def code_of(root: Path) -> list[Path]:
     """The files that are compiled or tell how, sorted by name, relative to `root`."""
     kept = (path for folder in FOLDERS for path in (root / folder).rglob("*") if path.is_file())
-    code = [path for path in kept if path.suffix in (".c", ".h", ".cmake", ".in") or path.name == "CMakeLists.txt"]
-    return sorted((path.relative_to(root) for path in [*code, root / "CMakeLists.txt"]), key=lambda path: path.as_posix())
+    code = [
+        path
+        for path in kept
+        if path.suffix in (".c", ".h", ".cmake", ".in") or path.name == "CMakeLists.txt"
+    ]
+    return sorted(
+        (path.relative_to(root) for path in [*code, root / "CMakeLists.txt"]),
+        key=lambda path: path.as_posix(),
+    )
 
 
 def digest(root: Path) -> str:
@@ -93,11 +100,18 @@ def digest(root: Path) -> str:
 def run(*command: str | Path, **more: object) -> str:
     """What a command prints; its last lines go into the exception if it fails."""
     done = subprocess.run(
-        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **more
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        **more,
     )
     if done.returncode:
         last = "\n".join(done.stdout.splitlines()[-30:])
-        raise SuiteSparseError(f"{' '.join(map(str, command))}\nended with status {done.returncode}:\n{last}")
+        raise SuiteSparseError(
+            f"{' '.join(map(str, command))}\nended with status {done.returncode}:\n{last}"
+        )
     return done.stdout
 
 
@@ -108,16 +122,34 @@ def from_debian(folder: Path) -> Path | None:
     """
     if shutil.which("apt-get") is None:
         return None
-    asked = ("apt-get", "indextargets", "--format", "$(ORIGIN) $(COMPONENT) $(REPO_URI)", "Created-By: Packages")
-    places = [line.split()[2] for line in run(*asked).splitlines() if line.startswith("Debian main ")]
+    asked = (
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(ORIGIN) $(COMPONENT) $(REPO_URI)",
+        "Created-By: Packages",
+    )
+    places = [
+        line.split()[2] for line in run(*asked).splitlines() if line.startswith("Debian main ")
+    ]
     if not places:
         return None
     keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
     lists, sources = folder / "lists", folder / "sources.list"
     lists.mkdir()
     sources.write_text(f"deb-src [signed-by={keys}] {places[0]} {DEBIAN_RELEASE} main\n")
-    apt = ("apt-get", "-qq", "-o", f"Dir::Etc::SourceList={sources}", "-o", "Dir::Etc::SourceParts=/dev/null",
-           "-o", f"Dir::State::Lists={lists}", "-o", "APT::Sandbox::User=root")  # fmt: skip
+    apt = (
+        "apt-get",
+        "-qq",
+        "-o",
+        f"Dir::Etc::SourceList={sources}",
+        "-o",
+        "Dir::Etc::SourceParts=/dev/null",
+        "-o",
+        f"Dir::State::Lists={lists}",
+        "-o",
+        "APT::Sandbox::User=root",
+    )
     run(*apt, "update")
     run(*apt, "source", "--download-only", "--tar-only", "suitesparse", cwd=folder)
     return next(folder.glob(f"suitesparse_{VERSION}*.orig.tar.*"))
@@ -137,15 +169,32 @@ def unpack(archive: Path, folder: Path, wanted: Collection[str] | None = None) -
         # Pythons before 3.10.12 and 3.11.4 have no filter: there it rests on who sent the archive, and on the digest.
         tar.extraction_filter = getattr(tarfile, "data_filter", None)
         split = [(member, member.name.split("/")) for member in tar]
-        members = [member for member, parts in split if wanted is None or (len(parts) > 1 and parts[1] in wanted)]
+        members = [
+            member
+            for member, parts in split
+            if wanted is None or (len(parts) > 1 and parts[1] in wanted)
+        ]
         tar.extractall(folder, members)
     return folder / members[0].name.split("/")[0]
 
 
 def build(source: Path, prefix: Path, scratch: Path) -> None:
     """Compile and install into `prefix`, without a path of this machine in the libraries."""
-    flags = f"-ffile-prefix-map={source}=suitesparse -ffile-prefix-map={scratch}=build" if os.name != "nt" else ""
-    run("cmake", "-S", source, "-B", scratch, f"-DCMAKE_INSTALL_PREFIX={prefix}", f"-DCMAKE_C_FLAGS={flags}", *OPTIONS)
+    flags = (
+        f"-ffile-prefix-map={source}=suitesparse -ffile-prefix-map={scratch}=build"
+        if os.name != "nt"
+        else ""
+    )
+    run(
+        "cmake",
+        "-S",
+        source,
+        "-B",
+        scratch,
+        f"-DCMAKE_INSTALL_PREFIX={prefix}",
+        f"-DCMAKE_C_FLAGS={flags}",
+        *OPTIONS,
+    )
     run("cmake", "--build", scratch, "--config", "Release", "--parallel", str(os.cpu_count() or 1))
     run("cmake", "--install", scratch, "--config", "Release", "--strip")
 
@@ -167,7 +216,9 @@ def main(prefix: Path, given: Path | None) -> None:
         if archive.is_dir():
             source = shutil.copytree(archive, scratch / "source")
         else:
-            source = unpack(archive, scratch / "source", {*FOLDERS, "CMakeLists.txt", "LICENSE.txt"})
+            source = unpack(
+                archive, scratch / "source", {*FOLDERS, "CMakeLists.txt", "LICENSE.txt"}
+            )
         if digest(source) != DIGEST:
             raise SuiteSparseError(
                 f"the code in {archive} is not that of SuiteSparse {VERSION}: its digest is {digest(source)}"

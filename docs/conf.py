@@ -72,7 +72,9 @@ def usage(made: Path) -> None:
     made.mkdir(exist_ok=True)
     for name, arguments in {"help": ["--help"], "help_fit": ["fit", "--help"]}.items():
         call = [sys.executable, "-m", "mixedfast", *arguments]
-        printed = subprocess.run(call, check=True, capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"})
+        printed = subprocess.run(
+            call, check=True, capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"}
+        )
         (made / f"{name}.txt").write_text(printed.stdout, encoding="utf-8")
 
 

@@ -72,7 +72,11 @@ def positive_residuals(ax, students) -> None:
     share = above.groupby("school", observed=True)["above"].mean()
     ax.hist(share, bins=np.linspace(0, 1, 21), color="#0072b2", edgecolor="white")
     ax.axvline(0.5, color="0.2", linewidth=1, linestyle="--")
-    ax.set(xlabel="Share of a school's residuals above the line", ylabel="Schools", title="Residuals keep together by school")
+    ax.set(
+        xlabel="Share of a school's residuals above the line",
+        ylabel="Schools",
+        title="Residuals keep together by school",
+    )
 
 
 def school_means(students):
@@ -83,15 +87,38 @@ def school_means(students):
     figure, ax = plt.subplots(figsize=(5.6, 4.4))
     ax.plot(means["ses"], means["math"], "o", markersize=4, alpha=0.7, color="#0072b2")
     ax.plot(ends, line["Intercept"] + line["ses"] * ends, color="#d55e00", linewidth=2)
-    ax.set(xlabel="Mean ses of a school", ylabel="Mean math of a school", title="One point a school")
+    ax.set(
+        xlabel="Mean ses of a school", ylabel="Mean math of a school", title="One point a school"
+    )
     return figure
 
 
 #: The road of the data: what is known on each stretch, its colour, its rooms and what leaves them.
 ROAD = (
-    ("rows", "#dcebf5", ("data", "columns", "formula", "terms", "design", "y, X, Z, groups", "crossprod", "sums that add")),
-    ("sums", "#f3e6d8", ("covariance", "Λ(θ)", "engines", "factors of M(θ)", "estimation", "the fit")),
-    ("answers", "#e4efe4", ("inference", "tests, intervals", "report", "tables, pictures", "results", "LMMResult")),
+    (
+        "rows",
+        "#dcebf5",
+        (
+            "data",
+            "columns",
+            "formula",
+            "terms",
+            "design",
+            "y, X, Z, groups",
+            "crossprod",
+            "sums that add",
+        ),
+    ),
+    (
+        "sums",
+        "#f3e6d8",
+        ("covariance", "Λ(θ)", "engines", "factors of M(θ)", "estimation", "the fit"),
+    ),
+    (
+        "answers",
+        "#e4efe4",
+        ("inference", "tests, intervals", "report", "tables, pictures", "results", "LMMResult"),
+    ),
 )
 
 
@@ -122,7 +149,9 @@ def road():
 
 def keep(figure, path: Path) -> None:
     """Write a figure to a file and close it."""
-    figure.savefig(path, dpi=DOTS, bbox_inches="tight", metadata={"Software": None, "Source": stamp()})
+    figure.savefig(
+        path, dpi=DOTS, bbox_inches="tight", metadata={"Software": None, "Source": stamp()}
+    )
     plt.close(figure)
 
 

@@ -90,7 +90,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
-        raise AttributeError(f"module 'mixedfast' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+        raise AttributeError(
+            f"module 'mixedfast' has no attribute {name!r}", name=name, obj=sys.modules[__name__]
+        )
     value = getattr(import_module(f"mixedfast.{_ROOMS[name]}"), name)
     globals()[name] = value
     return value

@@ -20,7 +20,9 @@ _PATIENCE = 0.5
 
 
 @contextmanager
-def bar(total: int | None, label: str, show: Show = "auto", unit: str = "") -> Iterator[Callable[[int], Any]]:
+def bar(
+    total: int | None, label: str, show: Show = "auto", unit: str = ""
+) -> Iterator[Callable[[int], Any]]:
     """A progress bar on stderr (a widget in notebooks), closed however the work ends.
 
     Parameters
@@ -82,4 +84,8 @@ def _tqdm() -> Any:
 
 @cache
 def _say_how_to_get_it() -> None:
-    warnings.warn('progress=True shows nothing without tqdm: pip install "mixedfast[progress]"', UserWarning, stacklevel=5)
+    warnings.warn(
+        'progress=True shows nothing without tqdm: pip install "mixedfast[progress]"',
+        UserWarning,
+        stacklevel=5,
+    )

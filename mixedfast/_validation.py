@@ -17,9 +17,20 @@ import numpy as np
 from mixedfast.errors import ArgumentError
 
 __all__ = [
-    "available_cores", "check_choice", "check_count", "check_flag", "check_kind", "check_level", "check_names", "check_path",
-    "check_room", "check_seed", "check_threads", "did_you_mean", "memory",
-]  # fmt: skip
+    "available_cores",
+    "check_choice",
+    "check_count",
+    "check_flag",
+    "check_kind",
+    "check_level",
+    "check_names",
+    "check_path",
+    "check_room",
+    "check_seed",
+    "check_threads",
+    "did_you_mean",
+    "memory",
+]
 
 
 def did_you_mean(name: Any, known: Sequence[str], cutoff: float = 0.6, most: int = 3) -> str:
@@ -35,7 +46,9 @@ def did_you_mean(name: Any, known: Sequence[str], cutoff: float = 0.6, most: int
     close = [low[hit] for hit in difflib.get_close_matches(asked, low, n=most, cutoff=cutoff)]
     close = close or [one for one in known if _initials(one) == asked and len(asked) > 1]
     # letters and accents in another coding look the same: such a name is shown by its codes
-    shown = [ascii(one) if unicodedata.normalize("NFC", one) == name else repr(one) for one in close]
+    shown = [
+        ascii(one) if unicodedata.normalize("NFC", one) == name else repr(one) for one in close
+    ]
     return f"did you mean {' or '.join(shown)}?" if shown else ""
 
 
@@ -45,7 +58,9 @@ def _initials(name: str) -> str:
 
 def check_level(level: Any, name: str = "level") -> None:
     """Raise ArgumentError unless a confidence level is a number between 0 and 1."""
-    share = float(level) if isinstance(level, Real) and not isinstance(level, bool) else float("nan")
+    share = (
+        float(level) if isinstance(level, Real) and not isinstance(level, bool) else float("nan")
+    )
     if not 0.0 < share < 1.0:
         hint = f" (for {level}% write {share / 100:g})" if 1.0 < share < 100.0 else ""
         raise ArgumentError(f"{name}={level!r}: a number between 0 and 1{hint}")
@@ -83,8 +98,14 @@ def check_path(what: str, path: Any) -> Path:
 def check_choice(name: str, value: Any, known: Sequence[Any]) -> None:
     """Raise ArgumentError, with the choices, unless a value is one of them."""
     if not any(value is choice or (isinstance(value, str) and value == choice) for choice in known):
-        hint = did_you_mean(value, [choice for choice in known if isinstance(choice, str)]) if isinstance(value, str) else ""
-        raise ArgumentError(f"{name}={value!r}: {f'{hint} It is ' if hint else ''}one of {', '.join(map(repr, known))}")
+        hint = (
+            did_you_mean(value, [choice for choice in known if isinstance(choice, str)])
+            if isinstance(value, str)
+            else ""
+        )
+        raise ArgumentError(
+            f"{name}={value!r}: {f'{hint} It is ' if hint else ''}one of {', '.join(map(repr, known))}"
+        )
 
 
 def check_count(name: str, value: Any) -> int:
@@ -117,7 +138,9 @@ def check_room(what: str, needed: float) -> None:
     process without a word."""
     if needed > memory():
         asked, there = needed / 2**30, memory() / 2**30
-        raise ArgumentError(f"{what} is an answer of {asked:,.0f} GiB, and this machine has {there:,.0f}: ask for fewer")
+        raise ArgumentError(
+            f"{what} is an answer of {asked:,.0f} GiB, and this machine has {there:,.0f}: ask for fewer"
+        )
 
 
 def check_threads(threads: Any) -> int | None:

@@ -14,7 +14,16 @@ from mixedfast._validation import available_cores
 
 __all__ = ["show_versions", "versions"]
 
-_LIBRARIES = ("numpy", "scipy", "pandas", "formulaic", "narwhals", "polars", "pyarrow", "matplotlib")
+_LIBRARIES = (
+    "numpy",
+    "scipy",
+    "pandas",
+    "formulaic",
+    "narwhals",
+    "polars",
+    "pyarrow",
+    "matplotlib",
+)
 
 _NOT_INSTALLED = "not installed"
 
@@ -83,9 +92,13 @@ def _build() -> dict[str, str]:
     """What the build wrote down about itself."""
     module = _own_module("_buildinfo")
     facts = vars(module) if module is not None else {}
-    shown = {name: value for name, value in facts.items() if isinstance(value, str | int | tuple | list)}
+    shown = {
+        name: value for name, value in facts.items() if isinstance(value, str | int | tuple | list)
+    }
     return {
-        f"build {name.lower()}": _words(value) for name, value in shown.items() if not name.startswith("_")
+        f"build {name.lower()}": _words(value)
+        for name, value in shown.items()
+        if not name.startswith("_")
     }
 
 
@@ -96,4 +109,6 @@ def _words(value: object) -> str:
 def _own_module(name: str) -> ModuleType | None:
     """A module that a build makes, or None when this build did not make it."""
     full_name = f"mixedfast.{name}"
-    return None if importlib.util.find_spec(full_name) is None else importlib.import_module(full_name)
+    return (
+        None if importlib.util.find_spec(full_name) is None else importlib.import_module(full_name)
+    )

@@ -13,7 +13,13 @@ from mixedfast._progress import Show
 from mixedfast.crossprod.collinearity import well_conditioned
 from mixedfast.crossprod.identifiability import check_sums
 from mixedfast.crossprod.products import CrossProducts
-from mixedfast.crossprod.streaming import EngineRows, Stream, is_stream, push_down, stream_crossproducts
+from mixedfast.crossprod.streaming import (
+    EngineRows,
+    Stream,
+    is_stream,
+    push_down,
+    stream_crossproducts,
+)
 from mixedfast.crossprod.subset import keep_levels
 from mixedfast.data.frames import library_of
 from mixedfast.data.frames_out import given_back
@@ -105,9 +111,21 @@ def lmer(
     """
     given = dict(locals())
     cp, rows = _products(
-        formula, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress, True
-    )  # fmt: skip
-    if not isinstance(rows, Design):  # for a table in memory `build` took the levels that occur, and `check_whole` looked
+        formula,
+        data,
+        weights,
+        offset,
+        contrasts,
+        na_action,
+        threads,
+        levels,
+        checkpoint,
+        progress,
+        True,
+    )
+    if not isinstance(
+        rows, Design
+    ):  # for a table in memory `build` took the levels that occur, and `check_whole` looked
         cp = keep_levels(cp)
         check_sums(cp)
     if isinstance(rows, Stream) and cp.meta.recipe is not None:
@@ -117,14 +135,21 @@ def lmer(
     if isinstance(rows, EngineRows):
         result = LMMResult(found)
     else:
-        result = LMMResult(found, stream=rows) if isinstance(rows, Stream) else LMMResult(found, rows)
+        result = (
+            LMMResult(found, stream=rows) if isinstance(rows, Stream) else LMMResult(found, rows)
+        )
     result._call = Call(lmer, given)
     result._warn()
     return result
 
 
-def fit(crossproducts: CrossProducts, REML: bool = True, start: Sequence[float] | None = None,
-        engine: str = "auto", progress: Show = "auto") -> LMMResult:  # fmt: skip
+def fit(
+    crossproducts: CrossProducts,
+    REML: bool = True,
+    start: Sequence[float] | None = None,
+    engine: str = "auto",
+    progress: Show = "auto",
+) -> LMMResult:
     """Fit a model from saved, added or streamed cross-products; no rows are needed.
 
     Parameters
@@ -217,14 +242,34 @@ def crossproducts(
     >>> cp.groups[0].A.shape
     (18, 2, 2)
     """
-    return _products(formula, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress, False)[0]
+    return _products(
+        formula,
+        data,
+        weights,
+        offset,
+        contrasts,
+        na_action,
+        threads,
+        levels,
+        checkpoint,
+        progress,
+        False,
+    )[0]
 
 
 def _products(
-    formula: str, data: Any, weights: Any, offset: Any, contrasts: Mapping[str, Any] | None, na_action: str,
-    threads: int | None, levels: Mapping[str, Sequence[Any]] | None, checkpoint: str | PathLike[str] | None, progress: Show,
+    formula: str,
+    data: Any,
+    weights: Any,
+    offset: Any,
+    contrasts: Mapping[str, Any] | None,
+    na_action: str,
+    threads: int | None,
+    levels: Mapping[str, Sequence[Any]] | None,
+    checkpoint: str | PathLike[str] | None,
+    progress: Show,
     whole: bool,
-) -> tuple[CrossProducts, Design | Stream | EngineRows]:  # fmt: skip
+) -> tuple[CrossProducts, Design | Stream | EngineRows]:
     """The cross-products of any kind of data, and what can give the rows again; `whole` when no others will be added."""
     spec = parse(formula)
     if is_lazy(data):
@@ -233,11 +278,23 @@ def _products(
     if is_stream(data) or levels is not None:
         batches = data if is_stream(data) else [data]
         return stream_crossproducts(
-            spec, batches, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress, whole
+            spec,
+            batches,
+            weights,
+            offset,
+            contrasts,
+            na_action,
+            threads,
+            levels,
+            checkpoint,
+            progress,
+            whole,
         )
     if checkpoint is not None:
         raise DataError("checkpoint= is for data read in batches; these are in memory")
-    design = build(spec, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action)
+    design = build(
+        spec, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action
+    )
     if whole:
         check_whole(design)
     return well_conditioned(design, threads), design

@@ -91,7 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"{error}" or "not enough memory")
         return _ERROR
     except OSError as error:  # a full disk, a file that vanishes while it is read
-        _say(": ".join(str(part) for part in (error.filename, error.strerror) if part) or f"{error}")
+        _say(
+            ": ".join(str(part) for part in (error.filename, error.strerror) if part) or f"{error}"
+        )
         _drop_output()
         return _ERROR
     return 0
@@ -130,8 +132,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mixedfast {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_fit(commands)
-    demo = commands.add_parser("demo", help="the analysis of the introductory slides, on the shipped data")
-    demo.add_argument("--html", metavar="OUT", type=Path, help="write it as an HTML page with pictures instead of printing it")
+    demo = commands.add_parser(
+        "demo", help="the analysis of the introductory slides, on the shipped data"
+    )
+    demo.add_argument(
+        "--html",
+        metavar="OUT",
+        type=Path,
+        help="write it as an HTML page with pictures instead of printing it",
+    )
     demo.set_defaults(run=_demo)
     shown = commands.add_parser("versions", help="what is installed and how it was built")
     shown.set_defaults(run=_versions)
@@ -146,7 +155,9 @@ def _add_fit(commands: Any) -> None:
         epilog=f"{_EXAMPLES}\n{_STATUS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    fit.add_argument("formula", metavar="FORMULA", help='lme4\'s language: "y ~ x + (1 + x | group)"')
+    fit.add_argument(
+        "formula", metavar="FORMULA", help='lme4\'s language: "y ~ x + (1 + x | group)"'
+    )
     fit.add_argument(
         "file",
         metavar="FILE",
@@ -162,15 +173,38 @@ def _add_fit(commands: Any) -> None:
         help=f"method of the denominator degrees of freedom: {', '.join(_DDF)} (default: %(default)s)",
     )
     fit.add_argument("--anova", action="store_true", help="also print the analysis of variance")
-    fit.add_argument("--type", choices=("I", "II", "III"), help="its sums of squares; goes with --anova (default: III)")
-    fit.add_argument("--weights", metavar="COL", help="column of precision weights: residual variance sigma^2 / weight")
-    fit.add_argument("--offset", metavar="COL", help="column that is part of the response with coefficient one")
     fit.add_argument(
-        "--categorical", metavar="COL", action="append", default=[], help="take a column of numbers as categories (repeatable)"
+        "--type",
+        choices=("I", "II", "III"),
+        help="its sums of squares; goes with --anova (default: III)",
     )
-    fit.add_argument("--na", choices=("omit", "raise"), default="omit",
-                     help="rows with missing values: leave them out, or refuse (default: %(default)s)")  # fmt: skip
-    fit.add_argument("--html", metavar="OUT", type=Path, help="also write a report: tables, pictures, and what the words mean")
+    fit.add_argument(
+        "--weights",
+        metavar="COL",
+        help="column of precision weights: residual variance sigma^2 / weight",
+    )
+    fit.add_argument(
+        "--offset", metavar="COL", help="column that is part of the response with coefficient one"
+    )
+    fit.add_argument(
+        "--categorical",
+        metavar="COL",
+        action="append",
+        default=[],
+        help="take a column of numbers as categories (repeatable)",
+    )
+    fit.add_argument(
+        "--na",
+        choices=("omit", "raise"),
+        default="omit",
+        help="rows with missing values: leave them out, or refuse (default: %(default)s)",
+    )
+    fit.add_argument(
+        "--html",
+        metavar="OUT",
+        type=Path,
+        help="also write a report: tables, pictures, and what the words mean",
+    )
     fit.set_defaults(run=_fit, wrong_usage=fit.error)
 
 
@@ -190,7 +224,9 @@ def _fit(options: argparse.Namespace) -> None:
     if parse(options.formula, require_random=False).random:
         m = mf.lmer(options.formula, data, REML=not options.ml, **common)
     elif options.ml:
-        options.wrong_usage("--ml is for mixed models, and this formula has no random term such as (1 | group)")
+        options.wrong_usage(
+            "--ml is for mixed models, and this formula has no random term such as (1 | group)"
+        )
     else:
         m = mf.lm(options.formula, data, **common)
     m.library = "pandas"

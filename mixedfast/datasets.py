@@ -64,7 +64,9 @@ _OF_SCHOOLS = (
 
 _SOURCES = {
     "hsb": _Source(
-        f"{_OF_STUDENTS} in 160 U.S. high schools (school), with their school's {_OF_SCHOOLS}.", _HSB, _STUDENTS | _SCHOOLS
+        f"{_OF_STUDENTS} in 160 U.S. high schools (school), with their school's {_OF_SCHOOLS}.",
+        _HSB,
+        _STUDENTS | _SCHOOLS,
     ),
     "hsb_students": _Source(f"{_OF_STUDENTS} in 160 U.S. high schools (school).", _HSB, _STUDENTS),
     "hsb_schools": _Source(f"The 160 schools (school) of hsb: {_OF_SCHOOLS}.", _HSB, _SCHOOLS),
@@ -90,7 +92,9 @@ _SOURCES = {
         {"batch": _sorted, "cask": _sorted, "sample": _sorted},
     ),
     "dyestuff": _Source(
-        "Yield in grams of standard colour of 5 preparations from each of 6 batches (Batch).", _DAVIES, {"Batch": _sorted}
+        "Yield in grams of standard colour of 5 preparations from each of 6 batches (Batch).",
+        _DAVIES,
+        {"Batch": _sorted},
     ),
     "dyestuff2": _Source(
         "Made-up Yield in the layout of dyestuff; the batches (Batch) differ so little that their variance is estimated as "
@@ -121,7 +125,9 @@ _SOURCES = {
             "lectage": _by_number,
             "service": _by_number,
             # the departments are not named; this is the order they have been published in
-            "dept": _given("15", "5", "10", "12", "6", "7", "4", "8", "9", "14", "1", "3", "11", "2"),
+            "dept": _given(
+                "15", "5", "10", "12", "6", "7", "4", "8", "9", "14", "1", "3", "11", "2"
+            ),
         },
         frozenset({"studage", "lectage"}),
     ),
@@ -220,13 +226,17 @@ def load_dataset(name: str) -> pd.DataFrame:
     """
     source = _source(name)
     frame = _students_in_schools(source) if name == "hsb" else _read(name, source)
-    return frame.astype({column: _dtype(frame[column], source, column) for column in _factors(frame, source)})
+    return frame.astype(
+        {column: _dtype(frame[column], source, column) for column in _factors(frame, source)}
+    )
 
 
 def _source(name: str) -> _Source:
     if not isinstance(name, str) or name not in _SOURCES:
         hint = did_you_mean(name, list(_SOURCES), most=1)
-        raise DataError(f"no data set {name!r}{'; ' + hint if hint else ''} (there are: {', '.join(_SOURCES)})")
+        raise DataError(
+            f"no data set {name!r}{'; ' + hint if hint else ''} (there are: {', '.join(_SOURCES)})"
+        )
     return _SOURCES[name]
 
 

@@ -35,7 +35,13 @@ def a_table(**changed: Any) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     g, x = np.arange(N) % 6, rng.normal(size=N)
     y = 1.0 + x + rng.normal(size=6)[g] + rng.normal(size=N)
-    return {"y": y, "x": x, "g": g, "s": np.array(list("abc"))[np.arange(N) % 3], "w": np.ones(N)} | changed
+    return {
+        "y": y,
+        "x": x,
+        "g": g,
+        "s": np.array(list("abc"))[np.arange(N) % 3],
+        "w": np.ones(N),
+    } | changed
 
 
 TWICE = "y,x,g,x\n1,2,1,2\n2,1,1,2\n"
@@ -101,7 +107,9 @@ def file(shown: str, spoil: Callable[[bytes], bytes]) -> Bad:
     return Bad(f'mf.load("folder/model.mf")  # {shown}', run)
 
 
-def written(shown: str, content: str | bytes, read: Callable[[Path], Any], name: str = "table.csv") -> Bad:
+def written(
+    shown: str, content: str | bytes, read: Callable[[Path], Any], name: str = "table.csv"
+) -> Bad:
     """A file in a folder of its own, and what reads it."""
 
     def run() -> None:
@@ -252,18 +260,30 @@ CHAPTERS = [
             data("x has 50 values, the others 60", x=np.ones(50)),
             data("every y is missing", y=np.full(N, np.nan)),
             data("every g is missing", g=np.full(N, np.nan)),
-            Bad("mf.lmer(formula, data)  # x[3] = inf", lambda: mf.lmer(FORMULA, with_value("x", np.inf))),
-            Bad("mf.lmer(formula, data)  # y[3] = -inf", lambda: mf.lmer(FORMULA, with_value("y", -np.inf))),
+            Bad(
+                "mf.lmer(formula, data)  # x[3] = inf",
+                lambda: mf.lmer(FORMULA, with_value("x", np.inf)),
+            ),
+            Bad(
+                "mf.lmer(formula, data)  # y[3] = -inf",
+                lambda: mf.lmer(FORMULA, with_value("y", -np.inf)),
+            ),
             data("x holds numbers as text", x=a_table()["x"].astype(str)),
             data("y holds numbers as text", y=a_table()["y"].astype(str)),
             data("x is complex", x=np.ones(N) + 1j),
             data("x holds dates", x=np.arange(N).astype("M8[s]")),
-            data("g holds whole numbers past 2**63", g=(np.arange(N) % 6).astype(np.uint64) + np.uint64(2**63)),
+            data(
+                "g holds whole numbers past 2**63",
+                g=(np.arange(N) % 6).astype(np.uint64) + np.uint64(2**63),
+            ),
             data("x times 1e200", x=1e200 * a_table()["x"]),
             data("y times 1e-200", y=1e-200 * a_table()["y"]),
             Bad(
                 "mf.lmer(formula, frame)  # two columns called x",
-                lambda: mf.lmer(FORMULA, pd.concat([pd.DataFrame(a_table()), pd.DataFrame(a_table())[["x"]]], axis=1)),
+                lambda: mf.lmer(
+                    FORMULA,
+                    pd.concat([pd.DataFrame(a_table()), pd.DataFrame(a_table())[["x"]]], axis=1),
+                ),
             ),
             data("x holds numbers and text", x=np.array([1, "a"] * (N // 2), dtype=object)),
             data("g holds numbers and text", g=np.array([1, "a"] * (N // 2), dtype=object)),
@@ -274,7 +294,9 @@ CHAPTERS = [
             data("x holds fractions of Python", x=[Fraction(1, 3)] * N),
             Bad(
                 "mf.lmer(formula, table)  # an Arrow table with two columns called x",
-                lambda: mf.lmer(FORMULA, pa.Table.from_arrays([pa.array([1.0])] * 4, names=["y", "x", "g", "x"])),
+                lambda: mf.lmer(
+                    FORMULA, pa.Table.from_arrays([pa.array([1.0])] * 4, names=["y", "x", "g", "x"])
+                ),
             ),
             Bad(
                 "mf.lmer(formula, lazy)  # a polars frame that asks for a column it lacks",
@@ -291,17 +313,28 @@ CHAPTERS = [
             data("y holds one number", y=3.0),
             Bad(
                 'mf.lmer("y ~ s + (1 | g)", frame)  # s has levels and no value',
-                lambda: mf.lmer("y ~ s + (1 | g)", pd.DataFrame(a_table(s=pd.Categorical([None] * N, categories=["a", "b"])))),
+                lambda: mf.lmer(
+                    "y ~ s + (1 | g)",
+                    pd.DataFrame(a_table(s=pd.Categorical([None] * N, categories=["a", "b"]))),
+                ),
             ),
             Bad(
                 "mf.lmer(formula, frame)  # two levels of names",
                 lambda: mf.lmer(FORMULA, pd.concat({"a": pd.DataFrame(a_table())}, axis=1)),
             ),
-            Bad("mf.lmer(formula, frame[:1])", lambda: mf.lmer(FORMULA, pd.DataFrame(a_table())[:1])),
+            Bad(
+                "mf.lmer(formula, frame[:1])", lambda: mf.lmer(FORMULA, pd.DataFrame(a_table())[:1])
+            ),
             Bad("mf.lmer(formula, None)", lambda: mf.lmer(FORMULA, None)),
-            Bad('mf.lmer(formula, frame["y"])', lambda: mf.lmer(FORMULA, pd.DataFrame(a_table())["y"])),
+            Bad(
+                'mf.lmer(formula, frame["y"])',
+                lambda: mf.lmer(FORMULA, pd.DataFrame(a_table())["y"]),
+            ),
             Bad("mf.lmer(formula, np.zeros((60, 3)))", lambda: mf.lmer(FORMULA, np.zeros((N, 3)))),
-            Bad("mf.lm('y ~ x', data)  # y times 1e-200", lambda: mf.lm("y ~ x", a_table(y=1e-200 * a_table()["y"]))),
+            Bad(
+                "mf.lm('y ~ x', data)  # y times 1e-200",
+                lambda: mf.lm("y ~ x", a_table(y=1e-200 * a_table()["y"])),
+            ),
             Bad("mf.lmer(formula, 5)", lambda: mf.lmer(FORMULA, 5)),
             Bad('mf.lmer(formula, "no such file")', lambda: mf.lmer(FORMULA, "no such file")),
         ],
@@ -394,7 +427,10 @@ CHAPTERS = [
             method('contrast({"x": None})', lambda m: m.contrast({"x": None})),
             method("contrast({})", lambda m: m.contrast({})),
             method('contrast("x = 0", rhs=nan)', lambda m: m.contrast("x = 0", rhs=np.nan)),
-            method('contrast("x = 0, 2*x = 1", joint=True)', lambda m: m.contrast("x = 0, 2*x = 1", joint=True)),
+            method(
+                'contrast("x = 0, 2*x = 1", joint=True)',
+                lambda m: m.contrast("x = 0, 2*x = 1", joint=True),
+            ),
             method('contrast("x = 0", joint="no")', lambda m: m.contrast("x = 0", joint="no")),
             Bad('mf.anova(m, m, refit="no")', lambda: mf.anova(a_fit(), a_fit(), refit="no")),  # type: ignore[arg-type]
             method('summary(ddf="")', lambda m: m.summary(ddf="")),
@@ -435,14 +471,18 @@ CHAPTERS = [
             method('confint(method="magic")', lambda m: m.confint(method="magic")),
             method('predict({"x": [1.0]})', lambda m: m.predict({"x": [1.0]})),
             method(
-                'predict({"x": [1.0], "s": ["d"], "g": [0]})', lambda m: m.predict({"x": [1.0], "s": ["d"], "g": [0]})
+                'predict({"x": [1.0], "s": ["d"], "g": [0]})',
+                lambda m: m.predict({"x": [1.0], "s": ["d"], "g": [0]}),
             ),
             method(
-                'predict({"x": [1.0], "s": ["a"], "g": [99]})', lambda m: m.predict({"x": [1.0], "s": ["a"], "g": [99]})
+                'predict({"x": [1.0], "s": ["a"], "g": [99]})',
+                lambda m: m.predict({"x": [1.0], "s": ["a"], "g": [99]}),
             ),
             Bad(
                 'mf.lmer("y ~ t + (1 | g)", data).predict({"t": [2], "g": [0]})  # t is True and False',
-                lambda: mf.lmer("y ~ t + (1 | g)", a_table(t=np.arange(N) % 4 == 0)).predict({"t": [2], "g": [0]}),
+                lambda: mf.lmer("y ~ t + (1 | g)", a_table(t=np.arange(N) % 4 == 0)).predict(
+                    {"t": [2], "g": [0]}
+                ),
             ),
             method("refit([1, 2, 3])", lambda m: m.refit([1.0, 2.0, 3.0])),
             method("bootstrap(0)", lambda m: m.bootstrap(0)),
@@ -456,7 +496,11 @@ CHAPTERS = [
             file("one bit changed", flipped),
             file("empty", lambda content: b""),
             file("a pickle", lambda content: b"\x80\x04cos\nsystem\n(S'id'\ntR."),
-            written("mf.lmer(formula, \"table.csv\")  # two columns called x", TWICE, lambda path: mf.lmer(FORMULA, path)),
+            written(
+                'mf.lmer(formula, "table.csv")  # two columns called x',
+                TWICE,
+                lambda path: mf.lmer(FORMULA, path),
+            ),
             command("two columns called x", TWICE),
             command("semicolons", TWICE.replace(",", ";")),
             command("written in UTF-16", TWICE.encode("utf-16")),
@@ -520,7 +564,9 @@ def page() -> str:
 
 
 def _code(text: str) -> str:
-    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))  # longer than any run inside
+    fence = "`" * (
+        1 + max(map(len, re.findall("`+", text)), default=0)
+    )  # longer than any run inside
     return f"{fence} {text} {fence}".replace("|", "\\|")
 
 

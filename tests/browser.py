@@ -22,9 +22,17 @@ import pytest
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _SWITCHES = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND",
-)  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+)
 _WAIT = 20.0
 """Seconds that Chromium may take to start on a busy machine."""
 
@@ -50,7 +58,11 @@ class Browser:
     def prefer(self, scheme: str) -> None:
         """Ask for the page's ``light`` or ``dark`` colours."""
         media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        _ask("POST", f"{self._session}/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": media})
+        _ask(
+            "POST",
+            f"{self._session}/goog/cdp/execute",
+            {"cmd": "Emulation.setEmulatedMedia", "params": media},
+        )
 
 
 @contextmanager
@@ -63,14 +75,23 @@ def browser(width: int, height: int = 900) -> Iterator[Browser]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as profile:
-        server = subprocess.Popen([driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        server = subprocess.Popen(
+            [driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         try:
             address = f"http://127.0.0.1:{port}"
             _until_ready(address)
             options = {
                 "binary": chromium,
                 "args": [*_SWITCHES, f"--user-data-dir={profile}"],
-                "mobileEmulation": {"deviceMetrics": {"width": width, "height": height, "pixelRatio": 1.0, "mobile": False}},
+                "mobileEmulation": {
+                    "deviceMetrics": {
+                        "width": width,
+                        "height": height,
+                        "pixelRatio": 1.0,
+                        "mobile": False,
+                    }
+                },
             }
             wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
             made = _ask("POST", f"{address}/session", {"capabilities": {"alwaysMatch": wanted}})
@@ -97,6 +118,8 @@ def _until_ready(address: str) -> None:
 
 
 def _ask(method: str, address: str, body: dict[str, Any] | None = None) -> Any:
-    request = Request(address, method=method, data=None if body is None else json.dumps(body).encode())
+    request = Request(
+        address, method=method, data=None if body is None else json.dumps(body).encode()
+    )
     with build_opener(ProxyHandler({})).open(request, timeout=_WAIT) as answer:
         return json.load(answer)["value"]

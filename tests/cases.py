@@ -79,7 +79,9 @@ def _frame(dataset: str) -> pd.DataFrame:
         return students.join(schools.set_index("school"), on="school", validate="many_to_one")
     levels = _read(GOLDEN / "data" / "categorical.json")[dataset]
     rows = pd.read_csv(_path(dataset), dtype=dict.fromkeys(levels, str))
-    return rows.assign(**{column: _categorical(rows[column], given) for column, given in levels.items()})
+    return rows.assign(
+        **{column: _categorical(rows[column], given) for column, given in levels.items()}
+    )
 
 
 def _path(dataset: str) -> Path:
@@ -119,10 +121,16 @@ def renamed(terms: list[str], name: str) -> list[str]:
     return rename_all(terms, case["dataset"], contrasts_of(case))
 
 
-def rename_all(terms: list[str], dataset: str, contrasts: dict[str, str] | None = None) -> list[str]:
+def rename_all(
+    terms: list[str], dataset: str, contrasts: dict[str, str] | None = None
+) -> list[str]:
     """As `renamed`, for any model on a data set."""
     levels = {column: list(values.cat.categories) for column, values in _factors(dataset).items()}
-    cells = {column for column, own in levels.items() if {f"{column}{own[0]}", f"{column}{own[0].upper()}"} & set(terms)}
+    cells = {
+        column
+        for column, own in levels.items()
+        if {f"{column}{own[0]}", f"{column}{own[0].upper()}"} & set(terms)
+    }
 
     def whole(term: str) -> str:
         return ":".join(_rename_part(part, levels, cells, contrasts or {}) for part in _split(term))
@@ -146,7 +154,10 @@ def _factors(dataset: str) -> dict[str, pd.Series]:
     rows = _frame(dataset)
     found = {str(column): rows[column] for column in rows.select_dtypes("category")}
     truths = {str(column): rows[column].astype(str) for column in rows.select_dtypes("bool")}
-    return found | {column: values.astype(pd.CategoricalDtype(["False", "True"])) for column, values in truths.items()}
+    return found | {
+        column: values.astype(pd.CategoricalDtype(["False", "True"]))
+        for column, values in truths.items()
+    }
 
 
 def _split(term: str) -> list[str]:
@@ -161,7 +172,9 @@ def _coded(part: str, contrasts: dict[str, str]) -> str:
     return f"C({made_here[1]})" if made_here else part.replace("^", " ** ")
 
 
-def _rename_part(part: str, levels: dict[str, list[str]], cells: set[str], contrasts: dict[str, str]) -> str:
+def _rename_part(
+    part: str, levels: dict[str, list[str]], cells: set[str], contrasts: dict[str, str]
+) -> str:
     if part == "(Intercept)":
         return "Intercept"
     made_here = re.fullmatch(r"(factor\(\w+\))(.+)", part)
@@ -170,10 +183,16 @@ def _rename_part(part: str, levels: dict[str, list[str]], cells: set[str], contr
     for column, own in levels.items():
         rest = part.removeprefix(column)
         rest = rest.capitalize() if own == ["False", "True"] else rest  # R says TRUE
-        if contrasts.get(column) == "contr.poly" and part.startswith(column) and re.fullmatch(POLYNOMIAL, rest):
+        if (
+            contrasts.get(column) == "contr.poly"
+            and part.startswith(column)
+            and re.fullmatch(POLYNOMIAL, rest)
+        ):
             return f"{_coded(column, contrasts)}[{rest}]"
         if column in contrasts and part.startswith(column) and rest.isdigit():
-            return f"{_coded(column, contrasts)}[{_contrast_label(contrasts[column], int(rest), own)}]"
+            return (
+                f"{_coded(column, contrasts)}[{_contrast_label(contrasts[column], int(rest), own)}]"
+            )
         if part.startswith(column) and rest in own:
             return f"{column}[{rest}]" if column in cells else f"{column}[T.{rest}]"
     return _coded(part, {})

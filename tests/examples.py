@@ -47,7 +47,9 @@ def examples(page: str) -> Iterator[Example]:
     for found in BLOCK.finditer(page):
         line = page.count("\n", 0, found.start("code")) + 1
         if found["kind"] == "console":
-            for part in re.finditer(r"^\$ (?P<call>[^\n]*)\n(?P<shown>(?:(?!\$ ).*\n)*)", found["code"], re.MULTILINE):
+            for part in re.finditer(
+                r"^\$ (?P<call>[^\n]*)\n(?P<shown>(?:(?!\$ ).*\n)*)", found["code"], re.MULTILINE
+            ):
                 start = found.start("code")
                 where = (start + part.start("shown"), start + part.end("shown"))
                 yield Example("console", part["call"], part["shown"], line, where)
@@ -64,7 +66,9 @@ def output(example: Example, names: dict[str, Any]) -> str:
         if example.kind == "console":
             program, *arguments = shlex.split(example.code)
             if program != "mixedfast":
-                raise ValueError(f"line {example.line}: a console example calls mixedfast, not {program}")
+                raise ValueError(
+                    f"line {example.line}: a console example calls mixedfast, not {program}"
+                )
             command(arguments)
         else:
             _run(ast.parse("\n" * (example.line - 1) + example.code), names)

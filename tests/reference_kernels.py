@@ -13,10 +13,28 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "Border", "ColumnPool", "all_finite", "components", "crossprod", "levels_factor", "levels_half", "levels_k",
-    "levels_project", "moments", "newton_step", "number", "pairs", "pairs_moments", "pairs_times", "picked", "product_of",
-    "second_derivative", "solved", "theta_gradient", "theta_hessian",
-]  # fmt: skip
+    "Border",
+    "ColumnPool",
+    "all_finite",
+    "components",
+    "crossprod",
+    "levels_factor",
+    "levels_half",
+    "levels_k",
+    "levels_project",
+    "moments",
+    "newton_step",
+    "number",
+    "pairs",
+    "pairs_moments",
+    "pairs_times",
+    "picked",
+    "product_of",
+    "second_derivative",
+    "solved",
+    "theta_gradient",
+    "theta_hessian",
+]
 
 Array = np.ndarray
 
@@ -48,11 +66,16 @@ class ColumnPool:
     """Columns as numbers: each the product of its factors, shifted, scaled, times the root of the weight."""
 
     def __init__(
-        self, columns: Sequence[tuple[Sequence[Any], float, float]], n: int, sqrt_weights: Array | None = None
+        self,
+        columns: Sequence[tuple[Sequence[Any], float, float]],
+        n: int,
+        sqrt_weights: Array | None = None,
     ) -> None:
         self.n, self.size = n, len(columns)
         weights = np.ones(n) if sqrt_weights is None else sqrt_weights
-        self.values = [(product_of(factors, n) - shift) * scale * weights for factors, shift, scale in columns]
+        self.values = [
+            (product_of(factors, n) - shift) * scale * weights for factors, shift, scale in columns
+        ]
 
     def evaluate(self, column: int, rows: Array | None = None) -> Array:
         values = self.values[column]
@@ -67,7 +90,11 @@ def product_of(factors: Iterable[Any], n: int) -> Array:
 
 
 def crossprod(
-    pool: ColumnPool, first: int, last: int, gram: Array, groups: Sequence[tuple[Any, Any, Array, Array]]
+    pool: ColumnPool,
+    first: int,
+    last: int,
+    gram: Array,
+    groups: Sequence[tuple[Any, Any, Array, Array]],
 ) -> tuple[Array, list[Array]]:
     """Cross-products over rows first..last: of the columns in `gram`, and by level of each group or cell of several."""
     columns = np.array([pool.values[c][first:last] for c in gram]).reshape(len(gram), last - first)
@@ -90,7 +117,13 @@ def picked(parts: Sequence[Array], first_row: int, end_row: int, columns: Array)
 
 
 def pairs(
-    left: Array, n_left: int, right: Array, n_right: int, pool: ColumnPool, k_left: int, k_right: int
+    left: Array,
+    n_left: int,
+    right: Array,
+    n_right: int,
+    pool: ColumnPool,
+    k_left: int,
+    k_right: int,
 ) -> tuple[Array, Array, Array]:
     """Z_left'W Z_right as block CSR, a dictionary of pairs put in order."""
     blocks: dict[tuple[int, int], Array] = {}
@@ -100,11 +133,21 @@ def pairs(
     ordered = sorted(blocks)
     indptr = np.searchsorted([pair[0] for pair in ordered], np.arange(n_left + 1))
     indices = np.array([pair[1] for pair in ordered], dtype=np.int32)
-    return indptr, indices, np.array([blocks[pair] for pair in ordered]).reshape(-1, k_left, k_right)
+    return (
+        indptr,
+        indices,
+        np.array([blocks[pair] for pair in ordered]).reshape(-1, k_left, k_right),
+    )
 
 
 def pairs_times(
-    indptr: Array, indices: Array, data: Array, F_left: Array, F_right: Array, left_out: Array, right_out: Array
+    indptr: Array,
+    indices: Array,
+    data: Array,
+    F_left: Array,
+    F_right: Array,
+    left_out: Array,
+    right_out: Array,
 ) -> None:
     """left_out += A F_right and right_out += A'F_left, in place."""
     for j, (lo, hi) in enumerate(pairwise(indptr)):
@@ -113,20 +156,26 @@ def pairs_times(
             right_out[indices[i]] += data[i].T @ F_left[j]
 
 
-def pairs_moments(indptr: Array, indices: Array, data: Array, D_left: Array, D_right: Array) -> tuple[Array, Array]:
+def pairs_moments(
+    indptr: Array, indices: Array, data: Array, D_left: Array, D_right: Array
+) -> tuple[Array, Array]:
     """sum_ij A_ij[b,c] A_ij[a,d] and sum_ij A_ij[b,c] (D_i D_j')[a,d]."""
     E = np.repeat(D_left, np.diff(indptr), axis=0) @ D_right[indices].transpose(0, 2, 1)
     return np.einsum("nbc,nad->abcd", data, data), np.einsum("nbc,nad->abcd", data, E)
 
 
-def components(sizes: Sequence[int], pairs: Sequence[tuple[int, int, Array, Array]]) -> tuple[Array, int]:
+def components(
+    sizes: Sequence[int], pairs: Sequence[tuple[int, int, Array, Array]]
+) -> tuple[Array, int]:
     """The connected component of each level, numbered by first members: labels pulled down until they agree."""
     edges = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     labels = np.arange(edges[-1])
     links = [
         (edges[g] + j, edges[h] + indices[i])
-        for g, h, indptr, indices in pairs for j in range(sizes[g]) for i in range(indptr[j], indptr[j + 1])
-    ]  # fmt: skip
+        for g, h, indptr, indices in pairs
+        for j in range(sizes[g])
+        for i in range(indptr[j], indptr[j + 1])
+    ]
     changed = True
     while changed:
         before = labels.copy()
@@ -199,15 +248,28 @@ class Border:
     """The dense remainder as whole m x m matrices: components are blocks of zeros between them."""
 
     def __init__(
-        self, ptr: Array, cols: Array, vals: Array, component: Array, start: Array, level_start: Array,
-        first: Array, k_level: Array, lambda_at: Array, base_at: Array, base: Array,
-    ) -> None:  # fmt: skip
+        self,
+        ptr: Array,
+        cols: Array,
+        vals: Array,
+        component: Array,
+        start: Array,
+        level_start: Array,
+        first: Array,
+        k_level: Array,
+        lambda_at: Array,
+        base_at: Array,
+        base: Array,
+    ) -> None:
         self.m, self.n_components = int(start[-1]), len(start) - 1
         self.start, self.cols = start, cols
         self.level = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
         self.A_1r = np.zeros((len(ptr) - 1, vals.shape[1], self.m))
         self.A_1r[self.level, :, cols] = vals
-        self.levels = [(int(at), int(k), int(place)) for at, k, place in zip(first, k_level, lambda_at, strict=True)]
+        self.levels = [
+            (int(at), int(k), int(place))
+            for at, k, place in zip(first, k_level, lambda_at, strict=True)
+        ]
         sizes = np.diff(start)
         offset = np.concatenate([[0], np.cumsum(sizes**2)])
         upper = np.zeros((self.m, self.m))
@@ -250,13 +312,18 @@ class Border:
         blocks[...] = self._diagonal_blocks(inverse)
 
     def _diagonal_blocks(self, matrix: Array) -> Array:
-        return np.concatenate([matrix[at : at + k, at : at + k].ravel() for at, k, _ in self.levels])
+        return np.concatenate(
+            [matrix[at : at + k, at : at + k].ravel() for at, k, _ in self.levels]
+        )
 
     def blocks_k(self, back: Array, blocks: Array) -> None:
         """Diagonal blocks of back'(I - (.)^-1) back from those of the inverse, in place."""
         at = 0
         for _, k, place in self.levels:
-            own, side = blocks[at : at + k * k].reshape(k, k), back[place : place + k * k].reshape(k, k)
+            own, side = (
+                blocks[at : at + k * k].reshape(k, k),
+                back[place : place + k * k].reshape(k, k),
+            )
             own[...] = side.T @ (np.eye(k) - own) @ side
             at += k * k
 
@@ -281,10 +348,14 @@ class Border:
 
     def project(self, A: Array, T: Array) -> Array:
         """H (nnz,k) = (I - A T'T) A_1r on the pattern of A_1r."""
-        out: Array = (self.A_1r - A @ T.transpose(0, 2, 1) @ T @ self.A_1r)[self.level, :, self.cols]
+        out: Array = (self.A_1r - A @ T.transpose(0, 2, 1) @ T @ self.A_1r)[
+            self.level, :, self.cols
+        ]
         return out
 
-    def cross(self, A: Array, T: Array, B: Array, U: Array, v: Array, F: Array, own: int) -> tuple[Array, Array, Array]:
+    def cross(
+        self, A: Array, T: Array, B: Array, U: Array, v: Array, F: Array, own: int
+    ) -> tuple[Array, Array, Array]:
         """F'(A - A_.1 T'T A_1.)F, (B - A_.1 T'U)'F of the eliminated factor alone, and the rows of the rest of the first."""
         (J, k), width = v.shape, F.shape[1]
         wide = np.zeros((J, k, width))
@@ -344,11 +415,19 @@ def theta_gradient(lambda_: Array, G: Array, places: Array, out: Array) -> None:
 
 
 def theta_hessian(
-    lambda_g: Array, lambda_h: Array, H: Array, G: Array | None, places_g: Array, places_h: Array, out: Array
+    lambda_g: Array,
+    lambda_h: Array,
+    H: Array,
+    G: Array | None,
+    places_g: Array,
+    places_h: Array,
+    out: Array,
 ) -> None:
     """sum H[a,b,c,d] (dH_g/dtheta_i)[a,b] (dH_h/dtheta_j)[c,d] [+ sum G[a,b] (d2H_g/dtheta_i dtheta_j)[a,b]], into out
     (N,n_theta,n_theta) and its mirror image."""
-    block = np.einsum("nabcd,niab,njcd->nij", H, _moves(lambda_g, places_g), _moves(lambda_h, places_h))
+    block = np.einsum(
+        "nabcd,niab,njcd->nij", H, _moves(lambda_g, places_g), _moves(lambda_h, places_h)
+    )
     if G is not None:
         (_, row, column), (_, other, same) = places_g, places_h
         block += 2.0 * G[:, row[:, None], other] * (column[:, None] == same)
@@ -356,7 +435,9 @@ def theta_hessian(
     out[:, places_g[0][:, None], places_h[0]] = block
 
 
-def second_derivative(Q: Array, vv_g: Array, vv_h: Array, traces: Array | None, nu: float, r2: float) -> Array:
+def second_derivative(
+    Q: Array, vv_g: Array, vv_h: Array, traces: Array | None, nu: float, r2: float
+) -> Array:
     """nu (2 Q / r^2 - vv vv / r^4) - T, or nu (Q / r^2 - vv vv / r^4) without T, symmetric in each pair of indices."""
     squares = np.multiply.outer(vv_g, vv_h) / r2**2
     H = nu * (Q / r2 - squares) if traces is None else nu * (2.0 * Q / r2 - squares) - traces

@@ -42,7 +42,9 @@ class KenwardRoger:
         F = float(difference @ np.linalg.solve(L @ self.vcov @ L.T, difference)) / q
         Theta = L.T @ np.linalg.inv(L @ Phi @ L.T) @ L
         parts = [Theta @ Phi @ P @ Phi for P in self.P]
-        A1 = sum(w * np.trace(parts[i]) * np.trace(parts[j]) for (i, j), w in np.ndenumerate(self.W))
+        A1 = sum(
+            w * np.trace(parts[i]) * np.trace(parts[j]) for (i, j), w in np.ndenumerate(self.W)
+        )
         A2 = sum(w * np.trace(parts[i] @ parts[j]) for (i, j), w in np.ndenumerate(self.W))
         B = (A1 + 6.0 * A2) / (2.0 * q)
         g = ((q + 1.0) * A1 - (q + 4.0) * A2) / ((q + 2.0) * A2)
@@ -116,7 +118,9 @@ class DenseModel:
             V += self._spread(g, lam @ lam.T)
         return V
 
-    def _derivatives(self, theta: Array, sigma: float) -> tuple[list[Array], dict[tuple[int, int], Array]]:
+    def _derivatives(
+        self, theta: Array, sigma: float
+    ) -> tuple[list[Array], dict[tuple[int, int], Array]]:
         """First and second derivatives of V in (theta, sigma)."""
         lambdas, places, m = self.lambdas(theta), self._places, len(theta)
         units = []
@@ -125,7 +129,8 @@ class DenseModel:
             unit[row, column] = 1.0
             units.append(unit)
         slopes = [
-            self._spread(g, unit @ lambdas[g].T + lambdas[g] @ unit.T) for (g, _, _), unit in zip(places, units, strict=True)
+            self._spread(g, unit @ lambdas[g].T + lambdas[g] @ unit.T)
+            for (g, _, _), unit in zip(places, units, strict=True)
         ]
         V0 = self.relative_covariance(theta)
         first = [sigma**2 * slope for slope in slopes] + [2.0 * sigma * V0]
@@ -169,7 +174,9 @@ class DenseModel:
             modes.append(np.einsum("ab,ijb,i->ja", H, Z, P @ self.y, optimize=True))
             posterior.append(sigma2 * (H - H @ K @ H))
         beta = Phi @ self.X.T @ inverse @ self.y
-        return DenseSolution(float(deviance), beta, float(np.sqrt(sigma2)), sigma2 * Phi, modes, posterior)
+        return DenseSolution(
+            float(deviance), beta, float(np.sqrt(sigma2)), sigma2 * Phi, modes, posterior
+        )
 
     def gradient(self, theta: Array) -> Array:
         """d deviance / d theta, (m,): at the profiled sigma it is the partial derivative."""
@@ -226,7 +233,9 @@ class DenseModel:
         for r, s in np.ndindex(count, count):
             Q[r, s] = VX.T @ G[r] @ inverse @ G[s] @ VX
             T = np.trace(inverse @ G[r] @ inverse @ G[s])
-            information[r, s] = T - 2.0 * np.trace(Phi @ Q[r, s]) + np.trace(Phi @ P[r] @ Phi @ P[s])
+            information[r, s] = (
+                T - 2.0 * np.trace(Phi @ Q[r, s]) + np.trace(Phi @ P[r] @ Phi @ P[s])
+            )
         W = 2.0 * np.linalg.inv(information)
         middle = sum(W[r, s] * (Q[r, s] - P[r] @ Phi @ P[s]) for r, s in np.ndindex(count, count))
         return KenwardRoger(Phi, Phi + 2.0 * Phi @ middle @ Phi, P, W)
@@ -249,6 +258,10 @@ def dense_model(design: Any, reml: bool = True) -> DenseModel:
         member = np.equal.outer(term.codes, np.arange(len(term.levels))).astype(float)
         Z.append(member[:, :, None] * np.column_stack(columns[name])[:, None, :])
     y = design.y if design.offset is None else design.y - design.offset
-    X = np.array([product_of(column, design.n) for column in design.x]).reshape(len(design.x), design.n).T
+    X = (
+        np.array([product_of(column, design.n) for column in design.x])
+        .reshape(len(design.x), design.n)
+        .T
+    )
     weights = np.ones(design.n) if design.weights is None else design.weights
     return DenseModel(y, X, tuple(Z), tuple(terms), weights, reml)

@@ -37,7 +37,7 @@ REASONS = {
     "at an optimum with a positive variance, and there is nothing to warn of",
     "test_summary_after_remove_data": "asks for statsmodels' own class of summary; ours looks the same and does not "
     "need statsmodels",
-}  # fmt: skip
+}
 
 
 def outcomes() -> dict[str, bool]:
@@ -52,11 +52,16 @@ def outcomes() -> dict[str, bool]:
     public = text[start:end]
     for name in private:
         public = public.replace(f"    {name},\n", "")
-    changed = public.replace("statsmodels.regression.mixed_linear_model", "mixedfast.compat.statsmodels")
+    changed = public.replace(
+        "statsmodels.regression.mixed_linear_model", "mixedfast.compat.statsmodels"
+    )
     # what it tests of statsmodels' own insides stays statsmodels'
     inside = f")\nfrom statsmodels.regression.mixed_linear_model import {', '.join(private)}\n"
     text = text[:start] + changed + inside + text[end + 1 :]
-    text = text.replace("from statsmodels.formula.api import mixedlm", "from mixedfast.compat.statsmodels import mixedlm")
+    text = text.replace(
+        "from statsmodels.formula.api import mixedlm",
+        "from mixedfast.compat.statsmodels import mixedlm",
+    )
     with tempfile.TemporaryDirectory() as folder:
         room = Path(folder) / "own"
         room.mkdir()
@@ -64,8 +69,23 @@ def outcomes() -> dict[str, bool]:
         shutil.copytree(own / "results", room / "results")
         (room / "test_lme.py").write_text(text, encoding="utf-8")
         report = Path(folder) / "report.xml"
-        call = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}", "own/test_lme.py"]
-        done = subprocess.run(call, cwd=folder, capture_output=True, text=True, env={**os.environ, "PYTEST_ADDOPTS": ""})
+        call = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            f"--junit-xml={report}",
+            "own/test_lme.py",
+        ]
+        done = subprocess.run(
+            call,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTEST_ADDOPTS": ""},
+        )
         if not report.exists():
             raise RuntimeError(done.stdout + done.stderr)
         found = {}
@@ -87,7 +107,10 @@ def table(found: dict[str, bool]) -> str:
     failing = [name for name, passed in found.items() if not passed]
     rows = []
     for known, why in REASONS.items():
-        count = sum(known in (name.rpartition("::")[2].partition("[")[0], name.rpartition("::")[0]) for name in failing)
+        count = sum(
+            known in (name.rpartition("::")[2].partition("[")[0], name.rpartition("::")[0])
+            for name in failing
+        )
         if count:
             rows.append(f"| `{known}` | {count} | {why} |")
     return (
@@ -100,4 +123,6 @@ def table(found: dict[str, bool]) -> str:
 if __name__ == "__main__":
     page = PAGE.read_text(encoding="utf-8")
     before, rest = page.split(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n{table(outcomes())}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    PAGE.write_text(
+        f"{before}{BEGIN}\n{table(outcomes())}\n{END}{rest.split(END)[1]}", encoding="utf-8"
+    )

@@ -18,8 +18,17 @@ from mixedfast.formula.parser import parse
 
 # sums in another order, in shifted and scaled columns
 ROUNDING = 1e-9
-MODELS = ["hsb_seed", "sleepstudy", "penicillin", "pastes", "clinics_weights", "clinics_no_intercept", "words_slopes",
-          "years_intercept", "classes_nested"]  # fmt: skip
+MODELS = [
+    "hsb_seed",
+    "sleepstudy",
+    "penicillin",
+    "pastes",
+    "clinics_weights",
+    "clinics_no_intercept",
+    "words_slopes",
+    "years_intercept",
+    "classes_nested",
+]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -37,7 +46,9 @@ def test_parts_added_are_the_whole(name, order):
     try:
         added = products(data[:cut]) + products(data[cut:])
     except mf.MixedFastError as error:
-        assert order == "as it is"  # a part may lack a level of a factor, or repeat in no group: it says so
+        assert (
+            order == "as it is"
+        )  # a part may lack a level of a factor, or repeat in no group: it says so
         assert str(error)
         return
     whole, parts = mf.fit(products(data), REML=record["REML"]), mf.fit(added, REML=record["REML"])
@@ -54,8 +65,13 @@ def test_parts_added_are_the_whole(name, order):
 def test_a_list_of_parts_is_summed_whatever_the_spaces_in_their_formulas():
     data = mf.load_dataset("sleepstudy")
     formula = "Reaction ~ Days + (1 | Subject)"
-    odd, even = mf.crossproducts(formula.replace(" ", ""), data[1::2]), mf.crossproducts(formula, data[::2])
-    assert mf.fit(sum([even, odd])).criterion == pytest.approx(mf.lmer(formula, data).criterion, rel=ROUNDING)
+    odd, even = (
+        mf.crossproducts(formula.replace(" ", ""), data[1::2]),
+        mf.crossproducts(formula, data[::2]),
+    )
+    assert mf.fit(sum([even, odd])).criterion == pytest.approx(
+        mf.lmer(formula, data).criterion, rel=ROUNDING
+    )
     with pytest.raises(TypeError):
         1 + odd
 
@@ -78,7 +94,9 @@ def two_parts(n=300):
     w = rng.uniform(0.5, 2.0, n)
     f = np.array(list("uvw"))[rng.permutation(np.arange(n) % 3)]
     table = {"y": y, "x": x, "a": a, "b": b, "f": f, "w": w}
-    return table, [{k: v[part] for k, v in table.items()} for part in (slice(n // 2), slice(n // 2, None))]
+    return table, [
+        {k: v[part] for k, v in table.items()} for part in (slice(n // 2), slice(n // 2, None))
+    ]
 
 
 def same_products(ours, theirs):
@@ -128,7 +146,10 @@ def test_groups_and_orders_that_differ(formula, weights):
 def test_the_order_of_factors_does_differ():
     """The case above is the case meant: the parts list their factors in opposite orders."""
     _, parts = two_parts()
-    names = [[g.name for g in mf.crossproducts("y ~ x + (x | a) + (1 | b)", part).groups] for part in parts]
+    names = [
+        [g.name for g in mf.crossproducts("y ~ x + (x | a) + (1 | b)", part).groups]
+        for part in parts
+    ]
     assert names == [["b", "a"], ["a", "b"]]
 
 
@@ -146,7 +167,10 @@ def test_a_shared_basis_adds_to_the_bit():
 def in_order_of(design, other):
     """A batch with its terms in the order of another's."""
     order = [[t.group for t in design.terms].index(o.group) for o in other.terms]
-    recipe = replace(design.recipe, **{k: tuple(getattr(design.recipe, k)[i] for i in order) for k in ("random", "groups")})
+    recipe = replace(
+        design.recipe,
+        **{k: tuple(getattr(design.recipe, k)[i] for i in order) for k in ("random", "groups")},
+    )
     return replace(design, terms=tuple(design.terms[i] for i in order), recipe=recipe)
 
 
@@ -157,7 +181,9 @@ def test_a_constant_of_one_table_only():
     first = {"y": y[:40], "x": x[:40], "z": 1.0 - x[:40], "a": a[:40]}
     second = {"y": y[40:], "x": x[40:], "z": rng.uniform(size=40), "a": a[40:]}
     whole = {name: np.concatenate([first[name], second[name]]) for name in first}
-    one, two, both = (mf.crossproducts("y ~ 0 + x + z + (1 | a)", t) for t in (first, second, whole))
+    one, two, both = (
+        mf.crossproducts("y ~ 0 + x + z + (1 | a)", t) for t in (first, second, whole)
+    )
     assert one.constant is not None
     assert one.shift[-1] != 0.0
     assert two.constant is None
@@ -190,5 +216,9 @@ def test_predictions_after_an_addition_know_all_groups():
         assert (codes >= 0).all()
         levels = np.asarray(groups[group.label].levels)
         assert len(np.unique(codes)) == len(levels)
-        expected = table["a"] if group.label == "a" else [f"{i}:{j}" for i, j in zip(table["a"], table["b"], strict=True)]
+        expected = (
+            table["a"]
+            if group.label == "a"
+            else [f"{i}:{j}" for i, j in zip(table["a"], table["b"], strict=True)]
+        )
         assert levels[codes].tolist() == list(expected)

@@ -22,7 +22,16 @@ DRAWS, SIGMAS = 4000, 5.0
 def everything(m: mf.LMMResult) -> list[np.ndarray]:
     """All numbers of a result that a careless refit could reach."""
     cp = m._fit.cp
-    parts = [m.theta, m.params, m.vcov(), m.fitted, m._design.y, cp.xy, *m._fit.modes, *m._fit.posterior]
+    parts = [
+        m.theta,
+        m.params,
+        m.vcov(),
+        m.fitted,
+        m._design.y,
+        cp.xy,
+        *m._fit.modes,
+        *m._fit.posterior,
+    ]
     parts += [part for group in cp.groups for part in (group.A, group.B)]
     parts += [np.array([m.criterion, m.sigma])]
     return [np.array(part, copy=True) for part in parts]
@@ -48,7 +57,9 @@ def like_moments(mean, cov, wanted_mean, V):
 def test_moments(name):
     m, theirs = fitted_model(name), MODELS[name]["simulate"]
     rows = theirs["rows"]
-    noise = np.diag(m.sigma**2 / (np.ones(5) if m._design.weights is None else m._design.weights[rows]))
+    noise = np.diag(
+        m.sigma**2 / (np.ones(5) if m._design.weights is None else m._design.weights[rows])
+    )
     for re, mean, V in (("new", m.predict(re=False), theirs["V"]), ("kept", m.fitted, noise)):
         ours = m.simulate(DRAWS, seed=3, re=re)[rows]
         like_moments(ours.mean(axis=1), np.cov(ours), mean[rows], V)
@@ -69,27 +80,51 @@ def test_draws_are_reproducible():
         m.simulate(seed=-1)
 
 
-NEW_ROWS = ["sleepstudy", "pastes", "penicillin", "clinics_offset", "words_slopes", "cake", "growth_curves"]
+NEW_ROWS = [
+    "sleepstudy",
+    "pastes",
+    "penicillin",
+    "clinics_offset",
+    "words_slopes",
+    "cake",
+    "growth_curves",
+]
 
 
 @pytest.mark.parametrize("name", NEW_ROWS)
 def test_moments_of_new_rows(name):
     """Against R's predictions and variances of these rows (in new groups of their own where they are unseen)."""
     m, theirs = fitted_model(name), MODELS[name]["predict"]
-    known, unseen, prior = theirs["newdata"], theirs["newdata_unseen"], np.array(theirs["random_variance"])
+    known, unseen, prior = (
+        theirs["newdata"],
+        theirs["newdata_unseen"],
+        np.array(theirs["random_variance"]),
+    )
     for rows, options, mean, variance in (
         (known, {}, theirs["population"], prior + m.sigma**2),
         (known, {"re": "kept"}, theirs["conditional"], np.full(3, m.sigma**2)),
         (unseen, {}, theirs["population"], prior + m.sigma**2),
     ):
         ours = m.simulate(DRAWS, seed=4, newdata=rows, **options)
-        like_moments(ours.mean(axis=1), np.diag(ours.var(axis=1)), np.array(mean), np.diag(variance))
+        like_moments(
+            ours.mean(axis=1), np.diag(ours.var(axis=1)), np.array(mean), np.diag(variance)
+        )
     partly = MODELS[name]["predict_partly"]
-    if partly and name not in ("sleepstudy", "growth_curves"):  # these keep one of two correlated effects
+    if partly and name not in (
+        "sleepstudy",
+        "growth_curves",
+    ):  # these keep one of two correlated effects
         ours = m.simulate(DRAWS, seed=5, newdata=known, re=partly["re"])
-        others = m.predict(known, re=partly["re"], interval="prediction")  # its variance: se^2, other effects, residual
+        others = m.predict(
+            known, re=partly["re"], interval="prediction"
+        )  # its variance: se^2, other effects, residual
         variance = ((others.upper - others.fit) / 1.959963984540054) ** 2 - others.se**2
-        like_moments(ours.mean(axis=1), np.diag(ours.var(axis=1)), np.array(partly["values"]), np.diag(variance))
+        like_moments(
+            ours.mean(axis=1),
+            np.diag(ours.var(axis=1)),
+            np.array(partly["values"]),
+            np.diag(variance),
+        )
 
 
 @pytest.mark.parametrize("re", ["new", "kept", ["item"]])
@@ -111,7 +146,9 @@ def test_new_groups_are_groups():
     assert abs(covariance[0, 1] - within) < SIGMAS * error
     for i, j in ((0, 2), (0, 3), (1, 3)):
         assert abs(covariance[i, j]) < SIGMAS * np.sqrt(covariance[i, i] * covariance[j, j] / DRAWS)
-    with pytest.raises(mf.DataError, match=r"'Subject' has levels the fit never saw: new, other.*re=\"new\""):
+    with pytest.raises(
+        mf.DataError, match=r"'Subject' has levels the fit never saw: new, other.*re=\"new\""
+    ):
         m.simulate(newdata=rows, re="kept")
     kept = m.simulate(DRAWS, seed=6, newdata=rows, re="kept", allow_new_levels=True)
     assert kept[2].var() == pytest.approx(m.sigma**2, rel=0.1)
@@ -127,11 +164,16 @@ def test_simulation_of_new_rows_asks_for_what_it_needs():
     with pytest.raises(mf.DataError, match="the rows used keep their own"):
         m.simulate(weights=[1.0])
     some = {"Days": [1.0, np.nan], "Subject": ["308", "309"]}
-    light, heavy = (m.simulate(DRAWS, seed=1, re="kept", newdata=some, weights=w) for w in ([1.0, 1.0], [100.0, 1.0]))
+    light, heavy = (
+        m.simulate(DRAWS, seed=1, re="kept", newdata=some, weights=w)
+        for w in ([1.0, 1.0], [100.0, 1.0])
+    )
     assert np.isnan(light[1]).all()
     assert light[0].std() == pytest.approx(10 * heavy[0].std())
     cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
-    np.testing.assert_allclose(mf.fit(cp).simulate(2, seed=1, newdata=some), m.simulate(2, seed=1, newdata=some))
+    np.testing.assert_allclose(
+        mf.fit(cp).simulate(2, seed=1, newdata=some), m.simulate(2, seed=1, newdata=some)
+    )
 
 
 # -- refit ------------------------------------------------------------------------------------------------------------
@@ -159,7 +201,9 @@ def test_refit_takes_rows_used_or_all_rows():
     ours = m.refit(rows.y)
     assert ours.nobs == m.nobs
     assert ours.criterion == m.refit(rows.y.to_numpy()[m._design.kept_rows][:, None]).criterion
-    with pytest.raises(mf.DataError, match=rf"3 values for the {m.nobs} rows of the fit \(or {len(rows)}"):
+    with pytest.raises(
+        mf.DataError, match=rf"3 values for the {m.nobs} rows of the fit \(or {len(rows)}"
+    ):
         m.refit([1.0, 2.0, 3.0])
     with pytest.raises(mf.DataError, match="missing or infinite"):
         m.refit(np.full(len(rows), np.nan))
@@ -203,16 +247,22 @@ def test_refit_needs_rows():
         ("y ~ x*z + (1 | g)", ". ~ . - z:x", "y ~ x*z + (1 | g) - z:x"),
         ("y ~ a:b + (1 | g)", ". ~ . - b:a + offset(o)", "y ~ (1 | g) + offset(o)"),
         ("y ~ x + offset(o) + (1 | g)", ". ~ . - offset(o)", "y ~ x + (1 | g)"),
-        ("y ~ `my.var` + I(x - 1) + (1 | g)", ". ~ . + .5", "y ~ `my.var` + I(x - 1) + (1 | g) + .5"),
+        (
+            "y ~ `my.var` + I(x - 1) + (1 | g)",
+            ". ~ . + .5",
+            "y ~ `my.var` + I(x - 1) + (1 | g) + .5",
+        ),
     ],
-)  # fmt: skip
+)
 def test_dots(old, new, made):
     assert update_formula(old, new) == made
 
 
 @pytest.mark.parametrize("new", [". ~ . - (x | g)", ". ~ . - offset(w)"])
 def test_what_is_not_there_cannot_be_taken_away(new):
-    with pytest.raises(mf.FormulaError, match=r"not in the formula .*random and offset terms: \(1 \| g\)"):
+    with pytest.raises(
+        mf.FormulaError, match=r"not in the formula .*random and offset terms: \(1 \| g\)"
+    ):
         update_formula("y ~ x + (1 | g)", new)
 
 
@@ -228,11 +278,20 @@ def test_update_is_the_call_with_something_changed():
     m = mf.lmer("y_w ~ x + (x | g)", rows, weights="w", REML=False)
     before = everything(m)
     for options, direct in (
-        ({"formula": ". ~ . + f"}, {"formula": "y_w ~ x + (x | g) + f", "weights": "w", "REML": False}),
-        ({"formula": "~ . - (x | g) + (1 | g)"}, {"formula": "y_w ~ x + (1 | g)", "weights": "w", "REML": False}),
+        (
+            {"formula": ". ~ . + f"},
+            {"formula": "y_w ~ x + (x | g) + f", "weights": "w", "REML": False},
+        ),
+        (
+            {"formula": "~ . - (x | g) + (1 | g)"},
+            {"formula": "y_w ~ x + (1 | g)", "weights": "w", "REML": False},
+        ),
         ({"REML": True}, {"formula": "y_w ~ x + (x | g)", "weights": "w"}),
         ({"weights": None}, {"formula": "y_w ~ x + (x | g)", "REML": False}),
-        ({"data": rows[30:]}, {"formula": "y_w ~ x + (x | g)", "weights": "w", "REML": False, "data": rows[30:]}),
+        (
+            {"data": rows[30:]},
+            {"formula": "y_w ~ x + (x | g)", "weights": "w", "REML": False, "data": rows[30:]},
+        ),
     ):
         ours, whole = m.update(**options), mf.lmer(**{"data": rows, **direct})
         assert ours.formula == whole.formula and ours.reml == whole.reml and ours.nobs == whole.nobs

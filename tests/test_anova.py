@@ -36,7 +36,12 @@ TYPES = ("I", "II", "III")
 @cache
 def fitted(name: str):
     record = golden(name)
-    return mf.lmer(record["formula_py"], frame(record["dataset"]), REML=record["REML"], weights=record.get("weights"))
+    return mf.lmer(
+        record["formula_py"],
+        frame(record["dataset"]),
+        REML=record["REML"],
+        weights=record.get("weights"),
+    )
 
 
 def having(*keys: str) -> list[str]:
@@ -67,7 +72,9 @@ def assert_f_table(table: pd.DataFrame, rows: list[dict], name: str, check_df: b
 @pytest.mark.parametrize("name", having("anova_satterthwaite_III"))
 def test_satterthwaite(name, type):
     table = anova_table(fitted(name)._fit, type)
-    assert_f_table(table, golden(name)[f"anova_satterthwaite_{type}"], name, check_df=name not in FLAT)
+    assert_f_table(
+        table, golden(name)[f"anova_satterthwaite_{type}"], name, check_df=name not in FLAT
+    )
 
 
 @pytest.mark.parametrize("type", TYPES)
@@ -91,17 +98,28 @@ def test_types_by_number():
 @pytest.mark.parametrize("type", ["II", "III"])
 def test_contrasts_of_the_fit_do_not_matter(type):
     data = frame("trial")
-    codings = [None, {"drug": "sum", "sex": "helmert"}, {"drug": [[1.0, 0], [0, 5], [2, 2]], "sex": "sum"}]
-    tables = [anova_table(mf.lmer("y ~ drug * sex + x + (1 | block)", data, contrasts=c)._fit, type) for c in codings]
+    codings = [
+        None,
+        {"drug": "sum", "sex": "helmert"},
+        {"drug": [[1.0, 0], [0, 5], [2, 2]], "sex": "sum"},
+    ]
+    tables = [
+        anova_table(mf.lmer("y ~ drug * sex + x + (1 | block)", data, contrasts=c)._fit, type)
+        for c in codings
+    ]
     for other in tables[1:]:
-        np.testing.assert_allclose(other["f_value"], tables[0]["f_value"], rtol=1e-7)  # optima agree to about 1e-9
+        np.testing.assert_allclose(
+            other["f_value"], tables[0]["f_value"], rtol=1e-7
+        )  # optima agree to about 1e-9
     if type == "III":
         for other in tables[1:]:
             np.testing.assert_allclose(other["den_df"], tables[0]["den_df"], rtol=1e-7)
 
 
 def test_marginal_does_depend_on_the_contrasts():
-    plain, summed = (anova_table(fitted(name)._fit, "marginal") for name in ("trial_interaction", "trial_sum"))
+    plain, summed = (
+        anova_table(fitted(name)._fit, "marginal") for name in ("trial_interaction", "trial_sum")
+    )
     assert abs(plain.loc["sex", "f_value"] - summed.loc["C(sex, contr.sum)", "f_value"]) > 1e-3
 
 
@@ -138,7 +156,10 @@ def test_containment_is_by_the_same_numeric_factors():
 
 EMPTY = {
     "treatment": ("y ~ a * b + x + (1 | g)", {}),
-    "mixed": ("y ~ C(a, contr.sum) * C(b, contr.helmert) + x + (1 | g)", {"a": "C(a, contr.sum)", "b": "C(b, contr.helmert)"}),
+    "mixed": (
+        "y ~ C(a, contr.sum) * C(b, contr.helmert) + x + (1 | g)",
+        {"a": "C(a, contr.sum)", "b": "C(b, contr.helmert)"},
+    ),
 }
 
 
@@ -148,7 +169,12 @@ def empty(request):
     formula, names = EMPTY[request.param]
     m = mf.lmer(formula, pd.DataFrame(record["data"]))
     alias = alias_matrix(assemble(m._design), m._fit.cp.kept)
-    return m._fit, alias, record[request.param], {**names, "a:b": ":".join(names.get(v, v) for v in "ab")}
+    return (
+        m._fit,
+        alias,
+        record[request.param],
+        {**names, "a:b": ":".join(names.get(v, v) for v in "ab")},
+    )
 
 
 @pytest.mark.parametrize("type", TYPES)
@@ -166,7 +192,9 @@ def test_empty_cell_deletions(empty):
     fit, alias, record, names = empty
     table = drop1(fit, alias=alias)
     assert table.index.tolist() == [names.get(row["term"], row["term"]) for row in record["drop1"]]
-    assert table["f_value"].tolist() == pytest.approx([row["F value"] for row in record["drop1"]], **F)
+    assert table["f_value"].tolist() == pytest.approx(
+        [row["F value"] for row in record["drop1"]], **F
+    )
 
 
 def test_empty_cell_hypotheses_are_those_of_sas():
@@ -181,7 +209,9 @@ def test_empty_cell_hypotheses_are_those_of_sas():
 def test_a_fit_knows_the_alias_of_its_empty_cell():
     m = mf.lmer(EMPTY["mixed"][0], pd.DataFrame(topic("empty_cells")["data"]))
     known = alias_matrix(assemble(m._design), m._fit.cp.kept)
-    pd.testing.assert_frame_equal(anova_table(m._fit, "III"), anova_table(m._fit, "III", alias=known))
+    pd.testing.assert_frame_equal(
+        anova_table(m._fit, "III"), anova_table(m._fit, "III", alias=known)
+    )
 
 
 def test_empty_cell_without_the_alias_is_refused():
@@ -208,10 +238,12 @@ def test_drop1_of_a_term_another_can_stand_in_for():
 
 #: lmerTest puts (1 | g) in place of a numeric slope that stands alone. That is no submodel: here the slope is left out.
 NO_SUBMODEL = {
-    ("clinics_block_pair", "z in (0 + z | g)"), ("clinics_slope_only", "x in (0 + x | g)"),
-    ("clinics_slope_weights", "x in (0 + x | g)"), ("orthodont_slope_only", "age in (0 + age | Subject)"),
+    ("clinics_block_pair", "z in (0 + z | g)"),
+    ("clinics_slope_only", "x in (0 + x | g)"),
+    ("clinics_slope_weights", "x in (0 + x | g)"),
+    ("orthodont_slope_only", "age in (0 + age | Subject)"),
     ("words_slope_only", "x in (0 + x | subject)"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", having("ranova"))
@@ -226,7 +258,9 @@ def test_ranova(name):
         assert ours.aic == pytest.approx(row["AIC"], rel=LOGLIK)
         if row["LRT"] is not None:
             assert ours.df == row["Df"]
-            assert ours.chisq == pytest.approx(row["LRT"], abs=1e-4)  # twice the difference of two log-likelihoods
+            assert ours.chisq == pytest.approx(
+                row["LRT"], abs=1e-4
+            )  # twice the difference of two log-likelihoods
             assert ours.p_value == pytest.approx(row["Pr(>Chisq)"], abs=1e-4)
 
 
@@ -250,9 +284,15 @@ def test_ranova_respects_marginality_in_random_interactions():
 # --- likelihood ratios --------------------------------------------------------------------------------------
 
 COLUMNS = {
-    "npar": "npar", "aic": "AIC", "bic": "BIC", "loglik": "logLik", "deviance": "deviance", "chisq": "Chisq",
-    "df": "Df", "p_value": "Pr(>Chisq)",
-}  # fmt: skip
+    "npar": "npar",
+    "aic": "AIC",
+    "bic": "BIC",
+    "loglik": "logLik",
+    "deviance": "deviance",
+    "chisq": "Chisq",
+    "df": "Df",
+    "p_value": "Pr(>Chisq)",
+}
 
 
 @pytest.mark.parametrize("name", topic("lrt"))
@@ -295,12 +335,26 @@ def test_same_number_of_parameters_has_no_p_value():
 def test_models_of_other_data_are_refused():
     data = frame("sleepstudy")
     m = mf.lmer("Reaction ~ Days + (1 | Subject)", data)
-    with pytest.raises(DataError, match=r"Days \+ .* fitted to 180 rows and Reaction ~ 1 .* to 179"):
+    with pytest.raises(
+        DataError, match=r"Days \+ .* fitted to 180 rows and Reaction ~ 1 .* to 179"
+    ):
         compare([m._fit, mf.lmer("Reaction ~ 1 + (1 | Subject)", data.iloc[1:])._fit])
     with pytest.raises(DataError, match="same response"):
-        compare([m._fit, mf.lmer("Reaction ~ 1 + (1 | Subject)", data.assign(Reaction=data["Reaction"] + 1))._fit])
+        compare(
+            [
+                m._fit,
+                mf.lmer(
+                    "Reaction ~ 1 + (1 | Subject)", data.assign(Reaction=data["Reaction"] + 1)
+                )._fit,
+            ]
+        )
     with pytest.raises(DataError, match="offset and weights"):
-        compare([m._fit, mf.lmer("Reaction ~ 1 + (1 | Subject)", data, weights=np.linspace(1, 2, 180))._fit])
+        compare(
+            [
+                m._fit,
+                mf.lmer("Reaction ~ 1 + (1 | Subject)", data, weights=np.linspace(1, 2, 180))._fit,
+            ]
+        )
     with pytest.raises(DataError, match="two models"):
         compare([m._fit])
 
@@ -311,7 +365,9 @@ def test_same_response_is_seen_with_and_without_an_intercept():
     assert compare(fits)["npar"].tolist() == [3, 4]
 
 
-@pytest.mark.parametrize("case", topic("containment")["cases"], ids=lambda case: f"{case['formula']}, {case['type']}")
+@pytest.mark.parametrize(
+    "case", topic("containment")["cases"], ids=lambda case: f"{case['formula']}, {case['type']}"
+)
 def test_terms_contain_others_as_sas_says(case):
     """Where lmerTest's anova asks something else (tests/r/containment.R); F and df are lmerTest's for the hypothesis meant."""
     data = pd.DataFrame(topic("containment")["data"])

@@ -27,7 +27,11 @@ def m(students):
 
 
 def parameters(function):
-    return {name: p.default for name, p in inspect.signature(function).parameters.items() if name != "self"}
+    return {
+        name: p.default
+        for name, p in inspect.signature(function).parameters.items()
+        if name != "self"
+    }
 
 
 # -- fit -----------------------------------------------------------------------------------------------------
@@ -37,14 +41,28 @@ def test_lmer_takes_what_is_promised(students):
     given = parameters(mf.lmer)
     assert list(given)[:2] == ["formula", "data"]
     promised = {
-        "REML": True, "weights": None, "offset": None, "contrasts": None, "na_action": "omit", "start": None,
-        "engine": "auto", "threads": None,
-    }  # fmt: skip
+        "REML": True,
+        "weights": None,
+        "offset": None,
+        "contrasts": None,
+        "na_action": "omit",
+        "start": None,
+        "engine": "auto",
+        "threads": None,
+    }
     assert promised.items() <= given.items()
     again = mf.lmer(
-        FORMULA, students, REML=True, weights=None, offset=None, contrasts=None, na_action="omit", start=None,
-        engine="auto", threads=None,
-    )  # fmt: skip
+        FORMULA,
+        students,
+        REML=True,
+        weights=None,
+        offset=None,
+        contrasts=None,
+        na_action="omit",
+        start=None,
+        engine="auto",
+        threads=None,
+    )
     assert again.criterion == pytest.approx(46640.3988, abs=1e-3)
 
 
@@ -64,7 +82,10 @@ def makes(students):
 def test_every_make_of_table(make, students, m):
     found = mf.lmer(FORMULA, makes(students)[make])
     assert found.criterion == pytest.approx(m.criterion, rel=1e-12)
-    assert list(found.params.index if hasattr(found.params, "index") else found.params["term"]) == ["Intercept", "ses"]
+    assert list(found.params.index if hasattr(found.params, "index") else found.params["term"]) == [
+        "Intercept",
+        "ses",
+    ]
 
 
 def test_ordinary_least_squares(students):
@@ -77,7 +98,9 @@ def test_ordinary_least_squares(students):
 def test_a_fit_from_cross_products(students, m, tmp_path):
     cp = mf.crossproducts(FORMULA, students)
     cp.save(tmp_path / "cp")
-    assert mf.fit(mf.load(tmp_path / "cp"), REML=True).criterion == pytest.approx(m.criterion, rel=1e-13)
+    assert mf.fit(mf.load(tmp_path / "cp"), REML=True).criterion == pytest.approx(
+        m.criterion, rel=1e-13
+    )
     first, second = (mf.crossproducts(FORMULA, part) for part in (students[:3000], students[3000:]))
     assert mf.fit(first + second).criterion == pytest.approx(m.criterion, rel=1e-10)
 
@@ -129,7 +152,12 @@ def test_random_terms(random, groups, n_theta, students):
 def test_weights_and_offset_by_name_and_by_value(students):
     rows = students.assign(w=1.0 + (students["size"] > 1000))
     by_name = mf.lmer("math ~ ses + (1 | school)", rows, weights="w", offset="size")
-    by_value = mf.lmer("math ~ ses + (1 | school)", rows, weights=rows["w"].to_numpy(), offset=rows["size"].to_numpy())
+    by_value = mf.lmer(
+        "math ~ ses + (1 | school)",
+        rows,
+        weights=rows["w"].to_numpy(),
+        offset=rows["size"].to_numpy(),
+    )
     assert by_name.criterion == by_value.criterion
 
 
@@ -168,7 +196,9 @@ def test_the_table_of_variances(m):
     assert table["name1"].tolist()[:3] == ["Intercept", "ses", "Intercept"]
     assert table["name2"].iloc[2] == "ses"
     assert table["variance"].iloc[-1] == pytest.approx(m.sigma**2)
-    assert table["corr"].iloc[2] == pytest.approx(table["variance"].iloc[2] / table["sd"].iloc[:2].prod())
+    assert table["corr"].iloc[2] == pytest.approx(
+        table["variance"].iloc[2] / table["sd"].iloc[:2].prod()
+    )
 
 
 def test_conditional_modes(m):
@@ -188,8 +218,17 @@ def test_tables_of_tests(m):
     assert list(table.columns) == columns
     assert table.index.name == "term"
     assert {"df", "p_value"} <= set(m.ddf_table().columns)
-    assert {"residual", "group", "hlm", "inner-outer", "between-within", "containment", "satterthwaite", "kenward-roger",
-            "asymptotic"} <= set(m.ddf_table().reset_index()["method"])  # fmt: skip
+    assert {
+        "residual",
+        "group",
+        "hlm",
+        "inner-outer",
+        "between-within",
+        "containment",
+        "satterthwaite",
+        "kenward-roger",
+        "asymptotic",
+    } <= set(m.ddf_table().reset_index()["method"])
     anova = m.anova(type="III", ddf="satterthwaite")
     assert list(anova.columns) == ["sum_sq", "mean_sq", "num_df", "den_df", "f_value", "p_value"]
     assert anova.index.name == "term"
@@ -208,15 +247,26 @@ def test_rows_and_how_the_fit_went(m, students):
 
 def test_the_page(m):
     page = str(m.summary(ddf="satterthwaite"))
-    for part in ("REML criterion", "Scaled residuals", "Random effects", "Fixed effects", "Correlation of fixed effects",
-                 "Number of obs: 7185, groups: school, 160"):  # fmt: skip
+    for part in (
+        "REML criterion",
+        "Scaled residuals",
+        "Random effects",
+        "Fixed effects",
+        "Correlation of fixed effects",
+        "Number of obs: 7185, groups: school, 160",
+    ):
         assert part.lower() in page.lower()
     assert m.summary()._repr_html_().lstrip().startswith("<")
 
 
 def test_a_result_is_kept(m, tmp_path):
     m.save(tmp_path / "m")
-    for other in (mf.load(tmp_path / "m"), pickle.loads(pickle.dumps(m)), copy.copy(m), copy.deepcopy(m)):
+    for other in (
+        mf.load(tmp_path / "m"),
+        pickle.loads(pickle.dumps(m)),
+        copy.copy(m),
+        copy.deepcopy(m),
+    ):
         assert other.criterion == m.criterion
         pd.testing.assert_frame_equal(other.coef_table(), m.coef_table())
     for other in (copy.copy(m), copy.deepcopy(m)):  # rows go with a copy, not with a pickle
@@ -250,7 +300,10 @@ def test_errors():
 
 
 def test_a_warning_made_an_error_is_caught_with_the_errors():
-    flat = {"y": [1.0, 2.0, 3.0, 3.0, 2.0, 1.0], "g": list("aaabbb")}  # groups of one mean: a variance of zero
+    flat = {
+        "y": [1.0, 2.0, 3.0, 3.0, 2.0, 1.0],
+        "g": list("aaabbb"),
+    }  # groups of one mean: a variance of zero
     with warnings.catch_warnings():
         warnings.simplefilter("error", mf.SingularFitWarning)
         with pytest.raises(mf.MixedFastError, match="g"):
@@ -265,7 +318,9 @@ def test_too_many_effects_of_one_factor_are_refused_by_name(engine):
         mf.lmer("y ~ 1 + (0 + C(f) | g)", data, engine=engine)
 
 
-@pytest.mark.parametrize(("name", "rows"), [("hsb", 7185), ("sleepstudy", 180), ("penicillin", 144)])
+@pytest.mark.parametrize(
+    ("name", "rows"), [("hsb", 7185), ("sleepstudy", 180), ("penicillin", 144)]
+)
 def test_data_sets(name, rows):
     assert len(mf.load_dataset(name)) == rows
 

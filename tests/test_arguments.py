@@ -27,13 +27,19 @@ NEAR_MISSES: dict[str, tuple[Callable[[mf.LMMResult], Any], str]] = {
     "another model": (lambda m: m.anova(m), r"mf\.anova\(m1, m2\)"),
     "a column's case": (lambda m: m.update(". ~ . + day"), "did you mean 'Days'"),
     "a group's case": (lambda m: m.predict(re="subject"), "did you mean 'Subject'"),
-    "a number for a group": (lambda m: m.influence(1), r"influence\(group=1\): the name of a grouping factor"),
+    "a number for a group": (
+        lambda m: m.influence(1),
+        r"influence\(group=1\): the name of a grouping factor",
+    ),
     "a word for a truth": (lambda m: m.update(REML="no"), "REML='no'"),
     "no threads": (lambda m: m.bootstrap(5, threads=0), "threads=0"),
     "a float for a count": (lambda m: m.simulate(10.0), "n=10.0"),
     "a variable twice": (lambda m: m.emmeans(["Days", "Days"]), "named twice"),
     "a model for a table": (lambda m: mf.page(m), r"m\.summary\(\)"),
-    "data before the formula": (lambda m: mf.lmer(mf.load_dataset("sleepstudy"), m.formula), "formula first"),
+    "data before the formula": (
+        lambda m: mf.lmer(mf.load_dataset("sleepstudy"), m.formula),
+        "formula first",
+    ),
     "a model where sums go": (lambda m: mf.fit(m), "for data use mf.lmer"),
 }
 

@@ -10,11 +10,28 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from bad_inputs import ATTACKS, CHAPTERS, FORMULA, PAGE, N, a_fit, a_table, outcome, page, with_value
+from bad_inputs import (
+    ATTACKS,
+    CHAPTERS,
+    FORMULA,
+    PAGE,
+    N,
+    a_fit,
+    a_table,
+    outcome,
+    page,
+    with_value,
+)
 from cases import frame, golden, golden_names
 
 import mixedfast as mf
-from mixedfast import ConvergenceWarning, DataError, FormulaError, NotIdentifiedError, SingularFitWarning
+from mixedfast import (
+    ConvergenceWarning,
+    DataError,
+    FormulaError,
+    NotIdentifiedError,
+    SingularFitWarning,
+)
 from mixedfast.formula.expressions import allowed
 
 
@@ -36,7 +53,9 @@ def test_the_table_itself_is_good():
 # -- the page of wrong inputs ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [bad for chapter in CHAPTERS for bad in chapter.inputs], ids=lambda bad: bad.shown)
+@pytest.mark.parametrize(
+    "bad", [bad for chapter in CHAPTERS for bad in chapter.inputs], ids=lambda bad: bad.shown
+)
 def test_every_input_of_the_page_is_refused_by_a_named_error(bad):
     name, message = outcome(bad)
     assert issubclass(getattr(mf, name), mf.MixedFastError)
@@ -46,15 +65,25 @@ def test_every_input_of_the_page_is_refused_by_a_named_error(bad):
 @pytest.mark.skipif(not PAGE.exists(), reason="the tests run away from the docs")
 def test_the_page_is_up_to_date():
     assert sum(len(chapter.inputs) for chapter in CHAPTERS) >= 60
-    assert PAGE.read_text(encoding="utf-8") == page(), "python tests/bad_inputs.py writes the page anew"
+    assert PAGE.read_text(encoding="utf-8") == page(), (
+        "python tests/bad_inputs.py writes the page anew"
+    )
 
 
-@pytest.mark.parametrize("ask", [
-    lambda m: m.simulate(10**13), lambda m: m.simulate(10**13, newdata=a_table()), lambda m: m.bootstrap(10**13),
-    lambda m: m.confint(method="boot", n=10**13),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda m: m.simulate(10**13),
+        lambda m: m.simulate(10**13, newdata=a_table()),
+        lambda m: m.bootstrap(10**13),
+        lambda m: m.confint(method="boot", n=10**13),
+    ],
+)
 def test_answers_larger_than_memory_are_refused(ask):
-    with pytest.raises(mf.ArgumentError, match=r"is an answer of [\d,]+ GiB, and this machine has \d+: ask for fewer"):
+    with pytest.raises(
+        mf.ArgumentError,
+        match=r"is an answer of [\d,]+ GiB, and this machine has \d+: ask for fewer",
+    ):
         ask(a_fit())
 
 
@@ -66,7 +95,9 @@ _ears = threading.local()
 
 def _listen(event, arguments):
     heard = getattr(_ears, "heard", None)
-    if heard is not None and (event.startswith(("os.", "subprocess.", "shutil.", "_thread.start")) or event == "open"):
+    if heard is not None and (
+        event.startswith(("os.", "subprocess.", "shutil.", "_thread.start")) or event == "open"
+    ):
         heard.append(f"{event} {arguments}")
 
 
@@ -75,7 +106,11 @@ sys.addaudithook(_listen)
 
 @pytest.mark.parametrize(
     "formula",
-    [*ATTACKS, "y ~ x + __import__('os').system('id') + (1 | g)", "y ~ `__import__`('os') + (1 | g)"],
+    [
+        *ATTACKS,
+        "y ~ x + __import__('os').system('id') + (1 | g)",
+        "y ~ `__import__`('os') + (1 | g)",
+    ],
 )
 def test_formulas_run_no_code(formula):
     """Python tells of every file that is opened, every program and every thread that is started."""
@@ -99,7 +134,17 @@ def test_strings_with_braces_and_backticks_stay_strings():
 
 @pytest.mark.parametrize(
     "name",
-    ["it's", 'a "b"', "a{b}", "__import__('os').system('id')", "exit()", "1; 2", "open", "id", "a\\b"],
+    [
+        "it's",
+        'a "b"',
+        "a{b}",
+        "__import__('os').system('id')",
+        "exit()",
+        "1; 2",
+        "open",
+        "id",
+        "a\\b",
+    ],
 )
 @pytest.mark.parametrize("right", ["`{}`", "I(`{}` + 0)"])
 def test_column_names_are_names_whatever_they_hold(name, right):
@@ -109,17 +154,28 @@ def test_column_names_are_names_whatever_they_hold(name, right):
     assert m.params.iloc[1] == pytest.approx(mf.lmer(FORMULA, a_table()).params["x"])
 
 
-@pytest.mark.parametrize("right", ["`1`", "x + `1`", "0 + ` 1 `", "x:`1`", "x + (0 + `1` | g)", "."])
+@pytest.mark.parametrize(
+    "right", ["`1`", "x + `1`", "0 + ` 1 `", "x:`1`", "x + (0 + `1` | g)", "."]
+)
 def test_a_column_called_1_is_not_the_intercept(right):
     table = a_table() | {"1": a_table()["w"]}
     formula = f"y ~ {right}" if "|" in right else f"y ~ {right} + (1 | g)"
-    refused(FormulaError, "a column called 1, which cannot be told from the intercept", formula, table)
+    refused(
+        FormulaError, "a column called 1, which cannot be told from the intercept", formula, table
+    )
     assert "I(`1` + x)" in mf.lmer("y ~ I(`1` + x) + (1 | g)", table).params
 
 
 def test_a_backtick_in_a_column_name():
-    table = {name: a_table()[name] for name in "ygx"} | {"x` + __import__('os').system('id') + `y": a_table()["w"]}
-    refused(FormulaError, "holds a backtick, which formulas quote names with: rename the column", "y ~ . + (1 | g)", table)
+    table = {name: a_table()[name] for name in "ygx"} | {
+        "x` + __import__('os').system('id') + `y": a_table()["w"]
+    }
+    refused(
+        FormulaError,
+        "holds a backtick, which formulas quote names with: rename the column",
+        "y ~ . + (1 | g)",
+        table,
+    )
     mf.lmer(FORMULA, table)
 
 
@@ -134,7 +190,10 @@ def test_a_function_of_the_users():
         expected = m.predict(new)
         np.testing.assert_array_equal(again.predict(new), expected)
         mf.allow_in_formulas(half=None)
-        with pytest.raises(FormulaError, match=r"unknown function 'half'.*allow your own with mf.allow_in_formulas\(half="):
+        with pytest.raises(
+            FormulaError,
+            match=r"unknown function 'half'.*allow your own with mf.allow_in_formulas\(half=",
+        ):
             again.predict(new)
         refused(FormulaError, "unknown function 'half'", "y ~ half(x) + (1 | g)", table)
     finally:
@@ -144,7 +203,9 @@ def test_a_function_of_the_users():
 def test_functions_allowed_from_many_threads():
     names = [f"f{i}" for i in range(40)]
     try:
-        threads = [threading.Thread(target=mf.allow_in_formulas, kwargs={name: np.abs}) for name in names]
+        threads = [
+            threading.Thread(target=mf.allow_in_formulas, kwargs={name: np.abs}) for name in names
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -187,9 +248,15 @@ def test_functions_allowed_from_many_threads():
         ("y ~ x + (y | g)", "the response 'y' is also a predictor"),
         ("y ~ x.mean() + (1 | g)", r"'x.mean' in 'x.mean\(\)' is more than arithmetic"),
         ("y ~ np.array([1, 2]) + (1 | g)", "one value a row"),
-        ("y ~ log(x, 2) + (1 | g)", r"log in 'log\(x, 2\)' takes 1 column, not 2; .* log\(x\) / log\(base\)"),
+        (
+            "y ~ log(x, 2) + (1 | g)",
+            r"log in 'log\(x, 2\)' takes 1 column, not 2; .* log\(x\) / log\(base\)",
+        ),
         ("y ~ np.maximum(x, w, x) + (1 | g)", "takes 2 columns, not 3"),
-        ("y ~ I(x * 2**3**4) + (1 | g)", r"'2 \*\* 3 \*\* 4' in .* may come to no end: write the number itself"),
+        (
+            "y ~ I(x * 2**3**4) + (1 | g)",
+            r"'2 \*\* 3 \*\* 4' in .* may come to no end: write the number itself",
+        ),
         ("y ~ I(2**10**9 * x) + (1 | g)", "may come to no end"),
         ("y ~ I('%9999999999d' % 5) + (1 | g)", "may come to no end"),
         ("y ~ I(1 << 10**12) + (1 | g)", "may come to no end"),
@@ -201,16 +268,24 @@ def test_formulas(formula, words):
     refused(FormulaError, words, formula)
 
 
-@pytest.mark.parametrize("fixed", ["np + np.where(np > 0, 1, 0)", "`np` * np.sqrt(abs(x))", "Q('contr') + C(s, contr.sum)"])
+@pytest.mark.parametrize(
+    "fixed",
+    ["np + np.where(np > 0, 1, 0)", "`np` * np.sqrt(abs(x))", "Q('contr') + C(s, contr.sum)"],
+)
 def test_a_column_that_hides_what_formulas_ask_for_functions(fixed):
     """pandas' columns have methods of the same names, and such as write files and change the data."""
     table = {**a_table(), "np": a_table()["x"], "contr": a_table()["w"]}
-    with pytest.raises(FormulaError, match=r"uses a column '(np|contr)' and .*: give the column another name"):
+    with pytest.raises(
+        FormulaError, match=r"uses a column '(np|contr)' and .*: give the column another name"
+    ):
         mf.lmer(f"y ~ {fixed} + (1 | g)", table)
     mf.lmer("y ~ np + contr + (1 | g)", table)
 
 
-@pytest.mark.parametrize("fixed", ["I(x**2)", "I(2**3 * x)", "I(x * 2**0.5)", "I(x**(1 + 1))", "np.where(x > 0, 2**-1, x)"])
+@pytest.mark.parametrize(
+    "fixed",
+    ["I(x**2)", "I(2**3 * x)", "I(x * 2**0.5)", "I(x**(1 + 1))", "np.where(x > 0, 2**-1, x)"],
+)
 def test_powers_that_come_to_an_end(fixed):
     mf.lmer(f"y ~ {fixed} + (1 | g)", a_table())
 
@@ -227,7 +302,14 @@ def test_a_formula_that_is_no_string(formula):
 
 
 @pytest.mark.parametrize(
-    "formula", ["y ~ q + (1 | g)", "y ~ x + (1 | q)", "q ~ x + (1 | g)", "y ~ x + (q | g)", "y ~ x + (1 | g:q)"]
+    "formula",
+    [
+        "y ~ q + (1 | g)",
+        "y ~ x + (1 | q)",
+        "q ~ x + (1 | g)",
+        "y ~ x + (q | g)",
+        "y ~ x + (1 | g:q)",
+    ],
 )
 def test_a_missing_column_is_named(formula):
     refused(DataError, "no column 'q'", formula)
@@ -238,7 +320,13 @@ def test_a_string_response_is_named():
 
 
 @pytest.mark.parametrize(
-    "data", [{}, pd.DataFrame(), {k: v[:0] for k, v in a_table().items()}, pd.DataFrame(a_table()).iloc[:0]]
+    "data",
+    [
+        {},
+        pd.DataFrame(),
+        {k: v[:0] for k, v in a_table().items()},
+        pd.DataFrame(a_table()).iloc[:0],
+    ],
 )
 def test_an_empty_table(data):
     refused(DataError, "no rows", data=data)
@@ -263,13 +351,20 @@ def test_columns_of_different_lengths():
 def test_a_column_that_is_all_missing_is_named(name):
     given = {"weights": "w"} if name == "w" else {}
     word = "weights" if name == "w" else name
-    refused(DataError, f"every value of '{word}' is missing", data=a_table(**{name: np.full(N, np.nan)}), **given)
+    refused(
+        DataError,
+        f"every value of '{word}' is missing",
+        data=a_table(**{name: np.full(N, np.nan)}),
+        **given,
+    )
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["y", "x"])
 def test_infinities_are_named_with_their_row(name, value):
-    refused(DataError, f"column '{name}' holds 1 infinite values .*row 3", data=with_value(name, value))
+    refused(
+        DataError, f"column '{name}' holds 1 infinite values .*row 3", data=with_value(name, value)
+    )
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0])
@@ -283,7 +378,10 @@ def test_infinite_weights_and_offset(name):
 
 
 @pytest.mark.parametrize("name", ["weights", "offset"])
-@pytest.mark.parametrize(("values", "words"), [(np.ones(N - 1), "59 values for 60 rows"), (np.ones((N, 1)), "dimensions")])
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [(np.ones(N - 1), "59 values for 60 rows"), (np.ones((N, 1)), "dimensions")],
+)
 def test_weights_and_offset_of_the_wrong_shape(name, values, words):
     refused(DataError, f"{name}.* {words}", **{name: values})
 
@@ -301,7 +399,12 @@ def test_duplicate_column_names():
 def test_a_series_in_another_order_is_not_taken_by_position():
     rows = pd.DataFrame(a_table())
     for name in ("weights", "offset"):
-        refused(DataError, f"{name} is a Series whose index differs", data=rows, **{name: rows["w"][::-1]})
+        refused(
+            DataError,
+            f"{name} is a Series whose index differs",
+            data=rows,
+            **{name: rows["w"][::-1]},
+        )
         mf.lmer(FORMULA, rows, **{name: rows["w"]})
 
 
@@ -318,15 +421,25 @@ def test_labels_that_are_no_numbers_are_not_printed_whole():
 
 def test_numbers_in_text():
     text = a_table()["x"].astype(str)
-    refused(DataError, "column 'x' is a predictor and holds a different label in each of 60 rows", data=a_table(x=text))
+    refused(
+        DataError,
+        "column 'x' is a predictor and holds a different label in each of 60 rows",
+        data=a_table(x=text),
+    )
     refused(DataError, "the response 'y' holds strings", data=a_table(y=text))
 
 
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda g: g.astype(np.uint64) + np.uint64(2**63), r"column 'g' holds whole numbers past 2\*\*63"),
-        (lambda g: pd.array([None, *(g[1:] + 2**60)], dtype="Int64"), r"column 'g' has missing values.*past 2\*\*53"),
+        (
+            lambda g: g.astype(np.uint64) + np.uint64(2**63),
+            r"column 'g' holds whole numbers past 2\*\*63",
+        ),
+        (
+            lambda g: pd.array([None, *(g[1:] + 2**60)], dtype="Int64"),
+            r"column 'g' has missing values.*past 2\*\*53",
+        ),
     ],
 )
 def test_identifiers_that_floats_would_merge(make, words):
@@ -337,20 +450,36 @@ def test_a_response_of_several_columns():
     refused(DataError, "does not give one number a row", "[y, x] ~ w + (1 | g)")
 
 
-@pytest.mark.parametrize("values", [np.ones(N) + 1j, np.arange(N).astype("M8[D]"), np.array([object()] * N)])
+@pytest.mark.parametrize(
+    "values", [np.ones(N) + 1j, np.arange(N).astype("M8[D]"), np.array([object()] * N)]
+)
 def test_columns_a_model_cannot_use(values):
     refused(DataError, "column 'x' has dtype", data=a_table(x=values))
 
 
 @pytest.mark.parametrize("name", ["y", "x"])
 def test_values_whose_squares_do_not_fit(name):
-    for factor, word in ((1e200, "overflow"), (1e80, "overflow"), (1e-80, "vanish"), (1e-200, "vanish")):
-        refused(DataError, f"'{name}' are so .* {word}", data=a_table(**{name: factor * a_table()[name]}))
+    for factor, word in (
+        (1e200, "overflow"),
+        (1e80, "overflow"),
+        (1e-80, "vanish"),
+        (1e-200, "vanish"),
+    ):
+        refused(
+            DataError,
+            f"'{name}' are so .* {word}",
+            data=a_table(**{name: factor * a_table()[name]}),
+        )
 
 
 @pytest.mark.parametrize("factor", [1e-200, 1e200])
 def test_weights_too_far_from_one(factor):
-    refused(DataError, "weights run from", data=a_table(w=factor * (1.0 + np.arange(N) % 3)), weights="w")
+    refused(
+        DataError,
+        "weights run from",
+        data=a_table(w=factor * (1.0 + np.arange(N) % 3)),
+        weights="w",
+    )
 
 
 @pytest.mark.parametrize("factor", [1e-60, 1e60])
@@ -359,12 +488,16 @@ def test_units_of_any_ordinary_size(factor):
     plain = mf.lmer(FORMULA, a_table())
     odd = mf.lmer(FORMULA, a_table(x=a_table()["x"] * factor, y=a_table()["y"] * factor))
     columns = ["df", "statistic", "p_value"]
-    assert odd.coef_table()[columns].to_numpy() == pytest.approx(plain.coef_table()[columns].to_numpy(), rel=1e-6)
+    assert odd.coef_table()[columns].to_numpy() == pytest.approx(
+        plain.coef_table()[columns].to_numpy(), rel=1e-6
+    )
     assert odd.anova().f_value.tolist() == pytest.approx(plain.anova().f_value.tolist(), rel=1e-6)
     str(odd.summary())
 
 
-@pytest.mark.parametrize("formula", ["y ~ log(x) + (1 | g)", "log(x) ~ w + (1 | g)", "y ~ w + (log(x) | g)"])
+@pytest.mark.parametrize(
+    "formula", ["y ~ log(x) + (1 | g)", "log(x) ~ w + (1 | g)", "y ~ w + (log(x) | g)"]
+)
 def test_expressions_without_a_value(formula):
     refused(DataError, r"'log\(x\)' is not a finite number", formula)
 
@@ -381,11 +514,21 @@ def test_as_many_levels_as_rows():
 
 
 def test_as_many_effects_as_rows():
-    refused(NotIdentifiedError, "60 random effects for 60 rows", "y ~ x + (x | g)", a_table(g=np.arange(N) // 2))
+    refused(
+        NotIdentifiedError,
+        "60 random effects for 60 rows",
+        "y ~ x + (x | g)",
+        a_table(g=np.arange(N) // 2),
+    )
 
 
 def test_a_slope_that_is_constant_everywhere_or_zero():
-    refused(NotIdentifiedError, "'z' is a multiple of 'Intercept'", "y ~ x + (z | g)", a_table(z=np.ones(N)))
+    refused(
+        NotIdentifiedError,
+        "'z' is a multiple of 'Intercept'",
+        "y ~ x + (z | g)",
+        a_table(z=np.ones(N)),
+    )
     refused(NotIdentifiedError, "'z' is zero", "y ~ x + (0 + z | g)", a_table(z=np.zeros(N)))
 
 
@@ -410,7 +553,9 @@ def test_a_response_that_its_groups_explain_entirely():
 
 def test_more_columns_than_rows():
     rng = np.random.default_rng(1)
-    data = {"y": rng.normal(size=9), "g": np.arange(9) % 3} | {f"x{i}": rng.normal(size=9) for i in range(10)}
+    data = {"y": rng.normal(size=9), "g": np.arange(9) % 3} | {
+        f"x{i}": rng.normal(size=9) for i in range(10)
+    }
     formula = "y ~ " + " + ".join(f"x{i}" for i in range(10)) + " + (1 | g)"
     refused(NotIdentifiedError, "9 rows cannot determine", formula, data)
 
@@ -420,7 +565,9 @@ def test_columns_that_others_determine_are_named_not_refused():
     m = mf.lmer("y ~ x + twice + zero + (1 | g)", a_table(twice=2.0 * x, zero=np.zeros(N)))
     assert m.dropped_columns == ("twice", "zero")
     assert np.isnan(m.params[["twice", "zero"]]).all()
-    assert m.params.drop(["twice", "zero"]).to_numpy() == pytest.approx(mf.lmer(FORMULA, a_table()).params.to_numpy())
+    assert m.params.drop(["twice", "zero"]).to_numpy() == pytest.approx(
+        mf.lmer(FORMULA, a_table()).params.to_numpy()
+    )
 
 
 # -- options ---------------------------------------------------------------------------------------------
@@ -435,11 +582,15 @@ def test_an_unknown_na_action():
 
 
 def test_missing_values_that_must_not_be_there():
-    refused(DataError, r"missing values in 'x' \(1\)", data=with_value("x", np.nan), na_action="raise")
+    refused(
+        DataError, r"missing values in 'x' \(1\)", data=with_value("x", np.nan), na_action="raise"
+    )
 
 
 def test_unknown_contrasts():
-    refused(DataError, "'q', which is not in the formula", "y ~ s + (1 | g)", contrasts={"q": "sum"})
+    refused(
+        DataError, "'q', which is not in the formula", "y ~ s + (1 | g)", contrasts={"q": "sum"}
+    )
     refused(DataError, "unknown contrast 'zzz'", "y ~ s + (1 | g)", contrasts={"s": "zzz"})
 
 
@@ -448,7 +599,9 @@ def test_contrasts_that_are_no_dict(value):
     refused(DataError, "contrasts= is a dict", "y ~ s + (1 | g)", contrasts=value)
 
 
-@pytest.mark.parametrize("value", [{"a": [1, 0]}, "contr", None, 3, np.ones((2, 2)), [[1, np.nan]] * 3])
+@pytest.mark.parametrize(
+    "value", [{"a": [1, 0]}, "contr", None, 3, np.ones((2, 2)), [[1, np.nan]] * 3]
+)
 def test_a_contrast_that_is_none(value):
     refused(DataError, "contrast.*'s'", "y ~ s + (1 | g)", contrasts={"s": value})
 
@@ -458,7 +611,9 @@ def test_reml_is_true_or_false(value):
     refused(DataError, "REML=.*True for restricted", REML=value)
 
 
-@pytest.mark.parametrize("start", [[1.0, 2.0], [], [[1.0]], 1.0, [np.nan], [np.inf], ["a"], [1e200]])
+@pytest.mark.parametrize(
+    "start", [[1.0, 2.0], [], [[1.0]], 1.0, [np.nan], [np.inf], ["a"], [1e200]]
+)
 def test_a_start_that_is_no_theta(start):
     refused(DataError, "start", start=start)
 
@@ -485,17 +640,27 @@ def warned(words, formula, data):
 def test_two_columns_that_group_the_rows_alike():
     data = a_table(h=np.array(list("fedcba"))[a_table()["g"]])
     one = mf.lmer(FORMULA, data)
-    two = warned("'g' and 'h' group the rows alike and both have the effect 'Intercept'", "y ~ x + (1 | g) + (1 | h)", data)
+    two = warned(
+        "'g' and 'h' group the rows alike and both have the effect 'Intercept'",
+        "y ~ x + (1 | g) + (1 | h)",
+        data,
+    )
     assert two.criterion == pytest.approx(one.criterion, rel=1e-10)
     assert (two.theta**2).sum() == pytest.approx(float(one.theta[0] ** 2), rel=1e-6)
     warned("'g2:g' and 'g' group the rows alike", "y ~ x + (1 | g/g2)", a_table(g2=a_table()["g"]))
 
 
 def test_an_effect_in_two_terms_of_one_group():
-    warned("two random terms of 'g' both have the effect 'Intercept'", "y ~ x + (x | g) + (1 | g)", a_table())
+    warned(
+        "two random terms of 'g' both have the effect 'Intercept'",
+        "y ~ x + (x | g) + (1 | g)",
+        a_table(),
+    )
 
 
-@pytest.mark.parametrize("random", ["(1 | g) + (0 + x | g)", "(1 | g) + (0 + x | h)", "(1 | g) + (1 | k)"])
+@pytest.mark.parametrize(
+    "random", ["(1 | g) + (0 + x | g)", "(1 | g) + (0 + x | h)", "(1 | g) + (1 | k)"]
+)
 def test_effects_that_can_be_told_apart_pass_in_silence(random):
     data = a_table(h=5 - a_table()["g"], k=(np.arange(N) // 6) % 6)
     with warnings.catch_warnings():
@@ -513,7 +678,12 @@ def test_warnings_are_earned(name):
     record = golden(name)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        m = mf.lmer(record["formula_py"], frame(record["dataset"]), REML=record["REML"], weights=record.get("weights"))
+        m = mf.lmer(
+            record["formula_py"],
+            frame(record["dataset"]),
+            REML=record["REML"],
+            weights=record.get("weights"),
+        )
     expected = [SingularFitWarning] if m.is_singular else []
     assert [w.category for w in caught] == expected
     for w in caught:

@@ -46,7 +46,9 @@ MACHINE = {
 @pytest.mark.parametrize("key", PROBLEMS)
 def test_a_table_comes_again_from_its_seed(key):
     problem = PROBLEMS[key]
-    once, again, other = (problem.table(np.random.default_rng(seed), SMALL) for seed in (SEED, SEED, SEED + 1))
+    once, again, other = (
+        problem.table(np.random.default_rng(seed), SMALL) for seed in (SEED, SEED, SEED + 1)
+    )
     assert set(problem.model.columns()) <= set(once)
     assert len({len(c) for c in once.values()}) == 1
     for name, column in once.items():
@@ -75,7 +77,9 @@ def test_the_small_problems_have_the_sizes_they_are_known_for(key, rows, levels)
 @pytest.mark.parametrize("key", ["P8", "P8b", "P9", "P10d", "P11"])
 def test_the_made_up_problems_grow_with_the_scale(key):
     model = PROBLEMS[key].model
-    small, large = (PROBLEMS[key].table(np.random.default_rng(SEED), scale) for scale in (0.01, 0.02))
+    small, large = (
+        PROBLEMS[key].table(np.random.default_rng(SEED), scale) for scale in (0.01, 0.02)
+    )
     assert len(large[model.response]) == pytest.approx(2 * len(small[model.response]), rel=0.01)
     for term in model.random:
         codes = large[term.group]
@@ -117,7 +121,9 @@ def test_our_fit_in_a_child_process_is_our_fit_here(tmp_path):
     problem = dataclasses.replace(PROBLEMS["P1"], tasks=("standard errors", "satterthwaite"))
     missing = Library("nobody", "nobody.py", module="no_such_module")
     said: list[str] = []
-    (entries,) = run([problem], [LIBRARIES["mixedfast"], missing], Settings(repeat=1), tmp_path, said.append)
+    (entries,) = run(
+        [problem], [LIBRARIES["mixedfast"], missing], Settings(repeat=1), tmp_path, said.append
+    )
     m = mf.lmer(problem.model.formula, mf.load_dataset("hsb"))
     ours = {e["task"]: e for e in entries if e["library"] == "mixedfast"}
     for entry in ours.values():
@@ -136,7 +142,9 @@ def test_our_fit_in_a_child_process_is_our_fit_here(tmp_path):
 
 
 def test_a_fit_past_the_limit_is_ended_and_so_is_who_contains_it(tmp_path):
-    slow, whole = (dataclasses.replace(LIBRARIES["mixedfast"], name=name) for name in ("slow", "whole"))
+    slow, whole = (
+        dataclasses.replace(LIBRARIES["mixedfast"], name=name) for name in ("slow", "whole")
+    )
     (entries,) = run(
         [PROBLEMS["P3"]],
         [slow, dataclasses.replace(whole, includes="slow")],
@@ -145,7 +153,9 @@ def test_a_fit_past_the_limit_is_ended_and_so_is_who_contains_it(tmp_path):
         lambda line: None,
     )
     assert {e["status"] for e in entries} == {"timed out"}
-    assert [e["reason"] for e in entries if e["library"] == "whole"] == ["slow, a part of it, did"] * 3
+    assert [e["reason"] for e in entries if e["library"] == "whole"] == [
+        "slow, a part of it, did"
+    ] * 3
 
 
 def test_a_child_that_dies_tells_why(tmp_path):
@@ -157,11 +167,25 @@ def test_a_child_that_dies_tells_why(tmp_path):
 
 
 def test_the_reason_of_a_failure_is_its_message_not_the_backtrace():
-    trace = "stack backtrace:\n   0: rust_begin_unwind\n  43: _start\nnote: Some details are omitted\n"
-    assert last_words(f"thread 'x' panicked at src/fit.rs:360:3:\nindex out of bounds\n{trace}") == "index out of bounds"
-    assert last_words(f"loading\nmemory allocation of 32 bytes failed\n{trace}") == "memory allocation of 32 bytes failed"
-    assert last_words("Error in lmer(y ~ x) : \n  no such thing\nExecution halted\n") == "Error in lmer(y ~ x) : no such thing"
-    assert last_words("Traceback (most recent call last):\n  File\nValueError: too many\n") == "ValueError: too many"
+    trace = (
+        "stack backtrace:\n   0: rust_begin_unwind\n  43: _start\nnote: Some details are omitted\n"
+    )
+    assert (
+        last_words(f"thread 'x' panicked at src/fit.rs:360:3:\nindex out of bounds\n{trace}")
+        == "index out of bounds"
+    )
+    assert (
+        last_words(f"loading\nmemory allocation of 32 bytes failed\n{trace}")
+        == "memory allocation of 32 bytes failed"
+    )
+    assert (
+        last_words("Error in lmer(y ~ x) : \n  no such thing\nExecution halted\n")
+        == "Error in lmer(y ~ x) : no such thing"
+    )
+    assert (
+        last_words("Traceback (most recent call last):\n  File\nValueError: too many\n")
+        == "ValueError: too many"
+    )
     assert last_words("\n") == "ended without a word"
 
 
@@ -207,7 +231,14 @@ def test_what_the_machine_can_do_is_measured():
 def test_a_run_is_written_and_may_be_added_to(tmp_path, capsys, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(command, "describe", lambda threads: MACHINE)
-    places = ["--out", str(tmp_path / "out"), "--data", str(tmp_path / "data"), "--libraries", "mixedfast"]
+    places = [
+        "--out",
+        str(tmp_path / "out"),
+        "--data",
+        str(tmp_path / "data"),
+        "--libraries",
+        "mixedfast",
+    ]
     places += ["--repeat", "1", "--threads", "1"]
     for more in (["--problems", "P4"], ["--problems", "P3", "--update"]):
         assert command.main(["run", *places, *more]) == 0
@@ -291,7 +322,9 @@ def test_ratios_and_verdicts():
 def test_the_page_names_the_best_who_is_right():
     record = {"machine": MACHINE, "settings": dataclasses.asdict(Settings()), "entries": CANNED}
     page = markdown(record)
-    assert "| P1 | standard errors | 200 ms | glmm 500 ms | 2.5 | 10 | 128 MiB | 128 MiB | 0 |" in page
+    assert (
+        "| P1 | standard errors | 200 ms | glmm 500 ms | 2.5 | 10 | 128 MiB | 128 MiB | 0 |" in page
+    )
     assert "| lmerTest | > 60 s |" in page
     # ten factorizations of order 1000 at 1e11 a second, and 2400 bytes at 1e10
     assert "| P1 | 200 ms | 0.24 µs | 10 | 1000 | 33.3 ms | 17% |" in page
@@ -307,14 +340,20 @@ def test_a_lower_criterion_that_nobody_confirms_is_no_reference():
     assert "off by" in verdicts["mixedlm"]
 
 
-@pytest.mark.parametrize("changed", [{"beta": [np.nan, 2.0]}, {"se": [np.nan, 0.2]}, {"criterion": np.nan}, {"beta": [1.0]}])
+@pytest.mark.parametrize(
+    "changed",
+    [{"beta": [np.nan, 2.0]}, {"se": [np.nan, 0.2]}, {"criterion": np.nan}, {"beta": [1.0]}],
+)
 def test_what_is_no_number_is_not_agreement(changed):
     assert compare([*CANNED[:2], entry("mixedlm", [0.1], **changed)])["mixedlm"]["verdict"]
 
 
 def test_degrees_of_freedom_are_held_to_r():
     task = "satterthwaite"
-    ours, theirs = entry("mixedfast", [0.1], task=task, df=[10.0, 20.0]), entry("lmerTest", [1.0], task=task, df=[10.0, 40.0])
+    ours, theirs = (
+        entry("mixedfast", [0.1], task=task, df=[10.0, 20.0]),
+        entry("lmerTest", [1.0], task=task, df=[10.0, 40.0]),
+    )
     verdicts = {name: a["verdict"] for name, a in compare([ours, theirs]).items()}
     assert verdicts == {"mixedfast": "df off by 0.5", "lmerTest": ""}
 

@@ -31,7 +31,9 @@ DESIGNS = {
 
 def model(name: str) -> mf.LMMResult:
     case = golden(name)
-    return mf.lmer(case["formula_py"], frame(case["dataset"]), REML=case["REML"], weights=case.get("weights"))
+    return mf.lmer(
+        case["formula_py"], frame(case["dataset"]), REML=case["REML"], weights=case.get("weights")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,9 @@ def test_draws_have_the_model_s_moments(name):
     # y'y: E = tr V + m'm, Var = 2 tr V^2 + 4 m'V m
     expected, variance = np.trace(V) + mean @ mean, 2.0 * np.sum(V * V) + 4.0 * mean @ V @ mean
     assert drawn.yy.mean() == pytest.approx(expected, abs=5.0 * np.sqrt(variance / R))
-    assert drawn.yy.var() == pytest.approx(variance, rel=0.1)  # the variance of a variance: about 1.5% at R = 20,000
+    assert drawn.yy.var() == pytest.approx(
+        variance, rel=0.1
+    )  # the variance of a variance: about 1.5% at R = 20,000
 
 
 def test_a_draw_is_a_possible_response(hsb):
@@ -103,7 +107,16 @@ def test_a_draw_is_a_possible_response(hsb):
 
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize(
-    "name", ["hsb_seed", "clinics_factor_slope", "dyestuff", "clinics_uncorrelated", "pastes", "penicillin", "words_crossed"]
+    "name",
+    [
+        "hsb_seed",
+        "clinics_factor_slope",
+        "dyestuff",
+        "clinics_uncorrelated",
+        "pastes",
+        "penicillin",
+        "words_crossed",
+    ],
 )
 def test_searches_together_end_where_one_search_ends(name, reml):
     case = golden(name)
@@ -123,13 +136,20 @@ def test_searches_together_end_where_one_search_ends(name, reml):
 
 
 @pytest.mark.parametrize("reml", [True, False])
-@pytest.mark.parametrize("name", ["hsb_seed", "clinics_two_terms", "pastes", "penicillin", "oats_split", "clinics_weights"])
+@pytest.mark.parametrize(
+    "name",
+    ["hsb_seed", "clinics_two_terms", "pastes", "penicillin", "oats_split", "clinics_weights"],
+)
 def test_derivatives_of_many_are_those_of_one(name, reml):
     case = golden(name)
-    f = mf.lmer(case["formula_py"], frame(case["dataset"]), weights=case.get("weights"), REML=reml)._fit
+    f = mf.lmer(
+        case["formula_py"], frame(case["dataset"]), weights=case.get("weights"), REML=reml
+    )._fit
     drawn = ResponseSampler(f).draw(generators(3))
     searches = together(f.cp)(f, drawn)
-    theta = f.theta_internal + np.random.default_rng(1).uniform(-0.1, 0.2, (3, len(f.theta_internal)))
+    theta = f.theta_internal + np.random.default_rng(1).uniform(
+        -0.1, 0.2, (3, len(f.theta_internal))
+    )
     _, S, T = searches.factor(np.arange(3), theta)
     gradient, hessian = searches.derivatives(np.arange(3), theta, T, *searches.solve(S))
     for r in range(3):
@@ -180,7 +200,9 @@ def test_an_engine_that_takes_another_response_is_a_new_engine(kind):
     used.respond(cp)
     for ours, theirs in zip(used.factor(lambdas), new.factor(lambdas), strict=True):
         assert np.array_equal(ours, theirs)
-    for ours, theirs in zip([*used.project(), *used.blocks_k()], [*new.project(), *new.blocks_k()], strict=True):
+    for ours, theirs in zip(
+        [*used.project(), *used.blocks_k()], [*new.project(), *new.blocks_k()], strict=True
+    ):
         assert np.array_equal(ours, theirs)
 
 
@@ -204,7 +226,9 @@ def test_the_distribution_is_the_row_space_one(name):
         assert abs(a.mean() - b.mean()) < 4.0 * np.hypot(a.std(), b.std()) / 20.0
 
 
-@pytest.mark.parametrize(("name", "n"), [("hsb_seed", 150), ("pastes", 150), ("classes_nested", 80)])
+@pytest.mark.parametrize(
+    ("name", "n"), [("hsb_seed", 150), ("pastes", 150), ("classes_nested", 80)]
+)
 def test_the_same_bits_for_any_number_of_threads(name, n):
     f = model(name)._fit
     runs = [bootstrap(f, n, seed=7, threads=threads) for threads in (1, 2, 5)]
@@ -248,7 +272,10 @@ def test_bca_of_a_variance_is_skewed_the_right_way():
     f = mf.lmer("Yield ~ 1 + (1 | Batch)", mf.load_dataset("dyestuff"))._fit
     found = bootstrap(f, 4000, seed=5)
     exact = f.sigma * np.sqrt(24.0 / chi2.ppf([0.975, 0.025], 24))
-    miss = {type: np.abs(found.confint(type=type).loc["sigma"].to_numpy() - exact).max() for type in ("percentile", "bca")}
+    miss = {
+        type: np.abs(found.confint(type=type).loc["sigma"].to_numpy() - exact).max()
+        for type in ("percentile", "bca")
+    }
     assert miss["bca"] < 0.6 * miss["percentile"]
 
 
@@ -282,7 +309,9 @@ def test_an_interrupted_run_keeps_what_is_done(hsb, monkeypatch, capsys):
     assert "of 1000 replicates" in repr(found)
     assert "interrupted" in capsys.readouterr().err
     ticks.clear()
-    with pytest.raises(KeyboardInterrupt):  # a table of intervals does not tell from how many replicates it is
+    with pytest.raises(
+        KeyboardInterrupt
+    ):  # a table of intervals does not tell from how many replicates it is
         hsb.confint("boot", n=1000, seed=3)
 
 

@@ -26,7 +26,9 @@ def search():
     """build_support/find_cholmod.py, which is no part of the package."""
     if not IN_TREE:
         pytest.skip("needs the source tree")
-    spec = importlib.util.spec_from_file_location("find_cholmod", TREE / "build_support" / "find_cholmod.py")
+    spec = importlib.util.spec_from_file_location(
+        "find_cholmod", TREE / "build_support" / "find_cholmod.py"
+    )
     module = importlib.util.module_from_spec(spec)
     sys.modules["find_cholmod"] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
@@ -48,7 +50,9 @@ def test_places_are_tried_in_the_order_promised(search, tmp_path, monkeypatch):
     brewed = folder_with_header(tmp_path, "brewed", "include", "suitesparse")
     answers = {"pkg-config": str(packaged.parent), "brew": str(tmp_path / "brewed")}
     monkeypatch.setattr(search, "_output_of", lambda *command: answers[command[0]])
-    found = search.places({"CONDA_PREFIX": str(tmp_path / "conda"), "SUITESPARSE_INCLUDE_DIR": str(named)})
+    found = search.places(
+        {"CONDA_PREFIX": str(tmp_path / "conda"), "SUITESPARSE_INCLUDE_DIR": str(named)}
+    )
     order = list(dict.fromkeys(place.include for place in found))
     assert order[:4] == [named, packaged, conda, brewed]
     assert [p.found_by for p in found if p.include == conda] == ["conda"]
@@ -57,11 +61,13 @@ def test_places_are_tried_in_the_order_promised(search, tmp_path, monkeypatch):
 
 def test_our_own_variable_comes_before_the_general_one(search, tmp_path):
     ours, general = folder_with_header(tmp_path, "ours"), folder_with_header(tmp_path, "general")
-    found = search.places({
-        "SUITESPARSE_INCLUDE_DIR": str(general),
-        "MIXEDFAST_CHOLMOD_INCLUDE": str(ours),
-        "MIXEDFAST_CHOLMOD_LIB": "/somewhere/lib",
-    })  # fmt: skip
+    found = search.places(
+        {
+            "SUITESPARSE_INCLUDE_DIR": str(general),
+            "MIXEDFAST_CHOLMOD_INCLUDE": str(ours),
+            "MIXEDFAST_CHOLMOD_LIB": "/somewhere/lib",
+        }
+    )
     assert [p.include for p in found[:2]] == [ours, general]
     assert found[0].library == Path("/somewhere/lib")
     assert found[1].library is None
@@ -96,8 +102,12 @@ def build_without_cholmod(tmp_path, search, **environment):
         f"sys.argv = ['setup.py', 'build_ext', '--build-lib', {str(tmp_path / 'lib')!r}]\n"
         f"runpy.run_path({str(TREE / 'setup.py')!r}, run_name='__main__')\n"
     )
-    environ = {k: v for k, v in os.environ.items() if k != "MIXEDFAST_REQUIRE_CHOLMOD"} | environment
-    return subprocess.run([sys.executable, driver], capture_output=True, text=True, env=environ, check=False)
+    environ = {
+        k: v for k, v in os.environ.items() if k != "MIXEDFAST_REQUIRE_CHOLMOD"
+    } | environment
+    return subprocess.run(
+        [sys.executable, driver], capture_output=True, text=True, env=environ, check=False
+    )
 
 
 def can_build():
@@ -117,7 +127,13 @@ def test_without_cholmod_the_build_goes_on_and_says_so(tmp_path, search):
     done = build_without_cholmod(tmp_path, search)
     assert done.returncode == 0, done.stderr
     engines = ("_cooccurrence", "_levels", "_border_checks", "_border", "_blocked_cholesky")
-    names = ("_locks", "data._codes", "covariance._theta", "crossprod._sums", *(f"engines.{name}" for name in engines))
+    names = (
+        "_locks",
+        "data._codes",
+        "covariance._theta",
+        "crossprod._sums",
+        *(f"engines.{name}" for name in engines),
+    )
     built = [f"mixedfast.{name}" for name in names]
     assert f"BUILT {built}" in done.stdout
     assert "WITHOUT CHOLMOD" in done.stderr
@@ -142,7 +158,9 @@ def run_system_packages(tmp_path, python, **programs):
     commands = tmp_path / "bin"
     commands.mkdir()
     for name in ("dirname", "id", "tail", "mktemp", "rm", "cat", "uname"):
-        real = subprocess.run(["which", name], capture_output=True, text=True, check=True).stdout.strip()
+        real = subprocess.run(
+            ["which", name], capture_output=True, text=True, check=True
+        ).stdout.strip()
         (commands / name).symlink_to(real)
     programs.setdefault("python3", python)
     for name, line in programs.items():
@@ -152,7 +170,11 @@ def run_system_packages(tmp_path, python, **programs):
         program.chmod(0o755)
     script = TREE / "build_support" / "system_packages.sh"
     return subprocess.run(
-        ["/bin/sh", script], capture_output=True, text=True, env={"PATH": str(commands)}, check=False
+        ["/bin/sh", script],
+        capture_output=True,
+        text=True,
+        env={"PATH": str(commands)},
+        check=False,
     )
 
 
@@ -167,7 +189,13 @@ def test_what_is_missing_is_installed_by_root(tmp_path):
     assert done.returncode == 0, done.stderr
     calls = [line.split("/bin/")[1] for line in (tmp_path / "log").read_text().splitlines()]
     assert calls[0] == "apt-get update"
-    assert calls[1].split() == ["apt-get", "install", "--yes", "--no-install-recommends", "python3-venv"]
+    assert calls[1].split() == [
+        "apt-get",
+        "install",
+        "--yes",
+        "--no-install-recommends",
+        "python3-venv",
+    ]
 
 
 @needs_tree
@@ -229,5 +257,7 @@ def test_the_package_carries_its_data_and_its_types():
 def test_the_makefile_and_pyproject_ask_for_the_same_build_tools():
     tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
     required = tomllib.loads((TREE / "pyproject.toml").read_text())["build-system"]["requires"]
-    line = next(s for s in (TREE / "Makefile").read_text().splitlines() if s.startswith("BUILD_TOOLS"))
+    line = next(
+        s for s in (TREE / "Makefile").read_text().splitlines() if s.startswith("BUILD_TOOLS")
+    )
     assert line.split(":=")[1].replace('"', "").split() == required

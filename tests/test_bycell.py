@@ -65,36 +65,56 @@ def in_cells(design, columns):
 
 
 def numbers(columns, n, root):
-    return np.column_stack([(evaluate(column, n) - shift) * scale * root for column, shift, scale in columns])
+    return np.column_stack(
+        [(evaluate(column, n) - shift) * scale * root for column, shift, scale in columns]
+    )
 
 
 @pytest.mark.parametrize("formula", FOUND)
 @settings(max_examples=4)
 @given(
-    st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from(["treatment", "sum", "helmert", "poly"]), st.sampled_from([1, 2])
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
+    st.sampled_from(["treatment", "sum", "helmert", "poly"]),
+    st.sampled_from([1, 2]),
 )
 def test_products_are_those_of_the_rows(formula, seed, weighted, contrast, threads):
     contrasts = {"f": contrast} if "f" in formula else None
     design = build(parse(formula), a_table(seed), "w" if weighted else None, contrasts=contrasts)
     n, basis = design.n, choose_basis(design)
-    columns = [*x_in_basis(design.x, n, basis), ((Factor(design.y),), basis.shift[-1], basis.scale[-1])]
-    assert [(len(c.expansion.places), c.levels, len(c.base)) for c in in_cells(design, columns)] == FOUND[formula]
+    columns = [
+        *x_in_basis(design.x, n, basis),
+        ((Factor(design.y),), basis.shift[-1], basis.scale[-1]),
+    ]
+    assert [
+        (len(c.expansion.places), c.levels, len(c.base)) for c in in_cells(design, columns)
+    ] == FOUND[formula]
     root = np.ones(n) if design.weights is None else np.sqrt(design.weights)
     D = numbers(columns, n, root)
     of_d = np.sqrt((D**2).sum(axis=0))
     of_d[of_d == 0.0] = 1.0
     groups = []
     for term in design.terms:
-        groups.append((term.codes, len(term.levels), [(column, 0.25, 2.0) for column in term.columns]))
-    square, sums = row_sums(columns, groups, n, None if design.weights is None else root, threads).products()
+        groups.append(
+            (term.codes, len(term.levels), [(column, 0.25, 2.0) for column in term.columns])
+        )
+    square, sums = row_sums(
+        columns, groups, n, None if design.weights is None else root, threads
+    ).products()
     np.testing.assert_array_equal(square, square.T)
-    np.testing.assert_allclose(square / np.outer(of_d, of_d), D.T @ D / np.outer(of_d, of_d), rtol=0, atol=ROUNDING)
+    np.testing.assert_allclose(
+        square / np.outer(of_d, of_d), D.T @ D / np.outer(of_d, of_d), rtol=0, atol=ROUNDING
+    )
     for (codes, J, z), (A, B) in zip(groups, sums, strict=True):
         Z = numbers(z, n, root)
         of_z = np.sqrt((Z**2).sum(axis=0))
         by_level = np.equal.outer(np.arange(J), codes)[:, None, :] * Z.T
-        np.testing.assert_allclose(A / np.outer(of_z, of_z), by_level @ Z / np.outer(of_z, of_z), rtol=0, atol=ROUNDING)
-        np.testing.assert_allclose(B / np.outer(of_z, of_d), by_level @ D / np.outer(of_z, of_d), rtol=0, atol=ROUNDING)
+        np.testing.assert_allclose(
+            A / np.outer(of_z, of_z), by_level @ Z / np.outer(of_z, of_z), rtol=0, atol=ROUNDING
+        )
+        np.testing.assert_allclose(
+            B / np.outer(of_z, of_d), by_level @ D / np.outer(of_z, of_d), rtol=0, atol=ROUNDING
+        )
 
 
 def test_the_same_number_of_threads_gives_the_same_bits():
@@ -144,7 +164,11 @@ def test_fits_are_those_of_the_rows(by_rows, batches, weights):
     table = a_table(11)
     table["f"] = np.where(np.arange(N) == 777, None, table["f"])
     table["y"] += 0.3 * table["a"] + np.random.default_rng(0).normal(size=12)[table["a"]]
-    data = [{name: column[i::batches] for name, column in table.items()} for i in range(batches)] if batches > 1 else table
+    data = (
+        [{name: column[i::batches] for name, column in table.items()} for i in range(batches)]
+        if batches > 1
+        else table
+    )
     # s has one value where f is "e": two columns of the interaction are not estimable
 
     def fit():

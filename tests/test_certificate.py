@@ -46,7 +46,12 @@ def fitted(formula, data, **options):
 def test_a_bad_start_ends_at_the_optimum(name, start):
     best = mf.lmer(MODELS[name], mf.load_dataset(name))
     m = len(best.theta)
-    theta = {"zero": np.zeros(m), "tiny": np.full(m, 1e-4), "far": np.full(m, 50.0), "negative": -np.ones(m)}[start]
+    theta = {
+        "zero": np.zeros(m),
+        "tiny": np.full(m, 1e-4),
+        "far": np.full(m, 50.0),
+        "negative": -np.ones(m),
+    }[start]
     found, warned = fitted(MODELS[name], mf.load_dataset(name), start=theta)
     assert not warned
     assert found.criterion == pytest.approx(best.criterion, abs=1e-8)
@@ -68,7 +73,9 @@ def test_a_search_cut_short_warns(name, limit, monkeypatch):
 def test_a_search_cut_short_at_the_optimum_does_not_warn(monkeypatch):
     best = mf.lmer(MODELS["sleepstudy"], mf.load_dataset("sleepstudy"))
     monkeypatch.setattr(newton, "_MAX_ITERATIONS", 0)
-    _, warned = fitted(MODELS["sleepstudy"], mf.load_dataset("sleepstudy"), start=best.theta * (1 + 1e-7))
+    _, warned = fitted(
+        MODELS["sleepstudy"], mf.load_dataset("sleepstudy"), start=best.theta * (1 + 1e-7)
+    )
     assert not warned
 
 
@@ -87,8 +94,19 @@ RANDOM = ["(1|g)", "(x|g)", "(x||g)", "(1|g)+(1|h)", "(x|g)+(1|h)", "(x||g)+(z|h
 def test_fits_from_two_starts_agree_or_warn(seed, random, sds, log_scale, start, reml):
     rng = np.random.default_rng(seed)
     n = 120
-    g, h, x, z = rng.integers(0, 9, n), rng.integers(0, 7, n), rng.normal(size=n), rng.normal(size=n)
-    y = 1 + x + sds[0] * rng.normal(size=9)[g] + sds[1] * rng.normal(size=7)[h] + sds[2] * rng.normal(size=9)[g] * x
+    g, h, x, z = (
+        rng.integers(0, 9, n),
+        rng.integers(0, 7, n),
+        rng.normal(size=n),
+        rng.normal(size=n),
+    )
+    y = (
+        1
+        + x
+        + sds[0] * rng.normal(size=9)[g]
+        + sds[1] * rng.normal(size=7)[h]
+        + sds[2] * rng.normal(size=9)[g] * x
+    )
     data = {"y": y + rng.normal(size=n), "x": x * 10**log_scale, "z": z, "g": g, "h": h}
     formula = f"y ~ x + {random}"
     best, failed = fitted(formula, data, REML=reml)
@@ -99,7 +117,14 @@ def test_fits_from_two_starts_agree_or_warn(seed, random, sds, log_scale, start,
     assert not warned
     # A likelihood may have several optima, and both are proven; none may be passed by for rounding.
     gap = abs(other.criterion - best.criterion)
-    assert gap < SAME_FIT or min(best.optimization["min_hessian_eigenvalue"], other.optimization["min_hessian_eigenvalue"]) > 0
+    assert (
+        gap < SAME_FIT
+        or min(
+            best.optimization["min_hessian_eigenvalue"],
+            other.optimization["min_hessian_eigenvalue"],
+        )
+        > 0
+    )
 
 
 # -- what proves it ---------------------------------------------------------------------------------------
@@ -110,7 +135,9 @@ def test_the_hessian_is_exact_when_it_is_read():
     assert not m._fit.optimum.exact_hessian  # the search made do with average information
     said = m.optimization
     assert said["hessian"] == "exact"
-    assert said["min_hessian_eigenvalue"] == pytest.approx(np.linalg.eigvalsh(m._fit.system.hessian(True))[0])
+    assert said["min_hessian_eigenvalue"] == pytest.approx(
+        np.linalg.eigvalsh(m._fit.system.hessian(True))[0]
+    )
     assert said["decrement"] < 1e-12
 
 
@@ -176,7 +203,10 @@ def test_a_search_that_creeps_to_the_boundary_is_put_there():
     found, warned = fitted("y ~ x + (x | g)", data)
     assert not warned
     starts = ([1.0, 0.0, 1.0], [0.1, 0.3, 0.0], [0.003, 0.3, 0.01])
-    assert found.criterion <= min(fitted("y ~ x + (x | g)", data, start=start)[0].criterion for start in starts) + 1e-7
+    assert (
+        found.criterion
+        <= min(fitted("y ~ x + (x | g)", data, start=start)[0].criterion for start in starts) + 1e-7
+    )
 
 
 def test_a_slope_out_of_the_boundary_that_is_rounding_is_no_way_down(recwarn) -> None:
@@ -186,9 +216,11 @@ def test_a_slope_out_of_the_boundary_that_is_rounding_is_no_way_down(recwarn) ->
     for seed in range(400):
         w = np.random.default_rng(seed).normal(size=2)
         system = SimpleNamespace(
-            covariance=cov, lambdas=[np.zeros((2, 2))], gradient_blocks=lambda w=w: [np.outer(w, w)],
+            covariance=cov,
+            lambdas=[np.zeros((2, 2))],
+            gradient_blocks=lambda w=w: [np.outer(w, w)],
             hessian_blocks=lambda: {(0, 0): np.einsum("ac,bd->abcd", np.eye(2), np.eye(2))},
-        )  # fmt: skip
+        )
         fall, theta = newton._off_boundary(system)
         assert 0.0 <= fall < 1e-25
         assert np.isfinite(theta).all()

@@ -12,14 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-cholmod = pytest.importorskip("mixedfast.engines._cholmod", reason="mixedfast was built without CHOLMOD")
+cholmod = pytest.importorskip(
+    "mixedfast.engines._cholmod", reason="mixedfast was built without CHOLMOD"
+)
 Factor = cholmod.Factor
 
 # Matrices here have unit-order entries and condition numbers below about 1e4, so that 1e-10
 # leaves two digits or more over what rounding can do.
 TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 KINDS = ("simplicial", "supernodal") if cholmod.SUPERNODAL_AVAILABLE else ("simplicial",)
-needs_supernodal = pytest.mark.skipif(not cholmod.SUPERNODAL_AVAILABLE, reason="this CHOLMOD has no supernodal module")
+needs_supernodal = pytest.mark.skipif(
+    not cholmod.SUPERNODAL_AVAILABLE, reason="this CHOLMOD has no supernodal module"
+)
 
 
 def lower_csc(dense):
@@ -102,10 +106,14 @@ def test_factor_logdet_solves_and_inverse_agree_with_numpy(dense, kind):
     np.testing.assert_array_equal(factor.solve(B, "P"), B[factor.perm])
     np.testing.assert_array_equal(factor.solve(B[factor.perm], "Pt"), B)
     np.testing.assert_allclose(factor.half_solve(B), np.linalg.solve(L, B[factor.perm]), **TIGHT)
-    np.testing.assert_allclose(factor.half_solve_t(B)[factor.perm], np.linalg.solve(L.T, B), **TIGHT)
+    np.testing.assert_allclose(
+        factor.half_solve_t(B)[factor.perm], np.linalg.solve(L.T, B), **TIGHT
+    )
     indptr, indices, _ = lower_csc(dense)
     columns = np.repeat(np.arange(n), np.diff(indptr))
-    np.testing.assert_allclose(factor.selected_inverse(), np.linalg.inv(dense)[indices, columns], **TIGHT)
+    np.testing.assert_allclose(
+        factor.selected_inverse(), np.linalg.inv(dense)[indices, columns], **TIGHT
+    )
 
 
 @needs_supernodal
@@ -119,13 +127,17 @@ def test_a_supernodal_tree_with_wide_and_narrow_supernodes():
     factor = factor_of(dense, kind="supernodal")
     indptr, indices, _ = lower_csc(dense)
     columns = np.repeat(np.arange(150), np.diff(indptr))
-    np.testing.assert_allclose(factor.selected_inverse(), np.linalg.inv(dense)[indices, columns], **TIGHT)
+    np.testing.assert_allclose(
+        factor.selected_inverse(), np.linalg.inv(dense)[indices, columns], **TIGHT
+    )
     np.testing.assert_allclose(factor.logdet(), np.linalg.slogdet(dense)[1], **TIGHT)
 
 
 @settings(max_examples=30, deadline=None)
 @given(dense=matrices(25), kind=st.sampled_from(KINDS), where=st.integers(0, 10**6))
-def test_a_matrix_that_is_not_positive_definite_gives_its_column_and_does_no_harm(dense, kind, where):
+def test_a_matrix_that_is_not_positive_definite_gives_its_column_and_does_no_harm(
+    dense, kind, where
+):
     indptr, indices, data = lower_csc(dense)
     factor = Factor(len(dense), indptr, indices, kind=kind)
     column = where % len(dense)
@@ -150,12 +162,15 @@ def test_new_values_replace_the_old_ones(example, kind):
     assert factor.logdet() == first[0]
 
 
-@pytest.mark.parametrize("make", [
-    np.asfortranarray,
-    lambda B: np.repeat(B, 2, axis=1)[:, ::2],
-    lambda B: B[::-1].copy()[::-1],
-    lambda B: B.tolist(),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        np.asfortranarray,
+        lambda B: np.repeat(B, 2, axis=1)[:, ::2],
+        lambda B: B[::-1].copy()[::-1],
+        lambda B: B.tolist(),
+    ],
+)
 def test_a_right_hand_side_may_have_any_strides_and_be_read_only(example, kind, make):
     factor = factor_of(example, kind=kind)
     B = np.random.default_rng(1).normal(size=(60, 4))
@@ -192,7 +207,9 @@ def test_out_is_filled_and_may_be_the_right_hand_side(example, kind):
 
 def test_the_cheapest_ordering_is_kept():
     rng = np.random.default_rng(5)
-    factor = factor_of(positive_definite(mask_of("random", 200, rng), rng), orderings=("natural", "amd"))
+    factor = factor_of(
+        positive_definite(mask_of("random", 200, rng), rng), orderings=("natural", "amd")
+    )
     costs = {c["ordering"]: (c["flops"], c["nnz"]) for c in factor.candidates}
     assert set(costs) == {"natural", "amd"}
     assert factor.ordering == min(costs, key=costs.__getitem__) == "amd"
@@ -234,33 +251,39 @@ def test_a_supernodal_factor_is_refused_where_the_module_is_missing():
         factor_of(np.eye(3), kind="supernodal")
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ((0, [0], []), "n must be at least 1"),
-    ((2, [0, 1], [0, 1]), "n \\+ 1 = 3 elements"),
-    ((2, [0, 1, 3], [0, 1]), "run from 0 to len"),
-    ((3, [0, 2, 1, 3], [0, 1, 2]), "decreases at column 1"),
-    ((2, [0, 1, 2], [0, 5]), "row 5"),
-    ((2, [0, 1, 2], [0, -1]), "row -1"),
-    ((2, [0, 1, 1], [0]), "column 1 must begin with its diagonal"),
-    ((2, [0, 1, 3], [0, 0, 1]), "column 1 must begin with its diagonal"),
-    ((3, [0, 3, 4, 5], [0, 2, 1, 1, 2]), "column 0 are not sorted"),
-    ((3, [0, 3, 4, 5], [0, 1, 1, 1, 2]), "column 0 are not sorted"),
-    ((1, [0.0, 1.0], [0]), "indptr must be a vector of integers"),
-    ((1, [0, 1], [[0]]), "indices must be a vector of integers"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, [0], []), "n must be at least 1"),
+        ((2, [0, 1], [0, 1]), "n \\+ 1 = 3 elements"),
+        ((2, [0, 1, 3], [0, 1]), "run from 0 to len"),
+        ((3, [0, 2, 1, 3], [0, 1, 2]), "decreases at column 1"),
+        ((2, [0, 1, 2], [0, 5]), "row 5"),
+        ((2, [0, 1, 2], [0, -1]), "row -1"),
+        ((2, [0, 1, 1], [0]), "column 1 must begin with its diagonal"),
+        ((2, [0, 1, 3], [0, 0, 1]), "column 1 must begin with its diagonal"),
+        ((3, [0, 3, 4, 5], [0, 2, 1, 1, 2]), "column 0 are not sorted"),
+        ((3, [0, 3, 4, 5], [0, 1, 1, 1, 2]), "column 0 are not sorted"),
+        ((1, [0.0, 1.0], [0]), "indptr must be a vector of integers"),
+        ((1, [0, 1], [[0]]), "indices must be a vector of integers"),
+    ],
+)
 def test_a_wrong_pattern_is_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         Factor(*arguments)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"kind": "dense"}, "kind must be one of"),
-    ({"orderings": ("colamd",)}, "orderings must be some of"),
-    ({"orderings": ()}, "orderings must be some of"),
-    ({"orderings": ("given",)}, "belong together"),
-    ({"perm": [0, 1]}, "belong together"),
-    ({"orderings": ("given",), "perm": [0, 0]}, "each of 0 .. 1 once"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "dense"}, "kind must be one of"),
+        ({"orderings": ("colamd",)}, "orderings must be some of"),
+        ({"orderings": ()}, "orderings must be some of"),
+        ({"orderings": ("given",)}, "belong together"),
+        ({"perm": [0, 1]}, "belong together"),
+        ({"orderings": ("given",), "perm": [0, 0]}, "each of 0 .. 1 once"),
+    ],
+)
 def test_a_wrong_option_is_named(options, message):
     with pytest.raises(ValueError, match=message):
         Factor(2, [0, 1, 2], [0, 1], **options)
@@ -282,7 +305,12 @@ def test_wrong_shapes_are_named(example):
 
 def test_nothing_is_read_from_a_factor_that_is_not_there():
     factor = Factor(2, [0, 1, 2], [0, 1])
-    for read in (factor.logdet, factor.factor_csc, factor.selected_inverse, lambda: factor.solve(np.ones(2))):
+    for read in (
+        factor.logdet,
+        factor.factor_csc,
+        factor.selected_inverse,
+        lambda: factor.solve(np.ones(2)),
+    ):
         with pytest.raises(cholmod.CholmodError, match="there is no factor yet"):
             read()
 

@@ -59,7 +59,9 @@ def test_every_kind_of_file_gives_the_same_page(
     assert capsys.readouterr().out == wanted
 
 
-def test_a_pattern_is_read_in_batches(csv: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pattern_is_read_in_batches(
+    csv: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = pd.read_csv(csv).astype({"Subject": str})
     for i in range(3):
         rows.iloc[i::3].to_parquet(tmp_path / f"part{i}.parquet")
@@ -72,12 +74,18 @@ def test_a_pattern_is_read_in_batches(csv: str, tmp_path: Path, capsys: pytest.C
 
 @pytest.mark.parametrize("installed", [["polars"], []])
 def test_parquet_is_read_by_what_is_installed(
-    installed: list[str], csv: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    installed: list[str],
+    csv: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     pytest.importorskip("polars")
     path = tmp_path / "sleep.parquet"
     pd.read_csv(csv).to_parquet(path)
-    monkeypatch.setattr("mixedfast.data.read_table.find_spec", lambda name: name if name in installed else None)
+    monkeypatch.setattr(
+        "mixedfast.data.read_table.find_spec", lambda name: name if name in installed else None
+    )
     status = main(["fit", FORMULA, str(path)])
     printed = capsys.readouterr()
     if installed:
@@ -86,7 +94,9 @@ def test_parquet_is_read_by_what_is_installed(
         assert (status, "pip install pyarrow" in printed.err) == (1, True)
 
 
-def test_weights_offset_categories_and_missing_values(csv: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_offset_categories_and_missing_values(
+    csv: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = pd.read_csv(csv).assign(w=lambda d: 1 + d.Days % 2, o=10.0)
     rows.loc[0, "Days"] = float("nan")
     path = str(tmp_path / "more.csv")
@@ -119,12 +129,16 @@ def test_the_report_is_there_though_the_reader_left(csv: str, tmp_path: Path) ->
     read, write = os.pipe()
     os.close(read)
     command = [sys.executable, "-m", "mixedfast", "fit", FORMULA, csv, "--html", str(out)]
-    assert subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False).returncode == 141
+    assert (
+        subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False).returncode == 141
+    )
     os.close(write)
     assert out.read_text(encoding="utf-8").rstrip().endswith("</html>")
 
 
-def test_a_formula_without_groups_is_a_regression(csv: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_formula_without_groups_is_a_regression(
+    csv: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "report.html"
     assert main(["fit", "Reaction ~ Days", csv, "--anova", "--html", str(out)]) == 0
     printed = capsys.readouterr().out
@@ -136,7 +150,9 @@ def test_a_formula_without_groups_is_a_regression(csv: str, tmp_path: Path, caps
     assert "no random term" in capsys.readouterr().err
 
 
-def test_a_warning_is_one_line_and_not_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_warning_is_one_line_and_not_a_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "dyestuff2.csv"
     mf.load_dataset("dyestuff2").to_csv(path, index=False)
     assert main(["fit", "Yield ~ 1 + (1 | Batch)", str(path)]) == 0
@@ -144,7 +160,9 @@ def test_a_warning_is_one_line_and_not_a_failure(tmp_path: Path, capsys: pytest.
     assert err.startswith("mixedfast: warning: singular fit") and err.count("\n") == 1
 
 
-def test_an_interruption_is_status_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interruption_is_status_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
 
@@ -156,7 +174,12 @@ def test_an_interruption_is_status_130(monkeypatch: pytest.MonkeyPatch, capsys: 
 def test_a_reader_that_leaves_is_no_traceback() -> None:
     nobody, write = os.pipe()
     os.close(nobody)
-    done = subprocess.run([sys.executable, "-m", "mixedfast", "versions"], stdout=write, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "mixedfast", "versions"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
 
@@ -212,7 +235,9 @@ def test_a_user_error_is_one_line_and_status_1(
     assert printed.err.count("\n") == 1
 
 
-def test_an_unreadable_file_is_a_user_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_file_is_a_user_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name, content in (("empty.csv", b""), ("noise.parquet", b"not parquet")):
         path = tmp_path / name
         path.write_bytes(content)
@@ -220,7 +245,9 @@ def test_an_unreadable_file_is_a_user_error(tmp_path: Path, capsys: pytest.Captu
         assert f"cannot read {path}" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="a device that is always full is Linux's"
+)
 def test_a_full_disk_is_one_line() -> None:
     with open("/dev/full", "w") as full:
         call = [sys.executable, "-m", "mixedfast", "versions"]
@@ -250,10 +277,14 @@ def test_help_shows_the_commands_and_an_example(capsys: pytest.CaptureFixture[st
         main(["--help"])
     assert stop.value.code == 0
     out = capsys.readouterr().out
-    assert all(word in out for word in ("fit", "demo", "versions", "examples:", "exit status", "130"))
+    assert all(
+        word in out for word in ("fit", "demo", "versions", "examples:", "exit status", "130")
+    )
 
 
 def test_the_module_runs_as_a_program() -> None:
-    done = subprocess.run([sys.executable, "-m", "mixedfast", "versions"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "mixedfast", "versions"], capture_output=True, text=True
+    )
     assert done.returncode == 0
     assert done.stdout.startswith("mixedfast")

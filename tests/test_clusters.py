@@ -40,7 +40,9 @@ def same_as_in_memory(name, rows):
 def cluster():
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None) as running,
+        distributed.LocalCluster(
+            n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as running,
         distributed.Client(running) as client,
     ):
         yield client
@@ -52,7 +54,9 @@ def folder(tmp_path):
     pq = pytest.importorskip("pyarrow.parquet")
     data = as_text(frame("hsb"))
     for i in range(24):
-        pq.write_table(pa.Table.from_pandas(data[i::24], preserve_index=False), tmp_path / f"{i:02d}.parquet")
+        pq.write_table(
+            pa.Table.from_pandas(data[i::24], preserve_index=False), tmp_path / f"{i:02d}.parquet"
+        )
     return tmp_path
 
 
@@ -82,7 +86,10 @@ def test_dask_keeps_the_order_of_categories(cluster):
     dd = pytest.importorskip("dask.dataframe")
     record = golden("orthodont_slope")
     data = frame(record["dataset"])
-    same_fit(mf.lmer(record["formula_py"], dd.from_pandas(data, npartitions=3)), mf.lmer(record["formula_py"], data))
+    same_fit(
+        mf.lmer(record["formula_py"], dd.from_pandas(data, npartitions=3)),
+        mf.lmer(record["formula_py"], data),
+    )
 
 
 def odd_frames():
@@ -93,16 +100,25 @@ def odd_frames():
     rows = dd.from_pandas(data.assign(at=range(len(data))), npartitions=4)
     late = data.assign(at=range(len(data))).query("at >= 4000").drop(columns="at")
     coded = data.head(0).astype(dict.fromkeys(texts, "category"))
-    parts = [dask.delayed(part.astype(dict.fromkeys(texts, "category"))) for part in (data[:3], data[3:900], data[900:])]
+    parts = [
+        dask.delayed(part.astype(dict.fromkeys(texts, "category")))
+        for part in (data[:3], data[3:900], data[900:])
+    ]
     return {
         "parts without rows": (rows[rows["at"] >= 4000], late),
         "unknown categories": (rows.astype(dict.fromkeys(texts, "category")), data),
         "categories of each part": (dd.from_delayed(parts, meta=coded, verify_meta=False), data),
-        "text of pyarrow": (dd.from_pandas(data.astype(dict.fromkeys(texts, "string[pyarrow]")), npartitions=3), data),
+        "text of pyarrow": (
+            dd.from_pandas(data.astype(dict.fromkeys(texts, "string[pyarrow]")), npartitions=3),
+            data,
+        ),
     }
 
 
-@pytest.mark.parametrize("oddity", ["parts without rows", "unknown categories", "categories of each part", "text of pyarrow"])
+@pytest.mark.parametrize(
+    "oddity",
+    ["parts without rows", "unknown categories", "categories of each part", "text of pyarrow"],
+)
 def test_dask_frames_of_any_kind(cluster, oddity):
     rows, data = odd_frames()[oddity]
     same_fit(mf.lmer(FORMULA, rows), mf.lmer(FORMULA, data))
@@ -130,14 +146,20 @@ def test_a_worker_that_dies_changes_nothing(cluster, folder):
     now = set(cluster.run(os.getpid).values())
     assert killed[0] not in now
     np.testing.assert_allclose(disturbed.xy, undisturbed.xy, rtol=1e-12, atol=1e-9)
-    np.testing.assert_allclose(disturbed.groups[0].B, undisturbed.groups[0].B, rtol=1e-12, atol=1e-9)
+    np.testing.assert_allclose(
+        disturbed.groups[0].B, undisturbed.groups[0].B, rtol=1e-12, atol=1e-9
+    )
     same_fit(mf.fit(disturbed), mf.lmer(FORMULA, as_text(frame("hsb"))))
 
 
 @pytest.fixture(scope="module")
 def ibis_rows():
     ibis, pl = pytest.importorskip("ibis"), pytest.importorskip("polars")
-    return cache(lambda dataset: ibis.polars.connect({"rows": pl.from_pandas(as_text(frame(dataset))).lazy()}).table("rows"))
+    return cache(
+        lambda dataset: ibis.polars.connect(
+            {"rows": pl.from_pandas(as_text(frame(dataset))).lazy()}
+        ).table("rows")
+    )
 
 
 @every_model
@@ -147,7 +169,11 @@ def test_ibis_gives_the_fit_of_the_table_in_memory(ibis_rows, name):
 
 def test_ibis_reads_groups_far_apart_once_more():
     ibis, pl = pytest.importorskip("ibis"), pytest.importorskip("polars")
-    far_apart(FAR, 1e4, lambda data: ibis.polars.connect({"rows": pl.from_pandas(data).lazy()}).table("rows"))
+    far_apart(
+        FAR,
+        1e4,
+        lambda data: ibis.polars.connect({"rows": pl.from_pandas(data).lazy()}).table("rows"),
+    )
 
 
 def test_ibis_in_duckdb_says_what_to_give():
@@ -157,7 +183,10 @@ def test_ibis_in_duckdb_says_what_to_give():
     table = connection.table("rows")
     with pytest.raises(mf.DataError, match=r"connection\.con\.sql\(ibis\.to_sql\(table\)\)"):
         mf.lmer(formula, table)
-    same_fit(mf.lmer(formula, connection.con.sql(ibis.to_sql(table))), mf.lmer(formula, as_text(frame("hsb"))))
+    same_fit(
+        mf.lmer(formula, connection.con.sql(ibis.to_sql(table))),
+        mf.lmer(formula, as_text(frame("hsb"))),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +214,11 @@ def spark_rows(session, data, where):
 def spark_tables(spark, tmp_path_factory):
     """A data set that Spark keeps in memory."""
     folder = tmp_path_factory.mktemp("spark")
-    return cache(lambda dataset: spark_rows(spark, as_text(frame(dataset)), folder / f"{dataset}.parquet").cache())
+    return cache(
+        lambda dataset: spark_rows(
+            spark, as_text(frame(dataset)), folder / f"{dataset}.parquet"
+        ).cache()
+    )
 
 
 @every_model
@@ -199,7 +232,11 @@ def test_spark_reads_groups_far_apart_once_more(spark, tmp_path):
 
 def test_spark_leaves_out_null_and_nan_alike(spark, tmp_path):
     rng = np.random.default_rng(6)
-    data = holes(as_text(frame("hsb")).assign(w=lambda d: 0.5 + rng.random(len(d))), ["math", "ses", "sex", "w"], rng)
+    data = holes(
+        as_text(frame("hsb")).assign(w=lambda d: 0.5 + rng.random(len(d))),
+        ["math", "ses", "sex", "w"],
+        rng,
+    )
     whole = mf.lmer(FORMULA, data, weights="w")
     rows = spark_rows(spark, data, tmp_path / "rows.parquet")
     same_fit(mf.lmer(FORMULA, rows, weights="w"), whole)
@@ -212,20 +249,32 @@ def test_spark_leaves_out_null_and_nan_alike(spark, tmp_path):
 def test_spark_columns_of_any_kind(spark, folder):
     """Decimals, nullable integers, and columns of no use to a model beside those of the formula."""
     rows = spark.read.parquet(str(folder)).selectExpr(
-        "1 as `a.b`", "*", "named_struct('ses', ses) as nested", "array(ses) as many", "current_timestamp() as now",
-        "cast(ses as decimal(20, 12)) as exact", "case when ses > 1 then null else cast(size as int) end as whole",
-    )  # fmt: skip
-    data = as_text(frame("hsb")).assign(exact=lambda d: d.ses, whole=lambda d: d["size"].where(~(d.ses > 1)))
+        "1 as `a.b`",
+        "*",
+        "named_struct('ses', ses) as nested",
+        "array(ses) as many",
+        "current_timestamp() as now",
+        "cast(ses as decimal(20, 12)) as exact",
+        "case when ses > 1 then null else cast(size as int) end as whole",
+    )
+    data = as_text(frame("hsb")).assign(
+        exact=lambda d: d.ses, whole=lambda d: d["size"].where(~(d.ses > 1))
+    )
     formula = "math ~ exact + whole + (1 + exact | school)"
     same_fit(mf.lmer(formula, rows), mf.lmer(formula, data))
     for bad, match in (
         ("now", "'now' holds Datetime"),
         ("nested", "'nested' holds Struct"),
-        ("`a.b`", "'a.b': Spark takes a dot in a name for a field; rename it with withColumnRenamed first"),
+        (
+            "`a.b`",
+            "'a.b': Spark takes a dot in a name for a field; rename it with withColumnRenamed first",
+        ),
     ):
         with pytest.raises(mf.DataError, match=match):
             mf.lmer(f"math ~ {bad} + (1 | school)", rows)
-    with pytest.raises(mf.DataError, match="columns 'ses' and 'Ses': Spark tells no capitals apart"):
+    with pytest.raises(
+        mf.DataError, match="columns 'ses' and 'Ses': Spark tells no capitals apart"
+    ):
         mf.lmer("math ~ ses + (1 | school)", rows.selectExpr("*", "ses as Ses"))
 
 

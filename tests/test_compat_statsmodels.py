@@ -51,56 +51,114 @@ def nested(seed: int = 6241) -> pd.DataFrame:
 def crossed() -> pd.DataFrame:
     random = np.random.default_rng(4)
     n = 240
-    data = pd.DataFrame({"x": random.normal(size=n), "a": random.integers(0, 15, n), "b": random.choice(list("pqrstuvw"), n)})
+    data = pd.DataFrame(
+        {
+            "x": random.normal(size=n),
+            "a": random.integers(0, 15, n),
+            "b": random.choice(list("pqrstuvw"), n),
+        }
+    )
     effects = dict(zip("pqrstuvw", random.normal(size=8), strict=True))
-    data["y"] = data.x + random.normal(size=15)[data.a] + data.b.map(effects) + random.normal(size=n)
+    data["y"] = (
+        data.x + random.normal(size=15)[data.a] + data.b.map(effects) + random.normal(size=n)
+    )
     data["one"] = 1
     return data
 
 
-SLEEP, PASTES, PENICILLIN = (mf.load_dataset(name) for name in ("sleepstudy", "pastes", "penicillin"))
+SLEEP, PASTES, PENICILLIN = (
+    mf.load_dataset(name) for name in ("sleepstudy", "pastes", "penicillin")
+)
 NESTED, CROSSED = nested(), crossed()
 PENICILLIN["one"] = 1
 
 CASES = {
     "random intercept": (SLEEP, "Reaction ~ Days", {"groups": "Subject"}),
     "random slope": (SLEEP, "Reaction ~ Days", {"groups": "Subject", "re_formula": "~Days"}),
-    "groups as an array": (SLEEP, "Reaction ~ Days", {"groups": SLEEP["Subject"], "re_formula": "1 + Days"}),
+    "groups as an array": (
+        SLEEP,
+        "Reaction ~ Days",
+        {"groups": SLEEP["Subject"], "re_formula": "1 + Days"},
+    ),
     "slope without intercept": (NESTED, "y ~ x1", {"groups": "g", "re_formula": "0 + z1 + z2"}),
-    "independent slopes": (NESTED, "y ~ x1", {"groups": "g", "vc_formula": {"i": "1", "s": "0 + z1"}}),
-    "categories and functions": (NESTED, "y ~ np.exp(x1 / 4) + C(sex) * x2", {"groups": "school", "re_formula": "~z1"}),
-    "two levels": (PASTES, "strength ~ 1", {"groups": "batch", "re_formula": "1", "vc_formula": {"cask": "0 + C(cask)"}}),
+    "independent slopes": (
+        NESTED,
+        "y ~ x1",
+        {"groups": "g", "vc_formula": {"i": "1", "s": "0 + z1"}},
+    ),
+    "categories and functions": (
+        NESTED,
+        "y ~ np.exp(x1 / 4) + C(sex) * x2",
+        {"groups": "school", "re_formula": "~z1"},
+    ),
+    "two levels": (
+        PASTES,
+        "strength ~ 1",
+        {"groups": "batch", "re_formula": "1", "vc_formula": {"cask": "0 + C(cask)"}},
+    ),
     "two nested components": (
-        NESTED, "y ~ x1 + x2",
-        {"groups": "g", "re_formula": "0 + z1 + z2", "vc_formula": {"a": "0 + C(a)", "b": "0 + C(b)"}},
+        NESTED,
+        "y ~ x1 + x2",
+        {
+            "groups": "g",
+            "re_formula": "0 + z1 + z2",
+            "vc_formula": {"a": "0 + C(a)", "b": "0 + C(b)"},
+        },
     ),
     "nested slope": (
-        NESTED, "y ~ x1", {"groups": "g", "re_formula": "1", "vc_formula": {"a": "0 + C(a)", "az": "0 + C(a):z1"}},
+        NESTED,
+        "y ~ x1",
+        {"groups": "g", "re_formula": "1", "vc_formula": {"a": "0 + C(a)", "az": "0 + C(a):z1"}},
     ),
     "crossed": (CROSSED, "y ~ x", {"groups": "one", "vc_formula": {"a": "0 + C(a)", "b": "0 + b"}}),
     "penicillin": (
-        PENICILLIN, "diameter ~ 1", {"groups": "one", "vc_formula": {"plate": "0 + C(plate)", "sample": "0 + C(sample)"}},
+        PENICILLIN,
+        "diameter ~ 1",
+        {"groups": "one", "vc_formula": {"plate": "0 + C(plate)", "sample": "0 + C(sample)"}},
     ),
-}  # fmt: skip
+}
 BOTH = [(name, reml) for name in CASES for reml in (True, False)]
 
 
 def ours_and_theirs(name: str, reml: bool) -> tuple[door.MixedLMResults, theirs.MixedLM]:
     data, formula, arguments = CASES[name]
-    return door.mixedlm(formula, data, **arguments).fit(reml=reml), theirs.MixedLM.from_formula(formula, data, **arguments)
+    return door.mixedlm(formula, data, **arguments).fit(reml=reml), theirs.MixedLM.from_formula(
+        formula, data, **arguments
+    )
 
 
-def at_our_estimates(model: theirs.MixedLM, result: door.MixedLMResults) -> theirs.MixedLMResultsWrapper:
+def at_our_estimates(
+    model: theirs.MixedLM, result: door.MixedLMResults
+) -> theirs.MixedLMResultsWrapper:
     """statsmodels' own result, as its ``fit`` would have made it at our parameters."""
-    model.reml, model.fe_pen, model.cov_pen, model._cov_sing, model._freepat = result.reml, None, None, 0, None
+    model.reml, model.fe_pen, model.cov_pen, model._cov_sing, model._freepat = (
+        result.reml,
+        None,
+        None,
+        0,
+        None,
+    )
     ours = result.params_object
-    params = theirs.MixedLMParams.from_components(ours.fe_params, cov_re=ours.cov_re, vcomp=ours.vcomp)
+    params = theirs.MixedLMParams.from_components(
+        ours.fe_params, cov_re=ours.cov_re, vcomp=ours.vcomp
+    )
     hessian, _ = model.hessian(params)
     scale = model.get_scale(params.fe_params, params.cov_re, params.vcomp)
-    out = theirs.MixedLMResults(model, params.get_packed(use_sqrt=False, has_fe=True), np.linalg.inv(-hessian) / scale)
+    out = theirs.MixedLMResults(
+        model, params.get_packed(use_sqrt=False, has_fe=True), np.linalg.inv(-hessian) / scale
+    )
     out.params_object, out.fe_params, out.scale = params, params.fe_params, scale
-    out.cov_re, out.vcomp, out.cov_re_unscaled = scale * params.cov_re, scale * params.vcomp, params.cov_re
-    out.method, out.converged, out.hist, out.reml = "REML" if model.reml else "ML", True, None, model.reml
+    out.cov_re, out.vcomp, out.cov_re_unscaled = (
+        scale * params.cov_re,
+        scale * params.vcomp,
+        params.cov_re,
+    )
+    out.method, out.converged, out.hist, out.reml = (
+        "REML" if model.reml else "ML",
+        True,
+        None,
+        model.reml,
+    )
     out.k_fe, out.k_re, out.k_re2, out.k_vc = model.k_fe, model.k_re, model.k_re2, model.k_vc
     out.cov_pen = out.freepat = None
     return theirs.MixedLMResultsWrapper(out)
@@ -112,20 +170,43 @@ def test_every_attribute_is_statsmodels(name: str, reml: bool) -> None:
     other = at_our_estimates(model, result)
     fixed, random, components = model.score_full(other.params_object, calc_fe=True)
     se = np.asarray(other.bse)
-    assert np.abs(np.concatenate([fixed, random, components]) * se).max() < 1e-4  # a step of so many standard errors
-    tight = {"rtol": 1e-6, "atol": 1e-9}  # their matrices are inverted and subtracted; ours never formed
+    assert (
+        np.abs(np.concatenate([fixed, random, components]) * se).max() < 1e-4
+    )  # a step of so many standard errors
+    tight = {
+        "rtol": 1e-6,
+        "atol": 1e-9,
+    }  # their matrices are inverted and subtracted; ours never formed
     for attribute in ("params", "bse", "tvalues", "fe_params", "bse_fe", "fittedvalues", "resid"):
-        pd.testing.assert_series_equal(getattr(result, attribute), getattr(other, attribute), check_names=False, **tight)
+        pd.testing.assert_series_equal(
+            getattr(result, attribute), getattr(other, attribute), check_names=False, **tight
+        )
     # as an array: statsmodels' own Series of it fails with components
     np.testing.assert_allclose(result.bse_re, other._results.bse_re, rtol=1e-6)
     np.testing.assert_allclose(result.pvalues, other.pvalues, rtol=1e-5, atol=1e-300)
     for attribute in ("cov_re", "cov_re_unscaled"):
-        pd.testing.assert_frame_equal(getattr(result, attribute), getattr(other, attribute), **tight)
-    np.testing.assert_allclose(result.cov_params() / np.outer(se, se), other.cov_params() / np.outer(se, se), atol=1e-6)
+        pd.testing.assert_frame_equal(
+            getattr(result, attribute), getattr(other, attribute), **tight
+        )
+    np.testing.assert_allclose(
+        result.cov_params() / np.outer(se, se), other.cov_params() / np.outer(se, se), atol=1e-6
+    )
     pd.testing.assert_frame_equal(result.conf_int(0.1), other.conf_int(0.1), **tight)
     for attribute in ("llf", "scale", "vcomp", "aic", "bic"):
-        np.testing.assert_allclose(getattr(result, attribute), getattr(other, attribute), rtol=1e-9, atol=1e-9)
-    for attribute in ("nobs", "df_resid", "df_modelwc", "k_fe", "k_re", "k_re2", "k_vc", "method", "use_t"):
+        np.testing.assert_allclose(
+            getattr(result, attribute), getattr(other, attribute), rtol=1e-9, atol=1e-9
+        )
+    for attribute in (
+        "nobs",
+        "df_resid",
+        "df_modelwc",
+        "k_fe",
+        "k_re",
+        "k_re2",
+        "k_vc",
+        "method",
+        "use_t",
+    ):
         assert getattr(result, attribute) == getattr(other, attribute)
     assert result.model.exog_names == model.exog_names
     assert result.model.endog_names == model.endog_names
@@ -142,11 +223,16 @@ def test_random_effects(name: str) -> None:
     for group, effects in other.random_effects.items():
         pd.testing.assert_series_equal(result.random_effects[group], effects, rtol=1e-6, atol=1e-9)
         pd.testing.assert_frame_equal(
-            result.random_effects_cov[group], other.random_effects_cov[group], rtol=1e-6, atol=1e-8 * result.scale
+            result.random_effects_cov[group],
+            other.random_effects_cov[group],
+            rtol=1e-6,
+            atol=1e-8 * result.scale,
         )
 
 
-@pytest.mark.parametrize("name", ["random slope", "categories and functions", "two nested components"])
+@pytest.mark.parametrize(
+    "name", ["random slope", "categories and functions", "two nested components"]
+)
 def test_tests_and_predictions(name: str) -> None:
     result, model = ours_and_theirs(name, False)
     other = at_our_estimates(model, result)
@@ -154,11 +240,17 @@ def test_tests_and_predictions(name: str) -> None:
     for use_t in (None, True):
         mine, their = result.t_test(matrix, use_t=use_t), other.t_test(matrix, use_t=use_t)
         for attribute in ("effect", "sd", "tvalue", "statistic"):
-            np.testing.assert_allclose(getattr(mine, attribute), getattr(their, attribute), rtol=1e-7)
+            np.testing.assert_allclose(
+                getattr(mine, attribute), getattr(their, attribute), rtol=1e-7
+            )
         np.testing.assert_allclose(mine.pvalue, their.pvalue, rtol=1e-5, atol=1e-300)
         np.testing.assert_allclose(mine.conf_int(0.1), their.conf_int(0.1), rtol=1e-7)
     last = result.model.exog_names[-1]
-    constraints = [f"{last} = 0.5", f"{last} = 0, {result.model.exog_names[-2]} = 1", np.eye(len(result.params))[1:]]
+    constraints = [
+        f"{last} = 0.5",
+        f"{last} = 0, {result.model.exog_names[-2]} = 1",
+        np.eye(len(result.params))[1:],
+    ]
     for constraint in constraints:
         for test in ("wald_test", "f_test"):
             mine, their = getattr(result, test)(constraint), getattr(other, test)(constraint)
@@ -166,10 +258,14 @@ def test_tests_and_predictions(name: str) -> None:
             np.testing.assert_allclose(mine.statistic, their.statistic, rtol=1e-6)
             np.testing.assert_allclose(mine.pvalue, their.pvalue, rtol=1e-5, atol=1e-300)
             np.testing.assert_allclose(mine.df_denom, their.df_denom)
-    np.testing.assert_allclose(result.wald_test_terms(), other.wald_test_terms(scalar=True).table, rtol=1e-6)
+    np.testing.assert_allclose(
+        result.wald_test_terms(), other.wald_test_terms(scalar=True).table, rtol=1e-6
+    )
     assert result.t_test(f"{last} = 0").pvalue[0] == pytest.approx(result.pvalues[last])
     data = CASES[name][0].head(7)
-    pd.testing.assert_series_equal(result.predict(data), other.predict(data), rtol=1e-7, check_names=False)
+    pd.testing.assert_series_equal(
+        result.predict(data), other.predict(data), rtol=1e-7, check_names=False
+    )
     np.testing.assert_allclose(result.predict(), other.predict(), rtol=1e-7)
 
 
@@ -183,7 +279,9 @@ def test_statsmodels_never_finds_more(name: str, reml: bool) -> None:
     assert result.converged
     assert result.llf >= other.llf - 1e-8 * abs(other.llf)
     if result.llf - other.llf < 1e-9 * abs(other.llf):
-        np.testing.assert_allclose(result.params, other.params, atol=1e-4 * np.abs(result.params).max(), rtol=1e-3)
+        np.testing.assert_allclose(
+            result.params, other.params, atol=1e-4 * np.abs(result.params).max(), rtol=1e-3
+        )
         np.testing.assert_allclose(result.bse, other.bse, rtol=1e-2)
 
 
@@ -192,12 +290,20 @@ def test_statsmodels_never_finds_more(name: str, reml: bool) -> None:
 
 def published() -> list[tuple[int, bool, bool]]:
     numbers = sorted(int(path.stem[3:]) for path in PUBLISHED.glob("lme[0-9][0-9].csv"))
-    return [(i, reml, free) for i in numbers for reml in (True, False) for free in (False, True) if not free or i >= 6]
+    return [
+        (i, reml, free)
+        for i in numbers
+        for reml in (True, False)
+        for free in (False, True)
+        if not free or i >= 6
+    ]
 
 
 @pytest.mark.skipif(not published(), reason="this statsmodels ships no results of R")
 @pytest.mark.parametrize(("number", "reml", "independent"), published())
-@pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")  # two of the data sets are singular
+@pytest.mark.filterwarnings(
+    "ignore::mixedfast.SingularFitWarning"
+)  # two of the data sets are singular
 def test_published_results_of_r(number: int, reml: bool, independent: bool) -> None:
     from statsmodels.regression.tests.results import lme_r_results
 
@@ -209,8 +315,12 @@ def test_published_results_of_r(number: int, reml: bool, independent: bool) -> N
     exog, exog_re = data.filter(like="exog_fe").to_numpy(), data.filter(like="exog_re").to_numpy()
     free = None
     if independent:
-        free = door.MixedLMParams.from_components(np.ones(exog.shape[1]), cov_re=np.eye(exog_re.shape[1]))
-    result = door.MixedLM(data.endog.to_numpy(), exog, data.groups.to_numpy(), exog_re).fit(reml=reml, free=free, gtol=1e-7)
+        free = door.MixedLMParams.from_components(
+            np.ones(exog.shape[1]), cov_re=np.eye(exog_re.shape[1])
+        )
+    result = door.MixedLM(data.endog.to_numpy(), exog, data.groups.to_numpy(), exog_re).fit(
+        reml=reml, free=free, gtol=1e-7
+    )
     digits = {"rtol": 2e-5, "atol": 2e-5}  # printed to seven, from an optimum that is good to five
     np.testing.assert_allclose(result.llf, r("loglike")[0], rtol=1e-6)
     np.testing.assert_allclose(result.fe_params, r("coef"), **digits)
@@ -218,10 +328,16 @@ def test_published_results_of_r(number: int, reml: bool, independent: bool) -> N
     np.testing.assert_allclose(result.cov_re, r("cov_re"), rtol=2e-4, atol=2e-4)
     p = exog.shape[1]
     np.testing.assert_allclose(result.mixedfast.vcov(), r("vcov"), rtol=2e-4, atol=1e-6)
-    np.testing.assert_allclose(result.cov_params()[:p, :p], r("vcov"), atol=1e-3)  # observed against expected information
+    np.testing.assert_allclose(
+        result.cov_params()[:p, :p], r("vcov"), atol=1e-3
+    )  # observed against expected information
     if not independent:
-        np.testing.assert_allclose(result.random_effects[0.0], r("ranef_mean"), rtol=1e-3, atol=1e-4)
-        np.testing.assert_allclose(result.random_effects_cov[0.0], np.atleast_2d(r("ranef_condvar")), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            result.random_effects[0.0], r("ranef_mean"), rtol=1e-3, atol=1e-4
+        )
+        np.testing.assert_allclose(
+            result.random_effects_cov[0.0], np.atleast_2d(r("ranef_condvar")), rtol=1e-3, atol=1e-4
+        )
 
 
 # --- arrays, missing values, files ------------------------------------------------------------------------
@@ -233,9 +349,17 @@ def test_arrays_give_arrays_and_frames_give_series() -> None:
     for model in (door.MixedLM, theirs.MixedLM):
         made = model(SLEEP.Reaction.to_numpy(), X, **arguments)
         assert made.exog_names == ["x1", "const"]
-        assert made.data.param_names == ["x1", "const", "x_re1 Var", "x_re1 x x_re2 Cov", "x_re2 Var"]
+        assert made.data.param_names == [
+            "x1",
+            "const",
+            "x_re1 Var",
+            "x_re1 x x_re2 Cov",
+            "x_re2 Var",
+        ]
     result = door.MixedLM(SLEEP.Reaction.to_numpy(), X, **arguments).fit()
-    formula = door.mixedlm("Reaction ~ 0 + Days + I(Days * 0 + 1)", SLEEP, groups="Subject", re_formula="~Days").fit()
+    formula = door.mixedlm(
+        "Reaction ~ 0 + Days + I(Days * 0 + 1)", SLEEP, groups="Subject", re_formula="~Days"
+    ).fit()
     assert isinstance(result.params, np.ndarray)
     np.testing.assert_allclose(result.fe_params, formula.fe_params, rtol=1e-7)
     np.testing.assert_allclose(result.cov_re[::-1, ::-1], formula.cov_re, rtol=1e-6)
@@ -245,14 +369,21 @@ def test_arrays_give_arrays_and_frames_give_series() -> None:
 
 
 def test_matrices_of_components_in_both_forms() -> None:
-    by_formula = door.mixedlm("strength ~ 1", PASTES, groups="batch", re_formula="1", vc_formula={"cask": "0 + C(cask)"})
+    by_formula = door.mixedlm(
+        "strength ~ 1", PASTES, groups="batch", re_formula="1", vc_formula={"cask": "0 + C(cask)"}
+    )
     spec = by_formula.exog_vc
     as_dict = {"cask": dict(zip(by_formula.group_labels, spec.mats[0], strict=True))}
     expected = by_formula.fit()
     exog, groups = np.ones(len(PASTES)), PASTES.batch.to_numpy()
     with pytest.warns(FutureWarning, match="Using deprecated variance"):
-        from_dict = door.MixedLM(PASTES.strength.to_numpy(), exog, groups, exog_re=exog, exog_vc=as_dict)
-    for model in (from_dict, door.MixedLM(PASTES.strength.to_numpy(), exog, groups, exog_re=exog, exog_vc=spec)):
+        from_dict = door.MixedLM(
+            PASTES.strength.to_numpy(), exog, groups, exog_re=exog, exog_vc=as_dict
+        )
+    for model in (
+        from_dict,
+        door.MixedLM(PASTES.strength.to_numpy(), exog, groups, exog_re=exog, exog_vc=spec),
+    ):
         result = model.fit()
         np.testing.assert_allclose(result.params, expected.params, rtol=1e-9)
         np.testing.assert_allclose(result.bse, expected.bse, rtol=1e-9)
@@ -278,12 +409,20 @@ def test_reference_levels_are_each_groups_own() -> None:
 
 @pytest.mark.parametrize("re_formula", [None, "~z1"])
 @pytest.mark.parametrize("vc_formula", [None, {"a": "0 + C(a)", "s": "0 + z2"}])
-def test_missing_rows_are_dropped_as_if_never_there(re_formula: str | None, vc_formula: dict[str, str] | None) -> None:
+def test_missing_rows_are_dropped_as_if_never_there(
+    re_formula: str | None, vc_formula: dict[str, str] | None
+) -> None:
     data = NESTED.copy()
     for i, column in enumerate(["y", "x1", "z1", "z2", "school"]):
         data.loc[data.index[7 * i], column] = None
     arguments = {"groups": "school", "re_formula": re_formula, "vc_formula": vc_formula}
-    used = ["y", "x1", "school", *(["z1"] if re_formula else []), *(["a", "z2"] if vc_formula else [])]
+    used = [
+        "y",
+        "x1",
+        "school",
+        *(["z1"] if re_formula else []),
+        *(["a", "z2"] if vc_formula else []),
+    ]
     result = door.mixedlm("y ~ x1", data, missing="drop", **arguments).fit()
     before = door.mixedlm("y ~ x1", data.dropna(subset=used), **arguments).fit()
     pd.testing.assert_series_equal(result.params, before.params)
@@ -319,19 +458,34 @@ def test_likelihood_at_given_parameters() -> None:
             result, model = ours_and_theirs(name, reml)
             other = at_our_estimates(model, result)
             params = other.params_object
-            params.cov_re, params.vcomp = params.cov_re * 1.3 + 0.01 * np.eye(result.k_re), params.vcomp * 0.7
+            params.cov_re, params.vcomp = (
+                params.cov_re * 1.3 + 0.01 * np.eye(result.k_re),
+                params.vcomp * 0.7,
+            )
             params.fe_params = params.fe_params + 0.3 * np.asarray(result.bse_fe)
             for profile in (True, False):
                 expected = model.loglike(params, profile_fe=profile)
-                assert result.model.loglike(params, profile_fe=profile) == pytest.approx(expected, rel=1e-9)
+                assert result.model.loglike(params, profile_fe=profile) == pytest.approx(
+                    expected, rel=1e-9
+                )
             assert result.model.loglike(result.params_object) == pytest.approx(result.llf, rel=1e-9)
 
 
 @pytest.mark.parametrize(
     "right",
-    ["sex + x1", "x1*x2*sex", "(x1 + x2 + sex)**2", "sex/x1", "sex:x1 + x2 + x1", "I(x1**2) + C(sex, Treatment('M'))", "x1 - 1",
-     "C(sex, Sum)*x1", "center(x1) + Q('x2')", "sex + x1 - 1"],
-)  # fmt: skip
+    [
+        "sex + x1",
+        "x1*x2*sex",
+        "(x1 + x2 + sex)**2",
+        "sex/x1",
+        "sex:x1 + x2 + x1",
+        "I(x1**2) + C(sex, Treatment('M'))",
+        "x1 - 1",
+        "C(sex, Sum)*x1",
+        "center(x1) + Q('x2')",
+        "sex + x1 - 1",
+    ],
+)
 def test_names_and_order_of_columns_are_patsys(right: str) -> None:
     mine = door.mixedlm(f"y ~ {right}", NESTED, groups="g")
     other = theirs.MixedLM.from_formula(f"y ~ {right}", NESTED, groups="g")
@@ -343,8 +497,11 @@ def test_labels_of_groups_of_any_kind() -> None:
     expected = door.mixedlm("y ~ x1", NESTED, groups="g").fit()
     days = pd.date_range("2020-01-01", periods=20)
     for labels in (
-        days[NESTED.g], NESTED.g * 1.5, [f"n{g:02d}" for g in NESTED.g], pd.Categorical(NESTED.g, categories=range(30)),
-    ):  # fmt: skip
+        days[NESTED.g],
+        NESTED.g * 1.5,
+        [f"n{g:02d}" for g in NESTED.g],
+        pd.Categorical(NESTED.g, categories=range(30)),
+    ):
         result = door.mixedlm("y ~ x1", NESTED, groups=labels).fit()
         np.testing.assert_allclose(result.params, expected.params, rtol=1e-9)
         model = theirs.MixedLM.from_formula("y ~ x1", NESTED, groups=labels)
@@ -378,18 +535,24 @@ def test_singular_fits_and_dependent_columns_are_results() -> None:
 
 def test_what_is_not_offered_is_said() -> None:
     model = door.mixedlm("y ~ x1", NESTED, groups="g")
-    assert model.fit(method=["lbfgs"], maxiter=10, gtol=1e-4, disp=True, start_params=[0.0, 0.0, 1.0]).converged
+    assert model.fit(
+        method=["lbfgs"], maxiter=10, gtol=1e-4, disp=True, start_params=[0.0, 0.0, 1.0]
+    ).converged
     assert model.fit(full_output=True).hist[0]["converged"]
     assert model.fit().hist is None
     for arguments, says in (
-        ({"cov_typ": "hc1"}, "cov_typ"), ({"method": "magic"}, "magic"), ({"fe_pen": 1}, "penalized"),
+        ({"cov_typ": "hc1"}, "cov_typ"),
+        ({"method": "magic"}, "magic"),
+        ({"fe_pen": 1}, "penalized"),
         ({"do_cg": False}, "do_cg"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(mf.NotDefinedError, match=says):
             model.fit(**arguments)
     with pytest.raises(mf.DataError, match="start_params holds 7"):
         model.fit(start_params=np.ones(7))
-    with pytest.raises(mf.NotDefinedError, match=r"component 'v' adds several columns.*'v.z1': '0 \+ z1'"):
+    with pytest.raises(
+        mf.NotDefinedError, match=r"component 'v' adds several columns.*'v.z1': '0 \+ z1'"
+    ):
         door.mixedlm("y ~ x1", NESTED, groups="g", vc_formula={"v": "0 + z1 + z2"})
     with pytest.raises(mf.NotIdentifiedError, match="two random effects are the same"):
         door.mixedlm("y ~ x1", NESTED, groups="g", re_formula="1", vc_formula={"v": "1"}).fit()
@@ -402,17 +565,25 @@ def test_what_is_not_offered_is_said() -> None:
     with pytest.warns(FutureWarning, match="Argument cov_type not used"):  # as statsmodels does
         result = model.fit(cov_type="hc1")
     for owner, name, instead in (
-        (result, "profile_re", "profile"), (result, "bootstrap", "bootstrap"), (result, "t_test_pairwise", "pairs"),
-        (model, "fit_regularized", "penalized"), (model, "score", "loglike"), (model, "hessian", "cov_params"),
-        (model, "information", "cov_params"), (model, "get_distribution", "simulate"),
-    ):  # fmt: skip
+        (result, "profile_re", "profile"),
+        (result, "bootstrap", "bootstrap"),
+        (result, "t_test_pairwise", "pairs"),
+        (model, "fit_regularized", "penalized"),
+        (model, "score", "loglike"),
+        (model, "hessian", "cov_params"),
+        (model, "information", "cov_params"),
+        (model, "get_distribution", "simulate"),
+    ):
         with pytest.raises(mf.NotDefinedError, match=rf"{name} is not offered: .*{instead}"):
             getattr(owner, name)(0, vtype="re")
 
 
 @pytest.mark.parametrize("reml", [True, False])
 def test_fixed_effects_and_scale_at_given_covariances_are_statsmodels(reml: bool) -> None:
-    models = [maker.from_formula("y ~ x1", NESTED, groups="g", re_formula="~z1") for maker in (door.MixedLM, theirs.MixedLM)]
+    models = [
+        maker.from_formula("y ~ x1", NESTED, groups="g", re_formula="~z1")
+        for maker in (door.MixedLM, theirs.MixedLM)
+    ]
     cov_re, vcomp = np.array([[0.7, 0.1], [0.1, 0.4]]), np.zeros(0)
     for model in models:
         model.reml = reml
@@ -428,7 +599,11 @@ def test_statsmodels_own_tests_pass_but_for_what_the_page_says() -> None:
     if not statsmodels.__version__.startswith(statsmodels_own.VERSION):
         pytest.skip(f"the list of reasons is for statsmodels {statsmodels_own.VERSION}")
     found = statsmodels_own.outcomes()
-    assert [name for name, passed in found.items() if not passed and statsmodels_own.reason(name) is None] == []
+    assert [
+        name
+        for name, passed in found.items()
+        if not passed and statsmodels_own.reason(name) is None
+    ] == []
     assert statsmodels_own.table(found) in statsmodels_own.PAGE.read_text(encoding="utf-8")
 
 
@@ -439,7 +614,9 @@ def test_pickles_keep_rows_until_told_otherwise(tmp_path: Path) -> None:
     pd.testing.assert_series_equal(again.resid, result.resid)
     result.save(tmp_path / "all")
     result.save(tmp_path / "small", remove_data=True)
-    assert (tmp_path / "small").stat().st_size < (tmp_path / "all").stat().st_size - 8 * 6 * len(NESTED)  # y, X, Z, group
+    assert (tmp_path / "small").stat().st_size < (tmp_path / "all").stat().st_size - 8 * 6 * len(
+        NESTED
+    )  # y, X, Z, group
     small = door.MixedLMResults.load(tmp_path / "small")
     assert str(small.summary()) == page
     pd.testing.assert_series_equal(small.predict(NESTED.head(3)), again.predict(NESTED.head(3)))
@@ -459,6 +636,11 @@ def test_pickles_keep_rows_until_told_otherwise(tmp_path: Path) -> None:
 def test_the_same_fit_under_our_own_names() -> None:
     result = door.mixedlm("Reaction ~ Days", SLEEP, groups="Subject", re_formula="~Days").fit()
     own = mf.lmer("Reaction ~ Days + (Days | Subject)", SLEEP)
-    assert result.mixedfast.coef_table().df.round(3).tolist() == own.coef_table().df.round(3).tolist()
+    assert (
+        result.mixedfast.coef_table().df.round(3).tolist() == own.coef_table().df.round(3).tolist()
+    )
     assert result.mixedfast.formula == "Reaction ~ 1 + Days + (1 + Days | Subject)"
-    assert door.mixedlm("y ~ x", CROSSED, **CASES["crossed"][2]).fit().mixedfast.formula == "y ~ 1 + x + (1 | a) + (1 | b)"
+    assert (
+        door.mixedlm("y ~ x", CROSSED, **CASES["crossed"][2]).fit().mixedfast.formula
+        == "y ~ 1 + x + (1 | a) + (1 | b)"
+    )

@@ -41,13 +41,16 @@ MODELS = [
     ("y ~ poly(x, 2) + (1 | s) + (1 | h)", "cholmod"),
 ]
 
+
 def bits(table, formula, engine, threads=None):
     """What a fit says, to the last bit."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mf.SingularFitWarning)
         m = mf.lmer(formula, table, engine=engine, threads=threads)
     parts = (m.theta, m.params, m.bse, m.ranef()[next(iter(m.n_groups))], [m.criterion, m.sigma])
-    return hashlib.sha256(b"".join(np.ascontiguousarray(part, dtype=float).tobytes() for part in parts)).hexdigest()
+    return hashlib.sha256(
+        b"".join(np.ascontiguousarray(part, dtype=float).tobytes() for part in parts)
+    ).hexdigest()
 
 
 def all_bits(seed):
@@ -74,7 +77,9 @@ def test_the_same_bits_again(alone):
     assert all_bits(0) == alone
 
 
-@pytest.mark.parametrize("method", [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()])
+@pytest.mark.parametrize(
+    "method", [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()]
+)
 def test_the_same_bits_from_processes(method, alone):
     with multiprocessing.get_context(method).Pool(2) as pool:
         assert pool.map_async(all_bits, [0, 0]).get(timeout=120) == [alone, alone]
@@ -83,16 +88,26 @@ def test_the_same_bits_from_processes(method, alone):
 def test_other_numbers_of_threads():
     table = a_table()
     for formula, engine in (MODELS[0], *MODELS[2:]):
-        one, *others = [mf.lmer(formula, table, engine=engine, threads=threads) for threads in (1, 2, 3, 7)]
+        one, *others = [
+            mf.lmer(formula, table, engine=engine, threads=threads) for threads in (1, 2, 3, 7)
+        ]
         for other in others:
             assert other.criterion == pytest.approx(one.criterion, rel=OTHER_THREADS)
-            assert other.params.to_numpy() == pytest.approx(one.params.to_numpy(), rel=OTHER_THREADS, abs=OTHER_THREADS)
+            assert other.params.to_numpy() == pytest.approx(
+                one.params.to_numpy(), rel=OTHER_THREADS, abs=OTHER_THREADS
+            )
 
 
 def test_one_result_used_from_many_threads():
     m = mf.lmer("y ~ x + (1 | h)", a_table(4_000))
-    calls = [lambda r: r.coef_table(ddf="kenward-roger"), lambda r: r.anova(), lambda r: r.confint(method="profile"),
-             lambda r: r.bootstrap(20, seed=3).to_frame(), lambda r: r.ranef()["h"], lambda r: r.varcorr]  # fmt: skip
+    calls = [
+        lambda r: r.coef_table(ddf="kenward-roger"),
+        lambda r: r.anova(),
+        lambda r: r.confint(method="profile"),
+        lambda r: r.bootstrap(20, seed=3).to_frame(),
+        lambda r: r.ranef()["h"],
+        lambda r: r.varcorr,
+    ]
     fresh = mf.lmer("y ~ x + (1 | h)", a_table(4_000))
     expected = [call(fresh) for call in calls]
     with ThreadPoolExecutor(8) as pool:
@@ -243,7 +258,9 @@ def test_a_thread_that_is_interrupted():
         thread.start()
         time.sleep(rng.uniform(0.0, 0.02))
         while thread.is_alive():
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(KeyboardInterrupt))
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(thread.ident), ctypes.py_object(KeyboardInterrupt)
+            )
             thread.join(0.05)
     assert ended
     assert not threads._setting.stays

@@ -11,9 +11,18 @@ from mixedfast.errors import FormulaError, NotIdentifiedError
 from mixedfast.inference.hypotheses.contrasts import contrast, hypothesis
 
 NAMES = [
-    "Intercept", "ses", "ses:sex[T.Male]", "sex[T.Male]", "poly(x, 2)[1]", "I(x ** 2)", "C(f, contr.sum)[S.a]",
-    "f[T.a-b]", "bs(z, df=4)[1]", "(x == 'a')[T.True]", "my var",
-]  # fmt: skip
+    "Intercept",
+    "ses",
+    "ses:sex[T.Male]",
+    "sex[T.Male]",
+    "poly(x, 2)[1]",
+    "I(x ** 2)",
+    "C(f, contr.sum)[S.a]",
+    "f[T.a-b]",
+    "bs(z, df=4)[1]",
+    "(x == 'a')[T.True]",
+    "my var",
+]
 
 
 def row(**weights: float) -> np.ndarray:
@@ -34,7 +43,11 @@ def row(**weights: float) -> np.ndarray:
         ("ses = ses:sex[T.Male] = 3", [{"ses": 1}, {"ses:sex[T.Male]": 1}], [3, 3]),
         ("ses:sex[T.Male] + ses", [{"ses": 1, "ses:sex[T.Male]": 1}], [0]),
         ("poly(x, 2)[1] = 0, f[T.a-b] = -1.5e1", [{"poly(x, 2)[1]": 1}, {"f[T.a-b]": 1}], [0, -15]),
-        ("I(x ** 2) - .5*C(f, contr.sum)[S.a]", [{"I(x ** 2)": 1, "C(f, contr.sum)[S.a]": -0.5}], [0]),
+        (
+            "I(x ** 2) - .5*C(f, contr.sum)[S.a]",
+            [{"I(x ** 2)": 1, "C(f, contr.sum)[S.a]": -0.5}],
+            [0],
+        ),
         ("bs(z, df=4)[1] = my var", [{"bs(z, df=4)[1]": 1, "my var": -1}], [0]),
         ("(x == 'a')[T.True] = 0", [{"(x == 'a')[T.True]": 1}], [0]),
         ("ses + ses - +2", [{"ses": 2}], [2]),
@@ -113,7 +126,13 @@ def test_coefficients_that_were_left_out_cannot_have_a_weight():
 
 # --- against R's contest ------------------------------------------------------------------------------------
 
-SINGLE = {"estimate": "Estimate", "std_error": "Std. Error", "statistic": "t value", "conf_low": "lower", "conf_high": "upper"}
+SINGLE = {
+    "estimate": "Estimate",
+    "std_error": "Std. Error",
+    "statistic": "t value",
+    "conf_low": "lower",
+    "conf_high": "upper",
+}
 QUESTIONS = [(model, label) for model, record in topic("contests").items() for label in record]
 #: R's optimum is good to about 1e-5 in theta, and estimates, standard errors and t follow it.
 ESTIMATE = 1e-5
@@ -157,5 +176,12 @@ def test_combinations_that_contradict_one_another_are_refused(sleep):
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
 def test_a_contradiction_is_seen_in_every_unit(sleep, scale):
     with pytest.raises(FormulaError, match="contradict"):
-        contrast(sleep._fit, [[0, scale], [0, 2 * scale]], rhs=[10 * scale, 20.1 * scale], joint=True)
-    contrast(sleep._fit, [[0, scale], [0, 2 * scale], [1, 0]], rhs=[10 * scale, 20 * scale, 300.0], joint=True)
+        contrast(
+            sleep._fit, [[0, scale], [0, 2 * scale]], rhs=[10 * scale, 20.1 * scale], joint=True
+        )
+    contrast(
+        sleep._fit,
+        [[0, scale], [0, 2 * scale], [1, 0]],
+        rhs=[10 * scale, 20 * scale, 300.0],
+        joint=True,
+    )

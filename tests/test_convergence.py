@@ -34,7 +34,9 @@ def test_terms_on_one_group_are_taken_together():
 
 
 def test_a_good_fit():
-    told = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")).convergence()
+    told = mf.lmer(
+        "Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")
+    ).convergence()
     assert told.converged and not told.singular and told.could_fall < 1e-4
     assert str(told).startswith("Converged (") and "Singular" not in str(told)
     assert told._repr_html_().startswith("<ul><li>Converged")
@@ -63,7 +65,11 @@ def test_a_search_cut_short(monkeypatch):
 
     monkeypatch.setattr(newton, "_MAX_ITERATIONS", 0)
     with pytest.warns(mf.ConvergenceWarning):
-        m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"), start=[20.0, 0.0, 5.0])
+        m = mf.lmer(
+            "Reaction ~ Days + (Days | Subject)",
+            mf.load_dataset("sleepstudy"),
+            start=[20.0, 0.0, 5.0],
+        )
     told = m.convergence()
     assert not told.converged and told.could_fall > 1e-4
     assert str(told).startswith("Not converged (") and "start=" in str(told)

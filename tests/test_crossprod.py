@@ -34,7 +34,9 @@ FORMULAS = (
 def close(ours, theirs, tolerance=ROUNDING):
     ours, theirs = np.asarray(ours), np.asarray(theirs)
     assert ours.shape == theirs.shape
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * max(1.0, np.abs(theirs).max(initial=0.0)))
+    np.testing.assert_allclose(
+        ours, theirs, rtol=0, atol=tolerance * max(1.0, np.abs(theirs).max(initial=0.0))
+    )
 
 
 def a_table(seed, n=200):
@@ -59,9 +61,13 @@ def dense(design, cp):
     Z = []
     for group in cp.groups:
         terms = [term for term in design.terms if term.group == group.name]
-        columns = np.column_stack([evaluate(column, design.n) for term in terms for column in term.columns])
+        columns = np.column_stack(
+            [evaluate(column, design.n) for term in terms for column in term.columns]
+        )
         member = np.equal.outer(terms[0].codes, np.arange(group.n_levels))
-        Z.append(member[:, :, None] * ((columns - group.shift) * group.scale * root[:, None])[:, None, :])
+        Z.append(
+            member[:, :, None] * ((columns - group.shift) * group.scale * root[:, None])[:, None, :]
+        )
     return D, Z
 
 
@@ -124,7 +130,9 @@ def test_a_column_that_the_sample_shows_constant_is_still_counted_right(response
     rng = np.random.default_rng(4)
     data = {"y": rng.normal(size=n), "x": rng.normal(size=n), "a": np.arange(n) % 5}
     data[response] = np.full(n, value)
-    data[response][1::1000] += 1.0  # every row of a sample that starts at zero in even steps is left alone
+    data[response][1::1000] += (
+        1.0  # every row of a sample that starts at zero in even steps is left alone
+    )
     design = build(parse("y ~ x + (1 | a)"), data)
     cp = assemble(design)
     D, _ = dense(design, cp)
@@ -157,14 +165,18 @@ def test_keep_is_as_if_the_other_columns_had_never_been_there():
 
 
 @pytest.mark.parametrize("weights", [None, "w"])
-@pytest.mark.parametrize("formula", ["y ~ x + z + (x | a) + (1 | b)", "y ~ 0 + f + x + z + (x | a)"])
+@pytest.mark.parametrize(
+    "formula", ["y ~ x + z + (x | a) + (1 | b)", "y ~ 0 + f + x + z + (x | a)"]
+)
 def test_keep_without_the_constant(formula, weights):
     """What is left cannot give a shift back, so none is left."""
     table = a_table(6)
     cp = assemble(build(parse(formula), table, weights=weights))
     columns = np.flatnonzero(np.isin(cp.x_names, ["x", "z"]))
     fewer = keep_columns(cp, columns)
-    alone = assemble(build(parse(formula.replace("~ x", "~ 0 + x").replace("f + ", "")), table, weights=weights))
+    alone = assemble(
+        build(parse(formula.replace("~ x", "~ 0 + x").replace("f + ", "")), table, weights=weights)
+    )
     assert fewer.constant is None
     assert not fewer.shift.any()
     assert fewer.x_names == alone.x_names
@@ -178,7 +190,13 @@ def test_keep_without_the_constant(formula, weights):
 def test_the_constant_follows_when_a_column_of_it_is_dropped():
     table = a_table(6)
     e = np.arange(200) % 2
-    table |= {"d1": table["f"] == "p", "d2": table["f"] != "p", "e1": e == 0, "e2": e == 1, "y": table["y"] + 1e7}
+    table |= {
+        "d1": table["f"] == "p",
+        "d2": table["f"] != "p",
+        "e1": e == 0,
+        "e2": e == 1,
+        "y": table["y"] + 1e7,
+    }
     cp = assemble(build(parse("y ~ 0 + d1 + d2 + e1 + e2 + (1 | a)"), table))
     fewer = keep_columns(cp, np.array([0, 1, 2]))
     assert fewer.shift[-1] != 0.0
@@ -192,7 +210,10 @@ def test_proportions_that_add_up_to_one_take_a_shift_up():
     rng = np.random.default_rng(10)
     n = 150_000
     parts = rng.dirichlet([1.0, 2.0, 3.0], size=n).T
-    table = dict(zip("pqr", parts, strict=True)) | {"y": 1e7 + rng.normal(size=n), "a": np.arange(n) % 20}
+    table = dict(zip("pqr", parts, strict=True)) | {
+        "y": 1e7 + rng.normal(size=n),
+        "a": np.arange(n) % 20,
+    }
     design = build(parse("y ~ 0 + p + q + r + (1 | a)"), table)
     np.testing.assert_allclose(choose_basis(design).constant, np.ones(3), rtol=1e-9)
     assert choose_basis(design, look_at_rows=False).constant is None
@@ -200,7 +221,9 @@ def test_proportions_that_add_up_to_one_take_a_shift_up():
     assert choose_basis(build(parse("y ~ 0 + p + q + r + (1 | a)"), table)).constant is None
 
 
-@pytest.mark.parametrize("formula", ["y ~ 0 + f + (1 | a)", "y ~ 0 + f:g + x + (1 | a)", "y ~ 0 + x + g + (1 | a)"])
+@pytest.mark.parametrize(
+    "formula", ["y ~ 0 + f + (1 | a)", "y ~ 0 + f:g + x + (1 | a)", "y ~ 0 + x + g + (1 | a)"]
+)
 def test_cells_add_up_to_one_by_their_structure(formula):
     table = a_table(3) | {"g": np.array(list("st"))[np.arange(200) % 2]}
     design = build(parse(formula), table)

@@ -23,7 +23,10 @@ SHAPES = {
     "dyestuff": (30, {"Batch": 6}),
     "dyestuff2": (30, {"Batch": 6}),
     "cake": (270, {"replicate": 15, "recipe": 3, "temperature": 6}),
-    "insteval": (73421, {"s": 2972, "d": 1128, "studage": 4, "lectage": 6, "service": 2, "dept": 14}),
+    "insteval": (
+        73421,
+        {"s": 2972, "d": 1128, "studage": 4, "lectage": 6, "service": 2, "dept": 14},
+    ),
 }
 
 
@@ -35,8 +38,12 @@ def test_every_data_set_has_its_rows_and_levels(name: str) -> None:
     assert len(frame) == rows
     assert {column: len(factors[column].cat.categories) for column in factors} == levels
     assert not frame.isna().any().any()
-    assert all(set(factors[column].unique()) == set(factors[column].cat.categories) for column in factors)
-    assert all(pd.api.types.is_numeric_dtype(frame[c]) for c in frame.columns.difference(factors.columns))
+    assert all(
+        set(factors[column].unique()) == set(factors[column].cat.categories) for column in factors
+    )
+    assert all(
+        pd.api.types.is_numeric_dtype(frame[c]) for c in frame.columns.difference(factors.columns)
+    )
 
 
 def test_the_list_is_complete_and_every_entry_is_cited() -> None:
@@ -92,10 +99,20 @@ def test_describe_on_values_worked_by_hand() -> None:
     values = pd.Series([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 15.0], name="x")
     found = describe(values)
     sd = np.sqrt(150 / 9)
-    by_hand = {"n": 10, "mean": 6, "sd": sd, "median": 5.5, "trimmed": 5.5, "mad": 1.4826 * 2.5, "range": 14}
+    by_hand = {
+        "n": 10,
+        "mean": 6,
+        "sd": sd,
+        "median": 5.5,
+        "trimmed": 5.5,
+        "mad": 1.4826 * 2.5,
+        "range": 14,
+    }
     by_hand |= {"skew": 540 / 10 / sd**3, "kurtosis": 7638 / 10 / sd**4 - 3, "se": sd / np.sqrt(10)}
     assert found.name == "x"
-    np.testing.assert_allclose([found[name] for name in by_hand], list(by_hand.values()), rtol=1e-14)
+    np.testing.assert_allclose(
+        [found[name] for name in by_hand], list(by_hand.values()), rtol=1e-14
+    )
 
 
 def test_describe_a_constant_has_no_shape() -> None:
@@ -114,7 +131,9 @@ def test_correlation_takes_numeric_columns_and_complete_rows() -> None:
     frame = pd.DataFrame({"x": [1.0, 2.0, 3.0, np.nan], "y": [2, 4, 5, 100], "g": list("aabb")})
     found = correlation(frame)
     assert list(found.columns) == ["x", "y"]
-    np.testing.assert_allclose(found.to_numpy()[0, 1], np.corrcoef([1, 2, 3], [2, 4, 5])[0, 1], rtol=1e-14)
+    np.testing.assert_allclose(
+        found.to_numpy()[0, 1], np.corrcoef([1, 2, 3], [2, 4, 5])[0, 1], rtol=1e-14
+    )
 
 
 def test_correlation_names_the_column_that_is_not_numeric() -> None:

@@ -23,7 +23,10 @@ from mixedfast.errors import DataError, FormulaError, NotIdentifiedError
 from mixedfast.formula.parser import parse
 
 N = 60
-ROUNDING = {"rtol": 1e-13, "atol": 1e-13}  # products of two or three numbers, in another order at most
+ROUNDING = {
+    "rtol": 1e-13,
+    "atol": 1e-13,
+}  # products of two or three numbers, in another order at most
 
 
 def make_frame() -> pd.DataFrame:
@@ -46,7 +49,8 @@ def make_frame() -> pd.DataFrame:
 
 FRAME = make_frame()
 USED = FRAME.assign(  # what formulaic is to see
-    f=FRAME["f"].cat.remove_unused_categories(), b=pd.Categorical(FRAME["b"], categories=[False, True])
+    f=FRAME["f"].cat.remove_unused_categories(),
+    b=pd.Categorical(FRAME["b"], categories=[False, True]),
 )
 
 
@@ -57,14 +61,49 @@ def design(formula: str, data: Any = None, **options: Any) -> Design:
 
 
 PLAIN = [
-    "1", "0", "x", "x + z", "0 + x", "x - 1", "b", "0 + b", "b*x", "b*f + b:s", "x*z", "x:z", "k + k:x",
-    "f", "0 + f", "s + f", "0 + f + s", "f*s", "f:s", "0 + f:s", "x*f", "x:f", "0 + x:f", "x*f - x", "f/x",
-    "f*s*x", "(x + f + s)^2", "f + s:f + x:s", "C(k)", "C(k)*x", "C(h) + h", "C(b):x", "C(s):C(k)",
+    "1",
+    "0",
+    "x",
+    "x + z",
+    "0 + x",
+    "x - 1",
+    "b",
+    "0 + b",
+    "b*x",
+    "b*f + b:s",
+    "x*z",
+    "x:z",
+    "k + k:x",
+    "f",
+    "0 + f",
+    "s + f",
+    "0 + f + s",
+    "f*s",
+    "f:s",
+    "0 + f:s",
+    "x*f",
+    "x:f",
+    "0 + x:f",
+    "x*f - x",
+    "f/x",
+    "f*s*x",
+    "(x + f + s)^2",
+    "f + s:f + x:s",
+    "C(k)",
+    "C(k)*x",
+    "C(h) + h",
+    "C(b):x",
+    "C(s):C(k)",
     "0 + C(k):s",
-    "C(f, contr.sum)", "C(f, contr.sum):x", "C(f, contr.helmert)*s", "C(k, contr.poly)",
-    "C(f, contr.treatment('a'))", "C(f, contr.sum)*C(s, contr.sum)", "C(f, levels=['b', 'a', 'c'])",
+    "C(f, contr.sum)",
+    "C(f, contr.sum):x",
+    "C(f, contr.helmert)*s",
+    "C(k, contr.poly)",
+    "C(f, contr.treatment('a'))",
+    "C(f, contr.sum)*C(s, contr.sum)",
+    "C(f, levels=['b', 'a', 'c'])",
     "`my var`*f",
-]  # fmt: skip
+]
 PYTHON = [
     "poly(x, 2)",
     "bs(x, df=4)*s",
@@ -112,7 +151,9 @@ def test_random_columns_follow_the_same_rules() -> None:
     assert diagonal.names == ("f[c]", "f[a]", "f[b]")
     assert (wide.correlated, diagonal.correlated) == (True, False)
     assert wide.codes is diagonal.codes  # terms on one group share its codes
-    np.testing.assert_allclose(matrix(wide.columns, N), model_matrix("x*s", USED, output="numpy"), **ROUNDING)
+    np.testing.assert_allclose(
+        matrix(wide.columns, N), model_matrix("x*s", USED, output="numpy"), **ROUNDING
+    )
 
 
 def test_fixed_terms_tell_their_factors_and_kinds() -> None:
@@ -129,7 +170,8 @@ def test_fixed_terms_tell_their_factors_and_kinds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "marked"), [("sum", "contr.sum"), ("contr.helmert", "contr.helmert"), ("poly", "contr.poly")]
+    ("name", "marked"),
+    [("sum", "contr.sum"), ("contr.helmert", "contr.helmert"), ("poly", "contr.poly")],
 )
 def test_contrasts_argument_codes_as_C_does(name: str, marked: str) -> None:
     made = design("y ~ f*x + (f | s)", contrasts={"f": name})
@@ -173,7 +215,9 @@ def test_tables_of_every_make_give_one_design(formula: str) -> None:
     first = design(formula)
     levels = ["c", "a", "never", "b"]
     makes = {
-        "polars": pl.from_pandas(FRAME.astype({"f": str})).with_columns(pl.col("f").cast(pl.Enum(levels))),
+        "polars": pl.from_pandas(FRAME.astype({"f": str})).with_columns(
+            pl.col("f").cast(pl.Enum(levels))
+        ),
         "arrow": pa.Table.from_pandas(FRAME),
         "dict": {name: FRAME[name] if name == "f" else FRAME[name].to_numpy() for name in FRAME},
     }
@@ -194,19 +238,32 @@ def test_tables_of_every_make_give_one_design(formula: str) -> None:
 def test_terms_come_with_most_levels_first_and_ties_as_written() -> None:
     made = design("y ~ 1 + (1 | s) + (1 | k) + (1 | g) + (0 + x | k)")
     assert [(t.group, t.names[0]) for t in made.terms] == [
-        ("g", "Intercept"), ("k", "Intercept"), ("k", "x"), ("s", "Intercept"),
-    ]  # fmt: skip
+        ("g", "Intercept"),
+        ("k", "Intercept"),
+        ("k", "x"),
+        ("s", "Intercept"),
+    ]
     assert [c.names[0] for c in made.recipe.random] == ["Intercept", "Intercept", "x", "Intercept"]
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from(["crossed", "a in b", "b in a", "one to one"]), st.integers(1, 300))
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["crossed", "a in b", "b in a", "one to one"]),
+    st.integers(1, 300),
+)
 def test_combinations_are_numbered_in_order(seed: int, how: str, n: int) -> None:
     """Nested factors are numbered without a look at pairs; the numbers are those of the pairs in order all the same."""
     rng = np.random.default_rng(seed)
     a, b = rng.integers(0, 30, n), rng.integers(0, 20, n)
     if how != "crossed":
         fine, coarse = rng.permutation(30), rng.integers(0, 20, 30)
-        pair = (a, coarse[a]) if how == "a in b" else (coarse[a], a) if how == "b in a" else (a, fine[a])
+        pair = (
+            (a, coarse[a])
+            if how == "a in b"
+            else (coarse[a], a)
+            if how == "b in a"
+            else (a, fine[a])
+        )
         a, b = pair
     groups = {name: factorize(values) for name, values in (("a", a), ("b", b))}
     codes, recipe = number_groups("a:b", ("a", "b"), groups)
@@ -241,7 +298,11 @@ def test_crossing_huge_integers_does_not_overflow() -> None:
     assert term.levels[term.codes].tolist() == [f"{v}:{v}" for v in big]
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)), min_size=30, max_size=40))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)), min_size=30, max_size=40
+    )
+)
 def test_any_interaction_of_groups_agrees_with_its_labels(rows: list[tuple[int, int, int]]) -> None:
     a, b, c = (np.array(part) for part in zip(*(rows * 6), strict=True))
     if len(set(rows)) < 2:
@@ -249,7 +310,9 @@ def test_any_interaction_of_groups_agrees_with_its_labels(rows: list[tuple[int, 
     data = {"y": np.arange(len(a), dtype=float), "a": a, "b": b, "c": c}
     made = build(parse("y ~ 1 + (1 | a:b:c)"), data)
     term = made.terms[0]
-    assert term.levels[term.codes].tolist() == [f"{i}:{j}:{k}" for i, j, k in zip(a, b, c, strict=True)]
+    assert term.levels[term.codes].tolist() == [
+        f"{i}:{j}:{k}" for i, j, k in zip(a, b, c, strict=True)
+    ]
     again, _ = apply(made.recipe, data).terms[0]
     np.testing.assert_array_equal(again, term.codes)
 
@@ -355,28 +418,47 @@ ONE_INFINITE = np.where(np.arange(N) == 3, np.inf, 1)
         ("y ~ x + (1 | g)", changed(y=-ONE_INFINITE), DataError, "'y' holds 1 infinite"),
         ("y ~ x + (1 | x)", FRAME, DataError, "'x' groups the rows"),
         ("y ~ x + (1 | one)", changed(one="a"), DataError, "'one' has one level"),
-        ("y ~ x + (1 | row)", changed(row=range(N)), NotIdentifiedError, "'row' has as many levels"),
+        (
+            "y ~ x + (1 | row)",
+            changed(row=range(N)),
+            NotIdentifiedError,
+            "'row' has as many levels",
+        ),
         ("y ~ x + (f + x | s:g)", FRAME, NotIdentifiedError, "random effects for 60 rows"),
         ("y ~ x + (0 | g)", FRAME, FormulaError, "no effects"),
         ("y ~ x + (v | g)", changed(v=3.0), NotIdentifiedError, "'v' is a multiple of 'Intercept'"),
         ("y ~ x + (0 + v | g)", changed(v=0.0), NotIdentifiedError, "'v' is zero"),
-        ("y ~ x + (x + v | s)", changed(v=-2 * FRAME["x"]), NotIdentifiedError, "'v' is a multiple of 'x'"),
+        (
+            "y ~ x + (x + v | s)",
+            changed(v=-2 * FRAME["x"]),
+            NotIdentifiedError,
+            "'v' is a multiple of 'x'",
+        ),
     ],
-)  # fmt: skip
-def test_refusals_name_what_is_wrong(formula: str, data: Any, error: type[Exception], says: str) -> None:
+)
+def test_refusals_name_what_is_wrong(
+    formula: str, data: Any, error: type[Exception], says: str
+) -> None:
     with pytest.raises(error, match=says):
         design(formula, data)
 
 
-@pytest.mark.parametrize(("formula", "says"), [("log(y) ~ x", r"'log\(y\)'"), ("y ~ log(v)", r"'log\(v\)'")])
+@pytest.mark.parametrize(
+    ("formula", "says"), [("log(y) ~ x", r"'log\(y\)'"), ("y ~ log(v)", r"'log\(v\)'")]
+)
 def test_functions_that_give_no_number(formula: str, says: str) -> None:
     with pytest.raises(DataError, match=says + " is not a finite"):
         design(formula, changed(v=FRAME["x"] - 4))
 
 
-@pytest.mark.parametrize("formula", ["y ~ C(f, levels=['a', 'b'])", "y ~ C(f, levels=['a', 'b']) + log(x)"])
+@pytest.mark.parametrize(
+    "formula", ["y ~ C(f, levels=['a', 'b'])", "y ~ C(f, levels=['a', 'b']) + log(x)"]
+)
 def test_levels_that_leave_out_data(formula: str) -> None:
-    with pytest.warns(DataMismatchWarning), pytest.raises(DataError, match="leaves out levels of 'f'"):
+    with (
+        pytest.warns(DataMismatchWarning),
+        pytest.raises(DataError, match="leaves out levels of 'f'"),
+    ):
         design(formula)
 
 
@@ -429,7 +511,9 @@ def test_a_slope_constant_in_every_group_warns() -> None:
 
 
 def test_a_covariate_far_from_zero_is_not_taken_for_a_constant() -> None:
-    assert design("y ~ x + (1 + v | g)", changed(v=2000 + FRAME["x"] * 1e-6)).terms[0].names[1] == "v"
+    assert (
+        design("y ~ x + (1 + v | g)", changed(v=2000 + FRAME["x"] * 1e-6)).terms[0].names[1] == "v"
+    )
 
 
 # --- narrowing and new data -----------------------------------------------------------------------
@@ -443,7 +527,8 @@ def test_keep_columns() -> None:
 
 
 @pytest.mark.parametrize(
-    "formula", ["y ~ x*f + C(k) + (f | g) + (1 | s:g)", "y ~ poly(x, 2)*f + bs(z, df=4) + (scale(x) | s/g)"]
+    "formula",
+    ["y ~ x*f + C(k) + (f | g) + (1 | s:g)", "y ~ poly(x, 2)*f + bs(z, df=4) + (scale(x) | s/g)"],
 )
 def test_new_data_are_coded_as_the_old_ones(formula: str) -> None:
     made = design(formula, contrasts={"f": "sum"})
@@ -468,7 +553,8 @@ def test_recipes_hold_no_rows() -> None:
 def test_new_groups_missing_groups_and_missing_rows() -> None:
     recipe = design("y ~ x + (1 | g/s)").recipe
     new = apply(
-        recipe, {"x": [1.0, np.nan, 2.0, 3.0], "g": [99.0, 1.0, np.nan, 1.0], "s": ["u", "u", "u", "new"]}
+        recipe,
+        {"x": [1.0, np.nan, 2.0, 3.0], "g": [99.0, 1.0, np.nan, 1.0], "s": ["u", "u", "u", "new"]},
     )
     assert new.kept_rows is not None and new.kept_rows.tolist() == [0, 2, 3]
     (inner, _), (outer, _) = new.terms
@@ -487,7 +573,9 @@ def test_offsets_of_new_data() -> None:
     assert new.offset is not None and new.offset.tolist() == [2.5]
 
 
-@pytest.mark.parametrize("formula", ["y ~ f + (1 | g)", "y ~ f + log(x) + (1 | g)", "y ~ 1 + (f | s)"])
+@pytest.mark.parametrize(
+    "formula", ["y ~ f + (1 | g)", "y ~ f + log(x) + (1 | g)", "y ~ 1 + (f | s)"]
+)
 def test_unknown_level_in_new_data(formula: str) -> None:
     with pytest.raises(DataError, match="'f' has levels the fit never saw: q"):
         apply(design(formula).recipe, FRAME.assign(f="q"))
@@ -512,7 +600,9 @@ def test_columns_of_any_dtype_and_stride() -> None:
         values = base.astype(dtype)[::-2]
         expected = values.astype(float)
         np.testing.assert_array_equal(evaluate((Factor(values),), 6), expected)
-        np.testing.assert_array_equal(evaluate(take((Factor(values),), slice(1, 4)), 3), expected[1:4])
+        np.testing.assert_array_equal(
+            evaluate(take((Factor(values),), slice(1, 4)), 3), expected[1:4]
+        )
         np.testing.assert_array_equal(evaluate((Factor(values), Factor(values)), 6), expected**2)
 
 

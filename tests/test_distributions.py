@@ -42,7 +42,10 @@ def test_lower_bounds_are_those_of_the_requirements(program):
     bounds = program("lower_bounds")
     project = {
         "dependencies": ["numpy>=1.26", "scipy>=1.11,<3"],
-        "optional-dependencies": {"test": ["numpy>=2.0", "pytest>=8"], "pinned": ["sparse==0.4.16; sys_platform != 'win32'"]},
+        "optional-dependencies": {
+            "test": ["numpy>=2.0", "pytest>=8"],
+            "pinned": ["sparse==0.4.16; sys_platform != 'win32'"],
+        },
     }
     assert bounds.constraints(project, []) == ["numpy==1.26", "scipy==1.11"]
     assert bounds.constraints(project, ["test"]) == ["numpy==2.0", "pytest==8", "scipy==1.11"]
@@ -64,19 +67,25 @@ def test_a_settled_archive_tells_nothing_of_when_where_and_by_whom(program):
         return whole.getvalue()
 
     settled = program("distributions").settled
-    first = settled(packed(["a/one", "a/two"], mtime=5, uid=7, uname="me", mode=0o600), 1_000_000_000)
+    first = settled(
+        packed(["a/one", "a/two"], mtime=5, uid=7, uname="me", mode=0o600), 1_000_000_000
+    )
     second = settled(packed(["a/two", "a/one"], mtime=9, gname="us", mode=0o664), 1_000_000_000)
     assert first == second
     with tarfile.open(fileobj=io.BytesIO(first)) as tar:
         assert [tar.extractfile(member).read() for member in tar] == [b"a/one", b"a/two"]
-    assert gzip.decompress(first) != gzip.decompress(settled(packed(["a/one", "a/two"]), 1_000_000_001))
+    assert gzip.decompress(first) != gzip.decompress(
+        settled(packed(["a/one", "a/two"]), 1_000_000_001)
+    )
 
 
 def unpacked_wheel(root, **libraries):
     """The parts of an unpacked wheel that licences are added to."""
     info = root / "mixedfast-1.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Name: mixedfast\nLicense-Expression: BSD-3-Clause\nLicense-File: LICENSE\n\nText\n")
+    (info / "METADATA").write_text(
+        "Name: mixedfast\nLicense-Expression: BSD-3-Clause\nLicense-File: LICENSE\n\nText\n"
+    )
     (root / "mixedfast.libs").mkdir()
     for name, content in libraries.items():
         (root / "mixedfast.libs" / f"lib{name}-0a1b2c3d.so.5").write_bytes(content)
@@ -98,14 +107,22 @@ def test_licences_of_what_is_bundled_go_into_the_wheel(program, tmp_path):
     assert "License-Expression: BSD-3-Clause AND LGPL-2.1-or-later AND Apache-2.0" in head
     for name in (line.split(": ")[1] for line in head if line.startswith("License-File: bundled")):
         assert (info / "licenses" / name).is_file()
-    assert "| libamd-0a1b2c3d.so.5 | BSD-3-Clause |" in (info / "licenses" / "bundled" / "README.md").read_text()
+    assert (
+        "| libamd-0a1b2c3d.so.5 | BSD-3-Clause |"
+        in (info / "licenses" / "bundled" / "README.md").read_text()
+    )
 
 
-@pytest.mark.parametrize(("library", "content", "message"), [
-    ("cholmod", b"cholmod_l_super_numeric", "under the GPL"),
-    ("gfortran", b"", "its licence is not in"),
-])  # fmt: skip
-def test_a_library_that_may_not_be_bundled_stops_the_repair(program, tmp_path, library, content, message):
+@pytest.mark.parametrize(
+    ("library", "content", "message"),
+    [
+        ("cholmod", b"cholmod_l_super_numeric", "under the GPL"),
+        ("gfortran", b"", "its licence is not in"),
+    ],
+)
+def test_a_library_that_may_not_be_bundled_stops_the_repair(
+    program, tmp_path, library, content, message
+):
     repair = program("repair")
     _, texts = unpacked_wheel(tmp_path, **{library: content})
     with pytest.raises(repair.RepairError, match=message):
@@ -135,14 +152,21 @@ def test_other_code_than_the_known_one_is_not_built(program, tmp_path):
 
 
 @pytest.mark.skipif(
-    os.environ.get("MIXEDFAST_TESTED_WHEEL") != "repaired", reason="is about a repaired wheel: make test-wheel"
+    os.environ.get("MIXEDFAST_TESTED_WHEEL") != "repaired",
+    reason="is about a repaired wheel: make test-wheel",
 )
 def test_a_repaired_wheel_loads_its_own_libraries_only():
     carried = Path(mixedfast.__file__).parent.parent / "mixedfast.libs"
     assert any(path.name.startswith("libcholmod-") for path in carried.iterdir())
     script = "import mixedfast.engines._cholmod\nprint(open('/proc/self/maps').read())"
-    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
     loaded = {Path(line.split()[-1]) for line in shown.splitlines() if ".so" in line}
-    sparse = [path for path in loaded if re.match(r"lib(cholmod|(c|cc|col|ccol)?amd|suitesparse)", path.name)]
+    sparse = [
+        path
+        for path in loaded
+        if re.match(r"lib(cholmod|(c|cc|col|ccol)?amd|suitesparse)", path.name)
+    ]
     assert {path.parent for path in sparse} == {carried}
     assert {path.name for path in sparse} == {path.name for path in carried.iterdir()}

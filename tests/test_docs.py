@@ -25,12 +25,18 @@ def scale(names: dict[str, Any]) -> None:
     students = mf.load_dataset("hsb").astype({"school": str})
     students["sex"] = students["sex"].astype(str).str[0]
     half = students["school"] < "5000"
-    for folder, part in {"students": students, "district-a": students[half], "2027": students[~half]}.items():
+    for folder, part in {
+        "students": students,
+        "district-a": students[half],
+        "2027": students[~half],
+    }.items():
         Path(folder).mkdir()
         part[["school", "sex", "ses", "math"]].to_parquet(f"{folder}/part.parquet", index=False)
     formula, levels = "math ~ ses + sex + (1 + ses | school)", {"sex": ["F", "M"]}
     mf.crossproducts(formula, students[~half], levels=levels).save("b.mf")
-    patients = pd.DataFrame({"y": students["math"], "age": students["ses"] * 9 + 30, "clinic": students["school"]})
+    patients = pd.DataFrame(
+        {"y": students["math"], "age": students["ses"] * 9 + 30, "clinic": students["school"]}
+    )
     names.update(duckdb=duckdb, formula=formula, patients=patients)
 
 
@@ -67,7 +73,10 @@ def test_blocks_are_found_in_order() -> None:
         "```sh\nmake\n```\n\n```text\nwords\n```\n"
     )
     found = list(examples(page))
-    assert [(each.kind, each.shown, each.line) for each in found] == [("python", None, 2), ("console", "...\n", 7)]
+    assert [(each.kind, each.shown, each.line) for each in found] == [
+        ("python", None, 2),
+        ("console", "...\n", 7),
+    ]
 
 
 @pytest.mark.parametrize(("page", "least"), [("maths.md", 30), ("how_built.md", 25)])
@@ -76,19 +85,27 @@ def test_rooms_that_a_page_names_are_there(page: str, least: int) -> None:
     named = re.findall(r"`([a-z_/]+(?:\.py|/))`", text)
     package = Path(mf.__file__).parent
     assert len(named) > least
-    assert [name for name in named if not (package / name).exists() and name not in ("csrc/", "mixedfast/")] == []
+    assert [
+        name
+        for name in named
+        if not (package / name).exists() and name not in ("csrc/", "mixedfast/")
+    ] == []
 
 
 def test_kept_pictures_are_those_of_this_code() -> None:
     image = pytest.importorskip("PIL.Image")
-    spec = importlib.util.spec_from_file_location("make_pictures", ROOT / "docs" / "make_pictures.py")
+    spec = importlib.util.spec_from_file_location(
+        "make_pictures", ROOT / "docs" / "make_pictures.py"
+    )
     assert spec is not None and spec.loader is not None
     pictures = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(pictures)
     kept = sorted((ROOT / "docs" / "pictures").glob("*.png"))
     assert len(kept) == 2
     for path in kept:
-        assert image.open(path).text["Source"] == pictures.stamp(), f"{path.name} is older than its code: make pictures"
+        assert image.open(path).text["Source"] == pictures.stamp(), (
+            f"{path.name} is older than its code: make pictures"
+        )
 
 
 def test_pages_link_to_what_is_there() -> None:
@@ -96,7 +113,11 @@ def test_pages_link_to_what_is_there() -> None:
         links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
         # pictures are drawn with the pages; the source distribution carries no benchmarks
         elsewhere = ("made/",) if (ROOT / "benchmarks").is_dir() else ("made/", "benchmarks/")
-        missing = [link for link in links if not (page.parent / link).exists() and not link.startswith(elsewhere)]
+        missing = [
+            link
+            for link in links
+            if not (page.parent / link).exists() and not link.startswith(elsewhere)
+        ]
         assert missing == [], page.name
 
 

@@ -50,7 +50,13 @@ def test_engines_give_the_fit_of_the_table_in_memory(name, engine):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "engine"), [(name, engine) for name in golden_names() for engine in ENGINES if (name, engine) not in IN_BRIEF]
+    ("name", "engine"),
+    [
+        (name, engine)
+        for name in golden_names()
+        for engine in ENGINES
+        if (name, engine) not in IN_BRIEF
+    ],
 )
 def test_engines_give_the_fit_of_every_other_table(name, engine):
     same_as_in_memory(name, ENGINES[engine])
@@ -60,13 +66,18 @@ def same_as_in_memory(name, engine):
     """A golden model by GROUP BY, and by rows."""
     record, how = golden(name), options(golden(name))
     data = as_text(frame(record["dataset"]))
-    whole, pushed = mf.lmer(record["formula_py"], data, **how), mf.lmer(record["formula_py"], engine(data), **how)
+    whole, pushed = (
+        mf.lmer(record["formula_py"], data, **how),
+        mf.lmer(record["formula_py"], engine(data), **how),
+    )
     same_fit(pushed, whole)
     if pushed._fit.cp.constant is not None and whole._fit.cp.constant is not None:
         same_sums(pushed._fit.cp, whole._fit.cp)
 
 
-@pytest.mark.parametrize(("year", "spread", "level"), [(2000.0, 1e-3, 1e9), (1.7e9, 10.0, 1e6), (0.0, 1e6, -1e9)])
+@pytest.mark.parametrize(
+    ("year", "spread", "level"), [(2000.0, 1e-3, 1e9), (1.7e9, 10.0, 1e6), (0.0, 1e6, -1e9)]
+)
 @pytest.mark.parametrize("formula", ["y ~ x + t + (1 + t | g)", "y ~ x + t + (1 | g) + (1 | h)"])
 def test_columns_far_from_zero_lose_no_digits(formula, year, spread, level, engine):
     """Sums are taken about a shift: a year with a spread of a thousandth, seconds since 1970, a response of a billion."""
@@ -74,7 +85,9 @@ def test_columns_far_from_zero_lose_no_digits(formula, year, spread, level, engi
     n, groups = 4000, rng.integers(0, 80, 4000)
     z, x, effects = rng.normal(size=n), rng.normal(size=n), rng.normal(size=(80, 2))
     y = level + 0.5 * x + z + effects[groups, 0] + 0.4 * effects[groups, 1] * z + rng.normal(size=n)
-    data = pd.DataFrame({"y": y, "x": x, "t": year + spread * z, "g": groups, "h": rng.integers(0, 12, n)})
+    data = pd.DataFrame(
+        {"y": y, "x": x, "t": year + spread * z, "g": groups, "h": rng.integers(0, 12, n)}
+    )
     whole, pushed = mf.lmer(formula, data), mf.lmer(formula, engine(data))
     same_sums(pushed._fit.cp, whole._fit.cp)
     assert pushed.criterion == pytest.approx(whole.criterion, rel=1e-11)
@@ -102,18 +115,31 @@ def far_apart(formula, apart, engine):
     """What is left of the rows is summed by the engine too: groups by numbers, text and pairs, one factor and two."""
     rng = np.random.default_rng(12)
     n = 1500
-    g, s, x, b = rng.integers(0, 40, n).astype(np.int32), rng.integers(0, 15, n), rng.normal(size=n), rng.random(n) < 0.5
+    g, s, x, b = (
+        rng.integers(0, 40, n).astype(np.int32),
+        rng.integers(0, 15, n),
+        rng.normal(size=n),
+        rng.random(n) < 0.5,
+    )
     effects = {
         "(1 | g)": rng.normal(size=40)[g],
         "(1 | s)": rng.normal(size=15)[s],
         "(1 + x | s)": rng.normal(size=15)[s] + rng.normal(size=15)[s] * x,
         "(0 + x | b:g)": rng.normal(size=(2, 40))[b.astype(int), g] * x,
     }
-    data = pd.DataFrame({
-        "y": apart * sum(own for term, own in effects.items() if term in formula) + rng.normal(size=n),
-        "x": x, "t": 2000.0 + rng.integers(0, 9, n), "o": rng.normal(size=n),
-        "w": rng.uniform(0.5, 2.0, n), "g": g, "b": b, "s": "s" + pd.Series(s).astype(str),
-    })  # fmt: skip
+    data = pd.DataFrame(
+        {
+            "y": apart * sum(own for term, own in effects.items() if term in formula)
+            + rng.normal(size=n),
+            "x": x,
+            "t": 2000.0 + rng.integers(0, 9, n),
+            "o": rng.normal(size=n),
+            "w": rng.uniform(0.5, 2.0, n),
+            "g": g,
+            "b": b,
+            "s": "s" + pd.Series(s).astype(str),
+        }
+    )
     whole, pushed = mf.lmer(formula, data, weights="w"), mf.lmer(formula, engine(data), weights="w")
     assert whole._fit.remainder is not None and pushed._fit.remainder is not None
     assert pushed.criterion == pytest.approx(whole.criterion, rel=1e-9)
@@ -129,7 +155,11 @@ def locked(data, folder):
         making.register("given", pa.Table.from_pandas(data, preserve_index=False))
         making.execute("create table rows as from given")
     rows = duckdb.connect(str(folder / "rows.duckdb"), read_only=True)
-    for setting in ("python_enable_replacements = false", "enable_external_access = false", "lock_configuration = true"):
+    for setting in (
+        "python_enable_replacements = false",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
         rows.execute(f"set {setting}")
     return rows.table("rows")
 
@@ -137,7 +167,9 @@ def locked(data, folder):
 def in_hive(data, folder):
     """Parquet files in folders that name a column, on a connection that may not look at Python's variables."""
     pytest.importorskip("pyarrow.parquet").write_to_dataset(
-        pa.Table.from_pandas(data.assign(part=data.g % 3), preserve_index=False), folder / "rows", partition_cols=["part"]
+        pa.Table.from_pandas(data.assign(part=data.g % 3), preserve_index=False),
+        folder / "rows",
+        partition_cols=["part"],
     )
     rows = duckdb.connect()
     rows.execute("set python_enable_replacements = false")
@@ -145,7 +177,9 @@ def in_hive(data, folder):
 
 
 @pytest.mark.parametrize("rows", [locked, in_hive])
-@pytest.mark.parametrize("formula", ["y ~ t + I(t ** 2) + (0 + x | b:g)", "y ~ x + offset(o) + (1 | g) + (1 | s)"])
+@pytest.mark.parametrize(
+    "formula", ["y ~ t + I(t ** 2) + (0 + x | b:g)", "y ~ x + offset(o) + (1 | g) + (1 | s)"]
+)
 def test_duckdb_needs_no_door_but_the_relation(formula, rows, tmp_path):
     far_apart(formula, 1e4, lambda data: rows(data, tmp_path))
 
@@ -155,12 +189,19 @@ def test_names_and_labels_of_any_kind(apart, engine):
     """Capitals, blanks, quotes; and columns called as ours are, once in capitals, which DuckDB takes for the same."""
     rng = np.random.default_rng(14)
     codes, x = rng.integers(0, 15, 900), rng.normal(size=900)
-    labels = np.array([f"{i}'s \"é\",[\\ " for i in range(14)] + [""])
-    data = pd.DataFrame({
-        "Y": apart * rng.normal(size=15)[codes] + x + rng.normal(size=900), "the 'x\"": x, "Clinic\"s name": labels[codes],
-        "_mixedfast0": 1.0, "_MixedFast1": 2.0, "k0": 3, "S0": 4,
-    })  # fmt: skip
-    formula = "Y ~ `the 'x\"` + (1 | `Clinic\"s name`)"
+    labels = np.array([f'{i}\'s "é",[\\ ' for i in range(14)] + [""])
+    data = pd.DataFrame(
+        {
+            "Y": apart * rng.normal(size=15)[codes] + x + rng.normal(size=900),
+            "the 'x\"": x,
+            'Clinic"s name': labels[codes],
+            "_mixedfast0": 1.0,
+            "_MixedFast1": 2.0,
+            "k0": 3,
+            "S0": 4,
+        }
+    )
+    formula = 'Y ~ `the \'x"` + (1 | `Clinic"s name`)'
     whole, pushed = mf.lmer(formula, data), mf.lmer(formula, engine(data))
     assert (whole._fit.remainder is not None) == (apart > 1.0)
     assert pushed.criterion == pytest.approx(whole.criterion, rel=1e-9)
@@ -184,9 +225,14 @@ def test_categories_with_an_order_keep_it():
     data = frame(golden("orthodont_slope")["dataset"])
     formula = golden("orthodont_slope")["formula_py"]
     enums = {
-        name: pl.Enum([str(level) for level in data[name].cat.categories]) for name in data.select_dtypes("category")
+        name: pl.Enum([str(level) for level in data[name].cat.categories])
+        for name in data.select_dtypes("category")
     }
-    lazy = pl.from_pandas(as_text(data)).with_columns(pl.col(name).cast(kind) for name, kind in enums.items()).lazy()
+    lazy = (
+        pl.from_pandas(as_text(data))
+        .with_columns(pl.col(name).cast(kind) for name, kind in enums.items())
+        .lazy()
+    )
     same_fit(mf.lmer(formula, lazy), mf.lmer(formula, data))
 
 
@@ -209,7 +255,15 @@ def test_what_engines_compute(formula, engine):
 
 
 @pytest.mark.parametrize(
-    "term", ["poly(Days, 2)", "bs(Days, df=4)", "bs(Days, knots=[3])", "floor(Days / 2)", "Days ** Days", "Days > 4"]
+    "term",
+    [
+        "poly(Days, 2)",
+        "bs(Days, df=4)",
+        "bs(Days, knots=[3])",
+        "floor(Days / 2)",
+        "Days ** Days",
+        "Days > 4",
+    ],
 )
 def test_what_engines_cannot_compute_is_named(term, engine):
     written = term if "(" in term else f"I({term})"
@@ -235,14 +289,21 @@ def holes(data, columns, rng):
 
 def test_null_and_nan_are_left_out_alike(engine):
     rng = np.random.default_rng(6)
-    data = as_text(frame("hsb")).assign(w=lambda d: 0.5 + rng.random(len(d)), shift=lambda d: rng.normal(size=len(d)))
+    data = as_text(frame("hsb")).assign(
+        w=lambda d: 0.5 + rng.random(len(d)), shift=lambda d: rng.normal(size=len(d))
+    )
     data = holes(data, ["math", "ses", "sex", "school", "w", "shift", "size"], rng)
-    formula, how = "math ~ ses * sex + size + (1 + ses | school)", {"weights": "w", "offset": "shift"}
+    formula, how = (
+        "math ~ ses * sex + size + (1 + ses | school)",
+        {"weights": "w", "offset": "shift"},
+    )
     whole = mf.lmer(formula, data, **how)
     same_fit(mf.lmer(formula, engine(data), **how), whole)
     nan = pa.Table.from_pandas(data, preserve_index=False, safe=False)
     for name in ("math", "ses"):  # NaN where the others are NULL
-        nan = nan.set_column(nan.column_names.index(name), name, pa.array(data[name].to_numpy(), from_pandas=False))
+        nan = nan.set_column(
+            nan.column_names.index(name), name, pa.array(data[name].to_numpy(), from_pandas=False)
+        )
     lazy = duckdb.from_arrow(nan) if engine is in_duckdb else pl.from_arrow(nan).lazy()
     same_fit(mf.lmer(formula, lazy, **how), whole)
     with pytest.raises(mf.DataError, match="missing values in"):
@@ -277,17 +338,26 @@ def test_given_levels_and_addition(engine):
     levels = {"sex": ["Female", "Male"], "school": sorted(data.school.unique())}
     formula = "math ~ ses * sex + (1 + ses | school)"
     cut = len(data) // 2
-    a, b = (mf.crossproducts(formula, engine(part), levels=levels) for part in (data[:cut], data[cut:]))
+    a, b = (
+        mf.crossproducts(formula, engine(part), levels=levels) for part in (data[:cut], data[cut:])
+    )
     same_fit(mf.fit(a + b), mf.lmer(formula, data))
-    with pytest.raises(mf.DataError, match=r"'sex' has levels .* among the 2 known ones: 'Male'; name them all in levels="):
+    with pytest.raises(
+        mf.DataError,
+        match=r"'sex' has levels .* among the 2 known ones: 'Male'; name them all in levels=",
+    ):
         mf.crossproducts(formula, engine(data), levels={"sex": ["Female", "X"]})
 
 
 def test_numbers_as_groups_and_decimals_as_numbers():
     data = frame("hsb").assign(school=lambda d: d.school.astype(str).astype(int))
     rows = duckdb.connect()
-    rows.register("hsb", pa.Table.from_pandas(data[["math", "ses", "school"]], preserve_index=False))
-    relation = rows.sql("select math::decimal(9, 3) as math, ses, school::double as school, ses > 0 as high from hsb")
+    rows.register(
+        "hsb", pa.Table.from_pandas(data[["math", "ses", "school"]], preserve_index=False)
+    )
+    relation = rows.sql(
+        "select math::decimal(9, 3) as math, ses, school::double as school, ses > 0 as high from hsb"
+    )
     pushed = mf.lmer("math ~ ses + high + (1 | school)", relation)
     same_fit(pushed, mf.lmer("math ~ ses + high + (1 | school)", data.assign(high=data.ses > 0)))
     assert pushed.ranef()["school"].index.dtype.kind == "i"
@@ -298,7 +368,9 @@ def test_inference_and_prediction_need_no_rows(engine):
     formula = "math ~ ses + sex + (1 + ses | school)"
     ours, theirs = mf.lmer(formula, engine(data)), mf.lmer(formula, data)
     ours.library = "pandas"
-    pd.testing.assert_frame_equal(ours.coef_table(ddf="kenward-roger"), theirs.coef_table(ddf="kenward-roger"), rtol=1e-6)
+    pd.testing.assert_frame_equal(
+        ours.coef_table(ddf="kenward-roger"), theirs.coef_table(ddf="kenward-roger"), rtol=1e-6
+    )
     pd.testing.assert_frame_equal(ours.anova(), theirs.anova(), rtol=1e-6)
     np.testing.assert_allclose(ours.predict(data[:50]), theirs.predict(data[:50]), rtol=1e-7)
     with pytest.raises(mf.DataError, match="rows"):
@@ -321,17 +393,34 @@ def test_columns_and_arrays_are_named(engine):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"weights": "amount"}, r"column 'amount' holds text where numbers are needed: cast it in the engine first"),
-        ({"offset": "amount"}, r"column 'amount' holds text where numbers are needed: cast it in the engine first"),
-        ({"fixed": "offset(amount)"}, r"column 'amount' holds text where numbers are needed: cast it in the engine first"),
-        ({"fixed": "I(amount * 2)"}, r"column 'amount' holds categories where 'I\(amount \* 2\)' needs numbers"),
+        (
+            {"weights": "amount"},
+            r"column 'amount' holds text where numbers are needed: cast it in the engine first",
+        ),
+        (
+            {"offset": "amount"},
+            r"column 'amount' holds text where numbers are needed: cast it in the engine first",
+        ),
+        (
+            {"fixed": "offset(amount)"},
+            r"column 'amount' holds text where numbers are needed: cast it in the engine first",
+        ),
+        (
+            {"fixed": "I(amount * 2)"},
+            r"column 'amount' holds categories where 'I\(amount \* 2\)' needs numbers",
+        ),
         ({"fixed": "scale(amount)"}, r"column 'amount' holds text where 'amount' needs numbers"),
-        ({"levels": {"Subject": [308, 309]}}, r"column 'Subject' has levels .* among the 2 known ones: '308', '309', '310'"),
+        (
+            {"levels": {"Subject": [308, 309]}},
+            r"column 'Subject' has levels .* among the 2 known ones: '308', '309', '310'",
+        ),
     ],
 )
 def test_text_is_no_number(change, match, engine):
     """Not even text of numerals, which engines would read as such."""
-    data = as_text(frame("sleepstudy")).assign(amount=lambda d: np.where(np.arange(len(d)) % 2, "12", "13"))
+    data = as_text(frame("sleepstudy")).assign(
+        amount=lambda d: np.where(np.arange(len(d)) % 2, "12", "13")
+    )
     how = dict(change)
     with pytest.raises(mf.DataError, match=match):
         mf.lmer(f"Reaction ~ {how.pop('fixed', 'Days')} + (1 | Subject)", engine(data), **how)

@@ -27,9 +27,17 @@ def rows():
     n = 900
     school, item, sex = rng.integers(0, 12, n), rng.integers(0, 7, n), rng.integers(0, 2, n)
     x = rng.normal(size=n).round(2)
-    effects = rng.normal(size=12)[school] + rng.normal(0, 0.5, 12)[school] * x + rng.normal(0, 0.7, 7)[item]
+    effects = (
+        rng.normal(size=12)[school]
+        + rng.normal(0, 0.5, 12)[school] * x
+        + rng.normal(0, 0.7, 7)[item]
+    )
     y = (1 + 0.5 * x + 0.3 * sex + effects + rng.normal(size=n)).round(3)
-    names = {"sex": np.array(["F", "M"])[sex], "school": [f"s{i:02d}" for i in school], "item": item}
+    names = {
+        "sex": np.array(["F", "M"])[sex],
+        "school": [f"s{i:02d}" for i in school],
+        "item": item,
+    }
     return pd.DataFrame({"y": y, "x": x, **names})
 
 
@@ -54,7 +62,9 @@ def same(ours, theirs):
     assert ours.criterion == pytest.approx(theirs.criterion, rel=ROUNDING)
     assert list(ours.params.index) == list(theirs.params.index)
     np.testing.assert_allclose(ours.params, theirs.params, rtol=ROUNDING, atol=ROUNDING)
-    np.testing.assert_allclose(ours.bse, theirs.bse, rtol=1e-8)  # theta moves a little where the optimum is flat
+    np.testing.assert_allclose(
+        ours.bse, theirs.bse, rtol=1e-8
+    )  # theta moves a little where the optimum is flat
     for group, modes in theirs.ranef().items():
         assert list(map(str, ours.ranef()[group].index)) == list(map(str, modes.index))
 
@@ -84,7 +94,12 @@ def one_block(monkeypatch):
 def test_numbers_that_show_their_type_late(rows, tmp_path, late):
     """Whole numbers, or nothing, in the first rows; fractions further on, and in other files."""
     data = rows.assign(x=np.where(np.arange(len(rows)) < 100, late(rows.x), rows.x))
-    text = data.assign(x=[("" if np.isnan(v) else repr(int(v)) if i < 100 else repr(v)) for i, v in enumerate(data.x)])
+    text = data.assign(
+        x=[
+            ("" if np.isnan(v) else repr(int(v)) if i < 100 else repr(v))
+            for i, v in enumerate(data.x)
+        ]
+    )
     for i, part in enumerate(cut(text)):
         part.to_csv(tmp_path / f"{i}.csv", index=False)
     m = mf.lmer(FORMULA, tmp_path)
@@ -97,13 +112,17 @@ def test_rows_read_before_a_type_is_widened_come_once(tmp_path):
 
     values = [*range(200_000), 0.5]  # more than one block of text
     (tmp_path / "a.csv").write_text("x\n" + "\n".join(map(str, values)) + "\n")
-    read = [v for part in Csv(tmp_path / "a.csv", {"x": pa.int64()})() for v in part["x"].to_pylist()]
+    read = [
+        v for part in Csv(tmp_path / "a.csv", {"x": pa.int64()})() for v in part["x"].to_pylist()
+    ]
     assert read == values
 
 
 @pytest.mark.usefixtures("one_block")
 def test_text_among_numbers_is_named(rows, tmp_path):
-    rows.assign(x=rows.x.astype(str).where(rows.index != 700, "three")).to_csv(tmp_path / "a.csv", index=False)
+    rows.assign(x=rows.x.astype(str).where(rows.index != 700, "three")).to_csv(
+        tmp_path / "a.csv", index=False
+    )
     with pytest.raises(mf.DataError, match=r"a\.csv.*column 'x'.*'three'"):
         mf.lmer(FORMULA, tmp_path)
 
@@ -120,7 +139,9 @@ def test_dates_in_csv_are_labels_and_other_letters_are_told(rows, tmp_path):
 def test_lines_of_other_length_are_told_without_a_column(rows, tmp_path):
     lines = rows.to_csv(index=False).splitlines()
     (tmp_path / "a.csv").write_text("\n".join([*lines[:50], lines[50] + ",1", *lines[51:]]))
-    with pytest.raises(mf.DataError, match=r"a\.csv cannot be read as CSV: .*Expected 5 columns, got 6"):
+    with pytest.raises(
+        mf.DataError, match=r"a\.csv cannot be read as CSV: .*Expected 5 columns, got 6"
+    ):
         mf.lmer(FORMULA, tmp_path)
 
 
@@ -138,7 +159,10 @@ def test_a_file_may_have_no_value_of_a_column(rows, tmp_path, column, where):
     if where or column in ("y", "x", "item"):
         same(mf.lmer(FORMULA, parts), mf.lmer(FORMULA, rest))
     else:
-        with pytest.raises(mf.DataError, match=f"batch 1: column '{column}' holds text here, and no value in batch 0"):
+        with pytest.raises(
+            mf.DataError,
+            match=f"batch 1: column '{column}' holds text here, and no value in batch 0",
+        ):
             mf.lmer(FORMULA, parts)
 
 
@@ -189,7 +213,13 @@ def test_a_dataset_is_asked_for_the_columns_of_the_formula(rows, tmp_path):
     write(tmp_path, [table(part.assign(other=1.0)) for part in cut(rows)])
     recorded = Recorded(datasets.dataset(tmp_path))
     same(mf.fit(stream_crossproducts(parse(FORMULA), Dataset(recorded))[0]), mf.lmer(FORMULA, rows))
-    assert {name for columns in recorded.asked for name in columns} == {"y", "x", "sex", "school", "item"}
+    assert {name for columns in recorded.asked for name in columns} == {
+        "y",
+        "x",
+        "sex",
+        "school",
+        "item",
+    }
 
 
 def test_a_damaged_file_of_a_dataset_is_named(rows, tmp_path):
@@ -213,11 +243,17 @@ def test_a_byte_that_was_turned_is_noticed_where_pages_have_checksums(rows, tmp_
     noticed = 0
     for at in range(group.num_columns):
         chunk = group.column(at)
-        last = (chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1
+        last = (
+            (chunk.dictionary_page_offset or chunk.data_page_offset)
+            + chunk.total_compressed_size
+            - 1
+        )
         turned = bytearray(whole)
         turned[last] ^= 1
         path.write_bytes(turned)
-        with pytest.raises(mf.DataError, match=rf"1\.parquet is damaged, column '{chunk.path_in_schema}'"):
+        with pytest.raises(
+            mf.DataError, match=rf"1\.parquet is damaged, column '{chunk.path_in_schema}'"
+        ):
             mf.lmer(FORMULA, tmp_path)
         noticed += 1
     assert noticed == 5
@@ -236,7 +272,9 @@ def test_values_that_the_sample_did_not_show_to_be_too_large(rows):
     many = pd.concat([rows] * 30, ignore_index=True)
     many.loc[12_345, "x"] = 1e200
     for data in (many, [many]):
-        with pytest.raises(mf.DataError, match="values of 'x' are so large that their squares overflow"):
+        with pytest.raises(
+            mf.DataError, match="values of 'x' are so large that their squares overflow"
+        ):
             mf.lmer(FORMULA, data)
 
 
@@ -250,7 +288,11 @@ def test_one_wild_value_leaves_a_start(rows):
 
 # --- levels --------------------------------------------------------------------------------------------
 
-MORE = {"school": [*LISTED["school"], "s98", "s99"], "item": [-1, *LISTED["item"]], "sex": LISTED["sex"]}
+MORE = {
+    "school": [*LISTED["school"], "s98", "s99"],
+    "item": [-1, *LISTED["item"]],
+    "sex": LISTED["sex"],
+}
 MODELS = [
     "y ~ x + (1 | school)",
     FORMULA,
@@ -269,20 +311,29 @@ def test_levels_that_no_row_has_are_no_groups(rows, formula, tmp_path):
     whole = mf.lmer(formula, data)
     cp = mf.crossproducts(formula, [data], levels=levels)
     m = mf.lmer(formula, cut(data), levels=levels)
-    for found in (m, mf.fit(cp), mf.fit(cp + mf.crossproducts(formula, [data.iloc[:0], data.iloc[:1]], levels=levels))):
+    for found in (
+        m,
+        mf.fit(cp),
+        mf.fit(cp + mf.crossproducts(formula, [data.iloc[:0], data.iloc[:1]], levels=levels)),
+    ):
         if found.nobs == whole.nobs:
             same(found, whole)
             for method in ("group", "between-within", "containment", "hlm", "kenward-roger"):
                 if method in ("hlm", "group", "between-within") and "item" in formula:
                     continue  # these are not defined for several factors
-                mine, theirs = found.coef_table(ddf=method)["df"], whole.coef_table(ddf=method)["df"]
+                mine, theirs = (
+                    found.coef_table(ddf=method)["df"],
+                    whole.coef_table(ddf=method)["df"],
+                )
                 np.testing.assert_allclose(mine, theirs, rtol=1e-6, err_msg=method)
         else:
             assert found.nobs == whole.nobs + 1 and found.n_groups == whole.n_groups
     np.testing.assert_allclose(m.fitted, whole.fitted, rtol=1e-7)
     m.augment_to(tmp_path / "out.parquet")
     assert pq.read_table(tmp_path / "out.parquet").num_rows == len(data)
-    assert [len(group.levels) for group in cp.groups] >= [len(group.levels) for group in whole._fit.cp.groups]
+    assert [len(group.levels) for group in cp.groups] >= [
+        len(group.levels) for group in whole._fit.cp.groups
+    ]
 
 
 @pytest.mark.parametrize("form", [list, iter, lambda parts: lambda: iter(parts)])
@@ -296,13 +347,21 @@ def test_first_batches_without_a_complete_row_where_levels_are_given(rows, form)
 def test_first_batches_without_rows_need_not_know_their_types(rows):
     unknown = pa.table({name: pa.nulls(0) for name in rows.columns})
     for form in (list, iter, lambda parts: lambda: iter(parts)):
-        same(mf.lmer(FORMULA, form([unknown, unknown, *cut(rows)]), levels=LISTED), mf.lmer(FORMULA, rows))
-    with pytest.raises(mf.DataError, match=r"batch 2: column 'y' holds text here .* and number in batch 1"):
+        same(
+            mf.lmer(FORMULA, form([unknown, unknown, *cut(rows)]), levels=LISTED),
+            mf.lmer(FORMULA, rows),
+        )
+    with pytest.raises(
+        mf.DataError, match=r"batch 2: column 'y' holds text here .* and number in batch 1"
+    ):
         mf.lmer(FORMULA, [unknown, rows, rows.assign(y="a")])
 
 
 def test_levels_of_arrow_and_sets(rows):
-    same(mf.lmer(FORMULA, [rows], levels={"school": pa.array(LISTED["school"])}), mf.lmer(FORMULA, rows))
+    same(
+        mf.lmer(FORMULA, [rows], levels={"school": pa.array(LISTED["school"])}),
+        mf.lmer(FORMULA, rows),
+    )
     with pytest.raises(mf.DataError, match="must be a list of levels in their order"):
         mf.lmer(FORMULA, [rows], levels={"school": set(LISTED["school"])})
 
@@ -343,8 +402,14 @@ def test_a_year_is_added(rows, formula, form):
 @pytest.mark.parametrize("size", [1, 2, 60])
 def test_a_school_of_any_size_is_added(rows, form, size):
     mine = rows[rows.school == "s03"].head(size)
-    one, others = (mf.crossproducts(FORMULA, form(part), levels={"sex": ["F", "M"]}) for part in (mine, rows.drop(mine.index)))
+    one, others = (
+        mf.crossproducts(FORMULA, form(part), levels={"sex": ["F", "M"]})
+        for part in (mine, rows.drop(mine.index))
+    )
     for total in (one + others, others + one):
         same(mf.fit(total), mf.lmer(FORMULA, rows))
-    with pytest.raises((mf.DataError, mf.NotIdentifiedError), match=r"'school' has one level only|'item' has as many levels"):
+    with pytest.raises(
+        (mf.DataError, mf.NotIdentifiedError),
+        match=r"'school' has one level only|'item' has as many levels",
+    ):
         mf.fit(one)

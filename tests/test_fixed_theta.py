@@ -19,7 +19,9 @@ FIXED = topic("fixed_theta")
 
 
 def crossproducts(record):
-    return mf.crossproducts(record["formula_py"], frame(record["dataset"]), weights=record.get("weights"))
+    return mf.crossproducts(
+        record["formula_py"], frame(record["dataset"]), weights=record.get("weights")
+    )
 
 
 @pytest.fixture(scope="module", params=sorted(FIXED))

@@ -30,7 +30,9 @@ class Forger:
         self.path = path
         with zipfile.ZipFile(path) as archive:
             self.header = json.loads(archive.read("header.json"))
-            self.arrays = [archive.read(f"arrays/{i:04d}.npy") for i in range(len(self.header["sha256"]))]
+            self.arrays = [
+                archive.read(f"arrays/{i:04d}.npy") for i in range(len(self.header["sha256"]))
+            ]
 
     def fields(self, name, which=0):
         """The fields of an object of a class, the first there is or another."""
@@ -49,7 +51,12 @@ class Forger:
 
     def text(self, ends, letters):
         """Labels, cut out of letters at some ends."""
-        return {"strings": [self.array(ends)["array"], self.array(np.frombuffer(letters, np.uint8))["array"]]}
+        return {
+            "strings": [
+                self.array(ends)["array"],
+                self.array(np.frombuffer(letters, np.uint8))["array"],
+            ]
+        }
 
     def array(self, value):
         """A new array in the file, as the header points to it."""
@@ -60,7 +67,10 @@ class Forger:
         return np.load(io.BytesIO(self.arrays[value["array"]]))
 
     def write(self, **more):
-        header = {**self.header, "sha256": [hashlib.sha256(body).hexdigest() for body in self.arrays]}
+        header = {
+            **self.header,
+            "sha256": [hashlib.sha256(body).hexdigest() for body in self.arrays],
+        }
         parts = [(f"arrays/{i:04d}.npy", body) for i, body in enumerate(self.arrays)]
         write_zip(self.path, [("header.json", json.dumps(header).encode()), *parts], **more)
 
@@ -86,7 +96,9 @@ def originals(tmp_path_factory):
     m.keep_rows = True
     m.save(folder / "coded")
     design = build(parse("Reaction ~ late + (1 | Subject) + (1 | Days)"), as_table(d))
-    storage.save(Checkpoint("this model", sums=sum_rows(design, basis=choose_basis(design))), folder / "work")
+    storage.save(
+        Checkpoint("this model", sums=sum_rows(design, basis=choose_basis(design))), folder / "work"
+    )
     mf.lm("Reaction ~ Days", frame("sleepstudy")).save(folder / "line")
     return folder
 
@@ -128,13 +140,25 @@ CHANGES = {
     "a number for text": ("crossed", other("Meta", "formula", 3)),
     "a number for a list": ("crossed", other("CrossProducts", "terms", 3)),
     "a list for an array": ("crossed", other("CrossProducts", "xy", [1.0, 2.0])),
-    "an array for a number": ("crossed", with_("Solution", "deviance", lambda forger, was: forger.array([1.0]))),
-    "another class": ("crossed", with_("Fit", "solution", lambda forger, was: forger.fields("Fit")["cp"])),
+    "an array for a number": (
+        "crossed",
+        with_("Solution", "deviance", lambda forger, was: forger.array([1.0])),
+    ),
+    "another class": (
+        "crossed",
+        with_("Fit", "solution", lambda forger, was: forger.fields("Fit")["cp"]),
+    ),
     "nothing where something must be": ("crossed", other("Fit", "cp", None)),
     "an engine that is no mapping": ("crossed", other("Fit", "engine", [1])),
     "an unknown kind of Hessian": ("crossed", other("Optimum", "kind", "guessed")),
-    "whole numbers for sums": ("crossed", array("CrossProducts", "xy", lambda was: was.astype(np.int64))),
-    "single precision": ("crossed", array("GroupProducts", "A", lambda was: was.astype(np.float32))),
+    "whole numbers for sums": (
+        "crossed",
+        array("CrossProducts", "xy", lambda was: was.astype(np.int64)),
+    ),
+    "single precision": (
+        "crossed",
+        array("GroupProducts", "A", lambda was: was.astype(np.float32)),
+    ),
     "complex numbers": ("crossed", array("GroupProducts", "B", lambda was: was.astype(complex))),
     "dates": ("crossed", array("Solution", "beta", lambda was: was.astype("M8[s]"))),
     "long codes": ("crossed", array("ReTerm", "codes", lambda was: was.astype(np.int64))),
@@ -144,10 +168,19 @@ CHANGES = {
     "sums of one column more": ("crossed", array("CrossProducts", "xy", lambda was: np.eye(3))),
     "no numbers at all": ("crossed", array("CrossProducts", "shift", lambda was: was[:0])),
     "a level too few": ("crossed", array("GroupProducts", "B", lambda was: was[:-1])),
-    "blocks that are not square": ("crossed", array("GroupProducts", "A", lambda was: was.repeat(2, axis=1))),
+    "blocks that are not square": (
+        "crossed",
+        array("GroupProducts", "A", lambda was: was.repeat(2, axis=1)),
+    ),
     "rows that are not as many": ("crossed", array("Design", "y", lambda was: was[:-1])),
-    "a theta too many": ("crossed", array("Fit", "theta_internal", lambda was: np.append(was, 1.0))),
-    "an optimum of another model": ("crossed", array("Optimum", "hessian", lambda was: was[:1, :1])),
+    "a theta too many": (
+        "crossed",
+        array("Fit", "theta_internal", lambda was: np.append(was, 1.0)),
+    ),
+    "an optimum of another model": (
+        "crossed",
+        array("Optimum", "hessian", lambda was: was[:1, :1]),
+    ),
     "a coefficient too many": ("crossed", array("Solution", "beta", lambda was: np.ones(3))),
     "a scalar for an array": ("crossed", array("CrossProducts", "scale", lambda was: was[0])),
     "names too few": ("crossed", other("CrossProducts", "x_names", [])),
@@ -165,7 +198,10 @@ CHANGES = {
     "places by 2^62": ("crossed", array("PairProducts", "indptr", put(1, 2**62))),
     "ends that go back": ("crossed", array("PairProducts", "indptr", put(2, 0))),
     "ends that begin late": ("crossed", array("PairProducts", "indptr", put(0, 1))),
-    "a pair of a group with itself": ("crossed", with_("CrossProducts", "pairs", lambda f, was: pairs_of([1, 1], was))),
+    "a pair of a group with itself": (
+        "crossed",
+        with_("CrossProducts", "pairs", lambda f, was: pairs_of([1, 1], was)),
+    ),
     "a pair that lacks": ("crossed", other("CrossProducts", "pairs", {"dict": []})),
     "codes past the levels": ("crossed", array("ReTerm", "codes", put(0, 1000))),
     "codes past a table": ("coded", array("Factor", "values", put(0, 2))),
@@ -173,8 +209,14 @@ CHANGES = {
     "categories past their levels": ("coded", array("Categorical", "codes", put(3, 24))),
     "a column that X has not": ("crossed", array("CrossProducts", "kept", put(0, 7))),
     "a term of columns that are not": ("nested", other("FixedTerm", "columns", [99])),
-    "ids past their levels": ("nested", with_("GroupRecipe", "ids", lambda f, was: [f.array(put(0, 10**9)(f.read(was[0])))])),
-    "ids before their levels": ("nested", with_("GroupRecipe", "ids", lambda f, was: [f.array(put(0, -1)(f.read(was[0])))])),
+    "ids past their levels": (
+        "nested",
+        with_("GroupRecipe", "ids", lambda f, was: [f.array(put(0, 10**9)(f.read(was[0])))]),
+    ),
+    "ids before their levels": (
+        "nested",
+        with_("GroupRecipe", "ids", lambda f, was: [f.array(put(0, -1)(f.read(was[0])))]),
+    ),
     "ids that lack": ("nested", other("GroupRecipe", "ids", [])),
     # what no number of a model is
     "NaN in the sums": ("crossed", array("CrossProducts", "xy", put((0, 0), np.nan))),
@@ -187,30 +229,64 @@ CHANGES = {
     "NaN in y": ("crossed", array("Design", "y", put(0, np.nan))),
     "no number at all": ("crossed", other("Solution", "deviance", {"float": "much"})),
     # twice
-    "a level twice": ("crossed", with_("GroupProducts", "levels", lambda f, was: f.array(np.zeros(24)))),
+    "a level twice": (
+        "crossed",
+        with_("GroupProducts", "levels", lambda f, was: f.array(np.zeros(24))),
+    ),
     "a group twice": ("crossed", other("GroupProducts", "name", "sample")),
-    "a column twice": ("nested", with_("CrossProducts", "x_names", lambda f, was: [was[0], *was[:-1]])),
-    "a variable twice": ("nested", with_("Recipe", "levels", lambda f, was: {"dict": was["dict"] * 2})),
+    "a column twice": (
+        "nested",
+        with_("CrossProducts", "x_names", lambda f, was: [was[0], *was[:-1]]),
+    ),
+    "a variable twice": (
+        "nested",
+        with_("Recipe", "levels", lambda f, was: {"dict": was["dict"] * 2}),
+    ),
     "a name of a set twice": ("curved", other("Recipe", "numeric", {"set": ["Days", "Days"]})),
     # what lacks, or is none of ours
     "a field that lacks": ("crossed", lambda forger: forger.fields("Meta").pop("library")),
     "a field too many": ("crossed", lambda forger: forger.fields("Meta").update(colour="red")),
     "no fields": ("crossed", lambda forger: forger.header["content"].update(fields={})),
-    "an unknown class": ("crossed", lambda forger: forger.header["content"].update({"class": "Popen"})),
-    "a class that is none": ("crossed", lambda forger: forger.header["content"].update({"class": ["Fit"]})),
-    "a part of a result": ("crossed", lambda forger: forger.header.update(holds="Fit", content=forger.part("fit"))),
+    "an unknown class": (
+        "crossed",
+        lambda forger: forger.header["content"].update({"class": "Popen"}),
+    ),
+    "a class that is none": (
+        "crossed",
+        lambda forger: forger.header["content"].update({"class": ["Fit"]}),
+    ),
+    "a part of a result": (
+        "crossed",
+        lambda forger: forger.header.update(holds="Fit", content=forger.part("fit")),
+    ),
     "a library that is none": ("crossed", other("Meta", "library", "os")),
     "an array that lacks": ("crossed", other("CrossProducts", "xy", {"array": 10**6})),
     "an array before the first": ("crossed", other("CrossProducts", "xy", {"array": -1})),
-    "text cut outside of its letters": ("curved", with_("GroupProducts", "levels", lambda f, was: f.text([0, 10**12], b"abc"))),
-    "text cut backwards": ("curved", with_("GroupProducts", "levels", lambda f, was: f.text([0, 9, 3, 9], b"abcdefghi"))),
-    "letters that are none": ("curved", with_("GroupProducts", "levels", lambda f, was: f.text([0, 2], b"\xff\xff"))),
+    "text cut outside of its letters": (
+        "curved",
+        with_("GroupProducts", "levels", lambda f, was: f.text([0, 10**12], b"abc")),
+    ),
+    "text cut backwards": (
+        "curved",
+        with_("GroupProducts", "levels", lambda f, was: f.text([0, 9, 3, 9], b"abcdefghi")),
+    ),
+    "letters that are none": (
+        "curved",
+        with_("GroupProducts", "levels", lambda f, was: f.text([0, 2], b"\xff\xff")),
+    ),
     "a key that is a list": ("crossed", other("Meta", "missing", {"dict": [[{"list": []}, 1]]})),
     "a mapping of triples": ("crossed", other("Meta", "missing", {"dict": [["a", 1, 2]]})),
     "values a hundred deep": ("crossed", other("Fit", "engine", json.loads("[" * 100 + "]" * 100))),
-    "statistics of no transform": ("curved", other("Coding", "state", {
-        "dict": [["poly(Days, 2)", {"dict": [["alpha", 3], ["norms2", "x"]]}]],
-    })),
+    "statistics of no transform": (
+        "curved",
+        other(
+            "Coding",
+            "state",
+            {
+                "dict": [["poly(Days, 2)", {"dict": [["alpha", 3], ["norms2", "x"]]}]],
+            },
+        ),
+    ),
     "statistics that are text": ("curved", other("Coding", "state", "scale")),
     "a variable that lacks": ("curved", other("Coding", "shapes", [])),
     "a type that is none": ("curved", other("Shape", "dtype", "zz")),
@@ -219,11 +295,17 @@ CHANGES = {
     "pairs past their levels": ("work", array("PairProducts", "indices", put(0, 99))),
     "a term outside of its sums": ("work", other("TermShape", "group", 2)),
     "sums of other groups": ("work", other("RowSums", "n_groups", 1)),
-    "columns before the first": ("work", with_("RowSums", "left", lambda f, was: [f.array(f.read(at) - 9) for at in was])),
-    "NaN in a block of sums": ("work", with_("RowSums", "levels", lambda f, was: [[f.array([[[np.nan]]])] for _ in was])),
+    "columns before the first": (
+        "work",
+        with_("RowSums", "left", lambda f, was: [f.array(f.read(at) - 9) for at in was]),
+    ),
+    "NaN in a block of sums": (
+        "work",
+        with_("RowSums", "levels", lambda f, was: [[f.array([[[np.nan]]])] for _ in was]),
+    ),
     "coefficients of another line": ("line", array("LeastSquares", "beta", lambda was: np.ones(9))),
     "a covariance that is flat": ("line", array("LeastSquares", "vcov", lambda was: was.ravel())),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("which", ["crossed", "curved", "nested", "coded", "work", "line"])
@@ -313,14 +395,23 @@ def test_parts_share_no_bytes(originals, tmp_path):
         mf.load(path)
 
 
-@pytest.mark.parametrize(("kind", "shape"), [
-    ("<f8", "(1000000000000,)"), ("<f8", "(-3,)"),
-    ("<f8", "(0, 999999999999999999, 999999999999999999)"), ("<U100000000", "(0,)"),
-    ("<U0", "(9,)"), ("|O", "(3,)"),
-    ("|V24", "()"), ("<f7", "(3,)"),
-    ("<M8[0s]", "(3,)"), ("|b1", "(24,)"),
-    ("<U6", "(1,)"), ("<f8", "(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        ("<f8", "(1000000000000,)"),
+        ("<f8", "(-3,)"),
+        ("<f8", "(0, 999999999999999999, 999999999999999999)"),
+        ("<U100000000", "(0,)"),
+        ("<U0", "(9,)"),
+        ("|O", "(3,)"),
+        ("|V24", "()"),
+        ("<f7", "(3,)"),
+        ("<M8[0s]", "(3,)"),
+        ("|b1", "(24,)"),
+        ("<U6", "(1,)"),
+        ("<f8", "(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3)"),
+    ],
+)
 def test_sizes_are_measured_before_room_is_made(kind, shape):
     text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }} \n".encode()
     body = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + b"\xff" * 24
@@ -329,7 +420,10 @@ def test_sizes_are_measured_before_room_is_made(kind, shape):
 
 
 def test_deep_headers_are_refused(originals, tmp_path):
-    deep = b'{"format": "mixedfast", "version": 3, "holds": "OLSResult", "sha256": [], "content": ' + b"[" * 100_000
+    deep = (
+        b'{"format": "mixedfast", "version": 3, "holds": "OLSResult", "sha256": [], "content": '
+        + b"[" * 100_000
+    )
     write_zip(tmp_path / "m", [("header.json", deep)])
     with pytest.raises(mf.DataError, match="no JSON of ours"):
         mf.load(tmp_path / "m")
@@ -351,4 +445,6 @@ def test_every_class_is_told_whole(name):
     for way in storage_schema.hints_of(name):
         told = storage_schema.ARRAYS.get(name, {}).keys()
         assert told <= way.keys()
-        assert {key for key, hint in way.items() if hint is np.ndarray or hint == np.ndarray | None} <= told
+        assert {
+            key for key, hint in way.items() if hint is np.ndarray or hint == np.ndarray | None
+        } <= told

@@ -54,7 +54,11 @@ def test_fixed_and_random_parts(formula: str, fixed: str, random: list[str]) -> 
 
 
 def test_grouping_columns_of_a_nested_term() -> None:
-    assert [term.factors for term in parse("y ~ (1 | a/b/c)").random] == [("c", "b", "a"), ("b", "a"), ("a",)]
+    assert [term.factors for term in parse("y ~ (1 | a/b/c)").random] == [
+        ("c", "b", "a"),
+        ("b", "a"),
+        ("a",),
+    ]
 
 
 def test_offsets_are_taken_out() -> None:
@@ -151,7 +155,9 @@ def test_terms_come_apart_whatever_their_names_and_order(
         squeeze(part) for name in fixed for part in written(name).split(" + ")
     )
     expected = [item for item in order if item in bars]
-    found = [f"({t.expr} {'|' if t.correlated else '||'} {written(t.factors[0])})" for t in spec.random]
+    found = [
+        f"({t.expr} {'|' if t.correlated else '||'} {written(t.factors[0])})" for t in spec.random
+    ]
     assert found == expected
 
 
@@ -165,14 +171,23 @@ def test_no_text_breaks_the_reader(text: str) -> None:
     assert spec.random
 
 
-@pytest.mark.parametrize("formula", ["(a + b) ^ 40", "((a + b)^5)^5", "(a*b*c*d*e*f*g)**3", "x + (a + b + c + d)**19"])
+@pytest.mark.parametrize(
+    "formula", ["(a + b) ^ 40", "((a + b)^5)^5", "(a*b*c*d*e*f*g)**3", "x + (a + b + c + d)**19"]
+)
 def test_powers_that_would_never_end_are_refused(formula: str) -> None:
     with pytest.raises(FormulaError, match="too many interactions"):
         factors(formula)
 
 
 @pytest.mark.parametrize(
-    "formula", ["(a + b + c + d + e)^4", "I(x ** 40) + (a + b)^2", "a^50", "`(a + b)^40` + x", "(a+b)^2 + (c+d)^2"]
+    "formula",
+    [
+        "(a + b + c + d + e)^4",
+        "I(x ** 40) + (a + b)^2",
+        "a^50",
+        "`(a + b)^40` + x",
+        "(a+b)^2 + (c+d)^2",
+    ],
 )
 def test_other_powers_are_not(formula: str) -> None:
     assert factors(formula)
@@ -183,7 +198,10 @@ def test_more_than_one_part_is_refused() -> None:
         factors("x + y ~ z")
 
 
-@pytest.mark.parametrize("formula", ["y ～ x + (1 | g)", "y ~ x − 1 + (1 | g)", "y ~ x\u200b + (1 | g)", "y ~ x + (1 ｜ g)"])
+@pytest.mark.parametrize(
+    "formula",
+    ["y ～ x + (1 | g)", "y ~ x − 1 + (1 | g)", "y ~ x\u200b + (1 | g)", "y ~ x + (1 ｜ g)"],
+)
 def test_characters_that_look_like_others_are_named(formula: str) -> None:
     with pytest.raises(FormulaError, match=r"write that|nobody sees"):
         parse(formula)

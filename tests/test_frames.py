@@ -50,7 +50,9 @@ def test_every_make_reads_alike(make: str) -> None:
     for name in ("x", "i", "small", "flag"):
         column = table.column(name)
         assert isinstance(column, Numeric)
-        np.testing.assert_array_equal(column.values.astype(float), FRAME[name].to_numpy(dtype=float))
+        np.testing.assert_array_equal(
+            column.values.astype(float), FRAME[name].to_numpy(dtype=float)
+        )
     strings = table.column("s")
     assert isinstance(strings, Categorical)
     assert strings.levels.tolist() == ["C", "a", "b"]
@@ -78,7 +80,9 @@ def test_category_dtypes_keep_their_level_order() -> None:
     values = ["hi", None, "lo", "mid"]
     cat = pd.Categorical(values, categories=levels, ordered=True)
     enum = pl.DataFrame({"c": pl.Series(values, dtype=pl.Enum(levels))})
-    arrow = pa.table({"c": pa.DictionaryArray.from_arrays(pa.array([2, None, 0, 1]), pa.array(levels))})
+    arrow = pa.table(
+        {"c": pa.DictionaryArray.from_arrays(pa.array([2, None, 0, 1]), pa.array(levels))}
+    )
     for data in (pd.DataFrame({"c": cat}), {"c": cat}, enum, arrow):
         column = as_table(data).column("c")
         assert isinstance(column, Categorical)
@@ -91,8 +95,12 @@ def test_category_dtypes_keep_their_level_order() -> None:
 
 
 def test_polars_categoricals_are_sorted_however_polars_numbers_them() -> None:
-    pl.Series(["zz", "yy", "b"], dtype=pl.Categorical)  # takes the first numbers, when they are global
-    column = as_table(pl.DataFrame({"c": pl.Series(["b", "a", None, "b"], dtype=pl.Categorical)})).column("c")
+    pl.Series(
+        ["zz", "yy", "b"], dtype=pl.Categorical
+    )  # takes the first numbers, when they are global
+    column = as_table(
+        pl.DataFrame({"c": pl.Series(["b", "a", None, "b"], dtype=pl.Categorical)})
+    ).column("c")
     assert isinstance(column, Categorical)
     assert (column.levels.tolist(), column.codes.tolist()) == (["a", "b"], [1, 0, -1, 1])
 
@@ -142,7 +150,11 @@ def test_dates_are_refused_only_when_used_and_decimals_are_numbers(kind: str) ->
     import datetime
     import decimal
 
-    columns = {"x": [1.0] * 2, "day": [datetime.date(2020, 1, 1)] * 2, "price": [decimal.Decimal("1.5"), None]}
+    columns = {
+        "x": [1.0] * 2,
+        "day": [datetime.date(2020, 1, 1)] * 2,
+        "price": [decimal.Decimal("1.5"), None],
+    }
     made = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "arrow": pa.table}[kind](columns)
     table = as_table(made)
     assert table.column("x").values.tolist() == [1.0, 1.0]
@@ -153,7 +165,9 @@ def test_dates_are_refused_only_when_used_and_decimals_are_numbers(kind: str) ->
 
 def test_pandas_dictionaries_of_arrow() -> None:
     words = pa.array(["b", None, "a", "b"]).dictionary_encode()
-    column = as_table(pd.DataFrame({"s": pd.Series(pd.arrays.ArrowExtensionArray(words))})).column("s")
+    column = as_table(pd.DataFrame({"s": pd.Series(pd.arrays.ArrowExtensionArray(words))})).column(
+        "s"
+    )
     assert isinstance(column, Categorical)
     assert [None if c < 0 else column.levels[c] for c in column.codes] == ["b", None, "a", "b"]
 
@@ -174,7 +188,10 @@ def test_fractions_do_not_group() -> None:
     ("data", "says"),
     [
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "called 'a'"),
-        (pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")])), "MultiIndex"),
+        (
+            pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")])),
+            "MultiIndex",
+        ),
         ({"a": [1, 2], "b": [1]}, "differ in length"),
         ({"a": 1}, "single value"),
         ([1, 2, 3], "not list"),
@@ -222,5 +239,7 @@ def test_drop_unused_keeps_what_the_rows_say(codes: list[int]) -> None:
 
 
 def test_recode() -> None:
-    column = Categorical(np.array([0, 1, -1, 2], dtype=np.int32), np.array(["x", "b", "a"], dtype=object))
+    column = Categorical(
+        np.array([0, 1, -1, 2], dtype=np.int32), np.array(["x", "b", "a"], dtype=object)
+    )
     assert recode(column, np.array(["a", "b"], dtype=object)).tolist() == [-1, 1, -1, 0]

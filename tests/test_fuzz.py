@@ -44,14 +44,27 @@ def test_doors(name):
         target.one_input(data)
 
 
-@pytest.mark.skipif(COMPILER is None or not (ROOT / "csrc").is_dir(), reason="no C compiler, or no sources beside the tests")
+@pytest.mark.skipif(
+    COMPILER is None or not (ROOT / "csrc").is_dir(),
+    reason="no C compiler, or no sources beside the tests",
+)
 @pytest.mark.parametrize("name", fuzz.KERNELS)
 def test_kernels(name, tmp_path):
     (tmp_path / "main.c").write_text(MAIN)
     kernels = [ROOT / "csrc" / f"{part}.c" for part in fuzz.KERNELS[name]]
     sources = [tmp_path / "main.c", FUZZ / "kernels" / f"{name}.c", *kernels]
     folders = [f"-I{ROOT / 'csrc'}", f"-I{FUZZ / 'kernels'}"]
-    call = [COMPILER, "-std=c11", "-D_GNU_SOURCE", "-O1", *folders, *map(str, sources), "-lm", "-o", str(tmp_path / "program")]
+    call = [
+        COMPILER,
+        "-std=c11",
+        "-D_GNU_SOURCE",
+        "-O1",
+        *folders,
+        *map(str, sources),
+        "-lm",
+        "-o",
+        str(tmp_path / "program"),
+    ]
     subprocess.run(call, check=True)
     files = []
     for i, data in enumerate(fuzz.kept(name)):

@@ -73,7 +73,9 @@ def test_the_numbers_are_the_same(case: tuple[mf.LMMResult, type]) -> None:
     reference = every_table(mf.lmer(FORMULA, sleep()))
     for name, table in every_table(m).items():
         wanted = reference[name] if kind is pd.DataFrame else given_back(reference[name], m.library)
-        plain = [table, wanted] if kind is pd.DataFrame else [t.to_pandas() for t in (table, wanted)]
+        plain = (
+            [table, wanted] if kind is pd.DataFrame else [t.to_pandas() for t in (table, wanted)]
+        )
         pd.testing.assert_frame_equal(*plain, check_dtype=False)
 
 
@@ -113,14 +115,20 @@ def test_the_library_goes_with_the_result_and_can_be_changed() -> None:
 
 def test_pages_do_not_depend_on_the_library() -> None:
     data = sleep()
-    assert str(mf.lmer(FORMULA, pl.from_pandas(data)).summary()) == str(mf.lmer(FORMULA, data).summary())
+    assert str(mf.lmer(FORMULA, pl.from_pandas(data)).summary()) == str(
+        mf.lmer(FORMULA, data).summary()
+    )
     line = "Reaction ~ Days"
     assert str(mf.lm(line, pl.from_pandas(data)).summary()) == str(mf.lm(line, data).summary())
     assert isinstance(mf.lm(line, pl.from_pandas(data)).anova(), pl.DataFrame)
 
 
 def test_marginal_means_are_the_callers() -> None:
-    cake = pl.from_pandas(mf.load_dataset("cake")[["angle", "recipe", "replicate"]].astype({"recipe": str, "replicate": str}))
+    cake = pl.from_pandas(
+        mf.load_dataset("cake")[["angle", "recipe", "replicate"]].astype(
+            {"recipe": str, "replicate": str}
+        )
+    )
     means = mf.lmer("angle ~ recipe + (1 | replicate)", cake).emmeans("recipe")
     assert isinstance(means.to_frame(), pl.DataFrame)
     assert isinstance(means.pairs(), pl.DataFrame)
@@ -133,10 +141,16 @@ def test_twice_the_same_name_is_numbered() -> None:
 
 
 def test_columns_beside_the_users_own() -> None:
-    data = pd.DataFrame({"x": [1, 2, 3], "when": pd.to_datetime(["2020-01-01"] * 3)}, index=[7, 7, 9])
+    data = pd.DataFrame(
+        {"x": [1, 2, 3], "when": pd.to_datetime(["2020-01-01"] * 3)}, index=[7, 7, 9]
+    )
     rows, new = np.array([0, 2]), {".resid": np.array([0.5, -0.5])}
     out = beside(data, rows, new)
     assert out.index.tolist() == [7, 9]
     assert out[".resid"].tolist() == [0.5, -0.5]
     assert beside(pl.from_pandas(data), rows, new)[".resid"].to_list() == [0.5, -0.5]
-    assert beside(pa.Table.from_pandas(data), None, {"n": np.arange(3)})["n"].to_pylist() == [0, 1, 2]
+    assert beside(pa.Table.from_pandas(data), None, {"n": np.arange(3)})["n"].to_pylist() == [
+        0,
+        1,
+        2,
+    ]

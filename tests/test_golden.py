@@ -19,7 +19,11 @@ BETTER = 1e-3
 
 def fit(record: dict, **options: object) -> mf.LMMResult:
     return mf.lmer(
-        record["formula_py"], frame(record["dataset"]), REML=record["REML"], weights=record.get("weights"), **options
+        record["formula_py"],
+        frame(record["dataset"]),
+        REML=record["REML"],
+        weights=record.get("weights"),
+        **options,
     )
 
 
@@ -28,7 +32,9 @@ def case(request):
     record = golden(request.param)
     m = fit(record)
     if m.criterion < record["criterion"] - BETTER:
-        pytest.skip(f"R stopped {record['criterion'] - m.criterion:.3g} above our optimum: see the case with R's best")
+        pytest.skip(
+            f"R stopped {record['criterion'] - m.criterion:.3g} above our optimum: see the case with R's best"
+        )
     return record, m
 
 
@@ -55,16 +61,24 @@ def test_fixed_effects(case):
     names = renamed(list(record["fixef"]), record["id"])
     beta = np.array(list(record["fixef"].values()))
     se = np.sqrt(np.diag(np.atleast_2d(record["vcov"])))
-    assert np.abs(m.params[names].to_numpy() - beta).max() < COEFFICIENT * np.maximum(np.abs(beta), se).max()
+    assert (
+        np.abs(m.params[names].to_numpy() - beta).max()
+        < COEFFICIENT * np.maximum(np.abs(beta), se).max()
+    )
     np.testing.assert_allclose(m.bse[names].to_numpy(), se, rtol=COEFFICIENT)
     assert set(m.params.index) - set(names) == set(m.dropped_columns)
 
 
 def test_variance_components(case):
     record, m = case
-    theirs = np.array([row["sdcor"] or 0.0 for row in record["varcorr"] if not row.get("var2")], dtype=float)
+    theirs = np.array(
+        [row["sdcor"] or 0.0 for row in record["varcorr"] if not row.get("var2")], dtype=float
+    )
     ours = m.varcorr[m.varcorr.name2.isna()]
-    assert np.abs(np.sort(ours.sd.to_numpy()) - np.sort(theirs)).max() < STANDARD_DEVIATION * theirs.max()
+    assert (
+        np.abs(np.sort(ours.sd.to_numpy()) - np.sort(theirs)).max()
+        < STANDARD_DEVIATION * theirs.max()
+    )
     assert m.sigma == pytest.approx(record["sigma"], rel=STANDARD_DEVIATION)
 
 
@@ -82,12 +96,16 @@ def test_conditional_modes_and_variances(case):
             order = [list(frame_.columns).index(name) for name in names]
             first = variance[frame_.index.get_loc(theirs["levels"][0])][np.ix_(order, order)]
             given = np.array(record["condvar"][group], dtype=float)
-            first = first[: len(given), : len(given)]  # of several terms on one group R's script kept the first
+            first = first[
+                : len(given), : len(given)
+            ]  # of several terms on one group R's script kept the first
             assert np.abs(first - given).max() < 2 * MODE * max(np.abs(given).max(), 1e-8)
 
 
 def test_fitted_and_residuals(case):
     record, m = case
     size = np.abs(record["fitted_head"]).max()
-    np.testing.assert_allclose(m.fitted[: len(record["fitted_head"])], record["fitted_head"], atol=MODE * size)
+    np.testing.assert_allclose(
+        m.fitted[: len(record["fitted_head"])], record["fitted_head"], atol=MODE * size
+    )
     assert float((m.resid() ** 2).sum()) == pytest.approx(record["resid_ss"], rel=MODE)

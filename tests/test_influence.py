@@ -17,7 +17,9 @@ from mixedfast.crossprod.combine import take_away
 from mixedfast.crossprod.products import assemble
 from mixedfast.inference.diagnostics import influence as room
 
-MODELS = {name: found["influence"] for name, found in topic("everyday").items() if "influence" in found}
+MODELS = {
+    name: found["influence"] for name, found in topic("everyday").items() if "influence" in found
+}
 #: R's refits are polished: their optima are as good as elsewhere. lme4's own are not.
 LIKE_R, LIKE_LME4 = 1e-6, 1e-4
 #: Cubes of a year leave about seven digits of what is their own.
@@ -36,7 +38,9 @@ def test_r_refits(name):
     beta = np.array(theirs["fixef"], dtype=float).reshape(len(order), -1)
     close(ours.params.to_numpy()[order], beta, LIKE_R)
     close(ours.dfbeta.to_numpy()[order], beta - m.params.to_numpy(), LIKE_R)
-    np.testing.assert_allclose(ours.cooks_distance.to_numpy()[order], theirs["cooks_distance"], rtol=LIKE_R)
+    np.testing.assert_allclose(
+        ours.cooks_distance.to_numpy()[order], theirs["cooks_distance"], rtol=LIKE_R
+    )
     close(ours.variances.to_numpy()[order], np.array(theirs["sdcor"], dtype=float), LIKE_R)
 
 
@@ -60,7 +64,10 @@ def test_rows_taken_away_are_rows_never_read(formula, weighted, seed):
     whole = assemble(design)
     gone = np.random.default_rng(seed).random(design.n) < 0.4
     gone |= design.terms[0].codes == 0  # a level loses all its rows
-    part, rest = (assemble(room._only(design, np.flatnonzero(rows)), basis=whole.basis) for rows in (gone, ~gone))
+    part, rest = (
+        assemble(room._only(design, np.flatnonzero(rows)), basis=whole.basis)
+        for rows in (gone, ~gone)
+    )
     ours = take_away(whole, part)
     assert ours.n == rest.n and ours.sum_log_weights == pytest.approx(rest.sum_log_weights)
     close(ours.xy, rest.xy)
@@ -90,7 +97,9 @@ def test_crossed_slopes_with_weights_and_missing_rows(engine):
     m = mf.lmer(formula, rows, weights="w", engine=engine)
     ours = m.influence("item")
     for i in (0, 11):
-        rest = mf.lmer(formula, rows[rows.item.astype(str) != str(ours.levels[i])], weights="w", engine=engine)
+        rest = mf.lmer(
+            formula, rows[rows.item.astype(str) != str(ours.levels[i])], weights="w", engine=engine
+        )
         close(ours.params.iloc[i], rest.params, LIKE_R)
         assert ours.variances.sigma.iloc[i] == pytest.approx(rest.sigma, rel=LIKE_R)
         close(ours.bse[i], rest.bse, LIKE_R)
@@ -120,7 +129,11 @@ def test_other_columns_and_single_rows():
     sleep = mf.load_dataset("sleepstudy")
     single = mf.lmer("Reaction ~ Days + (1 | Subject)", sleep).influence()
     assert len(single.levels) == 180 and (single.rows == 1).all()
-    close(single.params.loc[7], mf.lmer("Reaction ~ Days + (1 | Subject)", sleep.drop(index=sleep.index[7])).params, LIKE_R)
+    close(
+        single.params.loc[7],
+        mf.lmer("Reaction ~ Days + (1 | Subject)", sleep.drop(index=sleep.index[7])).params,
+        LIKE_R,
+    )
     with pytest.raises(mf.DataError, match="no column 'sx'"):
         m.influence("sx")
     with pytest.raises(mf.DataError, match="grouping factors are school"):
@@ -164,7 +177,9 @@ def test_interrupted(monkeypatch, capsys):
 
 def test_shown_and_in_the_callers_library():
     polars = pytest.importorskip("polars")
-    m = mf.lmer("Reaction ~ Days + (Days | Subject)", polars.from_pandas(mf.load_dataset("sleepstudy")))
+    m = mf.lmer(
+        "Reaction ~ Days + (Days | Subject)", polars.from_pandas(mf.load_dataset("sleepstudy"))
+    )
     ours = m.influence("Subject", progress=False)
     assert ours.to_frame().columns[:4] == ["Subject", "rows", "cooks_distance", "converged"]
     assert "18 levels of Subject" in repr(ours) and "337" in repr(ours)
@@ -175,16 +190,27 @@ def test_nearly_dependent_columns():
     rng = np.random.default_rng(8)
     year, g = 1900.0 + rng.integers(0, 120, 400), np.arange(400) % 25
     c = (year - 1960.0) / 40.0
-    table = {"year": year, "c": c, "g": g, "y": c - c**3 + rng.normal(size=25)[g] + rng.normal(size=400)}
-    raw, centred = (mf.lmer(f"y ~ {x} + I({x}**2) + I({x}**3) + (1 | g)", table) for x in ("year", "c"))
+    table = {
+        "year": year,
+        "c": c,
+        "g": g,
+        "y": c - c**3 + rng.normal(size=25)[g] + rng.normal(size=400),
+    }
+    raw, centred = (
+        mf.lmer(f"y ~ {x} + I({x}**2) + I({x}**3) + (1 | g)", table) for x in ("year", "c")
+    )
     assert not raw.dropped_columns and raw._fit.cp.mix is not None and centred._fit.cp.mix is None
     close(raw.fitted, centred.fitted, ROUGH)
     close(raw.hatvalues(), centred.hatvalues(), ROUGH)
     new = {"year": [1922.0, 2030.0], "c": [-0.95, 1.75], "g": [3, 4]}
     close(raw.predict(new, se=True), centred.predict(new, se=True), ROUGH)
     y = centred.simulate(seed=1)
-    assert raw.refit(y).criterion - centred.refit(y).criterion == pytest.approx(raw.criterion - centred.criterion, abs=1e-6)
+    assert raw.refit(y).criterion - centred.refit(y).criterion == pytest.approx(
+        raw.criterion - centred.criterion, abs=1e-6
+    )
     close(raw.refit(y).fitted, centred.refit(y).fitted, ROUGH)
     ours, theirs = raw.influence("g"), centred.influence("g")
     close(ours.variances, theirs.variances, ROUGH)
-    close(ours.cooks_distance, theirs.cooks_distance, 100 * ROUGH)  # its changes of coefficients are in the user's columns
+    close(
+        ours.cooks_distance, theirs.cooks_distance, 100 * ROUGH
+    )  # its changes of coefficients are in the user's columns

@@ -34,7 +34,15 @@ def a_table(n=240):
     a, b, x = np.arange(n) % 12, rng.integers(0, 8, n), rng.normal(size=n)
     slopes, intercepts = rng.normal(size=12), 2.0 * rng.normal(size=12)
     f = np.array(["low", "mid", "top"])[rng.permutation(np.arange(n) % 3)]
-    y = 1.0 + 0.3 * x + 0.4 * (f == "top") + intercepts[a] + slopes[a] * x + rng.normal(size=8)[b] + rng.normal(size=n)
+    y = (
+        1.0
+        + 0.3 * x
+        + 0.4 * (f == "top")
+        + intercepts[a]
+        + slopes[a] * x
+        + rng.normal(size=8)[b]
+        + rng.normal(size=n)
+    )
     return {"y": y, "x": x, "f": f, "a": a, "b": b, "w": rng.uniform(0.5, 2.0, n)}
 
 
@@ -47,7 +55,9 @@ def inference(m):
 
 def same_inference(m, expected, tolerance=INFERENCE, columns=slice(None)):
     assert m.converged
-    np.testing.assert_allclose(inference(m)[:, columns], inference(expected)[:, columns], rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(
+        inference(m)[:, columns], inference(expected)[:, columns], rtol=tolerance, atol=tolerance
+    )
 
 
 def same_fit(m, expected, tolerance=REORDERED):
@@ -62,18 +72,28 @@ def same_fit(m, expected, tolerance=REORDERED):
 
 
 @every_model
-@pytest.mark.parametrize(("factor", "shift"), [(1.0, 1e7), (1e-6, 0.0), (1e6, 0.0), (-3.0, 2.0), (1e-6, 10.0)])
+@pytest.mark.parametrize(
+    ("factor", "shift"), [(1.0, 1e7), (1e-6, 0.0), (1e6, 0.0), (-3.0, 2.0), (1e-6, 10.0)]
+)
 def test_units_and_origin_of_the_response(formula, factor, shift):
     table = a_table()
-    m, expected = mf.lmer(formula, table | {"y": factor * table["y"] + shift}), mf.lmer(formula, table)
+    m, expected = (
+        mf.lmer(formula, table | {"y": factor * table["y"] + shift}),
+        mf.lmer(formula, table),
+    )
     slopes = slice(1, None)  # the intercept's own t statistic does move with the origin
     assert m.sigma == pytest.approx(abs(factor) * expected.sigma, rel=INFERENCE)
     np.testing.assert_allclose(m.theta, expected.theta, rtol=INFERENCE, atol=INFERENCE)
-    np.testing.assert_allclose(m.params[slopes] / factor, expected.params[slopes], rtol=INFERENCE, atol=INFERENCE)
+    np.testing.assert_allclose(
+        m.params[slopes] / factor, expected.params[slopes], rtol=INFERENCE, atol=INFERENCE
+    )
     np.testing.assert_allclose(m.bse / abs(factor), expected.bse, rtol=INFERENCE)
     np.testing.assert_allclose(inference(m)[1::2], inference(expected)[1::2], rtol=INFERENCE)
     np.testing.assert_allclose(
-        np.sign(factor) * inference(m)[::2, 1:], inference(expected)[::2, 1:], rtol=INFERENCE, atol=INFERENCE
+        np.sign(factor) * inference(m)[::2, 1:],
+        inference(expected)[::2, 1:],
+        rtol=INFERENCE,
+        atol=INFERENCE,
     )
 
 
@@ -87,7 +107,9 @@ def test_a_fixed_part_added_to_the_response_adds_to_the_coefficients(formula):
     y = table["y"] + gamma[0] + gamma[1] * table["x"] + gamma[3] * (table["f"] == "top")
     m = mf.lmer(formula, table | {"y": y})
     assert m.criterion == pytest.approx(expected.criterion, rel=1e-11)
-    np.testing.assert_allclose(m.params, expected.params + [added[name] for name in names], rtol=INFERENCE, atol=INFERENCE)
+    np.testing.assert_allclose(
+        m.params, expected.params + [added[name] for name in names], rtol=INFERENCE, atol=INFERENCE
+    )
     np.testing.assert_allclose(m.bse, expected.bse, rtol=INFERENCE)
 
 
@@ -104,12 +126,19 @@ def test_units_of_a_covariate(formula, factor):
     assert m.sigma == pytest.approx(expected.sigma, rel=INFERENCE)
 
 
-@pytest.mark.parametrize("name", ["intercept", "slope", "crossed"])  # `||` means another model when x moves
+@pytest.mark.parametrize(
+    "name", ["intercept", "slope", "crossed"]
+)  # `||` means another model when x moves
 @pytest.mark.parametrize("shift", [1e5, -2000.0])
 def test_origin_of_a_covariate(name, shift):
     table = a_table()
-    m, expected = mf.lmer(MODELS[name], table | {"x": table["x"] + shift}), mf.lmer(MODELS[name], table)
-    same_inference(m, expected, columns=[i for i, term in enumerate(m.params.index) if term != "Intercept"])
+    m, expected = (
+        mf.lmer(MODELS[name], table | {"x": table["x"] + shift}),
+        mf.lmer(MODELS[name], table),
+    )
+    same_inference(
+        m, expected, columns=[i for i, term in enumerate(m.params.index) if term != "Intercept"]
+    )
     assert m.criterion == pytest.approx(expected.criterion, rel=1e-9)
 
 
@@ -120,7 +149,10 @@ def test_the_optimum_is_as_sharp_in_every_unit(seed):
     g = rng.integers(0, 25, 420)
     x, w = rng.normal(3, 1, 420), rng.exponential(size=420) + 0.2
     y = 2 + 0.3 * x + rng.normal(0, 1.2, 25)[g] + rng.normal(size=420) / np.sqrt(w)
-    fits = [mf.lmer("y ~ x + (1 | g)", {"y": y * unit, "x": x, "g": g}, weights=w) for unit in (1.0, 1e-9, 1e9)]
+    fits = [
+        mf.lmer("y ~ x + (1 | g)", {"y": y * unit, "x": x, "g": g}, weights=w)
+        for unit in (1.0, 1e-9, 1e9)
+    ]
     for other in fits[1:]:
         np.testing.assert_allclose(other.theta, fits[0].theta, rtol=1e-10)
 
@@ -159,7 +191,9 @@ def test_order_of_rows(formula):
     same_inference(m, expected, REORDERED * 10)
     np.testing.assert_allclose(m.fitted, expected.fitted[order], rtol=REORDERED, atol=REORDERED)
     for name, modes in expected.ranef().items():
-        np.testing.assert_allclose(m.ranef()[name].loc[modes.index], modes, rtol=REORDERED, atol=REORDERED)
+        np.testing.assert_allclose(
+            m.ranef()[name].loc[modes.index], modes, rtol=REORDERED, atol=REORDERED
+        )
 
 
 @every_model
@@ -207,7 +241,9 @@ def test_order_of_terms(formula, other):
 
 def test_engines_agree():
     table = a_table()
-    block, sparse = (mf.lmer(MODELS["crossed"], table, engine=engine) for engine in ("block", "cholmod"))
+    block, sparse = (
+        mf.lmer(MODELS["crossed"], table, engine=engine) for engine in ("block", "cholmod")
+    )
     same_fit(sparse, block)
     same_inference(sparse, block)
 
@@ -215,10 +251,15 @@ def test_engines_agree():
 # -- containers and threads ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table], ids=["pandas", "polars", "pyarrow"])
+@pytest.mark.parametrize(
+    "make", [pd.DataFrame, pl.DataFrame, pa.table], ids=["pandas", "polars", "pyarrow"]
+)
 def test_the_container_changes_nothing(make):
     table = a_table()
-    m, expected = mf.lmer(MODELS["crossed"], make(table), weights="w"), mf.lmer(MODELS["crossed"], table, weights="w")
+    m, expected = (
+        mf.lmer(MODELS["crossed"], make(table), weights="w"),
+        mf.lmer(MODELS["crossed"], table, weights="w"),
+    )
     assert m.criterion == expected.criterion
     np.testing.assert_array_equal(m.theta, expected.theta)
     pd.testing.assert_series_equal(m.params, expected.params)
@@ -232,7 +273,11 @@ def test_threads():
     n = 120_000
     rng = np.random.default_rng(23)
     a, x = rng.integers(0, 200, n), rng.normal(size=n)
-    table = {"y": rng.normal(size=200)[a] * (1.0 + x) + rng.normal(size=200)[a] * x + rng.normal(size=n), "x": x, "a": a}
+    table = {
+        "y": rng.normal(size=200)[a] * (1.0 + x) + rng.normal(size=200)[a] * x + rng.normal(size=n),
+        "x": x,
+        "a": a,
+    }
     one, two, again = (mf.lmer("y ~ x + (x | a)", table, threads=threads) for threads in (1, 2, 2))
     assert two.criterion == pytest.approx(one.criterion, rel=1e-10)
     np.testing.assert_allclose(two.params, one.params, rtol=1e-10)

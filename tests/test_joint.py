@@ -8,12 +8,22 @@ from cases import frame, golden
 
 import mixedfast as mf
 
-MODELS = ["dyestuff", "sleepstudy", "clinics_slope", "pastes", "penicillin", "clinics_weights", "years_intercept"]
+MODELS = [
+    "dyestuff",
+    "sleepstudy",
+    "clinics_slope",
+    "pastes",
+    "penicillin",
+    "clinics_weights",
+    "years_intercept",
+]
 
 
 def model(name: str, reml: bool = False) -> mf.LMMResult:
     case = golden(name)
-    return mf.lmer(case["formula_py"], frame(case["dataset"]), REML=reml, weights=case.get("weights"))
+    return mf.lmer(
+        case["formula_py"], frame(case["dataset"]), REML=reml, weights=case.get("weights")
+    )
 
 
 def label(row) -> str:
@@ -64,8 +74,12 @@ def test_a_variance_at_zero_has_none():
 def test_they_follow_the_units():
     data = frame("sleepstudy")
     m = mf.lmer("Reaction ~ Days + (Days | Subject)", data)
-    other = mf.lmer("y ~ h + (h | Subject)", data.assign(y=1e3 * data["Reaction"] + 5e4, h=24.0 * data["Days"]))
+    other = mf.lmer(
+        "y ~ h + (h | Subject)", data.assign(y=1e3 * data["Reaction"] + 5e4, h=24.0 * data["Days"])
+    )
     ours, theirs = m.varcorr_se(), other.varcorr_se()
-    assert theirs["sd_se"][[0, 3]].tolist() == pytest.approx((1e3 * ours["sd_se"][[0, 3]]).tolist(), rel=1e-5)
+    assert theirs["sd_se"][[0, 3]].tolist() == pytest.approx(
+        (1e3 * ours["sd_se"][[0, 3]]).tolist(), rel=1e-5
+    )
     assert theirs["sd_se"][1] == pytest.approx(1e3 / 24.0 * ours["sd_se"][1], rel=1e-5)
     assert theirs["corr_se"][2] == pytest.approx(ours["corr_se"][2], rel=1e-5)

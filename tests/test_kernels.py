@@ -36,7 +36,12 @@ def close(ours, theirs, tolerance=ROUNDING):
 # -- what a column holds ---------------------------------------------------------------------------------
 
 
-@given(st.sampled_from(["f8", "f4"]), st.sampled_from([0, 1, 7, 4095, 4096, 4097, 9000]), st.sampled_from([1, 3, -2]), SEEDS)
+@given(
+    st.sampled_from(["f8", "f4"]),
+    st.sampled_from([0, 1, 7, 4095, 4096, 4097, 9000]),
+    st.sampled_from([1, 3, -2]),
+    SEEDS,
+)
 def test_all_finite(kind, n, stride, seed):
     rng = np.random.default_rng(seed)
     values = rng.normal(scale=1e30, size=n * abs(stride)).astype(kind)[::stride]
@@ -55,25 +60,43 @@ def test_number(kind, n, stride, seed):
         values[...] = values % 4
     values.flags.writeable = False
     low, size = int(rng.integers(-70, 20)), int(rng.integers(0, 130))
-    for ours, theirs in zip(_codes.number(values, low, size), _reference.number(values, low, size), strict=True):
+    for ours, theirs in zip(
+        _codes.number(values, low, size), _reference.number(values, low, size), strict=True
+    ):
         np.testing.assert_array_equal(ours, theirs)
         assert ours.dtype == theirs.dtype
-    np.testing.assert_array_equal(_codes.occurring(values, low, size), _reference.occurring(values, low, size), strict=True)
+    np.testing.assert_array_equal(
+        _codes.occurring(values, low, size), _reference.occurring(values, low, size), strict=True
+    )
 
 
 def test_number_at_the_ends_of_the_integers():
     ends = np.array([np.iinfo(np.int64).min, np.iinfo(np.int64).max, 0])
     for low in [*ends.tolist()[:1], np.iinfo(np.int64).max - 1]:
-        for ours, theirs in zip(_codes.number(ends, low, 2), _reference.number(ends, low, 2), strict=True):
+        for ours, theirs in zip(
+            _codes.number(ends, low, 2), _reference.number(ends, low, 2), strict=True
+        ):
             np.testing.assert_array_equal(ours, theirs)
-        np.testing.assert_array_equal(_codes.occurring(ends, low, 2), _reference.occurring(ends, low, 2))
+        np.testing.assert_array_equal(
+            _codes.occurring(ends, low, 2), _reference.occurring(ends, low, 2)
+        )
 
 
 def test_scans_refuse_what_they_cannot_read():
-    for values in (np.zeros((2, 2)), np.zeros(3, dtype=np.int64), np.zeros(3, dtype=">f8"), np.zeros(3, dtype=complex)):
+    for values in (
+        np.zeros((2, 2)),
+        np.zeros(3, dtype=np.int64),
+        np.zeros(3, dtype=">f8"),
+        np.zeros(3, dtype=complex),
+    ):
         with pytest.raises(TypeError, match="all_finite"):
             _codes.all_finite(values)
-    for values in (np.zeros(3), np.zeros((2, 2), dtype=np.int64), np.zeros(3, dtype=">i8"), np.zeros(3, dtype="u8")):
+    for values in (
+        np.zeros(3),
+        np.zeros((2, 2), dtype=np.int64),
+        np.zeros(3, dtype=">i8"),
+        np.zeros(3, dtype="u8"),
+    ):
         for scan in (_codes.number, _codes.occurring):
             with pytest.raises(TypeError, match="number"):
                 scan(values, 0, 3)
@@ -106,7 +129,10 @@ def pools(draw):
     kinds = st.lists(st.sampled_from([*NUMERIC, "coded"]), max_size=3)
     described = [
         (
-            tuple(a_factor(rng, count, kind, draw(st.sampled_from([1, 2, -1]))) for kind in draw(kinds)),
+            tuple(
+                a_factor(rng, count, kind, draw(st.sampled_from([1, 2, -1])))
+                for kind in draw(kinds)
+            ),
             draw(st.sampled_from([0.0, 0.7])),
             draw(st.sampled_from([1.0, 0.25])),
         )
@@ -195,9 +221,10 @@ def test_weights_and_positions_outside_a_pool_are_refused():
 def test_crossprod(made, data):
     fast, twin, rng = made
 
-
     def draw(size, most):
-        return np.array(data.draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=most)), dtype=np.int32)
+        return np.array(
+            data.draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=most)), dtype=np.int32
+        )
 
     groups = []
     for n_levels in data.draw(st.lists(st.sampled_from([1, 3, 40]), max_size=2)):
@@ -218,9 +245,14 @@ def test_crossprod(made, data):
     np.testing.assert_array_equal(square, square.T)
     for ours, theirs, (_, _, left, right) in zip(sums, expected_sums, groups, strict=True):
         close(ours[:, :, : len(right)], theirs)
-        parts, columns, end = data.draw(st.integers(1, 3)), draw(len(right), 4), data.draw(st.integers(1, len(left)))
+        parts, columns, end = (
+            data.draw(st.integers(1, 3)),
+            draw(len(right), 4),
+            data.draw(st.integers(1, len(left))),
+        )
         close(
-            _sums.picked([ours] * parts, end - 1, end, columns), _reference.picked([theirs] * parts, end - 1, end, columns)
+            _sums.picked([ours] * parts, end - 1, end, columns),
+            _reference.picked([theirs] * parts, end - 1, end, columns),
         )
 
 
@@ -229,7 +261,12 @@ def test_picked_refuses_what_does_not_fit():
     for parts in ([total, total[:4]], [total, total[:, :1].copy()], [total[:, :, ::2]]):
         with pytest.raises(ValueError, match=r"part|contiguous"):
             _sums.picked(parts, 0, 2, positions(0))
-    for first, end, columns in ((0, 3, positions(0)), (1, 1, positions(0)), (0, 2, positions(4)), (0, 2, positions())):
+    for first, end, columns in (
+        (0, 3, positions(0)),
+        (1, 1, positions(0)),
+        (0, 2, positions(4)),
+        (0, 2, positions()),
+    ):
         with pytest.raises(IndexError):
             _sums.picked([total], first, end, columns)
 
@@ -249,7 +286,9 @@ def test_crossprod_refuses_a_group_code_out_of_range(code, row):
     codes = np.zeros(300, dtype=np.int32)
     codes[row] = code
     with pytest.raises(ValueError, match="code"):
-        _sums.crossprod(simple_pool(300), 0, 300, positions(0), [(codes, 3, positions(0), positions(1))])
+        _sums.crossprod(
+            simple_pool(300), 0, 300, positions(0), [(codes, 3, positions(0), positions(1))]
+        )
 
 
 @pytest.mark.parametrize("code", [-1, 3, 2**31 - 1, -(2**31)])
@@ -258,16 +297,26 @@ def test_crossprod_refuses_a_code_of_a_cell_out_of_range(code):
     codes[270] = code
     for factors in ((codes, good), (good, codes)):
         with pytest.raises(ValueError, match="code"):
-            _sums.crossprod(simple_pool(300), 0, 300, positions(0), [(factors, (3, 3), positions(0), positions(1))])
+            _sums.crossprod(
+                simple_pool(300),
+                0,
+                300,
+                positions(0),
+                [(factors, (3, 3), positions(0), positions(1))],
+            )
 
 
 def test_crossprod_refuses_factors_that_make_no_cells():
     pool, codes = simple_pool(10), np.zeros(10, dtype=np.int32)
     for factors, n_levels in (((), ()), ((codes, codes), (3,)), ((codes, codes), (2**16, 2**15))):
         with pytest.raises(ValueError, match="factors"):
-            _sums.crossprod(pool, 0, 10, positions(0), [(factors, n_levels, positions(0), positions(1))])
+            _sums.crossprod(
+                pool, 0, 10, positions(0), [(factors, n_levels, positions(0), positions(1))]
+            )
     with pytest.raises(ValueError, match="length"):
-        _sums.crossprod(pool, 0, 10, positions(0), [((codes, codes[:9]), (3, 3), positions(0), positions(1))])
+        _sums.crossprod(
+            pool, 0, 10, positions(0), [((codes, codes[:9]), (3, 3), positions(0), positions(1))]
+        )
 
 
 def test_crossprod_refuses_what_does_not_fit():
@@ -278,27 +327,47 @@ def test_crossprod_refuses_what_does_not_fit():
     for gram in (positions(2), positions(-1)):
         with pytest.raises(IndexError):
             _sums.crossprod(pool, 0, 10, gram, [])
-    for left, right in ((positions(2), positions(0)), (positions(0), positions(-1)), (positions(), positions(0))):
+    for left, right in (
+        (positions(2), positions(0)),
+        (positions(0), positions(-1)),
+        (positions(), positions(0)),
+    ):
         with pytest.raises(IndexError):
             _sums.crossprod(pool, 0, 10, positions(0), [(codes, 1, left, right)])
     with pytest.raises(ValueError, match="length"):
         _sums.crossprod(pool, 0, 10, positions(0), [(codes[:9], 1, positions(0), positions(1))])
     with pytest.raises(ValueError, match=r"dtype|mismatch"):
-        _sums.crossprod(pool, 0, 10, positions(0), [(codes.astype(np.int64), 1, positions(0), positions(1))])
+        _sums.crossprod(
+            pool, 0, 10, positions(0), [(codes.astype(np.int64), 1, positions(0), positions(1))]
+        )
 
 
-@given(ROWS, st.integers(1, 3), st.integers(1, 3), st.sampled_from([1, 4, 5000]), st.sampled_from([1, 5, 2**23]), SEEDS)
+@given(
+    ROWS,
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.sampled_from([1, 4, 5000]),
+    st.sampled_from([1, 5, 2**23]),
+    SEEDS,
+)
 def test_pairs(n, k_left, k_right, n_left, n_right, seed):
     rng = np.random.default_rng(seed)
     columns = [((a_factor(rng, n, "f8", 1),), 0.1, 0.5) for _ in range(k_left + k_right)]
-    left, right = rng.integers(0, n_left, n, dtype=np.int32), rng.integers(0, n_right, n, dtype=np.int32)
+    left, right = (
+        rng.integers(0, n_left, n, dtype=np.int32),
+        rng.integers(0, n_right, n, dtype=np.int32),
+    )
     if seed % 3 == 0:  # in order already, as nested data often are
         left.sort()
         right = (left // 3 % n_right).astype(np.int32)
     weights = np.sqrt(rng.uniform(0.5, 2.0, n))
     arguments = (left, n_left, right, n_right)
-    indptr, indices, data = _sums.pairs(*arguments, _sums.ColumnPool(columns, n, weights), k_left, k_right)
-    expected = _reference.pairs(*arguments, _reference.ColumnPool(columns, n, weights), k_left, k_right)
+    indptr, indices, data = _sums.pairs(
+        *arguments, _sums.ColumnPool(columns, n, weights), k_left, k_right
+    )
+    expected = _reference.pairs(
+        *arguments, _reference.ColumnPool(columns, n, weights), k_left, k_right
+    )
     np.testing.assert_array_equal(indptr, expected[0])
     np.testing.assert_array_equal(indices, expected[1])
     close(data, expected[2])
@@ -313,7 +382,13 @@ def test_pairs_refuse_a_code_out_of_range(code, side):
         _sums.pairs(codes["left"], 3, codes["right"], 3, simple_pool(200), 1, 1)
 
 
-@given(st.sampled_from([1, 2, 3, 5]), st.sampled_from([1, 2]), st.sampled_from([0, 1, 4]), st.integers(0, 30), SEEDS)
+@given(
+    st.sampled_from([1, 2, 3, 5]),
+    st.sampled_from([1, 2]),
+    st.sampled_from([0, 1, 4]),
+    st.integers(0, 30),
+    SEEDS,
+)
 def test_products_with_pairs(k_left, k_right, r, n, seed):
     rng = np.random.default_rng(seed)
     pattern = a_pattern(rng, 7, 5, n)
@@ -326,14 +401,22 @@ def test_products_with_pairs(k_left, k_right, r, n, seed):
         close(mine, twin)
 
 
-@given(st.sampled_from([1, 2, 3]), st.sampled_from([1, 2]), st.sampled_from([0, 1, 4]), st.integers(0, 30), SEEDS)
+@given(
+    st.sampled_from([1, 2, 3]),
+    st.sampled_from([1, 2]),
+    st.sampled_from([0, 1, 4]),
+    st.integers(0, 30),
+    SEEDS,
+)
 def test_moments_of_pairs(k_left, k_right, p, n, seed):
     rng = np.random.default_rng(seed)
     pattern = a_pattern(rng, 7, 5, n)
     data = rng.normal(size=(len(pattern[1]), k_left, k_right))
     D = rng.normal(size=(7, k_left, p)), rng.normal(size=(5, k_right, p))
     for ours, theirs in zip(
-        _cooccurrence.pairs_moments(*pattern, data, *D), _reference.pairs_moments(*pattern, data, *D), strict=True
+        _cooccurrence.pairs_moments(*pattern, data, *D),
+        _reference.pairs_moments(*pattern, data, *D),
+        strict=True,
     ):
         close(ours, theirs)
 
@@ -360,13 +443,17 @@ def test_a_long_chain_is_one_component():
     """Levels i of one factor meet i and i + 1 of the other: the deepest tree there can be."""
     n = 20_000
     indptr = np.arange(0, 2 * n + 1, 2)
-    indices = np.repeat(np.arange(n, dtype=np.int32), 2)[::-1].copy() + np.tile(np.array([0, 1], dtype=np.int32), n)
+    indices = np.repeat(np.arange(n, dtype=np.int32), 2)[::-1].copy() + np.tile(
+        np.array([0, 1], dtype=np.int32), n
+    )
     labels, count = _cooccurrence.components([n, n + 1], [(0, 1, indptr, indices)])
     assert count == 1
     assert not labels.any()
 
 
-@pytest.mark.parametrize("broken", ["indptr start", "indptr falls", "indptr end", "indices", "negative", "length"])
+@pytest.mark.parametrize(
+    "broken", ["indptr start", "indptr falls", "indptr end", "indices", "negative", "length"]
+)
 def test_a_pattern_that_points_outside_is_refused(broken):
     indptr, indices = np.array([0, 1, 3]), np.array([0, 1, 2], dtype=np.int32)
     if broken == "length":
@@ -386,10 +473,18 @@ def test_a_pattern_that_points_outside_is_refused(broken):
 
 @pytest.mark.parametrize("which", range(5))
 def test_products_with_pairs_refuse_what_does_not_fit(which):
-    arguments = [np.zeros((3, 2, 1)), np.zeros((2, 2, 4)), np.zeros((3, 1, 4)), np.zeros((2, 2, 4)), np.zeros((3, 1, 4))]
+    arguments = [
+        np.zeros((3, 2, 1)),
+        np.zeros((2, 2, 4)),
+        np.zeros((3, 1, 4)),
+        np.zeros((2, 2, 4)),
+        np.zeros((3, 1, 4)),
+    ]
     arguments[which] = arguments[which][:, :, :-1].copy() if which else np.zeros((2, 2, 1))
     with pytest.raises(ValueError, match="pairs_times"):
-        _cooccurrence.pairs_times(np.array([0, 1, 3]), np.array([0, 1, 2], dtype=np.int32), *arguments)
+        _cooccurrence.pairs_times(
+            np.array([0, 1, 3]), np.array([0, 1, 2], dtype=np.int32), *arguments
+        )
 
 
 @pytest.mark.parametrize("which", range(3))
@@ -397,7 +492,9 @@ def test_moments_of_pairs_refuse_what_does_not_fit(which):
     arguments = [np.zeros((3, 2, 1)), np.zeros((2, 2, 4)), np.zeros((3, 1, 4))]
     arguments[which] = arguments[which][:, :, :-1].copy() if which else np.zeros((2, 2, 1))
     with pytest.raises(ValueError, match="pairs_moments"):
-        _cooccurrence.pairs_moments(np.array([0, 1, 3]), np.array([0, 1, 2], dtype=np.int32), *arguments)
+        _cooccurrence.pairs_moments(
+            np.array([0, 1, 3]), np.array([0, 1, 2], dtype=np.int32), *arguments
+        )
 
 
 def test_pairs_refuse_what_does_not_fit():
@@ -416,7 +513,11 @@ def test_pairs_refuse_what_does_not_fit():
 @st.composite
 def levels(draw):
     """A (J,k,k) of positive semidefinite blocks, some of deficient rank, and a lambda that may be singular."""
-    J, k, rng = draw(st.sampled_from([0, 1, 2, 9])), draw(st.integers(1, 6)), np.random.default_rng(draw(SEEDS))
+    J, k, rng = (
+        draw(st.sampled_from([0, 1, 2, 9])),
+        draw(st.integers(1, 6)),
+        np.random.default_rng(draw(SEEDS)),
+    )
     roots = rng.normal(size=(J, draw(st.sampled_from([1, k + 2])), k))
     lam = np.tril(rng.normal(size=(k, k)))
     zero = draw(st.sampled_from(["none", "last", "first", "all"]))
@@ -443,17 +544,33 @@ def test_levels(made, r):
 @given(levels(), st.sampled_from([0, 1, 4]), st.booleans(), st.booleans(), st.booleans())
 def test_moments(made, p, with_k, pairs, fixed):
     K, _, rng = made
-    C, W, beta = rng.normal(size=(*K.shape[:2], p + 1)), np.triu(rng.normal(size=(p, p))), rng.normal(size=p)
+    C, W, beta = (
+        rng.normal(size=(*K.shape[:2], p + 1)),
+        np.triu(rng.normal(size=(p, p))),
+        rng.normal(size=p),
+    )
     arguments = K if with_k else None, C, W, beta
-    found, expected = _levels.moments(*arguments, pairs, fixed), _reference.moments(*arguments, pairs, fixed)
+    found, expected = (
+        _levels.moments(*arguments, pairs, fixed),
+        _reference.moments(*arguments, pairs, fixed),
+    )
     for ours, twin in zip(found, expected, strict=True):
         close(ours, twin)
 
 
 def test_moments_of_more_levels_than_a_run():
     rng = np.random.default_rng(5)
-    arguments = np.tile(np.eye(2), (2500, 1, 1)), rng.normal(size=(2500, 2, 3)), np.eye(2), rng.normal(size=2)
-    for ours, twin in zip(_levels.moments(*arguments, True, True), _reference.moments(*arguments, True, True), strict=True):
+    arguments = (
+        np.tile(np.eye(2), (2500, 1, 1)),
+        rng.normal(size=(2500, 2, 3)),
+        np.eye(2),
+        rng.normal(size=2),
+    )
+    for ours, twin in zip(
+        _levels.moments(*arguments, True, True),
+        _reference.moments(*arguments, True, True),
+        strict=True,
+    ):
         close(ours, twin)
 
 
@@ -549,16 +666,31 @@ def a_border(rng, k, components, widths, J, singular):
         lam[widths[0]][0] = 0.0
     place = dict(zip(lam, np.concatenate([[0], np.cumsum([w * w for w in lam])[:-1]]), strict=True))
     arguments = (
-        np.array(ptr, dtype=np.int64), np.array(cols, dtype=np.int32), np.array(vals).reshape(-1, k), component, start,
-        level_start, first, k_level, np.array([place[w] for w in k_level.tolist()], dtype=np.int64),
-        np.array(base_at, dtype=np.int64), np.array(base),
-    )  # fmt: skip
+        np.array(ptr, dtype=np.int64),
+        np.array(cols, dtype=np.int32),
+        np.array(vals).reshape(-1, k),
+        component,
+        start,
+        level_start,
+        first,
+        k_level,
+        np.array([place[w] for w in k_level.tolist()], dtype=np.int64),
+        np.array(base_at, dtype=np.int64),
+        np.array(base),
+    )
     T = np.empty_like(A)
     _reference.levels_factor(A, np.tril(rng.normal(size=(k, k))), T)
     return SimpleNamespace(
-        arguments=arguments, A=A, T=T, lambdas=np.concatenate([block.ravel() for block in lam.values()]), m=m,
-        J=J, k=k, n_levels=len(k_level), blocks=int((k_level.astype(int) ** 2).sum()),
-    )  # fmt: skip
+        arguments=arguments,
+        A=A,
+        T=T,
+        lambdas=np.concatenate([block.ravel() for block in lam.values()]),
+        m=m,
+        J=J,
+        k=k,
+        n_levels=len(k_level),
+        blocks=int((k_level.astype(int) ** 2).sum()),
+    )
 
 
 @st.composite
@@ -566,7 +698,9 @@ def borders(draw):
     rng = np.random.default_rng(draw(SEEDS))
     widths = draw(st.sampled_from([(1,), (2,), (1, 3), (2, 1, 4)]))
     J = draw(st.sampled_from([1, 2, 12]))
-    return a_border(rng, draw(st.integers(1, 4)), draw(st.integers(1, 4)), widths, J, draw(st.booleans())), rng
+    return a_border(
+        rng, draw(st.integers(1, 4)), draw(st.integers(1, 4)), widths, J, draw(st.booleans())
+    ), rng
 
 
 @given(borders(), st.sampled_from([1, 3]))
@@ -614,7 +748,9 @@ def test_border(made, r):
     F = rng.normal(size=(case.m, own + case.k**2 + int(rng.integers(0, 3))))
     F[:, own : own + case.k**2] = 0.0  # the eliminated factor's columns
     for part, expected in zip(
-        fast.cross(case.A, case.T, B, U, v, F, own), twin.cross(case.A, case.T, B, U, v, F, own), strict=True
+        fast.cross(case.A, case.T, B, U, v, F, own),
+        twin.cross(case.A, case.T, B, U, v, F, own),
+        strict=True,
     ):
         close(part, expected)
     K = rng.normal(size=(case.J, case.k, case.k))
@@ -637,12 +773,17 @@ def test_the_component_that_is_not_positive_definite_is_named():
     case = a_border(np.random.default_rng(4), 1, 3, (1,), 6, False)
     sizes = np.diff(case.arguments[4])
     base = case.arguments[-1].copy()
-    base[int((sizes[:1] * (sizes[:1] + 1) // 2).sum())] = -1e6  # the first entry of the second component
+    base[
+        int((sizes[:1] * (sizes[:1] + 1) // 2).sum())
+    ] = -1e6  # the first entry of the second component
     fast = _border.Border(*case.arguments[:-1], base)
     logdet, failed = fast.factor(case.T, np.ones_like(case.lambdas))
     assert np.isnan(logdet)
     assert failed == 2
-    assert _reference.Border(*case.arguments[:-1], base).factor(case.T, np.ones_like(case.lambdas))[1] == 2
+    assert (
+        _reference.Border(*case.arguments[:-1], base).factor(case.T, np.ones_like(case.lambdas))[1]
+        == 2
+    )
 
 
 def test_zero_lambda_leaves_the_remainder_unscaled():
@@ -674,9 +815,15 @@ def wrong_calls(case, fast):
     zeros, J, k, m = np.zeros, case.J, case.k, case.m
     one, two = zeros((J, k, 1)), zeros((J, k, 2))
     return {
-        "cross U": lambda: fast.cross(case.A, case.T, two, one, zeros((J, k)), zeros((m, k * k)), 0),
-        "cross v": lambda: fast.cross(case.A, case.T, one, one, zeros((J + 1, k)), zeros((m, k * k)), 0),
-        "cross own": lambda: fast.cross(case.A, case.T, one, one, zeros((J, k)), zeros((m, k * k)), 1),
+        "cross U": lambda: fast.cross(
+            case.A, case.T, two, one, zeros((J, k)), zeros((m, k * k)), 0
+        ),
+        "cross v": lambda: fast.cross(
+            case.A, case.T, one, one, zeros((J + 1, k)), zeros((m, k * k)), 0
+        ),
+        "cross own": lambda: fast.cross(
+            case.A, case.T, one, one, zeros((J, k)), zeros((m, k * k)), 1
+        ),
         "eliminate U": lambda: fast.eliminate(zeros((J + 1, k, 1)), zeros((m, 1))),
         "eliminate rest": lambda: fast.eliminate(zeros((J, k, 1)), zeros((m - 1, 1))),
         "eliminate width": lambda: fast.eliminate(zeros((J, k, 2)), zeros((m, 1))),
@@ -697,8 +844,12 @@ def wrong_calls(case, fast):
         "project T": lambda: fast.project(case.A, zeros((J, k - 1, k - 1))),
         "subtract_k H": lambda: fast.subtract_k(zeros((1, k)), zeros((J, k, k))),
         "subtract_k K": lambda: fast.subtract_k(fast.project(case.A, case.T), zeros((J - 1, k, k))),
-        "blocks_singular wanted": lambda: fast.blocks_singular(zeros(1, np.uint8), zeros(case.blocks)),
-        "blocks_singular blocks": lambda: fast.blocks_singular(zeros(case.n_levels, np.uint8), zeros(1)),
+        "blocks_singular wanted": lambda: fast.blocks_singular(
+            zeros(1, np.uint8), zeros(case.blocks)
+        ),
+        "blocks_singular blocks": lambda: fast.blocks_singular(
+            zeros(case.n_levels, np.uint8), zeros(1)
+        ),
     }
 
 
@@ -709,17 +860,38 @@ def test_border_refuses_what_does_not_fit(call):
 
 
 BORDER_ARGUMENTS = (
-    "ptr", "cols", "vals", "component", "start", "level_start", "first", "k_level", "lambda_at", "base_at", "base",
-)  # fmt: skip
+    "ptr",
+    "cols",
+    "vals",
+    "component",
+    "start",
+    "level_start",
+    "first",
+    "k_level",
+    "lambda_at",
+    "base_at",
+    "base",
+)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("ptr", 10**6), ("ptr", -1), ("cols", -1), ("cols", 10**6), ("component", -1), ("component", 2), ("start", 10**6),
-        ("level_start", 10**6), ("first", 10**6), ("k_level", 65), ("base_at", -1), ("base_at", 10**6), ("lambda_at", -1),
+        ("ptr", 10**6),
+        ("ptr", -1),
+        ("cols", -1),
+        ("cols", 10**6),
+        ("component", -1),
+        ("component", 2),
+        ("start", 10**6),
+        ("level_start", 10**6),
+        ("first", 10**6),
+        ("k_level", 65),
+        ("base_at", -1),
+        ("base_at", 10**6),
+        ("lambda_at", -1),
     ],
-)  # fmt: skip
+)
 def test_border_refuses_an_index_out_of_range(name, value):
     case, _ = a_solved_border()
     arguments = dict(zip(BORDER_ARGUMENTS, (a.copy() for a in case.arguments), strict=True))
@@ -773,7 +945,9 @@ def test_newton_step(m, floor, definite, seed):
 @given(st.integers(1, 6), SEEDS)
 def test_lower_inverse(k, seed):
     rng = np.random.default_rng(seed)
-    L = np.tril(rng.normal(size=(k, k)), -1) + np.diag(rng.choice([-1.0, 1.0], k) * rng.uniform(0.5, 2.0, k))
+    L = np.tril(rng.normal(size=(k, k)), -1) + np.diag(
+        rng.choice([-1.0, 1.0], k) * rng.uniform(0.5, 2.0, k)
+    )
     close(_theta.lower_inverse(L), _reference.lower_inverse(L), SOLVED)
 
 
@@ -782,8 +956,14 @@ def test_derivatives_in_theta(K_g, K_h, N, seed):
     rng = np.random.default_rng(seed)
     lambdas = [np.tril(rng.normal(size=(N, K, K))) for K in (K_g, K_h)]
     elements = [np.array(np.tril_indices(K), dtype=np.int64) for K in (K_g, K_h)]
-    order, count = rng.permutation(elements[0].shape[1] + elements[1].shape[1]), elements[0].shape[1]
-    places = [np.vstack([at, own]) for at, own in zip((order[:count], order[count:]), elements, strict=True)]
+    order, count = (
+        rng.permutation(elements[0].shape[1] + elements[1].shape[1]),
+        elements[0].shape[1],
+    )
+    places = [
+        np.vstack([at, own])
+        for at, own in zip((order[:count], order[count:]), elements, strict=True)
+    ]
     G = [block + block.swapaxes(1, 2) for block in (rng.normal(size=(N, K, K)) for K in (K_g, K_h))]
     gradients = [np.empty((N, len(order))) for _ in range(2)]
     hessians = [np.empty((N, len(order), len(order))) for _ in range(2)]
@@ -820,7 +1000,11 @@ def test_one_theta_refuses_what_does_not_fit():
     for hessian in (np.array([[np.nan]]), np.array([[np.inf]])):
         with pytest.raises(np.linalg.LinAlgError, match="finite"):
             _theta.newton_step(np.zeros(1), hessian, 1e-9)
-    lam, H, places = np.zeros((1, 2, 2)), np.zeros((1, 2, 2, 2, 2)), np.array([[0, 1], [0, 1], [0, 0]])
+    lam, H, places = (
+        np.zeros((1, 2, 2)),
+        np.zeros((1, 2, 2, 2, 2)),
+        np.array([[0, 1], [0, 1], [0, 0]]),
+    )
     row, square = np.empty((1, 2)), np.empty((1, 2, 2))
     with pytest.raises(ValueError, match="theta_gradient"):
         _theta.theta_gradient(lam, np.zeros((2, 2, 2)), places, row)

@@ -100,7 +100,9 @@ def test_one_row_in_ten_thousand_makes_a_column_inner() -> None:
 
 @pytest.mark.parametrize("offset", [0.0, 1e6, 1e9])
 def test_a_groups_own_year_stays_the_groups_own(offset: float) -> None:
-    data = two_levels(40, 4000).assign(year=lambda d: offset + d.j % 7, within=lambda d: offset + d.x)
+    data = two_levels(40, 4000).assign(
+        year=lambda d: offset + d.j % 7, within=lambda d: offset + d.x
+    )
     found = df("inner-outer", "y ~ year + within + (1 | j)", data)
     assert found == {"Intercept": 3959, "year": 38, "within": 3959}
 
@@ -121,7 +123,12 @@ def test_hlm_on_the_slides_model() -> None:
 
 HLM_PAGES = {  # title: (groups, rows, model, df by coefficient); the pages are those listed in the field notes
     "47 schools, unconditional": (47, 2670, "1 + (1 | j)", [46]),
-    "47 schools, one school predictor, random slope without": (47, 2657, "w + x + (x | j)", [45, 45, 46]),
+    "47 schools, one school predictor, random slope without": (
+        47,
+        2657,
+        "w + x + (x | j)",
+        [45, 45, 46],
+    ),
     "Hox chapter 4, fixed slope": (100, 2000, "d + (1 | j)", [99, 1998]),
     "Snijders and Bosker, unconditional": (131, 2287, "1 + (1 | j)", [130]),
     "Snijders and Bosker, fixed slope": (131, 2287, "x + (1 | j)", [130, 2285]),
@@ -178,7 +185,11 @@ def test_group_counts_the_outermost_groups(plots: pd.DataFrame) -> None:
 def test_columns_that_are_not_identifiable_do_not_count() -> None:
     data = two_levels(50, 2000).assign(again=lambda d: 2.0 * d.x)
     assert df("residual", "y ~ x + again + (1 | j)", data) == {"Intercept": 1998, "x": 1998}
-    assert df("between-within", "y ~ x + again + w + (1 | j)", data) == {"Intercept": 48, "x": 1949, "w": 48}
+    assert df("between-within", "y ~ x + again + w + (1 | j)", data) == {
+        "Intercept": 48,
+        "x": 1949,
+        "w": 48,
+    }
 
 
 # --- between-within: printed pages of SAS --------------------------------------------------------------------
@@ -257,7 +268,9 @@ def test_containment_with_a_random_factor() -> None:
     """Machine * Worker: 3 x 6 cells, less the 3 machines and the 5 workers beside the mean."""
     expected = {"Intercept": 5, "Machine[T.B]": 10, "Machine[T.C]": 10}
     assert df("containment", "score ~ Machine + (Machine | Worker)", frame("machines")) == expected
-    assert df("containment", "score ~ Machine + (1 | Worker/Machine)", frame("machines")) == expected
+    assert (
+        df("containment", "score ~ Machine + (1 | Worker/Machine)", frame("machines")) == expected
+    )
 
 
 def test_containment_goes_by_names() -> None:
@@ -323,7 +336,9 @@ RANK_MODELS = [
 @pytest.mark.parametrize(("formula", "groups"), RANK_MODELS)
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("weights", [None, "w"])
-def test_rank_is_that_of_the_rows(formula: str, groups: int, seed: int, weights: str | None) -> None:
+def test_rank_is_that_of_the_rows(
+    formula: str, groups: int, seed: int, weights: str | None
+) -> None:
     data = sparse_table(seed)
     cp = products(formula, data, weights=weights)
     assert len(cp.groups) == groups
@@ -338,7 +353,9 @@ def test_rank_of_a_saturated_design() -> None:
     data = {"g": list("aaabbbcc"), "h": list("pqrpqrpq"), "x": x, "y": [1.0, 3, 2, 5, 4, 4, 7, 1]}
     cp = products("y ~ x + I(x**2) + I(x**3) + I(x**4) + (1 | g) + (1 | h)", data)
     assert design_rank(cp, (1, 1)) == 8
-    with pytest.raises(NotDefinedError, match=r"containment: no degrees of freedom are left for x, I\(x"):
+    with pytest.raises(
+        NotDefinedError, match=r"containment: no degrees of freedom are left for x, I\(x"
+    ):
         RULES["containment"](cp)
 
 
@@ -347,7 +364,9 @@ def test_rank_of_a_saturated_design() -> None:
 
 @pytest.mark.parametrize("method", ["group", "inner-outer", "between-within"])
 def test_crossed_factors_are_named(method: str) -> None:
-    with pytest.raises(NotDefinedError, match=rf"{method}: .*crossed.*plate is not nested in sample"):
+    with pytest.raises(
+        NotDefinedError, match=rf"{method}: .*crossed.*plate is not nested in sample"
+    ):
         RULES[method](products("diameter ~ 1 + (1 | plate) + (1 | sample)", frame("penicillin")))
 
 
@@ -373,7 +392,10 @@ def test_slopes_without_an_intercept() -> None:
 @pytest.mark.parametrize("formula", ["y ~ x * w + (0 + x | j)", "y ~ 0 + x + w + (0 + x | j)"])
 def test_sums_of_levels_add_over_tables(method: str, formula: str) -> None:
     data = two_levels(12, 300).assign(u=lambda d: 0.5 + d.index % 3)
-    parts = [mf.crossproducts(formula, part, weights="u") for part in (data[:170], data[100:], data[40:90])]
+    parts = [
+        mf.crossproducts(formula, part, weights="u")
+        for part in (data[:170], data[100:], data[40:90])
+    ]
     whole = mf.crossproducts(formula, pd.concat([data[:170], data[100:], data[40:90]]), weights="u")
     added = parts[0] + parts[1] + parts[2]
     assert added.groups[0].sums == pytest.approx(_in_basis_of(added, whole), rel=1e-9, abs=1e-9)
@@ -384,7 +406,9 @@ def _in_basis_of(target: Any, cp: Any) -> np.ndarray:
     """The sums of levels of cp in the shifts and scales of target."""
     sums = cp.groups[0].sums
     user = sums[:, 1:] / cp.scale[:-1] + sums[:, :1] * cp.shift[:-1]
-    return np.column_stack([sums[:, :1], (user - sums[:, :1] * target.shift[:-1]) * target.scale[:-1]])
+    return np.column_stack(
+        [sums[:, :1], (user - sums[:, :1] * target.shift[:-1]) * target.scale[:-1]]
+    )
 
 
 @pytest.mark.parametrize("method", ["hlm", "inner-outer", "between-within"])
@@ -397,7 +421,9 @@ def test_cross_products_without_sums_of_levels(method: str) -> None:
 
 def test_subjects_may_hold_factors_that_cross() -> None:
     """Between-within needs the outermost factor only; inner-outer needs a chain."""
-    data = two_levels(6, 600).assign(p=lambda d: 6 * (d.index // 6 % 5) + d.j, q=lambda d: 6 * (d.index % 7) + d.j)
+    data = two_levels(6, 600).assign(
+        p=lambda d: 6 * (d.index // 6 % 5) + d.j, q=lambda d: 6 * (d.index % 7) + d.j
+    )
     formula = "y ~ x + (1 | j) + (1 | p) + (1 | q)"
     assert df("between-within", formula, data) == {"Intercept": 5, "x": 600 - 2 - 5}
     with pytest.raises(NotDefinedError, match="q is not nested in p"):
@@ -417,14 +443,18 @@ def test_hlm_on_an_interaction_without_its_parts() -> None:
 
 def test_hlm_on_a_slope_that_is_not_there() -> None:
     data = two_levels(20, 400).assign(f=lambda d: np.array(["a", "b", "c"])[d.index % 3])
-    with pytest.raises(NotDefinedError, match="belongs to the slope d:x, which is not in the model by itself"):
+    with pytest.raises(
+        NotDefinedError, match="belongs to the slope d:x, which is not in the model by itself"
+    ):
         RULES["hlm"](products("y ~ x + d + w + x:d:w + (x | j)", data))
 
 
 def test_crossed_factors_that_need_too_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rank, "MEMORY_LIMIT", 1000)
     cp = products("diameter ~ 1 + (1 | plate) + (1 | sample)", frame("penicillin"))
-    with pytest.raises(NotDefinedError, match=r"containment: .*plate, sample.* 7 columns .*: use satterthwaite"):
+    with pytest.raises(
+        NotDefinedError, match=r"containment: .*plate, sample.* 7 columns .*: use satterthwaite"
+    ):
         RULES["containment"](cp)
 
 

@@ -107,8 +107,10 @@ def test_weights_and_offset_satisfy_the_normal_equations() -> None:
     np.testing.assert_allclose([w @ m.resid(), w @ (x * m.resid())], 0, atol=1e-11)
     np.testing.assert_allclose(m.fitted + m.resid(), data["y"], rtol=ALGEBRA)
     design = np.column_stack([np.ones(50), x])
-    variance = (w @ m.resid()**2) / 48
-    np.testing.assert_allclose(m.vcov(), variance * np.linalg.inv(design.T * w @ design), rtol=ALGEBRA)
+    variance = (w @ m.resid() ** 2) / 48
+    np.testing.assert_allclose(
+        m.vcov(), variance * np.linalg.inv(design.T * w @ design), rtol=ALGEBRA
+    )
 
 
 def test_sequential_sums_of_squares_add_up(cake: pd.DataFrame) -> None:
@@ -145,7 +147,9 @@ def test_intervals_have_the_level_asked_for(sleepstudy: pd.DataFrame) -> None:
         m.coef_table(level=95)
 
 
-def test_missing_rows_are_dropped_counted_and_predicted_as_missing(sleepstudy: pd.DataFrame) -> None:
+def test_missing_rows_are_dropped_counted_and_predicted_as_missing(
+    sleepstudy: pd.DataFrame,
+) -> None:
     frame = sleepstudy.copy()
     frame.loc[[3, 8], "Days"] = np.nan
     m = lm("Reaction ~ Days", frame)
@@ -174,13 +178,21 @@ COOK = [2.24337626417e-06, 1.79727640364e-06, 0.0472527814968]  # cooks.distance
 STANDARDIZED = [0.222009745069, -0.0347643262552, -2.0047785833]  # rstandard
 NEW = {"recipe": ["A", "C"], "temp": [180, 230]}
 NEW_SE = [0.913816672094, 1.13413063988]  # predict(m, new, se.fit = TRUE)
-NEW_CONFIDENCE = [[27.0693512372, 30.0861267425], [31.3749438687, 35.1190400738]]  # interval = "confidence", level = .9
-NEW_PREDICTION = [[-60.0522022155, 117.207680195], [-22.8404246763, 89.3344086188]]  # "prediction", weights = c(2, 5)
+NEW_CONFIDENCE = [
+    [27.0693512372, 30.0861267425],
+    [31.3749438687, 35.1190400738],
+]  # interval = "confidence", level = .9
+NEW_PREDICTION = [
+    [-60.0522022155, 117.207680195],
+    [-22.8404246763, 89.3344086188],
+]  # "prediction", weights = c(2, 5)
 CONFINT = [[-10.4818502779, 16.8372741841], [-0.100245114707, 0.0898740350366]]  # rows 1 and 5
 # drop1(., ~ ., test = "F") with contr.sum for recipe
-TYPE_III = {"sum_sq": [732.248031278, 214297.142831, 286.811405873],
-            "f_value": [0.0903864992346, 52.9043922527, 0.0354031391141],
-            "p_value": [0.913606278859, 3.98872504115e-12, 0.965220803111]}  # fmt: skip
+TYPE_III = {
+    "sum_sq": [732.248031278, 214297.142831, 286.811405873],
+    "f_value": [0.0903864992346, 52.9043922527, 0.0354031391141],
+    "p_value": [0.913606278859, 3.98872504115e-12, 0.965220803111],
+}
 # drop1(lm(angle ~ recipe + temp, weights = w), ~ ., test = "F")
 TYPE_II = [59576.0122116, 214904.575201]
 
@@ -215,7 +227,9 @@ def test_tests_and_intervals_agree_with_r(weighted: OLSResult, cake: pd.DataFram
         np.testing.assert_allclose(by_type[name].iloc[:3], values, rtol=1e-9)
     additive = lm("angle ~ recipe + temp", cake, weights=np.arange(1, 271))
     np.testing.assert_allclose(additive.anova("II")["sum_sq"].iloc[:2], TYPE_II, rtol=1e-9)
-    assert weighted.contrast("temp = 0")["p_value"].iloc[0] == pytest.approx(weighted.coef_table()["p_value"]["temp"])
+    assert weighted.contrast("temp = 0")["p_value"].iloc[0] == pytest.approx(
+        weighted.coef_table()["p_value"]["temp"]
+    )
 
 
 def test_every_name_is_one_that_a_mixed_model_has_and_is_called_alike() -> None:
@@ -247,7 +261,11 @@ def test_tables_pages_and_copies(weighted: OLSResult) -> None:
     assert weighted.df_model == 7
     assert weighted.augment()[".hat"].sum() == pytest.approx(6)
     page = weighted.summary()
-    assert "<table" in page._repr_html_() and "tabular" in page.to_latex() and "| temp" in page.to_markdown()
+    assert (
+        "<table" in page._repr_html_()
+        and "tabular" in page.to_latex()
+        and "| temp" in page.to_markdown()
+    )
     light, deep = pickle.loads(pickle.dumps(weighted)), copy.deepcopy(weighted)
     assert light._design is None and str(light.coef_table()) == str(weighted.coef_table())
     assert "Residuals:" not in str(light.summary())
@@ -259,9 +277,13 @@ def test_tables_pages_and_copies(weighted: OLSResult) -> None:
 def test_new_responses_and_new_models(weighted: OLSResult, cake: pd.DataFrame) -> None:
     draws = weighted.simulate(2000, seed=1)
     np.testing.assert_array_equal(weighted.simulate(2, seed=1), draws[:, :2])
-    np.testing.assert_allclose(weighted.simulate(2, seed=1, newdata=cake, weights=np.arange(1, 271)), draws[:, :2])
+    np.testing.assert_allclose(
+        weighted.simulate(2, seed=1, newdata=cake, weights=np.arange(1, 271)), draws[:, :2]
+    )
     spread = draws.std(axis=1) * np.sqrt(np.arange(1, 271)) / weighted.sigma
-    assert np.abs(spread - 1).max() < 5 / np.sqrt(2 * 2000)  # five standard errors of a standard deviation
+    assert np.abs(spread - 1).max() < 5 / np.sqrt(
+        2 * 2000
+    )  # five standard errors of a standard deviation
     again = weighted.refit(cake["angle"] * 2)
     np.testing.assert_allclose(again.params, 2 * weighted.params, rtol=ALGEBRA)
     assert weighted.update(". ~ recipe").formula == "angle ~ recipe"
@@ -274,15 +296,21 @@ AIC = [1906.293056, 1802.078643, 1763.939345]
 
 
 def test_a_regression_is_compared_with_mixed_models(sleepstudy: pd.DataFrame) -> None:
-    by_groups = [mf.lmer(f"Reaction ~ Days + ({effects} | Subject)", sleepstudy) for effects in ("Days", "1")]
+    by_groups = [
+        mf.lmer(f"Reaction ~ Days + ({effects} | Subject)", sleepstudy) for effects in ("Days", "1")
+    ]
     table = mf.anova(*by_groups, lm("Reaction ~ Days", sleepstudy))
     assert table["npar"].tolist() == [3, 4, 6]
-    np.testing.assert_allclose(table["chisq"].iloc[1:], LIKELIHOOD_RATIOS, atol=1e-5)  # R's printed digits
+    np.testing.assert_allclose(
+        table["chisq"].iloc[1:], LIKELIHOOD_RATIOS, atol=1e-5
+    )  # R's printed digits
     np.testing.assert_allclose(table["aic"], AIC, rtol=1e-9)
     weights = np.linspace(0.5, 2.0, 180)
     heavy = mf.lmer("Reaction ~ Days + (1 | Subject)", sleepstudy, weights=weights, REML=False)
     without = lm("Reaction ~ Days", sleepstudy, weights=weights)
-    assert mf.anova(heavy, without)["chisq"].iloc[1] == pytest.approx(heavy.ranova()["chisq"].iloc[1], rel=1e-9)
+    assert mf.anova(heavy, without)["chisq"].iloc[1] == pytest.approx(
+        heavy.ranova()["chisq"].iloc[1], rel=1e-9
+    )
     with pytest.raises(mf.NotDefinedError, match="refit=True"):
         mf.anova(by_groups[0], lm("Reaction ~ Days", sleepstudy), refit=False)
     with pytest.raises(DataError, match="not have the same response"):
@@ -305,11 +333,20 @@ def test_files_keep_all_that_needs_no_rows(tmp_path: Path) -> None:
 
 def test_what_needs_rows_says_what_to_do():
     m = pickle.loads(pickle.dumps(mf.lm("Reaction ~ Days", mf.load_dataset("sleepstudy"))))
-    for ask in (m.resid, m.hatvalues, m.plot.residuals, lambda: m.plot.residuals_by_group("Subject")):
-        with pytest.raises(mf.DataError, match="made without them: call lm on the table, or set keep_rows"):
+    for ask in (
+        m.resid,
+        m.hatvalues,
+        m.plot.residuals,
+        lambda: m.plot.residuals_by_group("Subject"),
+    ):
+        with pytest.raises(
+            mf.DataError, match="made without them: call lm on the table, or set keep_rows"
+        ):
             ask()
     with pytest.raises(mf.DataError, match=r"predict without newdata needs .* give newdata="):
         m.predict()
     again = mf.lm("Reaction ~ Days", mf.load_dataset("sleepstudy")).refit(np.arange(180.0))
-    with pytest.raises(mf.DataError, match="a regression has no grouping factors, and there is no table"):
+    with pytest.raises(
+        mf.DataError, match="a regression has no grouping factors, and there is no table"
+    ):
         again.plot.residuals_by_group("Subject")

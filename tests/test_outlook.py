@@ -57,7 +57,13 @@ def a_design(seed, formula):
         size = rng.choice([0.0, 0.02, 0.1, 0.3, 1.0, 3.0, 20.0])
         y = y + size * rng.normal(size=levels)[data[name]]
         if name in "ab":
-            y = y + size * rng.choice([0.0, 0.3]) * rng.normal(size=levels)[data[name]] * data["xz"["ab".index(name)]]
+            y = (
+                y
+                + size
+                * rng.choice([0.0, 0.3])
+                * rng.normal(size=levels)[data[name]]
+                * data["xz"["ab".index(name)]]
+            )
     return build(parse(formula), {"y": y, **data})
 
 
@@ -72,8 +78,12 @@ def test_what_probes_foresee_is_there(formula, few_levels, engine):
         reml = seed % 2 == 0
         system, direct = (PLSSystem(cp, choose(cp, engine), reml) for _ in range(2))
         found = minimize(
-            system, first_theta(cp, reml), False, left=DEAR_TOLERANCE, outlook=Probing(few_levels=few_levels)
-        )  # fmt: skip
+            system,
+            first_theta(cp, reml),
+            False,
+            left=DEAR_TOLERANCE,
+            outlook=Probing(few_levels=few_levels),
+        )
         assert found.converged and found.kind == "from probes"
         direct.solve(found.theta)
         assert direct.solution.deviance == pytest.approx(found.deviance, abs=SAME_DEVIANCE)
@@ -100,12 +110,21 @@ def test_a_neighbours_hessian_leads_to_the_optimum(formula):
         sizes = np.bincount(term.codes, minlength=len(term.levels))
         for level in np.argsort(sizes)[:: max(1, len(sizes) // 5)]:
             part = next(parts_of_rows(whole, design, np.where(term.codes == level, 0, -1), 1))
-            rest = PLSSystem(take_away(whole, part), choose(take_away(whole, part), "block"), fit.reml)
-            outlook = Neighbour(fit.curvature().hessian, len(sizes), part.n / whole.n, Direct(False))
-            found = minimize(rest, fit.theta_internal, False, left=NEIGHBOUR_TOLERANCE, outlook=outlook)
+            rest = PLSSystem(
+                take_away(whole, part), choose(take_away(whole, part), "block"), fit.reml
+            )
+            outlook = Neighbour(
+                fit.curvature().hessian, len(sizes), part.n / whole.n, Direct(False)
+            )
+            found = minimize(
+                rest, fit.theta_internal, False, left=NEIGHBOUR_TOLERANCE, outlook=outlook
+            )
             tight = minimize(rest, found.theta, True)
             apart = found.theta - tight.theta
-            assert found.converged and 0.5 * apart @ tight.hessian @ apart <= FORESIGHT * NEIGHBOUR_TOLERANCE
+            assert (
+                found.converged
+                and 0.5 * apart @ tight.hessian @ apart <= FORESIGHT * NEIGHBOUR_TOLERANCE
+            )
 
 
 def test_a_neighbour_too_far_away_is_given_up():

@@ -22,7 +22,12 @@ N = 240
 def data() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     g = rng.integers(0, 12, N)
-    return {"y": rng.normal(size=N), "g": g, "h": rng.integers(0, 8, N), "k": 3 * g + rng.integers(0, 3, N)}
+    return {
+        "y": rng.normal(size=N),
+        "g": g,
+        "h": rng.integers(0, 8, N),
+        "k": 3 * g + rng.integers(0, 3, N),
+    }
 
 
 def determinant(rows: list[list[int]]) -> int:
@@ -62,4 +67,6 @@ def test_what_is_lost_is_within_what_the_fit_says(names: str, power: int, engine
 def test_with_one_factor_nothing_is_lost(power: int) -> None:
     fit = solve_at(mf.crossproducts("y ~ 1 + (1 | g)", data()), np.array([10.0**power]), True)
     exact = exact_log_determinant(("g",), (10**power,))
-    assert fit.solution.ldL2 == pytest.approx(exact, rel=12 * np.finfo(float).eps)  # twelve logarithms
+    assert fit.solution.ldL2 == pytest.approx(
+        exact, rel=12 * np.finfo(float).eps
+    )  # twelve logarithms

@@ -49,9 +49,14 @@ def _closed() -> Iterator[None]:
 
 def crossed(n: int = 300, seed: int = 0) -> pd.DataFrame:
     draw = np.random.default_rng(seed)
-    rows = pd.DataFrame({"g": draw.integers(0, 12, n).astype(str), "h": draw.integers(0, 7, n).astype(str)})
+    rows = pd.DataFrame(
+        {"g": draw.integers(0, 12, n).astype(str), "h": draw.integers(0, 7, n).astype(str)}
+    )
     rows["x"], rows["w"] = draw.normal(5, 2, n), draw.uniform(0.5, 2, n)
-    level, slope, other = (rows[name].astype(int).map(dict(enumerate(draw.normal(0, 1, 12)))) for name in ("g", "g", "h"))
+    level, slope, other = (
+        rows[name].astype(int).map(dict(enumerate(draw.normal(0, 1, 12))))
+        for name in ("g", "g", "h")
+    )
     rows["y"] = 3 + level + other + (0.5 + slope) * rows.x + draw.normal(0, 1, n)
     return rows
 
@@ -69,9 +74,13 @@ def test_own_estimates_are_least_squares_on_the_groups_rows(at: int) -> None:
     found = own_estimates(m._fit, at)
     for j, level in enumerate(modes[name].index):
         mine = rows[name] == level
-        Z = np.column_stack([rows.x[mine] if c == "x" else np.ones(mine.sum()) for c in modes[name]])
+        Z = np.column_stack(
+            [rows.x[mine] if c == "x" else np.ones(mine.sum()) for c in modes[name]]
+        )
         root = np.sqrt(rows.w[mine].to_numpy())
-        wanted = np.linalg.lstsq(Z * root[:, None], root * (rows.y - held)[mine].to_numpy(), rcond=None)[0]
+        wanted = np.linalg.lstsq(
+            Z * root[:, None], root * (rows.y - held)[mine].to_numpy(), rcond=None
+        )[0]
         np.testing.assert_allclose(found[j], wanted, rtol=EXACT, atol=EXACT)
 
 
@@ -92,18 +101,24 @@ def test_lines_go_through_the_fitted_values() -> None:
         np.testing.assert_allclose(np.interp(mine.ses, line.x, line.y), mine[".fitted"], rtol=EXACT)
         assert (line.x.min(), line.x.max()) == (mine.ses.min(), mine.ses.max())
     average = data.population_line(m)
-    np.testing.assert_allclose(average.y, m.params["Intercept"] + m.params["ses"] * average.x, rtol=EXACT)
+    np.testing.assert_allclose(
+        average.y, m.params["Intercept"] + m.params["ses"] * average.x, rtol=EXACT
+    )
     assert data.slopes(m, most=50).level.nunique() == 50
 
 
 def test_lines_may_curve_and_are_averaged_over_the_rows() -> None:
-    rows = crossed().assign(z=lambda d: np.where(d.h < "3", "low", "high"), b=lambda d: d.w > 1, o=1.5)
+    rows = crossed().assign(
+        z=lambda d: np.where(d.h < "3", "low", "high"), b=lambda d: d.w > 1, o=1.5
+    )
     m = mf.lmer("y ~ I(x**2) + x + z + b + offset(o) + (1 | g)", rows)
     line = data.population_line(m, "x")
     beta = m.params
     base = beta["Intercept"] + 1.5 + beta["z[T.low]"] * (rows.z == "low").mean()
     base += sum(beta[name] for name in beta.index if name.startswith("b")) * rows.b.mean()
-    np.testing.assert_allclose(line.y, base + beta["x"] * line.x + beta["I(x ** 2)"] * line.x**2, rtol=EXACT)
+    np.testing.assert_allclose(
+        line.y, base + beta["x"] * line.x + beta["I(x ** 2)"] * line.x**2, rtol=EXACT
+    )
 
 
 def test_a_groups_line_is_the_mean_of_its_rows() -> None:
@@ -132,7 +147,9 @@ def test_numbers_under_c_are_categories() -> None:
     m = mf.lmer("y ~ x + C(day) + (x | g)", rows)
     of_days = m.params["C(day)[T.2]"] * (rows.day == 2).mean()
     line = data.population_line(m)
-    np.testing.assert_allclose(line.y, m.params["Intercept"] + of_days + m.params["x"] * line.x, rtol=EXACT)
+    np.testing.assert_allclose(
+        line.y, m.params["Intercept"] + of_days + m.params["x"] * line.x, rtol=EXACT
+    )
     with pytest.raises(DataError, match="not a numeric predictor"):
         data.slopes(m, "day")
     assert len(data.slopes(m)) == 12 * 25
@@ -141,7 +158,12 @@ def test_numbers_under_c_are_categories() -> None:
 def test_a_dollar_in_a_name_starts_no_formula() -> None:
     rows = crossed().assign(h=lambda d: "$" + d.h + "\\frac$")
     m = mf.lmer("y ~ x + (1 | g) + (1 | h)", rows)
-    for axes in (m.plot.caterpillar("h"), m.plot.residuals_by_group("h"), m.plot.slopes(group="h"), m.plot.shrinkage("h")):
+    for axes in (
+        m.plot.caterpillar("h"),
+        m.plot.residuals_by_group("h"),
+        m.plot.slopes(group="h"),
+        m.plot.shrinkage("h"),
+    ):
         ax = np.ravel(axes)[0]
         ax.figure.canvas.draw()
     figure, ax = plt.subplots()
@@ -174,7 +196,9 @@ def test_the_band_of_a_qq_picture_holds_the_share_it_says() -> None:
     inside = []
     for values in z:
         frame = data.against_normal("z", values)
-        assert frame.line.iloc[[n // 4, 3 * n // 4]].tolist() == pytest.approx(np.quantile(values, [0.25, 0.75]), abs=0.3)
+        assert frame.line.iloc[[n // 4, 3 * n // 4]].tolist() == pytest.approx(
+            np.quantile(values, [0.25, 0.75]), abs=0.3
+        )
         inside.append(((frame["sample"] >= frame.low) & (frame["sample"] <= frame.high)).mean())
     # the line is fitted to the same values, so somewhat more of them lie inside than 95 %
     assert 0.94 < np.mean(inside) < 1.0
@@ -188,14 +212,19 @@ def test_caterpillars_are_modes_with_their_deviations() -> None:
     assert days.estimate.is_monotonic_increasing
     np.testing.assert_array_equal(days.estimate.loc[modes.index], modes.Days)
     width = (days.conf_high - days.conf_low).loc[modes.index]
-    np.testing.assert_allclose(width, 2 * 1.6448536269514722 * np.sqrt(variance[:, 1, 1]), rtol=EXACT)
+    np.testing.assert_allclose(
+        width, 2 * 1.6448536269514722 * np.sqrt(variance[:, 1, 1]), rtol=EXACT
+    )
 
 
 def test_profiles_pass_through_their_points_and_histograms_have_area_one() -> None:
     m = model("sleepstudy")
     profile = m.profile(["Days", "sigma"])
     frame = data.profile_zeta(profile)
-    counted = [table.groupby("parameter").size().to_dict() for table in (frame[frame.computed], profile.to_frame())]
+    counted = [
+        table.groupby("parameter").size().to_dict()
+        for table in (frame[frame.computed], profile.to_frame())
+    ]
     assert counted[0] == counted[1]
     assert all((np.diff(part.zeta) > -EXACT).all() for _, part in frame.groupby("parameter"))
     found = data.bootstrap_densities(m.bootstrap(200, seed=1))
@@ -233,7 +262,9 @@ PANELS = {
 }
 
 
-@pytest.mark.parametrize(("picture", "name"), [(picture, name) for picture, of in PANELS.items() for name in of])
+@pytest.mark.parametrize(
+    ("picture", "name"), [(picture, name) for picture, of in PANELS.items() for name in of]
+)
 def test_every_picture_is_drawn_and_labelled(picture: str, name: str) -> None:
     axes = np.atleast_1d(getattr(model(name).plot, picture)())
     assert len(axes) == PANELS[picture][name]
@@ -242,12 +273,16 @@ def test_every_picture_is_drawn_and_labelled(picture: str, name: str) -> None:
         assert ax.get_xlabel() and ax.get_ylabel() and ax.get_title()
 
 
-@pytest.mark.parametrize("picture", ["caterpillar", "residuals_by_group", "qq", "shrinkage", "slopes"])
+@pytest.mark.parametrize(
+    "picture", ["caterpillar", "residuals_by_group", "qq", "shrinkage", "slopes"]
+)
 def test_names_on_the_axes_do_not_overlap(picture: str) -> None:
     for ax in np.atleast_1d(getattr(model("sleepstudy").plot, picture)()):
         ax.figure.canvas.draw()
         for axis, low, high in ((ax.xaxis, 0, 2), (ax.yaxis, 1, 3)):
-            boxes = [label.get_window_extent() for label in axis.get_ticklabels() if label.get_text()]
+            boxes = [
+                label.get_window_extent() for label in axis.get_ticklabels() if label.get_text()
+            ]
             ends = sorted((box.extents[low], box.extents[high]) for box in boxes)
             assert all(before[1] <= after[0] for before, after in pairwise(ends)), picture
 
@@ -266,7 +301,11 @@ def test_colours_show_on_the_ground_they_are_drawn_on() -> None:
     boot = m.bootstrap(50, seed=1)
     for looks, ink in (("default", "black"), ("dark_background", "white")):
         with plt.style.context(looks):
-            bars = [line for line in boot.plot()[0].lines if len(line.get_xdata()) == 2 and line.get_linewidth() == 3]
+            bars = [
+                line
+                for line in boot.plot()[0].lines
+                if len(line.get_xdata()) == 2 and line.get_linewidth() == 3
+            ]
             assert [bar.get_color() for bar in bars] == [ink]
     _, ax = plt.subplots(facecolor="#101010")
     ax.set_facecolor("none")
@@ -303,7 +342,9 @@ def test_words_stay_inside_small_pictures() -> None:
     page = figure.bbox
     for text in (ax.title, ax.xaxis.label, ax.yaxis.label):
         box = text.get_window_extent()
-        assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1, text.get_text()
+        assert (
+            page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
+        ), text.get_text()
     plt.close(figure)
 
 
@@ -322,12 +363,20 @@ def test_thirty_thousand_groups_and_many_rows_stay_few_shapes() -> None:
     g = np.repeat(np.arange(30_000), 2)
     y = draw.normal(size=30_000)[g] + draw.normal(size=len(g))
     m = mf.lmer("y ~ 1 + (1 | g)", {"y": y, "g": g})
-    for ax in (m.plot.caterpillar()[0], m.plot.residuals_by_group(), m.plot.residuals(), m.plot.shrinkage()):
+    for ax in (
+        m.plot.caterpillar()[0],
+        m.plot.residuals_by_group(),
+        m.plot.residuals(),
+        m.plot.shrinkage(),
+    ):
         ax.figure.canvas.draw()
         points = sum(len(line.get_xdata()) for line in ax.lines)
         vertices = sum(len(path.vertices) for shape in ax.collections for path in shape.get_paths())
         assert points + vertices < 15_000
-        assert "of g" in ax.get_ylabel() + ax.get_xlabel() + ax.get_title() or ax.get_xlabel() == "Fitted y"
+        assert (
+            "of g" in ax.get_ylabel() + ax.get_xlabel() + ax.get_title()
+            or ax.get_xlabel() == "Fitted y"
+        )
 
 
 def test_wrong_names_are_told() -> None:
@@ -365,11 +414,17 @@ def test_pictures_of_a_regression() -> None:
     assert len(m.plot.qq()) == 1
     by_school = m.plot.data("residuals_by_group", group="school")
     ours = pd.Series(m.resid("scaled")).groupby(rows.school.to_numpy()).median()
-    np.testing.assert_allclose(by_school.set_index("level")["median"].sort_index(), ours.sort_index(), rtol=EXACT)
+    np.testing.assert_allclose(
+        by_school.set_index("level")["median"].sort_index(), ours.sort_index(), rtol=EXACT
+    )
     assert m.plot.residuals_by_group("school").get_ylabel() == "160 levels of school, by median"
-    with pytest.raises(mf.NotDefinedError, match=r"plot\.caterpillar: a linear model has no random effects to draw"):
+    with pytest.raises(
+        mf.NotDefinedError, match=r"plot\.caterpillar: a linear model has no random effects to draw"
+    ):
         m.plot.caterpillar()
-    with pytest.raises(AttributeError, match="no picture 'catapult': there are residuals, residuals_by_group, qq"):
+    with pytest.raises(
+        AttributeError, match="no picture 'catapult': there are residuals, residuals_by_group, qq"
+    ):
         _ = m.plot.catapult
     with pytest.raises(DataError, match="no grouping factors: name a column"):
         m.plot.residuals_by_group()
@@ -386,7 +441,9 @@ def test_residuals_by_any_column_and_rows_without_one() -> None:
     used = rows[rows.x.notna()]
     assert found.set_index("level")["n"].to_dict() == used.z.value_counts().to_dict()
     ours = pd.Series(m.resid("scaled"), index=used.index).groupby(used.z).quantile(0.95)
-    np.testing.assert_allclose(found.set_index("level")["q95"].sort_index(), ours.sort_index(), rtol=EXACT)
+    np.testing.assert_allclose(
+        found.set_index("level")["q95"].sort_index(), ours.sort_index(), rtol=EXACT
+    )
 
 
 @pytest.mark.parametrize("inches", [2.2, 2.6, 4.0])

@@ -32,12 +32,17 @@ def fitted_model(name: str, engine: str = "auto") -> mf.LMMResult:
     record = golden(name)
     weights = record.get("weights")
     return mf.lmer(
-        record["formula_py"], frame(record["dataset"]), REML=record["REML"], engine=engine,
+        record["formula_py"],
+        frame(record["dataset"]),
+        REML=record["REML"],
+        engine=engine,
         weights=weights if isinstance(weights, str) else None,
-    )  # fmt: skip
+    )
 
 
-@pytest.fixture(scope="module", params=[(name, engine) for name in MODELS for engine in ENGINES], ids="-".join)
+@pytest.fixture(
+    scope="module", params=[(name, engine) for name in MODELS for engine in ENGINES], ids="-".join
+)
 def case(request):
     name, engine = request.param
     return fitted_model(name, engine), MODELS[name]
@@ -83,7 +88,10 @@ def test_prediction_intervals(case):
     m, theirs = case
     theirs = theirs["predict"]
     known, unknown = np.array(theirs["conditional_se"]), np.array(theirs["population_se"])
-    for re, variance in ((True, known**2), (False, unknown**2 + np.array(theirs["random_variance"]))):
+    for re, variance in (
+        (True, known**2),
+        (False, unknown**2 + np.array(theirs["random_variance"])),
+    ):
         ours = m.predict(theirs["newdata"], re=re, interval="prediction", level=0.9)
         half = 1.6448536269514722 * np.sqrt(variance + m.sigma**2)
         np.testing.assert_allclose(ours.upper - ours.fit, half, rtol=LIKE_R)
@@ -101,7 +109,9 @@ def test_some_random_effects(name):
 # -- against dense algebra --------------------------------------------------------------------------------------------
 
 
-def henderson(m: mf.LMMResult, X: np.ndarray, Z: list[np.ndarray], weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def henderson(
+    m: mf.LMMResult, X: np.ndarray, Z: list[np.ndarray], weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """C^-1 of Henderson's equations for (b, beta), in the form that a singular Lambda does not trouble, and [Z X]."""
     cov = m._fit.covariance
     lambdas = cov.lambdas(m.theta)
@@ -144,7 +154,12 @@ def test_standard_errors_are_henderson_s(formula, kind, seed):
         close(m.hatvalues(), table["w"] * variance, 1e-8)
         close(ours.fit - table["o"], D @ C @ (D.T @ (table["w"] * (table["y"] - table["o"]))), 1e-8)
         # every level with every other, met or not
-        mixed = {**table, "a": np.roll(table["a"], 7), "b": np.roll(table["b"], 1), "c": np.roll(table["b"], 1) % 3}
+        mixed = {
+            **table,
+            "a": np.roll(table["a"], 7),
+            "b": np.roll(table["b"], 1),
+            "c": np.roll(table["b"], 1) % 3,
+        }
         found.append(m.predict(mixed, se=True))
     close(found[0].se, found[1].se, 1e-8)
     close(found[0].fit, found[1].fit, 1e-8)
@@ -163,10 +178,14 @@ def test_blocks_between_groups(formula, seed):
         fit = solve_at(cp, theta, engine=engine)
         Z = dense_parts(design)[1]
         back = [np.linalg.inv(T) for T in fit.covariance.transforms]
-        internal = [(z.reshape(-1, len(t)) @ t).reshape(z.shape) for z, t in zip(Z, back, strict=True)]
+        internal = [
+            (z.reshape(-1, len(t)) @ t).reshape(z.shape) for z, t in zip(Z, back, strict=True)
+        ]
         whole = np.hstack(internal)
         lambdas = fit.covariance.lambdas(fit.theta_internal)
-        blocks = [np.kron(np.eye(g.n_levels), lam) for g, lam in zip(cp.groups, lambdas, strict=True)]
+        blocks = [
+            np.kron(np.eye(g.n_levels), lam) for g, lam in zip(cp.groups, lambdas, strict=True)
+        ]
         L = np.zeros((len(whole.T),) * 2)
         for (a, b), block in zip(pairwise(edges), blocks, strict=True):
             L[a:b, a:b] = block
@@ -175,10 +194,20 @@ def test_blocks_between_groups(formula, seed):
             for h in range(len(sizes)):
                 if g == h:
                     continue
-                J_g, J_h, k_g, k_h = cp.groups[g].n_levels, cp.groups[h].n_levels, cp.groups[g].k, cp.groups[h].k
-                i, j = (part.ravel() for part in np.meshgrid(np.arange(J_g), np.arange(J_h), indexing="ij"))
+                J_g, J_h, k_g, k_h = (
+                    cp.groups[g].n_levels,
+                    cp.groups[h].n_levels,
+                    cp.groups[g].k,
+                    cp.groups[h].k,
+                )
+                i, j = (
+                    part.ravel()
+                    for part in np.meshgrid(np.arange(J_g), np.arange(J_h), indexing="ij")
+                )
                 ours = fit.system.engine.posterior_pairs(g, h, i, j)
-                dense = Q[edges[g] : edges[g + 1], edges[h] : edges[h + 1]].reshape(J_g, k_g, J_h, k_h)
+                dense = Q[edges[g] : edges[g + 1], edges[h] : edges[h + 1]].reshape(
+                    J_g, k_g, J_h, k_h
+                )
                 close(ours, dense.transpose(0, 2, 1, 3).reshape(-1, k_g, k_h), 1e-8)
 
 
@@ -201,17 +230,23 @@ def sleep():
 
 
 def test_missing_values_give_missing_predictions(sleep):
-    rows = pd.DataFrame({"Days": [1.0, np.nan, 3.0], "Subject": ["308", "308", None]}, index=["a", "b", "c"])
+    rows = pd.DataFrame(
+        {"Days": [1.0, np.nan, 3.0], "Subject": ["308", "308", None]}, index=["a", "b", "c"]
+    )
     ours = sleep.predict(rows, interval="confidence")
     assert ours.index.tolist() == ["a", "b", "c"]
     assert ours.isna().all(axis=1).tolist() == [False, True, True]
     allowed = sleep.predict(rows, allow_new_levels=True, se=True)
     assert allowed.fit["c"] == pytest.approx(sleep.predict({"Days": [3]}, re=False)[0])
-    assert np.isnan(sleep.predict({"Days": [np.nan, np.nan], "Subject": ["308", "x"]}, allow_new_levels=True)).all()
+    assert np.isnan(
+        sleep.predict({"Days": [np.nan, np.nan], "Subject": ["308", "x"]}, allow_new_levels=True)
+    ).all()
 
 
 def test_new_levels_are_refused_by_name(sleep):
-    with pytest.raises(mf.DataError, match=r"'Subject' has levels the fit never saw: 999, 1000 \(first in row 1 "):
+    with pytest.raises(
+        mf.DataError, match=r"'Subject' has levels the fit never saw: 999, 1000 \(first in row 1 "
+    ):
         sleep.predict({"Days": [1, 2, 3], "Subject": ["308", "999", "1000"]})
     nested = fitted_model("pastes")
     with pytest.raises(mf.DataError, match="'cask:batch' has levels the fit never saw: z:A"):
@@ -241,7 +276,9 @@ def test_tables_come_back_as_they_came(sleep, library):
     np.testing.assert_array_equal(np.asarray(ours["fit"]), sleep.predict(rows))
 
 
-@pytest.mark.parametrize("fixed", ["bs(x, df=4)", "poly(x, 2)", "scale(x) + log(z + 10)", "C(f, contr.sum) * x"])
+@pytest.mark.parametrize(
+    "fixed", ["bs(x, df=4)", "poly(x, 2)", "scale(x) + log(z + 10)", "C(f, contr.sum) * x"]
+)
 def test_what_was_learnt_from_the_old_rows_is_kept(fixed):
     rng = np.random.default_rng(1)
     x, z = rng.normal(size=(2, 200))
@@ -250,7 +287,9 @@ def test_what_was_learnt_from_the_old_rows_is_kept(fixed):
     m = mf.lmer(f"y ~ {fixed} + (1 | g)", rows)
     some = rows.iloc[[5, 17, 100]]
     np.testing.assert_allclose(m.predict(some), m.fitted[[5, 17, 100]], rtol=1e-10)
-    np.testing.assert_allclose(m.predict(some, se=True).se, m.predict(se=True).se[[5, 17, 100]], rtol=1e-8)
+    np.testing.assert_allclose(
+        m.predict(some, se=True).se, m.predict(se=True).se[[5, 17, 100]], rtol=1e-8
+    )
 
 
 def test_offsets_and_weights_of_new_rows():
@@ -289,7 +328,10 @@ def test_a_fit_without_rows_predicts_new_ones(sleep):
         ({"re": "(Hours | Subject)"}, "'Hours' by Subject"),
         ({"re": [1]}, "a list of grouping factors"),
         ({"re": None}, "a list of grouping factors"),
-        ({"newdata": {"Days": [1], "Subject": [308]}}, "numbers where the fit had text.*known: '308'.*convert the column"),
+        (
+            {"newdata": {"Days": [1], "Subject": [308]}},
+            "numbers where the fit had text.*known: '308'.*convert the column",
+        ),
         ({"newdata": {"Days": [1], "Subject": ["308"]}, "weights": [0.0]}, "weights"),
         ({"weights": "Days"}, "the rows used keep their own"),
     ],
@@ -309,10 +351,16 @@ def test_no_rows_give_no_predictions(sleep):
 
 
 def test_nothing_changes_the_fit(sleep):
-    before = [np.array(part) for part in (sleep.theta, sleep.params, sleep.vcov(), sleep.fitted, *sleep._fit.modes)]
+    before = [
+        np.array(part)
+        for part in (sleep.theta, sleep.params, sleep.vcov(), sleep.fitted, *sleep._fit.modes)
+    ]
     sleep.predict({"Days": [1], "Subject": ["308"]}, interval="prediction")
     sleep.cooks_distance()
-    after = [np.array(part) for part in (sleep.theta, sleep.params, sleep.vcov(), sleep.fitted, *sleep._fit.modes)]
+    after = [
+        np.array(part)
+        for part in (sleep.theta, sleep.params, sleep.vcov(), sleep.fitted, *sleep._fit.modes)
+    ]
     for a, b in zip(before, after, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -326,9 +374,17 @@ def test_df_of_the_population_s_mean_are_those_of_contrasts(sleep):
     for ddf in ("satterthwaite", "kenward-roger", "containment", "residual"):
         ours = sleep.predict(rows, re=False, interval="confidence", level=0.9, ddf=ddf)
         theirs = sleep.contrast(contrasts, ddf=ddf, level=0.9)
-        np.testing.assert_allclose(ours[["fit", "se", "df", "lower", "upper"]],
-                                   theirs[["estimate", "std_error", "df", "conf_low", "conf_high"]], rtol=1e-8)  # fmt: skip
-    assert sleep.predict(rows, re=False, interval="confidence").columns.tolist() == ["fit", "se", "lower", "upper"]
+        np.testing.assert_allclose(
+            ours[["fit", "se", "df", "lower", "upper"]],
+            theirs[["estimate", "std_error", "df", "conf_low", "conf_high"]],
+            rtol=1e-8,
+        )
+    assert sleep.predict(rows, re=False, interval="confidence").columns.tolist() == [
+        "fit",
+        "se",
+        "lower",
+        "upper",
+    ]
 
 
 #: The differences below carry an error of their step squared; the exact gradients none to speak of.
@@ -336,12 +392,17 @@ DIFFERENCES = 1e-4
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", ["sleepstudy", "clinics_weights", "penicillin", "pastes", "words_slopes"])
+@pytest.mark.parametrize(
+    "name", ["sleepstudy", "clinics_weights", "penicillin", "pastes", "words_slopes"]
+)
 @pytest.mark.parametrize("interval", ["confidence", "prediction"])
 def test_satterthwaite_s_df_of_predictions(name, engine, interval):
     """2 f^2 / (g'Ag) with the gradient of the whole variance by differences in (theta, sigma)."""
     m, rows = fitted_model(name, engine), MODELS[name]["predict"]["newdata_unseen"]
-    for re in (True, MODELS[name]["predict_partly"]["re"] if MODELS[name]["predict_partly"] else False):
+    for re in (
+        True,
+        MODELS[name]["predict_partly"]["re"] if MODELS[name]["predict_partly"] else False,
+    ):
         given = {"re": re, "allow_new_levels": True, "interval": interval}
 
         def variance(theta, sigma, given=given):
@@ -352,7 +413,12 @@ def test_satterthwaite_s_df_of_predictions(name, engine, interval):
 
         steps = np.eye(len(m.theta) + 1) * 1e-4
         at = np.append(m.theta, 1.0)
-        g = np.array([(variance(*split(at + step, m)) - variance(*split(at - step, m))) / 2e-4 for step in steps])
+        g = np.array(
+            [
+                (variance(*split(at + step, m)) - variance(*split(at - step, m))) / 2e-4
+                for step in steps
+            ]
+        )
         f = variance(*split(at, m))
         ours = m.predict(rows, ddf="satterthwaite", **given)
         expected = 2 * f**2 / np.einsum("ri,rs,si->i", g, covariance_of_user_s_theta(m), g)
@@ -370,7 +436,9 @@ def covariance_of_user_s_theta(m):
     fit = m._fit
     cov, at = fit.covariance, fit.theta_internal
     step = 1e-6
-    J = np.column_stack([(cov.to_user(at + e) - cov.to_user(at - e)) / (2 * step) for e in np.eye(len(at)) * step])
+    J = np.column_stack(
+        [(cov.to_user(at + e) - cov.to_user(at - e)) / (2 * step) for e in np.eye(len(at)) * step]
+    )
     whole = np.eye(len(at) + 1)
     whole[:-1, :-1] = J
     return whole @ satterthwaite(fit).inverse @ whole.T
@@ -381,7 +449,9 @@ def test_df_of_old_rows_and_of_many_rows_at_once(sleep, monkeypatch):
     m = fitted_model("words_slopes")
     ours = m.predict(interval="prediction", ddf="satterthwaite")
     monkeypatch.setattr("mixedfast.inference.prediction.degrees_of_freedom._NUMBERS", 1000)
-    pd.testing.assert_frame_equal(m.predict(rows, interval="prediction", ddf="satterthwaite"), ours, rtol=1e-8)
+    pd.testing.assert_frame_equal(
+        m.predict(rows, interval="prediction", ddf="satterthwaite"), ours, rtol=1e-8
+    )
     old = sleep.predict(interval="confidence", ddf="satterthwaite")
     assert ((old.df > 5) & (old.df < 180)).all()
 
@@ -402,7 +472,9 @@ def test_long_df_of_predictions_are_told_beforehand(monkeypatch):
     m = mf.lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", rows)
     wanted = m.predict(rows[:5], interval="confidence", ddf="satterthwaite")
     monkeypatch.setattr("mixedfast.inference.ddf.trace_methods._LONG_OPERATIONS", 100.0)
-    with pytest.warns(UserWarning, match=r"solves with all 30 random effects for each of 5 predictions take about"):
+    with pytest.warns(
+        UserWarning, match=r"solves with all 30 random effects for each of 5 predictions take about"
+    ):
         told = m.predict(rows[:5], interval="confidence", ddf="satterthwaite")
     pd.testing.assert_frame_equal(told, wanted)
     with warnings.catch_warnings():

@@ -12,7 +12,12 @@ from scipy.optimize import minimize
 
 import mixedfast as mf
 from mixedfast.inference.intervals.parameters import list_parameters
-from mixedfast.inference.intervals.profile import _best, _coefficient_evaluator, _variance_evaluator, profile
+from mixedfast.inference.intervals.profile import (
+    _best,
+    _coefficient_evaluator,
+    _variance_evaluator,
+    profile,
+)
 
 #: Of an interval's own width. lme4 interpolates its profile by a spline, which is good to about this.
 INTERVAL = 1e-3
@@ -21,7 +26,9 @@ ZETA = 1e-6
 
 # lme4 does not get these profiles right (flat likelihoods, an end left open)
 KNOWN_BAD = {"orthodont_slope"}
-WITH_PROFILE = [name for name in golden_names() if "profile_ci" in golden(name) and name not in KNOWN_BAD]
+WITH_PROFILE = [
+    name for name in golden_names() if "profile_ci" in golden(name) and name not in KNOWN_BAD
+]
 
 
 def fit(formula: str, data, **options):
@@ -43,7 +50,14 @@ def test_there_are_golden_profiles():
 def test_intervals_are_lme4_s(name):
     case = golden(name)
     wanted = np.array([[row["2.5 %"], row["97.5 %"]] for row in case["profile_ci"]], dtype=float)
-    found = profile(fit(case["formula_py"], frame(case["dataset"]), REML=case["REML"], weights=case.get("weights")))
+    found = profile(
+        fit(
+            case["formula_py"],
+            frame(case["dataset"]),
+            REML=case["REML"],
+            weights=case.get("weights"),
+        )
+    )
     ours = found.confint().to_numpy()
     assert (np.abs(ours - wanted) <= INTERVAL * np.ptp(wanted, axis=1)[:, None]).all()
 
@@ -55,37 +69,60 @@ def by_simplex(f, held: str, value: float) -> float:
     def deviance(at):
         one, two, rho, sigma = np.exp(at[0]), np.exp(at[1]), np.tanh(at[2]), np.exp(at[3])
         one, two, rho, sigma = {
-            "sd_Intercept": (value, two, rho, sigma), "sd_Days": (one, value, rho, sigma),
-            "cor": (one, two, value, sigma), "sigma": (one, two, rho, value),
-        }[held]  # fmt: skip
+            "sd_Intercept": (value, two, rho, sigma),
+            "sd_Days": (one, value, rho, sigma),
+            "cor": (one, two, value, sigma),
+            "sigma": (one, two, rho, value),
+        }[held]
         theta = np.array([one, rho * two, two * math.sqrt(1.0 - rho**2)]) / sigma
         solution = system.solve(f.covariance.to_internal(theta))
-        return solution.ldL2 + n * math.log(2 * math.pi * sigma**2) + solution.r2 / (y_scale * sigma) ** 2
+        return (
+            solution.ldL2
+            + n * math.log(2 * math.pi * sigma**2)
+            + solution.r2 / (y_scale * sigma) ** 2
+        )
 
     options = {"xatol": 1e-9, "fatol": 1e-11, "maxiter": 8000, "maxfev": 8000}
     return min(
-        minimize(deviance, [math.log(24.0), math.log(6.0), rho, math.log(25.0)], method="Nelder-Mead", options=options).fun
+        minimize(
+            deviance,
+            [math.log(24.0), math.log(6.0), rho, math.log(25.0)],
+            method="Nelder-Mead",
+            options=options,
+        ).fun
         for rho in (-0.5, 0.1, 0.6)
     )
 
 
 @pytest.mark.parametrize(
     ("held", "name"),
-    [("sd_Intercept", "sd_Intercept|Subject"), ("sd_Days", "sd_Days|Subject"), ("cor", "cor_Days.Intercept|Subject"),
-     ("sigma", "sigma")],
-)  # fmt: skip
+    [
+        ("sd_Intercept", "sd_Intercept|Subject"),
+        ("sd_Days", "sd_Days|Subject"),
+        ("cor", "cor_Days.Intercept|Subject"),
+        ("sigma", "sigma"),
+    ],
+)
 def test_zeta_is_the_constrained_minimum_s(sleep, held, name):
     found = profile(sleep, [name])
     trace = found.traces[name]
     for i in np.flatnonzero(np.abs(trace.zeta) > 0.3)[[0, -1]]:
-        assert by_simplex(sleep, held, trace.value[i]) - found.deviance == pytest.approx(trace.zeta[i] ** 2, abs=ZETA)
+        assert by_simplex(sleep, held, trace.value[i]) - found.deviance == pytest.approx(
+            trace.zeta[i] ** 2, abs=ZETA
+        )
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("sd_Intercept|Subject", 18.0), ("cor_Days.Intercept|Subject", 0.4), ("sd_Days|Subject", 8.0), ("sigma", 28.0),
-     ("Intercept", 260.0), ("Days", 8.0)],
-)  # fmt: skip
+    [
+        ("sd_Intercept|Subject", 18.0),
+        ("cor_Days.Intercept|Subject", 0.4),
+        ("sd_Days|Subject", 8.0),
+        ("sigma", 28.0),
+        ("Intercept", 260.0),
+        ("Days", 8.0),
+    ],
+)
 def test_the_envelope_gives_the_slope(sleep, name, value):
     """d deviance / d value as the searches report it, against differences of constrained minima."""
     parameter = next(p for p in list_parameters(sleep.cp) if p.name == name)
@@ -94,7 +131,9 @@ def test_the_envelope_gives_the_slope(sleep, name, value):
     if parameter.kind == "beta":
         evaluate = _coefficient_evaluator(sleep, system, parameter, theta)
     else:
-        evaluate = _variance_evaluator(system, parameter, theta, math.sqrt(system.solution.r2 / sleep.cp.n))
+        evaluate = _variance_evaluator(
+            system, parameter, theta, math.sqrt(system.solution.r2 / sleep.cp.n)
+        )
     h = 1e-3 * abs(value)
     below, at, above = (evaluate(value + step) for step in (-h, 0.0, h))
     # central differences: h^2 times a third derivative of order one, and 1e-9 / h from the searches' ends
@@ -126,7 +165,9 @@ def test_a_correlation_of_one_is_the_upper_end():
 
 def test_a_reml_fit_is_profiled_on_the_ml_deviance(sleep):
     other = fit("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"), REML=False)
-    assert profile(sleep).confint().to_numpy() == pytest.approx(profile(other).confint().to_numpy(), rel=1e-5)
+    assert profile(sleep).confint().to_numpy() == pytest.approx(
+        profile(other).confint().to_numpy(), rel=1e-5
+    )
 
 
 def test_intervals_follow_the_units_of_the_response():

@@ -81,7 +81,9 @@ def test_without_tqdm_says_once_how_to_get_it(monkeypatch, recwarn):
     assert not recwarn
     work(True)
     work(True)
-    assert [str(w.message) for w in recwarn] == ['progress=True shows nothing without tqdm: pip install "mixedfast[progress]"']
+    assert [str(w.message) for w in recwarn] == [
+        'progress=True shows nothing without tqdm: pip install "mixedfast[progress]"'
+    ]
 
 
 def test_an_interruption_passes_and_closes_the_bar(capsys):
@@ -149,11 +151,18 @@ def test_a_fit_can_be_interrupted_and_done_again(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(PLSSystem, "solve", impatient)
-    for work in (lambda: m.update(REML=False), lambda: m.refit(m._design.y), lambda: m.update(". ~ . + I(Days ** 2)")):
+    for work in (
+        lambda: m.update(REML=False),
+        lambda: m.refit(m._design.y),
+        lambda: m.update(". ~ . + I(Days ** 2)"),
+    ):
         with pytest.raises(KeyboardInterrupt):
             work()
     monkeypatch.undo()
-    assert m.update(REML=False).criterion == mf.lmer("Reaction ~ Days + (Days | Subject)", sleep, REML=False).criterion
+    assert (
+        m.update(REML=False).criterion
+        == mf.lmer("Reaction ~ Days + (Days | Subject)", sleep, REML=False).criterion
+    )
 
 
 def test_other_values_are_refused():

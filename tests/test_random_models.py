@@ -31,7 +31,21 @@ DENSE = 1e-7
 #: What a search leaves between its criterion and the lowest, in units of the criterion.
 OPTIMUM = 1e-6
 
-FIXED = ["x", "z", "f", "h", "x:z", "x:f", "f:h", "x*f", "f*h", "I(x**2)", "x/f", "C(f, contr.sum)", "log(w)"]
+FIXED = [
+    "x",
+    "z",
+    "f",
+    "h",
+    "x:z",
+    "x:f",
+    "f:h",
+    "x*f",
+    "f*h",
+    "I(x**2)",
+    "x/f",
+    "C(f, contr.sum)",
+    "log(w)",
+]
 EFFECTS = ["1", "x", "0 + x", "z", "x + z", "0 + z", "f", "0 + f", "x:f", "1 + I(x**2)"]
 GROUPS = ["a", "b", "c", "a:c", "c/b", "a*c"]
 
@@ -40,8 +54,13 @@ GROUPS = ["a", "b", "c", "a:c", "c/b", "a*c"]
 def models(draw):
     """A formula, a table for it, and options."""
     fixed = draw(st.lists(st.sampled_from(FIXED), max_size=3, unique=True))
-    bars = st.tuples(st.sampled_from(EFFECTS), st.sampled_from(["|", "||"]), st.sampled_from(GROUPS))
-    random = [f"({effects} {bar} {group})" for effects, bar, group in draw(st.lists(bars, min_size=1, max_size=3, unique=True))]
+    bars = st.tuples(
+        st.sampled_from(EFFECTS), st.sampled_from(["|", "||"]), st.sampled_from(GROUPS)
+    )
+    random = [
+        f"({effects} {bar} {group})"
+        for effects, bar, group in draw(st.lists(bars, min_size=1, max_size=3, unique=True))
+    ]
     intercept = draw(st.sampled_from([[], ["0"], ["1"]])) if fixed else []
     offset = ["offset(o)"] if draw(st.booleans()) else []
     formula = "y ~ " + " + ".join([*intercept, *draw(st.permutations([*fixed, *random, *offset]))])
@@ -55,18 +74,38 @@ def a_table(seed, holes):
     a, b = rng.permutation(np.arange(N) % 6), rng.permutation(np.arange(N) % 8)
     x, z = 2.0 + rng.normal(size=N), rng.normal(size=N)
     y = 1.0 + x + rng.normal(size=6)[a] + rng.normal(size=8)[b] * z + rng.normal(size=N)
-    f, h = np.array(["u", "v"])[rng.permutation(np.arange(N) % 2)], np.array(list("pqr"))[rng.permutation(np.arange(N) % 3)]
+    f, h = (
+        np.array(["u", "v"])[rng.permutation(np.arange(N) % 2)],
+        np.array(list("pqr"))[rng.permutation(np.arange(N) % 3)],
+    )
     if holes:
         x[rng.integers(0, N, 3)] = np.nan
         y[rng.integers(0, N, 2)] = np.nan
     return {
-        "y": y, "x": x, "z": z, "f": f, "h": h, "a": a, "b": b, "c": b % 4, "w": rng.uniform(0.5, 2.0, N),
+        "y": y,
+        "x": x,
+        "z": z,
+        "f": f,
+        "h": h,
+        "a": a,
+        "b": b,
+        "c": b % 4,
+        "w": rng.uniform(0.5, 2.0, N),
         "o": rng.normal(size=N),
-    }  # fmt: skip
+    }
 
 
-@settings(max_examples=MODELS, phases=[Phase.explicit, Phase.generate], derandomize="MODELS" not in os.environ)
-@given(models(), st.booleans(), st.sampled_from(["block", "cholmod"]), st.sampled_from(["inside", "zero", "singular"]))
+@settings(
+    max_examples=MODELS,
+    phases=[Phase.explicit, Phase.generate],
+    derandomize="MODELS" not in os.environ,
+)
+@given(
+    models(),
+    st.booleans(),
+    st.sampled_from(["block", "cholmod"]),
+    st.sampled_from(["inside", "zero", "singular"]),
+)
 def test_any_model_agrees_with_dense_algebra(model, reml, engine, kind):
     formula, table, options = model
     if engine == "cholmod":
@@ -75,10 +114,15 @@ def test_any_model_agrees_with_dense_algebra(model, reml, engine, kind):
         warnings.simplefilter("ignore", (mf.SingularFitWarning, UserWarning))
         try:
             design = build(parse(formula), table, **options)
-        except (mf.NotIdentifiedError, mf.FormulaError):  # terms that repeat one another, effects no data can tell apart
+        except (
+            mf.NotIdentifiedError,
+            mf.FormulaError,
+        ):  # terms that repeat one another, effects no data can tell apart
             reject()
         cp, dense = assemble(design), dense_model(design, reml)
-        if np.linalg.matrix_rank(dense.X) < dense.X.shape[1]:  # dense algebra has no rule which columns to leave out
+        if (
+            np.linalg.matrix_rank(dense.X) < dense.X.shape[1]
+        ):  # dense algebra has no rule which columns to leave out
             reject()
         theta = a_theta(cp.covariance, 1, kind)
         user = cp.covariance.to_user(theta)

@@ -29,9 +29,13 @@ from mixedfast.formula.parser import parse
 def table(noise: float, seed: int = 0, groups: int = 12, size: int = 5) -> pd.DataFrame:
     """Groups whose members are nearly the same."""
     random = np.random.default_rng(seed)
-    data = pd.DataFrame({"g": np.repeat(np.arange(groups), size), "h": random.integers(0, 4, groups * size)})
+    data = pd.DataFrame(
+        {"g": np.repeat(np.arange(groups), size), "h": random.integers(0, 4, groups * size)}
+    )
     data["x"] = random.normal(size=len(data))
-    data["y"] = random.normal(size=groups)[data.g] + 2.0 * data.x + noise * random.normal(size=len(data))
+    data["y"] = (
+        random.normal(size=groups)[data.g] + 2.0 * data.x + noise * random.normal(size=len(data))
+    )
     return data
 
 
@@ -44,7 +48,10 @@ def digits_of_sixty(data: pd.DataFrame, theta: float) -> float:
         S = [[Decimal(0)] * 3 for _ in range(3)]
         logdet = Decimal(0)
         for _, rows in data.groupby("g"):
-            D = [[Decimal(1), Decimal(float(x)), Decimal(float(y))] for x, y in zip(rows.x, rows.y, strict=True)]
+            D = [
+                [Decimal(1), Decimal(float(x)), Decimal(float(y))]
+                for x, y in zip(rows.x, rows.y, strict=True)
+            ]
             shrink = theta2 / (1 + theta2 * len(D))
             logdet += (1 + theta2 * len(D)).ln()
             total = [sum(row[a] for row in D) for a in range(3)]
@@ -58,7 +65,9 @@ def digits_of_sixty(data: pd.DataFrame, theta: float) -> float:
                 ratio = S[b][a] / S[a][a]
                 S[b] = [S[b][c] - ratio * S[a][c] for c in range(3)]
         nu = n - p
-        return float(logdet + pivots[0].ln() + pivots[1].ln() + nu * (1 + (2 * pi * pivots[2] / nu).ln()))
+        return float(
+            logdet + pivots[0].ln() + pivots[1].ln() + nu * (1 + (2 * pi * pivots[2] / nu).ln())
+        )
 
 
 @pytest.mark.parametrize("noise", [1e-4, 1e-6, 1e-8])
@@ -68,7 +77,9 @@ def test_criterion_has_the_digits_of_sixty_digit_arithmetic(noise: float) -> Non
     assert m.converged
     assert m._fit.remainder is not None
     # the 16 digits of y itself are 1e-16 / noise of a residual
-    assert m.criterion == pytest.approx(digits_of_sixty(data, float(m.theta[0])), abs=1e-9 + 5e-15 / noise)
+    assert m.criterion == pytest.approx(
+        digits_of_sixty(data, float(m.theta[0])), abs=1e-9 + 5e-15 / noise
+    )
     nearby = [digits_of_sixty(data, float(m.theta[0]) * factor) for factor in (0.999, 1.001)]
     assert m.criterion < min(nearby)
     assert m.sigma == pytest.approx(noise, rel=0.3)
@@ -85,15 +96,26 @@ def prepared(formula: str, data: pd.DataFrame, weights: str | None = None):
     return design, well_conditioned(design)
 
 
-FORMULAS = ("y ~ x + (1 | g)", "y ~ x + (x | g)", "y ~ x + (x || g)", "y ~ x + (1 | g) + (1 | h)", "y ~ x + (x | g) + (1 | h)")
+FORMULAS = (
+    "y ~ x + (1 | g)",
+    "y ~ x + (x | g)",
+    "y ~ x + (x || g)",
+    "y ~ x + (1 | g) + (1 | h)",
+    "y ~ x + (x | g) + (1 | h)",
+)
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.sampled_from(FORMULAS), st.sampled_from(["block", "cholmod"]), st.integers(0, 10**6), st.booleans(),
+    st.sampled_from(FORMULAS),
+    st.sampled_from(["block", "cholmod"]),
+    st.integers(0, 10**6),
+    st.booleans(),
     st.sampled_from([0.0, 1e-6, 0.3, 20.0]),
-)  # fmt: skip
-def test_whatever_is_taken_out_the_square_is_the_same(formula, engine, seed, weighted, small) -> None:
+)
+def test_whatever_is_taken_out_the_square_is_the_same(
+    formula, engine, seed, weighted, small
+) -> None:
     """On data without difficulty it is the engine's own, with any gamma and delta, singular lambdas included."""
     random = np.random.default_rng(seed)
     data = table(1.0, seed)
@@ -110,7 +132,11 @@ def test_whatever_is_taken_out_the_square_is_the_same(formula, engine, seed, wei
     T = np.eye(cp.p + 1)
     T[:-1, -1] = -gamma
     size = np.sqrt(np.diag(T.T @ cp.xy @ T))
-    np.testing.assert_allclose(refined.square(lambdas) / np.outer(size, size), T.T @ S @ T / np.outer(size, size), atol=1e-9)
+    np.testing.assert_allclose(
+        refined.square(lambdas) / np.outer(size, size),
+        T.T @ S @ T / np.outer(size, size),
+        atol=1e-9,
+    )
     K, C = refined.blocks_k(), refined.project()
     K_own, C_own = chosen.blocks_k(), chosen.project()
     for new, old in zip([*K, *C], [*K_own, *C_own], strict=True):
@@ -152,7 +178,9 @@ def test_inference_and_files_keep_the_digits(tmp_path) -> None:
     data = table(1e-6, 7)
     m = mf.lmer("y ~ x + (1 | g)", data)
     ml = m.update(REML=False)
-    assert ml.criterion == pytest.approx(mf.lmer("y ~ x + (1 | g)", data, REML=False).criterion, abs=1e-9)
+    assert ml.criterion == pytest.approx(
+        mf.lmer("y ~ x + (1 | g)", data, REML=False).criterion, abs=1e-9
+    )
     m.save(tmp_path / "fit.mf")
     again = mf.load(tmp_path / "fit.mf")
     assert again._fit.resolution == pytest.approx(m._fit.resolution)
@@ -218,8 +246,12 @@ def test_batches_are_read_once_more_too(noise: float, weights: str | None) -> No
 def test_an_iterator_cannot_be_read_once_more_and_sums_say_what_would_help() -> None:
     pa = pytest.importorskip("pyarrow")
     data = table(1e-6, 14)
-    with pytest.warns(mf.ConvergenceWarning, match="in memory, in files or in an engine, reads them once more"):
-        once = mf.lmer("y ~ x + (1 | g)", iter([pa.Table.from_pandas(data)]), levels={"g": range(12)})
+    with pytest.warns(
+        mf.ConvergenceWarning, match="in memory, in files or in an engine, reads them once more"
+    ):
+        once = mf.lmer(
+            "y ~ x + (1 | g)", iter([pa.Table.from_pandas(data)]), levels={"g": range(12)}
+        )
     assert not once.converged
     assert once.params["x"] == pytest.approx(2.0, abs=1e-5)
 
@@ -246,7 +278,11 @@ def crossed(noise: float) -> pd.DataFrame:
     """Two crossed factors and a slope, and next to no residual."""
     data = table(1.0, 2)
     random = np.random.default_rng(2)
-    effects = random.normal(size=12)[data.g] + random.normal(size=12)[data.g] * data.x + random.normal(size=4)[data.h]
+    effects = (
+        random.normal(size=12)[data.g]
+        + random.normal(size=12)[data.g] * data.x
+        + random.normal(size=4)[data.h]
+    )
     return data.assign(y=effects + noise * random.normal(size=len(data)))
 
 

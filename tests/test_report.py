@@ -52,7 +52,9 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
         self.tags.append(tag)
-        self.addresses += [value for name in ("src", "href") if (value := given.get(name)) is not None]
+        self.addresses += [
+            value for name in ("src", "href") if (value := given.get(name)) is not None
+        ]
         if tag == "img":
             self.alternatives.append(given.get("alt") or "")
         if tag not in self.VOID:
@@ -71,15 +73,30 @@ def test_a_report_is_well_formed_and_points_nowhere() -> None:
     assert all(address.startswith(("#", "data:")) for address in read.addresses)
     assert "@import" not in page() and "url(" not in page()
     anchors = {address[1:] for address in read.addresses if address.startswith("#")}
-    assert anchors == {"answers", "data", "fixed", "random", "whole", "ddf", "pictures", "fit", "methods", "glossary"}
+    assert anchors == {
+        "answers",
+        "data",
+        "fixed",
+        "random",
+        "whole",
+        "ddf",
+        "pictures",
+        "fit",
+        "methods",
+        "glossary",
+    }
     assert all(f'id="{anchor}"' in page() for anchor in anchors)
 
 
 def test_every_picture_is_in_it_with_words() -> None:
     read = _Reader(page())
-    assert len(read.alternatives) == 9  # slopes, two caterpillars, shrinkage, residuals, three QQ, residuals by group
+    assert (
+        len(read.alternatives) == 9
+    )  # slopes, two caterpillars, shrinkage, residuals, three QQ, residuals by group
     assert all("Across: " in words_ and "Upwards: " in words_ for words_ in read.alternatives)
-    pictures = [address for address in read.addresses if address.startswith("data:image/svg+xml;base64,")]
+    pictures = [
+        address for address in read.addresses if address.startswith("data:image/svg+xml;base64,")
+    ]
     assert len(pictures) == 9
     assert all(b"<svg" in base64.b64decode(picture.partition(",")[2]) for picture in pictures)
 
@@ -100,8 +117,12 @@ def test_a_path_is_written_to(tmp_path: Path) -> None:
 
 def test_strings_of_the_user_are_text() -> None:
     evil = "<script>alert(1)</script>"
-    rows = mf.load_dataset("hsb").assign(kind=lambda d: d.sector.astype(str).replace("Public", f'{evil}"&'))
-    made = mf.lmer("math ~ kind + (1 | school)", rows).to_html(title=f"</title>{evil}", pictures=False)
+    rows = mf.load_dataset("hsb").assign(
+        kind=lambda d: d.sector.astype(str).replace("Public", f'{evil}"&')
+    )
+    made = mf.lmer("math ~ kind + (1 | school)", rows).to_html(
+        title=f"</title>{evil}", pictures=False
+    )
     assert made is not None
     assert evil not in made
     assert "script" not in _Reader(made).tags
@@ -131,16 +152,24 @@ def test_profiles_and_bootstraps_are_shown_when_given() -> None:
     made = m.to_html(profile=profile, bootstrap=boot)
     assert made is not None
     read = _Reader(made)
-    assert {"Days. Upwards: zeta.", "sigma. Upwards: zeta.", "sd_Days|Subject."} <= set(read.alternatives)
+    assert {"Days. Upwards: zeta.", "sigma. Upwards: zeta.", "sd_Days|Subject."} <= set(
+        read.alternatives
+    )
     assert "50 replicates" in made and "7.359" in made  # the lower end of Days by profile
     tables_only = m.to_html(profile=profile, pictures=False)
-    assert tables_only is not None and "By profile likelihood" in tables_only and "<img" not in tables_only
+    assert (
+        tables_only is not None
+        and "By profile likelihood" in tables_only
+        and "<img" not in tables_only
+    )
 
 
 def test_a_report_in_polars_is_the_same() -> None:
     pl = pytest.importorskip("polars")
     rows = mf.load_dataset("sleepstudy").astype({"Subject": str})
-    fits = [mf.lmer("Reaction ~ Days + (Days | Subject)", data) for data in (rows, pl.from_pandas(rows))]
+    fits = [
+        mf.lmer("Reaction ~ Days + (Days | Subject)", data) for data in (rows, pl.from_pandas(rows))
+    ]
     made = [m.to_html(pictures=False) for m in fits]
     assert made[0] == made[1]
 
@@ -151,7 +180,9 @@ def test_a_method_that_is_not_one_is_refused() -> None:
 
 
 def test_methods_that_do_not_apply_say_why() -> None:
-    made = mf.lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", mf.load_dataset("penicillin")).to_html(pictures=False)
+    made = mf.lmer(
+        "diameter ~ 1 + (1 | plate) + (1 | sample)", mf.load_dataset("penicillin")
+    ).to_html(pictures=False)
     assert made is not None
     assert "hlm: defined for two levels" in made
 
@@ -166,8 +197,14 @@ def told(formula: str, data: pd.DataFrame, **options: object) -> str:
 
 def test_the_variance_and_the_slope_in_words() -> None:
     said = told("math ~ 1 + ses + (1 + ses | school)", mf.load_dataset("hsb"))
-    assert "Of the variance of math that ses leaves, 12 % lies between one school and another, and 88 % between" in said
-    assert "One unit more of ses goes with 2.39 more math on average (95 % interval 2.16 to 2.63, p < 2e-16)." in said
+    assert (
+        "Of the variance of math that ses leaves, 12 % lies between one school and another, and 88 % between"
+        in said
+    )
+    assert (
+        "One unit more of ses goes with 2.39 more math on average (95 % interval 2.16 to 2.63, p < 2e-16)."
+        in said
+    )
     assert "for 95 % of them it lies between 1.1 and 3.7, by the model's" in said
 
 
@@ -181,13 +218,20 @@ def test_shares_of_several_groups_add_up() -> None:
 def test_levels_are_compared_with_the_reference() -> None:
     m = mf.lmer("math ~ sex + (1 | school)", mf.load_dataset("hsb"))
     said = " ".join(narrative.findings(m, m.coef_table(), 0.95))
-    assert f"sex = Male has {m.params['sex[T.Male]']:.2f} more math than sex = Female on average" in said
+    assert (
+        f"sex = Male has {m.params['sex[T.Male]']:.2f} more math than sex = Female on average"
+        in said
+    )
 
 
 def test_a_search_cut_short_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(newton, "_MAX_ITERATIONS", 0)
     with pytest.warns(mf.ConvergenceWarning):
-        m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"), start=[20.0, 0.0, 5.0])
+        m = mf.lmer(
+            "Reaction ~ Days + (Days | Subject)",
+            mf.load_dataset("sleepstudy"),
+            start=[20.0, 0.0, 5.0],
+        )
     made = m.to_html(pictures=False)
     assert made is not None
     assert made.index("do not use these estimates") < made.index("<nav")
@@ -205,13 +249,18 @@ def test_the_rows_the_groups_and_the_methods_are_told() -> None:
     cells = [f"{value:g}" for value in (sizes.min(), sizes.median(), sizes.max())]
     assert all(f'right">{cell}</td>' in made for cell in ["160", *cells])
     assert f'right">{hsb().r2().conditional:.3f}</td>' in made
-    assert "random effects of school (160 levels) was fitted to 7,185 rows by restricted maximum likelihood" in made
+    assert (
+        "random effects of school (160 levels) was fitted to 7,185 rows by restricted maximum likelihood"
+        in made
+    )
     assert "Tests of fixed effects use Satterthwaite&#x27;s degrees of freedom." in made
 
 
 def test_what_a_sentence_would_get_wrong_is_not_said() -> None:
     said = told("math ~ ses * sector + log(size) + (1 + ses || school)", mf.load_dataset("hsb"))
-    assert "One unit more" not in said and "The slope of ses" not in said and "sector = " not in said
+    assert (
+        "One unit more" not in said and "The slope of ses" not in said and "sector = " not in said
+    )
     curved = told("Reaction ~ Days + I(Days**2) + (Days | Subject)", mf.load_dataset("sleepstudy"))
     assert "One unit more" not in curved and "The slope of" not in curved
 
@@ -227,7 +276,9 @@ def test_a_singular_fit_is_explained() -> None:
     for method, value in m.ddf_table().df.droplevel("term").items():
         assert not np.isfinite(value) or f'left">{method}</td>' in made
     assert "satterthwaite: singular fit: what is estimated as zero counts as known" in made
-    assert "0 % lies between one Batch and another" in " ".join(narrative.findings(m, m.coef_table(), 0.95))
+    assert "0 % lies between one Batch and another" in " ".join(
+        narrative.findings(m, m.coef_table(), 0.95)
+    )
 
 
 # --- in a browser ------------------------------------------------------------------------------------------
@@ -247,8 +298,14 @@ return [...document.querySelectorAll("h1, p, td, th, figcaption, a, dd, dt, li, 
 
 @pytest.mark.parametrize("width", [400, 1400])
 def test_in_a_browser(width: int, tmp_path: Path) -> None:
-    wide = mf.lmer("math ~ ses * (mean_ses + sector) * sex + minority + (1 | school)", mf.load_dataset("hsb"))
-    reports = {"narrow.html": page(), "wide.html": wide.to_html(pictures=False) or "", "empty.html": document("t", "<p>x</p>")}
+    wide = mf.lmer(
+        "math ~ ses * (mean_ses + sector) * sex + minority + (1 | school)", mf.load_dataset("hsb")
+    )
+    reports = {
+        "narrow.html": page(),
+        "wide.html": wide.to_html(pictures=False) or "",
+        "empty.html": document("t", "<p>x</p>"),
+    }
     with browser(width) as window:
         for name, made in reports.items():
             (tmp_path / name).write_text(made, encoding="utf-8")
@@ -258,7 +315,9 @@ def test_in_a_browser(width: int, tmp_path: Path) -> None:
             assert window.run("return document.documentElement.scrollWidth") <= width, name
             loaded = window.run('return performance.getEntriesByType("resource").map(e => e.name)')
             assert [address for address in loaded if not address.startswith("data:")] == []
-            assert window.run("return [...document.images].every(i => i.complete && i.naturalWidth > 0)")
+            assert window.run(
+                "return [...document.images].every(i => i.complete && i.naturalWidth > 0)"
+            )
             assert window.run("return parseFloat(getComputedStyle(document.body).fontSize)") >= 16
             for scheme in ("light", "dark"):
                 window.prefer(scheme)

@@ -26,12 +26,24 @@ MODELS = {
     "no intercept": ("y ~ 0 + sex + dose + size + (1 | clinic)", {"REML": False}),
     "weights": ("y ~ dose + sex + size + (1 | clinic)", {"weights": "w", "offset": "shift"}),
 }
-DDF = ["residual", "group", "hlm", "inner-outer", "between-within", "containment", "satterthwaite", "kenward-roger",
-       "asymptotic"]  # fmt: skip
+DDF = [
+    "residual",
+    "group",
+    "hlm",
+    "inner-outer",
+    "between-within",
+    "containment",
+    "satterthwaite",
+    "kenward-roger",
+    "asymptotic",
+]
 
 QUESTIONS = {
     **{f"coefficients, {ddf}": lambda m, ddf=ddf: m.coef_table(ddf=ddf) for ddf in DDF},
-    **{f"anova, type {kind}": lambda m, kind=kind: m.anova(type=kind) for kind in ("I", "II", "III")},
+    **{
+        f"anova, type {kind}": lambda m, kind=kind: m.anova(type=kind)
+        for kind in ("I", "II", "III")
+    },
     "ddf_table": lambda m: m.ddf_table(),
     "vcov": lambda m: m.vcov(ddf="kenward-roger"),
     "contrast": lambda m: m.contrast({m.params.index[-1]: 1.0}),
@@ -47,7 +59,9 @@ QUESTIONS = {
     "icc": lambda m: pd.Series(m.icc()),
     "varcorr": lambda m: m.varcorr,
     "ranef": lambda m: pd.concat(m.ranef()),
-    "conditional variances": lambda m: pd.Series(np.concatenate([v.ravel() for _, v in m.ranef(cond_var=True).values()])),
+    "conditional variances": lambda m: pd.Series(
+        np.concatenate([v.ravel() for _, v in m.ranef(cond_var=True).values()])
+    ),
     "coef": lambda m: pd.concat(m.coef()),
     "glance": lambda m: m.glance(),
     "tidy": lambda m: m.tidy("all"),
@@ -63,18 +77,32 @@ def rows():
     size = rng.uniform(1.0, 9.0, 12).round(1)
     table = pd.DataFrame(
         {
-            "dose": rng.normal(size=n).round(2), "sex": np.where(rng.random(n) < 0.5, "F", "M"), "size": size[clinic],
-            "clinic": [f"c{i:02d}" for i in clinic], "rater": [f"r{i}" for i in rater],
-            "w": rng.uniform(0.5, 2.0, n).round(2), "shift": rng.normal(size=n).round(2), "id": np.arange(n),
+            "dose": rng.normal(size=n).round(2),
+            "sex": np.where(rng.random(n) < 0.5, "F", "M"),
+            "size": size[clinic],
+            "clinic": [f"c{i:02d}" for i in clinic],
+            "rater": [f"r{i}" for i in rater],
+            "w": rng.uniform(0.5, 2.0, n).round(2),
+            "shift": rng.normal(size=n).round(2),
+            "id": np.arange(n),
         }
-    )  # fmt: skip
+    )
     b = rng.normal(size=(12, 2))
-    y = 2000.0 + b[clinic, 0] + (1.0 + b[clinic, 1]) * table.dose + rng.normal(size=5)[rater] + (table.sex == "M")
+    y = (
+        2000.0
+        + b[clinic, 0]
+        + (1.0 + b[clinic, 1]) * table.dose
+        + rng.normal(size=5)[rater]
+        + (table.sex == "M")
+    )
     return table.assign(y=y + rng.normal(size=n) / np.sqrt(table.w))
 
 
 def through_a_file(formula, how, folder):
-    REML, more = how.get("REML", True), {name: value for name, value in how.items() if name != "REML"}
+    REML, more = (
+        how.get("REML", True),
+        {name: value for name, value in how.items() if name != "REML"},
+    )
     mf.crossproducts(formula, rows(), **more).save(folder / "sums.mf")
     return mf.fit(mf.load(folder / "sums.mf"), REML=REML)
 
@@ -108,9 +136,13 @@ def test_every_question_has_the_same_answer(model, road, tmp_path):
             continue
         answer = question(other)
         assert list(answer.index) == list(expected.index), name
-        np.testing.assert_allclose(numbers(answer), numbers(expected), rtol=CLOSE, atol=NEAR_ZERO, err_msg=name)
+        np.testing.assert_allclose(
+            numbers(answer), numbers(expected), rtol=CLOSE, atol=NEAR_ZERO, err_msg=name
+        )
         asked += 1
-    assert asked >= len(QUESTIONS) - (5 if model == "crossed" else 3)  # rules for one factor are refused
+    assert asked >= len(QUESTIONS) - (
+        5 if model == "crossed" else 3
+    )  # rules for one factor are refused
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -129,7 +161,9 @@ def test_a_stream_goes_back_to_its_rows(model, tmp_path):
         same(m.resid(kind), whole.resid(kind))
     m.augment_to(tmp_path / "a.parquet", columns=["id"], leverage=True)
     m.save(tmp_path / "m.mf")
-    mf.load(tmp_path / "m.mf").augment_to(tmp_path / "b.parquet", columns=["id"], leverage=True, data=rows())
+    mf.load(tmp_path / "m.mf").augment_to(
+        tmp_path / "b.parquet", columns=["id"], leverage=True, data=rows()
+    )
     expected = whole.augment()
     for name in ("a.parquet", "b.parquet"):
         written = pq.read_table(tmp_path / name).to_pandas()
@@ -153,8 +187,13 @@ def test_what_is_nested_goes_with_its_level_and_what_is_crossed_is_named():
     formula = "y ~ dose + sex + (1 + dose | clinic) + (1 | ward)"
     whole, m = mf.lmer(formula, data), mf.lmer(formula, batches(data, 3))
     theirs = whole.influence("clinic").to_frame()
-    np.testing.assert_allclose(numbers(m.influence("clinic").to_frame()), numbers(theirs), rtol=1e-5, atol=1e-5)
-    with pytest.raises(mf.DataError, match=r"influence\('ward'\).*levels of 'clinic' have rows in several levels of 'ward'"):
+    np.testing.assert_allclose(
+        numbers(m.influence("clinic").to_frame()), numbers(theirs), rtol=1e-5, atol=1e-5
+    )
+    with pytest.raises(
+        mf.DataError,
+        match=r"influence\('ward'\).*levels of 'clinic' have rows in several levels of 'ward'",
+    ):
         m.influence("ward")
     for group in (None, "sex"):
         with pytest.raises(mf.DataError, match=r"only a grouping factor of the model.*clinic"):
@@ -174,4 +213,6 @@ def test_lazy_frames_give_their_batches_for_what_needs_rows(tmp_path):
         m.augment_to(tmp_path / "never.parquet", data=relation)
     m.augment_to(tmp_path / "rows.parquet", data=relation.to_arrow_reader())
     written = pq.read_table(tmp_path / "rows.parquet")
-    np.testing.assert_allclose(written.column(".fitted"), mf.lmer("y ~ dose + (1 | clinic)", rows()).fitted, rtol=1e-9)
+    np.testing.assert_allclose(
+        written.column(".fitted"), mf.lmer("y ~ dose + (1 | clinic)", rows()).fitted, rtol=1e-9
+    )

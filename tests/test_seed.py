@@ -44,7 +44,9 @@ def cases(students: pd.DataFrame) -> OLSResult:
 @pytest.fixture(scope="module")
 def schools(students: pd.DataFrame) -> OLSResult:
     means = (
-        students.groupby("school", observed=True)[["math", "ses"]].mean().rename(columns={"ses": "meanSES"})
+        students.groupby("school", observed=True)[["math", "ses"]]
+        .mean()
+        .rename(columns={"ses": "meanSES"})
     )
     return lm("math ~ meanSES", means.reset_index())
 
@@ -182,7 +184,9 @@ def test_the_mixed_analysis_of_variance(m: Any) -> None:
     assert shows(round(row["mean_sq"]) / round(m.sigma**2, 4), "410.6956")
 
 
-@pytest.mark.parametrize("df", [7183, 158])  # best and worst case; the slides say 1783 for the first
+@pytest.mark.parametrize(
+    "df", [7183, 158]
+)  # best and worst case; the slides say 1783 for the first
 def test_the_best_and_worst_case_p_values_are_zero_as_printed(m: Any, df: int) -> None:
     from scipy import stats
 
@@ -217,7 +221,13 @@ def test_the_demonstration_prints_the_slides_numbers() -> None:
     from mixedfast._demo import demo_text
 
     page = demo_text()
-    for part in (LM_COEFFICIENTS, LM_FIT, LM_ANOVA, SCHOOL_FIT, SCHOOL_COEFFICIENTS.splitlines()[1]):
+    for part in (
+        LM_COEFFICIENTS,
+        LM_FIT,
+        LM_ANOVA,
+        SCHOOL_FIT,
+        SCHOOL_COEFFICIENTS.splitlines()[1],
+    ):
         assert part in page
     for number in (
         *OUTCOME.values(),
@@ -233,7 +243,9 @@ def test_the_demonstration_prints_the_slides_numbers() -> None:
     assert not any(line.endswith(" ") for line in page.splitlines())
 
 
-def test_the_residuals_of_a_school_lean_to_one_side(cases: OLSResult, students: pd.DataFrame) -> None:
+def test_the_residuals_of_a_school_lean_to_one_side(
+    cases: OLSResult, students: pd.DataFrame
+) -> None:
     from mixedfast._demo import _expected_leaning, _intraclass
 
     codes = students["school"].cat.codes.to_numpy()

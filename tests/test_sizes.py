@@ -28,11 +28,16 @@ def kernels(tmp_path_factory):
         pytest.skip("no C compiler, or no sources beside the tests")
     library = tmp_path_factory.mktemp("sizes") / "kernels.so"
     sources = [str(CSRC / name) for name in ("moments.c", "selinv.c")]
-    subprocess.run([COMPILER, "-std=c99", "-O1", "-shared", "-fPIC", *sources, "-o", str(library), "-lm"], check=True)
+    subprocess.run(
+        [COMPILER, "-std=c99", "-O1", "-shared", "-fPIC", *sources, "-o", str(library), "-lm"],
+        check=True,
+    )
     return ctypes.CDLL(str(library))
 
 
-@pytest.mark.parametrize(("k", "p"), [(64, 20_000), (1, 60_000), (64, 1), (9, 3_000), (3, 1_000_000)])
+@pytest.mark.parametrize(
+    ("k", "p"), [(64, 20_000), (1, 60_000), (64, 1), (9, 3_000), (3, 1_000_000)]
+)
 @pytest.mark.parametrize("third", [False, True])
 def test_workspace_of_the_moments(kernels, k, p, third):
     kernels.mf_moments_work.restype = ctypes.c_int64
@@ -44,7 +49,10 @@ def test_workspace_of_the_moments(kernels, k, p, third):
 class Supernodes(ctypes.Structure):
     """selinv_supernodes of csrc/selinv.h."""
 
-    _fields_ = [("n_super", ctypes.c_int64), *((name, ctypes.c_void_p) for name in ("super", "pi", "px", "rows", "owner"))]
+    _fields_ = [
+        ("n_super", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("super", "pi", "px", "rows", "owner")),
+    ]
 
 
 def test_workspace_of_the_selected_inverse(kernels):
@@ -58,8 +66,12 @@ def test_workspace_of_the_selected_inverse(kernels):
 
 def test_more_rows_than_places_are_refused():
     column = np.broadcast_to(1.0, BIG)  # one number, so many times over
-    with pytest.raises(mf.DataError, match=r"2,147,483,648 rows, and at most 2,147,483,647 .* batches"):
-        mf.lmer("y ~ x + (1 | g)", {"y": column, "x": column, "g": np.broadcast_to(np.int32(0), BIG)})
+    with pytest.raises(
+        mf.DataError, match=r"2,147,483,648 rows, and at most 2,147,483,647 .* batches"
+    ):
+        mf.lmer(
+            "y ~ x + (1 | g)", {"y": column, "x": column, "g": np.broadcast_to(np.int32(0), BIG)}
+        )
     assert np.iinfo(np.int32).max == MOST_ROWS
 
 
@@ -69,7 +81,9 @@ def test_more_levels_than_codes_tell_apart_are_refused():
     for n_left, n_right in ((BIG + 1, 1), (1, BIG + 1), (2**40, 2**40), (-1, 1)):
         with pytest.raises(ValueError, match="levels"):
             _sums.pairs(code, n_left, code, n_right, pool, 1, 1)
-    indptr, indices, data = _sums.pairs(code, 1, np.array([BIG - 1], dtype=np.int32), BIG, pool, 1, 1)
+    indptr, indices, data = _sums.pairs(
+        code, 1, np.array([BIG - 1], dtype=np.int32), BIG, pool, 1, 1
+    )
     assert (indptr.tolist(), indices.tolist(), data.tolist()) == ([0, 1], [BIG - 1], [[[1.0]]])
 
 
@@ -78,7 +92,18 @@ def test_more_columns_than_blas_counts_are_refused():
     levels = np.broadcast_to(np.int32(64), BIG // 64)
     with pytest.raises(ValueError, match="2147483648 random effects remain"):
         check_border(
-            64, np.zeros(1, int), ints, np.zeros((0, 1)), ints, longs, longs, longs, levels, longs, longs, none
+            64,
+            np.zeros(1, int),
+            ints,
+            np.zeros((0, 1)),
+            ints,
+            longs,
+            longs,
+            longs,
+            levels,
+            longs,
+            longs,
+            none,
         )
 
 

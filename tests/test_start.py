@@ -34,10 +34,19 @@ def test_the_equations_are_rao_s():
     rows = frame("sleepstudy").assign(third=np.tile([0, 1, 1, 2], 45), z=np.arange(180.0) % 7)
     design = build(parse("Reaction ~ Days + z + (Days | Subject) + (1 | third)"), rows)
     cp = assemble(design)
-    Z = [_dense_z(design, term, cp.groups[shape.group]) for term, shape in zip(design.terms, cp.terms, strict=True)]
+    Z = [
+        _dense_z(design, term, cp.groups[shape.group])
+        for term, shape in zip(design.terms, cp.terms, strict=True)
+    ]
     X = np.column_stack([np.ones(180), rows.Days, rows.z])
     M = np.eye(180) - X @ np.linalg.pinv(X)
-    G = [Z[0][:, :, 0] @ Z[0][:, :, 0].T, None, Z[0][:, :, 1] @ Z[0][:, :, 1].T, Z[1][:, :, 0] @ Z[1][:, :, 0].T, np.eye(180)]
+    G = [
+        Z[0][:, :, 0] @ Z[0][:, :, 0].T,
+        None,
+        Z[0][:, :, 1] @ Z[0][:, :, 1].T,
+        Z[1][:, :, 0] @ Z[1][:, :, 0].T,
+        np.eye(180),
+    ]
     G[1] = Z[0][:, :, 0] @ Z[0][:, :, 1].T + Z[0][:, :, 1] @ Z[0][:, :, 0].T
     e = M @ rows.Reaction.to_numpy()
     equations = [[np.trace(M @ a @ M @ b) for b in G] for a in G]
@@ -49,8 +58,14 @@ def test_the_equations_are_rao_s():
 
 def _dense_z(design, term, group):
     member = np.equal.outer(term.codes, np.arange(group.n_levels)).astype(float)
-    columns = [np.ones(design.n) if not column else np.asarray(column[0].values, dtype=float) for column in term.columns]
-    basis = [(column - shift) * scale for column, shift, scale in zip(columns, group.shift, group.scale, strict=True)]
+    columns = [
+        np.ones(design.n) if not column else np.asarray(column[0].values, dtype=float)
+        for column in term.columns
+    ]
+    basis = [
+        (column - shift) * scale
+        for column, shift, scale in zip(columns, group.shift, group.scale, strict=True)
+    ]
     return np.stack([member * column[:, None] for column in basis], axis=2)
 
 

@@ -36,7 +36,10 @@ def _same(a, b):
 def test_cross_products_come_back(name, tmp_path):
     record = golden(name)
     cp = mf.crossproducts(
-        record["formula_py"], frame(record["dataset"]), weights=record.get("weights"), contrasts=mf_contrasts(record)
+        record["formula_py"],
+        frame(record["dataset"]),
+        weights=record.get("weights"),
+        contrasts=mf_contrasts(record),
     )
     cp.save(tmp_path / "cp.mf")
     back = mf.load(tmp_path / "cp.mf")
@@ -67,7 +70,9 @@ def test_results_come_back(formula, tmp_path):
     pd.testing.assert_frame_equal(back.coef_table(), m.coef_table())
     pd.testing.assert_frame_equal(back.anova(), m.anova())
     new = {"Days": [0.5, 3.0, 7.25], "Subject": ["308", "309", "372"]}
-    for ours, theirs in zip(apply(back._fit.cp.meta.recipe, new).x, apply(m._fit.cp.meta.recipe, new).x, strict=True):
+    for ours, theirs in zip(
+        apply(back._fit.cp.meta.recipe, new).x, apply(m._fit.cp.meta.recipe, new).x, strict=True
+    ):
         for a, b in zip(ours, theirs, strict=True):
             _same(a.values, b.values)
 
@@ -138,7 +143,11 @@ def test_another_version_is_named(saved):
 
 @pytest.mark.parametrize(
     "content",
-    [{"class": "Popen", "fields": {"args": "true"}}, {"__class__": 1}, {"object": ["os.system", {}]}],
+    [
+        {"class": "Popen", "fields": {"args": "true"}},
+        {"__class__": 1},
+        {"object": ["os.system", {}]},
+    ],
 )
 def test_a_file_cannot_name_other_classes(saved, content):
     _rewritten(saved, lambda header: header.update(content=content))
@@ -162,16 +171,29 @@ def test_a_formula_in_a_file_is_only_arithmetic(tmp_path):
 
 
 HEADS = [  # what an array may say of itself; its 24 bytes are three numbers
-    ("(3,)", "<f8", True), ("(1, 3)", "<f8", True), ("(1000000000000,)", "<f8", False), ("(2,)", "<f8", False),
-    ("(-3,)", "<f8", False), ("(3,)", "|O", False), ("(3,)", "<f7", False), ("(3, 2.0)", "<f8", False), ("()", "|V24", False),
+    ("(3,)", "<f8", True),
+    ("(1, 3)", "<f8", True),
+    ("(1000000000000,)", "<f8", False),
+    ("(2,)", "<f8", False),
+    ("(-3,)", "<f8", False),
+    ("(3,)", "|O", False),
+    ("(3,)", "<f7", False),
+    ("(3, 2.0)", "<f8", False),
+    ("()", "|V24", False),
     ("(0, 99)", "<f8", False),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("shape", "kind", "taken"), HEADS)
 def test_arrays_are_measured_before_room_is_made(shape, kind, taken):
     head = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".encode()
-    body = b"\x93NUMPY\x01\x00" + len(head + b" \n").to_bytes(2, "little") + head + b" \n" + np.arange(3.0).tobytes()
+    body = (
+        b"\x93NUMPY\x01\x00"
+        + len(head + b" \n").to_bytes(2, "little")
+        + head
+        + b" \n"
+        + np.arange(3.0).tobytes()
+    )
     if taken:
         assert storage._array_of(body, "a file").ravel().tolist() == [0.0, 1.0, 2.0]
         return
@@ -186,17 +208,28 @@ def test_arrays_of_any_plain_kind_come_back(dtype, shape):
         array = np.zeros(shape, dtype, order=order)
         back = storage._array_of(storage._npy(array), "a file")
         _same(back, array)
-        assert back.shape == shape and back.flags.writeable and back.flags.c_contiguous == array.flags.c_contiguous
+        assert (
+            back.shape == shape
+            and back.flags.writeable
+            and back.flags.c_contiguous == array.flags.c_contiguous
+        )
 
 
-@pytest.mark.parametrize("change", [
-    lambda header: header.pop("version"), lambda header: header.pop("content"), lambda header: header.update(content=3),
-    lambda header: header.update(content={}), lambda header: header.update(holds="Fit"),
-    lambda header: header.update(sha256=7), lambda header: header["content"].update(fields=[]),
-    lambda header: header["content"]["fields"].pop("xy"),
-    lambda header: header["content"]["fields"].update(xy={"array": 10**9}),
-    lambda header: header.update(content={"array": "x"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header: header.pop("version"),
+        lambda header: header.pop("content"),
+        lambda header: header.update(content=3),
+        lambda header: header.update(content={}),
+        lambda header: header.update(holds="Fit"),
+        lambda header: header.update(sha256=7),
+        lambda header: header["content"].update(fields=[]),
+        lambda header: header["content"]["fields"].pop("xy"),
+        lambda header: header["content"]["fields"].update(xy={"array": 10**9}),
+        lambda header: header.update(content={"array": "x"}),
+    ],
+)
 def test_what_no_save_wrote_is_refused(saved, change):
     _rewritten(saved, change)
     with pytest.raises(mf.DataError, match=re.escape(str(saved))):
@@ -210,7 +243,9 @@ def test_pickles_of_the_first_version_are_refused(tmp_path):
 
 
 def test_what_is_no_data_is_not_saved(tmp_path):
-    m = mf.lmer("Reaction ~ C(np.where(Days > 4, 'late', 'early')) + (1 | Subject)", frame("sleepstudy"))
+    m = mf.lmer(
+        "Reaction ~ C(np.where(Days > 4, 'late', 'early')) + (1 | Subject)", frame("sleepstudy")
+    )
     with pytest.raises(mf.DataError, match="pickle"):
         m.save(tmp_path / "m.mf")
     assert not list(tmp_path.iterdir())

@@ -37,7 +37,9 @@ def batches(data, count):
 
 def as_text(data):
     """Categories as plain strings, as most engines hold them: their order is then that of the alphabet."""
-    return data.assign(**{name: data[name].astype(object) for name in data.select_dtypes("category")})
+    return data.assign(
+        **{name: data[name].astype(object) for name in data.select_dtypes("category")}
+    )
 
 
 def options(record):
@@ -62,8 +64,12 @@ def same_fit(ours, theirs):
         assert list(ours.ranef()[group].index) == list(modes.index)
     assert ours._fit.cp.meta.missing == theirs._fit.cp.meta.missing
     mine, other = ours._fit.cp.meta.recipe.covariates, theirs._fit.cp.meta.recipe.covariates
-    assert {name: c.values for name, c in mine.items()} == {name: c.values for name, c in other.items()}
-    assert {name: c.mean for name, c in mine.items()} == pytest.approx({name: c.mean for name, c in other.items()})
+    assert {name: c.values for name, c in mine.items()} == {
+        name: c.values for name, c in other.items()
+    }
+    assert {name: c.mean for name, c in mine.items()} == pytest.approx(
+        {name: c.mean for name, c in other.items()}
+    )
     assert ours._fit.cp.meta.n_dropped == theirs._fit.cp.meta.n_dropped
 
 
@@ -77,10 +83,14 @@ def same_sums(ours, theirs):
     for a, b in zip(ours.groups, theirs.groups, strict=True):
         np.testing.assert_array_equal(a.levels, b.levels)
         for mine, other in ((a.A, b.A), (a.B, b.B)):
-            np.testing.assert_allclose(mine, other, rtol=ROUNDING, atol=ROUNDING * np.abs(other).max())
+            np.testing.assert_allclose(
+                mine, other, rtol=ROUNDING, atol=ROUNDING * np.abs(other).max()
+            )
     for key, pair in theirs.pairs.items():
         np.testing.assert_array_equal(ours.pairs[key].indices, pair.indices)
-        np.testing.assert_allclose(ours.pairs[key].data, pair.data, rtol=ROUNDING, atol=ROUNDING * np.abs(pair.data).max())
+        np.testing.assert_allclose(
+            ours.pairs[key].data, pair.data, rtol=ROUNDING, atol=ROUNDING * np.abs(pair.data).max()
+        )
 
 
 @pytest.fixture
@@ -108,36 +118,54 @@ def test_batches_give_the_fit_of_the_whole(name):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if len(frame(golden(name)["dataset"])) > LONG else ())
+        pytest.param(
+            name, marks=pytest.mark.slow if len(frame(golden(name)["dataset"])) > LONG else ()
+        )
         for name in golden_names()
     ],
 )
 def test_batches_of_one_row_give_the_fit_of_the_whole(name):
     record, how = golden(name), options(golden(name))
     data = frame(record["dataset"])
-    same_fit(mf.lmer(record["formula_py"], batches(data, len(data)), **how), mf.lmer(record["formula_py"], data, **how))
+    same_fit(
+        mf.lmer(record["formula_py"], batches(data, len(data)), **how),
+        mf.lmer(record["formula_py"], data, **how),
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_units")
-@pytest.mark.parametrize("name", [name for name in golden_names() if len(frame(golden(name)["dataset"])) > SHORT])
+@pytest.mark.parametrize(
+    "name", [name for name in golden_names() if len(frame(golden(name)["dataset"])) > SHORT]
+)
 def test_many_batches_summed_one_by_one_give_the_fit_of_the_whole(name):
     record, how = golden(name), options(golden(name))
     data = frame(record["dataset"])
-    same_fit(mf.lmer(record["formula_py"], batches(data, 150), **how), mf.lmer(record["formula_py"], data, **how))
+    same_fit(
+        mf.lmer(record["formula_py"], batches(data, 150), **how),
+        mf.lmer(record["formula_py"], data, **how),
+    )
 
 
 def test_short_batches_are_put_together_and_the_one_at_fault_is_named():
     data = as_text(frame("sleepstudy"))
-    table = pa.Table.from_pandas(data.assign(Subject=data.Subject.astype(str)), preserve_index=False)
+    table = pa.Table.from_pandas(
+        data.assign(Subject=data.Subject.astype(str)), preserve_index=False
+    )
     coded = table.set_column(2, "Subject", table.column("Subject").dictionary_encode())
-    mixed = [part.slice(at, 1) for part in (table, coded) for at in range(90 * (part is coded), 90 + 90 * (part is coded))]
+    mixed = [
+        part.slice(at, 1)
+        for part in (table, coded)
+        for at in range(90 * (part is coded), 90 + 90 * (part is coded))
+    ]
     whole = mf.crossproducts("Reaction ~ Days + (Days | Subject)", data)
     same_sums(mf.crossproducts("Reaction ~ Days + (Days | Subject)", mixed), whole)
     mixed[17] = mixed[17].set_column(1, "Days", pa.array([np.inf]))
     with pytest.raises(mf.DataError, match="batch 17: column 'Days' holds 1 infinite"):
         mf.crossproducts("Reaction ~ Days + (Days | Subject)", mixed)
-    with pytest.raises(mf.DataError, match="batch 40: column 'Subject' has levels that are not among"):
+    with pytest.raises(
+        mf.DataError, match="batch 40: column 'Subject' has levels that are not among"
+    ):
         mf.crossproducts(
             "Reaction ~ Days + (Days | Subject)",
             [table.slice(4 * i, 4) for i in range(45)],
@@ -147,7 +175,9 @@ def test_short_batches_are_put_together_and_the_one_at_fault_is_named():
 
 def test_the_sums_do_not_depend_on_threads():
     data = batches(frame("hsb"), 5)
-    one, two = (mf.crossproducts("math ~ ses + (ses | school)", data, threads=count) for count in (1, 2))
+    one, two = (
+        mf.crossproducts("math ~ ses + (ses | school)", data, threads=count) for count in (1, 2)
+    )
     np.testing.assert_array_equal(one.xy, two.xy)
     np.testing.assert_array_equal(one.groups[0].B, two.groups[0].B)
 
@@ -177,7 +207,14 @@ def test_iterables_functions_readers(folder):
     whole = mf.lmer(FORMULA, frame("hsb"))
     parts = batches(frame("hsb"), 3)
     dataset = pytest.importorskip("pyarrow.dataset").dataset(folder)
-    for data in (parts, tuple(parts), lambda: iter(parts), dataset, [frame("hsb")], [p.to_batches()[0] for p in parts]):
+    for data in (
+        parts,
+        tuple(parts),
+        lambda: iter(parts),
+        dataset,
+        [frame("hsb")],
+        [p.to_batches()[0] for p in parts],
+    ):
         same_fit(mf.lmer(FORMULA, data), whole)
 
 
@@ -216,8 +253,12 @@ def test_given_levels_make_parts_add():
     levels = {name: list(data[name].cat.categories) for name in names}
     cut = len(data) // 3
     how = {"contrasts": options(record)["contrasts"], "levels": levels}
-    a, b = (mf.crossproducts(record["formula_py"], part, **how) for part in (data[:cut], data[cut:]))
-    same_fit(mf.fit(a + b, REML=record["REML"]), mf.lmer(record["formula_py"], data, **options(record)))
+    a, b = (
+        mf.crossproducts(record["formula_py"], part, **how) for part in (data[:cut], data[cut:])
+    )
+    same_fit(
+        mf.fit(a + b, REML=record["REML"]), mf.lmer(record["formula_py"], data, **options(record))
+    )
 
 
 @pytest.mark.parametrize(
@@ -249,11 +290,15 @@ def test_columns_that_others_nearly_determine(tmp_path):
     formula = "Reaction ~ year + I(year ** 2) + I(year ** 3) + (1 | Subject)"
     whole = mf.lmer(formula, data)
     assert len(whole.params) == 4
-    pd.testing.assert_frame_equal(mf.lmer(formula, batches(data, 5)).coef_table(), whole.coef_table(), rtol=1e-5)
+    pd.testing.assert_frame_equal(
+        mf.lmer(formula, batches(data, 5)).coef_table(), whole.coef_table(), rtol=1e-5
+    )
 
 
 def test_what_only_all_rows_can_tell():
-    data = frame("hsb").assign(twin=lambda d: d.school.astype(str) + "x", level=lambda d: d.mean_ses, same=3.0)
+    data = frame("hsb").assign(
+        twin=lambda d: d.school.astype(str) + "x", level=lambda d: d.mean_ses, same=3.0
+    )
     parts = batches(data, 4)
     with pytest.warns(UserWarning, match="'school' and 'twin' group the rows alike") as seen:
         mf.lmer("math ~ 1 + (1 | school) + (1 | twin)", parts)
@@ -308,12 +353,18 @@ def in_words(table, index):
         (lambda t: in_words(t, pa.int16()), lambda t: t),
         (lambda t: t, lambda t: in_words(t, pa.int16())),
         (lambda t: as_type(t, "sex", pa.large_string()), lambda t: t),
-        (lambda t: as_type(t, "sex", pa.string_view()), lambda t: as_type(t, "school", pa.string_view())),
+        (
+            lambda t: as_type(t, "sex", pa.string_view()),
+            lambda t: as_type(t, "school", pa.string_view()),
+        ),
         (lambda t: as_type(t, "ses", pa.decimal128(12, 3)), lambda t: t),
         (lambda t: as_type(t, "school", pa.int32()), lambda t: as_type(t, "school", pa.int64())),
         (lambda t: as_type(t, "school", pa.uint64()), lambda t: as_type(t, "school", pa.float64())),
         (lambda t: pl.from_arrow(t), lambda t: pl.from_arrow(t)),
-        (lambda t: pl.from_arrow(t).with_columns(pl.col("sex").cast(pl.Categorical)), lambda t: pl.from_arrow(t)),
+        (
+            lambda t: pl.from_arrow(t).with_columns(pl.col("sex").cast(pl.Categorical)),
+            lambda t: pl.from_arrow(t),
+        ),
     ],
 )
 def test_parts_may_hold_one_thing_in_different_types(first, second, tmp_path):
@@ -331,13 +382,19 @@ def test_parts_may_hold_one_thing_in_different_types(first, second, tmp_path):
 
 def test_what_no_model_can_use_is_named():
     day = pa.array(pd.date_range("2026-01-01", periods=20).date)
-    rows = [pa.table({"y": np.arange(20.0), "g": np.arange(20) % 4, "day": day, "many": pa.array([[1]] * 20)})]
+    rows = [
+        pa.table(
+            {"y": np.arange(20.0), "g": np.arange(20) % 4, "day": day, "many": pa.array([[1]] * 20)}
+        )
+    ]
     for name, kind in (("day", "date32"), ("many", "list")):
         with pytest.raises(mf.DataError, match=rf"column '{name}' holds {kind}"):
             mf.lmer(f"y ~ {name} + (1 | g)", rows)
 
 
-@pytest.mark.parametrize("levels", [["a"], {"sxe": ["F"]}, {"school": "a"}, {"school": []}, {"school": ["a", "a"]}])
+@pytest.mark.parametrize(
+    "levels", [["a"], {"sxe": ["F"]}, {"school": "a"}, {"school": []}, {"school": ["a", "a"]}]
+)
 def test_levels_are_checked(folder, levels):
     with pytest.raises(mf.DataError, match=r"levels|'sxe' in the data; did you mean 'sex'"):
         mf.lmer(FORMULA, folder, levels=levels)
@@ -382,9 +439,14 @@ def test_folders_named_by_a_value_are_a_column(tmp_path):
     for size, part in data.groupby("size"):
         where = tmp_path / f"size={size}"
         where.mkdir()
-        pq.write_table(pa.Table.from_pandas(part.drop(columns="size"), preserve_index=False), where / "0.parquet")
+        pq.write_table(
+            pa.Table.from_pandas(part.drop(columns="size"), preserve_index=False),
+            where / "0.parquet",
+        )
     formula = "math ~ size + (1 | school)"
-    assert mf.lmer(formula, tmp_path).criterion == pytest.approx(mf.lmer(formula, data).criterion, rel=ROUNDING)
+    assert mf.lmer(formula, tmp_path).criterion == pytest.approx(
+        mf.lmer(formula, data).criterion, rel=ROUNDING
+    )
 
 
 def test_only_the_columns_of_the_formula_are_read(folder, monkeypatch):
@@ -397,7 +459,10 @@ def test_only_the_columns_of_the_formula_are_read(folder, monkeypatch):
 
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", iter_batches)
     mf.lmer(FORMULA, folder)
-    assert set(asked) == {("school",), ("math", "ses", "school")}  # no value is missing: levels need no other column
+    assert set(asked) == {
+        ("school",),
+        ("math", "ses", "school"),
+    }  # no value is missing: levels need no other column
 
 
 def test_a_first_pass_over_keys_alone_is_taken_back_when_a_value_is_missing(folder):
@@ -408,8 +473,17 @@ def test_a_first_pass_over_keys_alone_is_taken_back_when_a_value_is_missing(fold
     for i, part in enumerate(batches(holes.assign(ses=0.0), 4)):
         values = holes.ses.to_numpy()[len(holes) * i // 4 : len(holes) * (i + 1) // 4]
         at = part.column_names.index("ses")
-        pq.write_table(part.set_column(at, "ses", pa.array(values, from_pandas=False)), folder / f"part-{i}.parquet")
-        assert pq.ParquetFile(folder / f"part-{i}.parquet").metadata.row_group(0).column(at).statistics.null_count == 0
+        pq.write_table(
+            part.set_column(at, "ses", pa.array(values, from_pandas=False)),
+            folder / f"part-{i}.parquet",
+        )
+        assert (
+            pq.ParquetFile(folder / f"part-{i}.parquet")
+            .metadata.row_group(0)
+            .column(at)
+            .statistics.null_count
+            == 0
+        )
     m = mf.lmer(FORMULA, folder)
     same_fit(m, mf.lmer(FORMULA, holes))
     assert m.n_groups == {"school": 159}
@@ -419,15 +493,22 @@ def test_a_first_pass_over_keys_alone_is_taken_back_when_a_value_is_missing(fold
 
 def test_text_is_read_as_a_short_list_and_places_in_it(folder):
     """Every file, and every row group, has a list of its own; entries that no complete row has are no levels."""
-    data = as_text(frame("hsb")).assign(track=lambda d: np.where(np.arange(len(d)) < 3000, "b", "a"))
+    data = as_text(frame("hsb")).assign(
+        track=lambda d: np.where(np.arange(len(d)) < 3000, "b", "a")
+    )
     data.loc[:9, "track"], data.loc[:9, "math"] = "only where math is missing", np.nan
     for i, part in enumerate(batches(data, 4)):
-        pq.write_table(part, folder / f"part-{i}.parquet", row_group_size=500, use_dictionary=i != 2)
+        pq.write_table(
+            part, folder / f"part-{i}.parquet", row_group_size=500, use_dictionary=i != 2
+        )
     formula = "math ~ ses * track + sex + (1 | school:track)"
     m = mf.lmer(formula, folder)
     same_fit(m, mf.lmer(formula, data))
     m.augment_to(folder / "out.parquet")
-    there, here = (pq.read_schema(folder / name).field("track").type for name in ("part-0.parquet", "out.parquet"))
+    there, here = (
+        pq.read_schema(folder / name).field("track").type
+        for name in ("part-0.parquet", "out.parquet")
+    )
     assert here == there
 
 
@@ -447,7 +528,9 @@ def spoil(path):
 def test_a_corrupt_file_is_named_with_its_column(folder):
     name = spoil(folder / "part-2.parquet")
     with pytest.raises(mf.DataError, match=rf"part-2\.parquet is damaged, column '{name}'"):
-        mf.lmer(f"math ~ {name} + (1 | school)" if name not in ("math", "school") else FORMULA, folder)
+        mf.lmer(
+            f"math ~ {name} + (1 | school)" if name not in ("math", "school") else FORMULA, folder
+        )
     (folder / "part-2.parquet").write_bytes(b"PAR1 nothing more")
     with pytest.raises(mf.DataError, match=r"part-2\.parquet cannot be read as Parquet"):
         mf.lmer(FORMULA, folder)
@@ -476,11 +559,15 @@ def test_a_column_that_is_nowhere_is_named(folder):
 
 
 def test_a_batch_may_have_no_complete_row():
-    data = frame("sleepstudy").assign(w=lambda d: 1.0 + np.arange(len(d)) % 3, Days=lambda d: d.Days.astype(float))
+    data = frame("sleepstudy").assign(
+        w=lambda d: 1.0 + np.arange(len(d)) % 3, Days=lambda d: d.Days.astype(float)
+    )
     data.loc[:9, "Days"] = np.nan
     table = pa.Table.from_pandas(data, preserve_index=False)
     formula = "Reaction ~ Days + (1 | Subject)"
-    same_fit(mf.lmer(formula, [table[:10], table[10:]], weights="w"), mf.lmer(formula, data, weights="w"))
+    same_fit(
+        mf.lmer(formula, [table[:10], table[10:]], weights="w"), mf.lmer(formula, data, weights="w")
+    )
 
 
 def test_arrays_do_not_go_with_batches(folder):
@@ -505,10 +592,14 @@ def test_work_goes_on_from_a_checkpoint(folder, tmp_path, small_units, monkeypat
     read = []
     original = pq.ParquetFile.iter_batches
     monkeypatch.setattr(
-        pq.ParquetFile, "iter_batches", lambda self, rows, **k: read.append(rows) or original(self, rows, **k)
+        pq.ParquetFile,
+        "iter_batches",
+        lambda self, rows, **k: read.append(rows) or original(self, rows, **k),
     )
     again = mf.crossproducts(formula, folder, checkpoint=path, levels=levels)
-    assert read.count(BATCH_ROWS) == (2 if levels else 6)  # two units of four were done, of the only pass or of the first
+    assert read.count(BATCH_ROWS) == (
+        2 if levels else 6
+    )  # two units of four were done, of the only pass or of the first
     assert not path.exists()
     np.testing.assert_array_equal(again.xy, mf.crossproducts(formula, folder, levels=levels).xy)
     assert again.n == whole.n
@@ -523,7 +614,9 @@ def heard_ctrl_c():
 
 
 @pytest.mark.usefixtures("heard_ctrl_c")
-def test_ctrl_c_in_the_middle_of_an_addition_comes_after_it(folder, tmp_path, small_units, monkeypatch):
+def test_ctrl_c_in_the_middle_of_an_addition_comes_after_it(
+    folder, tmp_path, small_units, monkeypatch
+):
     whole, path = mf.crossproducts(FORMULA, folder), tmp_path / "work.mf"
     done = []
 
@@ -539,7 +632,9 @@ def test_ctrl_c_in_the_middle_of_an_addition_comes_after_it(folder, tmp_path, sm
             mf.crossproducts(FORMULA, folder, checkpoint=path)
     kept = mf.load(path)
     assert len(kept.summed_marks) == 3
-    assert kept.sums.n == sum(pq.read_metadata(folder / f"part-{i}.parquet").num_rows for i in range(3))
+    assert kept.sums.n == sum(
+        pq.read_metadata(folder / f"part-{i}.parquet").num_rows for i in range(3)
+    )
     again = mf.crossproducts(FORMULA, folder, checkpoint=path)
     np.testing.assert_array_equal(again.xy, whole.xy)
     np.testing.assert_array_equal(again.groups[0].B, whole.groups[0].B)
@@ -553,7 +648,9 @@ def test_a_checkpoint_knows_the_levels_it_was_made_with(folder, tmp_path, small_
     with pytest.raises(mf.DataError, match="damaged"):
         mf.crossproducts("math ~ minority + (1 | school)", folder, **how)
     with pytest.raises(mf.DataError, match="no checkpoint of this model"):
-        mf.crossproducts("math ~ minority + (1 | school)", folder, **{**how, "levels": {"school": SCHOOLS[::-1]}})
+        mf.crossproducts(
+            "math ~ minority + (1 | school)", folder, **{**how, "levels": {"school": SCHOOLS[::-1]}}
+        )
     with pytest.raises(mf.DataError, match="no folder"):
         mf.crossproducts(FORMULA, folder, checkpoint=tmp_path / "nowhere" / "work.mf")
 
@@ -579,11 +676,15 @@ def test_a_checkpoint_of_other_data_is_refused(folder, tmp_path, small_units):
 def test_inference_needs_no_rows(folder):
     whole, streamed = mf.lmer(FORMULA, frame("hsb")), mf.lmer(FORMULA, folder)
     for ddf in ("satterthwaite", "kenward-roger", "group", "residual"):
-        pd.testing.assert_frame_equal(streamed.coef_table(ddf=ddf), whole.coef_table(ddf=ddf), rtol=1e-6)
+        pd.testing.assert_frame_equal(
+            streamed.coef_table(ddf=ddf), whole.coef_table(ddf=ddf), rtol=1e-6
+        )
     pd.testing.assert_frame_equal(streamed.anova(), whole.anova(), rtol=1e-6)
     pd.testing.assert_frame_equal(streamed.varcorr, whole.varcorr, rtol=1e-6)
     pd.testing.assert_frame_equal(streamed.confint(), whole.confint(), rtol=1e-5)
-    assert streamed.icc() == pytest.approx(whole.icc()) and streamed.r2() == pytest.approx(whole.r2())
+    assert streamed.icc() == pytest.approx(whole.icc()) and streamed.r2() == pytest.approx(
+        whole.r2()
+    )
     assert "math ~ ses" in str(streamed.summary())
     new = frame("hsb")[:20]
     np.testing.assert_allclose(streamed.predict(new), whole.predict(new), rtol=1e-7)
@@ -603,7 +704,9 @@ def test_fitted_values_stream_back_to_parquet(folder, tmp_path):
     m.save(tmp_path / "m.mf")
     back = mf.load(tmp_path / "m.mf")
     back.augment_to(tmp_path / "again.parquet", data=folder)
-    np.testing.assert_array_equal(pq.read_table(tmp_path / "again.parquet").column(".fitted"), out[".fitted"])
+    np.testing.assert_array_equal(
+        pq.read_table(tmp_path / "again.parquet").column(".fitted"), out[".fitted"]
+    )
     with pytest.raises(mf.DataError, match="give the rows"):
         back.augment_to(tmp_path / "never.parquet")
 
@@ -620,7 +723,9 @@ def test_pairs_of_levels_are_added_in_their_order():
         cells = np.sort(rng.permutation(63)[:count])
         data = rng.integers(1, 9, (count, 2, 1)).astype(float)
         indptr = np.concatenate([[0], np.cumsum(np.bincount(cells // 7, minlength=9))])
-        total = _add_pairs(total, PairProducts(indptr, (cells % 7).astype(np.int32), data.copy()), 7)
+        total = _add_pairs(
+            total, PairProducts(indptr, (cells % 7).astype(np.int32), data.copy()), 7
+        )
         dense[cells // 7, cells % 7] += data
         rows = np.repeat(np.arange(9), np.diff(total.indptr))
         assert total.indices.dtype == np.int32 and len(rows) == np.count_nonzero(dense[..., 0, 0])

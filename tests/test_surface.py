@@ -27,7 +27,9 @@ from mixedfast.results.ols import OLSResult
 #: Classes that users meet without naming them, beside those in ``mixedfast.__all__``.
 MET = [OLSResult, Influence, Bootstrap, Profile, MarginalMeans, Plots, Page, Convergence]
 EXPORTED = [getattr(mf, name) for name in mf.__all__ if name != "__version__"]
-CLASSES = [thing for thing in EXPORTED if inspect.isclass(thing) and not issubclass(thing, Exception)] + MET
+CLASSES = [
+    thing for thing in EXPORTED if inspect.isclass(thing) and not issubclass(thing, Exception)
+] + MET
 FUNCTIONS = [thing for thing in EXPORTED if inspect.isfunction(thing)]
 
 
@@ -58,7 +60,9 @@ PROPERTIES = {
     for name, value in members(owner)
     if isinstance(value, (property, functools.cached_property))
 }
-CALLABLES: dict[str, Callable[..., Any]] = {thing.__name__: inspect.unwrap(thing) for thing in FUNCTIONS} | METHODS
+CALLABLES: dict[str, Callable[..., Any]] = {
+    thing.__name__: inspect.unwrap(thing) for thing in FUNCTIONS
+} | METHODS
 
 
 def raises_itself(function: Callable[..., Any]) -> bool:
@@ -118,7 +122,9 @@ def test_the_statsmodels_door_has_words_too() -> None:
 def test_the_surface_is_what_is_promised() -> None:
     """A walk that finds nothing proves nothing."""
     assert len(CALLABLES) > 80 and len(PROPERTIES) > 40
-    assert {"lmer", "LMMResult.predict", "OLSResult.tidy", "CrossProducts.save", "Plots.qq"} <= set(CALLABLES)
+    assert {"lmer", "LMMResult.predict", "OLSResult.tidy", "CrossProducts.save", "Plots.qq"} <= set(
+        CALLABLES
+    )
     assert all(name in dir(mf) and getattr(mf, name) is not None for name in mf.__all__)
 
 

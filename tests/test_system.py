@@ -19,7 +19,11 @@ from mixedfast.estimation.newton import DEAR_TOLERANCE, minimize
 from mixedfast.estimation.pls import PLSSystem
 from mixedfast.formula.parser import parse
 from mixedfast.inference.ddf.methods import f_test, t_test
-from mixedfast.inference.ddf.variance_parameters import hessian_theta_sigma, kenward_roger, satterthwaite
+from mixedfast.inference.ddf.variance_parameters import (
+    hessian_theta_sigma,
+    kenward_roger,
+    satterthwaite,
+)
 
 FORMULAS = {
     "one factor": "y ~ x + (1 | a)",
@@ -48,7 +52,9 @@ seeds = st.integers(0, 2**32 - 1)
 def close(ours, theirs, tolerance=DENSE):
     ours, theirs = np.asarray(ours), np.asarray(theirs)
     assert ours.shape == theirs.shape
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * max(1.0, np.abs(theirs).max(initial=0.0)))
+    np.testing.assert_allclose(
+        ours, theirs, rtol=0, atol=tolerance * max(1.0, np.abs(theirs).max(initial=0.0))
+    )
 
 
 def a_table(seed, n=60, spread=1.0):
@@ -59,7 +65,16 @@ def a_table(seed, n=60, spread=1.0):
     effects = rng.normal(size=7)[a] + rng.normal(size=5)[b] + rng.normal(size=3)[b % 3]
     slopes = rng.normal(size=7)[a] * (x - 5.0) + rng.normal(size=5)[b] * z
     y = 3.0 + 0.5 * x + spread * (effects + slopes) + rng.normal(size=n)
-    return {"y": y, "x": x, "z": z, "a": a, "b": b, "c": b % 3, "w": rng.uniform(0.3, 3.0, n), "o": rng.normal(size=n)}
+    return {
+        "y": y,
+        "x": x,
+        "z": z,
+        "a": a,
+        "b": b,
+        "c": b % 3,
+        "w": rng.uniform(0.3, 3.0, n),
+        "o": rng.normal(size=n),
+    }
 
 
 def a_design(formula, seed, weighted, spread=1.0):
@@ -70,7 +85,9 @@ def a_design(formula, seed, weighted, spread=1.0):
 def a_theta(cov, seed, kind):
     """theta inside the cone, at zero, or with one diagonal element zero (and any signs elsewhere)."""
     rng = np.random.default_rng(seed)
-    theta = np.where(cov.diagonal, rng.uniform(0.2, 1.5, cov.n_theta), 0.5 * rng.normal(size=cov.n_theta))
+    theta = np.where(
+        cov.diagonal, rng.uniform(0.2, 1.5, cov.n_theta), 0.5 * rng.normal(size=cov.n_theta)
+    )
     if kind == "zero":
         return np.zeros_like(theta)
     if kind == "singular":
@@ -101,7 +118,9 @@ def test_solution_agrees_with_dense_algebra(formula, seed, weighted, reml, kind)
     fit, dense = solve_at(cp, theta, reml), dense_model(design, reml)
     expected = dense.solve(theta)
     # a singular block has many roots, and which one is found is rounding: the block itself is identified
-    for ours, theirs in zip(cp.covariance.lambdas(fit.theta), cp.covariance.lambdas(theta), strict=True):
+    for ours, theirs in zip(
+        cp.covariance.lambdas(fit.theta), cp.covariance.lambdas(theta), strict=True
+    ):
         close(ours @ ours.T, theirs @ theirs.T)
     assert fit.deviance == pytest.approx(expected.deviance, rel=DENSE)
     assert fit.sigma == pytest.approx(expected.sigma, rel=DENSE)
@@ -240,7 +259,9 @@ def test_no_theta_nearby_is_better(formula, seed, weighted, reml):
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize("formula", ["y ~ x + (1 | a) + (1 | b)", "y ~ x + z + (x | a) + (z | b)", "y ~ x + (1 | c / b)"])
+@pytest.mark.parametrize(
+    "formula", ["y ~ x + (1 | a) + (1 | b)", "y ~ x + z + (x | a) + (z | b)", "y ~ x + (1 | c / b)"]
+)
 @FEW
 @given(seeds, st.booleans(), st.sampled_from([0, 24]))
 def test_a_search_with_probes_ends_at_the_same_optimum(formula, spread, seed, reml, few):
@@ -257,10 +278,14 @@ def test_a_search_with_probes_ends_at_the_same_optimum(formula, spread, seed, re
 @FEW
 @given(seeds, st.booleans(), st.booleans(), st.sampled_from([0.0, 1.0]))
 def test_satterthwaite_agrees_with_dense_algebra(formula, seed, weighted, reml, spread):
-    design = a_design(formula, seed, weighted, spread)  # spread 0: no group differs, most fits are singular
+    design = a_design(
+        formula, seed, weighted, spread
+    )  # spread 0: no group differs, most fits are singular
     fit, dense = fit_crossproducts(assemble(design), reml), dense_model(design, reml)
     values = np.linalg.eigvalsh(dense.information(fit.theta, fit.sigma))
-    assert satterthwaite(fit).n_dropped == (np.linalg.eigvalsh(hessian_theta_sigma(fit)) <= 1e-8).sum()
+    assert (
+        satterthwaite(fit).n_dropped == (np.linalg.eigvalsh(hessian_theta_sigma(fit)) <= 1e-8).sum()
+    )
     # otherwise there is a direction the data say nothing about, and the inverse is anybody's guess
     assume(values[0] > 1e-4 * values[-1])
     rng = np.random.default_rng(seed)
@@ -269,7 +294,9 @@ def test_satterthwaite_agrees_with_dense_algebra(formula, seed, weighted, reml, 
     Phi = dense.solve(fit.theta).vcov
     for i, contrast in enumerate(contrasts):
         expected = dense.satterthwaite(fit.theta, fit.sigma, contrast)
-        assert tests["df"][i] == pytest.approx(expected, rel=1e-5)  # df of few groups magnify rounding
+        assert tests["df"][i] == pytest.approx(
+            expected, rel=1e-5
+        )  # df of few groups magnify rounding
         assert tests["std_error"][i] == pytest.approx(np.sqrt(contrast @ Phi @ contrast), rel=DENSE)
 
 
@@ -293,13 +320,20 @@ def test_ml_fits_are_tested_with_the_reml_refit_by_kenward_and_roger():
     cp = assemble(a_design("y ~ x + z + (x | a)", 11, False))
     L = np.eye(cp.p)[1:]
     ours = f_test(fit_crossproducts(cp, False), L, ddf="kenward-roger")
-    assert ours == pytest.approx(f_test(fit_crossproducts(cp, True), L, ddf="kenward-roger"), rel=1e-12)
+    assert ours == pytest.approx(
+        f_test(fit_crossproducts(cp, True), L, ddf="kenward-roger"), rel=1e-12
+    )
 
 
 def test_components_make_derivatives_dear_and_not_how_many_there_are():
     school, rng = np.repeat(np.arange(800), 4), np.random.default_rng(3)
     table = {"y": rng.normal(size=3200), "school": school, "child": np.repeat(np.arange(1600), 2)}
     nested = assemble(build(parse("y ~ 1 + (1 | child) + (1 | school)"), table))
-    crossed = assemble(build(parse("y ~ 1 + (1 | child) + (1 | school)"), {**table, "school": rng.permutation(school)}))
+    crossed = assemble(
+        build(
+            parse("y ~ 1 + (1 | child) + (1 | school)"),
+            {**table, "school": rng.permutation(school)},
+        )
+    )
     assert not choose(nested).dear
     assert choose(crossed).dear

@@ -57,7 +57,9 @@ R_NUMBERS = [
 
 
 @pytest.mark.parametrize(("values", "digits", "shown"), R_NUMBERS)
-def test_numbers_of_a_column_are_those_of_r(values: list[float], digits: int, shown: list[str]) -> None:
+def test_numbers_of_a_column_are_those_of_r(
+    values: list[float], digits: int, shown: list[str]
+) -> None:
     assert significant(values, digits) == shown
 
 
@@ -75,7 +77,11 @@ def test_stars_change_at_the_limits_of_the_legend() -> None:
 
 def test_columns_align_and_lines_end_without_spaces() -> None:
     grid = Grid(
-        (Cells("", ("a", "long"), left=True), Cells("x", ("1.5", "")), Cells("", ("*", ""), left=True))
+        (
+            Cells("", ("a", "long"), left=True),
+            Cells("x", ("1.5", "")),
+            Cells("", ("*", ""), left=True),
+        )
     )
     assert str(Page([grid])) == "       x\na    1.5 *\nlong"
 
@@ -95,7 +101,11 @@ PAGE = Page(
     [
         Heading("Model_1 & co", 1),
         "R^2 is 5 %\nof <all>",
-        Grid((Cells("", ("a_b", "x*y"), left=True), Cells("Est|t|", ("-1.5", "2"))), heading="100 %:", note="---\nend"),
+        Grid(
+            (Cells("", ("a_b", "x*y"), left=True), Cells("Est|t|", ("-1.5", "2"))),
+            heading="100 %:",
+            note="---\nend",
+        ),
     ]
 )
 
@@ -140,12 +150,25 @@ def test_a_summary_has_every_form() -> None:
 def test_any_table_becomes_a_page(library: str) -> None:
     pytest.importorskip(library)
     m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
-    in_pandas = [mf.page(t) for t in (m.coef_table(), m.anova(), m.tidy(["fixed", "ran_pars"]), m.varcorr, m.ddf_table())]
+    in_pandas = [
+        mf.page(t)
+        for t in (
+            m.coef_table(),
+            m.anova(),
+            m.tidy(["fixed", "ran_pars"]),
+            m.varcorr,
+            m.ddf_table(),
+        )
+    ]
     m.library = library
-    here = [mf.page(t) for t in (m.coef_table(), m.anova(), m.tidy(["fixed", "ran_pars"]), m.varcorr)]
+    here = [
+        mf.page(t) for t in (m.coef_table(), m.anova(), m.tidy(["fixed", "ran_pars"]), m.varcorr)
+    ]
     for one, other in zip(here, in_pandas, strict=False):
         assert str(one) == str(other)
-    assert re.search(r"Days +10\.467 +1\.5458 +17 +6\.7715 3\.264e-06 \*\*\* +7\.206 +13\.729", str(in_pandas[0]))
+    assert re.search(
+        r"Days +10\.467 +1\.5458 +17 +6\.7715 3\.264e-06 \*\*\* +7\.206 +13\.729", str(in_pandas[0])
+    )
     assert str(in_pandas[4]).splitlines()[0].split()[:3] == ["term", "method", "Df"]
 
 
@@ -185,7 +208,8 @@ def test_a_mixed_anova_table_is_lmertest_s() -> None:
 
 def test_a_likelihood_ratio_table_leaves_missing_cells_blank() -> None:
     frame = pd.DataFrame(
-        {"npar": [3, 4], "chisq": [np.nan, 31.5], "df": [np.nan, 1], "p_value": [np.nan, 2e-8]}, ["m0", "m1"]
+        {"npar": [3, 4], "chisq": [np.nan, 31.5], "df": [np.nan, 1], "p_value": [np.nan, 2e-8]},
+        ["m0", "m1"],
     )
     lines = anova_text(frame, "Likelihood ratio").splitlines()
     assert lines[1].split() == ["npar", "Chisq", "Df", "Pr(>Chisq)"]
@@ -248,8 +272,14 @@ def _golden_result(case: str, **changes: Any) -> Any:
             "name1": [_name(row["var1"]) or "" for row in g["varcorr"]],
             "name2": [_name(row["var2"]) for row in g["varcorr"]],
             "variance": [row["vcov"] for row in g["varcorr"]],
-            "sd": [np.nan if c else row["sdcor"] for c, row in zip(covariances, g["varcorr"], strict=True)],
-            "corr": [row["sdcor"] if c else np.nan for c, row in zip(covariances, g["varcorr"], strict=True)],
+            "sd": [
+                np.nan if c else row["sdcor"]
+                for c, row in zip(covariances, g["varcorr"], strict=True)
+            ],
+            "corr": [
+                row["sdcor"] if c else np.nan
+                for c, row in zip(covariances, g["varcorr"], strict=True)
+            ],
         }
     )
     facts = {
@@ -269,7 +299,9 @@ def _golden_result(case: str, **changes: Any) -> Any:
         "dropped_columns": (),
         "weights_used": False,
         "is_streamed": False,
-        "coef_table": lambda ddf="satterthwaite": table.assign(df=np.inf) if ddf == "asymptotic" else table,
+        "coef_table": lambda ddf="satterthwaite": (
+            table.assign(df=np.inf) if ddf == "asymptotic" else table
+        ),
         "vcov": lambda: pd.DataFrame(g["vcov"], index=table.index, columns=table.index),
         "_stream": None,
         # five residuals are their own five quantiles; these are R's
@@ -341,7 +373,8 @@ def test_three_correlated_effects_make_a_triangle() -> None:
     # R: lmer(Reaction ~ Days + I(Days^2) + (Days + I(Days^2) | Subject))
     pairs = [("a", "b", -0.41), ("a", "c", 0.46), ("b", "c", -0.91)]
     rows: list[tuple[Any, ...]] = [
-        ("Subject", name, None, sd**2, sd, np.nan) for name, sd in (("a", 28.375), ("b", 14.606), ("c", 1.46))
+        ("Subject", name, None, sd**2, sd, np.nan)
+        for name, sd in (("a", 28.375), ("b", 14.606), ("c", 1.46))
     ]
     rows += [("Subject", one, other, 0.0, np.nan, corr) for one, other, corr in pairs]
     rows.append(("Residual", "", None, 518.158, 22.763, np.nan))
@@ -367,7 +400,9 @@ def test_two_terms_on_one_group_are_two_blocks() -> None:
         ("Residual", "", None, 1.0, 1.0, np.nan),
     ]
     varcorr = pd.DataFrame(rows, columns=["group", "name1", "name2", "variance", "sd", "corr"])
-    table = summary_text(_golden_result("sleepstudy", varcorr=varcorr)).split("Random effects:\n")[1]
+    table = summary_text(_golden_result("sleepstudy", varcorr=varcorr)).split("Random effects:\n")[
+        1
+    ]
     assert [line.split()[0] for line in table.splitlines()[1:5]] == ["g", "x", "g", "Residual"]
 
 
@@ -408,4 +443,6 @@ def test_correlations_of_coefficients_appear_when_they_can_be_read(count: int) -
 
 def test_no_line_of_a_page_ends_with_a_space() -> None:
     for case in ("hsb_seed", "sleepstudy_ml", "penicillin", "hsb_factors"):
-        assert not any(line.endswith(" ") for line in str(Summary(_golden_result(case))).splitlines())
+        assert not any(
+            line.endswith(" ") for line in str(Summary(_golden_result(case))).splitlines()
+        )

@@ -25,8 +25,16 @@ def m() -> mf.LMMResult:
 def test_fixed_is_the_coefficient_table(m: mf.LMMResult) -> None:
     table = m.tidy("fixed", conf_int=True, ddf="kenward-roger", level=0.9)
     assert table.columns.tolist() == [
-        "effect", "term", "estimate", "std_error", "df", "statistic", "p_value", "conf_low", "conf_high",
-    ]  # fmt: skip
+        "effect",
+        "term",
+        "estimate",
+        "std_error",
+        "df",
+        "statistic",
+        "p_value",
+        "conf_low",
+        "conf_high",
+    ]
     wanted = m.coef_table("kenward-roger", 0.9)
     pd.testing.assert_frame_equal(table.drop(columns="effect").set_index("term"), wanted)
     assert "conf_low" not in m.tidy()
@@ -53,7 +61,9 @@ def test_ran_pars_take_profile_intervals_by_name(m: mf.LMMResult) -> None:
         "sd__Observation": "sigma",
     }.items():
         assert table.loc[term, ["conf_low", "conf_high"]].tolist() == ends.loc[parameter].tolist()
-    assert m.tidy("ran_pars", conf_int=True)["conf_low"].isna().all(), "there are no Wald intervals of these"
+    assert m.tidy("ran_pars", conf_int=True)["conf_low"].isna().all(), (
+        "there are no Wald intervals of these"
+    )
 
 
 def test_values_and_coefficients_of_groups(m: mf.LMMResult) -> None:
@@ -62,7 +72,9 @@ def test_values_and_coefficients_of_groups(m: mf.LMMResult) -> None:
     picked = values[(values.level == "310") & (values.term == "Days")].iloc[0]
     assert picked.estimate == modes.loc["310", "Days"]
     assert picked.std_error == np.sqrt(variance[modes.index.get_loc("310"), 1, 1])
-    assert picked.conf_high - picked.conf_low == pytest.approx(2 * 1.959963985 * picked.std_error, rel=1e-8)
+    assert picked.conf_high - picked.conf_low == pytest.approx(
+        2 * 1.959963985 * picked.std_error, rel=1e-8
+    )
     coefs = m.tidy("ran_coefs")
     picked = coefs[(coefs.level == "310") & (coefs.term == "Days")].iloc[0]
     assert picked.estimate == pytest.approx(m.params["Days"] + modes.loc["310", "Days"], rel=EXACT)
@@ -75,7 +87,9 @@ def test_several_effects_stack(m: mf.LMMResult) -> None:
     assert table["group"].isna().tolist() == [False] * 4 + [True] * 2
 
 
-@pytest.mark.parametrize("wrong", [{"effects": "random"}, {"effects": []}, {"method": "guess"}, {"level": 95}])
+@pytest.mark.parametrize(
+    "wrong", [{"effects": "random"}, {"effects": []}, {"method": "guess"}, {"level": 95}]
+)
 def test_wrong_questions_are_refused(m: mf.LMMResult, wrong: dict[str, object]) -> None:
     with pytest.raises(ArgumentError, match=r"one of|between 0 and 1"):
         m.tidy(**wrong)  # type: ignore[arg-type]
@@ -85,7 +99,13 @@ def test_glance_is_one_row_that_compares() -> None:
     record = golden("sleepstudy_ml")
     row = mf.lmer(record["formula_py"], frame("sleepstudy"), REML=False).glance()
     assert len(row) == 1
-    for mine, theirs in {"aic": "AIC", "bic": "BIC", "loglik": "logLik", "df_model": "df", "sigma": "sigma"}.items():
+    for mine, theirs in {
+        "aic": "AIC",
+        "bic": "BIC",
+        "loglik": "logLik",
+        "df_model": "df",
+        "sigma": "sigma",
+    }.items():
         assert row[mine].iloc[0] == pytest.approx(record[theirs], rel=1e-6)
     assert row["converged"].item() and not row["singular"].item() and not row["reml"].item()
 
@@ -102,7 +122,9 @@ def test_augment_speaks_of_the_rows_used() -> None:
     table = fitted.augment()
     assert table.index.name == "row" and not {3, 50} & set(table.index)
     np.testing.assert_array_equal(table["Reaction"], data.loc[table.index, "Reaction"])
-    np.testing.assert_array_equal(table["Subject"].astype(str), data.loc[table.index, "Subject"].astype(str))
+    np.testing.assert_array_equal(
+        table["Subject"].astype(str), data.loc[table.index, "Subject"].astype(str)
+    )
     np.testing.assert_allclose(table[".fitted"] + table[".resid"], table["Reaction"], rtol=EXACT)
     np.testing.assert_array_equal(table[".hat"], fitted.hatvalues())
     np.testing.assert_array_equal(table[".cooksd"], fitted.cooks_distance())

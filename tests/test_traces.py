@@ -22,7 +22,9 @@ NAMES = {mf.Satterthwaite: "satterthwaite", mf.KenwardRoger: "kenward-roger"}
 
 def model(name: str) -> mf.LMMResult:
     case = golden(name)
-    return mf.lmer(case["formula_py"], frame(case["dataset"]), REML=case["REML"], weights=case.get("weights"))
+    return mf.lmer(
+        case["formula_py"], frame(case["dataset"]), REML=case["REML"], weights=case.get("weights")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -88,16 +90,25 @@ def test_every_door_takes_them(words):
     how = mf.KenwardRoger(traces="stochastic", probes=500)  # exact, for all have fewer levels
     for table, exact in (
         (words.anova(ddf=how), words.anova(ddf="kenward-roger")),
-        (words.contrast("x = 0", ddf=how).drop(columns="df_std_error"), words.contrast("x = 0", ddf="kenward-roger")),
-        (words.contrast("x = 0, age[T.child] = 0", ddf=how, joint=True),
-         words.contrast("x = 0, age[T.child] = 0", ddf="kenward-roger", joint=True)),
+        (
+            words.contrast("x = 0", ddf=how).drop(columns="df_std_error"),
+            words.contrast("x = 0", ddf="kenward-roger"),
+        ),
+        (
+            words.contrast("x = 0, age[T.child] = 0", ddf=how, joint=True),
+            words.contrast("x = 0, age[T.child] = 0", ddf="kenward-roger", joint=True),
+        ),
         (words.confint(ddf=how), words.confint(ddf="kenward-roger")),
-        (words.emmeans("cond", ddf=how).to_frame().drop(columns="cond"),
-         words.emmeans("cond", ddf="kenward-roger").to_frame().drop(columns="cond")),
+        (
+            words.emmeans("cond", ddf=how).to_frame().drop(columns="cond"),
+            words.emmeans("cond", ddf="kenward-roger").to_frame().drop(columns="cond"),
+        ),
         (words.vcov(how), words.vcov("kenward-roger")),
-    ):  # fmt: skip
+    ):
         assert table.to_numpy(dtype=float) == pytest.approx(exact.to_numpy(dtype=float), rel=1e-7)
-    assert "Kenward and Roger's degrees of freedom (traces from 500 probes" in " ".join(str(words.summary(ddf=how)).split())
+    assert "Kenward and Roger's degrees of freedom (traces from 500 probes" in " ".join(
+        str(words.summary(ddf=how)).split()
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -131,12 +142,18 @@ def test_settings_that_make_no_sense():
 
 
 @pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
-@pytest.mark.parametrize(("ddf", "word"), [("satterthwaite", "known"), ("kenward-roger", "estimated")])
+@pytest.mark.parametrize(
+    ("ddf", "word"), [("satterthwaite", "known"), ("kenward-roger", "estimated")]
+)
 def test_the_rule_at_a_singular_fit_is_said(ddf, word):
     m = model("edge_flat_slope")
     assert m.is_singular
     assert f"is estimated as zero for {word}" in " ".join(str(m.summary(ddf=ddf)).split())
-    assert m.ddf_table().loc[("x", ddf), "note"].startswith(f"singular fit: what is estimated as zero counts as {word}")
+    assert (
+        m.ddf_table()
+        .loc[("x", ddf), "note"]
+        .startswith(f"singular fit: what is estimated as zero counts as {word}")
+    )
     assert model("sleepstudy").ddf_table().loc[("Days", ddf), "note"] == ""
 
 
@@ -149,11 +166,16 @@ def test_nested_factors_share_columns():
     assert classes.max() + 1 == np.bincount(inside).max()
     for school in range(cp.groups[1].n_levels):
         assert sorted(classes[inside == school]) == list(range((inside == school).sum()))
-    assert [place.tolist() for place in turns(model("penicillin")._fit.cp)] == [list(range(24)), list(range(6))]
+    assert [place.tolist() for place in turns(model("penicillin")._fit.cp)] == [
+        list(range(24)),
+        list(range(6)),
+    ]
     assert turns(model("sleepstudy")._fit.cp)[0].max() == 0
 
 
-@pytest.mark.parametrize("name", ["classes_both_slopes", "growth_curves", "sleepstudy", "words_slopes"])
+@pytest.mark.parametrize(
+    "name", ["classes_both_slopes", "growth_curves", "sleepstudy", "words_slopes"]
+)
 def test_the_sparse_engine_s_traces_are_the_block_engine_s(name):
     f = model(name)._fit
     found = []
@@ -169,7 +191,10 @@ def test_the_sparse_engine_s_traces_are_the_block_engine_s(name):
 def test_long_work_is_told_before_it_begins(monkeypatch, method):
     monkeypatch.setattr(room, "_LONG_OPERATIONS", 1.0)
     m = model("penicillin")
-    with pytest.warns(UserWarning, match=rf"operations, .* minutes or more.*{method.__name__}\(traces=\"stochastic\"\)"):
+    with pytest.warns(
+        UserWarning,
+        match=rf"operations, .* minutes or more.*{method.__name__}\(traces=\"stochastic\"\)",
+    ):
         m.coef_table(ddf=NAMES[method])
     with warnings.catch_warnings():
         warnings.simplefilter("error")

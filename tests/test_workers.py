@@ -25,10 +25,14 @@ def a_matrix(n, seed):
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.sampled_from([1, 2, 127, 128, 129, 300, 600]), st.integers(1, 3), st.integers(0, 2**32 - 1))
+@given(
+    st.sampled_from([1, 2, 127, 128, 129, 300, 600]), st.integers(1, 3), st.integers(0, 2**32 - 1)
+)
 def test_factor_and_inverse(n, count, seed):
     M, before = a_matrix(n, seed), 3
-    a = np.concatenate([np.full(before, 7.0), np.tril(M).ravel(order="F"), [7.0]])  # nothing above the diagonal is read
+    a = np.concatenate(
+        [np.full(before, 7.0), np.tril(M).ravel(order="F"), [7.0]]
+    )  # nothing above the diagonal is read
     workers = DenseWorkers(count)
     square = a[before:-1].reshape(n, n, order="F")
     assert workers.factor(a, before, n) == 0
@@ -82,7 +86,9 @@ def test_a_border_with_workers_is_the_border_without():
     workers = Small(3)
     assert 0 < len(shared.large(workers)) < shared.n_components
     np.testing.assert_allclose(
-        shared.factor(case.T, case.lambdas, workers), alone.factor(case.T, case.lambdas), rtol=STABLE
+        shared.factor(case.T, case.lambdas, workers),
+        alone.factor(case.T, case.lambdas),
+        rtol=STABLE,
     )
     blocks, expected = np.empty(case.blocks), np.empty(case.blocks)
     shared.invert(blocks, workers)
@@ -111,7 +117,9 @@ def test_an_error_in_one_part_is_raised_after_all_have_ended():
 
 def blas_threads():
     """Of the libraries that were there when we first looked."""
-    return [library["num_threads"] for library in controller().info() if library["user_api"] == "blas"]
+    return [
+        library["num_threads"] for library in controller().info() if library["user_api"] == "blas"
+    ]
 
 
 def in_a_thread(work):

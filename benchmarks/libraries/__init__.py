@@ -59,7 +59,11 @@ def _rscript(packages: tuple[str, ...]) -> str | None:
     if rscript is None:
         return None
     ask = f"q(status = !all(sapply(c({', '.join(map(repr, packages))}), requireNamespace, quietly = TRUE)))"
-    return rscript if subprocess.run([rscript, "-e", ask], capture_output=True).returncode == 0 else None
+    return (
+        rscript
+        if subprocess.run([rscript, "-e", ask], capture_output=True).returncode == 0
+        else None
+    )
 
 
 _SOME = (
@@ -73,6 +77,8 @@ _SOME = (
     Library("lme4-nocheck", "lme4_nocheck.R", TASKS[:1], ("lme4", "jsonlite")),
     Library("lme4", "lme4.R", TASKS[:1], ("lme4", "jsonlite"), includes="lme4-nocheck"),
     Library("lmerTest", "lmertest.R", TASKS[1:2], ("lmerTest", "jsonlite"), includes="lme4"),
-    Library("pbkrtest", "pbkrtest.R", TASKS[2:], ("pbkrtest", "lmerTest", "jsonlite"), includes="lme4"),
+    Library(
+        "pbkrtest", "pbkrtest.R", TASKS[2:], ("pbkrtest", "lmerTest", "jsonlite"), includes="lme4"
+    ),
 )
 LIBRARIES = {library.name: library for library in _SOME}

@@ -9,11 +9,15 @@ import pandas as pd
 
 def prepare(model, columns):
     groups = {term.group for term in model.random}
-    return pd.DataFrame({name: pd.Categorical(c) if name in groups else c for name, c in columns.items()})
+    return pd.DataFrame(
+        {name: pd.Categorical(c) if name in groups else c for name, c in columns.items()}
+    )
 
 
 def run(model, data, task):
-    return glmm.fit(data, model.formula, reml=model.reml, satterthwaite=task == "satterthwaite"), task
+    return glmm.fit(
+        data, model.formula, reml=model.reml, satterthwaite=task == "satterthwaite"
+    ), task
 
 
 def answers(model, fitted):

@@ -14,7 +14,9 @@ def prepare(model, columns):
     def column(name, values):
         if isinstance(values, pd.Categorical):
             return pl.Series(name, np.asarray(values).astype(str))
-        return pl.Series(name, values).cast(pl.String) if name in groups else pl.Series(name, values)
+        return (
+            pl.Series(name, values).cast(pl.String) if name in groups else pl.Series(name, values)
+        )
 
     return pl.DataFrame([column(name, values) for name, values in columns.items()])
 
@@ -25,7 +27,11 @@ def run(model, data, task):
         m.with_satterthwaite(data)
     if task == "kenward-roger":
         m.with_kenward_roger(data)
-    return m, m.beta_se, {"satterthwaite": m.satterthwaite_dfs, "kenward-roger": m.kenward_roger_dfs}.get(task)
+    return (
+        m,
+        m.beta_se,
+        {"satterthwaite": m.satterthwaite_dfs, "kenward-roger": m.kenward_roger_dfs}.get(task),
+    )
 
 
 def answers(model, fitted):

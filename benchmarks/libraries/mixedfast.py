@@ -38,5 +38,8 @@ def answers(model, fitted):
 def covariance(varcorr, term):
     names = ("Intercept", *term.slopes)
     mine = varcorr[varcorr.group == term.group]
-    value = {frozenset((a, a if pd.isna(b) else b)): v for a, b, v in zip(mine.name1, mine.name2, mine.variance, strict=True)}
+    value = {
+        frozenset((a, a if pd.isna(b) else b)): v
+        for a, b, v in zip(mine.name1, mine.name2, mine.variance, strict=True)
+    }
     return [[value[frozenset((a, b))] for b in names] for a in names]

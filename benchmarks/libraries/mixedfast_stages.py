@@ -21,4 +21,9 @@ def run(model, data, task):
 
 def answers(model, fitted):
     m, assembly, after = fitted
-    return {"assembly": assembly, "after": after, "evaluations": m.optimization["evaluations"], "criterion": m.criterion}
+    return {
+        "assembly": assembly,
+        "after": after,
+        "evaluations": m.optimization["evaluations"],
+        "criterion": m.criterion,
+    }

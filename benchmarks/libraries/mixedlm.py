@@ -10,7 +10,9 @@ from mixedlm.inference.ddf import kenward_roger_df, satterthwaite_df
 
 def prepare(model, columns):
     groups = {term.group for term in model.random}
-    return pd.DataFrame({name: pd.Categorical(c) if name in groups else c for name, c in columns.items()})
+    return pd.DataFrame(
+        {name: pd.Categorical(c) if name in groups else c for name, c in columns.items()}
+    )
 
 
 def run(model, data, task):

@@ -30,7 +30,9 @@ def prepare(model, columns):
 def holds_all(outer, model, frame):
     """Whether the other factors are nested in this one."""
     others = [term.group for term in model.random if term is not outer]
-    return all((frame.groupby(group, observed=True)[outer.group].nunique() == 1).all() for group in others)
+    return all(
+        (frame.groupby(group, observed=True)[outer.group].nunique() == 1).all() for group in others
+    )
 
 
 def run(model, data, task):
@@ -56,7 +58,8 @@ def answers(model, fitted):
         "se": np.asarray(se).tolist(),
         "df": None,
         "variances": [
-            np.asarray(m.cov_re).tolist() if term is outer else [[float(component[term.group])]] for term in model.random
+            np.asarray(m.cov_re).tolist() if term is outer else [[float(component[term.group])]]
+            for term in model.random
         ],
         "sigma2": float(m.scale),
         "evaluations": None,

@@ -20,7 +20,9 @@ def rng():
 @pytest.fixture(scope="module")
 def pool(rng):
     """An intercept and nine columns of doubles, shifted and scaled."""
-    columns = [((), 0.0, 1.0)] + [((Factor(rng.standard_normal(ROWS)),), 0.1, 0.9) for _ in range(9)]
+    columns = [((), 0.0, 1.0)] + [
+        ((Factor(rng.standard_normal(ROWS)),), 0.1, 0.9) for _ in range(9)
+    ]
     return _sums.ColumnPool(columns, ROWS)
 
 

@@ -11,7 +11,9 @@ from benchmarks.problems import PROBLEMS, SEED
 from mixedfast.estimation.fit import fit_crossproducts
 
 
-@pytest.fixture(scope="module", params=[("P8", 0.1), ("P9", 0.03), ("P10d", 0.05)], ids=lambda p: p[0])
+@pytest.fixture(
+    scope="module", params=[("P8", 0.1), ("P9", 0.03), ("P10d", 0.05)], ids=lambda p: p[0]
+)
 def case(request):
     """Formula, table and the fit."""
     key, scale = request.param
@@ -45,7 +47,9 @@ def test_gradient(benchmark, solved):
 
 def test_hessian(benchmark, solved):
     system, theta = solved
-    benchmark.pedantic(lambda: system.hessian(exact=False), setup=lambda: solve_again(system, theta), rounds=10)
+    benchmark.pedantic(
+        lambda: system.hessian(exact=False), setup=lambda: solve_again(system, theta), rounds=10
+    )
 
 
 def solve_again(system, theta):

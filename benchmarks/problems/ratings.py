@@ -21,10 +21,17 @@ def rated(rows: int, users: int, items: int):
     """A maker of `rows` ratings of `items` items by `users` users."""
 
     def table(rng: np.random.Generator, scale: float) -> Columns:
-        n, n_users, n_items = (max(least, round(scale * m)) for least, m in ((2000, rows), (100, users), (50, items)))
+        n, n_users, n_items = (
+            max(least, round(scale * m)) for least, m in ((2000, rows), (100, users), (50, items))
+        )
         user, item = zipf(rng, n, n_users), zipf(rng, n, n_items)
         hour = rng.uniform(0, 1, n)
-        y = 3 + 0.2 * hour + 0.6 * rng.standard_normal(n_users)[user] + 0.4 * rng.standard_normal(n_items)[item]
+        y = (
+            3
+            + 0.2 * hour
+            + 0.6 * rng.standard_normal(n_users)[user]
+            + 0.4 * rng.standard_normal(n_items)[item]
+        )
         return {"rating": y + rng.standard_normal(n), "hour": hour, "user": user, "item": item}
 
     return table
@@ -33,7 +40,12 @@ def rated(rows: int, users: int, items: int):
 RATINGS = Model("rating", ("hour",), (Random("user"), Random("item")))
 
 PROBLEMS = [
-    Problem("P9", "1M ratings, 20k users x 5k items, Zipf degrees", RATINGS, rated(1_000_000, 20_000, 5_000)),
+    Problem(
+        "P9",
+        "1M ratings, 20k users x 5k items, Zipf degrees",
+        RATINGS,
+        rated(1_000_000, 20_000, 5_000),
+    ),
     Problem(
         "P11",
         "5M ratings, 50k users x 10k items, Zipf degrees",

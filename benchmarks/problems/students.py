@@ -11,9 +11,13 @@ from benchmarks.tables import Columns
 COVARIATES = tuple(f"x{j}" for j in range(1, 9))
 
 
-def grouped(rng: np.random.Generator, rows: int, groups: int, covariates: tuple[str, ...], group: str) -> Columns:
+def grouped(
+    rng: np.random.Generator, rows: int, groups: int, covariates: tuple[str, ...], group: str
+) -> Columns:
     """Rows fall on groups at random, every group at least once; a slope of the first covariate varies over them."""
-    code = rng.permutation(np.concatenate([np.arange(groups), rng.integers(groups, size=rows - groups)]))
+    code = rng.permutation(
+        np.concatenate([np.arange(groups), rng.integers(groups, size=rows - groups)])
+    )
     x = {name: rng.standard_normal(rows) for name in covariates}
     intercepts, slopes = rng.multivariate_normal([0, 0], [[4.0, 0.3], [0.3, 0.25]], groups).T
     y = 10 + intercepts[code] + slopes[code] * x[covariates[0]] + 3 * rng.standard_normal(rows)

@@ -11,7 +11,13 @@ def lower_inverse(L: Floats) -> Floats: ...
 def newton_step(gradient: Floats, hessian: Floats, floor: float) -> tuple[Floats, float]: ...
 def theta_gradient(lambda_: Floats, G: Floats, places: Longs, out: Floats) -> None: ...
 def theta_hessian(
-    lambda_g: Floats, lambda_h: Floats, H: Floats, G: Floats | None, places_g: Longs, places_h: Longs, out: Floats
+    lambda_g: Floats,
+    lambda_h: Floats,
+    H: Floats,
+    G: Floats | None,
+    places_g: Longs,
+    places_h: Longs,
+    out: Floats,
 ) -> None: ...
 def second_derivative(
     Q: Floats, vv_g: Floats, vv_h: Floats, traces: Floats | None, nu: float, r2: float

@@ -98,7 +98,9 @@ class Covariance:
     def _members(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
         """For each group: positions in theta, rows, columns."""
         group, row, column = self._index
-        return tuple((at := np.flatnonzero(group == g), row[at], column[at]) for g in range(len(self.sizes)))
+        return tuple(
+            (at := np.flatnonzero(group == g), row[at], column[at]) for g in range(len(self.sizes))
+        )
 
     @cached_property
     def _places(self) -> list[np.ndarray]:
@@ -160,7 +162,10 @@ class Covariance:
         return out
 
     def hessian(
-        self, lambdas: Sequence[np.ndarray], G: Sequence[np.ndarray], H: dict[tuple[int, int], np.ndarray]
+        self,
+        lambdas: Sequence[np.ndarray],
+        G: Sequence[np.ndarray],
+        H: dict[tuple[int, int], np.ndarray],
     ) -> np.ndarray:
         """d2/dtheta2 from G and the second derivatives in H: ``H[g, h]`` (..., K_g, K_g, K_h, K_h), g <= h."""
         lead = lambdas[0].shape[:-2]
@@ -169,7 +174,15 @@ class Covariance:
         blocks = [_listed(block, 2) for block in lambdas]
         for (g, h), second in H.items():
             bend = _listed(G[g], 2) if g == h else None
-            theta_hessian(blocks[g], blocks[h], _listed(second, 4), bend, self._places[g], self._places[h], flat)
+            theta_hessian(
+                blocks[g],
+                blocks[h],
+                _listed(second, 4),
+                bend,
+                self._places[g],
+                self._places[h],
+                flat,
+            )
         return out
 
     def to_user(self, theta: np.ndarray) -> np.ndarray:
@@ -198,7 +211,9 @@ class Covariance:
             out.append(np.diag(1.0 / scale))
         for term in self.terms:
             inside = slice(term.start, term.start + term.k)
-            out[term.group][term.start, inside] += self.shift[term.group][inside] / self.scale[term.group][term.start]
+            out[term.group][term.start, inside] += (
+                self.shift[term.group][inside] / self.scale[term.group][term.start]
+            )
         for g, mix in enumerate(self.mix):
             if mix is not None:
                 out[g] = np.linalg.solve(mix, out[g])
@@ -215,7 +230,12 @@ class Covariance:
     @cached_property
     def edges(self) -> list[int]:
         """Where each term's elements of theta begin and end."""
-        return [0, *accumulate(term.k * (term.k + 1) // 2 if term.correlated else term.k for term in self.terms)]
+        return [
+            0,
+            *accumulate(
+                term.k * (term.k + 1) // 2 if term.correlated else term.k for term in self.terms
+            ),
+        ]
 
 
 def _listed(array: np.ndarray, kept: int) -> np.ndarray:

@@ -14,7 +14,10 @@ class ColumnPool:
     size: int
     n: int
     def __init__(
-        self, columns: Sequence[tuple[Sequence[Any], float, float]], n: int, sqrt_weights: Floats | None = None
+        self,
+        columns: Sequence[tuple[Sequence[Any], float, float]],
+        n: int,
+        sqrt_weights: Floats | None = None,
     ) -> None: ...
     def evaluate(self, column: int, rows: Ints | None = None) -> Floats: ...
 

@@ -85,8 +85,9 @@ def _clearer_basis(cp: CrossProducts) -> Basis | None:
     if not len(doubtful) and not any(groups):
         return None
     basis = replace(
-        cp.basis, groups=tuple(new or group.basis for new, group in zip(groups, cp.groups, strict=True))
-    )  # fmt: skip
+        cp.basis,
+        groups=tuple(new or group.basis for new, group in zip(groups, cp.groups, strict=True)),
+    )
     if len(doubtful):
         mix, unit = _clearer(cp.xy[:-1, :-1], cp.mix, clear, doubtful)
         basis = replace(basis, scale=basis.scale * np.append(unit, 1.0), mix=mix)
@@ -97,7 +98,11 @@ def _clearer_group(cp: CrossProducts, g: int) -> GroupBasis | None:
     """The same for the columns of Z of one grouping factor, each correlated term for itself."""
     group = cp.groups[g]
     square = group.A.sum(axis=0)
-    mix, unit, changed = np.eye(group.k) if group.mix is None else group.mix.copy(), np.ones(group.k), False
+    mix, unit, changed = (
+        np.eye(group.k) if group.mix is None else group.mix.copy(),
+        np.ones(group.k),
+        False,
+    )
     for term in cp.terms:
         if term.group != g or not term.correlated or term.k == 1:
             continue
@@ -107,7 +112,9 @@ def _clearer_group(cp: CrossProducts, g: int) -> GroupBasis | None:
         # what rounding of the sums may hide is looked at once: rows tell it from a column that others determine
         apart = doubtful + ([j for j in hidden if G[j, j] > 0.0] if group.mix is None else [])
         if apart:
-            mix[own, own], unit[own] = _clearer(G, mix[own, own], np.array(clear, dtype=int), np.array(apart, dtype=int))
+            mix[own, own], unit[own] = _clearer(
+                G, mix[own, own], np.array(clear, dtype=int), np.array(apart, dtype=int)
+            )
             changed = True
         elif group.mix is not None and (again := _seen(G, mix[own, own])) is not None:
             mix[own, own], unit[own] = again
@@ -125,7 +132,9 @@ def _seen(G: np.ndarray, mix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | Non
     changed = mix.copy()
     for j in np.flatnonzero((mix != np.eye(len(mix))).any(axis=0)):
         if not size[j] > _DEPENDENT**2 * whole[j]:
-            changed[:, j] = 2.0 ** np.round(0.5 * np.log2(size.max() / whole[j])) * np.eye(len(mix))[j]
+            changed[:, j] = (
+                2.0 ** np.round(0.5 * np.log2(size.max() / whole[j])) * np.eye(len(mix))[j]
+            )
         elif size[j] < _SMALL * size.max():
             changed[:, j] *= 2.0 ** np.round(0.5 * np.log2(size.max() / size[j]))
     unit = np.diag(changed)
@@ -141,7 +150,9 @@ def identifiable(cp: CrossProducts) -> np.ndarray:
     size, whole = _sizes(cp)
     enough = RANK_TOLERANCE * size
     if cp.mix is not None:
-        enough = np.where(np.isfinite(size), np.minimum(enough, LENGTH_TOLERANCE**2 * whole), enough)
+        enough = np.where(
+            np.isfinite(size), np.minimum(enough, LENGTH_TOLERANCE**2 * whole), enough
+        )
     G = cp.xy[:-1, :-1].copy()
     kept = []
     for j in range(len(G)):
@@ -185,7 +196,11 @@ def _look(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _apart(
-    products: np.ndarray, size: np.ndarray, rounding: float, unmixed: np.ndarray | None = None, counted: set[int] | None = None
+    products: np.ndarray,
+    size: np.ndarray,
+    rounding: float,
+    unmixed: np.ndarray | None = None,
+    counted: set[int] | None = None,
 ) -> tuple[list[int], list[int], list[int]]:
     """The same from products of the columns, the sizes to compare with, and which columns stay as they are, or count at all.
 
@@ -202,7 +217,9 @@ def _apart(
             clear.append(j)
         else:
             doubtful.append(j)
-        G -= np.outer(G[:, j], G[j]) / G[j, j]  # a later column is not clear where a doubtful one makes it so
+        G -= (
+            np.outer(G[:, j], G[j]) / G[j, j]
+        )  # a later column is not clear where a doubtful one makes it so
     return clear, doubtful, hidden
 
 
@@ -219,6 +236,8 @@ def _clearer(
         earlier = clear[clear < j]
         share = np.linalg.solve(G[np.ix_(earlier, earlier)], G[earlier, j])
         left = max(G[j, j] - G[j, earlier] @ share, _ROUNDING * G[j, j])
-        mix[:, j] = (old[:, j] - old[:, earlier] @ share) * 2.0 ** np.round(0.5 * np.log2(G[j, j] / left))
+        mix[:, j] = (old[:, j] - old[:, earlier] @ share) * 2.0 ** np.round(
+            0.5 * np.log2(G[j, j] / left)
+        )
     unit = np.diag(mix)
     return mix / unit[:, None], unit

@@ -63,7 +63,9 @@ def add(a: CrossProducts, b: CrossProducts) -> CrossProducts:
         groups=tuple(groups),
         pairs=pairs,
         sum_log_weights=a.sum_log_weights + b.sum_log_weights,
-        unweighted=None if a.unweighted is None or b.unweighted is None else a.unweighted + b.unweighted,
+        unweighted=None
+        if a.unweighted is None or b.unweighted is None
+        else a.unweighted + b.unweighted,
         meta=_add_meta(a, b, recipes),
     )
     return most_levels_first(total)
@@ -75,7 +77,9 @@ def add(a: CrossProducts, b: CrossProducts) -> CrossProducts:
 def _check_same_model(a: CrossProducts, b: CrossProducts) -> None:
     # spaces tell nothing: names that have some stand in the names of the columns too
     if "".join(a.meta.formula.split()) != "".join(b.meta.formula.split()):
-        raise DataError(f"cross-products of different models do not add: {a.meta.formula!r} and {b.meta.formula!r}")
+        raise DataError(
+            f"cross-products of different models do not add: {a.meta.formula!r} and {b.meta.formula!r}"
+        )
     if a.x_names != b.x_names:
         odd = sorted(set(a.x_names) ^ set(b.x_names))
         raise DataError(
@@ -138,7 +142,9 @@ def _in_order(b: CrossProducts, a: CrossProducts) -> CrossProducts:
     at = {(place[t.group], t.start): i for i, t in enumerate(b.terms)}
     terms = [at.get((t.group, t.start), -1) for t in a.terms]
     if -1 in terms:
-        raise DataError("the random terms differ in their number of effects: give both tables the same categories")
+        raise DataError(
+            "the random terms differ in their number of effects: give both tables the same categories"
+        )
     return _permuted(b, groups, terms)
 
 
@@ -158,16 +164,22 @@ def _permuted(cp: CrossProducts, groups: Sequence[int], terms: Sequence[int]) ->
     pairs = {}
     for (g, h), pair in cp.pairs.items():
         new = place[g], place[h]
-        pairs[min(new), max(new)] = pair if new[0] < new[1] else _transposed(pair, cp.groups[h].n_levels)
+        pairs[min(new), max(new)] = (
+            pair if new[0] < new[1] else _transposed(pair, cp.groups[h].n_levels)
+        )
     unweighted = cp.unweighted
     if unweighted is not None:
         ends = np.cumsum([1 + cp.p, *(g.k for g in cp.groups)])
-        order = np.concatenate([np.arange(1 + cp.p), *(np.arange(ends[g], ends[g + 1]) for g in groups)])
+        order = np.concatenate(
+            [np.arange(1 + cp.p), *(np.arange(ends[g], ends[g + 1]) for g in groups)]
+        )
         unweighted = unweighted[np.ix_(order, order)]
     recipe = cp.meta.recipe
     if recipe is not None:
         recipe = replace(
-            recipe, random=tuple(recipe.random[t] for t in terms), groups=tuple(recipe.groups[t] for t in terms)
+            recipe,
+            random=tuple(recipe.random[t] for t in terms),
+            groups=tuple(recipe.groups[t] for t in terms),
         )
     return replace(
         cp,
@@ -182,7 +194,9 @@ def _permuted(cp: CrossProducts, groups: Sequence[int], terms: Sequence[int]) ->
 def _transposed(pair: PairProducts, n_right: int) -> PairProducts:
     rows = _rows(pair)
     order = np.lexsort((rows, pair.indices))
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(pair.indices, minlength=n_right))]).astype(np.int64)
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(pair.indices, minlength=n_right))]).astype(
+        np.int64
+    )
     data = np.ascontiguousarray(pair.data[order].transpose(0, 2, 1))
     return PairProducts(indptr, rows[order].astype(np.int32), data)
 
@@ -213,14 +227,21 @@ def in_basis(cp: CrossProducts, basis: Basis) -> CrossProducts:
     Z = [_turn_group(cp, g, new) for g, new in enumerate(basis.groups)]
     groups = tuple(
         replace(
-            g, A=np.ascontiguousarray(z.T @ g.A @ z), B=np.ascontiguousarray(z.T @ g.B @ R),
-            shift=new.shift, scale=new.scale, mix=new.mix,
-            sums=None if g.sums is None else np.column_stack([g.sums[:, :1], g.sums[:, 1:] @ R[:-1, :-1]]),
+            g,
+            A=np.ascontiguousarray(z.T @ g.A @ z),
+            B=np.ascontiguousarray(z.T @ g.B @ R),
+            shift=new.shift,
+            scale=new.scale,
+            mix=new.mix,
+            sums=None
+            if g.sums is None
+            else np.column_stack([g.sums[:, :1], g.sums[:, 1:] @ R[:-1, :-1]]),
         )
         for g, z, new in zip(cp.groups, Z, basis.groups, strict=True)
-    )  # fmt: skip
+    )
     pairs = {
-        (g, h): replace(pair, data=np.ascontiguousarray(Z[g].T @ pair.data @ Z[h])) for (g, h), pair in cp.pairs.items()
+        (g, h): replace(pair, data=np.ascontiguousarray(Z[g].T @ pair.data @ Z[h]))
+        for (g, h), pair in cp.pairs.items()
     }
     unweighted = cp.unweighted
     if unweighted is None and basis.constant is None:
@@ -234,9 +255,16 @@ def in_basis(cp: CrossProducts, basis: Basis) -> CrossProducts:
             at += len(part)
         unweighted = turn.T @ unweighted @ turn
     return replace(
-        cp, xy=R.T @ cp.xy @ R, shift=basis.shift, scale=basis.scale, constant=basis.constant, mix=basis.mix,
-        groups=groups, pairs=pairs, unweighted=unweighted,
-    )  # fmt: skip
+        cp,
+        xy=R.T @ cp.xy @ R,
+        shift=basis.shift,
+        scale=basis.scale,
+        constant=basis.constant,
+        mix=basis.mix,
+        groups=groups,
+        pairs=pairs,
+        unweighted=unweighted,
+    )
 
 
 def _turn(new: Basis, old: Basis) -> np.ndarray:
@@ -258,7 +286,9 @@ def _turn_group(cp: CrossProducts, g: int, new: GroupBasis) -> np.ndarray:
     for term in cp.terms:
         if term.group == g:  # the first column is the constant wherever the others are shifted
             inside = slice(term.start, term.start + term.k)
-            R[term.start, inside] += ((group.shift - new.shift) * new.scale)[inside] / group.scale[term.start]
+            R[term.start, inside] += ((group.shift - new.shift) * new.scale)[inside] / group.scale[
+                term.start
+            ]
     if group.mix is not None:
         R = np.linalg.solve(group.mix, R)
     return R if new.mix is None else R @ new.mix
@@ -286,13 +316,17 @@ def _plain_products(cp: CrossProducts) -> np.ndarray:
 # --- one numbering of the groups ---------------------------------------------------------------------------
 
 
-def _merge(a: CrossProducts, b: CrossProducts, g: int) -> tuple[GroupProducts, GroupRecipe, tuple[np.ndarray, np.ndarray]]:
+def _merge(
+    a: CrossProducts, b: CrossProducts, g: int
+) -> tuple[GroupProducts, GroupRecipe, tuple[np.ndarray, np.ndarray]]:
     """One grouping factor of both: the sums, how the groups are numbered, and where each side's levels went."""
     recipe, *places = union(_group_recipe(a, g), _group_recipe(b, g))
     mine, theirs = a.groups[g], b.groups[g]
     size = len(recipe.levels)
     A, B = np.zeros((size, *mine.A.shape[1:])), np.zeros((size, *mine.B.shape[1:]))
-    sums = None if mine.sums is None or theirs.sums is None else np.zeros((size, mine.sums.shape[1]))
+    sums = (
+        None if mine.sums is None or theirs.sums is None else np.zeros((size, mine.sums.shape[1]))
+    )
     for group, place in zip((mine, theirs), places, strict=True):
         A[place] += group.A
         B[place] += group.B
@@ -314,7 +348,11 @@ def _rows(pair: PairProducts) -> np.ndarray:
 
 
 def _add_pair(
-    both: tuple[PairProducts, PairProducts], left: Sequence[np.ndarray], right: Sequence[np.ndarray], n_left: int, n_right: int
+    both: tuple[PairProducts, PairProducts],
+    left: Sequence[np.ndarray],
+    right: Sequence[np.ndarray],
+    n_left: int,
+    n_right: int,
 ) -> PairProducts:
     keys = np.concatenate(
         [
@@ -328,7 +366,9 @@ def _add_pair(
     for pair in both:  # each side has a pair once, so plain indexing adds
         data[at[start : start + len(pair.indices)]] += pair.data
         start += len(pair.indices)
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(distinct // n_right, minlength=n_left))]).astype(np.int64)
+    indptr = np.concatenate(
+        [[0], np.cumsum(np.bincount(distinct // n_right, minlength=n_left))]
+    ).astype(np.int64)
     return PairProducts(indptr, (distinct % n_right).astype(np.int32), data)
 
 
@@ -337,9 +377,10 @@ def _add_meta(a: CrossProducts, b: CrossProducts, groups: Sequence[GroupRecipe])
     if recipe is not None:
         theirs = {} if b.meta.recipe is None else b.meta.recipe.covariates
         recipe = replace(
-            recipe, groups=tuple(groups[term.group] for term in a.terms),
+            recipe,
+            groups=tuple(groups[term.group] for term in a.terms),
             covariates=merge(recipe.covariates, a.n, theirs, b.n),
-        )  # fmt: skip
+        )
     names = dict.fromkeys([*a.meta.missing, *b.meta.missing])
     return replace(
         a.meta,
@@ -366,11 +407,15 @@ def take_away(cp: CrossProducts, part: CrossProducts) -> CrossProducts:
     groups = []
     for mine, theirs in zip(cp.groups, part.groups, strict=True):
         sums = None if mine.sums is None or theirs.sums is None else _left(mine.sums, theirs.sums)
-        groups.append(replace(mine, A=_left(mine.A, theirs.A), B=_left(mine.B, theirs.B), sums=sums))
+        groups.append(
+            replace(mine, A=_left(mine.A, theirs.A), B=_left(mine.B, theirs.B), sums=sums)
+        )
     pairs = {}
     for (g, h), pair in cp.pairs.items():
         other, width = part.pairs[g, h], np.int64(cp.groups[h].n_levels)
-        at = np.searchsorted(_rows(pair) * width + pair.indices, _rows(other) * width + other.indices)
+        at = np.searchsorted(
+            _rows(pair) * width + pair.indices, _rows(other) * width + other.indices
+        )
         data = pair.data.copy()
         data[at] = _left(data[at], other.data)
         pairs[g, h] = replace(pair, data=data)
@@ -381,7 +426,9 @@ def take_away(cp: CrossProducts, part: CrossProducts) -> CrossProducts:
         groups=tuple(groups),
         pairs=pairs,
         sum_log_weights=cp.sum_log_weights - part.sum_log_weights,
-        unweighted=None if cp.unweighted is None or part.unweighted is None else cp.unweighted - part.unweighted,
+        unweighted=None
+        if cp.unweighted is None or part.unweighted is None
+        else cp.unweighted - part.unweighted,
     )
 
 

@@ -26,7 +26,9 @@ def small_cells(cp: CrossProducts, k: int) -> pd.DataFrame:
     if not isinstance(k, (int, np.integer)) or k < 1:
         raise ArgumentError(f"small_cells(k={k!r}): a whole number from 1")
     if cp.meta.weighted:
-        raise DataError("these sums hold weights, not numbers of rows: make them without weights to count cells")
+        raise DataError(
+            "these sums hold weights, not numbers of rows: make them without weights to count cells"
+        )
     plain = in_basis(cp, cp.basis.unshifted())
     found: list[tuple[str, str, int]] = []
     for cells in _counted(plain):
@@ -47,7 +49,9 @@ class _Cells(NamedTuple):
     rows: np.ndarray
 
     def name(self, i: int) -> str:
-        return " & ".join(str(labels[places[i]]) for labels, places in zip(self.labels, self.places, strict=True))
+        return " & ".join(
+            str(labels[places[i]]) for labels, places in zip(self.labels, self.places, strict=True)
+        )
 
 
 def _counted(plain: CrossProducts) -> Iterator[_Cells]:
@@ -60,10 +64,16 @@ def _counted(plain: CrossProducts) -> Iterator[_Cells]:
             continue
         for name, (columns, tables) in _main_effects(plain.meta.recipe.fixed).items():
             kept = [plain.kept.tolist().index(c) for c in columns if c in plain.kept]
-            counts = _solved(np.vstack([np.ones(tables.shape[1]), tables]), ones[:, [0, *(1 + place for place in kept)]])
+            counts = _solved(
+                np.vstack([np.ones(tables.shape[1]), tables]),
+                ones[:, [0, *(1 + place for place in kept)]],
+            )
             if counts is not None:
                 categories = np.asarray(plain.meta.recipe.fixed.levels[name])
-                places = (np.repeat(at, len(categories)), np.tile(np.arange(len(categories)), len(at)))
+                places = (
+                    np.repeat(at, len(categories)),
+                    np.tile(np.arange(len(categories)), len(at)),
+                )
                 yield _Cells(f"{group.name} & {name}", (levels, categories), places, counts.ravel())
     for (g, h), pair in plain.pairs.items():
         one, other = plain.groups[g], plain.groups[h]
@@ -88,7 +98,12 @@ def _by_level(group: GroupProducts, scale: np.ndarray) -> np.ndarray:
         if group.sums is None:
             raise DataError(f"the sums do not tell how many rows each level of {group.name!r} has")
         return np.column_stack([group.sums[:, 0], group.sums[:, 1:] / scale[:-1]])
-    return np.column_stack([group.A[:, at, at] / group.scale[at] ** 2, group.B[:, at, :-1] / group.scale[at] / scale[:-1]])
+    return np.column_stack(
+        [
+            group.A[:, at, at] / group.scale[at] ** 2,
+            group.B[:, at, :-1] / group.scale[at] / scale[:-1],
+        ]
+    )
 
 
 def _main_effects(fixed: Coding) -> dict[str, tuple[list[int], np.ndarray]]:
@@ -99,7 +114,11 @@ def _main_effects(fixed: Coding) -> dict[str, tuple[list[int], np.ndarray]]:
             columns, tables = found.setdefault(pieces[0].variable, ([], []))
             columns.append(j)
             tables.append(pieces[0].table)
-    return {name: (columns, np.array(tables)) for name, (columns, tables) in found.items() if name in fixed.levels}
+    return {
+        name: (columns, np.array(tables))
+        for name, (columns, tables) in found.items()
+        if name in fixed.levels
+    }
 
 
 def _solved(values: np.ndarray, sums: np.ndarray) -> np.ndarray | None:

@@ -99,7 +99,11 @@ def by_cell(columns: Sequence[Placed], n: int, most_effects: int) -> list[Cells]
     """
     if n < _ROWS * most_effects or len(columns) < _FEWEST_COLUMNS or n * len(columns) ** 2 < _WORTH:
         return []
-    plain = {column_key(column): (column, shift, scale) for column, shift, scale in columns if not _coded(column)}
+    plain = {
+        column_key(column): (column, shift, scale)
+        for column, shift, scale in columns
+        if not _coded(column)
+    }
     members: dict[frozenset[int], list[int]] = {}
     for j, (column, _, _) in enumerate(columns):
         if _coded(column) and (not (u := _numeric(column)) or column_key(u) in plain):
@@ -116,12 +120,18 @@ def by_cell(columns: Sequence[Placed], n: int, most_effects: int) -> list[Cells]
     return found
 
 
-def _cells(columns: Sequence[Placed], places: list[int], plain: dict[tuple[int, ...], Placed], n: int) -> Cells | None:
+def _cells(
+    columns: Sequence[Placed], places: list[int], plain: dict[tuple[int, ...], Placed], n: int
+) -> Cells | None:
     """The columns at `places` by the cells of all factors in them, or None when that does not pay."""
     factors = {id(f.values): f for j in places for f in _coded(columns[j][0])}
     levels = tuple(len(f.table) for f in factors.values() if f.table is not None)
-    numeric = {column_key(u): plain[column_key(u)] for j in places if (u := _numeric(columns[j][0]))}
-    constant: Placed = plain.get((), ((), 0.0, columns[places[0]][2]))  # a scale brings weights near 1 as well
+    numeric = {
+        column_key(u): plain[column_key(u)] for j in places if (u := _numeric(columns[j][0]))
+    }
+    constant: Placed = plain.get(
+        (), ((), 0.0, columns[places[0]][2])
+    )  # a scale brings weights near 1 as well
     k = 1 + len(numeric)
     sums, few = prod(levels) * k, len(places) < _FEWEST_COLUMNS or n * len(places) ** 2 < _WORTH
     if few or sums > _MOST_SUMS * len(places) or n < _ROWS * sums:
@@ -131,12 +141,20 @@ def _cells(columns: Sequence[Placed], places: list[int], plain: dict[tuple[int, 
         column, shift, scale = columns[j]
         value = _value(column, tuple(factors), levels)
         if u := _numeric(column):
-            at, (_, own_shift, own_scale) = 1 + list(numeric).index(column_key(u)), numeric[column_key(u)]
+            at, (_, own_shift, own_scale) = (
+                1 + list(numeric).index(column_key(u)),
+                numeric[column_key(u)],
+            )
             row[:, at] = value * (scale / own_scale)
             value = value * own_shift
         row[:, 0] = (value - shift) * (scale / constant[2])
     codes = tuple(f.values for f in factors.values())
-    return Cells(codes, levels, (constant, *numeric.values()), Expansion(np.array(places), k, table.reshape(len(places), -1)))
+    return Cells(
+        codes,
+        levels,
+        (constant, *numeric.values()),
+        Expansion(np.array(places), k, table.reshape(len(places), -1)),
+    )
 
 
 def square(out: Expansion, sums: np.ndarray) -> np.ndarray:

@@ -37,7 +37,9 @@ def check_sums(cp: CrossProducts, stacklevel: int = 3) -> None:
         group = cp.groups[term.group]
         inside = slice(term.start, term.start + term.k)
         names = group.names[inside]
-        checks.enough_rows(group.name, f"({' + '.join(names)} | {group.name})", term.k, group.n_levels, cp.n)
+        checks.enough_rows(
+            group.name, f"({' + '.join(names)} | {group.name})", term.k, group.n_levels, cp.n
+        )
         checks.random_sums(group.name, names, group.A[:, inside, inside], stacklevel + 1)
         told.append((term.group, names))
     for (g, names), (h, other) in combinations(told, 2):

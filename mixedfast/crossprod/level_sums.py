@@ -42,8 +42,14 @@ class LevelSums:
     unweighted: np.ndarray | None
 
     def __add__(self, other: LevelSums) -> LevelSums:
-        both = None if self.unweighted is None or other.unweighted is None else self.unweighted + other.unweighted
-        return LevelSums(self.n + other.n, self.log_weights + other.log_weights, self.xy + other.xy, both)
+        both = (
+            None
+            if self.unweighted is None or other.unweighted is None
+            else self.unweighted + other.unweighted
+        )
+        return LevelSums(
+            self.n + other.n, self.log_weights + other.log_weights, self.xy + other.xy, both
+        )
 
 
 def sums_of_levels(cp: CrossProducts, designs: Iterable[Design], g: int) -> LevelSums:
@@ -61,7 +67,10 @@ def _sums_of_factor(cp: CrossProducts, design: Design, g: int) -> LevelSums:
     n, basis = design.n, cp.basis
     layout = group_layout(design)
     codes, J = design.terms[layout[g][0]].codes, cp.groups[g].n_levels
-    columns = [*x_in_basis(design.x, n, basis), (response_column(design), basis.shift[-1], basis.scale[-1])]
+    columns = [
+        *x_in_basis(design.x, n, basis),
+        (response_column(design), basis.shift[-1], basis.scale[-1]),
+    ]
 
     def by_level(pool: _sums.ColumnPool, count: int) -> np.ndarray:
         wanted = np.arange(count, dtype=np.int32)
@@ -95,16 +104,26 @@ def parts_of_levels(cp: CrossProducts, g: int, sums: LevelSums) -> Iterator[Cros
         mine = [owner == j for owner in owners]
         groups = tuple(
             replace(
-                group, A=_only(group.A, own), B=_only(group.B, own),
+                group,
+                A=_only(group.A, own),
+                B=_only(group.B, own),
                 sums=None if group.sums is None else _only(group.sums, own),
             )
             for group, own in zip(cp.groups, mine, strict=True)
-        )  # fmt: skip
-        pairs = {key: replace(pair, data=_only(pair.data, mine[key[0]][_rows(pair)])) for key, pair in cp.pairs.items()}
+        )
+        pairs = {
+            key: replace(pair, data=_only(pair.data, mine[key[0]][_rows(pair)]))
+            for key, pair in cp.pairs.items()
+        }
         yield replace(
-            cp, n=int(sums.n[j]), xy=sums.xy[j], groups=groups, pairs=pairs, sum_log_weights=float(sums.log_weights[j]),
+            cp,
+            n=int(sums.n[j]),
+            xy=sums.xy[j],
+            groups=groups,
+            pairs=pairs,
+            sum_log_weights=float(sums.log_weights[j]),
             unweighted=None if sums.unweighted is None else sums.unweighted[j],
-        )  # fmt: skip
+        )
 
 
 def _owners(cp: CrossProducts, g: int, h: int) -> np.ndarray:

@@ -9,7 +9,13 @@ import numpy as np
 
 from mixedfast.crossprod import _sums
 from mixedfast.crossprod.row_sums import threaded
-from mixedfast.crossprod.scaling import group_layout, response_column, scale_of_response, x_in_basis, z_in_basis
+from mixedfast.crossprod.scaling import (
+    group_layout,
+    response_column,
+    scale_of_response,
+    x_in_basis,
+    z_in_basis,
+)
 
 if TYPE_CHECKING:
     from mixedfast.crossprod.products import CrossProducts
@@ -55,10 +61,15 @@ def with_response(cp: CrossProducts, design: Design, threads: int | None = None)
     wanted = described if p else described[1:]
     yy, sums = threaded(_sums.ColumnPool(columns, n, sqrt_weights), n, at_y, wanted, threads)
     only = np.zeros(1, dtype=np.int32)
-    by_y = [_sums.picked(parts, 0, len(left), only)[:, :, 0] for (_, _, left, _), parts in zip(wanted, sums, strict=True)]
+    by_y = [
+        _sums.picked(parts, 0, len(left), only)[:, :, 0]
+        for (_, _, left, _), parts in zip(wanted, sums, strict=True)
+    ]
     xy = by_y.pop(0)[0] if p else np.empty(0)
     changed = with_sums(cp, by_y, xy, float(yy[0, 0]))
-    return replace(changed, shift=np.append(cp.shift[:-1], shift), scale=np.append(cp.scale[:-1], scale))
+    return replace(
+        changed, shift=np.append(cp.shift[:-1], shift), scale=np.append(cp.scale[:-1], scale)
+    )
 
 
 def with_sums(cp: CrossProducts, zy: list[np.ndarray], xy: np.ndarray, yy: float) -> CrossProducts:

@@ -42,7 +42,15 @@ if TYPE_CHECKING:
     from mixedfast.design.coding import FixedTerm
     from mixedfast.design.columns import Column
 
-__all__ = ["CrossProducts", "GroupProducts", "Meta", "PairProducts", "Summed", "assemble", "sum_rows"]
+__all__ = [
+    "CrossProducts",
+    "GroupProducts",
+    "Meta",
+    "PairProducts",
+    "Summed",
+    "assemble",
+    "sum_rows",
+]
 
 #: Columns kept that leave less than this share of the constant's sum of squares do add up to it.
 CONSTANT_TOLERANCE = 1e-13
@@ -92,7 +100,11 @@ class PairProducts:
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All three in the types that kernels read, whoever made them."""
         as_read = np.ascontiguousarray
-        return as_read(self.indptr, dtype=np.int64), as_read(self.indices, dtype=np.int32), as_read(self.data)
+        return (
+            as_read(self.indptr, dtype=np.int64),
+            as_read(self.indices, dtype=np.int32),
+            as_read(self.data),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +208,9 @@ class CrossProducts:
     @property
     def basis(self) -> Basis:
         """What the sums are in; further tables assembled in it add exactly."""
-        return Basis(self.shift, self.scale, tuple(g.basis for g in self.groups), self.constant, self.mix)
+        return Basis(
+            self.shift, self.scale, tuple(g.basis for g in self.groups), self.constant, self.mix
+        )
 
     @property
     def intercept(self) -> int | None:
@@ -324,7 +338,9 @@ class Summed:
                 level_sums = np.concatenate([A[:, k, k:], B[:, k, :-1]], axis=1)
                 A, B = np.ascontiguousarray(A[:, :k, :k]), np.ascontiguousarray(B[:, :k])
             check_size(names, np.einsum("jaa->a", A))
-            products.append(GroupProducts(name, levels, names, A, B, own.shift, own.scale, level_sums, own.mix))
+            products.append(
+                GroupProducts(name, levels, names, A, B, own.shift, own.scale, level_sums, own.mix)
+            )
         return CrossProducts(
             n=self.n,
             xy=xy,
@@ -343,7 +359,9 @@ class Summed:
         )
 
 
-def assemble(design: Design, threads: int | None = None, basis: Basis | None = None) -> CrossProducts:
+def assemble(
+    design: Design, threads: int | None = None, basis: Basis | None = None
+) -> CrossProducts:
     """Read the rows of a design once and return their cross-products.
 
     Parameters
@@ -386,7 +404,9 @@ def sum_rows(
     if basis is None:
         basis = choose_basis(design)
     elif basis.constant is not None and not adds_to_one(design, basis.constant):
-        raise DataError("the basis shifts columns, and the columns of X that add up to 1 in it do not do so in these rows")
+        raise DataError(
+            "the basis shifts columns, and the columns of X that add up to 1 in it do not do so in these rows"
+        )
     own_y = (response_column(design), basis.shift[-1], basis.scale[-1])
     columns = [*x_in_basis(design.x, n, basis), own_y]
     layout = group_layout(design)
@@ -412,15 +432,22 @@ def sum_rows(
         both = _sums.ColumnPool([*z_columns[g], *z_columns[h]], n, sqrt_weights)
         pairs[g, h] = PairProducts(
             *_sums.pairs(
-                left_term.codes, len(left_term.levels), right_term.codes, len(right_term.levels),
-                both, len(z_columns[g]), len(z_columns[h]),
+                left_term.codes,
+                len(left_term.levels),
+                right_term.codes,
+                len(right_term.levels),
+                both,
+                len(z_columns[g]),
+                len(z_columns[h]),
             )
-        )  # fmt: skip
+        )
     unweighted = None
     if sqrt_weights is not None or basis.constant is None:
         wanted = [((), 0.0, 1.0), *columns[:-1], *(column for own in z_columns for column in own)]
         unweighted = row_sums(wanted, [], n, None, threads, worth)
-    named = [(design.terms[members[0]], [design.terms[t].names for t in members]) for members in layout]
+    named = [
+        (design.terms[members[0]], [design.terms[t].names for t in members]) for members in layout
+    ]
     return Summed(
         n=n,
         rows=rows,
@@ -428,11 +455,20 @@ def sum_rows(
         pairs=pairs,
         sum_log_weights=0.0 if design.weights is None else float(np.log(design.weights).sum()),
         basis=basis,
-        groups=tuple((first.group, first.levels, tuple(chain.from_iterable(names))) for first, names in named),
+        groups=tuple(
+            (first.group, first.levels, tuple(chain.from_iterable(names))) for first, names in named
+        ),
         terms=tuple(terms[i] for i in order),
         x_names=design.x_names,
         meta=Meta(
-            design.spec.formula, design.response_name, design.all_x_names, design.fixed_terms, design.n_dropped,
-            dict(design.missing), design.weights is not None, design.recipe, design.library,
+            design.spec.formula,
+            design.response_name,
+            design.all_x_names,
+            design.fixed_terms,
+            design.n_dropped,
+            dict(design.missing),
+            design.weights is not None,
+            design.recipe,
+            design.library,
         ),
-    )  # fmt: skip
+    )

@@ -62,7 +62,9 @@ class Remainder:
 
     def __add__(self, other: Remainder) -> Remainder:
         zw = tuple(mine + theirs for mine, theirs in zip(self.zw, other.zw, strict=True))
-        return replace(self, zw=zw, ww=self.ww + other.ww, rounding=self.rounding and other.rounding)
+        return replace(
+            self, zw=zw, ww=self.ww + other.ww, rounding=self.rounding and other.rounding
+        )
 
 
 def plus_x(C: np.ndarray, gamma: np.ndarray) -> np.ndarray:
@@ -76,7 +78,11 @@ def _columns(design: Design, members: list[int]) -> list[Column]:
 
 
 def take_out(
-    cp: CrossProducts, design: Design, gamma: np.ndarray, delta: list[np.ndarray], threads: int | None = None
+    cp: CrossProducts,
+    design: Design,
+    gamma: np.ndarray,
+    delta: list[np.ndarray],
+    threads: int | None = None,
 ) -> Remainder:
     """Read the rows once more and sum what is left of them.
 
@@ -100,9 +106,15 @@ def take_out(
     x = x_in_basis([design.x[j] for j in cp.kept], n, cp.basis)
     y = (response_column(design), float(cp.shift[-1]), float(cp.scale[-1]))
     layout = group_layout(design)
-    z = [z_in_basis(_columns(design, members), n, group.basis) for members, group in zip(layout, cp.groups, strict=True)]
+    z = [
+        z_in_basis(_columns(design, members), n, group.basis)
+        for members, group in zip(layout, cp.groups, strict=True)
+    ]
     rows = _sums.ColumnPool([*x, y, *(column for own in z for column in own)], n)
-    groups = [(design.terms[members[0]].codes, len(own), taken) for members, own, taken in zip(layout, z, delta, strict=True)]
+    groups = [
+        (design.terms[members[0]].codes, len(own), taken)
+        for members, own, taken in zip(layout, z, delta, strict=True)
+    ]
     sqrt_weights = None if design.weights is None else np.sqrt(design.weights)
     ww, zw = np.zeros((p + 1, p + 1)), [np.zeros((len(taken), k, p + 1)) for _, k, taken in groups]
     of_rest = of_terms = 0.0
@@ -111,7 +123,9 @@ def take_out(
         of_rest += float(W[p] @ W[p])
         of_terms += float(largest @ largest)
         own = None if sqrt_weights is None else sqrt_weights[block]
-        square, sums = _products(W, Z, [(codes[block], len(taken)) for codes, _, taken in groups], own, threads)
+        square, sums = _products(
+            W, Z, [(codes[block], len(taken)) for codes, _, taken in groups], own, threads
+        )
         ww += square
         for total, part in zip(zw, sums, strict=True):
             total += part
@@ -131,7 +145,10 @@ def _row_blocks(n: int, cp: CrossProducts) -> Iterator[np.ndarray]:
 
 
 def _rest(
-    rows: _sums.ColumnPool, block: np.ndarray, gamma: np.ndarray, groups: list[tuple[np.ndarray, int, np.ndarray]]
+    rows: _sums.ColumnPool,
+    block: np.ndarray,
+    gamma: np.ndarray,
+    groups: list[tuple[np.ndarray, int, np.ndarray]],
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
     """W (p+1,m) of a block of rows, Z (k,m) of each group, and the size of the terms that W's last row is left of, (m,)."""
     p = len(gamma)
@@ -150,15 +167,23 @@ def _rest(
 
 
 def _products(
-    W: np.ndarray, Z: list[np.ndarray], groups: list[tuple[np.ndarray, int]], sqrt_weights: np.ndarray | None,
+    W: np.ndarray,
+    Z: list[np.ndarray],
+    groups: list[tuple[np.ndarray, int]],
+    sqrt_weights: np.ndarray | None,
     threads: int | None,
-) -> tuple[np.ndarray, list[np.ndarray]]:  # fmt: skip
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """W'W (p+1,p+1) and Z'W (J,k,p+1) of each group, over one block of rows."""
     m = W.shape[1]
-    columns: list[tuple[Column, float, float]] = [((Factor(values),), 0.0, 1.0) for part in (W, *Z) for values in part]
+    columns: list[tuple[Column, float, float]] = [
+        ((Factor(values),), 0.0, 1.0) for part in (W, *Z) for values in part
+    ]
     gram, described, at = np.arange(len(W), dtype=np.int32), [], len(W)
     for (codes, n_levels), part in zip(groups, Z, strict=True):
         described.append((codes, n_levels, np.arange(at, at + len(part), dtype=np.int32), gram))
         at += len(part)
     square, sums = threaded(_sums.ColumnPool(columns, m, sqrt_weights), m, gram, described, threads)
-    return square, [_sums.picked(parts, 0, len(left), gram) for (_, _, left, _), parts in zip(described, sums, strict=True)]
+    return square, [
+        _sums.picked(parts, 0, len(left), gram)
+        for (_, _, left, _), parts in zip(described, sums, strict=True)
+    ]

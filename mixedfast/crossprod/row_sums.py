@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["Grouped", "RowSums", "row_sums", "threaded"]
 
 #: A grouping factor, or the cells of several, as the kernel takes it: codes, number of levels, columns on either side.
-Described = tuple[np.ndarray | tuple[np.ndarray, ...], int | tuple[int, ...], np.ndarray, np.ndarray]
+Described = tuple[
+    np.ndarray | tuple[np.ndarray, ...], int | tuple[int, ...], np.ndarray, np.ndarray
+]
 #: A grouping factor: codes, number of levels, columns of Z.
 Grouped = tuple[np.ndarray, int, list[Placed]]
 
@@ -110,11 +112,18 @@ class RowSums:
         of_cells = [_split(*next(found), width) for _ in out]
         between = [_picked(*next(found)) for _ in combinations(out, 2)]
         whole = _whole_square(self.rest, self.square, out, of_cells, between)
-        return whole, [(A, _whole_products(self.rest, B, out, [next(found)[0] for _ in out])) for A, B in of_groups]
+        return whole, [
+            (A, _whole_products(self.rest, B, out, [next(found)[0] for _ in out]))
+            for A, B in of_groups
+        ]
 
 
 def row_sums(
-    columns: Sequence[Placed], groups: Sequence[Grouped], n: int, sqrt_weights: np.ndarray | None, threads: int | None,
+    columns: Sequence[Placed],
+    groups: Sequence[Grouped],
+    n: int,
+    sqrt_weights: np.ndarray | None,
+    threads: int | None,
     worth: int | None = None,
 ) -> RowSums:
     """Products of columns of [X y] with each other and with each Z.
@@ -133,10 +142,21 @@ def row_sums(
     z_at = [pool.add_all(z) for _, _, z in groups]
     base_at = [pool.add_all(own.base) for own in cells]
     described: list[Described] = [
-        *((codes, n_levels, z, _right(gram, z)) for (codes, n_levels, _), z in zip(groups, z_at, strict=True)),
-        *((own.codes, own.levels, base, _right(gram, base)) for own, base in zip(cells, base_at, strict=True)),
         *(
-            (cells[a].codes + cells[b].codes, cells[a].levels + cells[b].levels, base_at[a], base_at[b])
+            (codes, n_levels, z, _right(gram, z))
+            for (codes, n_levels, _), z in zip(groups, z_at, strict=True)
+        ),
+        *(
+            (own.codes, own.levels, base, _right(gram, base))
+            for own, base in zip(cells, base_at, strict=True)
+        ),
+        *(
+            (
+                cells[a].codes + cells[b].codes,
+                cells[a].levels + cells[b].levels,
+                base_at[a],
+                base_at[b],
+            )
             for a, b in combinations(range(len(cells)), 2)
         ),
         *(
@@ -145,15 +165,25 @@ def row_sums(
             for own, base in zip(cells, base_at, strict=True)
         ),
     ]
-    square, levels = threaded(_sums.ColumnPool(pool.columns, n, sqrt_weights), n, gram, described, threads)
+    square, levels = threaded(
+        _sums.ColumnPool(pool.columns, n, sqrt_weights), n, gram, described, threads
+    )
     return RowSums(
-        square, tuple(map(tuple, levels)), tuple(left for _, _, left, _ in described),
-        tuple(right for _, _, _, right in described), rest, tuple(own.expansion for own in cells), len(groups),
-    )  # fmt: skip
+        square,
+        tuple(map(tuple, levels)),
+        tuple(left for _, _, left, _ in described),
+        tuple(right for _, _, _, right in described),
+        rest,
+        tuple(own.expansion for own in cells),
+        len(groups),
+    )
 
 
 def _whole_square(
-    rest: np.ndarray, plain: np.ndarray, out: Sequence[Expansion], of_cells: Sequence[tuple[np.ndarray, np.ndarray]],
+    rest: np.ndarray,
+    plain: np.ndarray,
+    out: Sequence[Expansion],
+    of_cells: Sequence[tuple[np.ndarray, np.ndarray]],
     of_pairs: Sequence[np.ndarray],
 ) -> np.ndarray:
     """[X y]'W[X y]: of the columns at `rest` as it is, of those by cell from their bases' sums with each other and with the
@@ -166,12 +196,20 @@ def _whole_square(
         _set(whole, own.places, rest, own.table @ with_rest.reshape(-1, len(rest)))
     for (left, right), sums in zip(combinations(out, 2), of_pairs, strict=True):
         both = sums.reshape(left.n_cells, right.n_cells, left.width, right.width).swapaxes(1, 2)
-        _set(whole, left.places, right.places, left.table @ both.reshape(left.table.shape[1], -1) @ right.table.T)
+        _set(
+            whole,
+            left.places,
+            right.places,
+            left.table @ both.reshape(left.table.shape[1], -1) @ right.table.T,
+        )
     return whole
 
 
 def _whole_products(
-    rest: np.ndarray, of_rest: np.ndarray, out: Sequence[Expansion], of_cells: Sequence[tuple[np.ndarray, ...]]
+    rest: np.ndarray,
+    of_rest: np.ndarray,
+    out: Sequence[Expansion],
+    of_cells: Sequence[tuple[np.ndarray, ...]],
 ) -> np.ndarray:
     """Z_j'W[X y] (J, k, c): with the columns at `rest` as it is, with those by cell multiplied out."""
     B = np.empty((*of_rest.shape[:2], len(rest) + sum(len(own.places) for own in out)))
@@ -184,7 +222,12 @@ def _whole_products(
 def _right(gram: np.ndarray, left: np.ndarray) -> np.ndarray:
     """Columns on the right of a group: those of [X y], and what else there is on its left."""
     known = set(gram.tolist())
-    return np.concatenate([gram, np.array([c for c in dict.fromkeys(left.tolist()) if c not in known], dtype=np.int32)])
+    return np.concatenate(
+        [
+            gram,
+            np.array([c for c in dict.fromkeys(left.tolist()) if c not in known], dtype=np.int32),
+        ]
+    )
 
 
 def _split(
@@ -193,7 +236,9 @@ def _split(
     """Sums of the left columns with each other, and with the first `width` of the right ones."""
     where = {c: i for i, c in reversed(list(enumerate(right.tolist())))}
     own = np.array([where[c] for c in left.tolist()], dtype=np.int32)
-    return _sums.picked(parts, 0, len(left), own), _sums.picked(parts, 0, len(left), np.arange(width, dtype=np.int32))
+    return _sums.picked(parts, 0, len(left), own), _sums.picked(
+        parts, 0, len(left), np.arange(width, dtype=np.int32)
+    )
 
 
 def _picked(parts: tuple[np.ndarray, ...], left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -213,13 +258,19 @@ def _multiply_out(out: Expansion, parts: tuple[np.ndarray, ...], B: np.ndarray) 
     wanted = np.arange(out.width, dtype=np.int32)
     for start in range(0, J, step):
         end = min(start + step, J)
-        sums = _sums.picked([part[start * out.n_cells : end * out.n_cells] for part in parts], 0, k, wanted)
+        sums = _sums.picked(
+            [part[start * out.n_cells : end * out.n_cells] for part in parts], 0, k, wanted
+        )
         by_effect = sums.reshape(end - start, out.n_cells, k, out.width).swapaxes(1, 2)
         B[start:end, :, out.places] = by_effect.reshape(end - start, k, -1) @ out.table.T
 
 
 def threaded(
-    pool: _sums.ColumnPool, n: int, gram: np.ndarray, groups: Sequence[Described], threads: int | None
+    pool: _sums.ColumnPool,
+    n: int,
+    gram: np.ndarray,
+    groups: Sequence[Described],
+    threads: int | None,
 ) -> tuple[np.ndarray, list[list[np.ndarray]]]:
     """What `_sums.crossprod` sums over rows, by chunks in threads: the square, and each thread's sums of each group.
 

@@ -24,9 +24,17 @@ if TYPE_CHECKING:
     from mixedfast.design.columns import Column
 
 __all__ = [
-    "Basis", "GroupBasis", "adds_to_one", "check_size", "choose_basis", "group_layout", "response_column", "scale_of_response",
-    "x_in_basis", "z_in_basis",
-]  # fmt: skip
+    "Basis",
+    "GroupBasis",
+    "adds_to_one",
+    "check_size",
+    "choose_basis",
+    "group_layout",
+    "response_column",
+    "scale_of_response",
+    "x_in_basis",
+    "z_in_basis",
+]
 
 #: Rows looked at to choose shifts and scales. They need only be near the mean and the spread.
 _SAMPLE = 1024
@@ -103,11 +111,13 @@ class Basis:
         """Whether sums in this basis and in the other add as they are."""
         mine, theirs = (
             (
-                b.shift, b.scale, *(part for group in b.groups for part in group.parts),
+                b.shift,
+                b.scale,
+                *(part for group in b.groups for part in group.parts),
                 *(part for part in (b.constant, b.mix) if part is not None),
             )
             for b in (self, other)
-        )  # fmt: skip
+        )
         return len(mine) == len(theirs) and all(map(np.array_equal, mine, theirs))
 
     def beta_transform(self) -> np.ndarray:
@@ -196,7 +206,9 @@ def choose_basis(design: Design, look_at_rows: bool = True) -> Basis:
     constant = structural_constant(design.x)
     if constant is None and look_at_rows:
         constant = _sampled_constant(design, [s for s in sample[:-1] if s is not None])
-    free = np.ones(len(columns), dtype=bool) if constant is None else np.append(constant != 0.0, False)
+    free = (
+        np.ones(len(columns), dtype=bool) if constant is None else np.append(constant != 0.0, False)
+    )
     unit = _unit(design.weights)
     names = (*design.x_names, design.response_name)
     basis = [
@@ -254,7 +266,11 @@ def _scale_of(name: str, values: np.ndarray, shifted: bool) -> tuple[float, floa
         return 0.0, 1.0
     widest = float(np.abs(values).max())
     if widest > _WIDEST or 0.0 < widest < 1.0 / _WIDEST:
-        what = "large that their squares overflow" if widest > 1.0 else "small that their squares vanish"
+        what = (
+            "large that their squares overflow"
+            if widest > 1.0
+            else "small that their squares vanish"
+        )
         raise DataError(f"the values of {name!r} are so {what}: give the variable in other units")
     mean = float(values.mean())
     variance = float(np.mean((values - mean) ** 2))
@@ -287,7 +303,9 @@ def _scale_from(mean: float, variance: float, shifted: bool) -> tuple[float, flo
         spread = float(np.sqrt(variance + np.float64(mean - shift) ** 2))
     if not np.isfinite(spread):
         raise DataError("values are so large that their squares overflow: rescale the variable")
-    if spread <= _CONSTANT_SPREAD * abs(shift):  # constant as far as the sample shows: no spread to scale by
+    if spread <= _CONSTANT_SPREAD * abs(
+        shift
+    ):  # constant as far as the sample shows: no spread to scale by
         spread = abs(shift)
     return shift, float(2.0 ** -np.round(np.log2(spread))) if spread > 0 else 1.0
 
@@ -297,7 +315,10 @@ Spread = tuple[float, float] | None
 
 
 def basis_from_moments(
-    xy: Sequence[Spread], constant: np.ndarray | None, groups: Sequence[tuple[Sequence[Spread], Sequence[bool]]], unit: float
+    xy: Sequence[Spread],
+    constant: np.ndarray | None,
+    groups: Sequence[tuple[Sequence[Spread], Sequence[bool]]],
+    unit: float,
 ) -> Basis:
     """Shifts and scales from means and spreads that somebody else worked out.
 
@@ -313,11 +334,17 @@ def basis_from_moments(
         Root of the power of four that brings the weights near 1.
     """
     free = np.ones(len(xy), dtype=bool) if constant is None else np.append(constant != 0.0, False)
-    own = [(0.0, 1.0) if m is None else _scale_from(*m, not fixed) for m, fixed in zip(xy, free, strict=True)]
+    own = [
+        (0.0, 1.0) if m is None else _scale_from(*m, not fixed)
+        for m, fixed in zip(xy, free, strict=True)
+    ]
     shift, scale = _arrays(own, unit)
     z = []
     for spreads, centred in groups:
-        own = [(0.0, 1.0) if m is None else _scale_from(*m, moves) for m, moves in zip(spreads, centred, strict=True)]
+        own = [
+            (0.0, 1.0) if m is None else _scale_from(*m, moves)
+            for m, moves in zip(spreads, centred, strict=True)
+        ]
         z.append(GroupBasis(*_arrays(own, unit)))
     return Basis(shift, scale, tuple(z), constant)
 
@@ -326,7 +353,9 @@ def _unit(weights: np.ndarray | None) -> float:
     """The root of the power of four that brings the weights near 1: weights of any size are as good as others."""
     if weights is None:
         return 1.0
-    return float(2.0 ** -np.round(0.5 * np.log2(weights[:: max(1, len(weights) // _SAMPLE)]).mean()))
+    return float(
+        2.0 ** -np.round(0.5 * np.log2(weights[:: max(1, len(weights) // _SAMPLE)]).mean())
+    )
 
 
 # --- columns that add up to 1 ----------------------------------------------------------------------------------
@@ -335,7 +364,9 @@ def _unit(weights: np.ndarray | None) -> float:
 def adds_to_one(design: Design, constant: np.ndarray) -> bool:
     """Whether X constant = 1 in every row of a design; no row is read when the structure of X says so."""
     structural = structural_constant(design.x)
-    return (structural is not None and np.array_equal(structural, constant)) or _holds(design, constant)
+    return (structural is not None and np.array_equal(structural, constant)) or _holds(
+        design, constant
+    )
 
 
 def structural_constant(x: Sequence[Column]) -> np.ndarray | None:
@@ -373,7 +404,9 @@ def _sampled_constant(design: Design, sample: Sequence[np.ndarray]) -> np.ndarra
     size[size == 0.0] = np.inf
     c = np.linalg.lstsq(X / size, np.ones(len(X)), rcond=1e-10)[0]
     c = np.where(np.abs(c) < 1e-10, 0.0, c) / size
-    near = np.abs(X @ c - 1.0).max(initial=0.0) <= _CONSTANT_TOLERANCE * (1.0 + np.abs(X) @ np.abs(c)).max(initial=1.0)
+    near = np.abs(X @ c - 1.0).max(initial=0.0) <= _CONSTANT_TOLERANCE * (
+        1.0 + np.abs(X) @ np.abs(c)
+    ).max(initial=1.0)
     return c if near and _holds(design, c) else None
 
 

@@ -7,7 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from mixedfast.crossprod.combine import in_basis, most_levels_first
-from mixedfast.crossprod.products import CONSTANT_TOLERANCE, CrossProducts, GroupProducts, PairProducts
+from mixedfast.crossprod.products import (
+    CONSTANT_TOLERANCE,
+    CrossProducts,
+    GroupProducts,
+    PairProducts,
+)
 from mixedfast.design.grouping import of_some
 
 __all__ = ["keep_columns", "keep_levels"]
@@ -47,7 +52,8 @@ def keep_columns(cp: CrossProducts, columns: np.ndarray) -> CrossProducts:
         scale=cp.scale[both],
         groups=tuple(
             replace(
-                g, B=np.ascontiguousarray(g.B[:, :, both]),
+                g,
+                B=np.ascontiguousarray(g.B[:, :, both]),
                 sums=None if g.sums is None else g.sums[:, np.append(0, 1 + columns)],
             )
             for g in cp.groups
@@ -58,7 +64,9 @@ def keep_columns(cp: CrossProducts, columns: np.ndarray) -> CrossProducts:
         constant=constant,
         mix=None if cp.mix is None else cp.mix[np.ix_(columns, columns)],
     )
-    alias = fewer.basis.beta_transform() @ np.linalg.solve(cp.basis.beta_transform().T, internal.T).T
+    alias = (
+        fewer.basis.beta_transform() @ np.linalg.solve(cp.basis.beta_transform().T, internal.T).T
+    )
     return replace(fewer, alias=alias)
 
 
@@ -102,7 +110,10 @@ def keep_levels(cp: CrossProducts) -> CrossProducts:
         return cp
     recipe = cp.meta.recipe
     if recipe is not None:
-        groups = (of_some(group, stay[term.group]) for group, term in zip(recipe.groups, cp.terms, strict=True))
+        groups = (
+            of_some(group, stay[term.group])
+            for group, term in zip(recipe.groups, cp.terms, strict=True)
+        )
         recipe = replace(recipe, groups=tuple(groups))
     fewer = replace(
         cp,
@@ -122,7 +133,9 @@ def _has_rows(group: GroupProducts) -> np.ndarray:
 
 def _some_levels(group: GroupProducts, stay: np.ndarray) -> GroupProducts:
     sums = None if group.sums is None else group.sums[stay]
-    return replace(group, levels=np.asarray(group.levels)[stay], A=group.A[stay], B=group.B[stay], sums=sums)
+    return replace(
+        group, levels=np.asarray(group.levels)[stay], A=group.A[stay], B=group.B[stay], sums=sums
+    )
 
 
 def _some_pairs(pair: PairProducts, left: np.ndarray, right: np.ndarray) -> PairProducts:

@@ -41,7 +41,9 @@ def need_pyarrow(what: str) -> Any:
     try:
         import pyarrow
     except ImportError as error:
-        raise MissingLibraryError(f"{what} needs pyarrow: pip install 'mixedfast[stream]'") from error
+        raise MissingLibraryError(
+            f"{what} needs pyarrow: pip install 'mixedfast[stream]'"
+        ) from error
     return pyarrow
 
 
@@ -50,12 +52,18 @@ def kind_of(dtype: Any) -> str:
     import pyarrow.types as t
 
     if t.is_dictionary(dtype):
-        return kind_of(dtype.value_type) if kind_of(dtype.value_type) == "text" else f"category of {dtype.value_type}"
+        return (
+            kind_of(dtype.value_type)
+            if kind_of(dtype.value_type) == "text"
+            else f"category of {dtype.value_type}"
+        )
     if t.is_integer(dtype) or t.is_floating(dtype) or t.is_decimal(dtype):
         return "number"
     if t.is_boolean(dtype):
         return "boolean"
-    return "text" if t.is_string(dtype) or t.is_large_string(dtype) or _is_view(dtype) else str(dtype)
+    return (
+        "text" if t.is_string(dtype) or t.is_large_string(dtype) or _is_view(dtype) else str(dtype)
+    )
 
 
 def _is_view(dtype: Any) -> bool:
@@ -72,7 +80,10 @@ def usable(table: Any) -> Any:
             continue
         column = table.column(i)
         if pa.types.is_dictionary(kind):
-            parts = [pa.DictionaryArray.from_arrays(c.indices, c.dictionary.cast(kind.value_type)) for c in column.chunks]
+            parts = [
+                pa.DictionaryArray.from_arrays(c.indices, c.dictionary.cast(kind.value_type))
+                for c in column.chunks
+            ]
             column = pa.chunked_array(parts, kind)
         else:
             column = column.cast(kind)
@@ -109,7 +120,9 @@ def complete_rows(table: Any, names: Iterable[str], where: str) -> tuple[Any, di
         if pa.types.is_floating(column.type) and not _finite(column):
             infinite = pc.sum(pc.is_inf(column)).as_py() or 0
             if infinite:
-                raise DataError(f"{where}: column {name!r} holds {infinite} infinite values: remove or replace them")
+                raise DataError(
+                    f"{where}: column {name!r} holds {infinite} infinite values: remove or replace them"
+                )
             absent = pc.is_null(column, nan_is_null=True)
         if absent is None and column.null_count:
             absent = pc.is_null(column)
@@ -143,21 +156,31 @@ def as_declared(table: Any, schema: Any, where: str) -> Any:
     made = {}
     for name in table.column_names:
         column, kind = table.column(name), _usable_type(schema.field(name).type)
-        kind = column.type if pa.types.is_null(kind) else kind  # no value in the first part tells none
+        kind = (
+            column.type if pa.types.is_null(kind) else kind
+        )  # no value in the first part tells none
         try:
             if pa.types.is_dictionary(kind):
-                kind = pa.dictionary(pa.int32(), kind.value_type, kind.ordered)  # other parts may list more
-                made[name] = (column if pa.types.is_dictionary(column.type) else column.dictionary_encode()).cast(kind)
+                kind = pa.dictionary(
+                    pa.int32(), kind.value_type, kind.ordered
+                )  # other parts may list more
+                made[name] = (
+                    column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+                ).cast(kind)
             else:
                 made[name] = plain(column).cast(kind)
         except pa.ArrowInvalid as error:
-            raise DataError(f"{where}: column {name!r} is {column.type} here and {kind} in the first part: {error}") from error
+            raise DataError(
+                f"{where}: column {name!r} is {column.type} here and {kind} in the first part: {error}"
+            ) from error
     return pa.table(made)
 
 
 def sample(table: Any, size: int) -> Any:
     """At most `size` rows, evenly spread; a copy, so that the table itself can go."""
-    return table.take(np.linspace(0, table.num_rows - 1, min(size, table.num_rows)).astype(np.int64))
+    return table.take(
+        np.linspace(0, table.num_rows - 1, min(size, table.num_rows)).astype(np.int64)
+    )
 
 
 def plain(column: Any) -> Any:
@@ -237,14 +260,18 @@ class Labels:
         low, high = int(self.levels.min()), int(self.levels.max())
         if high - low >= _LOOKUP or low == _INT64.min or high > _INT64.max:
             return None
-        table = np.full(high - low + 3, -1, dtype=np.int32)  # numbers outside are clipped to the ends, which stay -1
+        table = np.full(
+            high - low + 3, -1, dtype=np.int32
+        )  # numbers outside are clipped to the ends, which stay -1
         table[self.levels.astype(np.int64) - low + 1] = np.arange(len(self.levels), dtype=np.int32)
         return low - 1, table
 
     @cached_property
     def _in_a_row(self) -> bool:
         """Whether the levels are whole numbers each one more than that before."""
-        return self._lookup is not None and np.array_equal(self._lookup[1][1:-1], np.arange(len(self.levels)))
+        return self._lookup is not None and np.array_equal(
+            self._lookup[1][1:-1], np.arange(len(self.levels))
+        )
 
     def codes(self, column: Any, where: str) -> np.ndarray:
         """The code of each value, shape (n,) int32. The column misses no value.
@@ -269,7 +296,11 @@ class Labels:
 
     def _codes_of_dictionary(self, column: Any) -> np.ndarray:
         """The dictionary is looked up, not each row; -1 for a value that is no level."""
-        parts = [self._codes(chunk.dictionary).take(chunk.indices.to_numpy()) for chunk in column.chunks if len(chunk)]
+        parts = [
+            self._codes(chunk.dictionary).take(chunk.indices.to_numpy())
+            for chunk in column.chunks
+            if len(chunk)
+        ]
         return np.concatenate(parts) if parts else np.empty(0, np.int32)
 
     def _codes(self, column: Any) -> np.ndarray:
@@ -282,14 +313,23 @@ class Labels:
         if self._lookup is not None and pa.types.is_integer(column.type):
             low, table = self._lookup
             values = column.to_numpy()
-            if self._in_a_row and len(values) and low < values.min() and values.max() < low + len(table) - 1:
-                return np.subtract(values, np.int64(low + 1), dtype=np.int32, casting="unsafe")  # what wraps around comes back
+            if (
+                self._in_a_row
+                and len(values)
+                and low < values.min()
+                and values.max() < low + len(table) - 1
+            ):
+                return np.subtract(
+                    values, np.int64(low + 1), dtype=np.int32, casting="unsafe"
+                )  # what wraps around comes back
             # what lies outside is clipped to the ends of the table, which stand for no level
             return table.take(np.subtract(values, low, dtype=np.int64), mode="clip")
         if self.levels.dtype.kind in "iu" and pa.types.is_integer(column.type):
             return _places_of_integers(column, self.levels)
         known = pa.array(self.levels.tolist()).cast(column.type)
-        found: np.ndarray = pc.index_in(column, value_set=known).fill_null(-1).to_numpy(zero_copy_only=False)
+        found: np.ndarray = (
+            pc.index_in(column, value_set=known).fill_null(-1).to_numpy(zero_copy_only=False)
+        )
         return found.astype(np.int32, copy=False)
 
 
@@ -317,7 +357,9 @@ class CodedTable(Table):
         What to call the batch in a message.
     """
 
-    def __init__(self, table: Any, categories: Mapping[str, Labels], groups: Mapping[str, Labels], where: str) -> None:
+    def __init__(
+        self, table: Any, categories: Mapping[str, Labels], groups: Mapping[str, Labels], where: str
+    ) -> None:
         numbers = as_table(table)
         super().__init__(table.column_names, table.num_rows, numbers.column)
         self._table, self._where = table, where
@@ -325,7 +367,11 @@ class CodedTable(Table):
         self._coded: dict[int, Categorical] = {}
 
     def column(self, name: str) -> ColumnData:
-        return self.coded(name) if name in self._categories and not self._is_number(name) else super().column(name)
+        return (
+            self.coded(name)
+            if name in self._categories and not self._is_number(name)
+            else super().column(name)
+        )
 
     def coded(self, name: str) -> Categorical:
         """A variable as categories, numbers under ``C()`` too."""

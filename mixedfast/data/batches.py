@@ -23,7 +23,9 @@ class Batches:
     def __init__(self, data: Any) -> None:
         self._data = data
         self._once: Iterator[Any] | None = data if isinstance(data, Iterator) else None
-        self._ahead: list[Any] = []  # tables taken from an iterator to look at, which are handed out first
+        self._ahead: list[
+            Any
+        ] = []  # tables taken from an iterator to look at, which are handed out first
         self._spent = False
 
     @property
@@ -41,7 +43,9 @@ class Batches:
     def _iterate(self) -> Iterator[Any]:
         if self._once is not None:
             if self._spent:
-                raise DataError("this iterator of batches has been read already: give a list, or a function that makes one")
+                raise DataError(
+                    "this iterator of batches has been read already: give a list, or a function that makes one"
+                )
             self._spent = True
             return self._once
         return iter(self._data() if callable(self._data) else self._data)
@@ -76,7 +80,12 @@ class Batches:
         for number, table in enumerate(tables):
             name = f"batch {number}"
             check_schema(table.schema, schema, columns, name, f"batch {len(self._leading) - 1}")
-            yield Unit(name, f"{number}:{table.num_rows}", table.num_rows, _Held(table.select(list(columns))))
+            yield Unit(
+                name,
+                f"{number}:{table.num_rows}",
+                table.num_rows,
+                _Held(table.select(list(columns))),
+            )
 
     def _tables(self) -> Iterator[Any]:
         start = len(self._ahead)
@@ -159,12 +168,18 @@ def _table(item: Any, number: int) -> Any:
     if isinstance(item, pa.Table):
         return item
     # before 2.2 pandas does not say that its tables become Arrow's
-    if isinstance(item, pd.DataFrame) or hasattr(item, "__arrow_c_stream__") or hasattr(item, "__arrow_c_array__"):
+    if (
+        isinstance(item, pd.DataFrame)
+        or hasattr(item, "__arrow_c_stream__")
+        or hasattr(item, "__arrow_c_array__")
+    ):
         return pa.table(item)
     if isinstance(item, Mapping) and all(hasattr(column, "__len__") for column in item.values()):
         return pa.table(dict(item))
     if isinstance(item, Mapping):
-        raise DataError(f"batch {number} is a dict of single values, a row: make a data frame of the rows first")
+        raise DataError(
+            f"batch {number} is a dict of single values, a row: make a data frame of the rows first"
+        )
     raise DataError(
         f"batch {number} is a {type(item).__name__}: data must be a data frame, or several of them (Arrow record batches, "
         "tables) to be read one after the other"

@@ -10,7 +10,15 @@ import numpy as np
 
 from mixedfast.data import _codes
 
-__all__ = ["Categorical", "drop_unused", "factorize", "labels", "recode", "sorted_levels", "whole_numbers"]
+__all__ = [
+    "Categorical",
+    "drop_unused",
+    "factorize",
+    "labels",
+    "recode",
+    "sorted_levels",
+    "whole_numbers",
+]
 
 #: Integers are counted when their range is at most this many times their number, and hashed otherwise.
 _RANGE = 4
@@ -85,14 +93,20 @@ def recode(column: Categorical, levels: np.ndarray) -> np.ndarray:
     if column.levels is levels:
         return column.codes
     place = {level: i for i, level in enumerate(levels.tolist())}
-    table = np.array([place.get(level, -1) for level in column.levels.tolist()] + [-1], dtype=np.int32)
+    table = np.array(
+        [place.get(level, -1) for level in column.levels.tolist()] + [-1], dtype=np.int32
+    )
     codes: np.ndarray = table[column.codes]  # code -1 reads the last entry, which is -1
     return codes
 
 
 def whole_numbers(values: np.ndarray, known: np.ndarray) -> Categorical:
     """Codes and sorted levels of floats that are whole (``known``) or NaN."""
-    if len(known) and known.max() - known.min() <= _RANGE * len(values) and np.abs(known).max() < 2**53:
+    if (
+        len(known)
+        and known.max() - known.min() <= _RANGE * len(values)
+        and np.abs(known).max() < 2**53
+    ):
         low, high = int(known.min()), int(known.max())
         whole = np.where(np.isnan(values), low - 1, values).astype(np.int64)
         return Categorical(*_codes.number(whole, low, high - low + 1), full=True)

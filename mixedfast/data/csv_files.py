@@ -26,7 +26,9 @@ def csv_schema(path: Path) -> Any:
     if twice:
         raise DataError(f"{path} has two columns called {twice[0]!r}: give them different names")
     for i, field in enumerate(schema):
-        if pa.types.is_temporal(field.type) or pa.types.is_binary(field.type):  # bytes that are no UTF-8 are told when read
+        if pa.types.is_temporal(field.type) or pa.types.is_binary(
+            field.type
+        ):  # bytes that are no UTF-8 are told when read
             schema = schema.set(i, pa.field(field.name, pa.string()))
     return schema
 
@@ -75,7 +77,9 @@ class Csv:
                     continue
                 wider = _wider(kind)
                 if wider is None:
-                    raise DataError(f"{self.path} cannot be read as CSV, column {name!r}: {_what(fault)}") from error
+                    raise DataError(
+                        f"{self.path} cannot be read as CSV, column {name!r}: {_what(fault)}"
+                    ) from error
                 return {**types, name: wider}
         raise DataError(f"{self.path} cannot be read as CSV: {error}") from error
 
@@ -100,7 +104,13 @@ def _wider(kind: Any) -> Any:
     """The next type of numbers that holds more; None where there is none."""
     import pyarrow as pa
 
-    return pa.int64() if pa.types.is_null(kind) else pa.float64() if pa.types.is_integer(kind) else None
+    return (
+        pa.int64()
+        if pa.types.is_null(kind)
+        else pa.float64()
+        if pa.types.is_integer(kind)
+        else None
+    )
 
 
 def _tables(path: Path, types: Mapping[str, Any]) -> Iterator[Any]:
@@ -125,5 +135,7 @@ def _reader(path: Path, types: Mapping[str, Any] | None = None) -> Any:
     import pyarrow.csv
 
     columns = None if types is None else list(types)
-    options = pyarrow.csv.ConvertOptions(include_columns=columns, column_types=types, strings_can_be_null=True)
+    options = pyarrow.csv.ConvertOptions(
+        include_columns=columns, column_types=types, strings_can_be_null=True
+    )
     return pyarrow.csv.open_csv(path, convert_options=options)

@@ -31,19 +31,29 @@ def files_at(where: str | os.PathLike[str]) -> tuple[Path, ...]:
     """The files a path, folder or glob stands for, in order of their names."""
     text = os.path.expanduser(os.fspath(where))
     if not text:  # which would be the folder one happens to be in
-        raise DataError("the path of the data is empty; data must be a data frame, a dict of arrays, or where files are")
+        raise DataError(
+            "the path of the data is empty; data must be a data frame, a dict of arrays, or where files are"
+        )
     if Path(text).is_file():
         return (Path(text),)
     if Path(text).is_dir():
-        found = [path for path in Path(text).rglob("*") if _format(path) and not _hidden(path.relative_to(text))]
+        found = [
+            path
+            for path in Path(text).rglob("*")
+            if _format(path) and not _hidden(path.relative_to(text))
+        ]
         if not found:
             raise DataError(f"no Parquet or CSV file in the folder {text}")
     else:
         found = [Path(path) for path in glob.glob(text, recursive=True)]
         if not found and "://" in text:
-            raise DataError(f"{text!r} is no path on this machine: open it as an Arrow dataset, pyarrow.dataset.dataset(...)")
+            raise DataError(
+                f"{text!r} is no path on this machine: open it as an Arrow dataset, pyarrow.dataset.dataset(...)"
+            )
         if not found:
-            raise DataError(f"no file matches {text!r}; data must be a data frame, a dict of arrays, or where files are")
+            raise DataError(
+                f"no file matches {text!r}; data must be a data frame, a dict of arrays, or where files are"
+            )
     return tuple(sorted(found))
 
 
@@ -67,7 +77,9 @@ class Files:
         self._keep = keep  # a temporary folder lives as long as this
         for path in paths:
             if not _format(path):
-                raise DataError(f"{path} is neither Parquet nor CSV by its name ({', '.join(_PARQUET + _CSV)})")
+                raise DataError(
+                    f"{path} is neither Parquet nor CSV by its name ({', '.join(_PARQUET + _CSV)})"
+                )
 
     @cached_property
     def rows(self) -> int | None:
@@ -92,7 +104,9 @@ class Files:
         return schema
 
     def _schema_of(self, path: Path) -> Any:
-        return self._with_folders(_footer(path).schema_arrow if _format(path) == "parquet" else csv_schema(path), path)
+        return self._with_folders(
+            _footer(path).schema_arrow if _format(path) == "parquet" else csv_schema(path), path
+        )
 
     def _with_folders(self, schema: Any, path: Path) -> Any:
         """A file's schema with the columns that its folders are."""
@@ -113,7 +127,9 @@ class Files:
             for name, text in _folder_values(path).items():
                 found.setdefault(name, []).append(text)
         return {
-            name: pa.int64() if all(text is None or re.fullmatch(r"-?[0-9]{1,18}", text) for text in texts) else pa.string()
+            name: pa.int64()
+            if all(text is None or re.fullmatch(r"-?[0-9]{1,18}", text) for text in texts)
+            else pa.string()
             for name, texts in found.items()
         }
 
@@ -125,8 +141,16 @@ class Files:
                 footer = _footer(path)
             except DataError:  # the file at fault is named when its turn comes
                 return False
-            check_schema(self._with_folders(footer.schema_arrow, path), self.schema, columns, str(path), str(self.paths[0]))
-            if not _no_null(footer.metadata, columns) or any(text is None for text in _folder_values(path).values()):
+            check_schema(
+                self._with_folders(footer.schema_arrow, path),
+                self.schema,
+                columns,
+                str(path),
+                str(self.paths[0]),
+            )
+            if not _no_null(footer.metadata, columns) or any(
+                text is None for text in _folder_values(path).values()
+            ):
                 return False
         return True
 
@@ -134,25 +158,38 @@ class Files:
         for path in self.paths:
             footer = _footer(path) if _format(path) == "parquet" else None
             own = csv_schema(path) if footer is None else footer.schema_arrow
-            check_schema(self._with_folders(own, path), self.schema, columns, str(path), str(self.paths[0]))
+            check_schema(
+                self._with_folders(own, path), self.schema, columns, str(path), str(self.paths[0])
+            )
             stored = tuple(name for name in columns if name in own.names)
-            folders = {name: self._folder_value(path, name) for name in columns if name not in own.names}
+            folders = {
+                name: self._folder_value(path, name) for name in columns if name not in own.names
+            }
             stat = path.stat()
             mark = f"{path}:{stat.st_size}:{stat.st_mtime_ns}"
             if footer is None:
                 types = {name: self.schema.field(name).type for name in stored}
                 yield Unit(str(path), mark, UNIT_ROWS, _Rows(Csv(path, types), folders))
                 continue
-            sizes = [footer.metadata.row_group(i).num_rows for i in range(footer.metadata.num_row_groups)]
+            sizes = [
+                footer.metadata.row_group(i).num_rows for i in range(footer.metadata.num_row_groups)
+            ]
             for first, last, rows in _runs(sizes):
-                yield Unit(str(path), f"{mark}:{first}-{last}", rows, _Rows(_Parquet(path, stored, first, last), folders))
+                yield Unit(
+                    str(path),
+                    f"{mark}:{first}-{last}",
+                    rows,
+                    _Rows(_Parquet(path, stored, first, last), folders),
+                )
 
     def _folder_value(self, path: Path, name: str) -> Any:
         """An Arrow scalar."""
         import pyarrow as pa
 
         text, kind = _folder_values(path)[name], self._folder_types[name]
-        return pa.scalar(int(text) if text is not None and pa.types.is_integer(kind) else text, kind)
+        return pa.scalar(
+            int(text) if text is not None and pa.types.is_integer(kind) else text, kind
+        )
 
 
 def _runs(sizes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
@@ -183,7 +220,9 @@ def _footer(path: Path, as_dictionaries: Sequence[str] = ()) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path, read_dictionary=list(as_dictionaries), page_checksum_verification=True)
+        return pq.ParquetFile(
+            path, read_dictionary=list(as_dictionaries), page_checksum_verification=True
+        )
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from error
 
@@ -198,7 +237,11 @@ def _untyped(schema: Any) -> set[str]:
 def _folder_values(path: Path) -> dict[str, str | None]:
     """What the folders of a file say, ``year=2024``; None for rows that miss the value."""
     found = (re.fullmatch(r"([^=]+)=(.*)", part) for part in path.parent.parts)
-    return {unquote(match[1]): None if match[2] == _NO_VALUE else unquote(match[2]) for match in found if match}
+    return {
+        unquote(match[1]): None if match[2] == _NO_VALUE else unquote(match[2])
+        for match in found
+        if match
+    }
 
 
 @dataclass(frozen=True)
@@ -234,18 +277,26 @@ class _Parquet:
         if listed:
             file = _footer(self.path, listed)
         groups = list(range(self.first, self.last))
-        batches = file.iter_batches(rows, row_groups=groups, columns=list(self.columns), use_threads=False)
+        batches = file.iter_batches(
+            rows, row_groups=groups, columns=list(self.columns), use_threads=False
+        )
         left = sum(file.metadata.row_group(i).num_rows for i in groups)
         try:
             for batch in batches:
                 left -= batch.num_rows
                 for name in listed:
-                    batch.column(name).validate(full=True)  # Arrow does not look whether places lie in the list
+                    batch.column(name).validate(
+                        full=True
+                    )  # Arrow does not look whether places lie in the list
                 yield pa.Table.from_batches([batch])
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{self.path} is damaged{self._which(file, groups)}: {error}") from error
+            raise DataError(
+                f"{self.path} is damaged{self._which(file, groups)}: {error}"
+            ) from error
         if left:
-            raise DataError(f"{self.path} is damaged: {abs(left)} rows {'fewer' if left > 0 else 'more'} than it says it has")
+            raise DataError(
+                f"{self.path} is damaged: {abs(left)} rows {'fewer' if left > 0 else 'more'} than it says it has"
+            )
 
     def _with_small_dictionaries(self, footer: Any) -> list[str]:
         """Columns of text that are stored as a short list and places in it: to be handed on as they are."""
@@ -253,9 +304,14 @@ class _Parquet:
         small = {
             chunk.path_in_schema
             for chunk in map(group.column, range(group.num_columns))
-            if chunk.has_dictionary_page and 0 < chunk.data_page_offset - chunk.dictionary_page_offset <= _SMALL_DICTIONARY
+            if chunk.has_dictionary_page
+            and 0 < chunk.data_page_offset - chunk.dictionary_page_offset <= _SMALL_DICTIONARY
         }
-        return [name for name in self.columns if name in small and kind_of(footer.schema_arrow.field(name).type) == "text"]
+        return [
+            name
+            for name in self.columns
+            if name in small and kind_of(footer.schema_arrow.field(name).type) == "text"
+        ]
 
     def _which(self, file: Any, groups: list[int]) -> str:
         """The column that cannot be read, where it is one of them."""

@@ -17,7 +17,14 @@ import numpy as np
 from mixedfast._memo import cached_property
 from mixedfast._validation import did_you_mean
 from mixedfast.data import _codes
-from mixedfast.data.categories import Categorical, drop_unused, factorize, labels, sorted_levels, whole_numbers
+from mixedfast.data.categories import (
+    Categorical,
+    drop_unused,
+    factorize,
+    labels,
+    sorted_levels,
+    whole_numbers,
+)
 from mixedfast.errors import DataError
 
 __all__ = ["ColumnData", "Numeric", "Table", "as_table", "library_of", "no_column"]
@@ -109,7 +116,11 @@ class Table:
 
     def refuse_other_index(self, label: str, values: Any) -> None:
         """Raise DataError when values given beside a pandas table carry other row labels than the table."""
-        if self._index is None or not nw.dependencies.is_pandas_series(values) or len(values) != self.n:
+        if (
+            self._index is None
+            or not nw.dependencies.is_pandas_series(values)
+            or len(values) != self.n
+        ):
             return
         if not values.index.equals(self._index):
             raise DataError(
@@ -132,7 +143,11 @@ class Table:
             return column
         values = column.values
         if column.gaps_in_truth:
-            return drop_unused(Categorical(np.where(np.isnan(values), -1, values).astype(np.int32), np.array([False, True])))
+            return drop_unused(
+                Categorical(
+                    np.where(np.isnan(values), -1, values).astype(np.int32), np.array([False, True])
+                )
+            )
         if values.dtype.kind == "f":
             known = values[np.isfinite(values)]
             if np.isinf(values).any() or not np.array_equal(known, np.trunc(known)):
@@ -176,7 +191,9 @@ def as_table(data: Any) -> Table:
         return data
     table = _table(data)
     if table.n > MOST_ROWS:
-        raise DataError(f"the table has {table.n:,} rows, and at most {MOST_ROWS:,} are read at once: give them in batches")
+        raise DataError(
+            f"the table has {table.n:,} rows, and at most {MOST_ROWS:,} are read at once: give them in batches"
+        )
     return table
 
 
@@ -271,7 +288,12 @@ def _pandas_table(frame: Any) -> Table:
     by_name = {str(label): label for label in listed}
     if len(by_name) < len(listed):
         _refuse_duplicates([str(label) for label in listed])
-    return Table(list(by_name), len(frame), lambda name: _pandas_column(name, frame[by_name[name]]), index=frame.index)
+    return Table(
+        list(by_name),
+        len(frame),
+        lambda name: _pandas_column(name, frame[by_name[name]]),
+        index=frame.index,
+    )
 
 
 def _pandas_column(name: str, series: Any) -> ColumnData:
@@ -293,15 +315,21 @@ def _pandas_column(name: str, series: Any) -> ColumnData:
             return Numeric(series.to_numpy(dtype=np.float64, na_value=np.nan), dtype.kind == "b")
         return _numeric(name, series.to_numpy(dtype=getattr(dtype, "numpy_dtype", None)))
     if isinstance(dtype, pd.ArrowDtype) and dtype.type is pd.CategoricalDtype.type:
-        return _arrow_strings(series.array.__arrow_array__())  # pandas 3.0 cannot make this one a category
+        return _arrow_strings(
+            series.array.__arrow_array__()
+        )  # pandas 3.0 cannot make this one a category
     held = pd.api.types.infer_dtype(series, skipna=True)
     if held == "string":
         return _pandas_strings(series)
     if held == "decimal":
-        return Numeric(series.astype("object").where(series.notna(), np.nan).to_numpy(dtype=np.float64))
+        return Numeric(
+            series.astype("object").where(series.notna(), np.nan).to_numpy(dtype=np.float64)
+        )
     if held in ("integer", "floating", "boolean", "mixed-integer-float", "empty"):
         if held == "empty" or series.isna().any():
-            values = series.astype("object").where(series.notna(), np.nan).to_numpy(dtype=np.float64)
+            values = (
+                series.astype("object").where(series.notna(), np.nan).to_numpy(dtype=np.float64)
+            )
             return Numeric(values, held == "boolean")
         return _numeric(name, np.array(series.tolist()))
     raise _unusable(name, f"{dtype} (holding {held})")
@@ -321,7 +349,9 @@ def _mapping_table(data: Mapping[Any, Any]) -> Table:
     lengths: dict[str, int] = {}
     for name, value in columns.items():
         if not hasattr(value, "__len__") or isinstance(value, (str, bytes)):
-            raise DataError(f"column {name!r} is a single value; every column needs one value a row")
+            raise DataError(
+                f"column {name!r} is a single value; every column needs one value a row"
+            )
         lengths[name] = len(value)
     if len(set(lengths.values())) > 1:
         raise DataError(f"the columns differ in length: {lengths}")
@@ -336,10 +366,14 @@ def _array_column(name: str, value: Any) -> ColumnData:
         return _numeric(name, value)
     if nw.dependencies.is_polars_series(value) or nw.dependencies.is_pyarrow_chunked_array(value):
         return _series_column(name, nw.from_native(value, series_only=True))
-    if isinstance(value, (list, tuple)) and any(np.ndim(one) for one in value if not isinstance(one, str)):
+    if isinstance(value, (list, tuple)) and any(
+        np.ndim(one) for one in value if not isinstance(one, str)
+    ):
         raise DataError(f"column {name!r} holds lists: every column needs one value a row")
     if np.ndim(value) > 1:
-        raise DataError(f"column {name!r} has {np.ndim(value)} dimensions: give its columns one by one")
+        raise DataError(
+            f"column {name!r} has {np.ndim(value)} dimensions: give its columns one by one"
+        )
     import pandas as pd
 
     return _pandas_column(name, value if isinstance(value, pd.Series) else pd.Series(value))
@@ -391,10 +425,16 @@ def _arrow_strings(array: Any) -> Categorical:
     import pyarrow as pa
 
     is_dictionary = pa.types.is_dictionary(array.type)
-    coded = (array if is_dictionary else array.dictionary_encode()).unify_dictionaries().combine_chunks()
+    coded = (
+        (array if is_dictionary else array.dictionary_encode())
+        .unify_dictionaries()
+        .combine_chunks()
+    )
     if isinstance(coded, pa.ChunkedArray):
         coded = coded.chunk(0)
-    codes = coded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    codes = (
+        coded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    )
     levels = coded.dictionary.to_pylist()
     if is_dictionary:
         return Categorical(codes, labels(levels), bool(array.type.ordered))

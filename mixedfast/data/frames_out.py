@@ -36,7 +36,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def in_callers_library(method: Callable[Concatenate[Self, P], R]) -> Callable[Concatenate[Self, P], R]:
+def in_callers_library(
+    method: Callable[Concatenate[Self, P], R],
+) -> Callable[Concatenate[Self, P], R]:
     """A method that makes pandas tables, made to give them in the library that ``self.library`` names.
 
     Tables inside a dict or a tuple are given back too. Annotations keep speaking of pandas.
@@ -116,10 +118,14 @@ def _listed(column: ColumnData) -> np.ndarray:
     """The values of a column, None for a missing category."""
     if isinstance(column, Numeric):
         return column.values
-    return np.concatenate([column.levels.astype(object), np.array([None], dtype=object)])[column.codes]
+    return np.concatenate([column.levels.astype(object), np.array([None], dtype=object)])[
+        column.codes
+    ]
 
 
-def beside(data: Any, rows: np.ndarray | None, columns: dict[str, np.ndarray], of: int | None = None) -> Any:
+def beside(
+    data: Any, rows: np.ndarray | None, columns: dict[str, np.ndarray], of: int | None = None
+) -> Any:
     """The user's own table, some of its rows, with new columns to its right.
 
     Parameters
@@ -155,8 +161,10 @@ def beside(data: Any, rows: np.ndarray | None, columns: dict[str, np.ndarray], o
     kept = frame if rows is None else frame[rows]
     new = nw.from_dict(columns, backend=frame.implementation)
     index = getattr(kept.to_native(), "index", None)  # pandas aligns columns by their index
-    aligned = [nw.from_native(s.to_native().set_axis(index), series_only=True) if index is not None else s
-               for s in new.iter_columns()]  # fmt: skip
+    aligned = [
+        nw.from_native(s.to_native().set_axis(index), series_only=True) if index is not None else s
+        for s in new.iter_columns()
+    ]
     return kept.with_columns(*aligned).to_native()
 
 
@@ -182,7 +190,9 @@ def _made_by(library: str, columns: list[tuple[str, pd.Series]]) -> Any:
     schema = {name: dtype for name, (_, dtype) in plain.items()}
     backend = cast(Literal["polars", "pyarrow"], library)
     try:
-        made = nw.from_dict({name: values for name, (values, _) in plain.items()}, schema, backend=backend)
+        made = nw.from_dict(
+            {name: values for name, (values, _) in plain.items()}, schema, backend=backend
+        )
     except ModuleNotFoundError as error:
         raise DataError(
             f"the data were a {library} table and {library} is not installed here: set library = 'pandas' on the result"
@@ -197,7 +207,10 @@ def _plain(values: pd.Series) -> tuple[Any, Any]:
     missing = values.isna().to_numpy()
     if array.dtype.kind in kinds and not missing.any():
         return array, kinds[array.dtype.kind]
-    listed = [None if gone else value for value, gone in zip(array.tolist(), missing.tolist(), strict=True)]
+    listed = [
+        None if gone else value
+        for value, gone in zip(array.tolist(), missing.tolist(), strict=True)
+    ]
     known = {np.asarray(value).dtype.kind for value in listed if value is not None}
     if len(known) == 1 and known <= set(kinds):
         return listed, kinds[known.pop()]

@@ -42,7 +42,9 @@ class LazyFrame:
         try:
             self._schema = dict(frame.collect_schema())
         except NarwhalsError as error:
-            raise DataError(f"the lazy frame cannot be evaluated: {str(error).splitlines()[0]}") from error
+            raise DataError(
+                f"the lazy frame cannot be evaluated: {str(error).splitlines()[0]}"
+            ) from error
 
     @classmethod
     def of(cls, data: Any) -> LazyFrame:
@@ -88,10 +90,14 @@ class LazyFrame:
         if not self._frame.implementation.is_pyspark():
             return
         if "." in name or "`" in name:
-            raise DataError(f"column {name!r}: Spark takes a dot in a name for a field; rename it with withColumnRenamed first")
+            raise DataError(
+                f"column {name!r}: Spark takes a dot in a name for a field; rename it with withColumnRenamed first"
+            )
         twins = [other for other in self._schema if other != name and other.lower() == name.lower()]
         if twins:
-            raise DataError(f"columns {name!r} and {twins[0]!r}: Spark tells no capitals apart; rename or drop one first")
+            raise DataError(
+                f"columns {name!r} and {twins[0]!r}: Spark tells no capitals apart; rename or drop one first"
+            )
 
     def is_integer(self, name: str) -> bool:
         return bool(self._schema[name].is_integer())
@@ -106,7 +112,9 @@ class LazyFrame:
             return list(dtype.categories)
         if dtype == nw.Categorical and self._frame.implementation.is_dask():
             found = self._frame.to_native()[name].cat
-            return list(found.categories) or None if found.known else None  # none are known of a frame described by no rows
+            return (
+                list(found.categories) or None if found.known else None
+            )  # none are known of a frame described by no rows
         return None
 
     def number(self, name: str) -> Expr:
@@ -118,7 +126,9 @@ class LazyFrame:
             For text: engines would read numerals in it, or stop in words of their own.
         """
         if self.kind(name) == "text":
-            raise DataError(f"column {name!r} holds text where numbers are needed: cast it in the engine first")
+            raise DataError(
+                f"column {name!r} holds text where numbers are needed: cast it in the engine first"
+            )
         return nw.col(name).cast(nw.Float64)
 
     def label(self, name: str) -> Expr:
@@ -146,7 +156,9 @@ class LazyFrame:
         """Rows, and missing values by column (those that miss any)."""
         marks = {f"m{i}": self.missing(name).cast(nw.Int64) for i, name in enumerate(names)}
         found = self._sums({**marks, "rows": nw.lit(1).cast(nw.Int64)}, self._frame)
-        return int(found["rows"]), {name: int(found[f"m{i}"]) for i, name in enumerate(names) if found[f"m{i}"]}
+        return int(found["rows"]), {
+            name: int(found[f"m{i}"]) for i, name in enumerate(names) if found[f"m{i}"]
+        }
 
     def count(self) -> int:
         """Rows."""
@@ -166,10 +178,14 @@ class LazyFrame:
     def with_columns(self, columns: Sequence[Expr]) -> tuple[LazyFrame, list[Expr]]:
         """The frame with further columns, and what they are called there."""
         names = self._new_names(len(columns))
-        made = self._frame.with_columns(*(column.alias(name) for column, name in zip(columns, names, strict=True)))
+        made = self._frame.with_columns(
+            *(column.alias(name) for column, name in zip(columns, names, strict=True))
+        )
         return LazyFrame(made), [nw.col(name) for name in names]
 
-    def with_table(self, keys: Mapping[str, Sequence[Any]], columns: np.ndarray) -> tuple[LazyFrame, list[Expr]]:
+    def with_table(
+        self, keys: Mapping[str, Sequence[Any]], columns: np.ndarray
+    ) -> tuple[LazyFrame, list[Expr]]:
         """The frame with the columns of a small table, looked up by key.
 
         Parameters
@@ -180,7 +196,9 @@ class LazyFrame:
         """
         names = self._new_names(len(keys) + len(columns))
         by = dict(zip(names, keys, strict=False))
-        table = {new: list(keys[name]) for new, name in by.items()} | dict(zip(names[len(keys) :], columns, strict=True))
+        table = {new: list(keys[name]) for new, name in by.items()} | dict(
+            zip(names[len(keys) :], columns, strict=True)
+        )
         wide = self._frame.with_columns(*(self._key(name).alias(new) for new, name in by.items()))
         joined = wide.join(self._small_table(table), on=list(by), how="inner")
         return LazyFrame(joined), [nw.col(name) for name in names[len(keys) :]]
@@ -215,9 +233,15 @@ class LazyFrame:
         """Smallest and largest value of each expression."""
         names = list(columns)
         wide = self._frame.select(*(columns[name].alias(f"e{i}") for i, name in enumerate(names)))
-        ends = [(nw.col(f"e{i}").min().alias(f"a{i}"), nw.col(f"e{i}").max().alias(f"z{i}")) for i in range(len(names))]
+        ends = [
+            (nw.col(f"e{i}").min().alias(f"a{i}"), nw.col(f"e{i}").max().alias(f"z{i}"))
+            for i in range(len(names))
+        ]
         found = self._collect(wide.select(*(end for pair in ends for end in pair)))
-        return {name: (float(found[f"a{i}"][0]), float(found[f"z{i}"][0])) for i, name in enumerate(names)}
+        return {
+            name: (float(found[f"a{i}"][0]), float(found[f"z{i}"][0]))
+            for i, name in enumerate(names)
+        }
 
     def sums(self, columns: Mapping[str, Expr]) -> dict[str, float]:
         """The sum of each expression over all rows."""
@@ -231,20 +255,30 @@ class LazyFrame:
         found = self._collect(wide.select(*(nw.col(f"s{i}").sum() for i in range(len(names)))))
         return {name: float(found[f"s{i}"][0]) for i, name in enumerate(names)}
 
-    def group_sums(self, keys: Sequence[str], columns: Sequence[Expr]) -> tuple[dict[str, list[Any]], np.ndarray]:
+    def group_sums(
+        self, keys: Sequence[str], columns: Sequence[Expr]
+    ) -> tuple[dict[str, list[Any]], np.ndarray]:
         """The sum of each expression by the values of some columns: the keys, and the sums (groups, expressions)."""
         renamed = {f"k{i}": name for i, name in enumerate(keys)}
         made = [self.label(name).alias(key) for key, name in renamed.items()]
-        wide = self._frame.select(*made, *(column.alias(f"s{i}") for i, column in enumerate(columns)))
+        wide = self._frame.select(
+            *made, *(column.alias(f"s{i}") for i, column in enumerate(columns))
+        )
         grouped = wide.group_by(*renamed).agg(*(nw.col(f"s{i}").sum() for i in range(len(columns))))
         found = self._collect(grouped)
-        sums = np.column_stack([np.asarray(found[f"s{i}"].to_numpy(), dtype=float) for i in range(len(columns))])
+        sums = np.column_stack(
+            [np.asarray(found[f"s{i}"].to_numpy(), dtype=float) for i in range(len(columns))]
+        )
         return {name: found[key].to_list() for key, name in renamed.items()}, sums
 
     def _collect(self, frame: Any) -> dict[str, Any]:
         """The rows of a small result."""
         # polars holds whole columns unless it is told to read them in pieces
-        eager = frame.collect(engine="streaming") if frame.implementation.is_polars() else frame.collect()
+        eager = (
+            frame.collect(engine="streaming")
+            if frame.implementation.is_polars()
+            else frame.collect()
+        )
         return {name: eager[name] for name in eager.columns}
 
 
@@ -277,4 +311,3 @@ def lookup(label: Expr, levels: Sequence[Any], table: Sequence[float]) -> Expr:
         if value != rest:
             out = nw.when(label.is_in(named)).then(literal(float(value))).otherwise(out)
     return out
-

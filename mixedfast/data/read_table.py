@@ -104,7 +104,9 @@ def _read_text(name: str, source: Any, separator: str) -> pd.DataFrame:
         # all lines are looked at before a column is called numbers or text: no mixtures
         table: pd.DataFrame = pd.read_csv(source, sep=separator, low_memory=False)
     except UnicodeDecodeError as error:
-        raise DataError(f"cannot read {name}: it is not written in UTF-8 (byte {error.start}): save it so") from error
+        raise DataError(
+            f"cannot read {name}: it is not written in UTF-8 (byte {error.start}): save it so"
+        ) from error
     except _spoiled() as error:
         raise _unreadable(name, error) from error
     twice = names[names.duplicated()].tolist()
@@ -112,7 +114,9 @@ def _read_text(name: str, source: Any, separator: str) -> pd.DataFrame:
         raise DataError(f"{name} has two columns called {twice[0]!r}: give them different names")
     marks = [mark for mark in ";\t,|" if len(names) == 1 and mark in names.iloc[0]]
     if marks:
-        raise DataError(f"{name} has one column, called {names.iloc[0]!r}: {marks[0]!r} should be {separator!r}")
+        raise DataError(
+            f"{name} has one column, called {names.iloc[0]!r}: {marks[0]!r} should be {separator!r}"
+        )
     return table
 
 

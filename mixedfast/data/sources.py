@@ -22,7 +22,11 @@ def is_stream(data: Any) -> bool:
         return True  # a RecordBatchReader is an iterator, and exports Arrow too
     # a column or an array has values, not batches; what it lacks is told where tables are read
     in_memory = ("__arrow_c_stream__", "__array__", "columns", "names")
-    return hasattr(data, "__iter__") and not isinstance(data, Mapping) and not any(hasattr(data, name) for name in in_memory)
+    return (
+        hasattr(data, "__iter__")
+        and not isinstance(data, Mapping)
+        and not any(hasattr(data, name) for name in in_memory)
+    )
 
 
 def _is_dataset(data: Any) -> bool:
@@ -42,7 +46,11 @@ def as_source(data: Any) -> Source:
         return data
     if isinstance(data, (str, os.PathLike)):
         return Files(files_at(data))
-    if isinstance(data, (list, tuple)) and data and all(isinstance(item, (str, os.PathLike)) for item in data):
+    if (
+        isinstance(data, (list, tuple))
+        and data
+        and all(isinstance(item, (str, os.PathLike)) for item in data)
+    ):
         return Files(tuple(path for item in data for path in files_at(item)))
     if _is_dataset(data):
         return Dataset(data)

@@ -37,7 +37,14 @@ _HEADER = "header.json"
 _KEYS = frozenset(["format", "version", "holds", "sha256", "content"])
 _PICKLES = b"mixedfast file, version 1\n"
 #: What zipfile raises on a zip that is none, or no longer.
-_DAMAGE = (zipfile.BadZipFile, EOFError, NotImplementedError, OverflowError, UnicodeDecodeError, struct.error)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    UnicodeDecodeError,
+    struct.error,
+)
 #: Elements that an array without any might have in its other dimensions.
 _LONGEST = 1 << 48
 #: How deep values may lie within each other. Those of the largest models lie a dozen deep.
@@ -74,13 +81,18 @@ def save(thing: Any, path: str | PathLike[str]) -> None:
     unfinished = target.with_name(f"{target.name}.{secrets.token_hex(8)}.part")
     try:
         with zipfile.ZipFile(unfinished, "x") as archive:
-            for name, body in [(_HEADER, text), *((_member(i), body) for i, body in enumerate(arrays))]:
+            for name, body in [
+                (_HEADER, text),
+                *((_member(i), body) for i, body in enumerate(arrays)),
+            ]:
                 # a fixed date: the same content is the same bytes
                 archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), body)
             archive.comment = hashlib.sha256(text).hexdigest().encode()
         os.replace(unfinished, target)
     except OSError as error:
-        raise type(error)(error.errno, error.strerror, str(target)) from error  # the name that the caller knows
+        raise type(error)(
+            error.errno, error.strerror, str(target)
+        ) from error  # the name that the caller knows
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -115,17 +127,23 @@ def load(path: str | PathLike[str]) -> Any:
     check_path("mf.load", path)
     with open(path, "rb") as stream:
         if stream.read(len(_PICKLES)) == _PICKLES:
-            raise DataError(f"{path} was written by mixedfast 0.1 as a pickle, which could run code: save it again")
+            raise DataError(
+                f"{path} was written by mixedfast 0.1 as a pickle, which could run code: save it again"
+            )
         size = stream.seek(0, os.SEEK_END)
     try:
         with zipfile.ZipFile(path) as archive:
             _require_plain_parts(archive.infolist(), size, path)
             return _read(archive, path)
     except _DAMAGE as error:
-        raise DataError(f"{path} is damaged, or was not written by mixedfast's save: {error}") from error
+        raise DataError(
+            f"{path} is damaged, or was not written by mixedfast's save: {error}"
+        ) from error
 
 
-def _require_plain_parts(parts: list[zipfile.ZipInfo], size: int, path: str | PathLike[str]) -> None:
+def _require_plain_parts(
+    parts: list[zipfile.ZipInfo], size: int, path: str | PathLike[str]
+) -> None:
     """Raise DataError unless every part is stored as it is, once, within the file: zipfile goes where the list of parts points.
 
     Nothing is packed and parts share no bytes, so that what is read is never more than the file is long.
@@ -136,10 +154,17 @@ def _require_plain_parts(parts: list[zipfile.ZipInfo], size: int, path: str | Pa
     if len(set(names)) != len(names):
         raise DataError(f"{path} is damaged: it has two parts of one name")
     if any(part.compress_type != zipfile.ZIP_STORED or part.flag_bits & 1 for part in parts):
-        raise DataError(f"{path} is damaged, or was not written by mixedfast's save: its parts are packed")
+        raise DataError(
+            f"{path} is damaged, or was not written by mixedfast's save: its parts are packed"
+        )
     for part in parts:
-        if part.file_size != part.compress_size or not 0 <= part.header_offset <= size - part.file_size:
-            raise DataError(f"{path} is damaged: its part {part.filename} would lie outside of the file")
+        if (
+            part.file_size != part.compress_size
+            or not 0 <= part.header_offset <= size - part.file_size
+        ):
+            raise DataError(
+                f"{path} is damaged: its part {part.filename} would lie outside of the file"
+            )
     if sum(part.file_size for part in parts) > size:
         raise DataError(f"{path} is damaged: its parts would be longer than the file")
 
@@ -150,10 +175,21 @@ def _read(archive: zipfile.ZipFile, path: str | PathLike[str]) -> Any:
         raise DataError(f"{path} is damaged: its checksum does not match")
     header = _header_of(text, path)
     if header["version"] != _VERSION:
-        raise DataError(f"{path} has version {header['version']} of the format; this mixedfast reads version {_VERSION}")
-    if header.keys() != _KEYS or not isinstance(header["sha256"], list) or header["holds"] not in TOP:
-        raise DataError(f"{path} holds what no save of mixedfast's wrote: its header has other parts")
-    arrays = [_array_of(_part(archive, i, digest, path), path) for i, digest in enumerate(header["sha256"])]
+        raise DataError(
+            f"{path} has version {header['version']} of the format; this mixedfast reads version {_VERSION}"
+        )
+    if (
+        header.keys() != _KEYS
+        or not isinstance(header["sha256"], list)
+        or header["holds"] not in TOP
+    ):
+        raise DataError(
+            f"{path} holds what no save of mixedfast's wrote: its header has other parts"
+        )
+    arrays = [
+        _array_of(_part(archive, i, digest, path), path)
+        for i, digest in enumerate(header["sha256"])
+    ]
     thing = _Reader(arrays, path).decode(header["content"])
     if type(thing).__name__ != header["holds"]:
         raise DataError(f"{path} does not hold what it says, {header['holds']!r}")
@@ -164,9 +200,18 @@ def _header_of(text: bytes, path: str | PathLike[str]) -> dict[str, Any]:
     """The header, no key of it there twice."""
     try:
         header = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:  # what json says of a text that is none of its own, and of one too deep
-        raise DataError(f"{path} holds what no save of mixedfast's wrote: its header is no JSON of ours ({error})") from error
-    if not isinstance(header, dict) or header.get("format") != "mixedfast" or not isinstance(header.get("version"), int):
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # what json says of a text that is none of its own, and of one too deep
+        raise DataError(
+            f"{path} holds what no save of mixedfast's wrote: its header is no JSON of ours ({error})"
+        ) from error
+    if (
+        not isinstance(header, dict)
+        or header.get("format") != "mixedfast"
+        or not isinstance(header.get("version"), int)
+    ):
         raise DataError(f"{path} was not written by mixedfast's save")
     return header
 
@@ -196,11 +241,17 @@ def _array_of(body: bytes, path: str | PathLike[str]) -> np.ndarray:
     head = _HEAD.match(body)
     if head is None or head.end() != 10 + int.from_bytes(head["length"], "little"):
         raise DataError(f"{path} is damaged: a part is no array of plain data")
-    descr, shape = head["type"].decode("latin-1"), tuple(int(size) for size in re.findall(rb"\d+", head["shape"]))
+    descr, shape = (
+        head["type"].decode("latin-1"),
+        tuple(int(size) for size in re.findall(rb"\d+", head["shape"])),
+    )
     if not is_plain_type(descr):
         raise DataError(f"{path} is damaged: an array of {descr!r} is no plain data")
     dtype, content = np.dtype(descr), memoryview(body)[head.end() :]
-    if math.prod(shape) * dtype.itemsize != len(content) or math.prod(filter(None, shape)) > _LONGEST:
+    if (
+        math.prod(shape) * dtype.itemsize != len(content)
+        or math.prod(filter(None, shape)) > _LONGEST
+    ):
         raise DataError(f"{path} is damaged: an array of shape {shape} has {len(content)} bytes")
     if not _is_sound(np.frombuffer(content, np.uint8), dtype):
         raise DataError(f"{path} is damaged: an array of {descr!r} holds what is none")
@@ -258,7 +309,9 @@ class _Writer:
     def _array(self, value: np.ndarray) -> Any:
         if id(value) not in self._places:
             self._alive.append(value)
-            self._places[id(value)] = self._labels(value) if value.dtype == object else {"array": self._aside(value)}
+            self._places[id(value)] = (
+                self._labels(value) if value.dtype == object else {"array": self._aside(value)}
+            )
         return self._places[id(value)]
 
     def _labels(self, value: np.ndarray) -> Any:
@@ -266,7 +319,12 @@ class _Writer:
         if value.ndim == 1 and all(isinstance(item, str) for item in items):
             encoded = [item.encode() for item in items]
             ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-            return {"strings": [self._aside(ends), self._aside(np.frombuffer(b"".join(encoded), np.uint8))]}
+            return {
+                "strings": [
+                    self._aside(ends),
+                    self._aside(np.frombuffer(b"".join(encoded), np.uint8)),
+                ]
+            }
         return {"objects": [self.encode(item) for item in items]}
 
     def _aside(self, array: np.ndarray) -> int:
@@ -278,8 +336,13 @@ class _Writer:
     def _object(self, value: Any) -> Any:
         name = type(value).__name__
         if not type(value).__module__.startswith(HOMES.get(name, " ")):
-            raise DataError(f"{value!r} (a {name}) cannot be saved as plain data; pickle the object if you must keep it")
-        return {"class": name, "fields": {key: self.encode(item) for key, item in _fields(value).items()}}
+            raise DataError(
+                f"{value!r} (a {name}) cannot be saved as plain data; pickle the object if you must keep it"
+            )
+        return {
+            "class": name,
+            "fields": {key: self.encode(item) for key, item in _fields(value).items()},
+        }
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -287,7 +350,11 @@ def _fields(value: Any) -> dict[str, Any]:
     if hasattr(value, "__store__"):
         stored: dict[str, Any] = value.__store__()
         return stored
-    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if not f.name.startswith("_")}
+    return {
+        f.name: getattr(value, f.name)
+        for f in dataclasses.fields(value)
+        if not f.name.startswith("_")
+    }
 
 
 class _Reader:
@@ -335,7 +402,9 @@ class _Reader:
     def _dict(self, content: list[Any]) -> dict[Any, Any]:
         if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in content):
             self._refuse("a mapping of no pairs")
-        return dict(zip(self._keys([key for key, _ in content]), [item for _, item in content], strict=True))
+        return dict(
+            zip(self._keys([key for key, _ in content]), [item for _, item in content], strict=True)
+        )
 
     def _keys(self, keys: list[Any]) -> list[Any]:
         """Keys that stand for themselves: text, numbers, and tuples of them; each once."""
@@ -365,7 +434,12 @@ class _Reader:
 
     def _cut(self, ends: np.ndarray, text: np.ndarray) -> np.ndarray:
         """Labels from the places in a text where they end."""
-        good = ends.dtype == np.int64 and text.dtype == np.uint8 and ends.ndim == text.ndim == 1 and len(ends) > 0
+        good = (
+            ends.dtype == np.int64
+            and text.dtype == np.uint8
+            and ends.ndim == text.ndim == 1
+            and len(ends) > 0
+        )
         if not good or ends[0] != 0 or ends[-1] != len(text) or bool((np.diff(ends) < 0).any()):
             self._refuse("text that is cut outside of its letters")
         body = text.tobytes()
@@ -373,7 +447,9 @@ class _Reader:
         try:
             out[:] = [body[a:b].decode() for a, b in pairwise(ends.tolist())]
         except UnicodeDecodeError as error:
-            raise DataError(f"{self.path} holds what no save of mixedfast's wrote: text that is none ({error})") from error
+            raise DataError(
+                f"{self.path} holds what no save of mixedfast's wrote: text that is none ({error})"
+            ) from error
         return out
 
     def _objects(self, content: list[Any]) -> np.ndarray:

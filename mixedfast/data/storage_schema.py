@@ -68,46 +68,87 @@ TOP = ("Checkpoint", "CrossProducts", "LMMResult", "OLSResult")
 
 _RESULT = {"design": "Design | None", "keep_rows": "bool", "library": "str"}
 _CODING = {
-    "formula": "str", "contrasts": "Contrasts", "shapes": "tuple[Shape, ...]", "typical": "Mapping[str, float]",
+    "formula": "str",
+    "contrasts": "Contrasts",
+    "shapes": "tuple[Shape, ...]",
+    "typical": "Mapping[str, float]",
     "names": "tuple[str, ...]",
-}  # fmt: skip
+}
 #: Fields of the classes with a ``__store__`` of their own, each way there is, and of those whose annotations say Any.
 STORED: dict[str, tuple[dict[str, str], ...]] = {
-    "Checkpoint": ({
-        "model": "str", "seen": "Seen | None", "seen_marks": "tuple[str, ...]", "plan": "Plan | None",
-        "sums": "Summed | None", "summed_marks": "tuple[str, ...]",
-    },),
+    "Checkpoint": (
+        {
+            "model": "str",
+            "seen": "Seen | None",
+            "seen_marks": "tuple[str, ...]",
+            "plan": "Plan | None",
+            "sums": "Summed | None",
+            "summed_marks": "tuple[str, ...]",
+        },
+    ),
     "Coding": (
-        {**_CODING, "terms": "tuple[FixedTerm, ...]", "levels": "Mapping[str, np.ndarray]",
-         "products": "tuple[tuple[Piece, ...], ...]"},
+        {
+            **_CODING,
+            "terms": "tuple[FixedTerm, ...]",
+            "levels": "Mapping[str, np.ndarray]",
+            "products": "tuple[tuple[Piece, ...], ...]",
+        },
         {**_CODING, "state": "Mapping[str, Mapping[str, Any]]"},
     ),
     "Contrast": ({"label": "str", "value": "np.ndarray | None"},),
     "LMMResult": ({"fit": "Fit", **_RESULT},),
     "OLSResult": ({"fit": "LeastSquares", **_RESULT},),
-    "Seen": ({
-        "n": "int", "n_rows": "int", "missing": "Mapping[str, int]", "dictionaries": "Mapping[str, tuple[Any, ...]]",
-        "distinct": "Mapping[tuple[str, ...], np.ndarray]", "moments": "Mapping[str, Moments]", "rows": "np.ndarray",
-    },),
-}  # fmt: skip
+    "Seen": (
+        {
+            "n": "int",
+            "n_rows": "int",
+            "missing": "Mapping[str, int]",
+            "dictionaries": "Mapping[str, tuple[Any, ...]]",
+            "distinct": "Mapping[tuple[str, ...], np.ndarray]",
+            "moments": "Mapping[str, Moments]",
+            "rows": "np.ndarray",
+        },
+    ),
+}
 
 #: Arrays, where there are any: what their numbers are, and a length for each dimension.
 ARRAYS: dict[str, dict[str, str]] = {
-    "Basis": {"shift": "finite p+1", "scale": "positive p+1", "constant": "finite p", "mix": "finite p p"},
+    "Basis": {
+        "shift": "finite p+1",
+        "scale": "positive p+1",
+        "constant": "finite p",
+        "mix": "finite p p",
+    },
     "Categorical": {"codes": "codes n", "levels": "labels J"},
     "Contrast": {"value": "numbers J c"},
     "CrossProducts": {
-        "xy": "finite p+1 p+1", "shift": "finite p+1", "scale": "positive p+1", "kept": "places p", "constant": "finite p",
-        "mix": "finite p p", "unweighted": "finite c c", "alias": "finite p a",
+        "xy": "finite p+1 p+1",
+        "shift": "finite p+1",
+        "scale": "positive p+1",
+        "kept": "places p",
+        "constant": "finite p",
+        "mix": "finite p p",
+        "unweighted": "finite c c",
+        "alias": "finite p a",
     },
-    "Design": {"y": "finite n", "weights": "finite n", "offset": "finite n", "kept_rows": "places n"},
+    "Design": {
+        "y": "finite n",
+        "weights": "finite n",
+        "offset": "finite n",
+        "kept_rows": "places n",
+    },
     "Expansion": {"places": "places m", "table": "finite m c"},
     "Factor": {"values": "numbers n", "table": "finite c"},
     "Fit": {"theta_internal": "finite m"},
     "GroupBasis": {"shift": "finite K", "scale": "positive K", "mix": "finite K K"},
     "GroupProducts": {
-        "levels": "labels J", "A": "finite J K K", "B": "finite J K p+1", "shift": "finite K", "scale": "positive K",
-        "sums": "finite J p+1", "mix": "finite K K",
+        "levels": "labels J",
+        "A": "finite J K K",
+        "B": "finite J K p+1",
+        "shift": "finite K",
+        "scale": "positive K",
+        "sums": "finite J p+1",
+        "mix": "finite K K",
     },
     "GroupRecipe": {"levels": "labels J"},
     "LeastSquares": {"beta": "finite p", "vcov": "real p p"},
@@ -120,7 +161,7 @@ ARRAYS: dict[str, dict[str, str]] = {
     "RowSums": {"square": "finite c c", "rest": "places c"},
     "Seen": {"rows": "bytes b"},
     "Solution": {"beta": "finite p", "LX": "finite p p"},
-}  # fmt: skip
+}
 
 _INT64 = range(-(1 << 63), 1 << 63)
 #: The types of arrays that are data and no more, as NumPy writes them in the head of an array: whatever machine reads them.
@@ -157,7 +198,9 @@ def complaint_of(name: str, values: Mapping[str, Any]) -> str | None:
         return f"a {name} of {', '.join(values) or 'no fields'}: it was written by another version of mixedfast, or by none"
     relations = RELATIONS.get(name, lambda made: iter(()))
     made = SimpleNamespace(**values)
-    complaints = chain(_wrong_types(name, hints, values), _wrong_arrays(name, values), relations(made))
+    complaints = chain(
+        _wrong_types(name, hints, values), _wrong_arrays(name, values), relations(made)
+    )
     return next(complaints, None)  # each looks only at what those before it found good
 
 
@@ -172,11 +215,16 @@ def hints_of(name: str) -> tuple[dict[str, Any], ...]:
     known = {other: getattr(import_module(place), other) for other, place in HOMES.items()}
     if name in STORED:
         names = {**vars(home), "Mapping": Mapping, "np": np, "Any": Any}
-        return tuple(get_type_hints(SimpleNamespace(__annotations__=way), names, known) for way in STORED[name])
+        return tuple(
+            get_type_hints(SimpleNamespace(__annotations__=way), names, known)
+            for way in STORED[name]
+        )
     if not is_dataclass(made):
         raise TypeError(f"{name} is no dataclass: say in STORED what is kept of it")
     wanted = {field.name for field in fields(made) if not field.name.startswith("_")}
-    return ({key: hint for key, hint in get_type_hints(made, None, known).items() if key in wanted},)
+    return (
+        {key: hint for key, hint in get_type_hints(made, None, known).items() if key in wanted},
+    )
 
 
 def _wrong_types(name: str, hints: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
@@ -200,11 +248,19 @@ def _is(value: Any, hint: Any) -> bool:
     if origin is frozenset:
         return isinstance(value, frozenset) and all(_is(item, parts[0]) for item in value)
     if origin is not None:  # Mapping, dict
-        return isinstance(value, dict) and all(_is(key, parts[0]) and _is(item, parts[1]) for key, item in value.items())
+        return isinstance(value, dict) and all(
+            _is(key, parts[0]) and _is(item, parts[1]) for key, item in value.items()
+        )
     if hint is int:
-        return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= int(value) < _INT64.stop
+        return (
+            isinstance(value, (int, np.integer))
+            and not isinstance(value, bool)
+            and 0 <= int(value) < _INT64.stop
+        )
     if hint is float:
-        number = isinstance(value, (float, np.floating)) or (isinstance(value, (int, np.integer)) and int(value) in _INT64)
+        number = isinstance(value, (float, np.floating)) or (
+            isinstance(value, (int, np.integer)) and int(value) in _INT64
+        )
         return number and not isinstance(value, bool) and not math.isnan(value)
     if hint is bool:
         return isinstance(value, (bool, np.bool_))
@@ -214,7 +270,9 @@ def _is(value: Any, hint: Any) -> bool:
 def _is_tuple(value: tuple[Any, ...], parts: tuple[Any, ...]) -> bool:
     if len(parts) == 2 and parts[1] is Ellipsis:
         return all(_is(item, parts[0]) for item in value)
-    return len(value) == len(parts) and all(_is(item, part) for item, part in zip(value, parts, strict=True))
+    return len(value) == len(parts) and all(
+        _is(item, part) for item, part in zip(value, parts, strict=True)
+    )
 
 
 def _kind(value: Any) -> str:
@@ -224,7 +282,13 @@ def _kind(value: Any) -> str:
         return "True or False"
     if isinstance(value, int):
         return "a whole number" if value in range(1 << 63) else "a whole number out of range"
-    names = {str: "text", tuple: "a list", dict: "a mapping", float: "a number", type(None): "nothing"}
+    names = {
+        str: "text",
+        tuple: "a list",
+        dict: "a mapping",
+        float: "a number",
+        type(None): "nothing",
+    }
     return names.get(type(value), f"a {type(value).__name__}")
 
 
@@ -247,7 +311,9 @@ def _wrong_arrays(name: str, values: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key} of a {name} is no array of {_ARRAYS_OF[kind]}"
             return
         sizes = array.shape
-        if len(sizes) != len(shape) or not all(_agrees(*both, lengths) for both in zip(shape, sizes, strict=True)):
+        if len(sizes) != len(shape) or not all(
+            _agrees(*both, lengths) for both in zip(shape, sizes, strict=True)
+        ):
             agreed = ", ".join(f"{letter} = {size}" for letter, size in lengths.items())
             yield f"{key} of a {name} is of shape {sizes} and not ({', '.join(shape)}) with {agreed or 'any lengths'}"
             return
@@ -273,7 +339,9 @@ def _is_labels(array: np.ndarray) -> bool:
 _NUMBERS: dict[str, Callable[[np.ndarray], bool]] = {
     "real": lambda array: array.dtype == np.float64,
     "finite": lambda array: array.dtype == np.float64 and bool(np.isfinite(array).all()),
-    "positive": lambda array: array.dtype == np.float64 and bool((np.isfinite(array) & (array > 0.0)).all()),
+    "positive": lambda array: (
+        array.dtype == np.float64 and bool((np.isfinite(array) & (array > 0.0)).all())
+    ),
     "numbers": lambda array: array.dtype.kind in "biuf",
     "codes": lambda array: array.dtype == np.int32,
     "places": lambda array: array.dtype.kind in "iu" and bool((array >= 0).all()),
@@ -281,10 +349,15 @@ _NUMBERS: dict[str, Callable[[np.ndarray], bool]] = {
     "bytes": lambda array: array.dtype == np.uint8,
 }
 _ARRAYS_OF = {
-    "real": "numbers (float64)", "finite": "finite numbers (float64)", "positive": "positive numbers (float64)",
-    "numbers": "numbers", "codes": "codes (int32)", "places": "places (whole numbers from 0)", "labels": "labels, each once",
+    "real": "numbers (float64)",
+    "finite": "finite numbers (float64)",
+    "positive": "positive numbers (float64)",
+    "numbers": "numbers",
+    "codes": "codes (int32)",
+    "places": "places (whole numbers from 0)",
+    "labels": "labels, each once",
     "bytes": "bytes",
-}  # fmt: skip
+}
 
 
 # --- what must agree -------------------------------------------------------------------------------------
@@ -337,7 +410,12 @@ def _row_sums(made: Any) -> Iterator[str]:
 
 def _pair(made: Any) -> Iterator[str]:
     ends = made.indptr
-    if not len(ends) or ends[0] != 0 or ends[-1] != len(made.indices) or bool((np.diff(ends.astype(np.int64)) < 0).any()):
+    if (
+        not len(ends)
+        or ends[0] != 0
+        or ends[-1] != len(made.indices)
+        or bool((np.diff(ends.astype(np.int64)) < 0).any())
+    ):
         yield f"indptr of a PairProducts does not lead from 0 to {len(made.indices)}"
 
 
@@ -345,13 +423,19 @@ def _cross_products(made: Any) -> Iterator[str]:
     p, groups = len(made.shift) - 1, made.groups
     if len(made.x_names) != p or len(set(made.x_names)) != p:
         yield f"a CrossProducts has {p} columns of X and {len(set(made.x_names))} names"
-    if bool((np.diff(made.kept.astype(np.int64)) <= 0).any()) or not _within(made.kept, len(made.meta.x_names)):
+    if bool((np.diff(made.kept.astype(np.int64)) <= 0).any()) or not _within(
+        made.kept, len(made.meta.x_names)
+    ):
         yield f"kept of a CrossProducts are not among {len(made.meta.x_names)} columns, ascending"
     if made.alias is not None and made.alias.shape[1] != len(made.meta.x_names):
         yield f"alias of a CrossProducts has {made.alias.shape[1]} columns, and there are {len(made.meta.x_names)}"
-    if any(group.B.shape[2] != p + 1 for group in groups) or len({group.name for group in groups}) != len(groups):
+    if any(group.B.shape[2] != p + 1 for group in groups) or len(
+        {group.name for group in groups}
+    ) != len(groups):
         yield "the groups of a CrossProducts are of another model, or one is there twice"
-    if made.unweighted is not None and len(made.unweighted) != 1 + p + sum(group.k for group in groups):
+    if made.unweighted is not None and len(made.unweighted) != 1 + p + sum(
+        group.k for group in groups
+    ):
         yield f"unweighted of a CrossProducts has {len(made.unweighted)} columns"
     sizes = [(group.n_levels, group.k) for group in groups]
     yield from _between_groups("CrossProducts", made, sizes)
@@ -365,9 +449,14 @@ def _summed(made: Any) -> Iterator[str]:
         yield "levels of a Summed are no labels, each once"
         return
     widths = [len(names) for _, _, names in groups]
-    if made.rows.n_groups != len(groups) or [len(group.shift) for group in made.basis.groups] != widths:
+    if (
+        made.rows.n_groups != len(groups)
+        or [len(group.shift) for group in made.basis.groups] != widths
+    ):
         yield "the sums of a Summed are of other groups"
-    yield from _between_groups("Summed", made, [(len(levels), len(names)) for _, levels, names in groups])
+    yield from _between_groups(
+        "Summed", made, [(len(levels), len(names)) for _, levels, names in groups]
+    )
 
 
 def _between_groups(name: str, made: Any, sizes: list[tuple[int, int]]) -> Iterator[str]:
@@ -375,12 +464,17 @@ def _between_groups(name: str, made: Any, sizes: list[tuple[int, int]]) -> Itera
     if len(made.pairs) != len(sizes) * (len(sizes) - 1) // 2:
         yield f"a {name} has {len(sizes)} groups and {len(made.pairs)} pairs of them"
     for (g, h), pair in made.pairs.items():
-        if not g < h < len(sizes) or (len(pair.indptr) - 1, *pair.data.shape[1:]) != (*sizes[g], sizes[h][1]):
+        if not g < h < len(sizes) or (len(pair.indptr) - 1, *pair.data.shape[1:]) != (
+            *sizes[g],
+            sizes[h][1],
+        ):
             yield f"the pair {g}, {h} of a {name} is of other groups"
         elif not _within(pair.indices, sizes[h][0]):
             yield f"indices of the pair {g}, {h} of a {name} do not lie from 0 to {sizes[h][0] - 1}"
     for term in made.terms:
-        if not (term.group < len(sizes) and term.k > 0 and term.start + term.k <= sizes[term.group][1]):
+        if not (
+            term.group < len(sizes) and term.k > 0 and term.start + term.k <= sizes[term.group][1]
+        ):
             yield f"a term of a {name} lies outside of its group"
 
 
@@ -397,7 +491,9 @@ def _fit(made: Any) -> Iterator[str]:
     if len(made.solution.beta) != made.cp.p:
         yield f"a Fit has {len(made.solution.beta)} coefficients, and its model {made.cp.p}"
     left = made.remainder
-    if left is not None and [part.shape for part in left.delta] != [group.B.shape for group in made.cp.groups]:
+    if left is not None and [part.shape for part in left.delta] != [
+        group.B.shape for group in made.cp.groups
+    ]:
         yield "the remainder of a Fit is of another model"
 
 
@@ -408,14 +504,21 @@ def _least_squares(made: Any) -> Iterator[str]:
 
 def _remainder(made: Any) -> Iterator[str]:
     blocks = (*made.delta, *made.zw)
-    if len(made.delta) != len(made.zw) or any(a.shape != b.shape for a, b in zip(made.delta, made.zw, strict=True)):
+    if len(made.delta) != len(made.zw) or any(
+        a.shape != b.shape for a, b in zip(made.delta, made.zw, strict=True)
+    ):
         yield "delta and zw of a Remainder are of different shapes"
-    elif any(block.ndim != 3 or block.shape[2] != len(made.ww) or not _NUMBERS["finite"](block) for block in blocks):
+    elif any(
+        block.ndim != 3 or block.shape[2] != len(made.ww) or not _NUMBERS["finite"](block)
+        for block in blocks
+    ):
         yield "a block of a Remainder is no array (J, K, p+1) of finite numbers"
 
 
 def _mixed(made: Any) -> Iterator[str]:
-    if made.mix is not None and not (np.array_equal(made.mix, np.triu(made.mix)) and (np.diag(made.mix) == 1.0).all()):
+    if made.mix is not None and not (
+        np.array_equal(made.mix, np.triu(made.mix)) and (np.diag(made.mix) == 1.0).all()
+    ):
         yield f"mix of a {type(made).__name__} is no upper triangle with a diagonal of ones"
 
 
@@ -435,8 +538,14 @@ def _grouping(made: Any) -> Iterator[str]:
 
 
 def _rows(made: Any) -> Iterator[str]:
-    lengths = [len(column.codes if hasattr(column, "codes") else column.values) for column in made.columns.values()]
-    if any(length != made.n for length in (*lengths, *(len(column.codes) for column in made.coded.values()))):
+    lengths = [
+        len(column.codes if hasattr(column, "codes") else column.values)
+        for column in made.columns.values()
+    ]
+    if any(
+        length != made.n
+        for length in (*lengths, *(len(column.codes) for column in made.coded.values()))
+    ):
         yield f"a column of Rows does not have {made.n} values"
 
 
@@ -446,7 +555,9 @@ def _design(made: Any) -> Iterator[str]:
         yield f"a part of a Design does not have its {n} rows"
     if any(len(factor.values) != n for column in made.x for factor in column):
         yield f"a column of a Design does not have its {n} rows"
-    if not (len(made.x) == len(made.x_names) == len(made.kept)) or not _within(made.kept, len(made.all_x_names)):
+    if not (len(made.x) == len(made.x_names) == len(made.kept)) or not _within(
+        made.kept, len(made.all_x_names)
+    ):
         yield f"a Design has {len(made.x)} columns, {len(made.x_names)} names and {len(made.kept)} places"
     if made.weights is not None and bool((made.weights < 0.0).any()):
         yield "weights of a Design are negative"
@@ -470,7 +581,13 @@ def _meta(made: Any) -> Iterator[str]:
 def _shape(made: Any) -> Iterator[str]:
     values = [value for _, value in made.levels]
     numbers = all(_is(value, float | bool) for value in values)
-    if not (numbers or all(value is None or isinstance(value, (str, bool, int, float, np.generic)) for value in values)):
+    if not (
+        numbers
+        or all(
+            value is None or isinstance(value, (str, bool, int, float, np.generic))
+            for value in values
+        )
+    ):
         yield "levels of a Shape are no plain values"
     if not made.categorical and not (numbers and made.dtype in _NUMBER_NAMES):
         yield f"a Shape of numbers is of the type {made.dtype!r}"
@@ -482,7 +599,9 @@ def _fixed_term(made: Any) -> Iterator[str]:
 
 
 def _moments(made: Any) -> Iterator[str]:
-    if made.n and not (math.isfinite(made.squares) and made.squares >= 0.0 and made.low <= made.high):
+    if made.n and not (
+        math.isfinite(made.squares) and made.squares >= 0.0 and made.low <= made.high
+    ):
         yield "Moments of no numbers"
 
 
@@ -492,9 +611,27 @@ def _seen(made: Any) -> Iterator[str]:
 
 
 RELATIONS: dict[str, Callable[[Any], Iterator[str]]] = {
-    "Basis": _mixed, "Categorical": _categorical, "Coding": _coding, "CrossProducts": _cross_products, "Design": _design,
-    "Expansion": _expansion, "Factor": _factor, "Fit": _fit, "FixedTerm": _fixed_term, "GroupBasis": _mixed,
-    "GroupProducts": _group, "GroupRecipe": _grouping, "LeastSquares": _least_squares, "Meta": _meta, "Moments": _moments,
-    "PairProducts": _pair, "ReTerm": _term, "Remainder": _remainder, "RowSums": _row_sums, "Rows": _rows, "Seen": _seen,
-    "Shape": _shape, "Summed": _summed,
-}  # fmt: skip
+    "Basis": _mixed,
+    "Categorical": _categorical,
+    "Coding": _coding,
+    "CrossProducts": _cross_products,
+    "Design": _design,
+    "Expansion": _expansion,
+    "Factor": _factor,
+    "Fit": _fit,
+    "FixedTerm": _fixed_term,
+    "GroupBasis": _mixed,
+    "GroupProducts": _group,
+    "GroupRecipe": _grouping,
+    "LeastSquares": _least_squares,
+    "Meta": _meta,
+    "Moments": _moments,
+    "PairProducts": _pair,
+    "ReTerm": _term,
+    "Remainder": _remainder,
+    "RowSums": _row_sums,
+    "Rows": _rows,
+    "Seen": _seen,
+    "Shape": _shape,
+    "Summed": _summed,
+}

@@ -59,16 +59,22 @@ def check_schema(found: Any, wanted: Any, columns: Sequence[str], where: str, fi
     """Raise DataError unless a part has the columns wanted, of the kinds they have in the first part."""
     for name in columns:
         if name not in found.names:
-            raise DataError(f"{where} has no column {name!r} (it has {', '.join(found.names[:12])})")
+            raise DataError(
+                f"{where} has no column {name!r} (it has {', '.join(found.names[:12])})"
+            )
         if found.names.count(name) > 1:
             raise DataError(f"{where} has two columns {name!r}: rename or leave out one")
         if found.field(name).type == wanted.field(name).type:
             continue
         here, there = kind_of(found.field(name).type), kind_of(wanted.field(name).type)
         if there == "null" and here not in ("number", "boolean"):
-            raise DataError(f"{where}: column {name!r} holds {here} here, and no value in {first}: give it this type there too")
+            raise DataError(
+                f"{where}: column {name!r} holds {here} here, and no value in {first}: give it this type there too"
+            )
         if here != there and "null" not in (here, there):
-            raise DataError(f"{where}: column {name!r} holds {here} here ({found.field(name).type}) and {there} in {first}")
+            raise DataError(
+                f"{where}: column {name!r} holds {here} here ({found.field(name).type}) and {there} in {first}"
+            )
 
 
 def together(units: Iterable[Unit]) -> Iterator[list[Unit]]:

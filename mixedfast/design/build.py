@@ -28,7 +28,13 @@ from mixedfast.design.grouping import GroupRecipe, number_groups
 from mixedfast.design.model_frame import Rows, Used, complete, vector
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.formula.parser import ModelSpec, RandomTerm, expand_dot, plain_name
-from mixedfast.formula.variables import bare_names, coded_names, expression_names, factors, used_names
+from mixedfast.formula.variables import (
+    bare_names,
+    coded_names,
+    expression_names,
+    factors,
+    used_names,
+)
 
 __all__ = ["Design", "FixedTerm", "ReTerm", "Recipe", "build", "check_whole", "ordered_terms"]
 
@@ -193,10 +199,16 @@ def check_whole(design: Design) -> None:
         When a random slope has a single value in every group, or two terms give the same groups the same effect.
     """
     spec, rows = design.spec, design.variables
-    checks.labels({name: rows.columns[name] for f in formulas(spec) for name in used_names(f)}, rows.n)
+    checks.labels(
+        {name: rows.columns[name] for f in formulas(spec) for name in used_names(f)}, rows.n
+    )
     for term, written in zip(design.terms, ordered_terms(spec, design.recipe), strict=True):
-        checks.random_term(term.group, str(written), term.names, term.columns, term.codes, len(term.levels))
-    checks.told_apart([(term.group, term.names, term.codes, len(term.levels)) for term in design.terms])
+        checks.random_term(
+            term.group, str(written), term.names, term.columns, term.codes, len(term.levels)
+        )
+    checks.told_apart(
+        [(term.group, term.names, term.codes, len(term.levels)) for term in design.terms]
+    )
 
 
 def ordered_terms(spec: ModelSpec, recipe: Recipe) -> list[RandomTerm]:
@@ -204,7 +216,11 @@ def ordered_terms(spec: ModelSpec, recipe: Recipe) -> list[RandomTerm]:
     rest = list(spec.random)
     out = []
     for group, coding in zip(recipe.groups, recipe.random, strict=True):
-        at = next(i for i, term in enumerate(rest) if term.factors == group.factors and term.expr == coding.formula)
+        at = next(
+            i
+            for i, term in enumerate(rest)
+            if term.factors == group.factors and term.expr == coding.formula
+        )
         out.append(rest.pop(at))
     return out
 
@@ -267,7 +283,9 @@ def build(
         random=codings,
         groups=groups,
         levels={name: column.levels for name, column in rows.coded.items()},
-        numeric=frozenset(name for name, column in rows.columns.items() if isinstance(column, Numeric)),
+        numeric=frozenset(
+            name for name, column in rows.columns.items() if isinstance(column, Numeric)
+        ),
         offset_column=offset if isinstance(offset, str) else None,
         kept=tuple(range(len(x))),
         covariates=covariates_of(spec, rows, used.vectors.get("offset"), offset),
@@ -324,7 +342,9 @@ def refuse_response_as_predictor(spec: ModelSpec) -> None:
     name = plain_name(spec.response)
     for formula in formulas(spec):
         if any(info.kind == "column" and info.expr == name for info in factors(formula).values()):
-            raise FormulaError(f"the response {name!r} is also a predictor in {spec.formula!r}: take it out there")
+            raise FormulaError(
+                f"the response {name!r} is also a predictor in {spec.formula!r}: take it out there"
+            )
 
 
 def _gather(spec: ModelSpec, table: Table, weights: Any, offset: Any) -> Used:
@@ -365,9 +385,13 @@ def contrasts_of(
     out = []
     for name, value in (contrasts or {}).items():
         column = rows.columns[name] if name in known else None
-        if not isinstance(column, Categorical) and not (column is not None and column.is_boolean and name in bare):
+        if not isinstance(column, Categorical) and not (
+            column is not None and column.is_boolean and name in bare
+        ):
             what = (
-                "is not in the formula" if name not in known else f"is numeric (write C({name}, contr.sum))"
+                "is not in the formula"
+                if name not in known
+                else f"is numeric (write C({name}, contr.sum))"
             )
             raise DataError(f"contrasts= names {name!r}, which {what}")
         out.append((name, contrast_of(name, value, rows.coded[name].levels)))
@@ -377,13 +401,19 @@ def contrasts_of(
 def response(spec: ModelSpec, rows: Rows) -> np.ndarray:
     for name in expression_names(spec.response):
         if isinstance(rows.columns[name], Categorical):
-            raise DataError(f"the response {name!r} holds strings or categories; it must be numeric")
+            raise DataError(
+                f"the response {name!r} holds strings or categories; it must be numeric"
+            )
     return evaluate_expression(spec.response, rows)
 
 
-def covariates_of(spec: ModelSpec, rows: Rows, values: np.ndarray | None, given: Any) -> dict[str, Covariate]:
+def covariates_of(
+    spec: ModelSpec, rows: Rows, values: np.ndarray | None, given: Any
+) -> dict[str, Covariate]:
     """The numeric variables of the fixed part and its offsets."""
-    names = dict.fromkeys([*used_names(spec.fixed), *(name for o in spec.offsets for name in expression_names(o))])
+    names = dict.fromkeys(
+        [*used_names(spec.fixed), *(name for o in spec.offsets for name in expression_names(o))]
+    )
     numbers = ((name, rows.columns.get(name)) for name in names)
     out = {name: describe(column.values) for name, column in numbers if isinstance(column, Numeric)}
     if values is not None:

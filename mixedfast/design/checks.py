@@ -17,7 +17,16 @@ from mixedfast.data.frames import ColumnData, Numeric
 from mixedfast.design.columns import Column, evaluate, matrix, take
 from mixedfast.errors import DataError, NotIdentifiedError
 
-__all__ = ["enough_rows", "labels", "no_infinities", "random_sums", "random_term", "told_apart", "weight_range", "weights"]
+__all__ = [
+    "enough_rows",
+    "labels",
+    "no_infinities",
+    "random_sums",
+    "random_term",
+    "told_apart",
+    "weight_range",
+    "weights",
+]
 
 _FIRST_LOOK = 512  # rows; a slope that varies shows it here
 _SUMS_ROUND = 1e-12  # of a sum of squares: what a sum about a shift loses to rounding, with room
@@ -60,13 +69,17 @@ def weights(values: np.ndarray) -> None:
 def weight_range(low: float, high: float) -> None:
     """Raise DataError when the smallest or the largest weight cannot be reckoned with."""
     if low < 1.0 / _WIDEST_WEIGHT or high > _WIDEST_WEIGHT:
-        raise DataError(f"weights run from {low:.3g} to {high:.3g}, too far from 1 to reckon with: give them in other units")
+        raise DataError(
+            f"weights run from {low:.3g} to {high:.3g}, too far from 1 to reckon with: give them in other units"
+        )
 
 
 def enough_rows(group: str, term: str, k: int, n_levels: int, n: int) -> None:
     """Whether there are groups to compare, and rows enough to tell k effects of each from the residuals (see `random_term`)."""
     if n_levels < 2:
-        raise DataError(f"the grouping factor {group!r} has one level only: a random term needs at least two")
+        raise DataError(
+            f"the grouping factor {group!r} has one level only: a random term needs at least two"
+        )
     if n_levels >= n:
         raise NotIdentifiedError(
             f"{group!r} has as many levels ({n_levels}) as there are rows ({n}): the effects of {term} "
@@ -90,7 +103,9 @@ def random_sums(group: str, names: Sequence[str], A: np.ndarray, stacklevel: int
     term = f"({' + '.join(names)} | {group})"
     for j, name in enumerate(names):
         if size[j] <= 0:
-            raise NotIdentifiedError(f"in the random term {term}, the column {name!r} is zero or a constant: leave it out")
+            raise NotIdentifiedError(
+                f"in the random term {term}, the column {name!r} is zero or a constant: leave it out"
+            )
         for i in range(j):
             if size[i] * size[j] - total[i, j] ** 2 <= _SUMS_ROUND * size[i] * size[j]:
                 raise NotIdentifiedError(
@@ -105,7 +120,12 @@ def random_sums(group: str, names: Sequence[str], A: np.ndarray, stacklevel: int
 
 
 def random_term(
-    group: str, term: str, names: Sequence[str], columns: Sequence[Column], codes: np.ndarray, n_levels: int
+    group: str,
+    term: str,
+    names: Sequence[str],
+    columns: Sequence[Column],
+    codes: np.ndarray,
+    n_levels: int,
 ) -> None:
     """Whether a random term can be estimated at all.
 
@@ -128,7 +148,9 @@ def random_term(
     if alike is not None:
         i, j = alike
         what = (
-            f"{names[i]!r} is zero in every row" if i == j else f"{names[j]!r} is a multiple of {names[i]!r}"
+            f"{names[i]!r} is zero in every row"
+            if i == j
+            else f"{names[j]!r} is a multiple of {names[i]!r}"
         )
         raise NotIdentifiedError(f"in the random term {term}, the column {what}: leave it out")
     for name, column in zip(names, columns, strict=True):
@@ -145,7 +167,9 @@ def _warn_constant_within(term: str, name: str, group: str, stacklevel: int) -> 
     )
 
 
-def told_apart(terms: Sequence[tuple[str, Sequence[str], np.ndarray, int]], stacklevel: int = 5) -> None:
+def told_apart(
+    terms: Sequence[tuple[str, Sequence[str], np.ndarray, int]], stacklevel: int = 5
+) -> None:
     """Whether the variances of different random terms can be told apart.
 
     Parameters
@@ -159,11 +183,20 @@ def told_apart(terms: Sequence[tuple[str, Sequence[str], np.ndarray, int]], stac
     UserWarning
         When two terms give the same groups the same effect, under one name of the grouping factor or two.
     """
-    for (group, names, codes, n_levels), (other, other_names, other_codes, other_levels) in combinations(terms, 2):
+    for (group, names, codes, n_levels), (
+        other,
+        other_names,
+        other_codes,
+        other_levels,
+    ) in combinations(terms, 2):
         shared = [name for name in names if name in other_names]
         if not shared or n_levels != other_levels or not _same_groups(codes, other_codes, n_levels):
             continue
-        whose = f"two random terms of {group!r}" if group == other else f"{group!r} and {other!r} group the rows alike and"
+        whose = (
+            f"two random terms of {group!r}"
+            if group == other
+            else f"{group!r} and {other!r} group the rows alike and"
+        )
         warnings.warn(
             f"{whose} both have the effect {shared[0]!r}: the data tell the sum of the two variances only; "
             "leave one of them out",
@@ -199,7 +232,9 @@ def _zero_or_proportional(columns: Sequence[Column], n: int) -> tuple[int, int] 
         scaled = values / np.where(peak == 0, 1.0, peak)
         doubtful: set[int] = set()
         for j in range(len(suspects)):
-            others = np.abs(scaled[:, :j] - scaled[:, j : j + 1]).max(axis=0, initial=0.0) <= _ROUNDING
+            others = (
+                np.abs(scaled[:, :j] - scaled[:, j : j + 1]).max(axis=0, initial=0.0) <= _ROUNDING
+            )
             for i in np.flatnonzero(others):
                 doubtful |= {int(i), j}
                 found = found or (suspects[int(i)], suspects[j])

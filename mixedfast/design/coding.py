@@ -131,7 +131,10 @@ class Coding:
 
     def __store__(self) -> dict[str, Any]:
         """All of it as data. formulaic's recipe is made again from its state: it is an object, and no file holds those."""
-        stored = {name: getattr(self, name) for name in ("formula", "contrasts", "shapes", "typical", "names")}
+        stored = {
+            name: getattr(self, name)
+            for name in ("formula", "contrasts", "shapes", "typical", "names")
+        }
         if self.products is not None:
             return {**stored, "terms": self.terms, "levels": self.levels, "products": self.products}
         state = dict(self.model_spec.transform_state)
@@ -149,14 +152,18 @@ class Coding:
             return cls(**fields, model_spec=None)
         formula, contrasts = fields["formula"], fields["contrasts"]
         if any(contrast.value is None for _, contrast in contrasts):
-            raise DataError(f"the contrasts of {formula!r} are objects: give them by name or as a matrix to save the model")
+            raise DataError(
+                f"the contrasts of {formula!r} are objects: give them by name or as a matrix to save the model"
+            )
         shapes, typical = fields["shapes"], fields["typical"]
         known = {shape.name for shape in shapes if shape.levels or shape.name in typical}
         if is_plain(formula) or known != set(used_names(formula)):
             raise DataError(f"the variables of {formula!r} are not those it was saved with")
         made = code_shapes(formula, shapes, contrasts, fields["state"], typical)
         if made.names != tuple(fields["names"]):
-            raise DataError(f"the columns of {formula!r} are no longer made as they were saved: fit the model again")
+            raise DataError(
+                f"the columns of {formula!r} are no longer made as they were saved: fit the model again"
+            )
         return made
 
 
@@ -172,19 +179,31 @@ def code(formula: str, rows: Rows, contrasts: Contrasts = ()) -> tuple[Coding, t
     """
     mine = tuple(pair for pair in contrasts if pair[0] in used_names(formula))
     if is_plain(formula):
-        coding = _plain_coding(formula, tuple(shape_of(name, rows) for name in used_names(formula)), mine)
+        coding = _plain_coding(
+            formula, tuple(shape_of(name, rows) for name in used_names(formula)), mine
+        )
         return coding, _multiply(coding, rows)
     matrix, spec = materialize(formula, rows, mine)
     info = factors(formula)
     for factor, state in spec.factor_contrasts.items():
         if info[factor.expr].kind in ("column", "coded"):
             _require_all_levels(info[factor.expr], state, rows)
-    coding = _coding(formula, tuple(shape_of(name, rows) for name in used_names(formula)), mine, spec, _typical(formula, rows))
+    coding = _coding(
+        formula,
+        tuple(shape_of(name, rows) for name in used_names(formula)),
+        mine,
+        spec,
+        _typical(formula, rows),
+    )
     return coding, _dense_columns(matrix, coding)
 
 
 def code_shapes(
-    formula: str, shapes: tuple[Shape, ...], contrasts: Contrasts, state: Mapping[str, Any], typical: Mapping[str, float]
+    formula: str,
+    shapes: tuple[Shape, ...],
+    contrasts: Contrasts,
+    state: Mapping[str, Any],
+    typical: Mapping[str, float],
 ) -> Coding:
     """The coding of a formula from what is known of whole columns, without their rows.
 
@@ -207,14 +226,34 @@ def code_shapes(
     return _coding(formula, shapes, mine, spec, typical)
 
 
-def _coding(formula: str, shapes: tuple[Shape, ...], contrasts: Contrasts, spec: Any, typical: Mapping[str, float]) -> Coding:
+def _coding(
+    formula: str,
+    shapes: tuple[Shape, ...],
+    contrasts: Contrasts,
+    spec: Any,
+    typical: Mapping[str, float],
+) -> Coding:
     levels = {shape.name: shape.label_array() for shape in shapes if shape.levels}
-    return Coding(formula, tuple(spec.column_names), _terms(spec), levels, None, spec, contrasts, shapes, typical)
+    return Coding(
+        formula,
+        tuple(spec.column_names),
+        _terms(spec),
+        levels,
+        None,
+        spec,
+        contrasts,
+        shapes,
+        typical,
+    )
 
 
 def _typical(formula: str, rows: Rows) -> dict[str, float]:
     columns = {name: rows.columns[name] for name in used_names(formula)}
-    return {name: float(column.values.mean()) for name, column in columns.items() if isinstance(column, Numeric) and rows.n}
+    return {
+        name: float(column.values.mean())
+        for name, column in columns.items()
+        if isinstance(column, Numeric) and rows.n
+    }
 
 
 def code_again(coding: Coding, rows: Rows) -> tuple[Column, ...]:
@@ -239,7 +278,9 @@ def evaluate_expression(expr: str, rows: Rows) -> np.ndarray:
     if name is not None:
         column = rows.columns[name]
         if isinstance(column, Categorical):
-            raise DataError(f"column {name!r} holds categories where numbers are needed: convert it first")
+            raise DataError(
+                f"column {name!r} holds categories where numbers are needed: convert it first"
+            )
         return np.ascontiguousarray(column.values, dtype=np.float64)
     matrix, spec = evaluate(expr, rows)
     if matrix.shape != (rows.n, 1) or list(kinds_of(spec).values()) != ["numeric"]:
@@ -256,7 +297,9 @@ def shape_of(name: str, rows: Rows) -> Shape:
     """Kind and levels of a variable: all that its coding depends on."""
     column = rows.columns[name]
     coded = rows.coded.get(name)
-    levels = tuple((type(v).__name__, v) for v in coded.levels.tolist()) if coded is not None else ()
+    levels = (
+        tuple((type(v).__name__, v) for v in coded.levels.tolist()) if coded is not None else ()
+    )
     dtype = column.values.dtype.name if isinstance(column, Numeric) else "category"
     return Shape(name, isinstance(column, Categorical), dtype, levels)
 
@@ -265,9 +308,13 @@ def shape_of(name: str, rows: Rows) -> Shape:
 def _plain_coding(formula: str, shapes: tuple[Shape, ...], contrasts: Contrasts) -> Coding:
     rows = _skeleton(shapes)
     _, spec = materialize(formula, rows, contrasts)
-    levels = {shape.name: rows.coded[shape.name].levels for shape in shapes if shape.name in rows.coded}
+    levels = {
+        shape.name: rows.coded[shape.name].levels for shape in shapes if shape.name in rows.coded
+    }
     products = _products(formula, spec, rows)
-    return Coding(formula, tuple(spec.column_names), _terms(spec), levels, products, None, contrasts, shapes)
+    return Coding(
+        formula, tuple(spec.column_names), _terms(spec), levels, products, None, contrasts, shapes
+    )
 
 
 def products_of(coding: Coding) -> tuple[tuple[Piece, ...], ...]:
@@ -290,7 +337,9 @@ def _products(formula: str, spec: Any, rows: Rows) -> tuple[tuple[Piece, ...], .
         for scoped in structure.scoped_terms:
             choices = [_pieces(info[f.factor.expr], f.reduced, spec, rows) for f in scoped.factors]
             # formulaic lets the first factor vary fastest
-            products += [tuple(reversed(chosen)) for chosen in itertools.product(*reversed(choices))]
+            products += [
+                tuple(reversed(chosen)) for chosen in itertools.product(*reversed(choices))
+            ]
     return tuple(products)
 
 
@@ -302,11 +351,15 @@ def _skeleton(shapes: Sequence[Shape], typical: Mapping[str, float] | None = Non
     for shape in shapes:
         if shape.levels:
             levels = shape.label_array()
-            coded[shape.name] = Categorical(np.resize(np.arange(len(levels), dtype=np.int32), n), levels)
+            coded[shape.name] = Categorical(
+                np.resize(np.arange(len(levels), dtype=np.int32), n), levels
+            )
         if shape.categorical:
             columns[shape.name] = coded[shape.name]
         elif shape.levels:
-            columns[shape.name] = Numeric(np.resize(coded[shape.name].levels, n).astype(shape.dtype))
+            columns[shape.name] = Numeric(
+                np.resize(coded[shape.name].levels, n).astype(shape.dtype)
+            )
         elif typical:
             columns[shape.name] = Numeric(np.full(n, typical[shape.name]).astype(shape.dtype))
         else:
@@ -319,7 +372,9 @@ def _pieces(info: FactorInfo, reduced: bool, spec: Any, rows: Rows) -> list[Piec
     state = {factor.expr: state for factor, state in spec.factor_contrasts.items()}.get(info.expr)
     if info.kind == "python":
         if state is not None:
-            raise DataError(f"{info.expr} makes categories out of what it is given: compute the column first")
+            raise DataError(
+                f"{info.expr} makes categories out of what it is given: compute the column first"
+            )
         return [Piece(info.expr, None)]
     name = info.variables[0]
     if state is None:
@@ -336,9 +391,13 @@ def _pieces(info: FactorInfo, reduced: bool, spec: Any, rows: Rows) -> list[Piec
 def _require_all_levels(info: FactorInfo, state: Any, rows: Rows) -> None:
     """Raise DataError when ``C(f, levels=...)`` leaves out a level that occurs."""
     name = info.variables[0]
-    missing = [level for level in rows.coded[name].levels.tolist() if level not in set(state.levels)]
+    missing = [
+        level for level in rows.coded[name].levels.tolist() if level not in set(state.levels)
+    ]
     if missing:
-        raise DataError(f"{info.expr} leaves out levels of {name!r} that occur in the data: {missing[:8]}")
+        raise DataError(
+            f"{info.expr} leaves out levels of {name!r} that occur in the data: {missing[:8]}"
+        )
 
 
 def _multiply(coding: Coding, rows: Rows) -> tuple[Column, ...]:
@@ -381,7 +440,11 @@ def _terms(spec: Any) -> tuple[FixedTerm, ...]:
     for structure in spec.structure:
         stop = start + len(structure.columns)
         factors = tuple(f.expr for f in structure.term.factors if f.expr != "1")
-        info = [factor_info(f.expr, f.eval_method.value) for f in structure.term.factors if f.expr != "1"]
+        info = [
+            factor_info(f.expr, f.eval_method.value)
+            for f in structure.term.factors
+            if f.expr != "1"
+        ]
         terms.append(
             FixedTerm(
                 name=str(structure.term) if factors else "Intercept",
@@ -406,4 +469,6 @@ def _require_columns(term: FixedTerm, spec: Any) -> None:
         for factor, state in spec.factor_contrasts.items()
         if factor.expr in term.factors and len(state.levels) == 1
     ]
-    raise DataError(f"the term {term.name} tells no rows apart ({'; '.join(single)}): leave it out of the formula")
+    raise DataError(
+        f"the term {term.name} tells no rows apart ({'; '.join(single)}): leave it out of the formula"
+    )

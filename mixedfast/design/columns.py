@@ -124,7 +124,8 @@ def same(a: Column, b: Column) -> bool:
     False
     """
     return len(a) == len(b) and all(
-        _same_array(f.values, g.values) and _same_array(f.table, g.table) for f, g in zip(a, b, strict=True)
+        _same_array(f.values, g.values) and _same_array(f.table, g.table)
+        for f, g in zip(a, b, strict=True)
     )
 
 

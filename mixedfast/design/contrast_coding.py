@@ -21,7 +21,10 @@ class Contrast:
 
     def __store__(self) -> dict[str, Any]:
         """A matrix as numbers, formulaic's own contrasts by name; an object of the user's only by its label."""
-        return {"label": self.label, "value": self.value if isinstance(self.value, np.ndarray) else None}
+        return {
+            "label": self.label,
+            "value": self.value if isinstance(self.value, np.ndarray) else None,
+        }
 
     @classmethod
     def __restore__(cls, fields: dict[str, Any]) -> Contrast:
@@ -48,7 +51,9 @@ def contrast_of(name: str, value: Any, levels: np.ndarray) -> Contrast:
 
     if isinstance(value, str):
         known = {
-            key.lower(): key for key in vars(ContrastsRegistry) if not key.startswith("_") and key != "custom"
+            key.lower(): key
+            for key in vars(ContrastsRegistry)
+            if not key.startswith("_") and key != "custom"
         }
         key = known.get(value.removeprefix("contr.").lower())
         if key is None:
@@ -63,7 +68,9 @@ def contrast_of(name: str, value: Any, levels: np.ndarray) -> Contrast:
     try:
         matrix = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"the contrast of {name!r} is neither a name nor a matrix of numbers") from error
+        raise DataError(
+            f"the contrast of {name!r} is neither a name nor a matrix of numbers"
+        ) from error
     if matrix.ndim != 2 or matrix.shape[0] != len(levels) or not np.isfinite(matrix).all():
         raise DataError(
             f"the contrast matrix of {name!r} has shape {matrix.shape}; it needs one finite row for each of "

@@ -69,14 +69,17 @@ def _joined(left: np.ndarray, right: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """Labels ``a:b`` of the combinations ``ids`` of two parts' levels."""
     first, second = np.divmod(ids, len(right))
     joined = np.empty(len(ids), dtype=object)
-    joined[:] = [f"{a}:{b}" for a, b in zip(left[first].tolist(), right[second].tolist(), strict=True)]
+    joined[:] = [
+        f"{a}:{b}" for a, b in zip(left[first].tolist(), right[second].tolist(), strict=True)
+    ]
     return joined
 
 
 def number_again(group: GroupRecipe, groups: Mapping[str, Categorical]) -> np.ndarray:
     """The group of each new row under the old numbering, shape (n,) int32; -1 for a new group."""
     parts = [
-        recode(groups[name], levels) for name, levels in zip(group.factors, group.part_levels, strict=True)
+        recode(groups[name], levels)
+        for name, levels in zip(group.factors, group.part_levels, strict=True)
     ]
     codes = parts[0]
     for part, levels, ids in zip(parts[1:], group.part_levels[1:], group.ids, strict=True):
@@ -119,7 +122,9 @@ def union(a: GroupRecipe, b: GroupRecipe) -> tuple[GroupRecipe, np.ndarray, np.n
     return GroupRecipe(a.label, a.factors, tuple(parts), tuple(ids), levels), place_a, place_b
 
 
-def _renumbered(ids: np.ndarray, width: int, new_width: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _renumbered(
+    ids: np.ndarray, width: int, new_width: int, left: np.ndarray, right: np.ndarray
+) -> np.ndarray:
     first, second = np.divmod(ids, width)
     return np.asarray(left[first] * new_width + right[second])
 
@@ -136,8 +141,14 @@ def _merged(name: str, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.nda
             "give both tables one type"
         )
     listed = list(dict.fromkeys([*mine, *theirs]))
-    if len({type(level) for level in listed}) == 1 and mine == sorted(mine) and theirs == sorted(theirs):
+    if (
+        len({type(level) for level in listed}) == 1
+        and mine == sorted(mine)
+        and theirs == sorted(theirs)
+    ):
         listed.sort()
     place = {level: i for i, level in enumerate(listed)}
-    at_a, at_b = (np.array([place[level] for level in part], dtype=np.int64) for part in (mine, theirs))
+    at_a, at_b = (
+        np.array([place[level] for level in part], dtype=np.int64) for part in (mine, theirs)
+    )
     return labels(listed) if a.dtype.kind == "O" else np.array(listed, dtype=a.dtype), at_a, at_b

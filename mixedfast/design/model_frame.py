@@ -41,7 +41,10 @@ class Used:
         return Used(
             len(rows),
             {name: _taken(column, rows) for name, column in self.columns.items()},
-            {name: Categorical(g.codes[rows], g.levels, g.ordered) for name, g in self.groups.items()},
+            {
+                name: Categorical(g.codes[rows], g.levels, g.ordered)
+                for name, g in self.groups.items()
+            },
             {name: values[rows] for name, values in self.vectors.items()},
         )
 
@@ -82,7 +85,9 @@ def complete(used: Used, na_action: str) -> tuple[Used, np.ndarray | None, dict[
             raise DataError(f"missing values in {told}: fill them in, or use na_action='omit'")
         kept = np.flatnonzero(~np.logical_or.reduce(list(masks.values())))
         if not len(kept):
-            raise DataError(f"no row is complete: every row misses a value in one of {', '.join(counts)}")
+            raise DataError(
+                f"no row is complete: every row misses a value in one of {', '.join(counts)}"
+            )
         used = used.take(kept)
     checks.no_infinities(used.columns)
     return used, kept, counts

@@ -49,7 +49,9 @@ def materialize(
     """
     known = {call: dict(values) for call, values in (state or {}).items()}
     spec = formula if recipe is None else recipe
-    return _matrix(spec, _frame(rows, formula, contrasts), _context(rows, formula, contrasts), known)
+    return _matrix(
+        spec, _frame(rows, formula, contrasts), _context(rows, formula, contrasts), known
+    )
 
 
 def evaluate(expr: str, rows: Rows) -> tuple[np.ndarray, Any]:
@@ -61,7 +63,8 @@ def evaluate(expr: str, rows: Rows) -> tuple[np.ndarray, Any]:
 def kinds_of(recipe: Any) -> dict[str, str]:
     """What formulaic took each factor for: "numeric" or "categorical"."""
     return {
-        expr: "categorical" if state[0].value == "categorical" else "numeric" for expr, state in recipe.encoder_state.items()
+        expr: "categorical" if state[0].value == "categorical" else "numeric"
+        for expr, state in recipe.encoder_state.items()
     }
 
 
@@ -84,14 +87,23 @@ def _context(rows: Rows, formula: str, contrasts: Contrasts) -> dict[str, Any]:
     import pandas as pd
     from formulaic.transforms.contrasts import C
 
-    marked = {name: C(pd.Series(_series(column)), None) for name, column in _truths(rows, formula).items()}
-    return marked | {name: C(pd.Series(_series(rows.columns[name])), contrast.value) for name, contrast in contrasts}
+    marked = {
+        name: C(pd.Series(_series(column)), None) for name, column in _truths(rows, formula).items()
+    }
+    return marked | {
+        name: C(pd.Series(_series(rows.columns[name])), contrast.value)
+        for name, contrast in contrasts
+    }
 
 
 def _truths(rows: Rows, formula: str) -> dict[str, Numeric]:
     """The variables of True and False that a formula uses by their bare name."""
     found = {name: rows.columns[name] for name in bare_names(formula) if name in rows.coded}
-    return {name: column for name, column in found.items() if isinstance(column, Numeric) and column.is_boolean}
+    return {
+        name: column
+        for name, column in found.items()
+        if isinstance(column, Numeric) and column.is_boolean
+    }
 
 
 def _table(rows: Rows, names: Sequence[str], reckoned: frozenset[str]) -> Any:
@@ -117,7 +129,9 @@ def _series(column: ColumnData, reckoned: bool = False) -> Any:
 # --- the matrix ------------------------------------------------------------------------------------------
 
 
-def _matrix(spec: Any, frame: Any, context: Mapping[str, Any], state: dict[str, dict[str, Any]]) -> tuple[np.ndarray, Any]:
+def _matrix(
+    spec: Any, frame: Any, context: Mapping[str, Any], state: dict[str, dict[str, Any]]
+) -> tuple[np.ndarray, Any]:
     """The matrix of a formula (with known statistics) or of a recipe made earlier."""
     from formulaic.errors import FormulaicError
 
@@ -130,7 +144,9 @@ def _matrix(spec: Any, frame: Any, context: Mapping[str, Any], state: dict[str, 
         matrix = np.asarray(found, dtype=np.float64, order="F")
     except (FormulaicError, LookupError, TypeError, ValueError) as error:
         _name_categories(text, frame, error)
-        if isinstance(error, ValueError) and not isinstance(error, FormulaicError):  # NumPy's, as parts are put side by side
+        if isinstance(error, ValueError) and not isinstance(
+            error, FormulaicError
+        ):  # NumPy's, as parts are put side by side
             what = f"a part of {text!r} does not give one value a row: it is an element or a slice of a column, say, or text"
         else:
             what = f"formulaic cannot evaluate {text!r}, whose parts must each give one value a row: {one_line(error)}"
@@ -141,9 +157,13 @@ def _matrix(spec: Any, frame: Any, context: Mapping[str, Any], state: dict[str, 
 def _name_categories(text: str, frame: Any, error: Exception) -> None:
     """Raise DataError when an expression that could not be evaluated reckons with a column of categories."""
     for expr, info in factors(text).items():
-        held = [name for name in info.variables if name in frame and frame[name].dtype == "category"]
+        held = [
+            name for name in info.variables if name in frame and frame[name].dtype == "category"
+        ]
         if info.kind == "python" and held and not expr.startswith("C("):
-            raise DataError(f"column {held[0]!r} holds categories where {expr!r} needs numbers: convert it first") from error
+            raise DataError(
+                f"column {held[0]!r} holds categories where {expr!r} needs numbers: convert it first"
+            ) from error
 
 
 def _asked(spec: Any, frame: Any, context: Mapping[str, Any], state: dict[str, Any]) -> Any:

@@ -48,10 +48,20 @@ class NewData:
 
     def with_codes(self, codes: Sequence[np.ndarray]) -> NewData:
         """The same rows with other codes of their groups, one array a term."""
-        return replace(self, terms=tuple((own, columns) for own, (_, columns) in zip(codes, self.terms, strict=True)))
+        return replace(
+            self,
+            terms=tuple(
+                (own, columns) for own, (_, columns) in zip(codes, self.terms, strict=True)
+            ),
+        )
 
 
-def apply(recipe: Recipe, data: Any, groups: bool | Iterable[int] = True, effects: Iterable[int] | None = None) -> NewData:
+def apply(
+    recipe: Recipe,
+    data: Any,
+    groups: bool | Iterable[int] = True,
+    effects: Iterable[int] | None = None,
+) -> NewData:
     """New data coded as the data of a fit were.
 
     Parameters
@@ -89,7 +99,10 @@ def apply(recipe: Recipe, data: Any, groups: bool | Iterable[int] = True, effect
     everything = range(len(recipe.groups))
     grouped = set(everything if groups is True else groups or ())
     shown = grouped if effects is None else set(effects)
-    wanted = [*used_names(spec.fixed), *(name for o in spec.offsets for name in expression_names(o))]
+    wanted = [
+        *used_names(spec.fixed),
+        *(name for o in spec.offsets for name in expression_names(o)),
+    ]
     wanted += [name for t in sorted(shown) for name in used_names(recipe.random[t].formula)]
     columns = {name: table.column(name) for name in wanted}
     vectors = {}
@@ -107,7 +120,9 @@ def apply(recipe: Recipe, data: Any, groups: bool | Iterable[int] = True, effect
     terms = tuple(
         (
             number_again(recipe.groups[t], used.groups) if t in grouped else nobody,
-            code_again(recipe.random[t], rows) if t in shown else ((),) * len(recipe.random[t].names),
+            code_again(recipe.random[t], rows)
+            if t in shown
+            else ((),) * len(recipe.random[t].names),
         )
         for t in everything
         if groups is not False
@@ -131,7 +146,9 @@ def _new_rows(recipe: Recipe, used: Used) -> Rows:
         if (codes < 0).any():
             known = set(levels.tolist())
             new = [level for level in now.levels.tolist() if level not in known]
-            show = repr if {str(level) for level in new} & {str(level) for level in known} else str  # '1' is not 1
+            show = (
+                repr if {str(level) for level in new} & {str(level) for level in known} else str
+            )  # '1' is not 1
             raise DataError(
                 f"column {name!r} has levels the fit never saw: {', '.join(map(show, new[:8]))} "
                 f"(known: {', '.join(map(show, levels.tolist()[:8]))})"
@@ -140,5 +157,7 @@ def _new_rows(recipe: Recipe, used: Used) -> Rows:
         if name not in recipe.numeric:
             columns[name] = coded[name]
         elif levels.dtype.kind == "b":
-            columns[name] = Numeric(levels[codes])  # True and False also where they came as 1 and 0, or as categories
+            columns[name] = Numeric(
+                levels[codes]
+            )  # True and False also where they came as 1 and 0, or as categories
     return Rows(used.n, columns, coded)

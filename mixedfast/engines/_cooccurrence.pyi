@@ -10,7 +10,17 @@ Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 
 def pairs_times(
-    indptr: Longs, indices: Ints, data: Floats, F_left: Floats, F_right: Floats, left_out: Floats, right_out: Floats
+    indptr: Longs,
+    indices: Ints,
+    data: Floats,
+    F_left: Floats,
+    F_right: Floats,
+    left_out: Floats,
+    right_out: Floats,
 ) -> None: ...
-def pairs_moments(indptr: Longs, indices: Ints, data: Floats, D_left: Floats, D_right: Floats) -> tuple[Floats, Floats]: ...
-def components(sizes: Sequence[int], pairs: Sequence[tuple[int, int, Longs, Ints]]) -> tuple[Longs, int]: ...
+def pairs_moments(
+    indptr: Longs, indices: Ints, data: Floats, D_left: Floats, D_right: Floats
+) -> tuple[Floats, Floats]: ...
+def components(
+    sizes: Sequence[int], pairs: Sequence[tuple[int, int, Longs, Ints]]
+) -> tuple[Longs, int]: ...

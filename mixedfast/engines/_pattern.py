@@ -14,7 +14,9 @@ def index_vector(name: str, values: ArrayLike) -> Indices:
     """A private int64 copy of a vector of integers; ValueError names what it is not."""
     array: NDArray[Any] = np.asarray(values)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise ValueError(f"{name} must be a vector of integers, not {array.dtype} of shape {array.shape}")
+        raise ValueError(
+            f"{name} must be a vector of integers, not {array.dtype} of shape {array.shape}"
+        )
     return np.array(array, dtype=np.int64)
 
 
@@ -33,13 +35,17 @@ def check_lower_triangle(n: int, indptr: Indices, indices: Indices) -> None:
     if indptr.shape[0] != n + 1:
         raise ValueError(f"indptr must have n + 1 = {n + 1} elements, not {indptr.shape[0]}")
     if indptr[0] != 0 or indptr[-1] != count:
-        raise ValueError(f"indptr must run from 0 to len(indices) = {count}, not {indptr[0]} to {indptr[-1]}")
+        raise ValueError(
+            f"indptr must run from 0 to len(indices) = {count}, not {indptr[0]} to {indptr[-1]}"
+        )
     sizes = np.diff(indptr)
     if (sizes < 0).any():
         raise ValueError(f"indptr decreases at column {np.argmax(sizes < 0)}")
     out_of_range = (indices < 0) | (indices >= n)
     if out_of_range.any():
-        raise ValueError(f"indices has row {indices[np.argmax(out_of_range)]}, which is not in 0 .. {n - 1}")
+        raise ValueError(
+            f"indices has row {indices[np.argmax(out_of_range)]}, which is not in 0 .. {n - 1}"
+        )
     no_diagonal = sizes == 0
     no_diagonal[~no_diagonal] = indices[indptr[:-1][~no_diagonal]] != np.flatnonzero(~no_diagonal)
     if no_diagonal.any():

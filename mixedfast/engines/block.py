@@ -95,7 +95,9 @@ class BlockEngine:
         if status:
             return None
         if self._border is not None:
-            more, failed = self._border.factor(self._T, _pack([lambdas[g] for g in self.layout.rest]), self._workers)
+            more, failed = self._border.factor(
+                self._T, _pack([lambdas[g] for g in self.layout.rest]), self._workers
+            )
             if failed:
                 return None
             logdet += more
@@ -115,10 +117,18 @@ class BlockEngine:
     def _inner(self, left: _Half, right: _Half) -> np.ndarray:
         """(left)'Lambda M^-1 Lambda'(right)."""
         total = left.lead.T @ right.lead
-        return total if self._border is None else total + self._rest_inner(left.reduced, left.rest, right.reduced, right.rest)
+        return (
+            total
+            if self._border is None
+            else total + self._rest_inner(left.reduced, left.rest, right.reduced, right.rest)
+        )
 
     def _rest_inner(
-        self, left: np.ndarray, left_half: np.ndarray | None, right: np.ndarray, right_half: np.ndarray | None
+        self,
+        left: np.ndarray,
+        left_half: np.ndarray | None,
+        right: np.ndarray,
+        right_half: np.ndarray | None,
     ) -> np.ndarray:
         """(left)'Q(right) for rows of the rest, from their halves where both are there."""
         if left_half is None or right_half is None:
@@ -140,7 +150,9 @@ class BlockEngine:
         B = self._B if weights is None else np.matmul(self._B, weights)
         if self._border is None:
             return [_levels.levels_project(self._A, self._T, B)]
-        return self._apply(B, self._mine.reduced if weights is None else self._mine.reduced @ weights)
+        return self._apply(
+            B, self._mine.reduced if weights is None else self._mine.reduced @ weights
+        )
 
     def _apply(self, B: np.ndarray, B_rest: np.ndarray) -> list[np.ndarray]:
         """Z'V0^-1(.) from Z'(.); B_rest has the lead factor eliminated already."""
@@ -149,18 +161,26 @@ class BlockEngine:
         reduced = self._border.back(B, np.ascontiguousarray(W))
         if self._divides():  # (I - S Q) B = (lambda lambda')^-1 Q B
             back = [lower_inverse(self._lambdas[g]) for g in layout.rest]
-            rest = [(part.T @ part) @ rows for part, rows in zip(back, layout.unstack(W), strict=True)]
+            rest = [
+                (part.T @ part) @ rows for part, rows in zip(back, layout.unstack(W), strict=True)
+            ]
         else:
             rest = layout.unstack(B_rest - self._border.times(np.asfortranarray(W), True))
         return layout.join(_levels.levels_project(self._A, self._T, reduced), rest)
 
     def _divides(self) -> bool:
         """Whether every lambda of the rest can be divided by."""
-        return all(np.abs(self._lambdas[g].diagonal()).min() > _SAFE_LAMBDA for g in self.layout.rest)
+        return all(
+            np.abs(self._lambdas[g].diagonal()).min() > _SAFE_LAMBDA for g in self.layout.rest
+        )
 
     def _relative(self) -> dict[int, np.ndarray] | None:
         """lambda lambda' of each group of the rest, when all of them can be divided by."""
-        return {g: self._lambdas[g] @ self._lambdas[g].T for g in self.layout.rest} if self._divides() else None
+        return (
+            {g: self._lambdas[g] @ self._lambdas[g].T for g in self.layout.rest}
+            if self._divides()
+            else None
+        )
 
     def _times_q(self, B_rest: np.ndarray) -> np.ndarray:
         """Q B for rows of the rest, by the factor or, when it has made room for it, by Q itself."""
@@ -190,7 +210,10 @@ class BlockEngine:
         self._inverted = True
         rest = [(g, self._lambdas[g]) for g in layout.rest]
         direct = {g for g, lam in rest if np.abs(lam.diagonal()).min() < _SMALL_LAMBDA}
-        border.blocks_k(_pack([np.eye(len(lam)) if g in direct else lower_inverse(lam) for g, lam in rest]), flat)
+        border.blocks_k(
+            _pack([np.eye(len(lam)) if g in direct else lower_inverse(lam) for g, lam in rest]),
+            flat,
+        )
         if direct:
             wanted = np.zeros(layout.n_rest_levels, dtype=np.uint8)
             for g in direct:
@@ -205,16 +228,22 @@ class BlockEngine:
         own = v[lead]
         if self._border is None:
             F = spread(own)
-            half = _levels.levels_half(self._T, _levels.levels_half(self._A, F)).reshape(-1, edges[1])
+            half = _levels.levels_half(self._T, _levels.levels_half(self._A, F)).reshape(
+                -1, edges[1]
+            )
             FAF = np.tensordot(F, np.matmul(self._A, F), ((0, 1), (0, 1)))
-            return FAF - half.T @ half, np.tensordot(self._B, F, ((0, 1), (0, 1))) - self._mine.lead.T @ half
+            return FAF - half.T @ half, np.tensordot(
+                self._B, F, ((0, 1), (0, 1))
+            ) - self._mine.lead.T @ half
         F = self.layout.spread_rest(v, edges)
         U = self._mine.lead.reshape(self._B.shape)
         FKF, cross, reduced = self._border.cross(self._A, self._T, self._B, U, own, F, edges[lead])
         cross += self._rest_rhs.T @ F
         right = None if self._inverted else self._border.half(reduced)
         seen = self._rest_inner(reduced, right, reduced, right)
-        return FKF - seen, cross - self._rest_inner(self._mine.reduced, self._mine.rest, reduced, right)
+        return FKF - seen, cross - self._rest_inner(
+            self._mine.reduced, self._mine.rest, reduced, right
+        )
 
     @on_one_blas_thread
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
@@ -227,7 +256,11 @@ class BlockEngine:
         return self._apply(B, B_rest)
 
     def product_operations(self) -> float:
-        return 2.0 * float((np.diff(self.layout.start).astype(float) ** 2).sum()) if self._border is not None else 0.0
+        return (
+            2.0 * float((np.diff(self.layout.start).astype(float) ** 2).sum())
+            if self._border is not None
+            else 0.0
+        )
 
     @on_one_blas_thread
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
@@ -237,7 +270,14 @@ class BlockEngine:
         D = _levels.levels_k(self._A, self._T)
         border = self._border
         return pair_traces(
-            self.layout, border.dense, border.diagonal, self._relative(), self._H, D, K[self.layout.lead], self._workers
+            self.layout,
+            border.dense,
+            border.diagonal,
+            self._relative(),
+            self._H,
+            D,
+            K[self.layout.lead],
+            self._workers,
         )
 
     def trace_operations(self) -> float:

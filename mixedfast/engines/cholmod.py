@@ -56,7 +56,11 @@ class Pattern:
         for (g, h), pair in cp.pairs.items():
             level = np.repeat(np.arange(len(pair.indptr) - 1), np.diff(pair.indptr))
             columns = self.base[g] + level[:, None] * cp.groups[g].k + np.arange(cp.groups[g].k)
-            rows = self.base[h] + pair.indices[:, None].astype(np.int64) * cp.groups[h].k + np.arange(cp.groups[h].k)
+            rows = (
+                self.base[h]
+                + pair.indices[:, None].astype(np.int64) * cp.groups[h].k
+                + np.arange(cp.groups[h].k)
+            )
             parts.append((h, g, rows, columns, pair.data.transpose(0, 2, 1)))
         rows_all, columns_all, keeps = [], [], []
         for _, _, rows, columns, _ in parts:
@@ -69,7 +73,9 @@ class Pattern:
         row, column = np.concatenate(rows_all), np.concatenate(columns_all)
         order = np.lexsort((row, column))
         self.indices = row[order]
-        self.indptr = np.concatenate([[0], np.cumsum(np.bincount(column, minlength=self.q))]).astype(np.int64)
+        self.indptr = np.concatenate(
+            [[0], np.cumsum(np.bincount(column, minlength=self.q))]
+        ).astype(np.int64)
         rank = np.empty(len(order), dtype=np.int64)
         rank[order] = np.arange(len(order))
         self.blocks = []
@@ -89,7 +95,9 @@ class Pattern:
         lower = csc_array((self.values(), self.indices, self.indptr), shape=(self.q, self.q))
         return (lower + tril(lower, -1).T).tocsr()
 
-    def values(self, lambdas: list[np.ndarray] | None = None, out: np.ndarray | None = None) -> np.ndarray:
+    def values(
+        self, lambdas: list[np.ndarray] | None = None, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """Data of Z'WZ, or of Lambda'Z'WZ Lambda + I."""
         data = np.empty(len(self.indices)) if out is None else out
         for g, h, positions, blocks in self.blocks:
@@ -114,7 +122,9 @@ class CholmodEngine:
 
     name = "cholmod"
 
-    def __init__(self, cp: CrossProducts, pattern: Pattern | None = None, factor: Any = None) -> None:
+    def __init__(
+        self, cp: CrossProducts, pattern: Pattern | None = None, factor: Any = None
+    ) -> None:
         self.cp = cp
         self.pattern = Pattern(cp) if pattern is None else pattern
         self._factor = analyse(self.pattern) if factor is None else factor
@@ -129,9 +139,13 @@ class CholmodEngine:
     def describe(self) -> dict[str, object]:
         f = self._factor
         return {
-            "engine": self.name, "columns": self.pattern.q, "ordering": f.ordering, "nnz_L": f.nnz_L, "flops": f.flops,
+            "engine": self.name,
+            "columns": self.pattern.q,
+            "ordering": f.ordering,
+            "nnz_L": f.nnz_L,
+            "flops": f.flops,
             "supernodal": f.is_supernodal,
-        }  # fmt: skip
+        }
 
     # -- one array a group <-> stacked rows ----------------------------------------------------------------
 
@@ -141,13 +155,16 @@ class CholmodEngine:
     def _unstack(self, rows: np.ndarray) -> list[np.ndarray]:
         base = self.pattern.base
         return [
-            rows[base[g] : base[g + 1]].reshape(group.n_levels, group.k, -1) for g, group in enumerate(self.cp.groups)
+            rows[base[g] : base[g + 1]].reshape(group.n_levels, group.k, -1)
+            for g, group in enumerate(self.cp.groups)
         ]
 
     def _scale(self, rows: np.ndarray, transpose: bool) -> np.ndarray:
         """Lambda (or Lambda') times stacked rows."""
         parts = self._unstack(rows)
-        return self._stack([(lam.T if transpose else lam) @ p for lam, p in zip(self._lambdas, parts, strict=True)])
+        return self._stack(
+            [(lam.T if transpose else lam) @ p for lam, p in zip(self._lambdas, parts, strict=True)]
+        )
 
     # -- the interface -------------------------------------------------------------------------------------
 
@@ -230,7 +247,9 @@ class CholmodEngine:
         base, edges = self.pattern.base, spread_edges(self.cp)
         stacked = np.zeros((base[-1], edges[-1]))
         for g, part in enumerate(v):
-            stacked[base[g] : base[g + 1], edges[g] : edges[g + 1]] = spread(part).reshape(-1, edges[g + 1] - edges[g])
+            stacked[base[g] : base[g + 1], edges[g] : edges[g + 1]] = spread(part).reshape(
+                -1, edges[g + 1] - edges[g]
+            )
         AF = self.pattern.symmetric @ stacked
         half = self._factor.half_solve(self._scale(AF, transpose=True))
         return stacked.T @ AF - half.T @ half, self._B.T @ stacked - self._half.T @ half
@@ -247,7 +266,10 @@ class CholmodEngine:
         return 4.0 * self._factor.nnz_L
 
     def trace_operations(self) -> float:
-        columns = sum(group.k * (int(turn.max()) + 1) for group, turn in zip(self.cp.groups, self._turns, strict=True))
+        columns = sum(
+            group.k * (int(turn.max()) + 1)
+            for group, turn in zip(self.cp.groups, self._turns, strict=True)
+        )
         return 4.0 * columns * self._factor.nnz_L
 
     def trace_bytes(self) -> float:
@@ -257,7 +279,9 @@ class CholmodEngine:
     def posterior(self) -> list[np.ndarray]:
         if self._inverse_of is None:
             self._inverse_of = self._inverse_blocks()
-        return [lam @ block @ lam.T for lam, block in zip(self._lambdas, self._inverse_of, strict=True)]
+        return [
+            lam @ block @ lam.T for lam, block in zip(self._lambdas, self._inverse_of, strict=True)
+        ]
 
     @on_one_blas_thread
     def posterior_pairs(self, g: int, h: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
@@ -292,7 +316,9 @@ class CholmodEngine:
             unit = np.zeros((self.pattern.q, len(part), k))
             for a in range(k):
                 unit[base[h] + part * k + a, np.arange(len(part)), a] = 1.0
-            solved = self._factor.solve(self._scale(unit.reshape(self.pattern.q, -1), transpose=True))
+            solved = self._factor.solve(
+                self._scale(unit.reshape(self.pattern.q, -1), transpose=True)
+            )
             Q = self._unstack(self._scale(solved, transpose=False))[g]
             mine = (column >= first) & (column < first + len(part))
             by_level = Q.reshape(*Q.shape[:2], len(part), k)

@@ -99,6 +99,8 @@ def _density(layout: Layout) -> float:
     from scipy.sparse import csr_array
 
     ptr, cols, _ = layout.border
-    pattern = csr_array((np.ones(len(cols), dtype=np.float32), cols, ptr), shape=(len(ptr) - 1, layout.m))
+    pattern = csr_array(
+        (np.ones(len(cols), dtype=np.float32), cols, ptr), shape=(len(ptr) - 1, layout.m)
+    )
     seen = np.unique(np.linspace(0, layout.m - 1, _COLUMNS_SEEN).astype(np.int64))
     return float((pattern[:, seen].T @ pattern).nnz) / (len(seen) * layout.m)

@@ -47,15 +47,21 @@ class DenseWorkers(Workers):
                 return k + failed
             end = k + b
             self.share(partial(_blocked_cholesky.panel, a, at, n, k, b), _even(end, n, self.count))
-            self.share(partial(_blocked_cholesky.trailing, a, at, n, k, b), _triangle(end, n, self.count))
+            self.share(
+                partial(_blocked_cholesky.trailing, a, at, n, k, b), _triangle(end, n, self.count)
+            )
         return 0
 
     def invert(self, a: np.ndarray, at: int, n: int) -> int:
         """The inverse of L L' from L; 0, or the column (counted from 1) where L has a zero on its diagonal."""
         for k, b in reversed(_blocks(n)):
             end = k + b
-            self.share(partial(_blocked_cholesky.invert_times, a, at, n, k, b), _even(k, end, self.count))
-            self.share(partial(_blocked_cholesky.invert_panel, a, at, n, k, b), _even(end, n, self.count))
+            self.share(
+                partial(_blocked_cholesky.invert_times, a, at, n, k, b), _even(k, end, self.count)
+            )
+            self.share(
+                partial(_blocked_cholesky.invert_panel, a, at, n, k, b), _even(end, n, self.count)
+            )
             failed = _blocked_cholesky.invert_block(a, at, n, k, b)
             if failed:
                 return k + failed

@@ -38,14 +38,18 @@ class Layout:
             self.m, self.n_components = 0, 0
             return
         sizes = [cp.groups[g].n_levels for g in self.rest]
-        self._base = dict(zip(self.rest, np.concatenate([[0], np.cumsum(sizes)[:-1]]).tolist(), strict=True))
+        self._base = dict(
+            zip(self.rest, np.concatenate([[0], np.cumsum(sizes)[:-1]]).tolist(), strict=True)
+        )
         self.n_rest_levels = int(sum(sizes))
         self.component_of_level, self.n_components = self._components()
         # stable: inside a component groups and levels keep their order
         self._sorted = np.argsort(self.component_of_level, kind="stable")
         self._position = np.empty(self.n_rest_levels, dtype=np.int64)
         self._position[self._sorted] = np.arange(self.n_rest_levels)
-        self.k_level = np.repeat(np.array([cp.groups[g].k for g in self.rest], dtype=np.int32), sizes)[self._sorted]
+        self.k_level = np.repeat(
+            np.array([cp.groups[g].k for g in self.rest], dtype=np.int32), sizes
+        )[self._sorted]
         self.first = np.concatenate([[0], np.cumsum(self.k_level)[:-1]]).astype(np.int64)
         self.m = int(self.k_level.sum())
         self.blocks_size = int((self.k_level.astype(np.int64) ** 2).sum())
@@ -93,7 +97,10 @@ class Layout:
 
     @cached_property
     def _columns(self) -> dict[int, np.ndarray]:
-        return {g: self.first[self.levels_of(g)][:, None] + np.arange(self.cp.groups[g].k) for g in self.rest}
+        return {
+            g: self.first[self.levels_of(g)][:, None] + np.arange(self.cp.groups[g].k)
+            for g in self.rest
+        }
 
     def levels_of(self, g: int) -> np.ndarray:
         """Positions of the levels of g among the sorted levels of the rest."""
@@ -111,7 +118,9 @@ class Layout:
             cols.append(self.columns_of(h)[other].ravel())
             vals.append(data.transpose(0, 2, 1).reshape(-1, lead.k))
         row, col, val = np.concatenate(rows), np.concatenate(cols), np.concatenate(vals)
-        ptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=lead.n_levels))]).astype(np.int64)
+        ptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=lead.n_levels))]).astype(
+            np.int64
+        )
         if len(self.rest) > 1:
             # each factor's part is in order already, and a stable sort of runs that are in order only merges them
             order = np.argsort(row.astype(np.int64) * self.m + col, kind="stable")
@@ -148,11 +157,24 @@ class Layout:
         component = np.repeat(np.arange(self.n_components), np.diff(self.start))[col]
         size = np.diff(self.start)
         offset = np.concatenate([[0], np.cumsum(size**2)])
-        base_at = offset[component] + (row - self.start[component]) + (col - self.start[component]) * size[component]
+        base_at = (
+            offset[component]
+            + (row - self.start[component])
+            + (col - self.start[component]) * size[component]
+        )
         return (
-            ptr, cols, vals, self.component_of_lead, self.start, self.level_start, self.first, self.k_level,
-            self.lambda_at, base_at.astype(np.int64), np.ascontiguousarray(val),
-        )  # fmt: skip
+            ptr,
+            cols,
+            vals,
+            self.component_of_lead,
+            self.start,
+            self.level_start,
+            self.first,
+            self.k_level,
+            self.lambda_at,
+            base_at.astype(np.int64),
+            np.ascontiguousarray(val),
+        )
 
     # -- moving between one (J,K,r) array a group and stacked (m,r) rows --------------------------------------
 
@@ -190,7 +212,9 @@ class Layout:
         """Where each remaining group's diagonal blocks are, (J,K,K)."""
         at = np.concatenate([[0], np.cumsum(self.k_level.astype(np.int64) ** 2)])
         sizes = [(g, self.cp.groups[g].k) for g in self.rest]
-        return [at[self.levels_of(g)][:, None, None] + np.arange(k * k).reshape(k, k) for g, k in sizes]
+        return [
+            at[self.levels_of(g)][:, None, None] + np.arange(k * k).reshape(k, k) for g, k in sizes
+        ]
 
     # -- products with A ---------------------------------------------------------------------------------------
 
@@ -200,7 +224,10 @@ class Layout:
 
         row, col, val = self.rest_entries
         off = row != col
-        entries = np.concatenate([val, val[off]]), (np.concatenate([row, col[off]]), np.concatenate([col, row[off]]))
+        entries = (
+            np.concatenate([val, val[off]]),
+            (np.concatenate([row, col[off]]), np.concatenate([col, row[off]])),
+        )
         return coo_array(entries, shape=(self.m, self.m)).tocsr()
 
     def border_times(self, Q: np.ndarray) -> np.ndarray:
@@ -227,7 +254,10 @@ def spread(v: np.ndarray) -> np.ndarray:
 def times_a(cp: CrossProducts, F: list[np.ndarray]) -> list[np.ndarray]:
     """A F = Z'WZ F; F and the answer are one (J,K,r) array a group."""
     F = [np.ascontiguousarray(part) for part in F]
-    out = [levels_half(np.ascontiguousarray(group.A), part) for group, part in zip(cp.groups, F, strict=True)]
+    out = [
+        levels_half(np.ascontiguousarray(group.A), part)
+        for group, part in zip(cp.groups, F, strict=True)
+    ]
     for (g, h), pair in cp.pairs.items():
         pairs_times(*pair.arrays, F[g], F[h], out[g], out[h])
     return out

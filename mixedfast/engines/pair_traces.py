@@ -36,14 +36,18 @@ def outer_sum(blocks: np.ndarray) -> np.ndarray:
     return (flat.T @ flat).reshape(rows, columns, rows, columns).transpose(2, 0, 1, 3)
 
 
-def symmetric_matrix(layout: Layout, dense: np.ndarray, diagonal: np.ndarray | None, upper: bool) -> Any:
+def symmetric_matrix(
+    layout: Layout, dense: np.ndarray, diagonal: np.ndarray | None, upper: bool
+) -> Any:
     """The rest's S (upper triangles, its diagonal apart) or Q (lower) as one matrix.
 
     Dense when there is one component or few; block diagonal sparse when the rest falls into many small ones.
     """
     size = np.diff(layout.start)
     if layout.n_components == 1:
-        square = dense.reshape(layout.m, layout.m)  # C order of column-major storage: the triangles change sides
+        square = dense.reshape(
+            layout.m, layout.m
+        )  # C order of column-major storage: the triangles change sides
         half = np.tril(square, -1) if upper else np.triu(square, 1)
         return half + half.T + np.diag(np.diag(square) if diagonal is None else diagonal)
     from scipy.sparse import csr_array
@@ -83,7 +87,9 @@ def _column_dots(layout: Layout, g: int, X: Any, Y: Any) -> np.ndarray:
     for c in range(k):
         for d in range(k):
             left, right = X[:, columns[:, c]], Y[:, columns[:, d]]
-            out[c, d] = (left * right if isinstance(left, np.ndarray) else left.multiply(right)).sum()
+            out[c, d] = (
+                left * right if isinstance(left, np.ndarray) else left.multiply(right)
+            ).sum()
     return out
 
 
@@ -106,8 +112,14 @@ _DENSE_NUMBERS = 50_000_000
 
 
 def pair_traces(
-    layout: Layout, dense: np.ndarray, diagonal: np.ndarray, relative: dict[int, np.ndarray] | None, H: np.ndarray,
-    D: np.ndarray, K_lead: np.ndarray, workers: DenseWorkers | None = None,
+    layout: Layout,
+    dense: np.ndarray,
+    diagonal: np.ndarray,
+    relative: dict[int, np.ndarray] | None,
+    H: np.ndarray,
+    D: np.ndarray,
+    K_lead: np.ndarray,
+    workers: DenseWorkers | None = None,
 ) -> PairTraces:
     """sum_ij K_ij[b,c] K_ij[a,d] for every two groups g <= h, as (K_g,K_g,K_h,K_h).
 
@@ -148,10 +160,15 @@ def pair_traces(
     for a in range(k):
         for b in range(a + 1):
             product = h[a].T @ h[b]
-            W[a, b] = product.toarray() if plain and not isinstance(product, np.ndarray) else product
+            W[a, b] = (
+                product.toarray() if plain and not isinstance(product, np.ndarray) else product
+            )
             W[b, a] = W[a, b].T
     out: PairTraces = {}
-    QW = {at: workers.times(Q, part) if plain and workers is not None else Q @ part for at, part in W.items()}
+    QW = {
+        at: workers.times(Q, part) if plain and workers is not None else Q @ part
+        for at, part in W.items()
+    }
     N = D - K_lead
     own = outer_sum(K_lead) - outer_sum(N)
     for a, b, c, d in np.ndindex(own.shape):
@@ -184,7 +201,9 @@ def turns(cp: CrossProducts) -> list[np.ndarray]:
     K is zero between components, so levels of one factor with the same turn can share a column.
     """
     sizes = [group.n_levels for group in cp.groups]
-    labels, _ = components(sizes, [(g, h, pair.indptr, pair.indices) for (g, h), pair in cp.pairs.items()])
+    labels, _ = components(
+        sizes, [(g, h, pair.indptr, pair.indices) for (g, h), pair in cp.pairs.items()]
+    )
     ends = [0, *accumulate(sizes)]
     out = []
     for start, stop in pairwise(ends):
@@ -237,7 +256,8 @@ def _block_diagonal(layout: Layout, blocks: dict[int, np.ndarray]) -> Any:
         columns.append(np.broadcast_to(own[:, None, :], shape).ravel())
         values.append(np.broadcast_to(block, shape).ravel())
     return csr_array(
-        (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=(layout.m, layout.m)
+        (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
+        shape=(layout.m, layout.m),
     )
 
 

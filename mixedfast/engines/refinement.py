@@ -49,13 +49,20 @@ class Refined:
         b, ze = [np.zeros_like(part) for part in B], [np.zeros_like(part) for part in B]
         for _ in range(1 + _CORRECTIONS):
             b = [old + more for old, more in zip(b, self.engine.modes(B), strict=True)]
-            u = [inverse @ part + weak @ z for (inverse, weak, _), part, z in zip(seen, b, ze, strict=True)]
+            u = [
+                inverse @ part + weak @ z
+                for (inverse, weak, _), part, z in zip(seen, b, ze, strict=True)
+            ]
             b = [lam @ part for lam, part in zip(lambdas, u, strict=True)]
             ee, ze = self._rest(b)
-            B = [strong @ z - inverse.T @ part for (inverse, _, strong), z, part in zip(seen, ze, u, strict=True)]
+            B = [
+                strong @ z - inverse.T @ part
+                for (inverse, _, strong), z, part in zip(seen, ze, u, strict=True)
+            ]
         # Z'V0^-1[X y] is Z'E, and lambda' Z'E = U, of which U is known better
         self._C = [
-            z + inverse.T @ (part - lam.T @ z) for (inverse, _, _), z, part, lam in zip(seen, ze, u, lambdas, strict=True)
+            z + inverse.T @ (part - lam.T @ z)
+            for (inverse, _, _), z, part, lam in zip(seen, ze, u, lambdas, strict=True)
         ]
         self._lambdas = lambdas
         return ee + sum(_over_levels(part, part) for part in u)
@@ -64,9 +71,14 @@ class Refined:
         """E'E (p+1,p+1) and Z'E (J,K,p+1) a group, for ``E = [X, y - X gamma] - Z b``."""
         taken = self.remainder
         f = [mine - known for mine, known in zip(b, taken.delta, strict=True)]
-        ze = [zw - product for zw, product in zip(taken.zw, times_a(self.engine.cp, f), strict=True)]
+        ze = [
+            zw - product for zw, product in zip(taken.zw, times_a(self.engine.cp, f), strict=True)
+        ]
         # W'W - f'Z'W - E'Z f, each as small as the result
-        ee = taken.ww - sum(_over_levels(part, zw) + _over_levels(z, part) for part, zw, z in zip(f, taken.zw, ze, strict=True))
+        ee = taken.ww - sum(
+            _over_levels(part, zw) + _over_levels(z, part)
+            for part, zw, z in zip(f, taken.zw, ze, strict=True)
+        )
         return 0.5 * (ee + ee.T), ze
 
     def blocks_k(self) -> list[np.ndarray]:

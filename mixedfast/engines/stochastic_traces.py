@@ -42,7 +42,12 @@ class Probed(NamedTuple):
 
 
 def probed(
-    multiply: Multiply, groups: Sequence[GroupProducts], probes: int, few: int, batches: int, seed: int
+    multiply: Multiply,
+    groups: Sequence[GroupProducts],
+    probes: int,
+    few: int,
+    batches: int,
+    seed: int,
 ) -> Probed:
     """Every pair of factors is probed from the side with fewer levels.
 
@@ -100,16 +105,27 @@ def from_probes(
         batch = [z[:, first : first + step] for z in signs]
         for g, Kz in enumerate(_columns(multiply, groups, batch)):
             own = np.einsum("js,jabs->sab", batch[g], Kz[g], optimize=True)
-            targets = [h for h, other in enumerate(groups) if (other.n_levels, h) >= (groups[g].n_levels, g)]
-            squares = {h: np.einsum("jcbs,jdas->sabcd", Kz[h], Kz[h], optimize=True) for h in targets}
+            targets = [
+                h
+                for h, other in enumerate(groups)
+                if (other.n_levels, h) >= (groups[g].n_levels, g)
+            ]
+            squares = {
+                h: np.einsum("jcbs,jdas->sabcd", Kz[h], Kz[h], optimize=True) for h in targets
+            }
             parts[g].append((own, squares))
     return [
-        (np.concatenate([own for own, _ in each]), {h: np.concatenate([found[h] for _, found in each]) for h in each[0][1]})
+        (
+            np.concatenate([own for own, _ in each]),
+            {h: np.concatenate([found[h] for _, found in each]) for h in each[0][1]},
+        )
         for each in parts
     ]
 
 
-def _columns(multiply: Multiply, groups: Sequence[GroupProducts], batch: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+def _columns(
+    multiply: Multiply, groups: Sequence[GroupProducts], batch: Sequence[np.ndarray]
+) -> list[list[np.ndarray]]:
     """K z for all factors' probes at once: for each factor probed, one (J,K,K_g,probes) array a group."""
     edges = np.cumsum([0, *(group.k * z.shape[1] for group, z in zip(groups, batch, strict=True))])
     F = [np.zeros((group.n_levels, group.k, edges[-1])) for group in groups]

@@ -135,7 +135,9 @@ class Fit:
         """A private workspace on these cross-products (or others of the same shape)."""
         data = self.cp if cp is None else cp
         own = self.remainder if cp is None else None
-        return PLSSystem(data, choose(data, self.engine_wanted), self.reml if reml is None else reml, own)
+        return PLSSystem(
+            data, choose(data, self.engine_wanted), self.reml if reml is None else reml, own
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_memo": {}}
@@ -150,7 +152,13 @@ class Fit:
         def make() -> Curvature:
             system, exact = self.system, _can_be_exact(self.system)
             gradient, hessian = system.derivatives(exact)
-            return Curvature(gradient, hessian, exact, newton_step(gradient, hessian)[1], boundary_decrement(system))
+            return Curvature(
+                gradient,
+                hessian,
+                exact,
+                newton_step(gradient, hessian)[1],
+                boundary_decrement(system),
+            )
 
         return self.memo("curvature", make)
 
@@ -178,13 +186,17 @@ class Fit:
 
         Effects may make nearly all of a column, as where one value is 99999999: what tells of its coefficient is the rest.
         """
-        return float(self._squares[0][:-1] @ (self.system.whiten**2).sum(axis=1)) if self.reml else 0.0
+        return (
+            float(self._squares[0][:-1] @ (self.system.whiten**2).sum(axis=1)) if self.reml else 0.0
+        )
 
     @property
     def needs_rows(self) -> bool:
         """Whether sums have too few digits for what is left of y or of X, and rows read once more would give them."""
         eps = _ELIMINATION * float(np.finfo(float).eps)
-        return eps * self.hidden_x >= RESOLUTION or (self.share <= SMALL_SHARE and eps * self.nu >= RESOLUTION * self.share)
+        return eps * self.hidden_x >= RESOLUTION or (
+            self.share <= SMALL_SHARE and eps * self.nu >= RESOLUTION * self.share
+        )
 
     @property
     def resolution(self) -> float:
@@ -207,13 +219,17 @@ class Fit:
     def _pivots(self) -> float:
         """Sum of M's diagonal elements, of which elimination of one factor from another leaves the pivots."""
         H = [lam @ lam.T for lam in self.covariance.lambdas(self.theta_internal)]
-        return sum(float(np.sum(total(group.A) * h)) for group, h in zip(self.cp.groups, H, strict=True))
+        return sum(
+            float(np.sum(total(group.A) * h)) for group, h in zip(self.cp.groups, H, strict=True)
+        )
 
     def _lost_pivots(self) -> float:
         """Sum of M_ii (M^-1)_ii; of several factors, of what each takes from the others."""
         if len(self.cp.groups) > 1:
             Q = self.system.engine.posterior()
-            return sum(float(np.sum(group.A * part)) for group, part in zip(self.cp.groups, Q, strict=True))
+            return sum(
+                float(np.sum(group.A * part)) for group, part in zip(self.cp.groups, Q, strict=True)
+            )
         (lam,) = self.covariance.lambdas(self.theta_internal)
         M = lam.T @ self.cp.groups[0].A @ lam + np.eye(len(lam))
         return float(np.einsum("jaa,jaa->", M, np.linalg.inv(M)))
@@ -225,7 +241,10 @@ class Fit:
         Rounding may then take more of the pivots than a certificate asks for, here or on the way here.
         """
         several = self.remainder is not None and len(self.cp.groups) > 1
-        return several and float(np.finfo(float).eps) * _ELIMINATION * self._pivots > CERTIFICATE_TOLERANCE
+        return (
+            several
+            and float(np.finfo(float).eps) * _ELIMINATION * self._pivots > CERTIFICATE_TOLERANCE
+        )
 
     @cached_property
     def theta(self) -> np.ndarray:
@@ -286,7 +305,9 @@ class Fit:
 def check_identified(cp: CrossProducts) -> None:
     """Refuse what no estimate can be made from: no residual left, no degrees of freedom left."""
     if cp.n <= cp.p:
-        raise NotIdentifiedError(f"{cp.n} rows cannot determine {cp.p} fixed effects and a residual variance")
+        raise NotIdentifiedError(
+            f"{cp.n} rows cannot determine {cp.p} fixed effects and a residual variance"
+        )
     xx, xy = cp.xy[:-1, :-1], cp.xy[:-1, -1]
     residual = cp.xy[-1, -1] - (xy @ np.linalg.solve(xx, xy) if cp.p else 0.0)
     if not residual > EXACT_FIT_TOLERANCE * cp.xy[-1, -1]:
@@ -297,9 +318,14 @@ def check_identified(cp: CrossProducts) -> None:
 
 @on_one_blas_thread  # the engine asks for it too; once around all of a search costs less
 def fit_crossproducts(
-    cp: CrossProducts, reml: bool = True, start: np.ndarray | None = None, engine: str = "auto", progress: Show = False,
-    remainder: Remainder | None = None, neighbour: Neighbour | None = None,
-) -> Fit:  # fmt: skip
+    cp: CrossProducts,
+    reml: bool = True,
+    start: np.ndarray | None = None,
+    engine: str = "auto",
+    progress: Show = False,
+    remainder: Remainder | None = None,
+    neighbour: Neighbour | None = None,
+) -> Fit:
     """Fit a model from its cross-products.
 
     Parameters
@@ -326,7 +352,9 @@ def fit_crossproducts(
         When the columns of X reproduce y, or there are more of them than rows.
     """
     if not isinstance(reml, (bool, np.bool_)):
-        raise DataError(f"REML={reml!r}: True for restricted maximum likelihood, False for maximum likelihood")
+        raise DataError(
+            f"REML={reml!r}: True for restricted maximum likelihood, False for maximum likelihood"
+        )
     cp = keep_columns(cp, identifiable(cp))
     check_identified(cp)
     system = PLSSystem(cp, choose(cp, engine), reml, remainder)
@@ -342,14 +370,31 @@ def fit_crossproducts(
             optimum = optimum.then(minimize(system, optimum.theta, exact=True))
         theta = settle(system, canonical(cp.covariance, optimum.theta), optimum.deviance)
     system.tell = None
-    fit = Fit(cp, reml, theta, system.solution, replace(optimum, theta=theta), system.engine.describe(), engine, remainder)
+    fit = Fit(
+        cp,
+        reml,
+        theta,
+        system.solution,
+        replace(optimum, theta=theta),
+        system.engine.describe(),
+        engine,
+        remainder,
+    )
     fit.memo("system", lambda: system)
-    return unproven(fit, ROUNDING) if optimum.converged and fit.resolution > CERTIFICATE_TOLERANCE else fit
+    return (
+        unproven(fit, ROUNDING)
+        if optimum.converged and fit.resolution > CERTIFICATE_TOLERANCE
+        else fit
+    )
 
 
 def unproven(fit: Fit, message: str) -> Fit:
     """The same fit, not called converged."""
-    return fit if fit.optimum is None else replace(fit, optimum=replace(fit.optimum, converged=False, message=message))
+    return (
+        fit
+        if fit.optimum is None
+        else replace(fit, optimum=replace(fit.optimum, converged=False, message=message))
+    )
 
 
 def _can_be_exact(system: PLSSystem) -> bool:
@@ -382,7 +427,9 @@ def _says_little(cp: CrossProducts) -> bool:
     return effects <= FEW_EFFECTS and (few or min(map(evenness, cp.groups)) < UNEVEN)
 
 
-def _elsewhere(system: PLSSystem, found: Optimum, left: float, remainder: Remainder | None) -> Optimum:
+def _elsewhere(
+    system: PLSSystem, found: Optimum, left: float, remainder: Remainder | None
+) -> Optimum:
     """The lowest of an optimum and of those that searches from near zero and from far out prove.
 
     Where the residual variance can run to zero the likelihood has no end, and a search from far out ends in rounding: that is
@@ -394,7 +441,9 @@ def _elsewhere(system: PLSSystem, found: Optimum, left: float, remainder: Remain
             continue
         other = minimize(system, start, exact=found.exact_hessian, left=left)
         if other.converged and other.deviance < found.deviance - CRITERION_TOLERANCE:
-            there = Fit(system.cp, system.reml, other.theta, system.solution, other, {}, remainder=remainder)
+            there = Fit(
+                system.cp, system.reml, other.theta, system.solution, other, {}, remainder=remainder
+            )
             if there.resolution < RESOLUTION:
                 found = other
     return found
@@ -431,9 +480,13 @@ def _internal_theta(cp: CrossProducts, theta: np.ndarray, name: str) -> np.ndarr
     values = np.asarray(theta)
     wanted = cp.covariance.n_theta
     if values.shape != (wanted,) or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
-        raise DataError(f"{name} must be {wanted} finite numbers for these random terms, not {values.tolist()}")
+        raise DataError(
+            f"{name} must be {wanted} finite numbers for these random terms, not {values.tolist()}"
+        )
     if (np.abs(values) > LARGEST_THETA).any():
-        raise DataError(f"{name} holds a standard deviation more than {LARGEST_THETA:g} times sigma: {values.tolist()}")
+        raise DataError(
+            f"{name} holds a standard deviation more than {LARGEST_THETA:g} times sigma: {values.tolist()}"
+        )
     return cp.covariance.to_internal(values)
 
 
@@ -458,7 +511,9 @@ def solve_at(cp: CrossProducts, theta: np.ndarray, reml: bool = True, engine: st
     internal = _internal_theta(cp, theta, "theta")
     solution = system.solve(internal)
     if solution is None:
-        raise NotIdentifiedError(f"the model is not positive definite at theta = {np.asarray(theta).tolist()}")
+        raise NotIdentifiedError(
+            f"the model is not positive definite at theta = {np.asarray(theta).tolist()}"
+        )
     fit = Fit(cp, reml, internal, solution, None, system.engine.describe(), engine)
     fit.memo("system", lambda: system)
     return fit

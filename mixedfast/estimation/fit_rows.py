@@ -22,9 +22,14 @@ NOTHING_LEFT = "nothing is left of the response"
 
 
 def fit_rows(
-    cp: CrossProducts, rows: Design | Stream | EngineRows, reml: bool = True, start: np.ndarray | None = None,
-    engine: str = "auto", progress: Show = False, threads: int | None = None,
-) -> Fit:  # fmt: skip
+    cp: CrossProducts,
+    rows: Design | Stream | EngineRows,
+    reml: bool = True,
+    start: np.ndarray | None = None,
+    engine: str = "auto",
+    progress: Show = False,
+    threads: int | None = None,
+) -> Fit:
     """As `fit_crossproducts`, with the rows at hand: where sums over them have too few digits they are read once more.
 
     Parameters
@@ -45,19 +50,30 @@ def fit_rows(
         remainder = _taken_out(fit.cp, rows, beta, effects, threads, progress)
         if remainder.rounding:
             return unproven(fit, NOTHING_LEFT)
-        fit = fit_crossproducts(fit.cp, reml, fit.theta * _growth(fit, remainder), engine, progress, remainder)
+        fit = fit_crossproducts(
+            fit.cp, reml, fit.theta * _growth(fit, remainder), engine, progress, remainder
+        )
     return fit
 
 
 def _taken_out(
-    cp: CrossProducts, rows: Design | Stream | EngineRows, gamma: np.ndarray, delta: list[np.ndarray], threads: int | None,
+    cp: CrossProducts,
+    rows: Design | Stream | EngineRows,
+    gamma: np.ndarray,
+    delta: list[np.ndarray],
+    threads: int | None,
     progress: Show,
-) -> Remainder:  # fmt: skip
+) -> Remainder:
     """What is left of all rows, at once, batch by batch, or by an engine."""
     if isinstance(rows, EngineRows):
         return rows.take_out(cp, gamma, delta)
     if isinstance(rows, Stream):
-        return rows.total(lambda batch: take_out(cp, batch, gamma, delta, 1), "reading once more", threads, progress)
+        return rows.total(
+            lambda batch: take_out(cp, batch, gamma, delta, 1),
+            "reading once more",
+            threads,
+            progress,
+        )
     return take_out(cp, rows, gamma, delta, threads)
 
 

@@ -100,7 +100,9 @@ def least_squares(design: Design) -> LeastSquares:
     cp = assemble(design)
     kept = identifiable(taken_apart(cp, lambda basis: assemble(design, basis=basis)))
     if design.n <= len(kept):
-        raise DataError(f"{design.n} rows for {len(kept)} coefficients leave none to estimate the error variance")
+        raise DataError(
+            f"{design.n} rows for {len(kept)} coefficients leave none to estimate the error variance"
+        )
     q, r = np.linalg.qr(x[:, kept] * root[:, None])
     effects = q.T @ (root * y)
     beta = solve_triangular(r, effects)
@@ -120,7 +122,9 @@ def least_squares(design: Design) -> LeastSquares:
     )
 
 
-def _sequential(design: Design, kept: list[int], effects: np.ndarray) -> list[tuple[str, int, float]]:
+def _sequential(
+    design: Design, kept: list[int], effects: np.ndarray
+) -> list[tuple[str, int, float]]:
     """Term, degrees of freedom and sum of squares of the terms with a column kept, the intercept apart.
 
     `effects` is the response along the orthonormal columns of Q.

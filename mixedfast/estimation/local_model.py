@@ -19,8 +19,16 @@ from mixedfast.covariance import _theta
 from mixedfast.estimation.pls import PLSSystem
 
 __all__ = [
-    "CERTIFICATE_TOLERANCE", "Direct", "HessianKind", "Neighbour", "Outlook", "Probing", "View", "newton_step", "outlook_of",
-]  # fmt: skip
+    "CERTIFICATE_TOLERANCE",
+    "Direct",
+    "HessianKind",
+    "Neighbour",
+    "Outlook",
+    "Probing",
+    "View",
+    "newton_step",
+    "outlook_of",
+]
 
 #: What a Hessian rests on: all traces exact, none, traces estimated from random probes; or it is that of nearly the same rows.
 HessianKind = Literal["exact", "average information", "from probes", "of a neighbour"]
@@ -141,7 +149,9 @@ class Probing:
         (gradient, hessian), apart = system.near(traces)
         step, promise = newton_step(gradient, hessian)
         bent = _bent(promise, before, min(group.n_levels for group in system.cp.groups))
-        return View(gradient, hessian, step, promise, bent + self.doubt**2 * _missed(step, hessian, apart))
+        return View(
+            gradient, hessian, step, promise, bent + self.doubt**2 * _missed(step, hessian, apart)
+        )
 
     def sharpen(self) -> bool:
         """See `Outlook`."""
@@ -183,7 +193,13 @@ class Neighbour:
             gradient = system.gradient()
             step, promise = newton_step(gradient, self.hessian)
             if promise < _GAINED * before:
-                return View(gradient, self.hessian, step, promise, promise * self._error(promise, before) ** 2)
+                return View(
+                    gradient,
+                    self.hessian,
+                    step,
+                    promise,
+                    promise * self._error(promise, before) ** 2,
+                )
             self._trusted = False
         return self.instead.look(system, before)
 

@@ -25,13 +25,28 @@ import numpy as np
 
 from mixedfast.covariance.relative import lower_root
 from mixedfast.errors import NotIdentifiedError
-from mixedfast.estimation.local_model import CERTIFICATE_TOLERANCE, HessianKind, Outlook, View, newton_step, outlook_of
+from mixedfast.estimation.local_model import (
+    CERTIFICATE_TOLERANCE,
+    HessianKind,
+    Outlook,
+    View,
+    newton_step,
+    outlook_of,
+)
 from mixedfast.estimation.pls import PLSSystem, Solution
 
 __all__ = [
-    "CERTIFICATE_TOLERANCE", "DEAR_TOLERANCE", "DECREMENT_TOLERANCE", "FORESEEN_TOLERANCE", "ITERATION_LIMIT",
-    "NEIGHBOUR_TOLERANCE", "Optimum", "boundary_decrement", "minimize", "newton_step",
-]  # fmt: skip
+    "CERTIFICATE_TOLERANCE",
+    "DEAR_TOLERANCE",
+    "DECREMENT_TOLERANCE",
+    "FORESEEN_TOLERANCE",
+    "ITERATION_LIMIT",
+    "NEIGHBOUR_TOLERANCE",
+    "Optimum",
+    "boundary_decrement",
+    "minimize",
+    "newton_step",
+]
 
 #: The search stops when the quadratic model promises less than this (deviance units).
 DECREMENT_TOLERANCE = 1e-14
@@ -90,13 +105,19 @@ class Optimum:
 
     def then(self, later: Optimum) -> Optimum:
         """Where a second search that started here ended, with the log of both."""
-        return replace(later, iterations=self.iterations + later.iterations, log=self.log + later.log)
+        return replace(
+            later, iterations=self.iterations + later.iterations, log=self.log + later.log
+        )
 
 
 def minimize(
-    system: PLSSystem, start: np.ndarray, exact: bool, enough: float = DECREMENT_TOLERANCE,
-    left: float = FORESEEN_TOLERANCE, outlook: Outlook | None = None,
-) -> Optimum:  # fmt: skip
+    system: PLSSystem,
+    start: np.ndarray,
+    exact: bool,
+    enough: float = DECREMENT_TOLERANCE,
+    left: float = FORESEEN_TOLERANCE,
+    outlook: Outlook | None = None,
+) -> Optimum:
     """Minimize the profiled deviance from `start` (internal basis).
 
     Parameters
@@ -129,7 +150,9 @@ def minimize(
 class _Search:
     """One search: where it stands, and the promise of the step that led there."""
 
-    def __init__(self, system: PLSSystem, start: np.ndarray, outlook: Outlook, enough: float, left: float) -> None:
+    def __init__(
+        self, system: PLSSystem, start: np.ndarray, outlook: Outlook, enough: float, left: float
+    ) -> None:
         self.system, self.outlook, self.enough, self.left = system, outlook, enough, left
         self.theta, self.solution = _first(system, start)
         self.promised = np.inf
@@ -143,7 +166,11 @@ class _Search:
             self.promised = view.promise
             self.log.append((self.system.evaluations, self.solution.deviance, view.promise))
             small, inside = self._is_small(view.promise), _inside(self.system)
-            stationary = view.promise < _NOTHING_LEFT or (small and not inside) or _stalled([entry[2] for entry in self.log])
+            stationary = (
+                view.promise < _NOTHING_LEFT
+                or (small and not inside)
+                or _stalled([entry[2] for entry in self.log])
+            )
             # One step more, whatever the tolerance: where the search stops must not depend on the unit of y, on the number of
             # rows or on rounding in the sums. What it leads to is foreseen, and no derivatives are asked for there.
             if not stationary and inside and (small or view.left < self.left):
@@ -154,7 +181,10 @@ class _Search:
             if not stationary:
                 if self.iterations == _MAX_ITERATIONS:
                     return self._optimum(view, ITERATION_LIMIT, boundary_decrement(self.system))
-                if self._move(view.step, float(view.gradient @ view.step)) or self.outlook.sharpen():
+                if (
+                    self._move(view.step, float(view.gradient @ view.step))
+                    or self.outlook.sharpen()
+                ):
                     continue
             message = "converged" if stationary else NO_WAY_DOWN
             boundary, target = _way_out(self.system)
@@ -171,7 +201,11 @@ class _Search:
 
     def _boundary_tolerance(self, view: View) -> float:
         """What a way out may promise before the last step: about the step's own promise goes with the step."""
-        return max(CERTIFICATE_TOLERANCE, 2.0 * view.promise) if self.outlook.foresees else CERTIFICATE_TOLERANCE
+        return (
+            max(CERTIFICATE_TOLERANCE, 2.0 * view.promise)
+            if self.outlook.foresees
+            else CERTIFICATE_TOLERANCE
+        )
 
     def _move(self, step: np.ndarray, slope: float) -> bool:
         """Along the step as far as the deviance falls; where it does not, the system is solved at theta again."""
@@ -187,23 +221,38 @@ class _Search:
         """The full step, unless the deviance rises by more than rounding could make it; its fall is too small to be seen."""
         self.iterations += 1
         taken = self.system.solve(self.theta + view.step)
-        if taken is not None and taken.deviance <= self.solution.deviance + 1e-12 * abs(self.solution.deviance):
+        if taken is not None and taken.deviance <= self.solution.deviance + 1e-12 * abs(
+            self.solution.deviance
+        ):
             self.theta, self.solution = self.theta + view.step, taken
             if self.outlook.foresees and view.left < view.promise:
                 return self._optimum(view, "converged", min(boundary, view.left), view.left)
             return self._optimum(view, "converged", boundary)
         self.system.solve(self.theta)
-        return self._optimum(view, "converged" if view.promise < CERTIFICATE_TOLERANCE else NO_WAY_DOWN, boundary)
+        return self._optimum(
+            view, "converged" if view.promise < CERTIFICATE_TOLERANCE else NO_WAY_DOWN, boundary
+        )
 
-    def _optimum(self, view: View, message: str, boundary: float, foreseen: float | None = None) -> Optimum:
+    def _optimum(
+        self, view: View, message: str, boundary: float, foreseen: float | None = None
+    ) -> Optimum:
         decrement = view.promise if foreseen is None else foreseen
         return Optimum(
-            theta=self.theta, deviance=self.solution.deviance, gradient=view.gradient, hessian=view.hessian,
-            decrement=float(decrement), boundary_decrement=float(boundary), foreseen=foreseen is not None,
-            converged=bool(max(decrement, boundary) < CERTIFICATE_TOLERANCE), message=message,
-            evaluations=self.system.evaluations, rejected=self.system.rejected, iterations=self.iterations,
-            kind=self.outlook.kind, log=tuple(self.log),
-        )  # fmt: skip
+            theta=self.theta,
+            deviance=self.solution.deviance,
+            gradient=view.gradient,
+            hessian=view.hessian,
+            decrement=float(decrement),
+            boundary_decrement=float(boundary),
+            foreseen=foreseen is not None,
+            converged=bool(max(decrement, boundary) < CERTIFICATE_TOLERANCE),
+            message=message,
+            evaluations=self.system.evaluations,
+            rejected=self.system.rejected,
+            iterations=self.iterations,
+            kind=self.outlook.kind,
+            log=tuple(self.log),
+        )
 
 
 def _first(system: PLSSystem, start: np.ndarray) -> tuple[np.ndarray, Solution]:
@@ -238,7 +287,10 @@ def _line_search(
     slack = 1e-14 * abs(deviance)
     for _ in range(_MAX_HALVINGS):
         solution = system.solve(theta + t * step)
-        if solution is not None and solution.deviance <= deviance + 1e-4 * t * min(slope, 0.0) + slack:
+        if (
+            solution is not None
+            and solution.deviance <= deviance + 1e-4 * t * min(slope, 0.0) + slack
+        ):
             return theta + t * step, solution
         t *= 0.5
     return None
@@ -300,12 +352,16 @@ def _off_boundary(system: PLSSystem) -> tuple[float, np.ndarray]:
         else:
             directions = [scale[a] * np.eye(term.k)[a] for a in range(term.k) if g[a, a] < 0]
         for v in directions:
-            slope = min(float(v @ g @ v), 0.0)  # rounding may turn the sign of a slope that is next to nothing
+            slope = min(
+                float(v @ g @ v), 0.0
+            )  # rounding may turn the sign of a slope that is next to nothing
             bend = float(np.einsum("abcd,a,b,c,d->", h, v, v, v, v))
             fall = 0.5 * slope**2 / max(bend, 1e-300)
             if fall > best:
                 moved = [block.copy() for block in lambdas]
-                root = np.column_stack([moved[term.group][inside, inside], np.sqrt(-slope / max(bend, 1e-300)) * v])
+                root = np.column_stack(
+                    [moved[term.group][inside, inside], np.sqrt(-slope / max(bend, 1e-300)) * v]
+                )
                 moved[term.group][inside, inside] = lower_root(root)
                 best, best_theta = fall, cov.theta_of(moved)
     return best, best_theta

@@ -90,7 +90,9 @@ class PLSSystem:
         Of the same rows, where sums over them have too few digits.
     """
 
-    def __init__(self, cp: CrossProducts, engine: Engine, reml: bool, remainder: Remainder | None = None) -> None:
+    def __init__(
+        self, cp: CrossProducts, engine: Engine, reml: bool, remainder: Remainder | None = None
+    ) -> None:
         self.cp = cp
         self.engine = engine
         self.reml = reml
@@ -127,7 +129,9 @@ class PLSSystem:
             self.tell(1)
         if factored is not None:
             logdet, S = factored
-            solution = self._finish(logdet, S if self._refined is None else self._refined.square(self.lambdas))
+            solution = self._finish(
+                logdet, S if self._refined is None else self._refined.square(self.lambdas)
+            )
             if solution is not None:
                 self.solution = solution
                 return solution
@@ -142,7 +146,12 @@ class PLSSystem:
         if self._refined is not None:
             beta = beta + self._refined.remainder.gamma
         ldRX2 = 2.0 * float(np.log(LX.diagonal()).sum())
-        deviance = ldL2 + (ldRX2 if self.reml else 0.0) + 2.0 * self.nu * math.log(residual) + self._constant
+        deviance = (
+            ldL2
+            + (ldRX2 if self.reml else 0.0)
+            + 2.0 * self.nu * math.log(residual)
+            + self._constant
+        )
         return Solution(deviance, beta, residual**2, LX, ldL2, ldRX2)
 
     # -- derivatives -------------------------------------------------------------------------------------------
@@ -180,13 +189,21 @@ class PLSSystem:
 
     def _make_moments(self, exact: bool) -> list[Moments]:
         beta = self.solution.beta
-        if len(self.cp.groups) > 1 and not self.reml and not exact:  # the columns of X have no part in it
+        if (
+            len(self.cp.groups) > 1 and not self.reml and not exact
+        ):  # the columns of X have no part in it
             left = (self._refined or self.engine).project(np.append(-beta, 1.0)[:, None])
-            return [Moments(*moments(None, c, np.empty((0, 0)), np.empty(0), False, False)) for c in left]
+            return [
+                Moments(*moments(None, c, np.empty((0, 0)), np.empty(0), False, False))
+                for c in left
+            ]
         C = [np.ascontiguousarray(c) for c in self.C]
         # of several groups the engine sums the pairs of levels
         K = self.K if len(C) == 1 else [None] * len(C)
-        return [Moments(*moments(k, c, self.whiten, beta, exact, exact)) for k, c in zip(K, C, strict=True)]
+        return [
+            Moments(*moments(k, c, self.whiten, beta, exact, exact))
+            for k, c in zip(K, C, strict=True)
+        ]
 
     def trace_sums(self) -> list[np.ndarray]:
         """sum_j Z_j'Q0 Z_j of each group, (K,K)."""
@@ -226,7 +243,10 @@ class PLSSystem:
         sizes, width = [group.k for group in self.cp.groups], spread_edges(self.cp)
         FKF, cross = self.engine.cross_k([m.v for m in sums])
         if self._refined is not None:
-            parts = [np.tensordot(c, spread(m.v), ((0, 1), (0, 1))) for c, m in zip(self.C, sums, strict=True)]
+            parts = [
+                np.tensordot(c, spread(m.v), ((0, 1), (0, 1)))
+                for c, m in zip(self.C, sums, strict=True)
+            ]
             cross = np.concatenate(parts, axis=1)
         half = np.linalg.solve(self.solution.LX, cross[:-1])
         FPF = FKF - half.T @ half
@@ -250,7 +270,11 @@ class PLSSystem:
         """sum_ij (Z_i'V0^-1 Z_j)[b,c] (Z_i'V0^-1 Z_j)[a,d]; kept until the next theta, for they are dear."""
         if self._pairs is None:
             one_factor = len(self.cp.groups) == 1
-            self._pairs = {(0, 0): self.moments(exact=True)[0].KK} if one_factor else self.engine.pair_traces(self.K)
+            self._pairs = (
+                {(0, 0): self.moments(exact=True)[0].KK}
+                if one_factor
+                else self.engine.pair_traces(self.K)
+            )
         return self._pairs
 
     def trace_blocks(self, pairs: HessianBlocks | None = None) -> HessianBlocks:
@@ -276,10 +300,15 @@ class PLSSystem:
                 k_h = self.cp.groups[h].k
                 D = self.D
                 spread = [_spread_columns(D[g], g == h, k_h, p) for g in range(len(sums))]
-                KD = [part.reshape(*part.shape[:2], k_h, k_h, p) for part in self.engine.times_k(spread)]
+                KD = [
+                    part.reshape(*part.shape[:2], k_h, k_h, p)
+                    for part in self.engine.times_k(spread)
+                ]
                 once = {g: np.einsum("jbcds,jas->abcd", KD[g], D[g]) for g in range(h + 1)}
             for g, part in once.items():
-                out[g, h] = part + part.transpose(1, 0, 3, 2) - _turned_dots(sums[g].DxD, sums[h].DxD)
+                out[g, h] = (
+                    part + part.transpose(1, 0, 3, 2) - _turned_dots(sums[g].DxD, sums[h].DxD)
+                )
         return out
 
     def gradient(self) -> np.ndarray:
@@ -292,10 +321,13 @@ class PLSSystem:
 
     def derivatives(self, exact: bool) -> Derivatives:
         """Both, with each sum over the levels made once."""
-        second = self.hessian_blocks(self.trace_blocks() if exact else None)  # first: its traces want all of the moments
+        second = self.hessian_blocks(
+            self.trace_blocks() if exact else None
+        )  # first: its traces want all of the moments
         first = self.gradient_blocks()
         return Derivatives(
-            self.covariance.gradient(self.lambdas, first), self.covariance.hessian(self.lambdas, first, second)
+            self.covariance.gradient(self.lambdas, first),
+            self.covariance.hessian(self.lambdas, first, second),
         )
 
     def probe(self, probes: int, few: int) -> Probed:
@@ -318,7 +350,9 @@ class PLSSystem:
         nothing = [np.zeros((size, size)) for size in self.covariance.sizes]
         apart = []
         for i in range(max(map(len, traces.pairs.values()))):
-            differences = {key: part[i % len(part)] - mean[key] for key, part in traces.pairs.items()}
+            differences = {
+                key: part[i % len(part)] - mean[key] for key, part in traces.pairs.items()
+            }
             apart.append(self.covariance.hessian(self.lambdas, nothing, in_pairs(differences)))
         return Derivatives(self.covariance.gradient(self.lambdas, blocks), hessian), np.array(apart)
 

@@ -67,7 +67,10 @@ def starting_theta(cp: CrossProducts) -> np.ndarray:
     _, whiten, beta, norm = found
     residual = norm**2
     # at zero variance ratios Z'V0^-1 is Z', so these are the sums of the system there: v = Z'e, D D' what X takes of Z'Z
-    sums = [Moments(*moments(g.A, np.ascontiguousarray(g.B), whiten, beta, True, True)) for g in cp.groups]
+    sums = [
+        Moments(*moments(g.A, np.ascontiguousarray(g.B), whiten, beta, True, True))
+        for g in cp.groups
+    ]
     size = cov.n_theta
     equations, right = np.empty((size + 1, size + 1)), np.empty(size + 1)
     right[:-1] = cov.pick([m.vv for m in sums])
@@ -75,8 +78,12 @@ def starting_theta(cp: CrossProducts) -> np.ndarray:
     equations[:-1, :-1] = cov.pick_pairs(_traces(cp, sums, whiten))
     equations[size, size], right[size] = cp.n - cp.p, residual
     of_squares = np.diag(equations)  # where rounding turns the sign there is nothing to go by
-    scale = np.where(of_squares > 0.0, 1.0 / np.sqrt(np.where(of_squares > 0.0, of_squares, 1.0)), 0.0)
-    gamma = scale * np.linalg.lstsq(equations * np.outer(scale, scale), scale * right, rcond=1e-10)[0]
+    scale = np.where(
+        of_squares > 0.0, 1.0 / np.sqrt(np.where(of_squares > 0.0, of_squares, 1.0)), 0.0
+    )
+    gamma = (
+        scale * np.linalg.lstsq(equations * np.outer(scale, scale), scale * right, rcond=1e-10)[0]
+    )
     sigma2 = max(gamma[size], 0.05 * residual / cp.n)
     if not sigma2 > 0:
         return cov.identity
@@ -108,25 +115,41 @@ def one_at_a_time(cp: CrossProducts, reml: bool) -> np.ndarray:
         found = minimize(system, starting_theta(alone), exact=True, enough=_ALONE)
         lambdas.append(alone.covariance.lambdas(found.theta)[0])
         variances.append(system.solution.r2 / system.nu)
-        shares.append(variances[g] * float(np.sum(group.A.sum(axis=0) * (lambdas[g] @ lambdas[g].T))) / cp.n)
-    left = [variance - sum(shares) + share for variance, share in zip(variances, shares, strict=True)]
+        shares.append(
+            variances[g] * float(np.sum(group.A.sum(axis=0) * (lambdas[g] @ lambdas[g].T))) / cp.n
+        )
+    left = [
+        variance - sum(shares) + share for variance, share in zip(variances, shares, strict=True)
+    ]
     sigma2 = max(float(np.mean(left)), 0.05 * min(variances))
-    moved = [lam * np.sqrt(variance / sigma2) for lam, variance in zip(lambdas, variances, strict=True)]
+    moved = [
+        lam * np.sqrt(variance / sigma2) for lam, variance in zip(lambdas, variances, strict=True)
+    ]
     relative = [lam @ lam.T for lam in moved]
     return _inside(cov, cov.theta_of(relative))
 
 
-def _traces(cp: CrossProducts, sums: list[Moments], whiten: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
+def _traces(
+    cp: CrossProducts, sums: list[Moments], whiten: np.ndarray
+) -> dict[tuple[int, int], np.ndarray]:
     """tr(M G M G'), M = I - X (X'X)^-1 X': the sum over levels i of g and j of h of (Z_i'MZ_j)[b,c] (Z_i'MZ_j)[a,d].
 
     (K_g,K_g,K_h,K_h) for every two groups; with E_ij = D_i D_j', D = Z'X L^-T and L L' = X'X, the blocks are A_ij - E_ij.
     """
     together = {(g, g): (m.KK, m.KDD) for g, m in enumerate(sums)}
     if cp.pairs:
-        D = [(g.B[:, :, :-1].reshape(g.n_levels * g.k, cp.p) @ whiten).reshape(g.n_levels, g.k, cp.p) for g in cp.groups]
-        together |= {(g, h): pairs_moments(*pair.arrays, D[g], D[h]) for (g, h), pair in cp.pairs.items()}
+        D = [
+            (g.B[:, :, :-1].reshape(g.n_levels * g.k, cp.p) @ whiten).reshape(g.n_levels, g.k, cp.p)
+            for g in cp.groups
+        ]
+        together |= {
+            (g, h): pairs_moments(*pair.arrays, D[g], D[h]) for (g, h), pair in cp.pairs.items()
+        }
     return {
-        (g, h): AA - AE - AE.transpose(1, 0, 3, 2) + np.einsum("abts,dcts->abcd", sums[g].DxD, sums[h].DxD)
+        (g, h): AA
+        - AE
+        - AE.transpose(1, 0, 3, 2)
+        + np.einsum("abts,dcts->abcd", sums[g].DxD, sums[h].DxD)
         for (g, h), (AA, AE) in together.items()
     }
 

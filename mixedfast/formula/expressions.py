@@ -40,18 +40,42 @@ WHOLE_COLUMN = frozenset(["bs", "cc", "center", "cr", "cs", "lag", "poly", "scal
 
 #: All that an expression may be built of: nothing that binds a name, loops, or reaches into an object.
 _ARITHMETIC = (
-    ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp, ast.Call, ast.keyword, ast.Name, ast.Constant, ast.Tuple, ast.List,
-    ast.Dict, ast.Subscript, ast.Slice, ast.Attribute, ast.operator, ast.unaryop, ast.cmpop, ast.boolop, ast.expr_context,
-)  # fmt: skip
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.Compare,
+    ast.BoolOp,
+    ast.Call,
+    ast.keyword,
+    ast.Name,
+    ast.Constant,
+    ast.Tuple,
+    ast.List,
+    ast.Dict,
+    ast.Subscript,
+    ast.Slice,
+    ast.Attribute,
+    ast.operator,
+    ast.unaryop,
+    ast.cmpop,
+    ast.boolop,
+    ast.expr_context,
+)
 #: Names of NumPy that formulas may use besides its ufuncs: they read arguments and nothing else.
-_NUMPY = frozenset(["array", "clip", "digitize", "e", "isin", "maximum", "minimum", "pi", "round", "where"])
+_NUMPY = frozenset(
+    ["array", "clip", "digitize", "e", "isin", "maximum", "minimum", "pi", "round", "where"]
+)
 #: Contrasts, which a formula names without calling them.
 _CONTRASTS = frozenset(["Diff", "Helmert", "Poly", "Sum", "Treatment"])
 #: Functions formulaic offers that a formula may call.
-_FORMULAIC = WHOLE_COLUMN | _CONTRASTS | {"C", "I", "Q", "exp", "exp10", "exp2", "hashed", "log", "log10", "log2"}
+_FORMULAIC = (
+    WHOLE_COLUMN
+    | _CONTRASTS
+    | {"C", "I", "Q", "exp", "exp10", "exp2", "hashed", "log", "log10", "log2"}
+)
 #: What R's users write in formulas and formulaic does not know by itself.
 _FROM_NUMPY: Mapping[str, Callable[..., Any]] = {
-    name: getattr(np, name) for name in ("abs", "ceil", "cos", "expm1", "floor", "log1p", "sin", "sqrt", "tan")
+    name: getattr(np, name)
+    for name in ("abs", "ceil", "cos", "expm1", "floor", "log1p", "sin", "sqrt", "tan")
 }
 #: What `contr` holds.
 _OF_CONTR = frozenset(["SAS", "custom", "diff", "helmert", "poly", "sum", "treatment"])
@@ -80,7 +104,15 @@ _lock = threading.Lock()
 _allowed: Mapping[str, Callable[..., Any]] = MappingProxyType({})
 #: Arguments after the column, of the transforms whose state can be told from a column's statistics.
 _POSITIONS = {
-    "bs": ("df", "knots", "degree", "include_intercept", "lower_bound", "upper_bound", "extrapolation"),
+    "bs": (
+        "df",
+        "knots",
+        "degree",
+        "include_intercept",
+        "lower_bound",
+        "upper_bound",
+        "extrapolation",
+    ),
     "center": (),
     "scale": ("center", "scale", "ddof"),
     "standardize": ("center", "rescale", "ddof"),
@@ -113,9 +145,15 @@ def expression_tree(expr: str) -> tuple[ast.expr, dict[str, str]]:
     source, quoted = _without_backticks(expr)
     try:
         tree = ast.parse(source.strip(), mode="eval").body
-    except (SyntaxError, RecursionError, MemoryError) as error:  # the last two: nested past what Python reads
+    except (
+        SyntaxError,
+        RecursionError,
+        MemoryError,
+    ) as error:  # the last two: nested past what Python reads
         reason = error.msg if isinstance(error, SyntaxError) else "it is nested too deeply"
-        raise FormulaError(f"cannot read {expr!r}: {reason}; it takes a column's name or Python such as log(x)") from error
+        raise FormulaError(
+            f"cannot read {expr!r}: {reason}; it takes a column's name or Python such as log(x)"
+        ) from error
     return tree, quoted
 
 
@@ -165,11 +203,17 @@ def allow_in_formulas(**functions: Callable[..., Any] | None) -> None:
     """
     for name, function in functions.items():
         if name in _BUILT_IN or name.startswith("_"):
-            raise ArgumentError(f"{name!r} means something in formulas already: allow your function by another name")
+            raise ArgumentError(
+                f"{name!r} means something in formulas already: allow your function by another name"
+            )
         if not name.isidentifier() or iskeyword(name):
-            raise ArgumentError(f"{name!r} is no name that a formula can call: a word of letters, digits and underscores")
+            raise ArgumentError(
+                f"{name!r} is no name that a formula can call: a word of letters, digits and underscores"
+            )
         if function is not None and not callable(function):
-            raise ArgumentError(f"{name}={function!r} is no function: give one that takes columns, or None to take it back")
+            raise ArgumentError(
+                f"{name}={function!r} is no function: give one that takes columns, or None to take it back"
+            )
     holding(_lock, lambda: _allow(functions))
 
 
@@ -177,7 +221,9 @@ def _allow(functions: Mapping[str, Callable[..., Any] | None]) -> None:
     """Put a longer or shorter list in the place of the old; readers take the one that is there, and none ever changes."""
     global _allowed
     merged = {**_allowed, **functions}
-    _allowed = MappingProxyType({name: function for name, function in merged.items() if function is not None})
+    _allowed = MappingProxyType(
+        {name: function for name, function in merged.items() if function is not None}
+    )
 
 
 def allowed() -> frozenset[str]:
@@ -203,17 +249,35 @@ make the column first, or allow a function with mf.allow_in_formulas(name=functi
     """
     tree, names = expression_tree(expr)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not _may_call(node.func.id):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and not _may_call(node.func.id)
+        ):
             raise _unknown(names.get(node.func.id, node.func.id), expr)
-        if isinstance(node, ast.Call) and (takes := _takes(node.func)) is not None and len(node.args) > takes:
+        if (
+            isinstance(node, ast.Call)
+            and (takes := _takes(node.func)) is not None
+            and len(node.args) > takes
+        ):
             raise FormulaError(  # NumPy would write the result into the column that comes next
                 f"{ast.unparse(node.func)} in {expr!r} takes {takes} column{'s' * (takes > 1)}, not {len(node.args)}"
-                + ("; a logarithm to another base is log(x) / log(base)" if ast.unparse(node.func) in ("log", "np.log") else "")
+                + (
+                    "; a logarithm to another base is log(x) / log(base)"
+                    if ast.unparse(node.func) in ("log", "np.log")
+                    else ""
+                )
             )
         if isinstance(node, ast.BinOp) and _is_endless(node):
-            raise FormulaError(f"{_named(ast.unparse(node), names)!r} in {expr!r} may come to no end: write the number itself")
+            raise FormulaError(
+                f"{_named(ast.unparse(node), names)!r} in {expr!r} may come to no end: write the number itself"
+            )
         if not isinstance(node, _ARITHMETIC) or not _is_harmless(node):
-            part = f"the argument {node.arg!r}" if isinstance(node, ast.keyword) else repr(_named(ast.unparse(node), names))
+            part = (
+                f"the argument {node.arg!r}"
+                if isinstance(node, ast.keyword)
+                else repr(_named(ast.unparse(node), names))
+            )
             raise FormulaError(
                 f"{part} in {expr!r} is more than arithmetic on columns: formulas run no code; "
                 "make the column first, or allow a function with mf.allow_in_formulas(name=function)"
@@ -233,14 +297,22 @@ def _is_harmless(node: ast.AST) -> bool:
         return node.value.id == "contr" and node.attr in _OF_CONTR
     if isinstance(node, ast.Call):
         return isinstance(node.func, (ast.Attribute, ast.Name))
-    if isinstance(node, ast.keyword):  # out= would write into the user's columns; formulaic's own begin with an underscore
+    if isinstance(
+        node, ast.keyword
+    ):  # out= would write into the user's columns; formulaic's own begin with an underscore
         return node.arg is not None and node.arg != "out" and not node.arg.startswith("_")
     return True
 
 
 def _takes(function: ast.expr) -> int | None:
     """How many columns an elementwise function of NumPy's takes; None for any other."""
-    name = function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    name = (
+        function.attr
+        if isinstance(function, ast.Attribute)
+        else function.id
+        if isinstance(function, ast.Name)
+        else ""
+    )
     found = getattr(np, name, None) if name not in _allowed else None
     return found.nin if isinstance(found, np.ufunc) else None
 
@@ -248,13 +320,16 @@ def _takes(function: ast.expr) -> int | None:
 def _is_endless(node: ast.BinOp) -> bool:
     """Whether an operation on plain values alone makes more of them than anybody means."""
     if isinstance(node.op, ast.Pow):
-        return not (_has_columns(node) or (isinstance(node.left, ast.Constant) and _is_small(node.right)))
+        return not (
+            _has_columns(node) or (isinstance(node.left, ast.Constant) and _is_small(node.right))
+        )
     if isinstance(node.op, ast.LShift):
         return True
     sides = (node.left, node.right)
     repeats = isinstance(node.op, (ast.Mult, ast.Mod))
     return repeats and any(
-        isinstance(side, (ast.List, ast.Tuple)) or (isinstance(side, ast.Constant) and isinstance(side.value, (str, bytes)))
+        isinstance(side, (ast.List, ast.Tuple))
+        or (isinstance(side, ast.Constant) and isinstance(side.value, (str, bytes)))
         for side in sides
     )
 
@@ -286,7 +361,8 @@ def modules_used(expr: str) -> frozenset[str]:
 def _unknown(name: str, expr: str) -> FormulaError:
     known = ", ".join(sorted(_FORMULAIC | _FROM_NUMPY.keys() | _allowed.keys()))
     advice = _INSTEAD.get(
-        name, f"known are {known}, and NumPy's as np.name(x); allow your own with mf.allow_in_formulas({name}=function)"
+        name,
+        f"known are {known}, and NumPy's as np.name(x); allow your own with mf.allow_in_formulas({name}=function)",
     )
     return FormulaError(f"unknown function {name!r} in {expr!r}; {advice}")
 
@@ -305,7 +381,9 @@ def column_names(expr: str) -> tuple[str, ...]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             functions.add(node.func)
-            if isinstance(node.func, ast.Name) and node.func.id == "Q":  # Q("my var") names a column by a string
+            if (
+                isinstance(node.func, ast.Name) and node.func.id == "Q"
+            ):  # Q("my var") names a column by a string
                 found += [str(arg.value) for arg in node.args if isinstance(arg, ast.Constant)]
         if isinstance(node, ast.Attribute):
             functions.add(node.value)
@@ -324,7 +402,11 @@ def stateful_calls(expr: str) -> Iterator[Stateful]:
     """
     tree, names = expression_tree(expr)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in WHOLE_COLUMN:
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in WHOLE_COLUMN
+        ):
             text = _named(ast.unparse(node), names)
             if not node.args:
                 raise FormulaError(f"{text} transforms nothing: write {node.func.id}(column)")
@@ -337,7 +419,10 @@ def _literals(node: ast.Call, text: str) -> tuple[tuple[str, Any], ...]:
     positions = _POSITIONS.get(node.func.id)
     if positions is None:
         return ()
-    given = [*zip(positions, node.args[1:], strict=False), *((key.arg or "", key.value) for key in node.keywords)]
+    given = [
+        *zip(positions, node.args[1:], strict=False),
+        *((key.arg or "", key.value) for key in node.keywords),
+    ]
     try:
         return tuple((name, ast.literal_eval(value)) for name, value in given)
     except ValueError as error:

@@ -13,12 +13,31 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from mixedfast.errors import FormulaError
-from mixedfast.formula.tokens import is_call, partners, python_parts, quoted, refuse_lookalikes, split, top_level
+from mixedfast.formula.tokens import (
+    is_call,
+    partners,
+    python_parts,
+    quoted,
+    refuse_lookalikes,
+    split,
+    top_level,
+)
 
-__all__ = ["ModelSpec", "RandomTerm", "expand_dot", "lone_dots", "parse", "plain_name", "quote", "split_sides"]
+__all__ = [
+    "ModelSpec",
+    "RandomTerm",
+    "expand_dot",
+    "lone_dots",
+    "parse",
+    "plain_name",
+    "quote",
+    "split_sides",
+]
 
 _NAME = re.compile(r"[^\W\d]\w*(?:\.\w+)*|\.[^\W\d]\w*")
-_STRUCTURED = re.compile(r"\b(us|diag|cs|ar1)\s*\([^()|]*\|")  # covariance structures of other programs
+_STRUCTURED = re.compile(
+    r"\b(us|diag|cs|ar1)\s*\([^()|]*\|"
+)  # covariance structures of other programs
 _HOLE = "\0"  # stands where a random or offset term was cut out; cannot occur in a formula
 
 
@@ -140,7 +159,9 @@ def _parse(formula: str, require_random: bool) -> ModelSpec:
             "or add a term such as (1 | group)"
         )
     fixed = _close_holes(_punch(right, [(a, b) for a, b, _ in cuts]))
-    return ModelSpec(formula.strip(), _translate(response), _translate(fixed), tuple(random), tuple(offsets))
+    return ModelSpec(
+        formula.strip(), _translate(response), _translate(fixed), tuple(random), tuple(offsets)
+    )
 
 
 def expand_dot(fixed: str, names: tuple[str, ...]) -> str:
@@ -198,7 +219,9 @@ def quote(name: str) -> str:
         When the name holds a backtick itself, which would end the quotation.
     """
     if "`" in name:
-        raise FormulaError(f"column {name!r} holds a backtick, which formulas quote names with: rename the column")
+        raise FormulaError(
+            f"column {name!r} holds a backtick, which formulas quote names with: rename the column"
+        )
     return name if _NAME.fullmatch(name) else f"`{name}`"
 
 
@@ -216,7 +239,9 @@ def split_sides(formula: str) -> tuple[str, str]:
         raise FormulaError(f"{what} in {formula!r}: write response ~ predictors + (1 | group)")
     response, right = parts[0].strip(), parts[1].strip()
     if not response:
-        raise FormulaError(f"no response before '~' in {formula!r}: write the outcome's column there")
+        raise FormulaError(
+            f"no response before '~' in {formula!r}: write the outcome's column there"
+        )
     if not right:
         raise FormulaError(f"nothing after '~' in {formula!r}: write at least 1, the intercept")
     return response, right
@@ -242,7 +267,9 @@ def _random_cuts(right: str) -> list[tuple[int, int, bool]]:
     return cuts
 
 
-def _offset_cuts(right: str, random_cuts: list[tuple[int, int, bool]]) -> list[tuple[int, int, bool]]:
+def _offset_cuts(
+    right: str, random_cuts: list[tuple[int, int, bool]]
+) -> list[tuple[int, int, bool]]:
     """Where the calls of offset begin and end; inside another call or a random term there is none to subtract."""
     hidden, partner = quoted(right), partners(right)
     closed = [(start, stop) for start, stop in partner.items() if is_call(right, start)]
@@ -260,7 +287,9 @@ def _offset_cuts(right: str, random_cuts: list[tuple[int, int, bool]]) -> list[t
 def _offset_expression(text: str) -> str:
     inside = text[text.index("(") + 1 : -1].strip()
     if not inside:
-        raise FormulaError("offset() is empty: write the column or expression to subtract inside it")
+        raise FormulaError(
+            "offset() is empty: write the column or expression to subtract inside it"
+        )
     return _translate(inside)
 
 
@@ -296,14 +325,18 @@ def _random_terms(text: str) -> list[RandomTerm]:
     inside = text[1:-1]
     bars = [i for i in top_level(inside) if inside[i] == "|"]
     if len(bars) > 2 or (len(bars) == 2 and bars[1] != bars[0] + 1):
-        raise FormulaError(f"too many bars in {text}: write (x | g), or (x || g) for no correlation")
+        raise FormulaError(
+            f"too many bars in {text}: write (x | g), or (x || g) for no correlation"
+        )
     expr, group = inside[: bars[0]].strip(), inside[bars[-1] + 1 :].strip()
     if not expr:
         raise FormulaError(f"nothing before the bar in {text}: write (1 | {group or 'group'})")
     if not group:
         raise FormulaError(f"no grouping factor after the bar in {text}: write ({expr} | group)")
     if lone_dots(expr):
-        raise FormulaError(f"'.' stands for columns in the fixed part only: write out the effects in {text}")
+        raise FormulaError(
+            f"'.' stands for columns in the fixed part only: write out the effects in {text}"
+        )
     if _random_cuts(expr) or _random_cuts(group):
         raise FormulaError(
             f"a random term inside the random term {text}: write one after the other, with '+'"

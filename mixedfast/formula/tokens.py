@@ -8,14 +8,33 @@ from collections.abc import Iterator
 
 from mixedfast.errors import FormulaError
 
-__all__ = ["is_call", "partners", "python_parts", "quoted", "refuse_lookalikes", "split", "top_level", "without_code"]
+__all__ = [
+    "is_call",
+    "partners",
+    "python_parts",
+    "quoted",
+    "refuse_lookalikes",
+    "split",
+    "top_level",
+    "without_code",
+]
 
 _CLOSE = {"(": ")", "[": "]", "{": "}"}
 #: What word processors and other keyboards write in place of the characters that formulas are made of.
 _PLAIN = {
-    **dict.fromkeys("～∼˜", "~"), **dict.fromkeys("｜∣│", "|"), **dict.fromkeys("−–—－", "-"), **dict.fromkeys("“”„″", '"'),
-    **dict.fromkeys("‘’′", "'"), **dict.fromkeys("×＊∗", "*"), "＋": "+", "：": ":", "（": "(", "）": ")", "／": "/", "，": ",",
-}  # fmt: skip
+    **dict.fromkeys("～∼˜", "~"),
+    **dict.fromkeys("｜∣│", "|"),
+    **dict.fromkeys("−–—－", "-"),
+    **dict.fromkeys("“”„″", '"'),
+    **dict.fromkeys("‘’′", "'"),
+    **dict.fromkeys("×＊∗", "*"),
+    "＋": "+",
+    "：": ":",
+    "（": "(",
+    "）": ")",
+    "／": "/",
+    "，": ",",
+}
 
 
 def refuse_lookalikes(text: str) -> None:
@@ -31,7 +50,9 @@ def refuse_lookalikes(text: str) -> None:
         if inside or char.isascii():
             continue
         if char in _PLAIN:
-            raise FormulaError(f"{char!r} ({unicodedata.name(char)}) in {text!r} is not {_PLAIN[char]!r}: write that")
+            raise FormulaError(
+                f"{char!r} ({unicodedata.name(char)}) in {text!r} is not {_PLAIN[char]!r}: write that"
+            )
         if unicodedata.category(char) == "Cf":
             name = unicodedata.name(char, ascii(char))
             raise FormulaError(f"{text!r} holds a character that nobody sees, {name}: take it out")
@@ -46,7 +67,9 @@ def quoted(text: str) -> list[bool]:
             marks[i] = True
             if char == text[open_at] and text[i - 1] != "\\":
                 if text[open_at : i + 1] == "``":
-                    raise FormulaError(f"`` in {text!r} names no column: write its name between the backticks")
+                    raise FormulaError(
+                        f"`` in {text!r} names no column: write its name between the backticks"
+                    )
                 open_at = None
         elif char in "'\"`":
             marks[i] = True
@@ -73,7 +96,9 @@ def partners(text: str) -> dict[int, int]:
                 )
             partner[stack.pop()] = i
     if stack:
-        raise FormulaError(f"unbalanced parenthesis: {text[stack[-1]]!r} is never closed in {text[stack[-1] :]!r}")
+        raise FormulaError(
+            f"unbalanced parenthesis: {text[stack[-1]]!r} is never closed in {text[stack[-1] :]!r}"
+        )
     return partner
 
 
@@ -120,4 +145,7 @@ def without_code(text: str) -> str:
     >>> without_code("(a + b)^2 + I(x ** 3)")
     '(a + b)^2 + I        '
     """
-    return "".join(" " if a or b else char for char, a, b in zip(text, quoted(text), python_parts(text), strict=True))
+    return "".join(
+        " " if a or b else char
+        for char, a, b in zip(text, quoted(text), python_parts(text), strict=True)
+    )

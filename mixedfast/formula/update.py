@@ -69,17 +69,23 @@ def _put(out: list[_Term], sign: str, text: str) -> None:
     if opposite:
         for i in reversed(opposite):
             del out[i]
-        if sign == "-" and name == "1":  # the intercept comes back by itself, but does not go by itself
+        if (
+            sign == "-" and name == "1"
+        ):  # the intercept comes back by itself, but does not go by itself
             out.append((sign, text))
         return
     if there:
         return
     if sign == "-" and _is_special(text):
         known = ", ".join(other for _, other in out if _is_special(other)) or "none"
-        raise FormulaError(f"{text} is not in the formula and cannot be taken away (random and offset terms: {known})")
+        raise FormulaError(
+            f"{text} is not in the formula and cannot be taken away (random and offset terms: {known})"
+        )
     if sign == "-" and name != "1" and not _is_among(text, [other for _, other in out]):
         known = ", ".join(other for _, other in out if not _is_special(other)) or "none"
-        raise FormulaError(f"{text} is not in the formula and cannot be taken away (fixed terms: {known})")
+        raise FormulaError(
+            f"{text} is not in the formula and cannot be taken away (fixed terms: {known})"
+        )
     out.append((sign, text))
 
 
@@ -103,7 +109,9 @@ def _key(text: str) -> str:
 
 def _is_special(text: str) -> bool:
     """Whether a term is a random term or an offset."""
-    return text.startswith("offset(") or (text.startswith("(") and any(text[1 + i] == "|" for i in top_level(text[1:-1])))
+    return text.startswith("offset(") or (
+        text.startswith("(") and any(text[1 + i] == "|" for i in top_level(text[1:-1]))
+    )
 
 
 def _signed(text: str) -> list[_Term]:
@@ -129,7 +137,12 @@ def _joined(terms: list[_Term]) -> str:
     if not terms:
         return "1"
     (sign, first), *rest = terms
-    return " ".join([first if sign == "+" else f"1 - {first}" if first != "1" else "0", *(f"{s} {t}" for s, t in rest)])
+    return " ".join(
+        [
+            first if sign == "+" else f"1 - {first}" if first != "1" else "0",
+            *(f"{s} {t}" for s, t in rest),
+        ]
+    )
 
 
 def _with_dots(text: str, meaning: str) -> str:

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from mixedfast.errors import FormulaError
-from mixedfast.formula.expressions import allowed, column_names, expression_tree, modules_used, refuse_code
+from mixedfast.formula.expressions import (
+    allowed,
+    column_names,
+    expression_tree,
+    modules_used,
+    refuse_code,
+)
 from mixedfast.formula.parser import plain_name
 from mixedfast.formula.tokens import python_parts, without_code
 
@@ -55,7 +61,9 @@ def used_names(formula: str) -> tuple[str, ...]:
     >>> used_names("x*C(f, contr.sum) + log(`my var`)")
     ('x', 'f', 'my var')
     """
-    return tuple(dict.fromkeys(name for info in factors(formula).values() for name in info.variables))
+    return tuple(
+        dict.fromkeys(name for info in factors(formula).values() for name in info.variables)
+    )
 
 
 def coded_names(formula: str) -> tuple[str, ...]:
@@ -122,7 +130,9 @@ def _factors(formula: str, _: frozenset[str]) -> dict[str, FactorInfo]:
         raise FormulaError(f"formulaic cannot read {formula!r}: {one_line(error)}") from error
     if not all(isinstance(term, Term) for term in terms):
         raise FormulaError(f"{formula!r} has more than one part: take the '~' or '|' out of it")
-    found = {f.expr: factor_info(f.expr, f.eval_method.value) for term in terms for f in term.factors}
+    found = {
+        f.expr: factor_info(f.expr, f.eval_method.value) for term in terms for f in term.factors
+    }
     _refuse_hidden_modules(formula, found.values())
     return found
 
@@ -132,9 +142,13 @@ def _refuse_hidden_modules(formula: str, infos: Iterable[FactorInfo]) -> None:
     known = list(infos)
     columns = {name for info in known for name in info.variables}
     for info in known:
-        hidden = sorted(columns & modules_used(info.expr)) if info.kind in ("coded", "python") else []
+        hidden = (
+            sorted(columns & modules_used(info.expr)) if info.kind in ("coded", "python") else []
+        )
         if hidden:
-            raise FormulaError(f"{formula!r} uses a column {hidden[0]!r} and {info.expr!r}: give the column another name")
+            raise FormulaError(
+                f"{formula!r} uses a column {hidden[0]!r} and {info.expr!r}: give the column another name"
+            )
 
 
 def _refuse_a_column_called_1(formula: str) -> None:
@@ -156,10 +170,16 @@ def _refuse_large_powers(formula: str) -> None:
             if not depth:
                 break
         base = text[start : power.start()]
-        inside = math.prod(max(1, int(found)) for found in re.findall(r"(?:\*\*|\^)\s*([0-9]+)", base))
-        terms = (1 + len(re.findall(r"[-+/:]", base))) << base.replace("**", "^").count("*")  # a * b is three
+        inside = math.prod(
+            max(1, int(found)) for found in re.findall(r"(?:\*\*|\^)\s*([0-9]+)", base)
+        )
+        terms = (1 + len(re.findall(r"[-+/:]", base))) << base.replace("**", "^").count(
+            "*"
+        )  # a * b is three
         if int(power[1]) * inside * math.log(terms) > math.log(_MOST_PRODUCTS):
-            raise FormulaError(f"{formula!r} stands for too many interactions: write out those you mean")
+            raise FormulaError(
+                f"{formula!r} stands for too many interactions: write out those you mean"
+            )
 
 
 def factor_info(expr: str, method: str) -> FactorInfo:

@@ -34,4 +34,6 @@ def f_tail(F: float, numerator: int, denominator: float) -> float:
 
     if np.isinf(denominator):
         return float(chdtrc(numerator, numerator * F))
-    return float(betainc(0.5 * denominator, 0.5 * numerator, denominator / (denominator + numerator * F)))
+    return float(
+        betainc(0.5 * denominator, 0.5 * numerator, denominator / (denominator + numerator * F))
+    )

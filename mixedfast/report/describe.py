@@ -69,7 +69,9 @@ def describe(x: Any) -> pd.Series:
     deviations = values - mean
     # a constant has no shape: 0/0, not an error
     skew, kurtosis = (
-        ((deviations**3).mean() / sd**3, (deviations**4).mean() / sd**4 - 3.0) if sd > 0 else (np.nan, np.nan)
+        ((deviations**3).mean() / sd**3, (deviations**4).mean() / sd**4 - 3.0)
+        if sd > 0
+        else (np.nan, np.nan)
     )
     statistics = {
         "n": float(n),
@@ -95,7 +97,9 @@ def _known_numbers(x: Any) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise DataError(f"describe needs numbers: {error}") from error
     if values.ndim != 1:
-        raise DataError(f"describe takes one variable, but this has shape {values.shape}: choose a column")
+        raise DataError(
+            f"describe takes one variable, but this has shape {values.shape}: choose a column"
+        )
     known = values[~np.isnan(values)]
     if known.size == 0:
         raise DataError("describe has nothing to describe: no value, or all of them missing")
@@ -136,7 +140,9 @@ def correlation(data: Any, columns: Sequence[str] | None = None) -> pd.DataFrame
     import pandas as pd
 
     table = as_table(data)
-    names = list(columns) if columns is not None else [n for n in table.names if _is_numeric(table, n)]
+    names = (
+        list(columns) if columns is not None else [n for n in table.names if _is_numeric(table, n)]
+    )
     values = np.vstack([_numeric(table, name) for name in names]) if names else np.empty((0, 0))
     complete = values[:, ~np.isnan(values).any(axis=0)]
     if complete.shape[1] < 2:

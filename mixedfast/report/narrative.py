@@ -71,8 +71,16 @@ def to_half_width(values: Sequence[float], half_width: float) -> list[str]:
     >>> to_half_width([2.3598, 2.1300, 2.5895], 0.2298), to_half_width([1250.4, 1100.2], 150.2)
     (['2.36', '2.13', '2.59'], ['1250', '1100'])
     """
-    places = 1 - math.floor(math.log10(half_width)) if math.isfinite(half_width) and half_width > 0 else _MOST_PLACES + 1
-    shown = decimals(values, max(places, 0)) if places <= _MOST_PLACES else [number(value) for value in values]
+    places = (
+        1 - math.floor(math.log10(half_width))
+        if math.isfinite(half_width) and half_width > 0
+        else _MOST_PLACES + 1
+    )
+    shown = (
+        decimals(values, max(places, 0))
+        if places <= _MOST_PLACES
+        else [number(value) for value in values]
+    )
     return [text.replace("-", "−", 1) if text.startswith("-") else text for text in shown]
 
 
@@ -105,8 +113,16 @@ def lead(m: LMMResult) -> str:
     """One paragraph: what was modelled, on how many rows, how."""
     groups = _listed([f"{count:,} levels of {name}" for name, count in m.n_groups.items()])
     how = "restricted maximum likelihood (REML)" if m.reml else "maximum likelihood"
-    dropped = f" {m.n_dropped:,} more rows were left out because a value is missing." if m.n_dropped else ""
-    weights = " Rows are weighted: a row's residual variance is the model's divided by its weight." if m.weights_used else ""
+    dropped = (
+        f" {m.n_dropped:,} more rows were left out because a value is missing."
+        if m.n_dropped
+        else ""
+    )
+    weights = (
+        " Rows are weighted: a row's residual variance is the model's divided by its weight."
+        if m.weights_used
+        else ""
+    )
     return f"A linear mixed model of {_response(m)} on {m.nobs:,} rows in {groups}, fitted by {how}.{dropped}{weights}"
 
 
@@ -124,7 +140,12 @@ def findings(m: LMMResult, table: pd.DataFrame, level: float) -> list[str]:
         Its ``coef_table`` at `level`.
     level : float
     """
-    return [*_variance_told(m), *_coefficients_told(m, table, level), *_slopes_told(m), *_explained_told(m)]
+    return [
+        *_variance_told(m),
+        *_coefficients_told(m, table, level),
+        *_slopes_told(m),
+        *_explained_told(m),
+    ]
 
 
 def _predictors(m: LMMResult) -> list[str]:
@@ -144,9 +165,14 @@ def _left(m: LMMResult) -> str:
 def _variance_told(m: LMMResult) -> list[str]:
     _, random, residual = variances(m._fit)
     total = random + residual
-    shares = [f"{_share(value / total)} lies between one {group} and another" for group, value in by_group(m._fit).items()]
+    shares = [
+        f"{_share(value / total)} lies between one {group} and another"
+        for group, value in by_group(m._fit).items()
+    ]
     same = next(iter(m.n_groups)) if len(shares) == 1 else "groups"
-    return [f"{_left(m)}, {', '.join(shares)}, and {_share(residual / total)} between rows of the same {same}."]
+    return [
+        f"{_left(m)}, {', '.join(shares)}, and {_share(residual / total)} between rows of the same {same}."
+    ]
 
 
 def _coefficients_told(m: LMMResult, table: pd.DataFrame, level: float) -> list[str]:
@@ -157,7 +183,9 @@ def _coefficients_told(m: LMMResult, table: pd.DataFrame, level: float) -> list[
     for term in _plain_terms(m):
         for column in term.columns:
             name = meta.x_names[column]
-            row: dict[str, float] = dict(zip(table.columns, table.loc[[name]].to_numpy()[0].tolist(), strict=True))
+            row: dict[str, float] = dict(
+                zip(table.columns, table.loc[[name]].to_numpy()[0].tolist(), strict=True)
+            )
             if math.isnan(row["estimate"]):
                 continue
             low, high = row["conf_low"], row["conf_high"]
@@ -165,7 +193,9 @@ def _coefficients_told(m: LMMResult, table: pd.DataFrame, level: float) -> list[
             more = "more" if row["estimate"] >= 0 else "less"
             known = f"{100 * level:g} % interval {shown[0]} to {shown[1]}, {_p(row['p_value'])}"
             if name == term.name:
-                told.append(f"One unit more of {name} goes with {amount} {more} {_response(m)} on average{others} ({known}).")
+                told.append(
+                    f"One unit more of {name} goes with {amount} {more} {_response(m)} on average{others} ({known})."
+                )
             elif name.startswith(f"{term.name}[T."):
                 reference = _reference(m, term.name)
                 told.append(
@@ -179,7 +209,11 @@ def _plain_terms(m: LMMResult) -> list[FixedTerm]:
     """Terms that are one variable as it is, in no other term: of others, a sentence about one coefficient would mislead."""
     terms = m._fit.cp.meta.fixed_terms
     used = Counter(variable for term in terms for variable in set(term.variables))
-    return [term for term in terms if len(term.factors) == 1 and term.factors == term.variables and used[term.factors[0]] == 1]
+    return [
+        term
+        for term in terms
+        if len(term.factors) == 1 and term.factors == term.variables and used[term.factors[0]] == 1
+    ]
 
 
 def _reference(m: LMMResult, variable: str) -> str:
@@ -199,7 +233,9 @@ def _slopes_told(m: LMMResult) -> list[str]:
             continue
         low, high = m.params[name] - _NORMAL_95 * sd, m.params[name] + _NORMAL_95 * sd
         if sd == 0:
-            told.append(f"The slope of {name} does not differ between levels of {row['group']}, as far as these data tell.")
+            told.append(
+                f"The slope of {name} does not differ between levels of {row['group']}, as far as these data tell."
+            )
         else:
             average, *ends = to_half_width([m.params[name], low, high], 0.5 * (high - low))
             told.append(
@@ -257,7 +293,9 @@ def notices(m: LMMResult) -> list[str]:
             "hold no sign of that part of the model. The other estimates stand, and a simpler random part would fit as well."
         )
     if m.dropped_columns:
-        told.append(f"Left out because other columns determine them: {', '.join(m.dropped_columns)}.")
+        told.append(
+            f"Left out because other columns determine them: {', '.join(m.dropped_columns)}."
+        )
     return told
 
 
@@ -290,7 +328,10 @@ def glossary(m: LMMResult, table: pd.DataFrame, ddf: str, level: float) -> list[
     name = str(table.index[-1])
     row: dict[str, float] = dict(zip(table.columns, table.to_numpy()[-1].tolist(), strict=True))
     entries = [
-        Entry("Fixed effects", f"What holds for all groups: how {response} goes with the predictors on average."),
+        Entry(
+            "Fixed effects",
+            f"What holds for all groups: how {response} goes with the predictors on average.",
+        ),
         Entry(
             "Random effects",
             "How groups differ from that average. They are not estimated one by one but as a distribution, of which the groups "
@@ -348,12 +389,16 @@ def glossary(m: LMMResult, table: pd.DataFrame, ddf: str, level: float) -> list[
         entries.append(Entry("REML", meaning, f"Criterion here: {number(m.criterion, 6)}."))
     else:
         meaning = "Smaller is better; each pays for the number of parameters. They compare models of the same data."
-        entries.append(Entry("AIC and BIC", meaning, f"Here: {number(m.aic, 6)} and {number(m.bic, 6)}."))
+        entries.append(
+            Entry("AIC and BIC", meaning, f"Here: {number(m.aic, 6)} and {number(m.bic, 6)}.")
+        )
     return entries
 
 
 def _sds_here(m: LMMResult) -> str:
     rows = m.varcorr
     sds = rows[rows["name2"].isna() & (rows["group"] != "Residual")]
-    told = [f"{row['name1']} by {row['group']} {number(row['sd'])}" for row in sds.to_dict("records")]
+    told = [
+        f"{row['name1']} by {row['group']} {number(row['sd'])}" for row in sds.to_dict("records")
+    ]
     return f"Here: {', '.join(told)}."

@@ -10,7 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["MISSING", "STARS_LEGEND", "chop", "decimals", "p_value", "p_values", "significant", "stars"]
+__all__ = [
+    "MISSING",
+    "STARS_LEGEND",
+    "chop",
+    "decimals",
+    "p_value",
+    "p_values",
+    "significant",
+    "stars",
+]
 
 MISSING = "NA"
 
@@ -55,7 +64,9 @@ def significant(values: Sequence[float], digits: int) -> list[str]:
     after_point = max(max(0, length - 1 - exponent) for exponent, length in shapes)
     in_mantissa = max(length for _, length in shapes) - 1
     fixed_width = max(max(exponents), 0) + 1 + (after_point + 1 if after_point else 0)
-    power_width = 1 + (in_mantissa + 1 if in_mantissa else 0) + (5 if max(map(abs, exponents)) > 99 else 4)
+    power_width = (
+        1 + (in_mantissa + 1 if in_mantissa else 0) + (5 if max(map(abs, exponents)) > 99 else 4)
+    )
     code = f".{after_point}f" if fixed_width <= power_width else f".{in_mantissa}e"
     return [f"{value:{code}}" if math.isfinite(value) else _unbounded(value) for value in values]
 
@@ -122,7 +133,8 @@ def p_values(values: Sequence[float], digits: int = 3) -> list[str]:
     widest = max(map(len, shown.values()), default=0)
     bound = _p_bound(digits, widest)
     return [
-        MISSING if math.isnan(value) else shown.get(position, bound) for position, value in enumerate(values)
+        MISSING if math.isnan(value) else shown.get(position, bound)
+        for position, value in enumerate(values)
     ]
 
 

@@ -132,7 +132,9 @@ def _text(section: Section) -> str:
         columns = [_padded(column) for column in section.columns]
         lines = [" ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
         return "\n".join(line for line in [section.heading, *lines, section.note] if line)
-    return "\n".join(textwrap.fill(line, _WIDTH, break_on_hyphens=False) for line in section.splitlines())
+    return "\n".join(
+        textwrap.fill(line, _WIDTH, break_on_hyphens=False) for line in section.splitlines()
+    )
 
 
 def _padded(column: Cells) -> list[str]:
@@ -165,7 +167,9 @@ def _html_grid(grid: Grid) -> str:
     note = grid.note.removeprefix(RULE)
     below = f"\n{_html(note)}" if note else ""
     table = f"<table>{caption}\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody></table>"
-    return f'<div style="overflow-x: auto">{table}</div>{below}'  # a wide table scrolls, not the page
+    return (
+        f'<div style="overflow-x: auto">{table}</div>{below}'  # a wide table scrolls, not the page
+    )
 
 
 def _html_row(tag: str, cells: Sequence[str], sides: Sequence[str]) -> str:
@@ -188,11 +192,18 @@ def _markdown(section: Section) -> str:
     if isinstance(section, Heading):
         return f"{'#' * section.level} {_plain(section.text)}"
     if isinstance(section, Grid):
-        columns = [Cells(_plain(c.header), tuple(map(_plain, c.cells)), c.left) for c in section.columns]
+        columns = [
+            Cells(_plain(c.header), tuple(map(_plain, c.cells)), c.left) for c in section.columns
+        ]
         width = [max(2, *map(len, (c.header, *c.cells))) for c in columns]
-        rule = "|".join(f":{'-' * (w + 1)}" if c.left else f"{'-' * (w + 1)}:" for c, w in zip(columns, width, strict=True))
-        padded = [[f"{cell:{'<' if c.left else '>'}{w}}" for cell in (c.header, *c.cells)]
-                  for c, w in zip(columns, width, strict=True)]  # fmt: skip
+        rule = "|".join(
+            f":{'-' * (w + 1)}" if c.left else f"{'-' * (w + 1)}:"
+            for c, w in zip(columns, width, strict=True)
+        )
+        padded = [
+            [f"{cell:{'<' if c.left else '>'}{w}}" for cell in (c.header, *c.cells)]
+            for c, w in zip(columns, width, strict=True)
+        ]
         lines = [f"| {' | '.join(cells)} |" for cells in zip(*padded, strict=True)]
         table = "\n".join([lines[0], f"|{rule}|", *lines[1:]])
         above = [f"**{_plain(section.heading)}**"] if section.heading else []
@@ -222,7 +233,15 @@ def _latex(section: Section) -> str:
         sides = "".join("l" if column.left else "r" for column in section.columns)
         rows = [" & ".join(map(_escaped, row)) + r" \\" for row in section.rows]
         head = " & ".join(_escaped(column.header) for column in section.columns) + r" \\"
-        table = [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
+        table = [
+            rf"\begin{{tabular}}{{{sides}}}",
+            r"\toprule",
+            head,
+            r"\midrule",
+            *rows,
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
         heading = [rf"\noindent {_escaped(section.heading)}\\"] if section.heading else []
         note = section.note.removeprefix(RULE)
         below = [rf"\\ {{\footnotesize {_escaped(note)}}}"] if note else []

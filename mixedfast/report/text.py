@@ -16,7 +16,15 @@ import numpy as np
 from mixedfast._validation import check_kind
 from mixedfast.data.frames_out import in_pandas
 from mixedfast.errors import DataError
-from mixedfast.report.number_format import STARS_LEGEND, chop, decimals, p_value, p_values, significant, stars
+from mixedfast.report.number_format import (
+    STARS_LEGEND,
+    chop,
+    decimals,
+    p_value,
+    p_values,
+    significant,
+    stars,
+)
 from mixedfast.report.page import RULE, Page, page_text
 from mixedfast.report.sections import Cells, Grid, Section
 
@@ -84,10 +92,14 @@ def _quantile_grid(residuals: np.ndarray, heading: str) -> Grid:
     values = chop(np.quantile(residuals, [0, 0.25, 0.5, 0.75, 1]).tolist(), 5)
     names = ("Min", "1Q", "Median", "3Q", "Max")
     shown = significant(values, 4)
-    return Grid(tuple(Cells(name, (text,)) for name, text in zip(names, shown, strict=True)), heading)
+    return Grid(
+        tuple(Cells(name, (text,)) for name, text in zip(names, shown, strict=True)), heading
+    )
 
 
-def _coefficient_grid(table: pd.DataFrame, heading: str, letter: str, with_df: bool, tests: bool) -> Grid:
+def _coefficient_grid(
+    table: pd.DataFrame, heading: str, letter: str, with_df: bool, tests: bool
+) -> Grid:
     """Estimates, standard errors and their tests.
 
     Parameters
@@ -118,7 +130,9 @@ def _coefficient_grid(table: pd.DataFrame, heading: str, letter: str, with_df: b
 
 def matrix_grid(frame: pd.DataFrame, heading: str = "", digits: int = 7) -> Grid:
     """A square table of numbers, such as a correlation matrix, with its names on both sides."""
-    columns = (Cells(str(name), tuple(significant(frame[name].tolist(), digits))) for name in frame.columns)
+    columns = (
+        Cells(str(name), tuple(significant(frame[name].tolist(), digits))) for name in frame.columns
+    )
     return Grid((_labels(frame.index), *columns), heading)
 
 
@@ -135,10 +149,14 @@ def anova_grid(frame: pd.DataFrame, heading: str, p_header: str = "Pr(>F)") -> G
         Header of the p-values; ``Pr(>Chisq)`` when there is a column ``chisq``.
     """
     p_header = "Pr(>Chisq)" if "chisq" in frame.columns else p_header
-    columns = [_anova_cells(name, frame[name].tolist(), p_header) for name in map(str, frame.columns)]
+    columns = [
+        _anova_cells(name, frame[name].tolist(), p_header) for name in map(str, frame.columns)
+    ]
     note = ""
     if "p_value" in frame.columns:
-        columns.insert(list(frame.columns).index("p_value") + 1, _star_cells(frame["p_value"].tolist()))
+        columns.insert(
+            list(frame.columns).index("p_value") + 1, _star_cells(frame["p_value"].tolist())
+        )
         note = f"{RULE}{STARS_LEGEND}"
     return Grid((_labels(frame.index), *columns), heading, note)
 
@@ -190,14 +208,20 @@ def page(table: Any, heading: str = "") -> Page:
     import pandas as pd
 
     if hasattr(table, "summary"):
-        raise DataError("mf.page makes a page of a table, m.coef_table() say; the page of a model is m.summary()")
+        raise DataError(
+            "mf.page makes a page of a table, m.coef_table() say; the page of a model is m.summary()"
+        )
     check_kind("heading", heading, str, "text")
     frame, first = in_pandas(table), ""
-    if frame.index.nlevels > 1 or (frame.index.name is None and isinstance(frame.index, pd.RangeIndex)):
+    if frame.index.nlevels > 1 or (
+        frame.index.name is None and isinstance(frame.index, pd.RangeIndex)
+    ):
         flat = frame.reset_index(drop=frame.index.nlevels == 1)
         frame, first = flat.set_index(flat.columns[0]), str(flat.columns[0])
     grid = anova_grid(frame, heading, "Pr(>F)" if "f_value" in frame else "Pr(>|t|)")
-    return Page((replace(grid, columns=(replace(grid.columns[0], header=first), *grid.columns[1:])),))
+    return Page(
+        (replace(grid, columns=(replace(grid.columns[0], header=first), *grid.columns[1:])),)
+    )
 
 
 def anova_text(frame: pd.DataFrame, heading: str) -> str:
@@ -228,7 +252,9 @@ def _row_notes(n_dropped: int, dropped_columns: Sequence[str]) -> list[str]:
     if n_dropped:
         notes.append(f"{n_dropped} row{'s' if n_dropped > 1 else ''} left out: missing values.")
     if dropped_columns:
-        notes.append(f"Left out, a linear combination of other columns: {', '.join(dropped_columns)}.")
+        notes.append(
+            f"Left out, a linear combination of other columns: {', '.join(dropped_columns)}."
+        )
     return notes
 
 
@@ -269,7 +295,9 @@ def _lmm_sections(m: LMMResult, ddf: DDF | None) -> list[Section]:
 
 def _lmm_title(m: LMMResult, ddf: DDF | None) -> str:
     how = "REML" if m.reml else "maximum likelihood"
-    tests = {"None": "", "asymptotic": "; large-sample z tests"}.get(str(ddf), f"; t tests with {ddf_words(ddf)}")
+    tests = {"None": "", "asymptotic": "; large-sample z tests"}.get(
+        str(ddf), f"; t tests with {ddf_words(ddf)}"
+    )
     weights = "\nWeights: precision weights" if m.weights_used else ""
     return f"Linear mixed model fit by {how}{tests}\nFormula: {m.formula}{weights}"
 
@@ -323,7 +351,9 @@ def _random_rows(varcorr: pd.DataFrame) -> list[tuple[str, str, float, float, li
     """
     records = varcorr.to_dict("records")
     pairs = {
-        (r["group"], frozenset((r["name1"], r["name2"]))): r["corr"] for r in records if _is_covariance(r)
+        (r["group"], frozenset((r["name1"], r["name2"]))): r["corr"]
+        for r in records
+        if _is_covariance(r)
     }
     rows: list[tuple[str, str, float, float, list[float]]] = []
     group, names = "", list[str]()
@@ -347,7 +377,11 @@ def _fixed_grid(m: LMMResult, ddf: DDF | None) -> Grid:
     table = m.coef_table(ddf=ddf or "asymptotic")
     letter = "z" if ddf == "asymptotic" else "t"
     return _coefficient_grid(
-        table, "Fixed effects:", letter, with_df=ddf not in (None, "asymptotic"), tests=ddf is not None
+        table,
+        "Fixed effects:",
+        letter,
+        with_df=ddf not in (None, "asymptotic"),
+        tests=ddf is not None,
     )
 
 
@@ -389,13 +423,19 @@ def _lmm_notes(m: LMMResult, ddf: DDF | None) -> list[str]:
             "The estimates stand; a simpler random part fits as well."
         )
         if name == "satterthwaite":
-            notes.append("Satterthwaite's degrees of freedom take what is estimated as zero for known, as lmerTest does.")
+            notes.append(
+                "Satterthwaite's degrees of freedom take what is estimated as zero for known, as lmerTest does."
+            )
         if name == "kenward-roger":
-            notes.append("Kenward and Roger's degrees of freedom take what is estimated as zero for estimated, as pbkrtest.")
+            notes.append(
+                "Kenward and Roger's degrees of freedom take what is estimated as zero for estimated, as pbkrtest."
+            )
     if name == "kenward-roger" and not m.reml:
         notes.append("Kenward and Roger's tests come from the same model refitted by REML.")
     if not m.converged:
-        notes.append("The optimizer stopped before it reached an optimum: do not use these estimates.")
+        notes.append(
+            "The optimizer stopped before it reached an optimum: do not use these estimates."
+        )
     return notes
 
 
@@ -418,11 +458,22 @@ def ols_page(lm: OLSResult, ddf: DDF = "residual") -> Page:
     weighted = lm.weights_used
     parts: list[Section] = [
         f"Linear model fit by {'weighted ' if weighted else ''}least squares\nFormula: {lm.formula}",
-        _coefficient_grid(lm.coef_table(ddf), "Coefficients:", "z" if ddf == "asymptotic" else "t", with_df=False, tests=True),
+        _coefficient_grid(
+            lm.coef_table(ddf),
+            "Coefficients:",
+            "z" if ddf == "asymptotic" else "t",
+            with_df=False,
+            tests=True,
+        ),
         "\n".join(_ols_fit_lines(lm)),
     ]
     if lm._design is not None:  # without the rows there are no residuals to show
-        parts.insert(1, _quantile_grid(lm.resid("pearson"), "Weighted residuals:" if weighted else "Residuals:"))
+        parts.insert(
+            1,
+            _quantile_grid(
+                lm.resid("pearson"), "Weighted residuals:" if weighted else "Residuals:"
+            ),
+        )
     notes = _row_notes(lm.n_dropped, lm.dropped_columns)
     return Page([*parts, "\n".join(notes)] if notes else parts)
 

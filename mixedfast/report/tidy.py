@@ -25,14 +25,29 @@ if TYPE_CHECKING:
     from mixedfast.results import LMMResult
     from mixedfast.results.ols import OLSResult
 
-__all__ = ["EFFECTS", "augment_columns", "fixed_rows", "glance", "model_frame", "ols_glance", "row_columns", "tidy"]
+__all__ = [
+    "EFFECTS",
+    "augment_columns",
+    "fixed_rows",
+    "glance",
+    "model_frame",
+    "ols_glance",
+    "row_columns",
+    "tidy",
+]
 
 EFFECTS = ("fixed", "ran_pars", "ran_vals", "ran_coefs")
 METHODS = ("wald", "profile", "boot")
 
 
 def tidy(
-    m: LMMResult, effects: str | Sequence[str], conf_int: bool, level: float, method: str, ddf: DDF, seed: int | None
+    m: LMMResult,
+    effects: str | Sequence[str],
+    conf_int: bool,
+    level: float,
+    method: str,
+    ddf: DDF,
+    seed: int | None,
 ) -> pd.DataFrame:
     """Rows of the kinds named in `effects`, one kind below the other; see ``LMMResult.tidy``."""
     import pandas as pd
@@ -53,7 +68,19 @@ def tidy(
         "ran_coefs": lambda: _ran_coefs(m),
     }
     parts = [made[name]().assign(effect=name) for name in wanted]
-    order = ["effect", "group", "level", "term", "estimate", "std_error", "df", "statistic", "p_value", "conf_low", "conf_high"]
+    order = [
+        "effect",
+        "group",
+        "level",
+        "term",
+        "estimate",
+        "std_error",
+        "df",
+        "statistic",
+        "p_value",
+        "conf_low",
+        "conf_high",
+    ]
     if len(parts) == 1:
         whole = parts[0]
     else:  # columns that a kind has not are missing there, whatever the others hold
@@ -64,10 +91,16 @@ def tidy(
 
 def _stacked(parts: Sequence[pd.DataFrame], name: str) -> list[Any]:
     missing = None if name in ("group", "level") else np.nan
-    return [value for part in parts for value in (part[name].tolist() if name in part else [missing] * len(part))]
+    return [
+        value
+        for part in parts
+        for value in (part[name].tolist() if name in part else [missing] * len(part))
+    ]
 
 
-def _fixed(m: LMMResult | OLSResult, conf_int: bool, level: float, ddf: DDF, ends: pd.DataFrame | None) -> pd.DataFrame:
+def _fixed(
+    m: LMMResult | OLSResult, conf_int: bool, level: float, ddf: DDF, ends: pd.DataFrame | None
+) -> pd.DataFrame:
     table = m.coef_table(ddf, level)
     if ends is not None:
         table[["conf_low", "conf_high"]] = ends.reindex(table.index)[["conf_low", "conf_high"]]
@@ -90,7 +123,9 @@ def _ran_pars(m: LMMResult, conf_int: bool, ends: pd.DataFrame | None) -> pd.Dat
     rows = m.varcorr
     is_sd = rows["name2"].isna()
     residual = rows["group"].eq("Residual") & rows["name1"].eq("")
-    names = np.where(is_sd, "sd__" + rows["name1"], "cor__" + rows["name1"] + "." + rows["name2"].fillna(""))
+    names = np.where(
+        is_sd, "sd__" + rows["name1"], "cor__" + rows["name1"] + "." + rows["name2"].fillna("")
+    )
     out = pd.DataFrame(
         {
             "group": rows["group"],
@@ -101,7 +136,9 @@ def _ran_pars(m: LMMResult, conf_int: bool, ends: pd.DataFrame | None) -> pd.Dat
     if conf_int:
         out["conf_low"] = out["conf_high"] = np.nan
     if conf_int and ends is not None:
-        parameter = np.where(is_sd, "sd_" + rows["name1"], "cor_" + rows["name2"].fillna("") + "." + rows["name1"])
+        parameter = np.where(
+            is_sd, "sd_" + rows["name1"], "cor_" + rows["name2"].fillna("") + "." + rows["name1"]
+        )
         named = np.where(residual, "sigma", parameter + "|" + rows["group"])
         known = {p.name for p in list_parameters(m._fit.cp)}
         assert set(named) <= known, "the tables name a parameter that the intervals do not"
@@ -201,7 +238,9 @@ def model_frame(m: LMMResult | OLSResult) -> pd.DataFrame:
 def _categories(column: Categorical) -> pd.Categorical:
     import pandas as pd
 
-    return pd.Categorical.from_codes(column.codes.astype(np.intp), pd.Index(column.levels), ordered=column.ordered)
+    return pd.Categorical.from_codes(
+        column.codes.astype(np.intp), pd.Index(column.levels), ordered=column.ordered
+    )
 
 
 def augment_columns(m: LMMResult) -> dict[str, np.ndarray]:
@@ -210,10 +249,18 @@ def augment_columns(m: LMMResult) -> dict[str, np.ndarray]:
     return row_columns(m, of_groups)
 
 
-def row_columns(m: LMMResult | OLSResult, others: Mapping[str, np.ndarray] = MappingProxyType({})) -> dict[str, np.ndarray]:
+def row_columns(
+    m: LMMResult | OLSResult, others: Mapping[str, np.ndarray] = MappingProxyType({})
+) -> dict[str, np.ndarray]:
     """What `augment` adds for any model, by name, (n,) each; `others` before offset and weights."""
     design = m._rows("augment")
-    added = {".fitted": m.fitted, ".resid": m.resid(), ".hat": m.hatvalues(), ".cooksd": m.cooks_distance(), **others}
+    added = {
+        ".fitted": m.fitted,
+        ".resid": m.resid(),
+        ".hat": m.hatvalues(),
+        ".cooksd": m.cooks_distance(),
+        **others,
+    }
     for name, values in ((".offset", design.offset), (".weights", design.weights)):
         if values is not None:
             added[name] = values

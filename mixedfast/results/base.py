@@ -43,8 +43,15 @@ class Call:
 
     def without_rows(self) -> Call:
         """The same without the table and what belongs to its rows."""
-        of_rows = {name for name in ("weights", "offset") if not isinstance(self.arguments.get(name), str)} | {"data"}
-        return replace(self, arguments={name: value for name, value in self.arguments.items() if name not in of_rows})
+        of_rows = {
+            name for name in ("weights", "offset") if not isinstance(self.arguments.get(name), str)
+        } | {"data"}
+        return replace(
+            self,
+            arguments={
+                name: value for name, value in self.arguments.items() if name not in of_rows
+            },
+        )
 
 
 class Fitted:
@@ -59,7 +66,9 @@ class Fitted:
     keep_rows = False
     _call: Call | None = None
 
-    def __init__(self, fit: Fit, design: Design | None = None, stream: Stream | None = None) -> None:
+    def __init__(
+        self, fit: Fit, design: Design | None = None, stream: Stream | None = None
+    ) -> None:
         self._fit = fit
         self._design = design
         self._stream = stream
@@ -90,23 +99,37 @@ class Fitted:
         if self._design is not None:
             return self._design
         if self._stream is not None:
-            lacking, again = "all rows in memory, and this result was made from a stream", "augment_to(path)"
+            lacking, again = (
+                "all rows in memory, and this result was made from a stream",
+                "augment_to(path)",
+            )
         else:
-            lacking, again = "the rows of the data, and this result was made without them", "augment_to(path, data=...)"
+            lacking, again = (
+                "the rows of the data, and this result was made without them",
+                "augment_to(path, data=...)",
+            )
         raise DataError(
             f"{what} needs {lacking}: {_INSTEAD.get(what, f'{again} writes fitted values, residuals and leverage')}"
         )
 
-    def _levels_of(self, group: str, design: Design, what: str) -> tuple[str, np.ndarray, np.ndarray]:
+    def _levels_of(
+        self, group: str, design: Design, what: str
+    ) -> tuple[str, np.ndarray, np.ndarray]:
         """A grouping factor or another column of the data: its name, the level of each row used (-1: none), and the labels."""
         if not isinstance(group, str):
-            raise ArgumentError(f"{what}(group={group!r}): the name of a grouping factor or of a column")
+            raise ArgumentError(
+                f"{what}(group={group!r}): the name of a grouping factor or of a column"
+            )
         for term in design.terms:
             if sorted(term.group.split(":")) == sorted(part.strip() for part in group.split(":")):
                 return term.group, term.codes, term.levels
         if self._call is None or "data" not in self._call.arguments:
             known = ", ".join(dict.fromkeys(term.group for term in design.terms))
-            here = f"the grouping factors are {known}" if known else "a regression has no grouping factors"
+            here = (
+                f"the grouping factors are {known}"
+                if known
+                else "a regression has no grouping factors"
+            )
             raise DataError(f"{what}({group!r}): {here}, and there is no table to look further")
         column = as_table(self._call.arguments["data"]).grouping(group)
         codes = column.codes if design.kept_rows is None else column.codes[design.kept_rows]
@@ -124,7 +147,9 @@ class Fitted:
         if data is not None:
             arguments["data"] = data
         if "data" not in arguments:
-            raise DataError("update needs the rows of the data, and this result came without them: give data=")
+            raise DataError(
+                "update needs the rows of the data, and this result came without them: give data="
+            )
         own = self._fit.cp.meta.formula
         arguments["formula"] = own if formula is None else update_formula(own, formula)
         made: Self = self._call.door(**arguments)

@@ -65,9 +65,14 @@ class Shown(Fitted):
         return Summary(self._whole(), ddf)
 
     def to_html(
-        self, path: str | PathLike[str] | None = None, title: str | None = None, ddf: str = "satterthwaite",
-        pictures: bool = True, profile: Profile | None = None, bootstrap: Bootstrap | None = None,
-    ) -> str | None:  # fmt: skip
+        self,
+        path: str | PathLike[str] | None = None,
+        title: str | None = None,
+        ddf: str = "satterthwaite",
+        pictures: bool = True,
+        profile: Profile | None = None,
+        bootstrap: Bootstrap | None = None,
+    ) -> str | None:
         """A report in one HTML file: tables, pictures, how the fit went, and what the words mean.
 
         Nothing in it is loaded from elsewhere and no script runs.

@@ -77,7 +77,9 @@ class Estimates(FixedPart):
 
         how = ddf if isinstance(ddf, KenwardRoger) else None
         if how is None and ddf not in (None, "kenward-roger"):
-            raise ArgumentError(f'vcov(ddf={ddf!r}): None, "kenward-roger" or mixedfast.KenwardRoger(...)')
+            raise ArgumentError(
+                f'vcov(ddf={ddf!r}): None, "kenward-roger" or mixedfast.KenwardRoger(...)'
+            )
         names = list(self._fit.cp.x_names)
         matrix = self._fit.vcov if ddf is None else kenward_roger(self._fit, how).vcov
         return pd.DataFrame(matrix, index=names, columns=names)
@@ -188,7 +190,11 @@ class Estimates(FixedPart):
         check_flag("cond_var", cond_var)
         out: dict[str, Any] = {}
         for g, group in enumerate(self._fit.cp.groups):
-            frame = pd.DataFrame(self._fit.modes[g], index=pd.Index(group.levels, name=group.name), columns=list(group.names))
+            frame = pd.DataFrame(
+                self._fit.modes[g],
+                index=pd.Index(group.levels, name=group.name),
+                columns=list(group.names),
+            )
             out[group.name] = (frame, self._fit.posterior[g].copy()) if cond_var else frame
         return out
 
@@ -218,7 +224,9 @@ class Estimates(FixedPart):
             fixed = self.params
             columns = list(dict.fromkeys([*fixed.index, *modes.columns]))
             start = np.array([fixed[c] if c in fixed.index else 0.0 for c in columns])
-            frame = pd.DataFrame(np.tile(start, (len(modes), 1)), index=modes.index, columns=columns)
+            frame = pd.DataFrame(
+                np.tile(start, (len(modes), 1)), index=modes.index, columns=columns
+            )
             for column in modes.columns.unique():
                 frame[column] += modes.loc[:, modes.columns == column].sum(axis=1)
             out[name] = frame
@@ -250,8 +258,12 @@ class Estimates(FixedPart):
         out = {}
         for found in components(self._fit):
             index = pd.Index([f"PC{i + 1}" for i in range(len(found.sd))], name="component")
-            numbers = np.column_stack([found.sd, found.proportion, np.cumsum(found.proportion), found.rotation.T])
-            out[found.group] = pd.DataFrame(numbers, index, ["sd", "proportion", "cumulative", *found.names])
+            numbers = np.column_stack(
+                [found.sd, found.proportion, np.cumsum(found.proportion), found.rotation.T]
+            )
+            out[found.group] = pd.DataFrame(
+                numbers, index, ["sd", "proportion", "cumulative", *found.names]
+            )
         return out
 
     # -- how the fit went ----------------------------------------------------------------------------------
@@ -330,8 +342,7 @@ class Estimates(FixedPart):
             return (
                 "the random effects are so much larger than the residuals, or some value of a covariate than all others, that "
                 f"sums of 16 digits give the deviance to {fit.resolution:.1g} only. Coefficients and large variances stand; "
-                "the small ones are known roughly."
-                + (remedy if fit.needs_rows else "")
+                "the small ones are known roughly." + (remedy if fit.needs_rows else "")
             )
         if fit.out_of_digits:
             return (
@@ -349,10 +360,18 @@ class Estimates(FixedPart):
         """Say what a user must not overlook; called once, by the doors that fit."""
         best = self._fit.optimum
         if best is not None and not best.converged:
-            warnings.warn(f"{best.message}: {self._why_not_converged(best)}", ConvergenceWarning, stacklevel=3)
+            warnings.warn(
+                f"{best.message}: {self._why_not_converged(best)}", ConvergenceWarning, stacklevel=3
+            )
         if self.is_singular:
             terms, groups = self._fit.covariance.terms, self._fit.cp.groups
-            bad = sorted({groups[t.group].name for t, s in zip(terms, self._fit.singular_terms, strict=True) if s})
+            bad = sorted(
+                {
+                    groups[t.group].name
+                    for t, s in zip(terms, self._fit.singular_terms, strict=True)
+                    if s
+                }
+            )
             warnings.warn(
                 f"singular fit: the estimated covariance of the random effects of {', '.join(bad)} has a zero variance "
                 "or a correlation of one. The fit is valid; a simpler random part would fit as well.",

@@ -94,7 +94,9 @@ class FixedPart(Fitted, ABC):
 
         out = np.full(len(self._fit.cp.meta.x_names), np.nan)
         out[self._fit.cp.kept] = values
-        return pd.Series(out, index=_labels(self._fit.cp.meta.x_names).view())  # a view: its name is its own
+        return pd.Series(
+            out, index=_labels(self._fit.cp.meta.x_names).view()
+        )  # a view: its name is its own
 
     # -- kept ----------------------------------------------------------------------------------------------
 
@@ -121,7 +123,12 @@ class FixedPart(Fitted, ABC):
 
     def __store__(self) -> dict[str, Any]:
         rows = self._design if self.keep_rows else None
-        return {"fit": self._fit, "design": rows, "keep_rows": self.keep_rows, "library": self.library}
+        return {
+            "fit": self._fit,
+            "design": rows,
+            "keep_rows": self.keep_rows,
+            "library": self.library,
+        }
 
     @classmethod
     def __restore__(cls, fields: dict[str, Any]) -> Self:

@@ -161,9 +161,14 @@ class Tests(Fitted):
 
     @in_callers_library
     def confint(
-        self, method: str = "wald", level: float = 0.95, ddf: DDF = "satterthwaite", n: int = 1000, seed: int | None = None,
+        self,
+        method: str = "wald",
+        level: float = 0.95,
+        ddf: DDF = "satterthwaite",
+        n: int = 1000,
+        seed: int | None = None,
         progress: Show = "auto",
-    ) -> pd.DataFrame:  # fmt: skip
+    ) -> pd.DataFrame:
         """Confidence intervals.
 
         Parameters
@@ -205,7 +210,9 @@ class Tests(Fitted):
         [22.9, 28.86]
         """
         if not isinstance(method, str):
-            raise ArgumentError(f"confint(method={method!r}): the level goes by name, confint(level={method!r})")
+            raise ArgumentError(
+                f"confint(method={method!r}): the level goes by name, confint(level={method!r})"
+            )
         check_choice("method", method, ("wald", "profile", "boot"))
         check_level(level)
         if method == "wald":
@@ -218,7 +225,10 @@ class Tests(Fitted):
         return found.confint(level)
 
     def profile(
-        self, parameters: str | Sequence[str] | None = None, max_level: float = 0.99, progress: Show = "auto"
+        self,
+        parameters: str | Sequence[str] | None = None,
+        max_level: float = 0.99,
+        progress: Show = "auto",
     ) -> Profile:
         """Likelihood profiles of standard deviations, correlations and coefficients (of the ML criterion, as lme4).
 
@@ -253,7 +263,12 @@ class Tests(Fitted):
 
     @in_callers_library
     def contrast(
-        self, L: Any, rhs: Any = 0, ddf: DDF = "satterthwaite", joint: bool = False, level: float = 0.95
+        self,
+        L: Any,
+        rhs: Any = 0,
+        ddf: DDF = "satterthwaite",
+        joint: bool = False,
+        level: float = 0.95,
     ) -> pd.DataFrame:
         """Test linear combinations of the fixed effects.
 
@@ -289,8 +304,16 @@ class Tests(Fitted):
         """
         return contrast(self._fit, L, rhs, ddf, joint, level)
 
-    def emmeans(self, specs: Any, ddf: DDF = "satterthwaite", at: Any = None, by: Any = None, level: float = 0.95,
-                weights: str = "equal", offset: float | None = None) -> MarginalMeans:  # fmt: skip
+    def emmeans(
+        self,
+        specs: Any,
+        ddf: DDF = "satterthwaite",
+        at: Any = None,
+        by: Any = None,
+        level: float = 0.95,
+        weights: str = "equal",
+        offset: float | None = None,
+    ) -> MarginalMeans:
         """Estimated marginal means: predictions on a grid of the factors, averaged over the others.
 
         The grid is that of R's emmeans: factors at all levels, covariates at their means, those with two values only at both.
@@ -326,12 +349,24 @@ class Tests(Fitted):
         1  Catholic - Public    Male      2.01
         """
         found = emmeans(
-            self._fit, specs, at=at, by=by, ddf=ddf, level=level, weights=weights, offset=offset, design=self._design
+            self._fit,
+            specs,
+            at=at,
+            by=by,
+            ddf=ddf,
+            level=level,
+            weights=weights,
+            offset=offset,
+            design=self._design,
         )
         return replace(found, library=self.library)
 
     def bootstrap(
-        self, n: int = 1000, seed: int | None = None, progress: Show = "auto", threads: int | None = None
+        self,
+        n: int = 1000,
+        seed: int | None = None,
+        progress: Show = "auto",
+        threads: int | None = None,
     ) -> Bootstrap:
         """Parametric bootstrap in cross-product space: a replicate's cost does not depend on the number of rows.
 

@@ -37,9 +37,14 @@ class Again(Estimates):
     """Methods that make new responses and new results."""
 
     def simulate(
-        self, n: int = 1, seed: int | None = None, re: str | Sequence[str] = "new", newdata: Any = None,
-        allow_new_levels: bool = False, weights: Any = None,
-    ) -> np.ndarray:  # fmt: skip
+        self,
+        n: int = 1,
+        seed: int | None = None,
+        re: str | Sequence[str] = "new",
+        newdata: Any = None,
+        allow_new_levels: bool = False,
+        weights: Any = None,
+    ) -> np.ndarray:
         """Draw responses from the fitted model, for the rows used or for new ones.
 
         Parameters
@@ -84,14 +89,25 @@ class Again(Estimates):
         n = check_count("n", n)
         check_seed(seed)
         check_flag("allow_new_levels", allow_new_levels)
-        kept = chosen_effects(self._fit.cp, {"new": False, "kept": True}.get(re, re) if isinstance(re, str) else re)
+        kept = chosen_effects(
+            self._fit.cp, {"new": False, "kept": True}.get(re, re) if isinstance(re, str) else re
+        )
         if newdata is None:
             if weights is not None:
-                raise DataError("simulate(weights=...) are of new rows: the rows used keep their own")
+                raise DataError(
+                    "simulate(weights=...) are of new rows: the rows used keep their own"
+                )
             return simulate_old(self._fit, self._rows("simulate without newdata"), n, seed, kept)
         table = as_table(newdata)
         return simulate_new(
-            self._fit, recipe_of(self._fit.cp), table, n, seed, kept, allow_new_levels, weights_of_new(weights, table)
+            self._fit,
+            recipe_of(self._fit.cp),
+            table,
+            n,
+            seed,
+            kept,
+            allow_new_levels,
+            weights_of_new(weights, table),
         )
 
     def refit(self, y: Any) -> Self:
@@ -172,7 +188,11 @@ class Again(Estimates):
                 remainder=self._fit.remainder,
             )
             made = type(self)(found, self._design, self._stream)
-            made._call = None if self._call is None else replace(self._call, arguments={**self._call.arguments, **changes})
+            made._call = (
+                None
+                if self._call is None
+                else replace(self._call, arguments={**self._call.arguments, **changes})
+            )
             made._warn()
         else:
             made = self._again("lmer", formula, data, changes)

@@ -44,7 +44,10 @@ class RowMethods(Fitted):
     def _leverage(self) -> np.ndarray:
         """Leverage through beta and through b, (n, 2)."""
         return self._fit.memo(
-            "leverage", lambda: self._each_row("leverage", lambda rows: np.column_stack(leverage.leverage(self._fit, rows)))
+            "leverage",
+            lambda: self._each_row(
+                "leverage", lambda rows: np.column_stack(leverage.leverage(self._fit, rows))
+            ),
         )
 
     def resid(self, type: str = "response", marginal: bool = False) -> np.ndarray:
@@ -153,9 +156,16 @@ class RowMethods(Fitted):
         return leverage.cooks_distance(self._fit, self.resid("pearson"), self.hatvalues())
 
     def predict(
-        self, newdata: Any = None, re: Any = True, allow_new_levels: bool = False, interval: str | None = None,
-        level: float = 0.95, se: bool = False, weights: Any = None, ddf: DDF = "asymptotic",
-    ) -> Any:  # fmt: skip
+        self,
+        newdata: Any = None,
+        re: Any = True,
+        allow_new_levels: bool = False,
+        interval: str | None = None,
+        level: float = 0.95,
+        se: bool = False,
+        weights: Any = None,
+        ddf: DDF = "asymptotic",
+    ) -> Any:
         """Predict the response, for the rows used or for new ones.
 
         Parameters
@@ -223,19 +233,39 @@ class RowMethods(Fitted):
         check_flag("allow_new_levels", allow_new_levels)
         chosen = chosen_effects(self._fit.cp, re)
         wanted = se or interval is not None
-        find_df = df_finder(self._fit, ddf, interval, not any(own.any() for own in chosen)) if wanted else None
+        find_df = (
+            df_finder(self._fit, ddf, interval, not any(own.any() for own in chosen))
+            if wanted
+            else None
+        )
         if newdata is None:
             if weights is not None:
-                raise DataError("predict(weights=...) are of new rows: the rows used keep their own")
+                raise DataError(
+                    "predict(weights=...) are of new rows: the rows used keep their own"
+                )
             found = predict_old(
-                self._fit, self._rows("predict without newdata"), chosen, wanted, interval == "prediction", find_df
+                self._fit,
+                self._rows("predict without newdata"),
+                chosen,
+                wanted,
+                interval == "prediction",
+                find_df,
             )
             index, library = None, self.library
         else:
             table = as_table(newdata)
             found = predict_new(
-                self._fit, recipe_of(self._fit.cp), table, chosen, allow_new_levels, wanted, interval == "prediction",
-                weights_of_new(weights, table), find_df,
-            )  # fmt: skip
+                self._fit,
+                recipe_of(self._fit.cp),
+                table,
+                chosen,
+                allow_new_levels,
+                wanted,
+                interval == "prediction",
+                weights_of_new(weights, table),
+                find_df,
+            )
             index, library = getattr(newdata, "index", None), table.library
-        return found.fit if not wanted else given_back(found.to_frame(interval, level, index), library)
+        return (
+            found.fit if not wanted else given_back(found.to_frame(interval, level, index), library)
+        )

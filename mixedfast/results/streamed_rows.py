@@ -18,9 +18,13 @@ class StreamMethods(Fitted):
     """Methods that read a stream of rows again, and write one."""
 
     def augment_to(
-        self, path: str | PathLike[str], columns: Sequence[str] = (), data: Any = None, leverage: bool = False,
+        self,
+        path: str | PathLike[str],
+        columns: Sequence[str] = (),
+        data: Any = None,
+        leverage: bool = False,
         progress: Show = "auto",
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Write every complete row with its fitted value and residual to a Parquet file, batch by batch.
 
         Parameters

@@ -29,19 +29,38 @@ ROOT = HERE.parents[1]
 BUILD = ROOT / "build" / "fuzz"
 #: Target -> the kernels it is linked with.
 KERNELS = {
-    "codes": ("codes",), "columns": ("columns",), "crossprod": ("crossprod", "columns"), "pairs": ("pairs", "columns"),
-    "cooccurrence": ("cooccurrence",), "levels": ("levels",), "moments": ("moments",), "border": ("schur", "rest"),
-    "cross": ("schur", "rest"), "selinv": ("selinv",),
-}  # fmt: skip
+    "codes": ("codes",),
+    "columns": ("columns",),
+    "crossprod": ("crossprod", "columns"),
+    "pairs": ("pairs", "columns"),
+    "cooccurrence": ("cooccurrence",),
+    "levels": ("levels",),
+    "moments": ("moments",),
+    "border": ("schur", "rest"),
+    "cross": ("schur", "rest"),
+    "selinv": ("selinv",),
+}
 #: Target -> the extension module that it calls.
 EXTENSIONS = {"theta": "covariance/_theta", "dense": "engines/_blocked_cholesky"}
 PYTHON = ("formulas", "files", "tables", *EXTENSIONS)
-FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all")
+FLAGS = (
+    "-std=c11",
+    "-D_GNU_SOURCE",
+    "-O1",
+    "-g",
+    "-fno-omit-frame-pointer",
+    "-fno-sanitize-recover=all",
+)
 KERNEL_FLAGS = (*FLAGS, "-Wall", "-Wextra", "-fsanitize=fuzzer,address,undefined")
 EXTENSION_FLAGS = (*FLAGS, "-shared", "-fPIC", "-w", "-fsanitize=fuzzer-no-link,address,undefined")
 #: Of one input: seconds, and MiB of the whole process. What takes more is a finding.
 LIMITS = ("-timeout=25", "-rss_limit_mb=4096", "-malloc_limit_mb=2048")
-LONGEST = {"codes": 4096, "files": 400, "formulas": 400, "tables": 600}  # bytes of an input; 2,048 for the others
+LONGEST = {
+    "codes": 4096,
+    "files": 400,
+    "formulas": 400,
+    "tables": 600,
+}  # bytes of an input; 2,048 for the others
 
 
 @dataclass(frozen=True)
@@ -73,9 +92,15 @@ def build(target: str) -> Path:
     """The program of a kernel's target."""
     program = BUILD / "programs" / target
     program.parent.mkdir(parents=True, exist_ok=True)
-    sources = [HERE / "kernels" / f"{target}.c", *(ROOT / "csrc" / f"{name}.c" for name in KERNELS[target])]
+    sources = [
+        HERE / "kernels" / f"{target}.c",
+        *(ROOT / "csrc" / f"{name}.c" for name in KERNELS[target]),
+    ]
     folders = [f"-I{ROOT / 'csrc'}", f"-I{HERE / 'kernels'}"]
-    subprocess.run(["clang", *KERNEL_FLAGS, *folders, *map(str, sources), "-lm", "-o", str(program)], check=True)
+    subprocess.run(
+        ["clang", *KERNEL_FLAGS, *folders, *map(str, sources), "-lm", "-o", str(program)],
+        check=True,
+    )
     return program
 
 
@@ -86,7 +111,9 @@ def build_extension(name: str) -> Path:
     library.parent.mkdir(parents=True, exist_ok=True)
     source = ROOT / "build" / "cython" / "mixedfast" / f"{name}.c"
     include = f"-I{sysconfig.get_path('include')}"
-    subprocess.run(["clang", *EXTENSION_FLAGS, include, str(source), "-lm", "-o", str(library)], check=True)
+    subprocess.run(
+        ["clang", *EXTENSION_FLAGS, include, str(source), "-lm", "-o", str(library)], check=True
+    )
     return folder
 
 
@@ -96,28 +123,57 @@ def sanitized(name: str) -> dict[str, str]:
 
     runtime = Path(atheris.path()) / "asan_with_fuzzer.so"
     # leaks: Python leaves much behind at its end
-    return {"FUZZ_EXTENSIONS": str(build_extension(name)), "LD_PRELOAD": str(runtime), "ASAN_OPTIONS": "detect_leaks=0"}
+    return {
+        "FUZZ_EXTENSIONS": str(build_extension(name)),
+        "LD_PRELOAD": str(runtime),
+        "ASAN_OPTIONS": "detect_leaks=0",
+    }
 
 
 def run(target: str, seconds: int, seed: int = 0) -> Outcome:
     """Fuzz one target: new inputs each time, or with a seed (any but 0) those of the seed, whatever earlier runs left."""
-    program = [str(build(target))] if target in KERNELS else [sys.executable, str(HERE / "python" / f"{target}.py")]
-    corpus, crashes, log = BUILD / "corpus" / target, BUILD / "crashes" / target, BUILD / f"{target}.log"
+    program = (
+        [str(build(target))]
+        if target in KERNELS
+        else [sys.executable, str(HERE / "python" / f"{target}.py")]
+    )
+    corpus, crashes, log = (
+        BUILD / "corpus" / target,
+        BUILD / "crashes" / target,
+        BUILD / f"{target}.log",
+    )
     if seed:
         shutil.rmtree(corpus, ignore_errors=True)
     for folder in (corpus, crashes):
         folder.mkdir(parents=True, exist_ok=True)
     length = LONGEST.get(target, 2048)
-    options = [f"-seed={seed}", f"-max_total_time={seconds}", f"-max_len={length}", f"-artifact_prefix={crashes}/", *LIMITS]
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **({"PYTHONHASHSEED": "0"} if seed else {})}
+    options = [
+        f"-seed={seed}",
+        f"-max_total_time={seconds}",
+        f"-max_len={length}",
+        f"-artifact_prefix={crashes}/",
+        *LIMITS,
+    ]
+    environment = {
+        **os.environ,
+        "OPENBLAS_NUM_THREADS": "1",
+        **({"PYTHONHASHSEED": "0"} if seed else {}),
+    }
     if target in EXTENSIONS:
         environment |= sanitized(EXTENSIONS[target])
     with log.open("w") as out:
-        done = subprocess.run([*program, str(corpus), str(_seeds(target)), *options], stdout=out, stderr=out, env=environment)
+        done = subprocess.run(
+            [*program, str(corpus), str(_seeds(target)), *options],
+            stdout=out,
+            stderr=out,
+            env=environment,
+        )
     said = log.read_text(errors="replace")
     inputs = [int(found) for found in re.findall(r"^#(\d+)\s", said, re.MULTILINE)]
     edges = [int(found) for found in re.findall(r" cov: (\d+)", said)]
-    return Outcome(target, max(inputs, default=0), max(edges, default=0), log if done.returncode else None)
+    return Outcome(
+        target, max(inputs, default=0), max(edges, default=0), log if done.returncode else None
+    )
 
 
 def _has_libfuzzer() -> bool:
@@ -130,9 +186,21 @@ def _has_libfuzzer() -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Fuzz the kernels and the doors.")
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join([*KERNELS, *PYTHON])} (default: all)")
-    parser.add_argument("--seconds", type=int, default=60, help="for each target (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="1 and up: the inputs of this seed (default: new ones each time)")
+    parser.add_argument(
+        "targets",
+        nargs="*",
+        metavar="TARGET",
+        help=f"of {', '.join([*KERNELS, *PYTHON])} (default: all)",
+    )
+    parser.add_argument(
+        "--seconds", type=int, default=60, help="for each target (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="1 and up: the inputs of this seed (default: new ones each time)",
+    )
     options = parser.parse_args()
     unknown = set(options.targets) - {*KERNELS, *PYTHON}
     if unknown:
@@ -143,7 +211,11 @@ def main() -> int:
         clang = "clang with libFuzzer is not here (Debian: clang libclang-rt-dev)"
         missing.update(dict.fromkeys((*KERNELS, *EXTENSIONS), clang))
     if importlib.util.find_spec("atheris") is None:
-        missing.update(dict.fromkeys(PYTHON, "atheris is not here (pip install atheris; CPython on Linux and macOS)"))
+        missing.update(
+            dict.fromkeys(
+                PYTHON, "atheris is not here (pip install atheris; CPython on Linux and macOS)"
+            )
+        )
     for target in wanted:
         if target in missing:
             print(f"not fuzzed: {target}, {missing[target]}")
@@ -152,10 +224,14 @@ def main() -> int:
         outcomes = list(pool.map(lambda target: run(target, options.seconds, options.seed), here))
     print(f"\n{'target':13} {'inputs':>12} {'edges':>7}   crashes")
     for one in outcomes:
-        print(f"{one.target:13} {one.inputs:12,} {one.edges:7,}   {'none' if one.crash is None else f'see {one.crash}'}")
+        print(
+            f"{one.target:13} {one.inputs:12,} {one.edges:7,}   {'none' if one.crash is None else f'see {one.crash}'}"
+        )
     broken = [one for one in outcomes if one.crash is not None]
     # the line that test runners end with
-    print(f"\n{len(outcomes) - len(broken)} passed, {len(broken)} failed, {len(wanted) - len(outcomes)} skipped")
+    print(
+        f"\n{len(outcomes) - len(broken)} passed, {len(broken)} failed, {len(wanted) - len(outcomes)} skipped"
+    )
     return 1 if broken else 0
 
 

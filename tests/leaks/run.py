@@ -18,7 +18,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 #: Frames that make a lost block ours.
-OURS = re.compile(r"mixedfast/_\w+\.|libcholmod|lib(c|cc|col)?amd|libmetis|libsuitesparse|\bmf_|selinv_")
+OURS = re.compile(
+    r"mixedfast/_\w+\.|libcholmod|lib(c|cc|col)?amd|libmetis|libsuitesparse|\bmf_|selinv_"
+)
 #: Growth after the first tenth that is no leak: what the allocator keeps in hand.
 ALLOWED_KIB = 2048
 ENGINES = ("block", "cholmod")
@@ -77,18 +79,36 @@ def is_ours(record: str) -> bool:
 def lost(engine: str, count: int) -> list[str]:
     """The blocks definitely lost under memcheck that are ours, as valgrind tells them."""
     call = [
-        "valgrind", "--leak-check=full", "--show-leak-kinds=definite", "--num-callers=40", "--error-limit=no",
-        "--undef-value-errors=no", sys.executable, __file__, "--fits", str(count), "--engine", engine,
-    ]  # fmt: skip
+        "valgrind",
+        "--leak-check=full",
+        "--show-leak-kinds=definite",
+        "--num-callers=40",
+        "--error-limit=no",
+        "--undef-value-errors=no",
+        sys.executable,
+        __file__,
+        "--fits",
+        str(count),
+        "--engine",
+        engine,
+    ]
     # Python's own allocator hides blocks from valgrind; one thread, because valgrind runs one at a time
     environment = {**os.environ, "PYTHONMALLOC": "malloc", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(call, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise RuntimeError(f"valgrind ended with status {done.returncode}:\n{done.stderr[-3000:]}")
     records = re.split(r"==\d+== \n", done.stderr)
-    mine = [record for record in records if "definitely lost in loss record" in record and is_ours(record)]
+    mine = [
+        record
+        for record in records
+        if "definitely lost in loss record" in record and is_ours(record)
+    ]
     # the loader reads strings eight bytes at a time, past their ends: no business of ours
-    invalid = [record for record in records if re.search(r"Invalid (read|write|free)", record) and is_ours(record)]
+    invalid = [
+        record
+        for record in records
+        if re.search(r"Invalid (read|write|free)", record) and is_ours(record)
+    ]
     total = re.search(r"definitely lost: [^\n]*", done.stderr)
     print(
         f"{engine:8} {count:6,} fits under memcheck: {len(mine)} blocks of ours lost, {len(invalid)} invalid reads or writes "
@@ -98,11 +118,17 @@ def lost(engine: str, count: int) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--fits", type=int, help="only fit so many models, and print nothing")
-    parser.add_argument("--flat", type=int, help="only look at resident memory over so many fits of one engine")
+    parser.add_argument(
+        "--flat", type=int, help="only look at resident memory over so many fits of one engine"
+    )
     parser.add_argument("--engine", choices=ENGINES, default="cholmod")
-    parser.add_argument("--count", type=int, default=10_000, help="fits whose resident memory is looked at")
+    parser.add_argument(
+        "--count", type=int, default=10_000, help="fits whose resident memory is looked at"
+    )
     options = parser.parse_args()
     if options.fits:
         fits(options.engine, options.fits)

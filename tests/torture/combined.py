@@ -36,10 +36,15 @@ def nested_crossed_sloped(seed: int) -> Case:
     data["rater"] = random.integers(0, 9, len(data))
     data["x1"] = random.normal(size=len(data))
     sd = np.where(np.arange(4) == seed % 4, 0.0, [1.0, 0.7, 0.8, 0.4])
-    data["y"] = data.x1 * (1.0 + effects(random, data.school, sd[3])) + random.normal(size=len(data))
+    data["y"] = data.x1 * (1.0 + effects(random, data.school, sd[3])) + random.normal(
+        size=len(data)
+    )
     for name, own in zip(("school", "room", "rater"), sd, strict=False):
         data["y"] += effects(random, data[name], own)
-    formulas = ("y ~ x1 + (x1 | school/room) + (1 | rater)", "y ~ x1 + (x1 | school) + (1 | room) + (x1 | rater)")
+    formulas = (
+        "y ~ x1 + (x1 | school/room) + (1 | rater)",
+        "y ~ x1 + (x1 | school) + (1 | room) + (x1 | rater)",
+    )
     return Case("", formulas[seed // 4 % 2], data, seed % 3 != 0)
 
 
@@ -49,7 +54,12 @@ def one_correlation_of_one(seed: int) -> Case:
     data = crossed(random, 400, g=25, h=18)
     b = random.normal(size=25)[data.g]
     sign = 1.0 if seed % 2 else -1.0
-    data["y"] = b + sign * 0.6 * b * data.x1 + effects(random, data.h, 0.8) + effects(random, data.h, 0.5) * data.x2
+    data["y"] = (
+        b
+        + sign * 0.6 * b * data.x1
+        + effects(random, data.h, 0.8)
+        + effects(random, data.h, 0.5) * data.x2
+    )
     data["y"] += random.normal(size=400)
     return Case("", "y ~ x1 + x2 + (x1 | g) + (x2 | h)", data, seed % 3 != 0)
 
@@ -100,7 +110,9 @@ def single_rows_with_slopes(seed: int) -> Case:
     data = pd.DataFrame({"g": np.repeat(np.arange(50), sizes)})
     data["x1"] = random.normal(size=len(data))
     L = np.array([[1.0, 0.0], [0.3, 0.6]]) * (seed % 3 > 0)
-    return Case("", slopes_of(1, "||" if seed % 4 == 3 else "|"), respond(random, data, L), seed % 2 == 0)
+    return Case(
+        "", slopes_of(1, "||" if seed % 4 == 3 else "|"), respond(random, data, L), seed % 2 == 0
+    )
 
 
 def one_partition_with_slopes(seed: int) -> Case:
@@ -108,8 +120,12 @@ def one_partition_with_slopes(seed: int) -> Case:
     random = np.random.default_rng(30700 + seed)
     data = respond(random, grouped(random, 25, 6, 1), np.array([[1.0, 0.0], [0.4, 0.5]]))
     data["h"] = [f"level {i}" for i in (data.g * 3) % 25]
-    formulas = ("y ~ x1 + (x1 | g) + (x1 | h)", "y ~ x1 + (x1 || g) + (x1 | h)", "y ~ x1 + (x1 | g) + (1 | g:h)",
-                "y ~ x1 + (1 | g/h) + (0 + x1 | h)")  # fmt: skip
+    formulas = (
+        "y ~ x1 + (x1 | g) + (x1 | h)",
+        "y ~ x1 + (x1 || g) + (x1 | h)",
+        "y ~ x1 + (x1 | g) + (1 | g:h)",
+        "y ~ x1 + (1 | g/h) + (0 + x1 | h)",
+    )
     return Case("", formulas[seed % 4], data, seed % 3 != 0)
 
 
@@ -120,8 +136,17 @@ def empty_cells(seed: int) -> Case:
     data = data[(data.a + data.b) % 3 != 0].reset_index(drop=True)
     data["f"], data["k"] = "f" + (data.a % 3).astype(str), "k" + (data.b % 4).astype(str)
     data = data[~((data.f == "f1") & (data.k == "k2"))].reset_index(drop=True)
-    data["y"] = data.x1 + effects(random, data.a, 1.0) + effects(random, data.b, seed % 3 / 2) + random.normal(size=len(data))
-    formulas = ("y ~ f*k + x1 + (1 | a) + (1 | b) + (1 | a:b)", "y ~ f:k + (x1 | a:f) + (1 | b)", "y ~ f*k + (1 | a/b)")
+    data["y"] = (
+        data.x1
+        + effects(random, data.a, 1.0)
+        + effects(random, data.b, seed % 3 / 2)
+        + random.normal(size=len(data))
+    )
+    formulas = (
+        "y ~ f*k + x1 + (1 | a) + (1 | b) + (1 | a:b)",
+        "y ~ f:k + (x1 | a:f) + (1 | b)",
+        "y ~ f*k + (1 | a/b)",
+    )
     return Case("", formulas[seed % 3], data, seed % 2 == 0)
 
 
@@ -134,7 +159,9 @@ def categories_as_slopes(seed: int) -> Case:
     codes = np.where((data.g % 3 == 0) & (codes == k), 0, codes)
     data["f"] = np.array(list("abcde"))[codes]
     b = random.normal(size=(30, k + 1)) * (1.0 if seed % 2 else [0.0, *np.ones(k)])
-    data["y"] = b[data.g, codes] + effects(random, data.g, 0.5) + 0.7 * random.normal(size=len(data))
+    data["y"] = (
+        b[data.g, codes] + effects(random, data.g, 0.5) + 0.7 * random.normal(size=len(data))
+    )
     return Case("", f"y ~ f + ({'0 + ' if seed // 2 % 2 else ''}f | g)", data, seed % 3 != 0)
 
 
@@ -165,9 +192,14 @@ def years_and_their_powers(seed: int) -> Case:
     data["t"] = 2000.0 + np.tile(np.arange(27), 24)
     s = (data.t - 2013.0) / 8.0
     b = random.normal(size=(24, 4)) * [1.0, 0.6, 0.5, 0.3]
-    data["y"] = 5.0 + s + sum(b[data.g, j] * s**j for j in range(4)) + 0.5 * random.normal(size=len(data))
-    formulas = ("y ~ t + I(t**2) + (t + I(t**2) | g)", "y ~ t + I(t**2) + I(t**3) + (t | g)",
-                "y ~ t + I(t**2) + I(t**3) + (t + I(t**2) + I(t**3) | g)")  # fmt: skip
+    data["y"] = (
+        5.0 + s + sum(b[data.g, j] * s**j for j in range(4)) + 0.5 * random.normal(size=len(data))
+    )
+    formulas = (
+        "y ~ t + I(t**2) + (t + I(t**2) | g)",
+        "y ~ t + I(t**2) + I(t**3) + (t | g)",
+        "y ~ t + I(t**2) + I(t**3) + (t + I(t**2) + I(t**3) | g)",
+    )
     return Case("", formulas[seed % 3], data, seed % 2 == 0)
 
 
@@ -180,7 +212,11 @@ def seconds_of_a_day(seed: int) -> Case:
     s = (hour - 5.5) / 3.5
     b = random.normal(size=(25, 3)) * [1.0, 0.5, 0.4]
     data["y"] = s + sum(b[data.g, j] * s**j for j in range(3)) + 0.7 * random.normal(size=len(data))
-    formulas = ("y ~ t + (t | g)", "y ~ t + I(t**2) + (t | g)", "y ~ t + I(t**2) + (t + I(t**2) | g)")
+    formulas = (
+        "y ~ t + (t | g)",
+        "y ~ t + I(t**2) + (t | g)",
+        "y ~ t + I(t**2) + (t + I(t**2) | g)",
+    )
     return Case("", formulas[seed % 3], data, seed % 4 < 2)
 
 
@@ -189,7 +225,9 @@ def constant_in_crossed_cells(seed: int) -> Case:
     random = np.random.default_rng(31300 + seed)
     data = crossed(random, 150, g=15, h=6)
     data["y"] = effects(random, data.g, 1.0) + 10.0 ** -(3 + seed % 2) * random.normal(size=150)
-    return Case("", "y ~ x1 + (1 | g) + (1 | h)" if seed % 2 else "y ~ x1 + (x1 | g)", data, seed % 3 != 0)
+    return Case(
+        "", "y ~ x1 + (1 | g) + (1 | h)" if seed % 2 else "y ~ x1 + (x1 | g)", data, seed % 3 != 0
+    )
 
 
 def reproduced(seed: int) -> Case:
@@ -218,7 +256,9 @@ def one_number_wrong(seed: int) -> Case:
     random = np.random.default_rng(31600 + seed)
     data = respond(random, grouped(random, 20, 8, 1), np.diag([1.0, 0.5]))
     data.loc[17, "y" if seed % 2 else "x1"] = 1e8
-    return Case("", "y ~ x1 + (x1 | g)" if seed % 4 < 2 else "y ~ x1 + (1 | g)", data, seed % 3 != 0)
+    return Case(
+        "", "y ~ x1 + (x1 | g)" if seed % 4 < 2 else "y ~ x1 + (1 | g)", data, seed % 3 != 0
+    )
 
 
 def whole_numbers_of_53_bits(seed: int) -> Case:
@@ -252,8 +292,16 @@ def dummies_for_the_intercept(seed: int) -> Case:
     data["d1"] = (random.random(len(data)) < 0.5).astype(float)
     data["d2"] = 1.0 - data.d1
     b = random.normal(size=(30, 2)) @ np.array([[1.0, 0.8], [0.0, 0.3]])
-    data["y"] = data.x1 + np.where(data.d1 == 1.0, b[data.g, 0], b[data.g, 1]) + random.normal(size=len(data))
-    formulas = ("y ~ x1 + d1 + (0 + d1 + d2 | g)", "y ~ x1 + d1 + (d1 + d2 | g)", "y ~ x1 + d1 + (1 | g) + (0 + d1 + d2 || g)")
+    data["y"] = (
+        data.x1
+        + np.where(data.d1 == 1.0, b[data.g, 0], b[data.g, 1])
+        + random.normal(size=len(data))
+    )
+    formulas = (
+        "y ~ x1 + d1 + (0 + d1 + d2 | g)",
+        "y ~ x1 + d1 + (d1 + d2 | g)",
+        "y ~ x1 + d1 + (1 | g) + (0 + d1 + d2 || g)",
+    )
     return Case("", formulas[seed % 3], data, seed % 2 == 0)
 
 
@@ -263,8 +311,17 @@ def slopes_of_products(seed: int) -> Case:
     data = grouped(random, 40, 8, 1)
     data["x2"] = random.normal(size=40)[data.g]
     b = random.normal(size=(40, 2)) * [1.0, 0.5]
-    data["y"] = data.x1 * data.x2 + b[data.g, 0] + b[data.g, 1] * data.x1 * data.x2 + random.normal(size=len(data))
-    formulas = ("y ~ x1*x2 + (x1 + x1:x2 | g)", "y ~ x1*x2 + (x1*x2 | g)", "y ~ x1*x2 + (1 | g) + (0 + x1:x2 | g)")
+    data["y"] = (
+        data.x1 * data.x2
+        + b[data.g, 0]
+        + b[data.g, 1] * data.x1 * data.x2
+        + random.normal(size=len(data))
+    )
+    formulas = (
+        "y ~ x1*x2 + (x1 + x1:x2 | g)",
+        "y ~ x1*x2 + (x1*x2 | g)",
+        "y ~ x1*x2 + (1 | g) + (0 + x1:x2 | g)",
+    )
     return Case("", formulas[seed % 3], data, seed % 4 < 2)
 
 
@@ -273,14 +330,21 @@ def two_or_three_groups(seed: int) -> Case:
     random = np.random.default_rng(32100 + seed)
     data = respond(random, grouped(random, 2 + seed % 2, 20, 1), np.diag([1.0, 0.5]))
     data["h"] = random.integers(0, 2, len(data))
-    return Case("", "y ~ x1 + (x1 | g) + (1 | h)" if seed // 2 % 2 else "y ~ x1 + (x1 | g)", data, seed % 3 != 0)
+    return Case(
+        "",
+        "y ~ x1 + (x1 | g) + (1 | h)" if seed // 2 % 2 else "y ~ x1 + (x1 | g)",
+        data,
+        seed % 3 != 0,
+    )
 
 
 def five_factors_of_few_levels(seed: int) -> Case:
     """Five crossed factors with two to four levels each, some without any variance."""
     random = np.random.default_rng(32200 + seed)
     data = crossed(random, 200, a=2, b=3, c=4, d=3, e=2)
-    data["y"] = data.x1 + sum(effects(random, data[name], (seed + i) % 3 / 2) for i, name in enumerate("abcde"))
+    data["y"] = data.x1 + sum(
+        effects(random, data[name], (seed + i) % 3 / 2) for i, name in enumerate("abcde")
+    )
     data["y"] += random.normal(size=200)
     return Case("", "y ~ x1 + (1 | a) + (1 | b) + (1 | c) + (1 | d) + (1 | e)", data, seed % 2 == 0)
 
@@ -300,7 +364,11 @@ def random_walks(seed: int) -> Case:
     data = grouped(random, 20, 25)
     data["t"] = np.tile(np.arange(25.0), 20)
     data["y"] = random.normal(size=(20, 25)).cumsum(axis=1).ravel()
-    formulas = ("y ~ t + (t | g)", "y ~ t + (t + I(t**2) | g)", "y ~ t + (t + I(t**2) + I(t**3) | g)")
+    formulas = (
+        "y ~ t + (t | g)",
+        "y ~ t + (t + I(t**2) | g)",
+        "y ~ t + (t + I(t**2) + I(t**3) | g)",
+    )
     return Case("", formulas[seed % 3], data, seed % 2 == 0)
 
 
@@ -320,10 +388,30 @@ def slopes_alike_to_five_digits(seed: int) -> Case:
 
 
 COMBINED: dict[Callable[[int], Case], int] = {
-    nested_crossed_sloped: 8, one_correlation_of_one: 4, eight_slopes_of_low_rank: 4, crossed_weights: 4, far_responses: 6,
-    one_row_more: 6, single_rows_with_slopes: 4, one_partition_with_slopes: 8, empty_cells: 6, categories_as_slopes: 8,
-    a_slope_twice: 8, years_and_their_powers: 6, seconds_of_a_day: 6, constant_in_crossed_cells: 4, reproduced: 4,
-    two_kinds_of_groups: 8, one_number_wrong: 8, whole_numbers_of_53_bits: 6, rare_dummies: 6, dummies_for_the_intercept: 6,
-    slopes_of_products: 6, two_or_three_groups: 8, five_factors_of_few_levels: 4, tiny_and_huge_units: 6, random_walks: 6,
+    nested_crossed_sloped: 8,
+    one_correlation_of_one: 4,
+    eight_slopes_of_low_rank: 4,
+    crossed_weights: 4,
+    far_responses: 6,
+    one_row_more: 6,
+    single_rows_with_slopes: 4,
+    one_partition_with_slopes: 8,
+    empty_cells: 6,
+    categories_as_slopes: 8,
+    a_slope_twice: 8,
+    years_and_their_powers: 6,
+    seconds_of_a_day: 6,
+    constant_in_crossed_cells: 4,
+    reproduced: 4,
+    two_kinds_of_groups: 8,
+    one_number_wrong: 8,
+    whole_numbers_of_53_bits: 6,
+    rare_dummies: 6,
+    dummies_for_the_intercept: 6,
+    slopes_of_products: 6,
+    two_or_three_groups: 8,
+    five_factors_of_few_levels: 4,
+    tiny_and_huge_units: 6,
+    random_walks: 6,
     slopes_alike_to_five_digits: 8,
-}  # fmt: skip
+}

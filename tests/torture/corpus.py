@@ -22,7 +22,14 @@ CORPUS: dict[Callable[[int], Case], int] = {**FAMILIES, **REPORTED, **COMBINED}
 
 def _made(family: Callable[[int], Case], seed: int) -> Case:
     case = family(seed)
-    return Case(f"{family.__name__}_{seed:02d}", case.formula, case.data, case.reml, case.refused, case.options)
+    return Case(
+        f"{family.__name__}_{seed:02d}",
+        case.formula,
+        case.data,
+        case.reml,
+        case.refused,
+        case.options,
+    )
 
 
 def all_cases() -> Iterator[Case]:

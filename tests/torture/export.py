@@ -28,11 +28,20 @@ def wanted(case: Case) -> bool:
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    cases = [case for i, case in enumerate(all_cases()) if (i % EVERY == 0 or case.name in REFEREE) and wanted(case)]
+    cases = [
+        case
+        for i, case in enumerate(all_cases())
+        if (i % EVERY == 0 or case.name in REFEREE) and wanted(case)
+    ]
     for case in cases:
         case.data.to_csv(folder / f"{case.name}.csv", index=False)
     listed = [
-        {"name": case.name, "formula": case.formula, "reml": case.reml, "weights": case.options.get("weights", "")}
+        {
+            "name": case.name,
+            "formula": case.formula,
+            "reml": case.reml,
+            "weights": case.options.get("weights", ""),
+        }
         for case in cases
     ]
     (folder / "cases.json").write_text(json.dumps(listed))

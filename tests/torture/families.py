@@ -49,7 +49,12 @@ def respond(random: Random, data: pd.DataFrame, L: np.ndarray, sigma: float = 1.
     k = len(L)
     Z = np.column_stack([np.ones(len(data)), *(data[f"x{j}"] for j in range(1, k))])
     b = random.normal(size=(data.g.max() + 1, L.shape[1])) @ L.T
-    return data.assign(y=1.0 + Z[:, 1:].sum(axis=1) + (Z * b[data.g]).sum(axis=1) + sigma * random.normal(size=len(data)))
+    return data.assign(
+        y=1.0
+        + Z[:, 1:].sum(axis=1)
+        + (Z * b[data.g]).sum(axis=1)
+        + sigma * random.normal(size=len(data))
+    )
 
 
 def slopes_of(k: int, bar: str = "|") -> str:
@@ -116,7 +121,9 @@ def many_slopes(seed: int) -> Case:
     random = np.random.default_rng(5000 + seed)
     k = 3 + seed % 6
     rank = k + 1 if seed % 2 else 2
-    data = respond(random, grouped(random, 25 + 5 * k, 3 * k, k), random.normal(size=(k + 1, rank)) * 0.7)
+    data = respond(
+        random, grouped(random, 25 + 5 * k, 3 * k, k), random.normal(size=(k + 1, rank)) * 0.7
+    )
     return Case("", slopes_of(k), data, seed % 4 != 0)
 
 
@@ -129,7 +136,9 @@ def two_a_group(seed: int) -> Case:
     data = grouped(random, 40, 2, 1)
     slope = seed % 3 == 0
     if slope:
-        data = pd.concat([data, grouped(random, 5, 3, 1)], ignore_index=True).sort_values("g", ignore_index=True)
+        data = pd.concat([data, grouped(random, 5, 3, 1)], ignore_index=True).sort_values(
+            "g", ignore_index=True
+        )
     data = respond(random, data, np.diag([1.0, 0.6 if slope else 0.0]) * (seed % 4))
     return Case("", "y ~ x1 + (x1 | g)" if slope else "y ~ x1 + (1 | g)", data, seed % 2 == 0)
 
@@ -144,7 +153,9 @@ def one_a_group(seed: int) -> Case:
     if seed % 5:
         data = pd.concat([data, data.head(1 + seed % 7)], ignore_index=True)
     data = respond(random, data.assign(x1=random.normal(size=len(data))), np.diag([2.0, 0.0]))
-    return Case("", "y ~ x1 + (1 | g)", data, seed % 2 == 0, None if seed % 5 else mf.NotIdentifiedError)
+    return Case(
+        "", "y ~ x1 + (1 | g)", data, seed % 2 == 0, None if seed % 5 else mf.NotIdentifiedError
+    )
 
 
 def confounded(seed: int) -> Case:
@@ -176,7 +187,12 @@ def disconnected(seed: int) -> Case:
     data = pd.concat(parts, ignore_index=True)
     u, v = random.normal(size=100), random.normal(size=100) * (seed % 3)
     data["y"] = data.x + u[data.a] + v[data.b] + random.normal(size=len(data))
-    return Case("", "y ~ x + (1 | a) + (1 | b)" if seed % 2 else "y ~ x + (x | a) + (1 | b)", data, seed % 3 != 0)
+    return Case(
+        "",
+        "y ~ x + (1 | a) + (1 | b)" if seed % 2 else "y ~ x + (x | a) + (1 | b)",
+        data,
+        seed % 3 != 0,
+    )
 
 
 def barely(seed: int) -> Case:
@@ -204,8 +220,14 @@ def many_fixed(seed: int) -> Case:
     n = levels * (3 if seed == 10 else 5)
     data = pd.DataFrame({"f": [f"f{i}" for i in np.arange(n) % levels], "x": random.normal(size=n)})
     data["g"] = random.integers(0, 40, n)
-    data["y"] = random.normal(size=levels)[np.arange(n) % levels] + 0.7 * random.normal(size=40)[data.g] + random.normal(size=n)
-    return Case("", "y ~ f*x + (1 | g)" if seed % 4 == 0 else "y ~ f + x + (x | g)", data, seed % 2 == 0)
+    data["y"] = (
+        random.normal(size=levels)[np.arange(n) % levels]
+        + 0.7 * random.normal(size=40)[data.g]
+        + random.normal(size=n)
+    )
+    return Case(
+        "", "y ~ f*x + (1 | g)" if seed % 4 == 0 else "y ~ f + x + (x | g)", data, seed % 2 == 0
+    )
 
 
 def duplicated(seed: int) -> Case:
@@ -253,7 +275,9 @@ def exact_groups(seed: int) -> Case:
     """
     random = np.random.default_rng(14000 + seed)
     data = grouped(random, 12, 5, 1)
-    data["y"] = random.normal(size=12)[data.g] + 10.0 ** -(2 + seed % 5) * random.normal(size=len(data))
+    data["y"] = random.normal(size=12)[data.g] + 10.0 ** -(2 + seed % 5) * random.normal(
+        size=len(data)
+    )
     return Case("", "y ~ 1 + (1 | g)" if seed % 2 else "y ~ x1 + (1 | g)", data, seed % 3 != 0)
 
 
@@ -304,7 +328,9 @@ def weighted(seed: int) -> Case:
     """
     random = np.random.default_rng(17000 + seed)
     data = respond(random, grouped(random, 20, 8, 1), np.diag([1.0, 0.4]))
-    data["w"] = 10.0 ** random.uniform(-1, 1, len(data)) ** (1 + 2 * (seed % 3)) * 10.0 ** float(random.integers(-6, 7))
+    data["w"] = 10.0 ** random.uniform(-1, 1, len(data)) ** (1 + 2 * (seed % 3)) * 10.0 ** float(
+        random.integers(-6, 7)
+    )
     return Case("", slopes_of(1), data, seed % 2 == 0, options={"weights": "w"})
 
 
@@ -322,7 +348,9 @@ def slopes_nearly_alike(seed: int) -> Case:
         data[f"x{j + 1}"] = shared + 10.0 ** -(2 + seed % 3) * data[f"x{j + 1}"]
     L = np.diag(0.5 * (random.random(k + 1) < 0.6))
     L[1:, 1] += 0.4
-    return Case("", slopes_of(k, "||" if seed % 4 == 0 else "|"), respond(random, data, L), seed % 2 == 0)
+    return Case(
+        "", slopes_of(k, "||" if seed % 4 == 0 else "|"), respond(random, data, L), seed % 2 == 0
+    )
 
 
 def shares_of_a_whole(seed: int) -> Case:
@@ -335,7 +363,11 @@ def shares_of_a_whole(seed: int) -> Case:
     data[["x1", "x2", "x3"]] = random.dirichlet(np.ones(3), len(data))
     data["y"] = data.x1 + random.normal(size=30)[data.g] + data.x2 * random.normal(size=30)[data.g]
     data["y"] += 0.5 * random.normal(size=len(data))
-    formula = "y ~ 0 + x1 + x2 + x3 + (1 + x1 + x2 + x3 | g)" if seed % 2 else "y ~ x1 + x2 + (1 + x1 + x2 + x3 || g)"
+    formula = (
+        "y ~ 0 + x1 + x2 + x3 + (1 + x1 + x2 + x3 | g)"
+        if seed % 2
+        else "y ~ x1 + x2 + (1 + x1 + x2 + x3 || g)"
+    )
     return Case("", formula, data, seed % 3 != 0)
 
 
@@ -346,7 +378,11 @@ def weights_of_a_heavy_tail(seed: int) -> Case:
     theta and 1.5e-6 apart; rows are read once more sixteen times earlier now.
     """
     random = np.random.default_rng(9200 + seed)
-    data = respond(random, grouped(random, 30, None, 2), np.diag([1.0, 0.5, 0.3]) * (random.random(3) < 0.8)[:, None])
+    data = respond(
+        random,
+        grouped(random, 30, None, 2),
+        np.diag([1.0, 0.5, 0.3]) * (random.random(3) < 0.8)[:, None],
+    )
     data["w"] = np.exp((2 + seed % 6) * random.normal(size=len(data)))
     return Case("", slopes_of(2), data, seed % 2 == 0, options={"weights": "w"})
 
@@ -358,9 +394,16 @@ def slopes_that_few_groups_show(seed: int) -> Case:
     """
     random = np.random.default_rng(23300 + seed)
     g = np.repeat(np.arange(60), 2)
-    data = pd.DataFrame({"g": g, "x1": np.where(random.random(120) < 0.3, random.normal(size=120), 0.0)})
+    data = pd.DataFrame(
+        {"g": g, "x1": np.where(random.random(120) < 0.3, random.normal(size=120), 0.0)}
+    )
     data["h"] = random.integers(0, 7, 120)
-    data["y"] = 1.0 + data.x1 + (seed % 3) * random.normal(size=60)[g] + (seed % 2) * data.x1 * random.normal(size=60)[g]
+    data["y"] = (
+        1.0
+        + data.x1
+        + (seed % 3) * random.normal(size=60)[g]
+        + (seed % 2) * data.x1 * random.normal(size=60)[g]
+    )
     data["y"] += 10.0 ** -(seed % 4) * random.normal(size=120)
     formulas = ("y ~ x1 + (1 | g) + (x1 | h)", "y ~ x1 + (0 + x1 | g) + (1 | h)")
     return Case("", formulas[seed % 2], data, seed % 3 != 0)
@@ -375,8 +418,18 @@ def nearly_one_factor(seed: int) -> Case:
     g = random.integers(0, 50, 150)
     h = np.where(random.random(150) < 0.02 * (1 + seed % 4), random.integers(0, 50, 150), g)
     data = pd.DataFrame({"g": g, "h": h, "x1": random.normal(size=150)})
-    data["y"] = data.x1 + random.normal(size=50)[g] + (seed % 3) * random.normal(size=50)[h] + 0.3 * random.normal(size=150)
-    return Case("", "y ~ x1 + (1 | g) + (1 | h)" if seed % 2 else "y ~ x1 + (x1 | g) + (1 | h)", data, seed % 3 != 0)
+    data["y"] = (
+        data.x1
+        + random.normal(size=50)[g]
+        + (seed % 3) * random.normal(size=50)[h]
+        + 0.3 * random.normal(size=150)
+    )
+    return Case(
+        "",
+        "y ~ x1 + (1 | g) + (1 | h)" if seed % 2 else "y ~ x1 + (x1 | g) + (1 | h)",
+        data,
+        seed % 3 != 0,
+    )
 
 
 COLLECTED = (
@@ -401,9 +454,28 @@ def collected(seed: int) -> Case:
 
 
 FAMILIES: dict[Callable[[int], Case], int] = {
-    near_singular: 25, exactly_singular: 25, variance_ratios: 25, scaling: 25, many_slopes: 18, two_a_group: 20,
-    one_a_group: 20, confounded: 18, disconnected: 20, barely: 25, many_fixed: 12, duplicated: 12, constant: 12,
-    exact_groups: 15, lopsided: 24, two_optima: len(TWO_OPTIMA), outliers: 20, weighted: 18,
-    collected: 2 * len(COLLECTED), slopes_nearly_alike: 18, shares_of_a_whole: 12, weights_of_a_heavy_tail: 18,
-    slopes_that_few_groups_show: 12, nearly_one_factor: 12,
-}  # fmt: skip
+    near_singular: 25,
+    exactly_singular: 25,
+    variance_ratios: 25,
+    scaling: 25,
+    many_slopes: 18,
+    two_a_group: 20,
+    one_a_group: 20,
+    confounded: 18,
+    disconnected: 20,
+    barely: 25,
+    many_fixed: 12,
+    duplicated: 12,
+    constant: 12,
+    exact_groups: 15,
+    lopsided: 24,
+    two_optima: len(TWO_OPTIMA),
+    outliers: 20,
+    weighted: 18,
+    collected: 2 * len(COLLECTED),
+    slopes_nearly_alike: 18,
+    shares_of_a_whole: 12,
+    weights_of_a_heavy_tail: 18,
+    slopes_that_few_groups_show: 12,
+    nearly_one_factor: 12,
+}

@@ -27,9 +27,16 @@ def repeated_readings(seed: int) -> Case:
     animals = np.arange(30 + seed)
     data = pd.DataFrame({"animal": np.repeat(animals, 3)})
     data["area"] = data.animal % 6
-    data["spm"] = random.normal(size=len(data)) if seed % 2 else random.normal(size=len(animals))[data.animal]
+    data["spm"] = (
+        random.normal(size=len(data)) if seed % 2 else random.normal(size=len(animals))[data.animal]
+    )
     noise = 10.0 ** -(3 + seed % 4) * random.normal(size=len(data))
-    data["y"] = 0.3 * data.spm + random.normal(size=6)[data.area] + random.normal(size=len(animals))[data.animal] + noise
+    data["y"] = (
+        0.3 * data.spm
+        + random.normal(size=6)[data.area]
+        + random.normal(size=len(animals))[data.animal]
+        + noise
+    )
     return Case("", "y ~ spm + (1 | area/animal)", data, seed % 3 != 0)
 
 
@@ -39,12 +46,21 @@ def hertz(seed: int) -> Case:
     lme4 173: works after a division by 1e6. The criterion must not notice the unit.
     """
     random = np.random.default_rng(20100 + seed)
-    benchmark, processor = (part.ravel() for part in np.meshgrid(np.arange(8), np.arange(5 + seed % 3)))
-    data = pd.DataFrame({"benchmark": benchmark, "processor": processor}).loc[lambda d: d.index.repeat(4)]
+    benchmark, processor = (
+        part.ravel() for part in np.meshgrid(np.arange(8), np.arange(5 + seed % 3))
+    )
+    data = pd.DataFrame({"benchmark": benchmark, "processor": processor}).loc[
+        lambda d: d.index.repeat(4)
+    ]
     step = np.tile(np.arange(4), len(benchmark))
     data["frequency"] = 1e9 * (0.8 + 0.4 * step)
     slope = 1.0 + 0.3 * random.normal(size=10)[data.processor]
-    data["y"] = 2.0 + slope * step + random.normal(size=8)[data.benchmark] + 0.2 * random.normal(size=len(data))
+    data["y"] = (
+        2.0
+        + slope * step
+        + random.normal(size=8)[data.benchmark]
+        + 0.2 * random.normal(size=len(data))
+    )
     bar = "||" if seed % 4 == 3 else "|"
     formula = f"y ~ frequency + (1 | benchmark) + (frequency {bar} processor)"
     return Case("", formula, data.reset_index(drop=True), seed % 2 == 0)
@@ -57,9 +73,20 @@ def more_effects_than_rows(seed: int) -> Case:
     """
     random = np.random.default_rng(20200 + seed)
     n = 60
-    data = pd.DataFrame({"a": np.arange(n) // 2, "b": random.permutation(n) // (2 + seed % 2), "x": random.normal(size=n)})
+    data = pd.DataFrame(
+        {
+            "a": np.arange(n) // 2,
+            "b": random.permutation(n) // (2 + seed % 2),
+            "x": random.normal(size=n),
+        }
+    )
     data["a"] = data.a if seed % 2 else data.a // 2
-    data["y"] = data.x + random.normal(size=n)[data.a] + random.normal(size=n)[data.b] + random.normal(size=n)
+    data["y"] = (
+        data.x
+        + random.normal(size=n)[data.a]
+        + random.normal(size=n)[data.b]
+        + random.normal(size=n)
+    )
     formula = "y ~ x + (1 | a) + (1 | b)" if seed % 2 else "y ~ x + (x || a) + (1 | b)"
     return Case("", formula, data, seed % 3 != 0)
 
@@ -94,8 +121,14 @@ def pairs_of_people(seed: int) -> Case:
     data["team"] = data.person // 4
     data["condition"] = np.array(["a", "b", "c"])[np.arange(len(data)) % 3]
     data["own"], data["other"] = random.normal(size=(2, len(data)))
-    data["y"] = 0.4 * data.own + 0.5 * random.normal(size=people)[data.person] + random.normal(size=len(data))
-    return Case("", "y ~ (own + other)*condition + (condition | person) + (1 | team)", data, seed % 2 == 0)
+    data["y"] = (
+        0.4 * data.own
+        + 0.5 * random.normal(size=people)[data.person]
+        + random.normal(size=len(data))
+    )
+    return Case(
+        "", "y ~ (own + other)*condition + (condition | person) + (1 | team)", data, seed % 2 == 0
+    )
 
 
 def millions(seed: int) -> Case:
@@ -117,7 +150,11 @@ def many_groups_without_variance(seed: int) -> Case:
     """
     random = np.random.default_rng(20600 + seed)
     data = grouped(random, 2000, 5, 1)
-    data["y"] = data.x1 + 10.0 ** -(seed % 4) * 1e-3 * random.normal(size=2000)[data.g] + random.normal(size=len(data))
+    data["y"] = (
+        data.x1
+        + 10.0 ** -(seed % 4) * 1e-3 * random.normal(size=2000)[data.g]
+        + random.normal(size=len(data))
+    )
     return Case("", "y ~ x1 + (1 | g)" if seed % 2 else "y ~ x1 + (x1 | g)", data, seed % 3 != 0)
 
 
@@ -133,8 +170,15 @@ def subject_covariates(seed: int) -> Case:
     age = random.normal(size=subjects)
     data["age"], data["x"] = age[data.g], random.normal(size=len(data))
     spread = np.abs(1.0 + 0.5 * age) if seed % 2 else np.ones(subjects)
-    data["y"] = data.x + (spread * random.normal(size=subjects))[data.g] + random.normal(size=len(data))
-    return Case("", "y ~ x + age + (age | g)" if seed % 3 else "y ~ x + age + (x + age | g)", data, seed % 2 == 0)
+    data["y"] = (
+        data.x + (spread * random.normal(size=subjects))[data.g] + random.normal(size=len(data))
+    )
+    return Case(
+        "",
+        "y ~ x + age + (age | g)" if seed % 3 else "y ~ x + age + (x + age | g)",
+        data,
+        seed % 2 == 0,
+    )
 
 
 def samples_of_patients(seed: int) -> Case:
@@ -151,7 +195,9 @@ def samples_of_patients(seed: int) -> Case:
     if refused is None:
         data = pd.concat([data, data.iloc[: 2 + seed % 3]], ignore_index=True)
     data["arm"] = np.where(data.patient % 2, "drug", "placebo")
-    data["y"] = random.normal(size=patients)[data.patient] + 0.5 * random.normal(size=28)[data["sample"]]
+    data["y"] = (
+        random.normal(size=patients)[data.patient] + 0.5 * random.normal(size=28)[data["sample"]]
+    )
     data["y"] += 0.3 * random.normal(size=len(data))
     return Case("", "y ~ arm + (1 | patient) + (1 | sample)", data, seed % 2 == 0, refused)
 
@@ -166,7 +212,9 @@ def ceiling(seed: int) -> Case:
     latent = 2.0 + 0.5 * random.normal(size=40)[data.g] + random.normal(size=len(data))
     data["y"] = np.clip(np.round(4.0 + latent), 1, 5) if seed % 2 else (latent < 0.3).astype(float)
     data.loc[data.index[0], "y"] = 2.0
-    return Case("", "y ~ x1 + (x1 | g)" if seed % 3 == 0 else "y ~ x1 + (1 | g)", data, seed % 4 < 2)
+    return Case(
+        "", "y ~ x1 + (x1 | g)" if seed % 3 == 0 else "y ~ x1 + (1 | g)", data, seed % 4 < 2
+    )
 
 
 def raw_years(seed: int) -> Case:
@@ -180,7 +228,9 @@ def raw_years(seed: int) -> Case:
     t = np.tile(np.arange(9), 20)
     data["t"] = 2000.0 + t if seed % 2 else 1.6e9 + 3600.0 * t
     intercept, slope = random.normal(size=(2, 20))
-    data["y"] = 5.0 + intercept[data.g] + (0.2 + 0.1 * slope[data.g]) * t + random.normal(size=len(data))
+    data["y"] = (
+        5.0 + intercept[data.g] + (0.2 + 0.1 * slope[data.g]) * t + random.normal(size=len(data))
+    )
     fixed = "t + I(t**2)" if seed % 4 == 1 else "t"
     return Case("", f"y ~ {fixed} + (t | g)", data, seed % 3 != 0)
 
@@ -197,7 +247,9 @@ def holes(seed: int) -> Case:
     for name in ("y", "x1", "g"):
         data.loc[random.random(len(data)) < share, name] = None
     data.loc[data.g == "g3", "x2"] = np.nan
-    return Case("", "y ~ x1 + x2 + (x1 | g)" if seed % 2 else "y ~ x1 + x2 + (1 | g)", data, seed % 3 != 0)
+    return Case(
+        "", "y ~ x1 + x2 + (x1 | g)" if seed % 2 else "y ~ x1 + x2 + (1 | g)", data, seed % 3 != 0
+    )
 
 
 def twelve_orders_of_weights(seed: int) -> Case:
@@ -209,7 +261,13 @@ def twelve_orders_of_weights(seed: int) -> Case:
     data = respond(random, grouped(random, 30, 8, 1), np.diag([1.0, 0.4]))
     data["w"] = 10.0 ** random.uniform(-6, 6, len(data))
     data["y"] += random.normal(size=len(data)) / np.sqrt(data.w) if seed % 2 else 0.0
-    return Case("", "y ~ x1 + (1 | g)" if seed % 3 else "y ~ x1 + (x1 | g)", data, seed % 4 < 2, options={"weights": "w"})
+    return Case(
+        "",
+        "y ~ x1 + (1 | g)" if seed % 3 else "y ~ x1 + (x1 | g)",
+        data,
+        seed % 4 < 2,
+        options={"weights": "w"},
+    )
 
 
 def twelve_orders_of_units(seed: int) -> Case:
@@ -242,7 +300,11 @@ def one_factor_three_times(seed: int) -> Case:
     data = respond(random, grouped(random, 20, 7, 1), np.diag([1.0, 0.5]))
     data["h"] = [f"h{(3 * i) % 20}" for i in data.g]
     data["k"] = (data.g + 5) % 20
-    formulas = ("y ~ x1 + (1 | g) + (1 | h) + (1 | k)", "y ~ x1 + (x1 | g) + (0 + x1 | h)", "y ~ x1 + (1 | g/h)")
+    formulas = (
+        "y ~ x1 + (1 | g) + (1 | h) + (1 | k)",
+        "y ~ x1 + (x1 | g) + (0 + x1 | h)",
+        "y ~ x1 + (1 | g/h)",
+    )
     return Case("", formulas[seed % 3], data, seed % 2 == 0)
 
 
@@ -252,8 +314,12 @@ def fifteen_hundred_fixed(seed: int) -> Case:
     levels = 1500
     n = 2 * levels + 500
     f = np.arange(n) % levels
-    data = pd.DataFrame({"f": [f"f{i}" for i in f], "x": random.normal(size=n), "g": random.integers(0, 50, n)})
-    data["y"] = random.normal(size=levels)[f] + 0.5 * random.normal(size=50)[data.g] + random.normal(size=n)
+    data = pd.DataFrame(
+        {"f": [f"f{i}" for i in f], "x": random.normal(size=n), "g": random.integers(0, 50, n)}
+    )
+    data["y"] = (
+        random.normal(size=levels)[f] + 0.5 * random.normal(size=50)[data.g] + random.normal(size=n)
+    )
     return Case("", "y ~ f + x + (1 | g)", data, seed % 2 == 0)
 
 
@@ -265,7 +331,11 @@ def chains(seed: int) -> Case:
     random = np.random.default_rng(21700 + seed)
     length = 15 + seed
     a = np.repeat(np.arange(length), 2)
-    b = np.r_[0, np.repeat(np.arange(1, length), 2), length] if seed % 2 else np.where(np.arange(2 * length) % 2, 0, a)
+    b = (
+        np.r_[0, np.repeat(np.arange(1, length), 2), length]
+        if seed % 2
+        else np.where(np.arange(2 * length) % 2, 0, a)
+    )
     data = pd.DataFrame({"a": a, "b": b, "x": random.normal(size=2 * length)})
     data = pd.concat([data, data.iloc[:6]], ignore_index=True)
     data["y"] = data.x + random.normal(size=length)[data.a] + random.normal(size=length + 1)[data.b]
@@ -279,9 +349,14 @@ def zipf(seed: int) -> Case:
     n = 600
     data = pd.DataFrame({name: (random.zipf(1.6, n) - 1) % 60 for name in "abc"})
     data["x"] = random.normal(size=n)
-    data["y"] = data.x + sum(s * random.normal(size=60)[data[name]] for s, name in zip((1.0, 0.5, 0.1), "abc", strict=True))
+    data["y"] = data.x + sum(
+        s * random.normal(size=60)[data[name]]
+        for s, name in zip((1.0, 0.5, 0.1), "abc", strict=True)
+    )
     data["y"] += random.normal(size=n)
-    formula = "y ~ x + (1 | a) + (1 | b) + (1 | c)" if seed % 2 else "y ~ x + (x | a) + (1 | b) + (1 | c)"
+    formula = (
+        "y ~ x + (1 | a) + (1 | b) + (1 | c)" if seed % 2 else "y ~ x + (x | a) + (1 | b) + (1 | c)"
+    )
     return Case("", formula, data, seed % 3 != 0)
 
 
@@ -294,7 +369,9 @@ def negative_correlation(seed: int) -> Case:
     data = grouped(random, 30, 4, 1)
     noise = random.normal(size=len(data))
     noise -= 0.95 * pd.Series(noise).groupby(data.g).transform("mean").to_numpy()
-    data["y"] = data.x1 * (1.0 + (0.6 * random.normal(size=30)[data.g] if seed % 2 else 0.0)) + noise
+    data["y"] = (
+        data.x1 * (1.0 + (0.6 * random.normal(size=30)[data.g] if seed % 2 else 0.0)) + noise
+    )
     return Case("", "y ~ x1 + (x1 | g)" if seed % 3 else "y ~ x1 + (x1 || g)", data, seed % 4 < 2)
 
 
@@ -303,8 +380,12 @@ def deep(seed: int) -> Case:
     random = np.random.default_rng(22000 + seed)
     n = 120
     d = np.arange(n) // 1
-    data = pd.DataFrame({"class": d // 2, "school": d // 5, "town": d // 17, "x": random.normal(size=n)})
-    data["y"] = data.x + sum(random.normal(size=n)[data[name]] for name in ("class", "school", "town"))
+    data = pd.DataFrame(
+        {"class": d // 2, "school": d // 5, "town": d // 17, "x": random.normal(size=n)}
+    )
+    data["y"] = data.x + sum(
+        random.normal(size=n)[data[name]] for name in ("class", "school", "town")
+    )
     data["y"] += (0.01 if seed % 3 == 2 else 1.0) * random.normal(size=n)
     data = data.rename(columns={"class": "room"})
     return Case("", "y ~ x + (1 | town/school/room)", data, seed % 2 == 0)
@@ -321,7 +402,9 @@ def rows_twice(seed: int) -> Case:
     data = data.loc[data.index.repeat(2 + seed % 2)].reset_index(drop=True)
     if seed % 3 == 2:
         data["y"] += 1e-7 * random.normal(size=len(data))
-    return Case("", "y ~ x1 + (1 | g) + (1 | id)" if seed % 2 else "y ~ x1 + (1 | id)", data, seed % 4 < 2)
+    return Case(
+        "", "y ~ x1 + (1 | g) + (1 | id)" if seed % 2 else "y ~ x1 + (1 | id)", data, seed % 4 < 2
+    )
 
 
 def hardly_any_noise(seed: int) -> Case:
@@ -340,8 +423,27 @@ def hardly_any_noise(seed: int) -> Case:
 
 
 REPORTED: dict[Callable[[int], Case], int] = {
-    repeated_readings: 20, hertz: 12, more_effects_than_rows: 15, maximal: 16, pairs_of_people: 12, millions: 15,
-    many_groups_without_variance: 10, subject_covariates: 15, samples_of_patients: 18, ceiling: 16, raw_years: 16, holes: 16,
-    twelve_orders_of_weights: 16, twelve_orders_of_units: 16, eight_slopes: 16, one_factor_three_times: 15,
-    fifteen_hundred_fixed: 1, chains: 16, zipf: 14, negative_correlation: 16, deep: 12, rows_twice: 12, hardly_any_noise: 30,
-}  # fmt: skip
+    repeated_readings: 20,
+    hertz: 12,
+    more_effects_than_rows: 15,
+    maximal: 16,
+    pairs_of_people: 12,
+    millions: 15,
+    many_groups_without_variance: 10,
+    subject_covariates: 15,
+    samples_of_patients: 18,
+    ceiling: 16,
+    raw_years: 16,
+    holes: 16,
+    twelve_orders_of_weights: 16,
+    twelve_orders_of_units: 16,
+    eight_slopes: 16,
+    one_factor_three_times: 15,
+    fifteen_hundred_fixed: 1,
+    chains: 16,
+    zipf: 14,
+    negative_correlation: 16,
+    deep: 12,
+    rows_twice: 12,
+    hardly_any_noise: 30,
+}

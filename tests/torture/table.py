@@ -10,9 +10,18 @@ from families import Case
 from verdict import REASONS, REFEREE, Verdict, examine
 
 HEAD = (
-    "family", "models", "refused", "residual runs to zero", "rounding said", "singular", "worst above our starts",
-    "R's best checks", "worst above R's best", "R's best is above ours by up to", "R's optimizers disagree",
-)  # fmt: skip
+    "family",
+    "models",
+    "refused",
+    "residual runs to zero",
+    "rounding said",
+    "singular",
+    "worst above our starts",
+    "R's best checks",
+    "worst above R's best",
+    "R's best is above ours by up to",
+    "R's optimizers disagree",
+)
 #: R's optimizers disagree when their criteria differ by more.
 APART = 1e-4
 
@@ -23,11 +32,17 @@ def row(family: str, cases: list[Case], found: list[Verdict]) -> tuple[str, ...]
     above_r = [verdict.above_r for verdict in found]
     refused = len(cases) - len(found)
     return (
-        family, str(len(cases)), str(refused), *map(str, runs), str(sum(verdict.singular for verdict in found)),
-        _worst(verdict.above_starts for verdict in found), f"{_live(found)} of {len(asked)}",
-        _worst(above_r), _worst(-value for value in above_r),
+        family,
+        str(len(cases)),
+        str(refused),
+        *map(str, runs),
+        str(sum(verdict.singular for verdict in found)),
+        _worst(verdict.above_starts for verdict in found),
+        f"{_live(found)} of {len(asked)}",
+        _worst(above_r),
+        _worst(-value for value in above_r),
         f"{sum(spread > APART for spread in asked)} of {len(asked)}",
-    )  # fmt: skip
+    )
 
 
 def _live(found: list[Verdict]) -> int:

@@ -48,9 +48,18 @@ def test_theta_of_r_is_found_by_name() -> None:
     fit = mf.lmer("strength ~ 1 + (1 | batch) + (1 | batch:cask)", data)._fit
     best = {
         "theta": [7.0, 3.0],
-        "terms": [{"group": "cask:batch", "columns": ["(Intercept)"]}, {"group": "batch", "columns": ["(Intercept)"]}],
+        "terms": [
+            {"group": "cask:batch", "columns": ["(Intercept)"]},
+            {"group": "batch", "columns": ["(Intercept)"]},
+        ],
     }
-    found = dict(zip((fit.cp.groups[term.group].name for term in fit.covariance.terms), theta_of_r(fit, best), strict=True))
+    found = dict(
+        zip(
+            (fit.cp.groups[term.group].name for term in fit.covariance.terms),
+            theta_of_r(fit, best),
+            strict=True,
+        )
+    )
     assert found == {"batch": 3.0, "batch:cask": 7.0}
 
 
@@ -63,7 +72,9 @@ def test_the_corpus_is_large() -> None:
     assert all(np.isfinite(best["best"]) for best in REFEREE.values())
 
 
-@pytest.mark.parametrize("page", sorted(CASES.glob("*/README.md")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    "page", sorted(CASES.glob("*/README.md")), ids=lambda path: path.parent.name
+)
 def test_a_case_tells_what_it_taught(page: Path) -> None:
     text = page.read_text()
     for part in ("What went wrong", "What was learnt", "Which code"):

@@ -48,7 +48,9 @@ class Verdict:
     @property
     def reason(self) -> str:
         """Why it did not converge, by the words of its warning."""
-        return next((reason for reason in REASONS if any(reason in words for words in self.said)), "")
+        return next(
+            (reason for reason in REASONS if any(reason in words for words in self.said)), ""
+        )
 
 
 def starts(fit: Fit) -> Iterator[np.ndarray]:
@@ -64,20 +66,32 @@ def examine(case: Case) -> Verdict:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = mf.lmer(case.formula, case.data, REML=case.reml, **case.options)
-    said = tuple(str(warning.message) for warning in caught if issubclass(warning.category, mf.ConvergenceWarning))
+    said = tuple(
+        str(warning.message)
+        for warning in caught
+        if issubclass(warning.category, mf.ConvergenceWarning)
+    )
     fit = result._fit
     above_starts = above_r = np.nan
     if result.converged:
         others = [
-            fit_crossproducts(fit.cp, case.reml, start=fit.covariance.to_user(start), remainder=fit.remainder)
+            fit_crossproducts(
+                fit.cp, case.reml, start=fit.covariance.to_user(start), remainder=fit.remainder
+            )
             for start in starts(fit)
         ]
         # a search that runs off to infinity ends where the criterion is rounding, and knows it
-        proven = [other.deviance for other in others if other.optimum is not None and other.optimum.converged]
+        proven = [
+            other.deviance
+            for other in others
+            if other.optimum is not None and other.optimum.converged
+        ]
         above_starts = result.criterion - min(proven, default=np.inf)
         if case.name in REFEREE:
             above_r = result.criterion - referee(fit, REFEREE[case.name])
-    return Verdict(result.converged, result.is_singular, said, above_starts, above_r, fit.resolution)
+    return Verdict(
+        result.converged, result.is_singular, said, above_starts, above_r, fit.resolution
+    )
 
 
 #: A response further from zero than so many times its spread leaves R's criterion with ten digits.
@@ -110,7 +124,10 @@ def theta_of_r(fit: Fit, best: dict[str, Any]) -> np.ndarray:
     for term in fit.covariance.terms:
         group = fit.cp.groups[term.group]
         names = [_plain(name) for name in group.names]
-        theta += [named[_factor(group.name), names[a], names[b]] for a, b in zip(*term.rows_columns, strict=True)]
+        theta += [
+            named[_factor(group.name), names[a], names[b]]
+            for a, b in zip(*term.rows_columns, strict=True)
+        ]
     return np.array(theta)
 
 

@@ -13,7 +13,9 @@ import mixedfast as mf
 
 def fit(path: Path) -> mf.LMMResult:
     students = mf.load_dataset("hsb")
-    m = mf.lmer("math ~ ses + (ses | school)", students, REML=True, weights=None, engine="auto", threads=2)
+    m = mf.lmer(
+        "math ~ ses + (ses | school)", students, REML=True, weights=None, engine="auto", threads=2
+    )
     m.save(path)
     assert_type(m.params, pd.Series)
     assert_type(m.sigma, float)

@@ -40,7 +40,9 @@ def default_names(exog: np.ndarray, names: list[str]) -> list[str]:
     return [*rest[: constant[0]], "const", *rest[constant[0] :]]
 
 
-def complete(y: np.ndarray, X: np.ndarray, Z: np.ndarray | None, labels: np.ndarray, missing: str) -> np.ndarray:
+def complete(
+    y: np.ndarray, X: np.ndarray, Z: np.ndarray | None, labels: np.ndarray, missing: str
+) -> np.ndarray:
     import pandas as pd
 
     if missing not in ("none", "drop", "raise"):

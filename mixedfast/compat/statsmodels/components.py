@@ -84,7 +84,9 @@ class Component:
         for g, rows in enumerate(groups.rows()):
             mine = np.flatnonzero(self.owner == g)
             dense = np.zeros((len(rows), len(mine)))
-            dense[np.arange(len(rows)), np.searchsorted(mine, self.codes[rows])] = 1.0 if self.z is None else self.z[rows]
+            dense[np.arange(len(rows)), np.searchsorted(mine, self.codes[rows])] = (
+                1.0 if self.z is None else self.z[rows]
+            )
             names.append([str(label) for label in self.labels[mine]])
             out.append(dense)
         return names, out
@@ -94,7 +96,9 @@ def from_formulas(
     formulas: Mapping[str, str], data: pd.DataFrame, groups: Groups, context: Mapping[str, Any]
 ) -> tuple[Component, ...]:
     """The components of ``vc_formula``, sorted by name."""
-    return tuple(_from_formula(name, formulas[name], data, groups, context) for name in sorted(formulas))
+    return tuple(
+        _from_formula(name, formulas[name], data, groups, context) for name in sorted(formulas)
+    )
 
 
 def from_matrices(spec: Any, groups: Groups) -> tuple[Component, ...]:
@@ -117,7 +121,9 @@ def from_matrices(spec: Any, groups: Groups) -> tuple[Component, ...]:
             mats = [by_group[label] for label in groups.names]
             names = [list(getattr(m, "columns", map(str, range(m.shape[1])))) for m in mats]
             found[name] = (names, mats)
-    return tuple(_from_blocks(name, found[name][0], found[name][1], groups, rows) for name in sorted(found))
+    return tuple(
+        _from_blocks(name, found[name][0], found[name][1], groups, rows) for name in sorted(found)
+    )
 
 
 def _from_formula(
@@ -148,24 +154,38 @@ def _lone_factor(text: str, data: pd.DataFrame) -> tuple[str, str] | None:
     coded = _CODED.fullmatch(factor.expr)
     if coded and coded.group(1) in data.columns:
         return factor.expr, coded.group(1)
-    if factor.eval_method.value == "lookup" and factor.expr in data.columns and data[factor.expr].dtype.kind not in "iufc":
+    if (
+        factor.eval_method.value == "lookup"
+        and factor.expr in data.columns
+        and data[factor.expr].dtype.kind not in "iufc"
+    ):
         return factor.expr, factor.expr
     return None
 
 
 def _same_in_every_group(spec: Any) -> bool:
     """Whether the matrix of each group is cut out of the matrix of all rows: no centring, no reference level."""
-    reduced = any(f.reduced for structure in spec.structure for term in structure.scoped_terms for f in term.factors)
+    reduced = any(
+        f.reduced
+        for structure in spec.structure
+        for term in structure.scoped_terms
+        for f in term.factors
+    )
     return not spec.transform_state and not reduced
 
 
-def _from_blocks(name: str, names: Any, blocks: Any, groups: Groups, rows: list[np.ndarray]) -> Component:
+def _from_blocks(
+    name: str, names: Any, blocks: Any, groups: Groups, rows: list[np.ndarray]
+) -> Component:
     """From one matrix a group."""
     from scipy import sparse
 
     if len(blocks) != len(rows):
         raise DataError(f"component {name!r} has {len(blocks)} matrices for {len(rows)} groups")
-    labels = {label: i for i, label in enumerate(dict.fromkeys(str(c) for columns in names for c in columns))}
+    labels = {
+        label: i
+        for i, label in enumerate(dict.fromkeys(str(c) for columns in names for c in columns))
+    }
     where, columns, values = [], [], []
     for g, (block, part, own) in enumerate(zip(blocks, rows, names, strict=True)):
         if block.shape != (len(part), len(own)):
@@ -209,7 +229,9 @@ def _from_sparse(name: str, whole: Any, labels: list[str], groups: Groups) -> Co
     return _nested(name, columns, labels, None if (values == 1.0).all() else values, groups)
 
 
-def _nested(name: str, levels: np.ndarray, labels: list[str], z: np.ndarray | None, groups: Groups) -> Component:
+def _nested(
+    name: str, levels: np.ndarray, labels: list[str], z: np.ndarray | None, groups: Groups
+) -> Component:
     """Number the combinations of group and level that occur."""
     width = max(1, len(labels))
     pairs, codes = np.unique(groups.codes * width + levels, return_inverse=True)

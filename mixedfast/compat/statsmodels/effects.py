@@ -32,11 +32,17 @@ def modes(model: MixedLM, slopes: np.ndarray, components: list[np.ndarray]) -> d
 
     if not components:
         index = pd.Index(model.data.exog_re_names)
-        return {label: pd.Series(row, index=index) for label, row in zip(model.group_labels, slopes, strict=True)}
+        return {
+            label: pd.Series(row, index=index)
+            for label, row in zip(model.group_labels, slopes, strict=True)
+        }
     members = _members(model)
     out = {}
     for g, label in enumerate(model.group_labels):
-        own = [slopes[g], *(values[effects[g]] for values, effects in zip(components, members, strict=True))]
+        own = [
+            slopes[g],
+            *(values[effects[g]] for values, effects in zip(components, members, strict=True)),
+        ]
         out[label] = pd.Series(np.concatenate(own), index=_names(model, members, g))
     return out
 
@@ -49,15 +55,21 @@ def covariances(model: MixedLM, params: MixedLMParams, scale: float) -> dict[Any
     import pandas as pd
 
     if not model.has_data:
-        raise DataError("random_effects_cov needs the rows, which this result has forgotten (remove_data)")
-    values, vectors = np.linalg.eigh(params.cov_re) if model.k_re else (np.empty(0), np.empty((0, 0)))
+        raise DataError(
+            "random_effects_cov needs the rows, which this result has forgotten (remove_data)"
+        )
+    values, vectors = (
+        np.linalg.eigh(params.cov_re) if model.k_re else (np.empty(0), np.empty((0, 0)))
+    )
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     members = _members(model)
     out = {}
     for g, (label, rows) in enumerate(model.row_indices.items()):
         parts = [] if model.exog_re is None else [model.exog_re[rows]]
         roots = [root] if model.k_re else []
-        for component, effects, variance in zip(model.components, members, params.vcomp, strict=True):
+        for component, effects, variance in zip(
+            model.components, members, params.vcomp, strict=True
+        ):
             own = component.codes[rows][:, None] == effects[g]
             parts.append(own if component.z is None else own * component.z[rows][:, None])
             roots.append(np.eye(len(effects[g])) * math.sqrt(variance))

@@ -12,7 +12,16 @@ from mixedfast.errors import DataError, FormulaError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FixedPart", "drop_missing", "evaluate", "is_one_sided", "matrix", "namespace", "parsed", "variables"]
+__all__ = [
+    "FixedPart",
+    "drop_missing",
+    "evaluate",
+    "is_one_sided",
+    "matrix",
+    "namespace",
+    "parsed",
+    "variables",
+]
 
 
 class FixedPart:
@@ -73,7 +82,9 @@ def namespace(depth: int, eval_env: Any = None) -> Mapping[str, Any]:
         return {}
     if hasattr(eval_env, "namespace"):  # patsy.EvalEnvironment
         return {name: eval_env.namespace[name] for part in eval_env._namespaces for name in part}
-    raise FormulaError(f"eval_env={eval_env!r}: None, -1, a number of frames, a dict or a patsy environment")
+    raise FormulaError(
+        f"eval_env={eval_env!r}: None, -1, a number of frames, a dict or a patsy environment"
+    )
 
 
 def is_one_sided(formula: Any) -> str:
@@ -100,7 +111,11 @@ def variables(formula: str, data: pd.DataFrame) -> list[str]:
 
 
 def drop_missing(
-    data: pd.DataFrame, groups: np.ndarray, names: Sequence[str], missing: str, group_name: str = "groups"
+    data: pd.DataFrame,
+    groups: np.ndarray,
+    names: Sequence[str],
+    missing: str,
+    group_name: str = "groups",
 ) -> np.ndarray:
     """Which rows have everything, bool (n,).
 
@@ -115,7 +130,9 @@ def drop_missing(
     absent[group_name] = pd.isna(groups)
     keep = ~np.logical_or.reduce(list(absent.values()))
     if missing != "drop" and not keep.all():
-        counts = ", ".join(f"{name!r} {int(mask.sum())}" for name, mask in absent.items() if mask.any())
+        counts = ", ".join(
+            f"{name!r} {int(mask.sum())}" for name, mask in absent.items() if mask.any()
+        )
         raise DataError(f'missing values ({counts}): pass missing="drop" to leave those rows out')
     return keep
 
@@ -137,14 +154,23 @@ def evaluate(
         raise FormulaError(f"{formula!r} has no response before '~'")
     left, right = found.lhs, found.rhs
     if left.shape[1] != 1:
-        raise FormulaError(f"the response of {formula!r} gives {left.shape[1]} columns: it must be one numeric column")
+        raise FormulaError(
+            f"the response of {formula!r} gives {left.shape[1]} columns: it must be one numeric column"
+        )
     spec = right.model_spec
     order = _patsy_order(spec, formula)
     values = np.asarray(right, dtype=float)[:, order]
-    return np.asarray(left, dtype=float)[:, 0], str(left.columns[0]), values, FixedPart(spec, order, context)
+    return (
+        np.asarray(left, dtype=float)[:, 0],
+        str(left.columns[0]),
+        values,
+        FixedPart(spec, order, context),
+    )
 
 
-def matrix(spec: Any, data: pd.DataFrame, context: Mapping[str, Any], output: str = "pandas") -> Any:
+def matrix(
+    spec: Any, data: pd.DataFrame, context: Mapping[str, Any], output: str = "pandas"
+) -> Any:
     """formulaic's matrix of a formula, or of a recipe made earlier."""
     from formulaic import ModelSpec, ModelSpecs, model_matrix
     from formulaic.errors import FormulaicError
@@ -170,7 +196,11 @@ def _categories_for_bool(spec: Any, data: pd.DataFrame) -> pd.DataFrame:
     calls = [f.expr for f in factors if f.eval_method.value == "python"]
     inside = {str(name) for call in calls for name in parsed(f"0 + {call}").required_variables}
     found = {name for name in alone - inside if name in data.columns and data[name].dtype == bool}
-    return data.assign(**{name: pd.Categorical(data[name], [False, True]) for name in found}) if found else data
+    return (
+        data.assign(**{name: pd.Categorical(data[name], [False, True]) for name in found})
+        if found
+        else data
+    )
 
 
 def parsed(formula: str, **options: Any) -> Any:
@@ -198,7 +228,11 @@ def _patsy_order(spec: Any, formula: str) -> np.ndarray:
         buckets.setdefault(_numeric_factors(term, numeric), len(buckets))
     ranked = sorted(
         spec.term_indices.items(),
-        key=lambda item: (buckets[_numeric_factors(item[0], numeric)], item[0].degree, written[str(item[0])]),
+        key=lambda item: (
+            buckets[_numeric_factors(item[0], numeric)],
+            item[0].degree,
+            written[str(item[0])],
+        ),
     )
     return np.array([column for _, columns in ranked for column in columns], dtype=int)
 

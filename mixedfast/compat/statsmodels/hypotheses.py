@@ -28,8 +28,16 @@ class ContrastResults:
         Of joint ones; ``df_denom`` of a chi-squared test is its only df, as in statsmodels.
     """
 
-    def __init__(self, distribution: str, statistic: Any, pvalue: Any, effect: Any = None, sd: Any = None,
-                 df_num: float | None = None, df_denom: float | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        distribution: str,
+        statistic: Any,
+        pvalue: Any,
+        effect: Any = None,
+        sd: Any = None,
+        df_num: float | None = None,
+        df_denom: float | None = None,
+    ) -> None:
         self.distribution = distribution
         self.statistic = self.tvalue = statistic
         self.pvalue = pvalue
@@ -56,18 +64,28 @@ class ContrastResults:
         letter = "t" if self.distribution == "t" else "z"
         limits = self.conf_int(alpha)
         columns = {
-            "coef": self.effect, "std err": self.sd, letter: self.statistic, f"P>|{letter}|": np.atleast_1d(self.pvalue),
-            "Conf. Int. Low": limits[:, 0], "Conf. Int. Upp.": limits[:, 1],
-        }  # fmt: skip
+            "coef": self.effect,
+            "std err": self.sd,
+            letter: self.statistic,
+            f"P>|{letter}|": np.atleast_1d(self.pvalue),
+            "Conf. Int. Low": limits[:, 0],
+            "Conf. Int. Upp.": limits[:, 1],
+        }
         return pd.DataFrame(columns, index=xname or self.c_names)
 
-    def summary(self, xname: list[str] | None = None, alpha: float = 0.05, title: str | None = None) -> str:
+    def summary(
+        self, xname: list[str] | None = None, alpha: float = 0.05, title: str | None = None
+    ) -> str:
         """The effects as text; one line for a joint test."""
         if self.effect is not None:
-            return f"{title or 'Test for Constraints'}\n{self.summary_frame(xname, alpha).to_string()}"
+            return (
+                f"{title or 'Test for Constraints'}\n{self.summary_frame(xname, alpha).to_string()}"
+            )
         if self.distribution == "F":
-            return (f"<F test: F={self.statistic!r}, p={self.pvalue}, df_denom={self.df_denom:.3g}, "
-                    f"df_num={self.df_num:.3g}>")  # fmt: skip
+            return (
+                f"<F test: F={self.statistic!r}, p={self.pvalue}, df_denom={self.df_denom:.3g}, "
+                f"df_num={self.df_num:.3g}>"
+            )
         return f"<Wald test (chi2): statistic={self.statistic}, p-value={self.pvalue}, df_denom={self.df_denom:.3g}>"
 
     def __str__(self) -> str:
@@ -81,15 +99,21 @@ def z_results(effect: np.ndarray, variance: np.ndarray, df: float | None) -> Con
     sd = np.sqrt(variance)
     z = effect / sd
     law = stats.norm if df is None else stats.t(df)
-    return ContrastResults("norm" if df is None else "t", z, 2.0 * law.sf(np.abs(z)), effect, sd, df_denom=df)
+    return ContrastResults(
+        "norm" if df is None else "t", z, 2.0 * law.sf(np.abs(z)), effect, sd, df_denom=df
+    )
 
 
-def wald_results(difference: np.ndarray, covariance: np.ndarray, df: float | None, scalar: bool) -> ContrastResults:
+def wald_results(
+    difference: np.ndarray, covariance: np.ndarray, df: float | None, scalar: bool
+) -> ContrastResults:
     """All rows together: chi-squared."""
     statistic, rank = _quadratic(difference, covariance)
     count = rank if df is None else df
     pvalue = float(stats.chi2.sf(statistic, count))
-    return ContrastResults("chi2", statistic if scalar else np.array([[statistic]]), pvalue, df_denom=count)
+    return ContrastResults(
+        "chi2", statistic if scalar else np.array([[statistic]]), pvalue, df_denom=count
+    )
 
 
 def f_results(
@@ -100,7 +124,9 @@ def f_results(
     count = df if df is not None else rank
     value = statistic / count
     pvalue = float(stats.f.sf(value, count, df_resid))
-    return ContrastResults("F", value if scalar else np.array([[value]]), pvalue, df_num=count, df_denom=df_resid)
+    return ContrastResults(
+        "F", value if scalar else np.array([[value]]), pvalue, df_num=count, df_denom=df_resid
+    )
 
 
 def _quadratic(difference: np.ndarray, covariance: np.ndarray) -> tuple[float, float]:
@@ -109,4 +135,6 @@ def _quadratic(difference: np.ndarray, covariance: np.ndarray) -> tuple[float, f
             "the hypothesis names a parameter without a standard error: a variance at zero, or a column that the data do not "
             "determine"
         )
-    return float(difference @ np.linalg.pinv(covariance) @ difference), float(np.linalg.matrix_rank(covariance))
+    return float(difference @ np.linalg.pinv(covariance) @ difference), float(
+        np.linalg.matrix_rank(covariance)
+    )

@@ -27,12 +27,38 @@ __all__ = ["MixedLM"]
 
 #: What scripts pass to steer statsmodels' optimizers. There is nothing to steer here: one search with a certificate.
 OPTIMIZER_ARGUMENTS = frozenset(
-    ["gtol", "maxiter", "eps", "epsilon", "maxcor", "ftol", "xtol", "tol", "disp", "maxls", "maxfun", "m", "pgtol", "factr",
-     "norm", "callback", "retall", "skip_hessian", "warn_convergence", "avextol", "fhess_p", "approx_grad", "niter", "iprint"]
-)  # fmt: skip
+    [
+        "gtol",
+        "maxiter",
+        "eps",
+        "epsilon",
+        "maxcor",
+        "ftol",
+        "xtol",
+        "tol",
+        "disp",
+        "maxls",
+        "maxfun",
+        "m",
+        "pgtol",
+        "factr",
+        "norm",
+        "callback",
+        "retall",
+        "skip_hessian",
+        "warn_convergence",
+        "avextol",
+        "fhess_p",
+        "approx_grad",
+        "niter",
+        "iprint",
+    ]
+)
 #: What statsmodels' other models take and its mixed ones warn of: they have no robust covariances.
 _OF_OTHER_MODELS = frozenset(["cov_type", "cov_kwds", "use_t"])
-METHODS = frozenset(["bfgs", "lbfgs", "cg", "nm", "powell", "basinhopping", "minimize", "newton", "ncg"])
+METHODS = frozenset(
+    ["bfgs", "lbfgs", "cg", "nm", "powell", "basinhopping", "minimize", "newton", "ncg"]
+)
 
 
 class MixedLM:
@@ -89,17 +115,27 @@ class MixedLM:
                 stacklevel=2,
             )
         X, x_names, x_pandas = arrays.matrix("exog", exog, "x")
-        Z, z_names, _ = (None, [], False) if exog_re is None else arrays.matrix("exog_re", exog_re, "x_re")
+        Z, z_names, _ = (
+            (None, [], False) if exog_re is None else arrays.matrix("exog_re", exog_re, "x_re")
+        )
         y = np.asarray(endog, dtype=float)
         y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
         labels = np.asarray(groups)
-        for name, size in (("exog", len(X)), ("groups", len(labels)), ("exog_re", len(y) if Z is None else len(Z))):
+        for name, size in (
+            ("exog", len(X)),
+            ("groups", len(labels)),
+            ("exog_re", len(y) if Z is None else len(Z)),
+        ):
             if size != len(y):
                 raise DataError(f"{name} has {size} rows, endog has {len(y)}")
         keep = arrays.complete(y, X, Z, labels, missing)
         if not keep.all() and exog_vc is not None:
-            raise DataError('missing="drop" cannot cut the matrices of exog_vc: leave the rows out first')
-        owner = next((part for part in (endog, exog) if isinstance(part, (pd.Series, pd.DataFrame))), None)
+            raise DataError(
+                'missing="drop" cannot cut the matrices of exog_vc: leave the rows out first'
+            )
+        owner = next(
+            (part for part in (endog, exog) if isinstance(part, (pd.Series, pd.DataFrame))), None
+        )
         y_name = getattr(endog, "name", None)
         self._set(
             y[keep],
@@ -114,9 +150,19 @@ class MixedLM:
             None if owner is None else owner.index[keep],
         )
 
-    def _set(self, endog: np.ndarray, endog_name: str, exog: np.ndarray, exog_names: list[str], groups: np.ndarray,
-             group_name: str, exog_re: np.ndarray | None, re_names: list[str], components: Any,
-             index: Any) -> None:  # fmt: skip
+    def _set(
+        self,
+        endog: np.ndarray,
+        endog_name: str,
+        exog: np.ndarray,
+        exog_names: list[str],
+        groups: np.ndarray,
+        group_name: str,
+        exog_re: np.ndarray | None,
+        re_names: list[str],
+        components: Any,
+        index: Any,
+    ) -> None:
         self.endog, self.endog_names = endog, endog_name
         self.exog, self.exog_names = exog, exog_names
         self.groups = groups
@@ -206,7 +252,9 @@ class MixedLM:
         table = data if isinstance(data, pd.DataFrame) else arrays.frame(data)
         group_name = groups if isinstance(groups, str) else "Group"
         if isinstance(groups, str) and groups not in table.columns:
-            raise DataError(f"groups={groups!r} is no column of the data: {', '.join(map(str, table.columns[:8]))}")
+            raise DataError(
+                f"groups={groups!r} is no column of the data: {', '.join(map(str, table.columns[:8]))}"
+            )
         labels = np.asarray(table[groups] if isinstance(groups, str) else groups)
         if len(labels) != len(table):
             raise DataError(f"groups has {len(labels)} labels for {len(table)} rows")
@@ -214,10 +262,14 @@ class MixedLM:
             chosen = pd.Series(np.arange(len(table)), index=table.index).loc[subset].to_numpy()
             table, labels = table.iloc[chosen], labels[chosen]
         random = None if re_formula is None else formulas.is_one_sided(re_formula)
-        components = {name: formulas.is_one_sided(text) for name, text in (vc_formula or {}).items()}
+        components = {
+            name: formulas.is_one_sided(text) for name, text in (vc_formula or {}).items()
+        }
         texts = [formula, *([] if random is None else [random]), *components.values()]
         used = [name for text in texts for name in formulas.variables(text, table)]
-        keep = formulas.drop_missing(table, labels, used, missing, group_name if isinstance(groups, str) else "groups")
+        keep = formulas.drop_missing(
+            table, labels, used, missing, group_name if isinstance(groups, str) else "groups"
+        )
         if not keep.all():
             table, labels = table[keep], labels[keep]
         if not len(table):
@@ -279,7 +331,11 @@ class MixedLM:
     def exog_vc(self) -> VCSpec:
         """The variance components as matrices, one a group; made when asked for."""
         parts = [component.matrices(self._grouped) for component in self._components]
-        return VCSpec([c.name for c in self._components], [names for names, _ in parts], [mats for _, mats in parts])
+        return VCSpec(
+            [c.name for c in self._components],
+            [names for names, _ in parts],
+            [mats for _, mats in parts],
+        )
 
     def group_list(self, array: np.ndarray | None) -> list[np.ndarray] | None:
         """An array cut into one piece a group."""
@@ -299,7 +355,9 @@ class MixedLM:
             self.data = replace(self.data, row_labels=self.data.row_labels[:0])
         no_codes = np.empty(0, dtype=np.int64)
         self._grouped = replace(self._grouped, codes=no_codes)
-        self._components = tuple(replace(component, codes=no_codes, z=None) for component in self._components)
+        self._components = tuple(
+            replace(component, codes=no_codes, z=None) for component in self._components
+        )
 
     # -- fitting -----------------------------------------------------------------------------------------------
 
@@ -352,15 +410,25 @@ class MixedLM:
         unused = sorted(_OF_OTHER_MODELS & set(fit_kwargs))
         if unused:
             ending = "s" if len(unused) > 1 else ""
-            warnings.warn(f"Argument{ending} {', '.join(unused)} not used by MixedLM.fit", FutureWarning, stacklevel=2)
+            warnings.warn(
+                f"Argument{ending} {', '.join(unused)} not used by MixedLM.fit",
+                FutureWarning,
+                stacklevel=2,
+            )
         methods = [method] if isinstance(method, str) else list(method or [])
         unknown = [name for name in methods if str(name).lower() not in METHODS]
         if unknown:
-            raise NotDefinedError(f"method={unknown[0]!r} is no optimizer of statsmodels: {', '.join(sorted(METHODS))}")
+            raise NotDefinedError(
+                f"method={unknown[0]!r} is no optimizer of statsmodels: {', '.join(sorted(METHODS))}"
+            )
         if fe_pen is not None or cov_pen is not None:
-            raise NotDefinedError("fe_pen and cov_pen are not offered: mixedfast has no penalized fits")
+            raise NotDefinedError(
+                "fe_pen and cov_pen are not offered: mixedfast has no penalized fits"
+            )
         if not do_cg:
-            raise NotDefinedError("do_cg=False is not offered: model.loglike(params) evaluates the likelihood at given values")
+            raise NotDefinedError(
+                "do_cg=False is not offered: model.loglike(params) evaluates the likelihood at given values"
+            )
         self._check_start(start_params)
         words = self._words(self._is_correlated(free))
         check_flag("reml", reml)
@@ -369,25 +437,47 @@ class MixedLM:
         return MixedLMResults(self, words.without_rows(), found, free, full_output)
 
     fit_regularized = refused("fit_regularized", "mixedfast has no penalized fits")
-    score = refused("score", "loglike(params) is the likelihood anywhere, and at the optimum its slope is zero")
-    hessian = refused("hessian", "result.cov_params() is the inverse of minus the Hessian at the optimum")
-    information = refused("information", "result.cov_params() is the inverse of the information at the optimum")
-    get_distribution = refused("get_distribution", "result.mixedfast.simulate() draws responses from the fitted model")
+    score = refused(
+        "score", "loglike(params) is the likelihood anywhere, and at the optimum its slope is zero"
+    )
+    hessian = refused(
+        "hessian", "result.cov_params() is the inverse of minus the Hessian at the optimum"
+    )
+    information = refused(
+        "information", "result.cov_params() is the inverse of the information at the optimum"
+    )
+    get_distribution = refused(
+        "get_distribution", "result.mixedfast.simulate() draws responses from the fitted model"
+    )
 
     def _words(self, correlated: bool = True) -> Translation:
         if not self.has_data:
             raise DataError("this model has forgotten its rows (remove_data): make it again")
         return translate(
-            self.endog, self.endog_names, self.exog, self.exog_names, self._grouped, self._group_name, self.exog_re,
-            self.data.exog_re_names, self._components, correlated,
-        )  # fmt: skip
+            self.endog,
+            self.endog_names,
+            self.exog,
+            self.exog_names,
+            self._grouped,
+            self._group_name,
+            self.exog_re,
+            self.data.exog_re_names,
+            self._components,
+            correlated,
+        )
 
     def _check_start(self, start_params: Any) -> None:
-        if start_params is None or isinstance(start_params, MixedLMParams) or hasattr(start_params, "cov_re"):
+        if (
+            start_params is None
+            or isinstance(start_params, MixedLMParams)
+            or hasattr(start_params, "cov_re")
+        ):
             return
         sizes = (self.k_fe + self.k_re2 + self.k_vc, self.k_re2 + self.k_vc)
         if len(start_params) not in sizes:
-            raise DataError(f"start_params holds {len(start_params)} numbers, not {sizes[0]} (or {sizes[1]}: random part only)")
+            raise DataError(
+                f"start_params holds {len(start_params)} numbers, not {sizes[0]} (or {sizes[1]}: random part only)"
+            )
 
     def _is_correlated(self, free: MixedLMParams | None) -> bool:
         if free is None:
@@ -396,7 +486,9 @@ class MixedLM:
         if pattern.shape != (self.k_re, self.k_re):
             raise DataError(f"free.cov_re has shape {pattern.shape} for {self.k_re} random effects")
         if not (np.all(free.fe_params) and np.all(free.vcomp)):
-            raise NotDefinedError("free holds zeros in fe_params or vcomp: leave those effects out of the model instead")
+            raise NotDefinedError(
+                "free holds zeros in fe_params or vcomp: leave those effects out of the model instead"
+            )
         if pattern.all():
             return True
         if (pattern == np.eye(self.k_re, dtype=bool)).all():
@@ -418,11 +510,17 @@ class MixedLM:
             Whether to use the best fixed effects instead of those given.
         """
         if not hasattr(params, "cov_re"):
-            params = MixedLMParams.from_packed(params, self.k_fe, self.k_re, use_sqrt=True, has_fe=False)
+            params = MixedLMParams.from_packed(
+                params, self.k_fe, self.k_re, use_sqrt=True, has_fe=False
+            )
         words = self._words()
         at = self._solved(words, params)
         value = -0.5 * at.deviance
-        return value if profile_fe else value - 0.5 * at.nu * math.log1p(_excess(words, at, params.fe_params))
+        return (
+            value
+            if profile_fe
+            else value - 0.5 * at.nu * math.log1p(_excess(words, at, params.fe_params))
+        )
 
     def get_fe_params(self, cov_re: Any, vcomp: Any, tol: float = 1e-10) -> tuple[np.ndarray, bool]:
         """The best fixed effects at given relative covariances, and whether their equations are singular.
@@ -436,9 +534,13 @@ class MixedLM:
             No effect: columns that others determine are found once, and get NaN.
         """
         words = self._words()
-        at = self._solved(words, MixedLMParams.from_components(np.zeros(self.k_fe), cov_re=cov_re, vcomp=vcomp))
+        at = self._solved(
+            words, MixedLMParams.from_components(np.zeros(self.k_fe), cov_re=cov_re, vcomp=vcomp)
+        )
         by_name = dict(zip(at.cp.x_names, at.beta, strict=True))
-        return np.array([by_name.get(name, np.nan) for name in words.fixed]), len(by_name) < len(words.fixed)
+        return np.array([by_name.get(name, np.nan) for name in words.fixed]), len(by_name) < len(
+            words.fixed
+        )
 
     def get_scale(self, fe_params: Any, cov_re: Any, vcomp: Any) -> float:
         """The best residual variance (REML or ML as ``model.reml`` says) at given parameters.
@@ -450,11 +552,17 @@ class MixedLM:
             As for `get_fe_params`.
         """
         words = self._words()
-        at = self._solved(words, MixedLMParams.from_components(fe_params, cov_re=cov_re, vcomp=vcomp))
+        at = self._solved(
+            words, MixedLMParams.from_components(fe_params, cov_re=cov_re, vcomp=vcomp)
+        )
         return at.sigma**2 * (1.0 + _excess(words, at, fe_params))
 
     def _solved(self, words: Translation, params: MixedLMParams) -> Fit:
-        return solve_at(crossproducts(words.formula, words.data, na_action="raise"), words.theta(params), self.reml)
+        return solve_at(
+            crossproducts(words.formula, words.data, na_action="raise"),
+            words.theta(params),
+            self.reml,
+        )
 
     def predict(self, params: Any, exog: Any = None) -> np.ndarray:
         """``exog @ fe_params``, (n,); of the fixed effects alone.
@@ -466,14 +574,18 @@ class MixedLM:
             The model's own unless given.
         """
         beta = params.fe_params if hasattr(params, "fe_params") else np.asarray(params)[: self.k_fe]
-        return np.asarray(self.exog if exog is None else exog, dtype=float) @ np.asarray(beta, dtype=float)
+        return np.asarray(self.exog if exog is None else exog, dtype=float) @ np.asarray(
+            beta, dtype=float
+        )
 
 
 def _excess(words: Translation, at: Fit, fe_params: Any) -> float:
     """By how much of itself the residual sum of squares is larger at other fixed effects than at the best."""
     by_name = dict(zip(words.fixed, np.asarray(fe_params), strict=True))
     off = np.array([by_name[name] for name in at.cp.x_names]) - at.beta
-    return float(off @ np.linalg.solve(at.vcov, off)) / at.nu  # vcov carries sigma^2 = smallest / nu
+    return (
+        float(off @ np.linalg.solve(at.vcov, off)) / at.nu
+    )  # vcov carries sigma^2 = smallest / nu
 
 
 def _refuse(where: str, given: Mapping[str, Any], known: frozenset[str]) -> None:

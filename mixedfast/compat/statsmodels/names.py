@@ -19,7 +19,9 @@ def parameter_names(columns: list[str]) -> list[str]:
     ['Group Var', 'Group x x Cov', 'x Var']
     """
     return [
-        f"{one} Var" if i == j else f"{columns[j]} x {one} Cov" for i, one in enumerate(columns) for j in range(i + 1)
+        f"{one} Var" if i == j else f"{columns[j]} x {one} Cov"
+        for i, one in enumerate(columns)
+        for j in range(i + 1)
     ]
 
 
@@ -43,7 +45,11 @@ class ModelData:
     @property
     def param_names(self) -> list[str]:
         """Fixed effects, random covariances, components."""
-        return [*self.xnames, *self.exog_re_names_full, *(f"{name} Var" for name in self.vcomp_names)]
+        return [
+            *self.xnames,
+            *self.exog_re_names_full,
+            *(f"{name} Var" for name in self.vcomp_names),
+        ]
 
     @property
     def named(self) -> bool:

@@ -76,13 +76,17 @@ class MixedLMParams:
         if cov_re_sqrt is not None:
             root = np.asarray(cov_re_sqrt, dtype=float)
             cov_re = root @ root.T
-        matrix = np.empty((0, 0)) if cov_re is None else np.atleast_2d(np.asarray(cov_re, dtype=float))
+        matrix = (
+            np.empty((0, 0)) if cov_re is None else np.atleast_2d(np.asarray(cov_re, dtype=float))
+        )
         out = cls(len(fixed), len(matrix), len(components))
         out.fe_params, out.cov_re, out.vcomp = fixed, matrix, components
         return out
 
     @classmethod
-    def from_packed(cls, params: Sequence[float], k_fe: int, k_re: int, use_sqrt: bool, has_fe: bool) -> MixedLMParams:
+    def from_packed(
+        cls, params: Sequence[float], k_fe: int, k_re: int, use_sqrt: bool, has_fe: bool
+    ) -> MixedLMParams:
         """From one vector: fixed effects (with `has_fe`), lower triangle row by row, components.
 
         With `use_sqrt` the triangle is a Cholesky factor and the components are square roots.
@@ -91,17 +95,23 @@ class MixedLMParams:
         start = k_fe if has_fe else 0
         stop = start + k_re * (k_re + 1) // 2
         if len(values) < stop:
-            raise DataError(f"{len(values)} packed parameters are too few for {k_fe} fixed effects and {k_re} random effects")
+            raise DataError(
+                f"{len(values)} packed parameters are too few for {k_fe} fixed effects and {k_re} random effects"
+            )
         triangle = np.zeros((k_re, k_re))
         triangle[np.tril_indices(k_re)] = values[start:stop]
         if use_sqrt:
             cov, components = triangle @ triangle.T, values[stop:] ** 2
         else:
             cov, components = triangle + np.tril(triangle, -1).T, values[stop:]
-        return cls.from_components(values[:k_fe] if has_fe else np.zeros(k_fe), cov_re=cov, vcomp=components)
+        return cls.from_components(
+            values[:k_fe] if has_fe else np.zeros(k_fe), cov_re=cov, vcomp=components
+        )
 
     def copy(self) -> MixedLMParams:
-        return self.from_components(self.fe_params.copy(), self.cov_re.copy(), None, self.vcomp.copy())
+        return self.from_components(
+            self.fe_params.copy(), self.cov_re.copy(), None, self.vcomp.copy()
+        )
 
     def get_packed(self, use_sqrt: bool, has_fe: bool = False) -> np.ndarray:
         """One vector, as `from_packed` takes it."""
@@ -109,7 +119,9 @@ class MixedLMParams:
         if use_sqrt:
             from mixedfast.covariance.relative import lower_cholesky
 
-            values, vectors = np.linalg.eigh(self.cov_re) if self.k_re else (np.empty(0), np.empty((0, 0)))
+            values, vectors = (
+                np.linalg.eigh(self.cov_re) if self.k_re else (np.empty(0), np.empty((0, 0)))
+            )
             root = vectors * np.sqrt(np.maximum(values, 0.0))
             triangle = lower_cholesky(root) if self.k_re else root
             components = np.sqrt(self.vcomp)

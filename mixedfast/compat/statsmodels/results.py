@@ -12,7 +12,12 @@ from scipy import stats
 
 from mixedfast._memo import cached_property
 from mixedfast.compat.statsmodels import effects
-from mixedfast.compat.statsmodels.hypotheses import ContrastResults, f_results, wald_results, z_results
+from mixedfast.compat.statsmodels.hypotheses import (
+    ContrastResults,
+    f_results,
+    wald_results,
+    z_results,
+)
 from mixedfast.compat.statsmodels.packed import MixedLMParams
 from mixedfast.compat.statsmodels.refused import refused
 from mixedfast.compat.statsmodels.summary import Summary
@@ -56,8 +61,14 @@ class MixedLMResults:
 
     use_t = False
 
-    def __init__(self, model: MixedLM, words: Translation, found: LMMResult, free: MixedLMParams | None,
-                 full_output: bool) -> None:  # fmt: skip
+    def __init__(
+        self,
+        model: MixedLM,
+        words: Translation,
+        found: LMMResult,
+        free: MixedLMParams | None,
+        full_output: bool,
+    ) -> None:
         self.model = model
         self.mixedfast = found
         self._words = words
@@ -66,7 +77,12 @@ class MixedLMResults:
         self.method = "REML" if found.reml else "ML"
         self.converged = found.converged
         self.nobs = found.nobs
-        self.k_fe, self.k_re, self.k_re2, self.k_vc = model.k_fe, model.k_re, model.k_re2, model.k_vc
+        self.k_fe, self.k_re, self.k_re2, self.k_vc = (
+            model.k_fe,
+            model.k_re,
+            model.k_re2,
+            model.k_vc,
+        )
         self.scale = found.sigma**2
         self.llf = found.loglik
         self.df_resid = self.nobs - (self.k_fe - len(found.dropped_columns))
@@ -77,7 +93,9 @@ class MixedLMResults:
         triangle[np.tril_indices(self.k_re)] = variances[: self.k_re2]
         self.vcomp = variances[self.k_re2 :]
         full = triangle + np.tril(triangle, -1).T
-        self.params_object = MixedLMParams.from_components(fixed, cov_re=full / self.scale, vcomp=self.vcomp / self.scale)
+        self.params_object = MixedLMParams.from_components(
+            fixed, cov_re=full / self.scale, vcomp=self.vcomp / self.scale
+        )
         self.params = self._named(self.params_object.get_packed(use_sqrt=False, has_fe=True))
         self.fe_params = self._named(fixed, self.model.data.xnames)
         self.cov_re = self._square(full, self.model.data.exog_re_names)
@@ -86,8 +104,13 @@ class MixedLMResults:
 
     def _history(self) -> dict[str, Any]:
         went = self.mixedfast.optimization
-        return {"converged": self.converged, "fcalls": went["evaluations"], "iterations": went["iterations"],
-                "warnflag": 0 if self.converged else 1, "message": went["message"]}  # fmt: skip
+        return {
+            "converged": self.converged,
+            "fcalls": went["evaluations"],
+            "iterations": went["iterations"],
+            "warnflag": 0 if self.converged else 1,
+            "message": went["message"],
+        }
 
     def _named(self, values: np.ndarray, names: list[str] | None = None) -> Any:
         """A Series when the model was given pandas, or a plain array."""
@@ -127,8 +150,14 @@ class MixedLMResults:
         """``cov_params() / scale``."""
         return self._square(self._cov / self.scale, self.model.data.param_names)
 
-    def cov_params(self, r_matrix: Any = None, column: Any = None, scale: Any = None, cov_p: Any = None,
-                   other: Any = None) -> Any:  # fmt: skip
+    def cov_params(
+        self,
+        r_matrix: Any = None,
+        column: Any = None,
+        scale: Any = None,
+        cov_p: Any = None,
+        other: Any = None,
+    ) -> Any:
         """Covariance matrix of the parameters, or of linear combinations of them.
 
         Parameters
@@ -205,7 +234,11 @@ class MixedLMResults:
 
     @property
     def _count(self) -> float:
-        free = np.ones(len(self.params)) if self.freepat is None else self.freepat.get_packed(use_sqrt=False, has_fe=True)
+        free = (
+            np.ones(len(self.params))
+            if self.freepat is None
+            else self.freepat.get_packed(use_sqrt=False, has_fe=True)
+        )
         return float(np.count_nonzero(free)) + 1.0
 
     @property
@@ -226,14 +259,18 @@ class MixedLMResults:
         q = None
         if isinstance(wanted, tuple):
             wanted, q = wanted
-        if isinstance(wanted, str) or (isinstance(wanted, list) and wanted and isinstance(wanted[0], str)):
+        if isinstance(wanted, str) or (
+            isinstance(wanted, list) and wanted and isinstance(wanted[0], str)
+        ):
             R, found = hypothesis(wanted, names)
         else:
             given = np.atleast_2d(np.asarray(wanted, dtype=float))
             if given.shape[1] == self.k_fe:
                 given = np.hstack([given, np.zeros((len(given), len(names) - self.k_fe))])
             R, found = hypothesis(given, names)
-        return R, found if q is None else np.broadcast_to(np.asarray(q, dtype=float).ravel(), len(R))
+        return R, found if q is None else np.broadcast_to(
+            np.asarray(q, dtype=float).ravel(), len(R)
+        )
 
     def _estimate(self, R: np.ndarray) -> np.ndarray:
         used = R.any(axis=0)  # a parameter that is NaN counts only where it is asked for
@@ -244,7 +281,9 @@ class MixedLMResults:
         matrix = self._cov if cov_p is None else np.asarray(cov_p)
         return R[:, used] @ matrix[np.ix_(used, used)] @ R[:, used].T
 
-    def t_test(self, r_matrix: Any, use_t: bool | None = None, cov_p: Any = None) -> ContrastResults:
+    def t_test(
+        self, r_matrix: Any, use_t: bool | None = None, cov_p: Any = None
+    ) -> ContrastResults:
         """Each linear hypothesis about the parameters by itself.
 
         Parameters
@@ -261,15 +300,24 @@ class MixedLMResults:
         """
         given = r_matrix[0] if isinstance(r_matrix, tuple) else r_matrix
         if not isinstance(given, (str, list)) and np.atleast_2d(given).shape[1] != self.k_fe:
-            raise FormulaError(f"r_matrix for t_test should have {self.k_fe} columns, one a fixed effect")
+            raise FormulaError(
+                f"r_matrix for t_test should have {self.k_fe} columns, one a fixed effect"
+            )
         R, q = self._constraints(r_matrix)
         variance = np.diag(self._spread(R, cov_p))
         out = z_results(self._estimate(R) - q, variance, float(self.df_resid) if use_t else None)
         out.effect = self._estimate(R)
         return out
 
-    def wald_test(self, r_matrix: Any, cov_p: Any = None, invcov: Any = None, use_f: bool | None = None,
-                  df_constraints: float | None = None, scalar: bool = True) -> ContrastResults:  # fmt: skip
+    def wald_test(
+        self,
+        r_matrix: Any,
+        cov_p: Any = None,
+        invcov: Any = None,
+        use_f: bool | None = None,
+        df_constraints: float | None = None,
+        scalar: bool = True,
+    ) -> ContrastResults:
         """All linear hypotheses together: chi-squared, or F with `use_f`.
 
         Parameters
@@ -298,13 +346,17 @@ class MixedLMResults:
         import pandas as pd
 
         if self.model.fixed is None:
-            raise NotDefinedError("wald_test_terms needs a model made from a formula: name columns in wald_test instead")
+            raise NotDefinedError(
+                "wald_test_terms needs a model made from a formula: name columns in wald_test instead"
+            )
         rows = {}
         for term, columns in self.model.fixed.terms.items():
             R = np.eye(len(self.params))[columns]
             test = self.wald_test(R)
             rows[term] = (test.statistic, test.pvalue, len(columns))
-        return pd.DataFrame.from_dict(rows, orient="index", columns=["chi2", "P>chi2", "df constraint"])
+        return pd.DataFrame.from_dict(
+            rows, orient="index", columns=["chi2", "P>chi2", "df constraint"]
+        )
 
     # -- rows ----------------------------------------------------------------------------------------------
 
@@ -331,11 +383,17 @@ class MixedLMResults:
         fixed = np.nan_to_num(np.asarray(self.fe_params))  # a column left out adds nothing
         if exog is None:
             return self.model.predict(fixed)
-        columns = self.model.fixed.on(_frame(exog)) if transform and self.model.fixed is not None else exog
+        columns = (
+            self.model.fixed.on(_frame(exog))
+            if transform and self.model.fixed is not None
+            else exog
+        )
         values = np.asarray(columns, dtype=float)
         values = values[:, None] if values.ndim == 1 and self.k_fe == 1 else np.atleast_2d(values)
         if values.shape[1] != self.k_fe:
-            raise DataError(f"exog has {values.shape[1]} columns; the model has {self.k_fe} fixed effects")
+            raise DataError(
+                f"exog has {values.shape[1]} columns; the model has {self.k_fe} fixed effects"
+            )
         predicted = values @ fixed
         if not hasattr(columns, "index"):
             return predicted
@@ -350,22 +408,36 @@ class MixedLMResults:
         """Conditional means of the random effects: group -> Series."""
         found = self.mixedfast.ranef()
         slopes = [np.asarray(found[effect.group][effect.name]) for effect in self._words.random]
-        components = [np.asarray(found[effect.group][effect.name]) for effect in self._words.components]
-        return effects.modes(self.model, np.array(slopes).reshape(self.k_re, self.model.n_groups).T, components)
+        components = [
+            np.asarray(found[effect.group][effect.name]) for effect in self._words.components
+        ]
+        return effects.modes(
+            self.model, np.array(slopes).reshape(self.k_re, self.model.n_groups).T, components
+        )
 
     @cached_property
     def random_effects_cov(self) -> dict[Any, pd.DataFrame]:
         """Conditional covariances of the random effects given the fixed ones: group -> DataFrame."""
         return effects.covariances(self.model, self.params_object, self.scale)
 
-    profile_re = refused("profile_re", "result.mixedfast.profile() gives likelihood profiles of all parameters")
+    profile_re = refused(
+        "profile_re", "result.mixedfast.profile() gives likelihood profiles of all parameters"
+    )
     bootstrap = refused("bootstrap", "result.mixedfast.bootstrap(1000) draws from the fitted model")
-    t_test_pairwise = refused("t_test_pairwise", "result.mixedfast.emmeans(factor).pairs() compares all levels")
+    t_test_pairwise = refused(
+        "t_test_pairwise", "result.mixedfast.emmeans(factor).pairs() compares all levels"
+    )
 
     # -- page and files ------------------------------------------------------------------------------------
 
-    def summary(self, yname: str | None = None, xname_fe: list[str] | None = None, xname_re: list[str] | None = None,
-                title: str | None = None, alpha: float = 0.05) -> Summary:  # fmt: skip
+    def summary(
+        self,
+        yname: str | None = None,
+        xname_fe: list[str] | None = None,
+        xname_re: list[str] | None = None,
+        title: str | None = None,
+        alpha: float = 0.05,
+    ) -> Summary:
         """statsmodels' page; ``str()`` is text, notebooks show tables.
 
         Parameters
@@ -382,19 +454,29 @@ class MixedLMResults:
         for given, part in ((xname_fe, slice(0, self.k_fe)), (xname_re, slice(self.k_fe, None))):
             if given is not None:
                 if len(given) != len(names[part]):
-                    raise DataError(f"{len(given)} names for {len(names[part])} parameters: {', '.join(names[part])}")
+                    raise DataError(
+                        f"{len(given)} names for {len(names[part])} parameters: {', '.join(names[part])}"
+                    )
                 names[part] = given
         info = {
-            "Model:": "MixedLM", "No. Observations:": str(self.nobs), "No. Groups:": str(len(self._sizes)),
-            "Min. group size:": str(self._sizes.min()), "Max. group size:": str(self._sizes.max()),
-            "Mean group size:": f"{self._sizes.mean():.1f}", "Dependent Variable:": yname or self.model.endog_names,
-            "Method:": self.method, "Scale:": f"{self.scale:.4f}", "Log-Likelihood:": f"{self.llf:.4f}",
+            "Model:": "MixedLM",
+            "No. Observations:": str(self.nobs),
+            "No. Groups:": str(len(self._sizes)),
+            "Min. group size:": str(self._sizes.min()),
+            "Max. group size:": str(self._sizes.max()),
+            "Mean group size:": f"{self._sizes.mean():.1f}",
+            "Dependent Variable:": yname or self.model.endog_names,
+            "Method:": self.method,
+            "Scale:": f"{self.scale:.4f}",
+            "Log-Likelihood:": f"{self.llf:.4f}",
             "Converged:": "Yes" if self.converged else "No",
-        }  # fmt: skip
+        }
         fixed, se = np.asarray(self.fe_params), np.asarray(self.bse_fe)
         z = fixed / se
         reach = stats.norm.ppf(1.0 - alpha / 2.0) * se
-        body = np.column_stack([fixed, se, z, 2.0 * stats.norm.sf(np.abs(z)), fixed - reach, fixed + reach])
+        body = np.column_stack(
+            [fixed, se, z, 2.0 * stats.norm.sf(np.abs(z)), fixed - reach, fixed + reach]
+        )
         random = np.full((len(names) - self.k_fe, 6), np.nan)
         random[:, 0] = self._words.variances(self.mixedfast)
         random[:, 1] = np.asarray(self.bse_re)
@@ -436,7 +518,9 @@ class MixedLMResults:
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        if self.model.has_data:  # the fit's own pickle leaves the rows behind that these are made of
+        if (
+            self.model.has_data
+        ):  # the fit's own pickle leaves the rows behind that these are made of
             state["fittedvalues"] = self.fittedvalues
         return state
 

@@ -45,20 +45,33 @@ class Summary:
         top = [[str(cell) for cell in row] for row in self.tables[0].to_numpy()]
         table = self.tables[1]
         header = ["", *map(str, table.columns)]
-        body = [[str(name), *map(str, row)] for name, row in zip(table.index, table.to_numpy(), strict=True)]
+        body = [
+            [str(name), *map(str, row)]
+            for name, row in zip(table.index, table.to_numpy(), strict=True)
+        ]
         sizes = [_widths(top), _widths([header, *body])]
         natural = [sum(widths) + len(widths) - 1 for widths in sizes]
         total = max(natural)
         gaps = []
-        for widths, length, columns in zip(sizes, natural, (len(sizes[0]), table.shape[1]), strict=True):
+        for widths, length, columns in zip(
+            sizes, natural, (len(sizes[0]), table.shape[1]), strict=True
+        ):
             gap, rest = divmod(total - length, columns - 1)
             gaps.append(" " * (1 + gap))
             widths[0] += rest
         width = max(sum(w) + len(g) * (len(w) - 1) for w, g in zip(sizes, gaps, strict=True))
-        first = [gaps[0].join(cell.ljust(w) for cell, w in zip(row, sizes[0], strict=True)) for row in top]
+        first = [
+            gaps[0].join(cell.ljust(w) for cell, w in zip(row, sizes[0], strict=True))
+            for row in top
+        ]
         head = gaps[1].join(cell.center(w) for cell, w in zip(header, sizes[1], strict=True))
         second = [
-            gaps[1].join([row[0].ljust(sizes[1][0]), *(c.rjust(w) for c, w in zip(row[1:], sizes[1][1:], strict=True))])
+            gaps[1].join(
+                [
+                    row[0].ljust(sizes[1][0]),
+                    *(c.rjust(w) for c, w in zip(row[1:], sizes[1][1:], strict=True)),
+                ]
+            )
             for row in body
         ]
         rule, line = "=" * total, "-" * width
@@ -68,7 +81,8 @@ class Summary:
     def as_html(self) -> str:
         """The two tables as HTML."""
         first = "".join(
-            "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in self.tables[0].to_numpy()
+            "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>"
+            for row in self.tables[0].to_numpy()
         )
         return f"<table><caption>{escape(self.title)}</caption>{first}</table>\n{self.tables[1].to_html()}"
 
@@ -76,16 +90,28 @@ class Summary:
         """A LaTeX table."""
         table = self.tables[1]
         rows = [["", *map(str, table.columns)]]
-        rows += [[str(name), *map(str, row)] for name, row in zip(table.index, table.to_numpy(), strict=True)]
+        rows += [
+            [str(name), *map(str, row)]
+            for name, row in zip(table.index, table.to_numpy(), strict=True)
+        ]
         pairs = [[f"{a} {b}", f"{c} {d}"] for a, b, c, d in self.tables[0].to_numpy()]
         return "\n".join(
             [
-                "\\begin{table}", f"\\caption{{{_tex(self.title)}}}", f"\\label{{{label}}}",
-                "\\begin{tabular}{ll}", *_tex_rows(pairs), "\\end{tabular}", "",
-                "\\begin{tabular}{l" + "r" * table.shape[1] + "}", "\\hline", *_tex_rows(rows), "\\hline", "\\end{tabular}",
+                "\\begin{table}",
+                f"\\caption{{{_tex(self.title)}}}",
+                f"\\label{{{label}}}",
+                "\\begin{tabular}{ll}",
+                *_tex_rows(pairs),
+                "\\end{tabular}",
+                "",
+                "\\begin{tabular}{l" + "r" * table.shape[1] + "}",
+                "\\hline",
+                *_tex_rows(rows),
+                "\\hline",
+                "\\end{tabular}",
                 "\\end{table}",
             ]
-        )  # fmt: skip
+        )
 
     def __str__(self) -> str:
         return self.as_text()
@@ -102,7 +128,9 @@ def _widths(rows: list[list[str]]) -> np.ndarray:
 
 def _tex(text: str) -> str:
     for character in "\\&%$#_{}":
-        text = text.replace(character, "\\textbackslash " if character == "\\" else "\\" + character)
+        text = text.replace(
+            character, "\\textbackslash " if character == "\\" else "\\" + character
+        )
     return text
 
 

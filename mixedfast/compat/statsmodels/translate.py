@@ -145,19 +145,29 @@ def translate(
     import pandas as pd
 
     table = _Table()
-    group = table.add(group_name, pd.Categorical.from_codes(groups.codes, categories=pd.Index(groups.labels)))
+    group = table.add(
+        group_name, pd.Categorical.from_codes(groups.codes, categories=pd.Index(groups.labels))
+    )
     factors = [_factor(table, component, groups, group) for component in components]
     response = table.add(endog_name, np.ascontiguousarray(endog, dtype=float))
     fixed = _columns(table, exog, exog_names)
-    random = () if exog_re is None else tuple(Effect(group, name) for name in _columns(table, exog_re, re_names))
+    random = (
+        ()
+        if exog_re is None
+        else tuple(Effect(group, name) for name in _columns(table, exog_re, re_names))
+    )
     effects = tuple(
-        Effect(factor, "Intercept" if component.z is None else table.add(component.name, component.z))
+        Effect(
+            factor, "Intercept" if component.z is None else table.add(component.name, component.z)
+        )
         for factor, component in zip(factors, components, strict=True)
     )
     _refuse_repeats([*random, *effects])
     terms = [_sum(list(fixed))]
     if random:
-        terms.append(f"({_sum([e.name for e in random])} {'|' if correlated else '||'} {quote(group)})")
+        terms.append(
+            f"({_sum([e.name for e in random])} {'|' if correlated else '||'} {quote(group)})"
+        )
     terms += [f"({_sum([e.name])} | {quote(e.group)})" for e in effects]
     formula = f"{quote(response)} ~ {' + '.join(terms)}"
     return Translation(formula, pd.DataFrame(table.columns), fixed, random, effects, correlated)
@@ -180,10 +190,14 @@ def _factor(table: _Table, component: Component, groups: Groups, group: str) -> 
         return group
     labels = [str(label) for label in component.labels]
     if len(groups.labels) > 1:
-        labels = [f"{groups.labels[g]}/{label}" for g, label in zip(component.owner, labels, strict=True)]
+        labels = [
+            f"{groups.labels[g]}/{label}" for g, label in zip(component.owner, labels, strict=True)
+        ]
     index = pd.Index(labels)
     categories = index if index.is_unique else pd.RangeIndex(len(labels))
-    return table.add(component.name, pd.Categorical.from_codes(component.codes, categories=categories))
+    return table.add(
+        component.name, pd.Categorical.from_codes(component.codes, categories=categories)
+    )
 
 
 def _sum(names: list[str]) -> str:

@@ -63,7 +63,9 @@ class Progress:
         if self.path is not None and self.path.exists():
             found = load(self.path)
             if not isinstance(found, Checkpoint) or found.model != model:
-                raise DataError(f"{path} is no checkpoint of this model: give another file, or delete it to start again")
+                raise DataError(
+                    f"{path} is no checkpoint of this model: give another file, or delete it to start again"
+                )
             self.now = found
 
     def update(self, **changes: Any) -> None:

@@ -27,7 +27,13 @@ class Moments:
         if not len(values):
             return cls(0, 0.0, 0.0, np.inf, -np.inf)
         mean = float(values.mean())
-        return cls(len(values), mean, float(((values - mean) ** 2).sum()), float(values.min()), float(values.max()))
+        return cls(
+            len(values),
+            mean,
+            float(((values - mean) ** 2).sum()),
+            float(values.min()),
+            float(values.max()),
+        )
 
     def __add__(self, other: Moments) -> Moments:
         n = self.n + other.n
@@ -45,13 +51,26 @@ def state_of(call: Stateful, moments: Moments) -> dict[str, Any]:
     if call.function == "bs":
         # formulaic sets the knots it is given between these
         low, high = given.get("lower_bound"), given.get("upper_bound")
-        return {"lower_bound": moments.low if low is None else low, "upper_bound": moments.high if high is None else high}
+        return {
+            "lower_bound": moments.low if low is None else low,
+            "upper_bound": moments.high if high is None else high,
+        }
     default_ddof = 0 if call.function == "standardize" else 1
     ddof = given.get("ddof", default_ddof)
     center = given.get("center", True)
-    spread = False if call.function == "center" else given.get("rescale" if call.function == "standardize" else "scale", True)
+    spread = (
+        False
+        if call.function == "center"
+        else given.get("rescale" if call.function == "standardize" else "scale", True)
+    )
     middle = moments.mean if center is True else None if center is False else center
     about = 0.0 if middle is None else float(middle)
     squares = moments.squares + moments.n * (moments.mean - about) ** 2
-    width = float(np.sqrt(squares / (moments.n - ddof))) if spread is True else None if spread is False else spread
+    width = (
+        float(np.sqrt(squares / (moments.n - ddof)))
+        if spread is True
+        else None
+        if spread is False
+        else spread
+    )
     return {"ddof": ddof, "center": middle, "scale": width}

@@ -11,7 +11,16 @@ import numpy as np
 from mixedfast.crossprod.streaming.column_statistics import Moments, state_of
 from mixedfast.crossprod.streaming.plan import Facts
 from mixedfast.crossprod.streaming.requirements import Wanted
-from mixedfast.data.arrow import complete_rows, distinct, from_bytes, kind_of, plain_table, sample, to_bytes, with_dictionary
+from mixedfast.data.arrow import (
+    complete_rows,
+    distinct,
+    from_bytes,
+    kind_of,
+    plain_table,
+    sample,
+    to_bytes,
+    with_dictionary,
+)
 from mixedfast.data.categories import Categorical, factorize
 from mixedfast.data.frames import Numeric, as_table
 from mixedfast.data.work_units import Source, Unit
@@ -20,7 +29,15 @@ from mixedfast.design.model_frame import Rows
 from mixedfast.errors import DataError
 from mixedfast.formula.variables import expression_names
 
-__all__ = ["Seen", "columns_of_keys", "facts_of", "keys_of", "listed_columns", "look", "spread_sample"]
+__all__ = [
+    "Seen",
+    "columns_of_keys",
+    "facts_of",
+    "keys_of",
+    "listed_columns",
+    "look",
+    "spread_sample",
+]
 
 #: Rows kept of each unit, and of all: shifts and scales are chosen from them.
 _SAMPLE_UNIT, _SAMPLE_ALL = 1024, 8192
@@ -69,7 +86,9 @@ class Seen:
             self.n_rows + other.n_rows,
             {name: self.missing.get(name, 0) + other.missing.get(name, 0) for name in names},
             {
-                key: distinct(pa.concat_tables([own, other.distinct[key]], promote_options="permissive"), key)
+                key: distinct(
+                    pa.concat_tables([own, other.distinct[key]], promote_options="permissive"), key
+                )
                 for key, own in self.distinct.items()
             },
             dictionaries,
@@ -79,10 +98,14 @@ class Seen:
 
     def __store__(self) -> dict[str, Any]:
         return {
-            "n": self.n, "n_rows": self.n_rows, "missing": self.missing, "dictionaries": self.dictionaries,
+            "n": self.n,
+            "n_rows": self.n_rows,
+            "missing": self.missing,
+            "dictionaries": self.dictionaries,
             "distinct": {key: to_bytes(table) for key, table in self.distinct.items()},
-            "moments": self.moments, "rows": to_bytes(self.rows),
-        }  # fmt: skip
+            "moments": self.moments,
+            "rows": to_bytes(self.rows),
+        }
 
     @classmethod
     def __restore__(cls, fields: dict[str, Any]) -> Seen:
@@ -90,7 +113,9 @@ class Seen:
         return cls(**{**fields, "distinct": tables, "rows": from_bytes(fields["rows"])})
 
 
-def keys_of(want: Wanted, schema: Any, given: Mapping[str, Sequence[Any]]) -> tuple[tuple[str, ...], ...]:
+def keys_of(
+    want: Wanted, schema: Any, given: Mapping[str, Sequence[Any]]
+) -> tuple[tuple[str, ...], ...]:
     """The columns, and combinations of columns, whose distinct values must be found: those with no levels given.
 
     Raises
@@ -101,7 +126,9 @@ def keys_of(want: Wanted, schema: Any, given: Mapping[str, Sequence[Any]]) -> tu
     for name in want.columns:
         kind = kind_of(schema.field(name).type)
         if kind not in ("number", "boolean", "text", "null") and not kind.startswith("category"):
-            raise DataError(f"column {name!r} holds {kind}, which a model cannot use: convert it to numbers or strings")
+            raise DataError(
+                f"column {name!r} holds {kind}, which a model cannot use: convert it to numbers or strings"
+            )
     single = [(name,) for name in want.variables if is_category(want, schema, name)]
     return tuple(
         key for key in dict.fromkeys([*single, *want.groups]) if len(key) > 1 or key[0] not in given
@@ -121,7 +148,11 @@ def columns_of_keys(want: Wanted, keys: Sequence[tuple[str, ...]]) -> tuple[str,
 
 
 def look(
-    want: Wanted, columns: Sequence[str], keys: Sequence[tuple[str, ...]], given: Mapping[str, Any], listed: frozenset[str]
+    want: Wanted,
+    columns: Sequence[str],
+    keys: Sequence[tuple[str, ...]],
+    given: Mapping[str, Any],
+    listed: frozenset[str],
 ) -> Callable[[Unit], Seen]:
     """A function that looks at some columns of one unit.
 
@@ -228,14 +259,24 @@ def facts_of(want: Wanted, seen: Seen, schema: Any, given: Mapping[str, Sequence
     ``given`` levels take the place of those seen.
     """
     tables = {
-        key: _with_dictionaries(seen.distinct[key] if key in seen.distinct else _listed(key[0], given[key[0]]), seen, given)
-        for key in dict.fromkeys([*((n,) for n in want.variables if is_category(want, schema, n)), *want.groups])
+        key: _with_dictionaries(
+            seen.distinct[key] if key in seen.distinct else _listed(key[0], given[key[0]]),
+            seen,
+            given,
+        )
+        for key in dict.fromkeys(
+            [*((n,) for n in want.variables if is_category(want, schema, n)), *want.groups]
+        )
     }
     sampled = as_table(seen.rows)
     columns = {name: sampled.column(name) for name in want.variables if not is_text(schema, name)}
-    numbers = {name: column.values for name, column in columns.items() if isinstance(column, Numeric)}
+    numbers = {
+        name: column.values for name, column in columns.items() if isinstance(column, Numeric)
+    }
     categories = {
-        name: _categories(tables[name,], name) for name in want.variables if is_category(want, schema, name)
+        name: _categories(tables[name,], name)
+        for name in want.variables
+        if is_category(want, schema, name)
     }
     return Facts(
         n=seen.n,
@@ -243,7 +284,9 @@ def facts_of(want: Wanted, seen: Seen, schema: Any, given: Mapping[str, Sequence
         missing=want.told(seen.missing),
         numbers={name: values.dtype.name for name, values in numbers.items()},
         categories=categories,
-        groups={key: {name: as_table(tables[key]).grouping(name) for name in key} for key in want.groups},
+        groups={
+            key: {name: as_table(tables[key]).grouping(name) for name in key} for key in want.groups
+        },
         typical={name: float(values.mean()) for name, values in numbers.items() if len(values)},
         state={call.text: state_of(call, seen.moments[call.inside]) for call in want.transforms},
     )

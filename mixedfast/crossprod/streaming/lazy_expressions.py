@@ -90,7 +90,11 @@ def translate(expr: str, frame: LazyFrame, state: Mapping[str, Mapping[str, Any]
         name = node.func.id if isinstance(node.func, ast.Name) else _numpy_name(node.func)
         if name == "Q" and node.args and isinstance(node.args[0], ast.Constant):
             return column(str(node.args[0].value))
-        known = calls.get(ast.unparse(node)) if not names else next((c for c in calls.values() if c.function == name), None)
+        known = (
+            calls.get(ast.unparse(node))
+            if not names
+            else next((c for c in calls.values() if c.function == name), None)
+        )
         if known is not None and known.text in state:
             return _standardized(walk(node.args[0]), state[known.text])
         if name not in _FUNCTIONS or len(node.args) != 1 or node.keywords:
@@ -100,7 +104,9 @@ def translate(expr: str, frame: LazyFrame, state: Mapping[str, Mapping[str, Any]
     return walk(tree)
 
 
-def _power(node: ast.BinOp, walk: Callable[[ast.expr], Expr], refuse: Callable[[ast.AST], DataError]) -> Expr:
+def _power(
+    node: ast.BinOp, walk: Callable[[ast.expr], Expr], refuse: Callable[[ast.AST], DataError]
+) -> Expr:
     """x ** k for a constant k: products for small whole numbers, which every engine rounds alike."""
     try:
         power = ast.literal_eval(node.right)
@@ -118,7 +124,11 @@ def _power(node: ast.BinOp, walk: Callable[[ast.expr], Expr], refuse: Callable[[
 
 
 def _numpy_name(function: ast.expr) -> str:
-    is_numpy = isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "np"
+    is_numpy = (
+        isinstance(function, ast.Attribute)
+        and isinstance(function.value, ast.Name)
+        and function.value.id == "np"
+    )
     return function.attr if is_numpy and isinstance(function, ast.Attribute) else ""
 
 

@@ -66,7 +66,10 @@ def reduce_units(
     count = threads or available_cores()
     total, marks = start, list(done)
     waiting: deque[tuple[list[Unit], Future[T]]] = deque()
-    with ThreadPoolExecutor(count) as workers, bar(source.rows, label, progress, unit=" rows") as advance:
+    with (
+        ThreadPoolExecutor(count) as workers,
+        bar(source.rows, label, progress, unit=" rows") as advance,
+    ):
 
         def collect() -> None:
             nonlocal total
@@ -88,7 +91,9 @@ def reduce_units(
             while waiting:
                 collect()
         except MixedFastError:
-            while waiting and waiting[0][1].exception() is None:  # what came before the unit at fault counts
+            while (
+                waiting and waiting[0][1].exception() is None
+            ):  # what came before the unit at fault counts
                 collect()
             raise
         finally:

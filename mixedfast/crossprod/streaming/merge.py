@@ -26,16 +26,23 @@ def add_same(a: Summed, b: Summed) -> Summed:
     names = dict.fromkeys([*a.meta.missing, *b.meta.missing])
     recipe = b.meta.recipe if not a.n else a.meta.recipe
     if a.n and b.n and recipe is not None and b.meta.recipe is not None:
-        recipe = replace(recipe, covariates=merge(recipe.covariates, a.n, b.meta.recipe.covariates, b.n))
+        recipe = replace(
+            recipe, covariates=merge(recipe.covariates, a.n, b.meta.recipe.covariates, b.n)
+        )
     return replace(
         a,
         n=a.n + b.n,
-        pairs={key: _add_pairs(pair, b.pairs[key], len(b.groups[key[1]][1])) for key, pair in a.pairs.items()},
+        pairs={
+            key: _add_pairs(pair, b.pairs[key], len(b.groups[key[1]][1]))
+            for key, pair in a.pairs.items()
+        },
         sum_log_weights=a.sum_log_weights + b.sum_log_weights,
         meta=replace(
             a.meta,
             n_dropped=a.meta.n_dropped + b.meta.n_dropped,
-            missing={name: a.meta.missing.get(name, 0) + b.meta.missing.get(name, 0) for name in names},
+            missing={
+                name: a.meta.missing.get(name, 0) + b.meta.missing.get(name, 0) for name in names
+            },
             recipe=recipe,
         ),
     )
@@ -53,7 +60,11 @@ def _add_pairs(a: PairProducts, b: PairProducts, n_right: int) -> PairProducts:
         return a
     at, rows = at[new], keys[new] // n_right
     more = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(a.indptr) - 1))])
-    return PairProducts(a.indptr + more, np.insert(a.indices, at, b.indices[new]), np.insert(a.data, at, b.data[new], axis=0))
+    return PairProducts(
+        a.indptr + more,
+        np.insert(a.indices, at, b.indices[new]),
+        np.insert(a.data, at, b.data[new], axis=0),
+    )
 
 
 def _keys(pair: PairProducts, n_right: int) -> np.ndarray:

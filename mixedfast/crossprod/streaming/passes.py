@@ -78,7 +78,9 @@ class Stream:
         """The designs of all batches in order."""
         return (design for design, _ in self.designs_and_rows())
 
-    def designs_and_rows(self, extra: Sequence[str] = ()) -> Iterator[tuple[Design, Callable[[], Any]]]:
+    def designs_and_rows(
+        self, extra: Sequence[str] = ()
+    ) -> Iterator[tuple[Design, Callable[[], Any]]]:
         """The designs of all batches in order, and a function that gives the Arrow table of each one's complete rows.
 
         Parameters
@@ -91,7 +93,13 @@ class Stream:
             for table in unit.read():
                 yield self._coded(table, unit.name)
 
-    def total(self, work: Callable[[Design], T], label: str, threads: int | None = None, progress: Show = "auto") -> T:
+    def total(
+        self,
+        work: Callable[[Design], T],
+        label: str,
+        threads: int | None = None,
+        progress: Show = "auto",
+    ) -> T:
         """What some work makes of the designs of all batches, added up; batches are read and worked on side by side.
 
         Parameters
@@ -111,7 +119,9 @@ class Stream:
     def _coded(self, table: Any, where: str) -> tuple[Design, Callable[[], Any]]:
         """The design of one Arrow table; and, when asked for, its complete rows in the types of the first part."""
         rows, missing = complete_rows(table, self.columns, where)
-        design = coded_design(self.plan, _coded(self.plan, rows, where), table.num_rows - rows.num_rows, missing)
+        design = coded_design(
+            self.plan, _coded(self.plan, rows, where), table.num_rows - rows.num_rows, missing
+        )
         return design, lambda: as_declared(rows, self.source.schema, where)
 
 
@@ -141,7 +151,10 @@ def stream_crossproducts(
     want = wanted(spec, weights, offset)
     check_columns(want, source.schema.names)
     given = given_levels(levels, source.schema.names)
-    state = Progress(checkpoint, repr((spec.formula, weights, offset, na_action)) + digest(given) + digest(contrasts or {}))
+    state = Progress(
+        checkpoint,
+        repr((spec.formula, weights, offset, na_action)) + digest(given) + digest(contrasts or {}),
+    )
     asked = _Asked(want, source, given, contrasts, na_action, threads, progress, whole)
     with ExitStack() as cut_short:
         cut_short.callback(state.write)  # after an error or Ctrl-C, what was added is kept
@@ -190,7 +203,9 @@ class _Asked:
 
 def _plan_and_sum(asked: _Asked, state: Progress, trusting: bool) -> CrossProducts:
     if state.now.plan is None:
-        trusting = trusting and not asked.in_one_pass and asked.source.promises_values(asked.want.columns)
+        trusting = (
+            trusting and not asked.in_one_pass and asked.source.promises_values(asked.want.columns)
+        )
         state.update(plan=_plan(asked, state, trusting), seen=None, seen_marks=())
     return _sum(asked, state.now.plan, state)
 
@@ -215,9 +230,17 @@ def _sum(asked: _Asked, plan: Plan, state: Progress) -> CrossProducts:
         return total
 
     summed: Summed = reduce_units(
-        asked.source, want.columns, work, add_same, "adding up", asked.threads, asked.progress, state.now.sums,
-        state.now.summed_marks, lambda total, marks: state.update(sums=total, summed_marks=marks),
-    )  # fmt: skip
+        asked.source,
+        want.columns,
+        work,
+        add_same,
+        "adding up",
+        asked.threads,
+        asked.progress,
+        state.now.sums,
+        state.now.summed_marks,
+        lambda total, marks: state.update(sums=total, summed_marks=marks),
+    )
     return summed.products()
 
 
@@ -230,16 +253,31 @@ def _plan(asked: _Asked, state: Progress, trusting: bool) -> Plan:
     looking = look(want, columns, keys, known, listed_columns(schema))
     if counted:
         seen = reduce_units(
-            source, columns, looking, Seen.__add__, "finding levels", asked.threads, asked.progress, state.now.seen,
-            state.now.seen_marks, lambda total, marks: state.update(seen=total, seen_marks=marks),
-        )  # fmt: skip
+            source,
+            columns,
+            looking,
+            Seen.__add__,
+            "finding levels",
+            asked.threads,
+            asked.progress,
+            state.now.seen,
+            state.now.seen_marks,
+            lambda total, marks: state.update(seen=total, seen_marks=marks),
+        )
     else:
         seen = _first_seen(source, want, looking)
     if trusting:
         if seen.missing:
             raise _MissesValues
         seen = replace(seen, rows=spread_sample(source, want, known))
-    plan = make_plan(want, facts_of(want, seen, schema, asked.given), asked.contrasts, asked.na_action, counted, asked.whole)
+    plan = make_plan(
+        want,
+        facts_of(want, seen, schema, asked.given),
+        asked.contrasts,
+        asked.na_action,
+        counted,
+        asked.whole,
+    )
     rows = _coded(plan, seen.rows, "the sample")
     return replace(plan.with_basis(coded_design(plan, rows, 0, {})), trusting=trusting)
 
@@ -251,7 +289,11 @@ def _coded(plan: Plan, rows: Any, where: str) -> CodedTable:
 def _first_seen(source: Source, want: Wanted, looking: Callable[[Unit], Seen]) -> Seen:
     """What is seen of the first unit that has a complete row; of the last when none has one."""
     seen: Seen | None = None
-    for unit in source.units_ahead(want.columns) if isinstance(source, Batches) else source.units(want.columns):
+    for unit in (
+        source.units_ahead(want.columns)
+        if isinstance(source, Batches)
+        else source.units(want.columns)
+    ):
         seen = looking(unit)
         if seen.n:
             break
@@ -288,5 +330,3 @@ def _readable_again(source: Source, want: Wanted) -> Source:
 
 def _labels_of(values: Sequence[Any]) -> Any:
     return labels(values) if isinstance(values[0], str) else factorize(labels(values)).levels
-
-

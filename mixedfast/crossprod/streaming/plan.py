@@ -118,7 +118,12 @@ class Plan:
 
 
 def make_plan(
-    want: Wanted, facts: Facts, contrasts: Mapping[str, Any] | None, na_action: str, counted: bool = True, whole: bool = True
+    want: Wanted,
+    facts: Facts,
+    contrasts: Mapping[str, Any] | None,
+    na_action: str,
+    counted: bool = True,
+    whole: bool = True,
 ) -> Plan:
     """The recipe of a model from facts of the whole data, `whole`, or of a part that is to be added to others.
 
@@ -131,18 +136,23 @@ def make_plan(
     spec = want.spec
     rows = _skeleton_rows(facts)
     if counted and whole:
-        checks.labels({name: rows.columns[name] for f in formulas(spec) for name in used_names(f)}, facts.n)
+        checks.labels(
+            {name: rows.columns[name] for f in formulas(spec) for name in used_names(f)}, facts.n
+        )
     coded_as = contrasts_of(contrasts, rows, formulas(spec))
     for name in expression_names(spec.response):
         if name in facts.categories and name not in facts.numbers:
-            raise DataError(f"the response {name!r} holds strings or categories; it must be numeric")
+            raise DataError(
+                f"the response {name!r} holds strings or categories; it must be numeric"
+            )
 
     def coding(formula: str) -> Any:
         shapes = tuple(shape_of(name, rows) for name in used_names(formula))
         return code_shapes(formula, shapes, coded_as, facts.state, facts.typical)
 
     found = {
-        term.factors: _numbered(term.group, term.factors, facts.groups[term.factors]) for term in spec.random
+        term.factors: _numbered(term.group, term.factors, facts.groups[term.factors])
+        for term in spec.random
     }
     canonical: dict[str, np.ndarray] = {}
     parts = []
@@ -153,7 +163,8 @@ def make_plan(
         if counted and whole:
             checks.enough_rows(term.group, str(term), len(code.names), len(group.levels), facts.n)
         levels = tuple(
-            _shared(canonical.setdefault(name, own), own) for name, own in zip(group.factors, group.part_levels, strict=True)
+            _shared(canonical.setdefault(name, own), own)
+            for name, own in zip(group.factors, group.part_levels, strict=True)
         )
         parts.append((code, replace(group, part_levels=levels)))
     parts.sort(key=lambda part: -len(part[1].levels))
@@ -184,23 +195,33 @@ def _check_missing(facts: Facts, na_action: str) -> None:
     if told and na_action == "raise":
         raise DataError(f"missing values in {told}: fill them in, or use na_action='omit'")
     if not facts.n:
-        raise DataError(f"no row is complete: values are missing in {told}" if told else "the data have no rows")
+        raise DataError(
+            f"no row is complete: values are missing in {told}" if told else "the data have no rows"
+        )
 
 
 def _skeleton_rows(facts: Facts) -> Rows:
-    columns: dict[str, ColumnData] = {name: Numeric(np.ones(1, dtype)) for name, dtype in facts.numbers.items()}
-    columns |= {name: column for name, column in facts.categories.items() if name not in facts.numbers}
+    columns: dict[str, ColumnData] = {
+        name: Numeric(np.ones(1, dtype)) for name, dtype in facts.numbers.items()
+    }
+    columns |= {
+        name: column for name, column in facts.categories.items() if name not in facts.numbers
+    }
     return Rows(1, columns, facts.categories)
 
 
-def _numbered(label: str, factors: tuple[str, ...], combinations: Mapping[str, Categorical]) -> GroupRecipe:
+def _numbered(
+    label: str, factors: tuple[str, ...], combinations: Mapping[str, Categorical]
+) -> GroupRecipe:
     return number_groups(label, factors, combinations)[1]
 
 
 # --- one batch ------------------------------------------------------------------------------------------
 
 
-def coded_design(plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping[str, int]) -> Design:
+def coded_design(
+    plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping[str, int]
+) -> Design:
     """The design of a batch of complete rows, coded by the plan."""
     recipe, spec = plan.recipe, plan.recipe.spec
     coded = {name: table.coded(name) for name in recipe.levels}
@@ -210,13 +231,24 @@ def coded_design(plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping
     numbered = {group.factors: number_again(group, groups) for group in recipe.groups}
     for group in recipe.groups:
         if len(numbered[group.factors]) and numbered[group.factors].min() < 0:
-            raise DataError(f"the grouping factor {group.label!r} has combinations that are not among the known ones")
+            raise DataError(
+                f"the grouping factor {group.label!r} has combinations that are not among the known ones"
+            )
     correlated = [term.correlated for term in ordered_terms(spec, recipe)]
     terms = tuple(
-        ReTerm(group.label, coding.names, kind, numbered[group.factors], group.levels, code_again(coding, rows))
+        ReTerm(
+            group.label,
+            coding.names,
+            kind,
+            numbered[group.factors],
+            group.levels,
+            code_again(coding, rows),
+        )
         for group, coding, kind in zip(recipe.groups, recipe.random, correlated, strict=True)
     )
-    weights = None if recipe.weights_column is None else vector("weights", recipe.weights_column, table)
+    weights = (
+        None if recipe.weights_column is None else vector("weights", recipe.weights_column, table)
+    )
     if weights is not None:
         checks.weights(weights)
     offset = None if recipe.offset_column is None else vector("offset", recipe.offset_column, table)

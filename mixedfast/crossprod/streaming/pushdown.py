@@ -72,7 +72,9 @@ def push_down(
             frame.number(vector)
     for call in want.transforms:
         if call.function not in ("scale", "center", "standardize"):
-            raise DataError(f"{call.text} cannot be computed by {frame.engine}: add its columns to the frame and use those")
+            raise DataError(
+                f"{call.text} cannot be computed by {frame.engine}: add its columns to the frame and use those"
+            )
     rows, missing = frame.count_missing(want.columns)
     frame = frame.complete(want.columns) if missing else frame
     facts = _facts(want, frame, rows, missing, given)
@@ -87,7 +89,11 @@ def push_down(
 
 
 def _facts(
-    want: Wanted, frame: LazyFrame, rows: int, missing: Mapping[str, int], given: Mapping[str, Sequence[Any]]
+    want: Wanted,
+    frame: LazyFrame,
+    rows: int,
+    missing: Mapping[str, int],
+    given: Mapping[str, Sequence[Any]],
 ) -> Facts:
     is_category = {name: want.is_category(name, frame.kind(name)) for name in want.variables}
     keys = dict.fromkeys([*((name,) for name, coded in is_category.items() if coded), *want.groups])
@@ -108,11 +114,16 @@ def _facts(
             if coded
         },
         groups={
-            key: {name: _categorical(frame, name, found[key][name], given, False, True) for name in key}
+            key: {
+                name: _categorical(frame, name, found[key][name], given, False, True)
+                for name in key
+            }
             for key in want.groups
         },
         typical={name: total / n for name, total in means.items()},
-        state={call.text: state_of(call, moments[call.inside]) for call in want.transforms} if n else {},
+        state={call.text: state_of(call, moments[call.inside]) for call in want.transforms}
+        if n
+        else {},
     )
 
 
@@ -123,7 +134,12 @@ def _dtype(frame: LazyFrame, name: str, has_missing: bool) -> str:
 
 
 def _categorical(
-    frame: LazyFrame, name: str, values: Sequence[Any], given: Mapping[str, Sequence[Any]], number: bool, group: bool = False
+    frame: LazyFrame,
+    name: str,
+    values: Sequence[Any],
+    given: Mapping[str, Sequence[Any]],
+    number: bool,
+    group: bool = False,
 ) -> Categorical:
     """Values as categories under levels in the order that data in memory would have."""
     table = as_table({name: values})
@@ -141,13 +157,20 @@ def _categorical(
             f"name them all in levels=, or leave their rows out in the engine"
         )
     if name in given and len(codes) < len(known):  # a level that no row has stays: sums of zero
-        codes = np.concatenate([codes, np.setdiff1d(np.arange(len(known), dtype=np.int32), codes)]) if not group else codes
+        codes = (
+            np.concatenate([codes, np.setdiff1d(np.arange(len(known), dtype=np.int32), codes)])
+            if not group
+            else codes
+        )
     return Categorical(codes, known)
 
 
 def _covariates(want: Wanted, frame: LazyFrame, n: int) -> dict[str, Covariate]:
     """Means of the fixed part's numbers, and their values when there are two at most."""
-    names = [*used_names(want.spec.fixed), *(name for expr in want.spec.offsets for name in expression_names(expr))]
+    names = [
+        *used_names(want.spec.fixed),
+        *(name for expr in want.spec.offsets for name in expression_names(expr)),
+    ]
     if want.offset is not None:
         names.append(want.offset)
     columns = {name: frame.number(name) for name in names if frame.kind(name) != "text"}
@@ -155,11 +178,15 @@ def _covariates(want: Wanted, frame: LazyFrame, n: int) -> dict[str, Covariate]:
         return {}
     ends = frame.extremes(columns)
     between = frame.sums(
-        {name: frame.one_where((c > literal(ends[name][0])) & (c < literal(ends[name][1]))) for name, c in columns.items()}
+        {
+            name: frame.one_where((c > literal(ends[name][0])) & (c < literal(ends[name][1])))
+            for name, c in columns.items()
+        }
     )
     totals = frame.sums(columns)
     return {
-        name: Covariate(totals[name] / n, () if between[name] else tuple(sorted(set(ends[name])))) for name in columns
+        name: Covariate(totals[name] / n, () if between[name] else tuple(sorted(set(ends[name]))))
+        for name in columns
     }
 
 
@@ -168,7 +195,9 @@ def _moments(frame: LazyFrame, columns: Mapping[str, Expr], n: int) -> dict[str,
     if not columns:
         return {}
     means = {name: total / n for name, total in frame.sums(columns).items()}
-    squares = frame.sums({name: _square(column - literal(means[name])) for name, column in columns.items()})
+    squares = frame.sums(
+        {name: _square(column - literal(means[name])) for name, column in columns.items()}
+    )
     return {name: Moments(n, means[name], squares[name], math.nan, math.nan) for name in columns}
 
 
@@ -212,7 +241,10 @@ class EngineRows:
     @cached_property
     def z(self) -> list[list[Expr | None]]:
         """The columns of Z by grouping factor."""
-        return [[column for t in members for column in self._columns(self.recipe.random[t])] for members in self.layout]
+        return [
+            [column for t in members for column in self._columns(self.recipe.random[t])]
+            for members in self.layout
+        ]
 
     @cached_property
     def weight(self) -> Expr | None:
@@ -249,12 +281,20 @@ class EngineRows:
             sum_log_weights=log_weights,
             unweighted=unweighted,
             meta=Meta(
-                spec.formula, spec.response, recipe.fixed.names, recipe.fixed.terms, self.facts.n_dropped,
-                dict(self.facts.missing), self.weight is not None, recipe,
+                spec.formula,
+                spec.response,
+                recipe.fixed.names,
+                recipe.fixed.terms,
+                self.facts.n_dropped,
+                dict(self.facts.missing),
+                self.weight is not None,
+                recipe,
             ),
-        )  # fmt: skip
+        )
 
-    def take_out(self, cp: CrossProducts, gamma: np.ndarray, delta: Sequence[np.ndarray]) -> Remainder:
+    def take_out(
+        self, cp: CrossProducts, gamma: np.ndarray, delta: Sequence[np.ndarray]
+    ) -> Remainder:
         """What is left of the rows once effects are taken out of them (see `mixedfast.crossprod.residual_products.take_out`).
 
         The effects go to the engine as a small table a grouping factor, joined by its levels.
@@ -262,21 +302,34 @@ class EngineRows:
         frame, p = self.frame, cp.p
         z = [_z_in_basis(own, group.basis) for own, group in zip(self.z, cp.groups, strict=True)]
         *x, y = _xy_in_basis([self.x[j] for j in cp.kept], self.y, cp.basis)
-        left = [*x, reduce(lambda a, b: a - b, [y, *(c * literal(float(b)) for c, b in zip(x, gamma, strict=True))])]
+        left = [
+            *x,
+            reduce(
+                lambda a, b: a - b,
+                [y, *(c * literal(float(b)) for c, b in zip(x, gamma, strict=True))],
+            ),
+        ]
         for g, taken in enumerate(delta):
             group = self.recipe.groups[self.layout[g][0]]
             keys = frame.distinct(group.factors)
-            frame, own = frame.with_table(keys, taken[self._codes(group, keys)].reshape(-1, taken[0].size).T)
+            frame, own = frame.with_table(
+                keys, taken[self._codes(group, keys)].reshape(-1, taken[0].size).T
+            )
             for a, column in enumerate(z[g]):
                 left = [w - column * own[a * (p + 1) + j] for j, w in enumerate(left)]
         frame, W = frame.with_columns(left)
         rest = replace(self, frame=frame)
-        size = reduce(lambda a, b: a + b, [y.abs(), *(c.abs() * literal(abs(float(b))) for c, b in zip(x, gamma, strict=True))])
+        size = reduce(
+            lambda a, b: a + b,
+            [y.abs(), *(c.abs() * literal(abs(float(b))) for c, b in zip(x, gamma, strict=True))],
+        )
         sizes = frame.sums({"rest": _square(W[-1]), "terms": _square(size)})
         zw = []
         for g, own in enumerate(z):
             group = self.recipe.groups[self.layout[g][0]]
-            keys, sums = frame.group_sums(group.factors, [_product(a, w, self.weight) for a in own for w in W])
+            keys, sums = frame.group_sums(
+                group.factors, [_product(a, w, self.weight) for a in own for w in W]
+            )
             zw.append(np.zeros((len(group.levels), len(own), p + 1)))
             zw[-1][self._codes(group, keys)] = sums.reshape(-1, len(own), p + 1)
         rounding = is_rounding(sizes["rest"], sizes["terms"])
@@ -284,20 +337,30 @@ class EngineRows:
 
     def _columns(self, coding: Coding) -> list[Expr | None]:
         return [
-            reduce(lambda a, b: a * b, [self._piece(piece, coding) for piece in pieces]) if pieces else None
+            reduce(lambda a, b: a * b, [self._piece(piece, coding) for piece in pieces])
+            if pieces
+            else None
             for pieces in products_of(coding)
         ]
 
     def _piece(self, piece: Piece, coding: Coding) -> Expr:
         if piece.table is None:
             return self._number(piece.variable)
-        return lookup(self.frame.label(piece.variable), coding.levels[piece.variable].tolist(), piece.table.tolist())
+        return lookup(
+            self.frame.label(piece.variable),
+            coding.levels[piece.variable].tolist(),
+            piece.table.tolist(),
+        )
 
     def _number(self, expr: str) -> Expr:
         name = plain_name(expr)
         if name is None and expr in self.frame.names:
             name = expr
-        return self.frame.number(name) if name is not None else translate(expr, self.frame, self.facts.state)
+        return (
+            self.frame.number(name)
+            if name is not None
+            else translate(expr, self.frame, self.facts.state)
+        )
 
     def _require_finite(self) -> None:
         """What data in memory are refused for: infinities, logarithms of zero, weights that are not positive."""
@@ -308,20 +371,31 @@ class EngineRows:
         expressions = [expr for expr in (spec.response, *spec.offsets) if plain_name(expr) is None]
         expressions += [expr for formula in formulas(spec) for expr in python_factors(formula)]
         numbers |= {expr: translate(expr, self.frame, self.facts.state) for expr in expressions}
-        for name, count in self.frame.sums({name: self.frame.not_finite(column) for name, column in numbers.items()}).items():
+        for name, count in self.frame.sums(
+            {name: self.frame.not_finite(column) for name, column in numbers.items()}
+        ).items():
             if count:
                 raise DataError(
                     f"{name!r} is not a finite number in {int(count)} rows: check the column (or what it is made from)"
                 )
         if self.weight is not None:
-            wrong = int(self.frame.sums({"w": self.frame.one_where(self.weight <= literal(0.0))})["w"])
+            wrong = int(
+                self.frame.sums({"w": self.frame.one_where(self.weight <= literal(0.0))})["w"]
+            )
             if wrong:
-                raise DataError(f"weights must be positive; {wrong} are zero or negative: drop those rows")
+                raise DataError(
+                    f"weights must be positive; {wrong} are zero or negative: drop those rows"
+                )
             checks.weight_range(*self.frame.extremes({"w": self.weight})["w"])
 
     def _basis(self) -> Basis:
         named = {f"x{i}": c for i, c in enumerate([*self.x, self.y]) if c is not None}
-        named |= {f"z{g}.{i}": c for g, own in enumerate(self.z) for i, c in enumerate(own) if c is not None}
+        named |= {
+            f"z{g}.{i}": c
+            for g, own in enumerate(self.z)
+            for i, c in enumerate(own)
+            if c is not None
+        }
         moments = _moments(self.frame, named, self.facts.n)
 
         def of(prefix: str, count: int) -> list[tuple[float, float] | None]:
@@ -343,7 +417,10 @@ class EngineRows:
         return basis_from_moments(
             of("x", len(self.x) + 1),
             structural_constant(_as_columns(self.recipe.fixed)),
-            [(of(f"z{g}.", len(own)), free) for g, (own, free) in enumerate(zip(self.z, centred, strict=True))],
+            [
+                (of(f"z{g}.", len(own)), free)
+                for g, (own, free) in enumerate(zip(self.z, centred, strict=True))
+            ],
             unit,
         )
 
@@ -363,7 +440,9 @@ class EngineRows:
 
     def _gram(self, columns: Sequence[Expr], weight: Expr | None) -> np.ndarray:
         places = list(combinations_with_replacement(range(len(columns)), 2))
-        found = self.frame.sums({f"{i},{j}": _product(columns[i], columns[j], weight) for i, j in places})
+        found = self.frame.sums(
+            {f"{i},{j}": _product(columns[i], columns[j], weight) for i, j in places}
+        )
         out = np.empty((len(columns), len(columns)))
         for i, j in places:
             out[i, j] = out[j, i] = found[f"{i},{j}"]
@@ -385,7 +464,9 @@ class EngineRows:
         same = self._first_alike(g, basis)
         asked = [tuple(sorted((same[a], same[b]))) for a, b in wanted_sums]
         once = list(dict.fromkeys(asked))
-        keys, found = self.frame.group_sums(group.factors, [_product(columns[a], columns[b], self.weight) for a, b in once])
+        keys, found = self.frame.group_sums(
+            group.factors, [_product(columns[a], columns[b], self.weight) for a, b in once]
+        )
         sums = found[:, [once.index(pair) for pair in asked]]
         places = self._codes(group, keys)
         J = len(group.levels)
@@ -399,31 +480,47 @@ class EngineRows:
             level_sums[places] = sums[:, len(squares) + k * p1 :]
         names = tuple(name for t in self.layout[g] for name in self.recipe.random[t].names)
         own = basis.groups[g]
-        return GroupProducts(group.label, group.levels, names, A, B, own.shift, own.scale, level_sums, own.mix)
+        return GroupProducts(
+            group.label, group.levels, names, A, B, own.shift, own.scale, level_sums, own.mix
+        )
 
     def _first_alike(self, g: int, basis: Basis) -> list[int]:
         """For each of the columns [X y 1 Z_g] in this basis the first that is the same."""
         constant: tuple[Any, ...] = ((), 0.0, 1.0)
-        x, own = _keys([self.recipe.fixed], basis.shift[:-1], basis.scale[:-1], basis.mix), basis.groups[g]
+        x, own = (
+            _keys([self.recipe.fixed], basis.shift[:-1], basis.scale[:-1], basis.mix),
+            basis.groups[g],
+        )
         z = _keys([self.recipe.random[t] for t in self.layout[g]], own.shift, own.scale, own.mix)
         first: dict[Any, int] = {}
-        return [i if key is None else first.setdefault(key, i) for i, key in enumerate([*x, None, constant, *z])]
+        return [
+            i if key is None else first.setdefault(key, i)
+            for i, key in enumerate([*x, None, constant, *z])
+        ]
 
     def _pair(self, g: int, h: int, left: Sequence[Expr], right: Sequence[Expr]) -> PairProducts:
         """One GROUP BY both factors: Z_g'WZ_h of every pair of levels that occur together."""
         one, other = (self.recipe.groups[self.layout[side][0]] for side in (g, h))
         both = tuple(dict.fromkeys([*one.factors, *other.factors]))
-        keys, sums = self.frame.group_sums(both, [_product(a, b, self.weight) for a in left for b in right])
+        keys, sums = self.frame.group_sums(
+            both, [_product(a, b, self.weight) for a in left for b in right]
+        )
         rows, columns = self._codes(one, keys), self._codes(other, keys)
         order = np.lexsort((columns, rows))
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(one.levels)))]).astype(np.int64)
+        indptr = np.concatenate(
+            [[0], np.cumsum(np.bincount(rows, minlength=len(one.levels)))]
+        ).astype(np.int64)
         data = np.ascontiguousarray(sums[order].reshape(-1, len(left), len(right)))
         return PairProducts(indptr, columns[order].astype(np.int32), data)
 
     def _codes(self, group: GroupRecipe, keys: Mapping[str, Sequence[Any]]) -> np.ndarray:
-        codes = number_again(group, {name: as_table({name: keys[name]}).grouping(name) for name in group.factors})
+        codes = number_again(
+            group, {name: as_table({name: keys[name]}).grouping(name) for name in group.factors}
+        )
         if len(codes) and codes.min() < 0:
-            raise DataError(f"the rows changed while they were read: {group.label!r} has groups it did not have before")
+            raise DataError(
+                f"the rows changed while they were read: {group.label!r} has groups it did not have before"
+            )
         return codes
 
 
@@ -434,16 +531,23 @@ def _scaled(columns: Sequence[Expr | None], shift: np.ndarray, scale: np.ndarray
     ]
 
 
-def _keys(codings: Sequence[Coding], shift: np.ndarray, scale: np.ndarray, mix: np.ndarray | None) -> list[Any]:
+def _keys(
+    codings: Sequence[Coding], shift: np.ndarray, scale: np.ndarray, mix: np.ndarray | None
+) -> list[Any]:
     """What tells columns apart: what they are products of, their shift and their scale; None for each where they are mixed."""
     if mix is not None:
         return [None] * len(shift)
     products = [
-        tuple((piece.variable, None if piece.table is None else tuple(piece.table)) for piece in pieces)
+        tuple(
+            (piece.variable, None if piece.table is None else tuple(piece.table))
+            for piece in pieces
+        )
         for coding in codings
         for pieces in products_of(coding)
     ]
-    return [(made_of, float(m), float(s)) for made_of, m, s in zip(products, shift, scale, strict=True)]
+    return [
+        (made_of, float(m), float(s)) for made_of, m, s in zip(products, shift, scale, strict=True)
+    ]
 
 
 def _xy_in_basis(x: Sequence[Expr | None], y: Expr, basis: Basis) -> list[Expr]:
@@ -461,7 +565,10 @@ def _z_in_basis(z: Sequence[Expr | None], group: GroupBasis) -> list[Expr]:
 def _mixed(x: Sequence[Expr], mix: np.ndarray) -> list[Expr]:
     """The columns times `mix` (see `Basis`)."""
     return [
-        reduce(lambda a, b: a + b, [x[k] * literal(float(mix[k, j])) for k in np.flatnonzero(mix[:, j]).tolist()])
+        reduce(
+            lambda a, b: a + b,
+            [x[k] * literal(float(mix[k, j])) for k in np.flatnonzero(mix[:, j]).tolist()],
+        )
         for j in range(len(x))
     ]
 
@@ -474,6 +581,9 @@ def _as_columns(coding: Coding) -> list[Column]:
     """The columns of a coding on no rows: what they are made of."""
     values: dict[str, np.ndarray] = {}
     return [
-        tuple(Factor(values.setdefault(piece.variable, np.empty(0, np.int32)), piece.table) for piece in pieces)
+        tuple(
+            Factor(values.setdefault(piece.variable, np.empty(0, np.int32)), piece.table)
+            for piece in pieces
+        )
         for pieces in products_of(coding)
     ]

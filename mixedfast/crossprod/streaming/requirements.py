@@ -14,7 +14,13 @@ from mixedfast.design.build import formulas, named_in, refuse_response_as_predic
 from mixedfast.errors import DataError
 from mixedfast.formula.expressions import Stateful, stateful_calls
 from mixedfast.formula.parser import ModelSpec
-from mixedfast.formula.variables import bare_names, coded_names, expression_names, python_factors, used_names
+from mixedfast.formula.variables import (
+    bare_names,
+    coded_names,
+    expression_names,
+    python_factors,
+    used_names,
+)
 
 __all__ = ["Wanted", "check_columns", "given_levels", "wanted"]
 
@@ -58,7 +64,11 @@ class Wanted:
 
     def is_category(self, name: str, kind: str) -> bool:
         """Whether a variable is used as categories, given what its column holds ("number", "boolean", "null", text)."""
-        return name in self.under_c or kind not in ("number", "boolean", "null") or (kind == "boolean" and name in self.bare)
+        return (
+            name in self.under_c
+            or kind not in ("number", "boolean", "null")
+            or (kind == "boolean" and name in self.bare)
+        )
 
     def told(self, missing: Mapping[str, int]) -> dict[str, int]:
         """Missing values by what is told to users: weights and an offset by what they are for."""
@@ -87,7 +97,9 @@ def wanted(spec: ModelSpec, weights: Any, offset: Any) -> Wanted:
     transforms = {call.text: call for formula in formulas(spec) for call in transforms_of(formula)}
     for expr in (spec.response, *spec.offsets):
         for call in stateful_calls(expr) if expression_names(expr) != (expr,) else ():
-            raise DataError(f"{call.text} in a response or an offset needs all rows at once: compute the column first")
+            raise DataError(
+                f"{call.text} in a response or an offset needs all rows at once: compute the column first"
+            )
     return Wanted(
         spec,
         weights,
@@ -131,10 +143,14 @@ def _level_array(name: str, values: Sequence[Any]) -> list[Any]:
     unordered = isinstance(values, (str, Set)) or not isinstance(values, Iterable)
     if unordered or not (listed := list(values)):
         raise DataError(f"levels[{name!r}] must be a list of levels in their order")
-    others = {kind for kind in set(map(type, listed)) if not issubclass(kind, (str, Real, np.bool_))}
+    others = {
+        kind for kind in set(map(type, listed)) if not issubclass(kind, (str, Real, np.bool_))
+    }
     odd = [value for value in listed if type(value) in others or value != value]
     if odd:
-        raise DataError(f"levels[{name!r}] holds {odd[0]!r}, which is no level: levels are strings or numbers")
+        raise DataError(
+            f"levels[{name!r}] holds {odd[0]!r}, which is no level: levels are strings or numbers"
+        )
     if len(set(listed)) < len(listed):
         raise DataError(f"levels[{name!r}] names a level twice")
     return listed
@@ -146,7 +162,9 @@ def transforms_of(formula: str) -> list[Stateful]:
     for call in found:
         given = dict(call.arguments)
         if any(stateful_calls(call.inside)):
-            raise DataError(f"{call.text} transforms what is already transformed by whole columns: compute one of them first")
+            raise DataError(
+                f"{call.text} transforms what is already transformed by whole columns: compute one of them first"
+            )
         if call.function == "bs" and given.get("df") is None:
             continue
         if call.function not in ("scale", "center", "standardize"):

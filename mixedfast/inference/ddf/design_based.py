@@ -32,7 +32,16 @@ from mixedfast.inference.ddf.rank import RANK_TOLERANCE, design_rank, is_nested
 if TYPE_CHECKING:
     from mixedfast.design.coding import FixedTerm
 
-__all__ = ["RULES", "Rule", "between_within", "containment", "group", "hlm", "inner_outer", "residual"]
+__all__ = [
+    "RULES",
+    "Rule",
+    "between_within",
+    "containment",
+    "group",
+    "hlm",
+    "inner_outer",
+    "residual",
+]
 
 #: A column whose sum of squares within groups is below this fraction of its whole sum of squares is constant
 #: there. Sums of squares carry 16 digits and lose about half of log10(n) of them to rounding; one row in 1e9
@@ -103,7 +112,9 @@ def group(cp: CrossProducts) -> np.ndarray:
     """
     outer = cp.groups[_outermost("group", cp)]
     df = np.full(cp.p, outer.n_levels - cp.p)
-    return _positive("group", cp, df, f"{outer.name} has {outer.n_levels} groups for {cp.p} coefficients")
+    return _positive(
+        "group", cp, df, f"{outer.name} has {outer.n_levels} groups for {cp.p} coefficients"
+    )
 
 
 def hlm(cp: CrossProducts) -> np.ndarray:
@@ -251,7 +262,9 @@ def between_within(cp: CrossProducts) -> np.ndarray:
     subjects = cp.groups[outer].n_levels
     between_df = subjects - int((~within).sum())
     df = np.where(within, cp.n - cp.p - between_df, between_df)
-    return _positive("between-within", cp, df, f"{subjects} levels of {cp.groups[outer].name} in {cp.n} rows")
+    return _positive(
+        "between-within", cp, df, f"{subjects} levels of {cp.groups[outer].name} in {cp.n} rows"
+    )
 
 
 def containment(cp: CrossProducts) -> np.ndarray:
@@ -296,7 +309,9 @@ def containment(cp: CrossProducts) -> np.ndarray:
     df = np.zeros(cp.p)
     for term, columns in _terms("containment", cp):
         fixed = _variables(term)
-        holding = [int(n) for effect, n in zip(effects, added, strict=True) if effect.contains(*fixed)]
+        holding = [
+            int(n) for effect, n in zip(effects, added, strict=True) if effect.contains(*fixed)
+        ]
         df[columns] = min(holding, default=cp.n - ranks[-1])
     return _positive("containment", cp, df, "X and the random effects before it leave no rank")
 
@@ -316,7 +331,9 @@ def _positive(method: str, cp: CrossProducts, df: np.ndarray, why: str) -> np.nd
     """The df as floats, unless one of them is zero or less: no distribution has such."""
     short = [name for name, value in zip(cp.x_names, df, strict=True) if value < 1]
     if short:
-        raise NotDefinedError(f"{method}: no degrees of freedom are left for {', '.join(short)} ({why})")
+        raise NotDefinedError(
+            f"{method}: no degrees of freedom are left for {', '.join(short)} ({why})"
+        )
     return df.astype(float)
 
 
@@ -393,7 +410,9 @@ def _projection(cp: CrossProducts, g: int, column: np.ndarray) -> tuple[np.ndarr
 
 def _is_random(cp: CrossProducts, column: int) -> bool:
     """Whether a column of X (or the intercept) is a combination of the random effects' columns, whatever their coding."""
-    shifted = _ones(cp, 0) is not None  # then the shift that the cross-products carry does not matter
+    shifted = (
+        _ones(cp, 0) is not None
+    )  # then the shift that the cross-products carry does not matter
     if column == _INTERCEPT:
         return shifted
     basis = np.eye(cp.p) if shifted else np.linalg.inv(cp.basis.beta_transform())
@@ -406,7 +425,9 @@ def _is_random(cp: CrossProducts, column: int) -> bool:
 def _terms(method: str, cp: CrossProducts) -> Iterator[tuple[FixedTerm, np.ndarray]]:
     """The fixed terms with the places of their identifiable columns, terms without any left out."""
     if cp.p and not cp.meta.fixed_terms:
-        raise NotDefinedError(f"{method}: the cross-products do not say which terms the columns of X belong to")
+        raise NotDefinedError(
+            f"{method}: the cross-products do not say which terms the columns of X belong to"
+        )
     for term in cp.meta.fixed_terms:
         columns = np.flatnonzero(np.isin(cp.kept, term.columns))
         if len(columns):
@@ -416,7 +437,9 @@ def _terms(method: str, cp: CrossProducts) -> Iterator[tuple[FixedTerm, np.ndarr
 def _slopes(cp: CrossProducts, varies: np.ndarray) -> np.ndarray:
     """The level-1 column whose equation each column of X is in, (p,) int, or `_INTERCEPT`."""
     terms = list(_terms("hlm", cp))
-    inner = {term.factors[0]: varies[columns].any() for term, columns in terms if len(term.factors) == 1}
+    inner = {
+        term.factors[0]: varies[columns].any() for term, columns in terms if len(term.factors) == 1
+    }
     parts = {c: _parts(term, cp.x_names[c]) for term, columns in terms for c in columns.tolist()}
     place = {frozenset(own): column for column, own in parts.items()}
     out = np.full(cp.p, _INTERCEPT)
@@ -445,9 +468,13 @@ def _parts(term: FixedTerm, name: str) -> tuple[str, ...]:
     """A column's name cut at its factors: ``"sex[T.b]:ses"`` -> ``("sex[T.b]", "ses")``."""
     if len(term.factors) < 2:
         return (name,)
-    found = re.fullmatch(":".join(rf"({re.escape(factor)}(?:\[.*\])?)" for factor in term.factors), name)
+    found = re.fullmatch(
+        ":".join(rf"({re.escape(factor)}(?:\[.*\])?)" for factor in term.factors), name
+    )
     if found is None:
-        raise NotDefinedError(f"hlm: the column {name} cannot be told into the factors of {term.name}")
+        raise NotDefinedError(
+            f"hlm: the column {name} cannot be told into the factors of {term.name}"
+        )
     return found.groups()
 
 
@@ -455,7 +482,12 @@ def _variables(term: FixedTerm) -> tuple[frozenset[str], frozenset[str]]:
     """The numeric factors and the classification variables of a term."""
     kinds = list(zip(term.factors, term.kinds, strict=True))
     numeric = (factor for factor, kind in kinds if kind == "numeric")
-    classes = (name for factor, kind in kinds if kind == "categorical" for name in _classified(term, factor))
+    classes = (
+        name
+        for factor, kind in kinds
+        if kind == "categorical"
+        for name in _classified(term, factor)
+    )
     return frozenset(numeric), frozenset(classes)
 
 
@@ -483,7 +515,9 @@ def _effects(cp: CrossProducts) -> list[_Effect]:
     """The random effects, coarsest grouping factor first, within a factor in the order of its columns."""
     recipe = cp.meta.recipe
     if recipe is None:
-        raise NotDefinedError("containment: the cross-products do not say what the random effects are made of")
+        raise NotDefinedError(
+            "containment: the cross-products do not say what the random effects are made of"
+        )
     placed = []
     for shape, coding, grouping in zip(cp.terms, recipe.random, recipe.groups, strict=True):
         for term in coding.terms:

@@ -19,7 +19,16 @@ from mixedfast.inference.ddf.trace_methods import KenwardRoger, Satterthwaite, T
 from mixedfast.inference.ddf.variance_parameters import kenward_roger, reml_fit, satterthwaite
 from mixedfast.inference.distributions import f_tail, t_quantile, t_tails
 
-__all__ = ["DDF", "METHODS", "Method", "boundary_note", "f_test", "method", "rank_reduced", "t_test"]
+__all__ = [
+    "DDF",
+    "METHODS",
+    "Method",
+    "boundary_note",
+    "f_test",
+    "method",
+    "rank_reduced",
+    "t_test",
+]
 
 #: Eigenvalues of L Phi L' below this fraction of the largest mean that a row of L repeats others (lmerTest's rule).
 RANK_TOLERANCE = float(np.sqrt(np.finfo(float).eps))
@@ -95,20 +104,30 @@ def _structural(name: str, label: str) -> Method:
 
 def _satterthwaite_method(how: Satterthwaite) -> Method:
     return Method(
-        str(how), "Satterthwaite's method", lambda fit: fit, lambda fit: fit.vcov,
+        str(how),
+        "Satterthwaite's method",
+        lambda fit: fit,
+        lambda fit: fit.vcov,
         lambda fit, contrast: satterthwaite(fit, how).df(contrast),
         lambda fit, L, difference: _satterthwaite_joint(fit, L, difference, how),
-        None if how.traces == "exact" else lambda fit, contrast: satterthwaite(fit, how).df_error(contrast),
-    )  # fmt: skip
+        None
+        if how.traces == "exact"
+        else lambda fit, contrast: satterthwaite(fit, how).df_error(contrast),
+    )
 
 
 def _kenward_roger_method(how: KenwardRoger) -> Method:
     return Method(
-        str(how), "Kenward and Roger's method", reml_fit, lambda fit: kenward_roger(fit, how).vcov,
+        str(how),
+        "Kenward and Roger's method",
+        reml_fit,
+        lambda fit: kenward_roger(fit, how).vcov,
         lambda fit, contrast: kenward_roger(fit, how).f_test(contrast[None], np.zeros(1))[1],
         lambda fit, L, difference: kenward_roger(fit, how).f_test(L, difference),
-        None if how.traces == "exact" else lambda fit, contrast: kenward_roger(fit, how).df_error(contrast[None]),
-    )  # fmt: skip
+        None
+        if how.traces == "exact"
+        else lambda fit, contrast: kenward_roger(fit, how).df_error(contrast[None]),
+    )
 
 
 _METHODS: dict[str, Method] = {
@@ -123,11 +142,15 @@ _METHODS: dict[str, Method] = {
         _structural("between-within", "the between-within rule"),
         _structural("containment", "the containment rule"),
         Method(
-            "asymptotic", "the normal distribution", lambda fit: fit, lambda fit: fit.vcov,
-            lambda fit, contrast: np.inf, lambda fit, L, difference: (_wald_f(fit, L, difference), np.inf),
+            "asymptotic",
+            "the normal distribution",
+            lambda fit: fit,
+            lambda fit: fit.vcov,
+            lambda fit, contrast: np.inf,
+            lambda fit, L, difference: (_wald_f(fit, L, difference), np.inf),
         ),
     )
-}  # fmt: skip
+}
 
 METHODS: tuple[str, ...] = tuple(_METHODS)
 
@@ -150,7 +173,9 @@ def method(ddf: DDF) -> Method:
         return _kenward_roger_method(ddf)
     if not isinstance(ddf, str) or ddf not in _METHODS:
         hint = did_you_mean(ddf, METHODS, most=1)
-        raise NotDefinedError(f"ddf={ddf!r} is not a method: {hint + ' C' if hint else 'c'}hoose from {', '.join(METHODS)}")
+        raise NotDefinedError(
+            f"ddf={ddf!r} is not a method: {hint + ' C' if hint else 'c'}hoose from {', '.join(METHODS)}"
+        )
     return _METHODS[ddf]
 
 
@@ -166,7 +191,11 @@ def boundary_note(fit: Fit, ddf: DDF) -> str:
 
 
 def t_test(
-    fit: Fit, L: np.ndarray, rhs: np.ndarray | float = 0.0, ddf: DDF = "satterthwaite", level: float = 0.95
+    fit: Fit,
+    L: np.ndarray,
+    rhs: np.ndarray | float = 0.0,
+    ddf: DDF = "satterthwaite",
+    level: float = 0.95,
 ) -> dict[str, np.ndarray]:
     """One t test for each row of L: estimate, std_error, df, statistic, p_value, conf_low, conf_high, each (r,).
 
@@ -191,7 +220,9 @@ def t_test(
     estimate = L @ source.beta
     std_error = np.sqrt(np.einsum("ij,jk,ik->i", L, chosen.vcov(source), L))
     df = np.array([chosen.df(source, row) for row in L])
-    statistic = np.divide(estimate - rhs, std_error, out=np.full(len(L), np.nan), where=std_error > 0)
+    statistic = np.divide(
+        estimate - rhs, std_error, out=np.full(len(L), np.nan), where=std_error > 0
+    )
     margin = t_quantile(0.5 + 0.5 * level, df) * std_error
     found = {
         "estimate": estimate,
@@ -217,9 +248,13 @@ def rank_reduced(fit: Fit, L: np.ndarray, rhs: np.ndarray) -> tuple[np.ndarray, 
     """
     values, vectors = np.linalg.eigh(L @ fit.vcov @ L.T)
     keep = values > RANK_TOLERANCE * max(values.max(), 0.0)
-    left = np.abs(vectors[:, ~keep].T @ rhs)  # zero but for rounding: these sums of rows say nothing of the coefficients
+    left = np.abs(
+        vectors[:, ~keep].T @ rhs
+    )  # zero but for rounding: these sums of rows say nothing of the coefficients
     if (left > np.sqrt(RANK_TOLERANCE) * np.abs(rhs).max()).any():
-        raise FormulaError("the combinations contradict one another: no coefficients have all these values")
+        raise FormulaError(
+            "the combinations contradict one another: no coefficients have all these values"
+        )
     return vectors[:, keep].T @ L, vectors[:, keep].T @ rhs
 
 

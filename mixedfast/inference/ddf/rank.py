@@ -113,7 +113,9 @@ def _rank_crossed(cp: CrossProducts, used: list[int], sizes: tuple[int, ...]) ->
 
     first, *rest = used
     edges = np.cumsum([0, *(cp.groups[h].n_levels * sizes[h] for h in rest), cp.p])
-    needed = 3 * 8 * int(edges[-1]) ** 2  # the matrix, its scaled copy, and a product on its way into it
+    needed = (
+        3 * 8 * int(edges[-1]) ** 2
+    )  # the matrix, its scaled copy, and a product on its way into it
     if needed > MEMORY_LIMIT:
         raise NotDefinedError(
             f"containment: for the crossed factors {', '.join(cp.groups[h].name for h in used)} the rank of "
@@ -133,7 +135,9 @@ def _rank_crossed(cp: CrossProducts, used: list[int], sizes: tuple[int, ...]) ->
     return int(np.count_nonzero(loss)) + _rank_psd(left, size, W.multiply(W).T @ loss.ravel())
 
 
-def _gram(cp: CrossProducts, used: list[int], sizes: tuple[int, ...], edges: np.ndarray) -> np.ndarray:
+def _gram(
+    cp: CrossProducts, used: list[int], sizes: tuple[int, ...], edges: np.ndarray
+) -> np.ndarray:
     """The upper triangle of [Z X]'W[Z X] of some groups, dense."""
     from scipy import sparse
 
@@ -142,7 +146,9 @@ def _gram(cp: CrossProducts, used: list[int], sizes: tuple[int, ...], edges: np.
     G[spans[-1], spans[-1]] = cp.xy[:-1, :-1]
     for at, g in enumerate(used):
         k, J = sizes[g], cp.groups[g].n_levels
-        own = sparse.bsr_matrix((np.ascontiguousarray(cp.groups[g].A[:, :k, :k]), np.arange(J), np.arange(J + 1)))
+        own = sparse.bsr_matrix(
+            (np.ascontiguousarray(cp.groups[g].A[:, :k, :k]), np.arange(J), np.arange(J + 1))
+        )
         G[spans[at], spans[at]] = own.toarray()
         G[spans[at], spans[-1]] = cp.groups[g].B[:, :k, : cp.p].reshape(J * k, cp.p)
         for beside, h in enumerate(used[at + 1 :], at + 1):
@@ -160,7 +166,9 @@ def _pair_matrix(cp: CrossProducts, g: int, h: int, sizes: tuple[int, ...]) -> A
     return sparse.bsr_matrix((data, pair.indices, pair.indptr), shape=shape)
 
 
-def _inverse_root(blocks: np.ndarray, size: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _inverse_root(
+    blocks: np.ndarray, size: np.ndarray, noise: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """R (J,k,k) with R'R the pseudo-inverse of each positive semidefinite block, and epsilon / eigenvalue (J,k).
 
     ``size`` (J,k) is the diagonal before anything was eliminated, ``noise`` (J,k) the rounding in it since: what zero
@@ -183,7 +191,9 @@ def _rank_psd(G: np.ndarray, size: np.ndarray, noise: np.ndarray) -> int:
 
     scale = _inverse_length(size)
     tolerance = float(_tolerance(noise * scale**2)) if len(G) else 0.0
-    live = np.flatnonzero(np.diag(G) * scale**2 > tolerance)  # dpstrf takes its first pivot on trust
+    live = np.flatnonzero(
+        np.diag(G) * scale**2 > tolerance
+    )  # dpstrf takes its first pivot on trust
     if not len(live):
         return 0
     _, _, rank, _ = lapack.dpstrf((G * scale[:, None] * scale)[np.ix_(live, live)], tol=tolerance)

@@ -19,7 +19,15 @@ from mixedfast.engines.stochastic_traces import probed
 from mixedfast.errors import ArgumentError, NotDefinedError
 from mixedfast.estimation.pls import PLSSystem
 
-__all__ = ["KenwardRoger", "PairTraces", "Sampled", "Satterthwaite", "TraceMethod", "pair_traces", "say_if_long"]
+__all__ = [
+    "KenwardRoger",
+    "PairTraces",
+    "Sampled",
+    "Satterthwaite",
+    "TraceMethod",
+    "pair_traces",
+    "say_if_long",
+]
 
 PairTraces = dict[tuple[int, int], np.ndarray]
 """(g, h), g <= h -> sum_ij K_ij[b,c] K_ij[a,d] over levels i of g and j of h, (K_g,K_g,K_h,K_h)."""
@@ -64,10 +72,16 @@ class TraceMethod:
             raise ArgumentError(f'traces={self.traces!r}: "exact" or "stochastic"')
         check_seed(self.seed)
         if check_count("probes", self.probes) < _BATCHES:
-            raise ArgumentError(f"probes={self.probes}: at least {_BATCHES}, or there is no standard error")
+            raise ArgumentError(
+                f"probes={self.probes}: at least {_BATCHES}, or there is no standard error"
+            )
 
     def __str__(self) -> str:
-        how = "" if self.traces == "exact" else f" (traces from {self.probes} probes, seed {self.seed})"
+        how = (
+            ""
+            if self.traces == "exact"
+            else f" (traces from {self.probes} probes, seed {self.seed})"
+        )
         return self.name + how
 
 
@@ -149,7 +163,7 @@ def _check_cost(engine: Engine, how: TraceMethod) -> None:
     say_if_long(
         f"{how.name}: the exact traces of the crossed factors {', '.join(g.name for g in engine.cp.groups)}",
         engine.trace_operations(),
-        f", and {needed / 2**30:.2g} GiB. ddf=mixedfast.{type(how).__name__}(traces=\"stochastic\") takes a few solves a probe "
+        f', and {needed / 2**30:.2g} GiB. ddf=mixedfast.{type(how).__name__}(traces="stochastic") takes a few solves a probe '
         "and tells its own standard error.",
     )
 
@@ -178,7 +192,10 @@ def _probed(engine: Engine, probes: int, seed: int) -> Sampled:
     batches = probed(engine.times_k, engine.cp.groups, probes, probes, _BATCHES, seed).pairs
     mean = {key: part.mean(axis=0) for key, part in batches.items()}
     without = [
-        {key: mean[key] if len(part) == 1 else np.delete(part, i, axis=0).mean(axis=0) for key, part in batches.items()}
+        {
+            key: mean[key] if len(part) == 1 else np.delete(part, i, axis=0).mean(axis=0)
+            for key, part in batches.items()
+        }
         for i in range(_BATCHES)
     ]
     return Sampled(mean, without)

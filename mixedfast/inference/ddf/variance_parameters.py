@@ -15,11 +15,21 @@ import numpy as np
 
 from mixedfast.estimation.fit import Fit, fit_crossproducts
 from mixedfast.estimation.pls import in_pairs
-from mixedfast.inference.ddf.trace_methods import KenwardRoger, PairTraces, Satterthwaite, pair_traces
+from mixedfast.inference.ddf.trace_methods import (
+    KenwardRoger,
+    PairTraces,
+    Satterthwaite,
+    pair_traces,
+)
 
 __all__ = [
-    "KenwardRogerTerms", "SatterthwaiteTerms", "kenward_roger", "reml_fit", "satterthwaite", "standard_errors",
-]  # fmt: skip
+    "KenwardRogerTerms",
+    "SatterthwaiteTerms",
+    "kenward_roger",
+    "reml_fit",
+    "satterthwaite",
+    "standard_errors",
+]
 
 #: Eigenvalues of the Hessian at or below this are directions the data say nothing about (a singular fit): they are left
 #: out of its inverse. lmerTest uses the same value.
@@ -99,7 +109,9 @@ def hessian_theta_sigma(fit: Fit, pairs: PairTraces | None = None) -> np.ndarray
     m = cov.n_theta
     out = np.empty((m + 1, m + 1))
     out[:m, :m] = cov.hessian(system.lambdas, G, blocks)
-    mixed = cov.gradient(system.lambdas, [2.0 * (2.0 * w - t) for t, w in zip(trace, vv, strict=True)])
+    mixed = cov.gradient(
+        system.lambdas, [2.0 * (2.0 * w - t) for t, w in zip(trace, vv, strict=True)]
+    )
     out[:m, m] = out[m, :m] = mixed
     out[m, m] = 4.0 * system.nu
     return out
@@ -134,7 +146,9 @@ def _satterthwaite(fit: Fit, how: Satterthwaite) -> SatterthwaiteTerms:
     unit = np.append(np.where(theta > LARGE_RATIO, theta, 1.0), 1.0)
 
     def finish(part: PairTraces) -> SatterthwaiteTerms:
-        return SatterthwaiteTerms(fit, half, R, fit.system.lambdas, *_inverse(hessian_theta_sigma(fit, part), unit))
+        return SatterthwaiteTerms(
+            fit, half, R, fit.system.lambdas, *_inverse(hessian_theta_sigma(fit, part), unit)
+        )
 
     return replace(finish(pairs.mean), resampled=tuple(map(finish, pairs.without)))
 
@@ -151,7 +165,10 @@ def reml_fit(fit: Fit) -> Fit:
     """The fit itself under REML; otherwise the same model refitted by REML, memoised."""
     if fit.reml:
         return fit
-    return fit.memo("reml", lambda: fit_crossproducts(fit.cp, True, engine=fit.engine_wanted, remainder=fit.remainder))
+    return fit.memo(
+        "reml",
+        lambda: fit_crossproducts(fit.cp, True, engine=fit.engine_wanted, remainder=fit.remainder),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,13 +222,19 @@ class KenwardRogerTerms:
         """
         q = len(L)
         ell = L @ self.half
-        unscaled = float(difference @ np.linalg.solve(ell @ self.adjusted @ ell.T, difference)) / q / self.fit.sigma**2
+        unscaled = (
+            float(difference @ np.linalg.solve(ell @ self.adjusted @ ell.T, difference))
+            / q
+            / self.fit.sigma**2
+        )
         Theta = ell.T @ np.linalg.solve(ell @ ell.T, ell)
         TP = Theta @ self.P
         traces = np.trace(TP, axis1=1, axis2=2)
         A1 = float(traces @ self.W @ traces)
         A2 = float(np.einsum("rs,rij,sji->", self.W, TP, TP))
-        if 1e-14 * max(1.0, abs(A1)) >= A2:  # the covariance of beta does not depend on estimated variances
+        if (
+            1e-14 * max(1.0, abs(A1)) >= A2
+        ):  # the covariance of beta does not depend on estimated variances
             return unscaled, np.inf
         return _scaled_f(unscaled, q, A1, A2)
 
@@ -295,7 +318,10 @@ def _pieces(fit: Fit) -> _Pieces:
     Q = np.empty((count + 1, count + 1, p, p))
     for s, (h, E) in enumerate(elements):
         KED = fit.system.engine.times_k(
-            [np.einsum("ab,jbs->jas", E, D[h]) if g == h else np.zeros_like(D[g]) for g in range(len(D))]
+            [
+                np.einsum("ab,jbs->jas", E, D[h]) if g == h else np.zeros_like(D[g])
+                for g in range(len(D))
+            ]
         )
         for r, (g, F) in enumerate(elements):
             Q[r, s] = np.einsum("jas,ab,jbt->st", D[g], F, KED[g], optimize=True)

@@ -48,7 +48,11 @@ class Convergence:
     def _repr_html_(self) -> str:
         from html import escape
 
-        return "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences) + "</ul>"
+        return (
+            "<ul>"
+            + "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences)
+            + "</ul>"
+        )
 
 
 def convergence(fit: Fit) -> Convergence:
@@ -62,7 +66,11 @@ def convergence(fit: Fit) -> Convergence:
     best = fit.optimum
     if best is None:
         return Convergence(
-            True, singular, 0.0, "theta was given", ("theta was given, not searched for: nothing had to converge.", *told)
+            True,
+            singular,
+            0.0,
+            "theta was given",
+            ("theta was given, not searched for: nothing had to converge.", *told),
         )
     curvature = fit.curvature()
     falls = max(curvature.decrement, curvature.boundary_decrement, 0.0)
@@ -93,7 +101,9 @@ def _size(falls: float) -> str:
 
 def _singular(fit: Fit) -> Iterator[str]:
     """What is zero, or perfectly correlated, in each singular term."""
-    for term, H, singular in zip(fit.covariance.terms, fit.relative, fit.singular_terms, strict=True):
+    for term, H, singular in zip(
+        fit.covariance.terms, fit.relative, fit.singular_terms, strict=True
+    ):
         if not singular:
             continue
         group = fit.cp.groups[term.group]

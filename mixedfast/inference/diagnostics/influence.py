@@ -77,10 +77,14 @@ class Influence:
     def _frame(self, numbers: np.ndarray, columns: Sequence[str]) -> pd.DataFrame:
         import pandas as pd
 
-        return pd.DataFrame(numbers, index=pd.Index(self.levels, name=self.group), columns=list(columns))
+        return pd.DataFrame(
+            numbers, index=pd.Index(self.levels, name=self.group), columns=list(columns)
+        )
 
     def _names(self, beta: bool) -> list[str]:
-        return [p.name for p, own in zip(self.parameters, self._is_beta, strict=True) if own == beta]
+        return [
+            p.name for p, own in zip(self.parameters, self._is_beta, strict=True) if own == beta
+        ]
 
     def _change(self) -> np.ndarray:
         return self.without[:, self._is_beta] - self.whole[self._is_beta]
@@ -117,7 +121,9 @@ class Influence:
         """
         import pandas as pd
 
-        return pd.Series(self._cook(), index=pd.Index(self.levels, name=self.group), name="cooks_distance")
+        return pd.Series(
+            self._cook(), index=pd.Index(self.levels, name=self.group), name="cooks_distance"
+        )
 
     def _cook(self) -> np.ndarray:
         d = self._change()
@@ -142,7 +148,11 @@ class Influence:
         309        10           0.149
         """
         frame = self._frame(self.without, [p.name for p in self.parameters])
-        for name, numbers in (("converged", self.converged), ("cooks_distance", self._cook()), ("rows", self.rows)):
+        for name, numbers in (
+            ("converged", self.converged),
+            ("cooks_distance", self._cook()),
+            ("rows", self.rows),
+        ):
             frame.insert(0, name, numbers)
         return frame[["rows", "cooks_distance", "converged", *(p.name for p in self.parameters)]]
 
@@ -153,7 +163,11 @@ class Influence:
 
 
 def influence(
-    fit: Fit, parts: Iterator[CrossProducts], group: str, labels: np.ndarray, progress: Show = "auto"
+    fit: Fit,
+    parts: Iterator[CrossProducts],
+    group: str,
+    labels: np.ndarray,
+    progress: Show = "auto",
 ) -> Influence:
     """Leave out the rows of each level of some factor in turn.
 
@@ -193,12 +207,22 @@ def influence(
     bse = np.array([one[1] for one in found]).reshape(done, cp.p)
     converged = np.array([one[2] for one in found], dtype=bool)
     return Influence(
-        group, np.asarray(labels)[:done], np.array(counts, dtype=int), tuple(parameters), whole, without, bse,
-        np.linalg.inv(fit.vcov), converged, cp.meta.library,
-    )  # fmt: skip
+        group,
+        np.asarray(labels)[:done],
+        np.array(counts, dtype=int),
+        tuple(parameters),
+        whole,
+        without,
+        bse,
+        np.linalg.inv(fit.vcov),
+        converged,
+        cp.meta.library,
+    )
 
 
-def parts_of_rows(cp: CrossProducts, design: Design, codes: np.ndarray, n_levels: int) -> Iterator[CrossProducts]:
+def parts_of_rows(
+    cp: CrossProducts, design: Design, codes: np.ndarray, n_levels: int
+) -> Iterator[CrossProducts]:
     """Cross-products of each level's rows, in the basis of all; every row is read once, and those with code -1 never."""
     rows = np.argsort(codes, kind="stable")
     ends = np.searchsorted(codes[rows], np.arange(n_levels + 1))
@@ -216,7 +240,11 @@ def _only(design: Design, rows: np.ndarray) -> Design:
         offset=None if design.offset is None else design.offset[rows],
         x=tuple(take(column, rows) for column in design.x),
         terms=tuple(
-            replace(term, codes=term.codes[rows], columns=tuple(take(column, rows) for column in term.columns))
+            replace(
+                term,
+                codes=term.codes[rows],
+                columns=tuple(take(column, rows) for column in term.columns),
+            )
             for term in design.terms
         ),
     )
@@ -231,13 +259,17 @@ def _neighbour(fit: Fit, levels: int) -> Callable[[int], Neighbour] | None:
     return lambda gone: Neighbour(hessian, levels, gone / fit.cp.n, outlook_of(system, False))
 
 
-def _without(fit: Fit, part: CrossProducts, neighbour: Neighbour | None) -> tuple[np.ndarray, np.ndarray, bool]:
+def _without(
+    fit: Fit, part: CrossProducts, neighbour: Neighbour | None
+) -> tuple[np.ndarray, np.ndarray, bool]:
     """Estimates and standard errors of the coefficients without some rows, and whether the search ended well."""
     cp = fit.cp
     start = None if any(fit.singular_terms) else fit.theta
     unknown = np.full(cp.p, np.nan)
     try:
-        rest = fit_crossproducts(take_away(cp, part), fit.reml, start, fit.engine_wanted, neighbour=neighbour)
+        rest = fit_crossproducts(
+            take_away(cp, part), fit.reml, start, fit.engine_wanted, neighbour=neighbour
+        )
     except NotIdentifiedError:
         return np.full(len(list_parameters(cp)), np.nan), unknown, False
     sigma = np.sqrt(rest.solution.r2 / rest.nu)
@@ -247,4 +279,3 @@ def _without(fit: Fit, part: CrossProducts, neighbour: Neighbour | None) -> tupl
     beta[at], bse[at] = rest.beta, np.sqrt(np.diag(rest.vcov))
     estimates[len(estimates) - cp.p :] = beta
     return estimates, bse, rest.optimum is not None and rest.optimum.converged
-

@@ -38,6 +38,8 @@ def components(fit: Fit) -> list[Components]:
     lambdas = fit.covariance.lambdas(fit.theta)
     for group, block in zip(fit.cp.groups, lambdas, strict=True):
         left, sd, _ = np.linalg.svd(lower_root(block))
-        turned = left * np.where(left[np.abs(left).argmax(axis=0), np.arange(len(sd))] < 0, -1.0, 1.0)
+        turned = left * np.where(
+            left[np.abs(left).argmax(axis=0), np.arange(len(sd))] < 0, -1.0, 1.0
+        )
         out.append(Components(group.name, group.names, sd, turned))
     return out

@@ -19,7 +19,12 @@ from mixedfast.design.coding import Coding, FixedTerm
 from mixedfast.errors import DataError, NotDefinedError
 from mixedfast.estimation.fit import Fit, fit_crossproducts
 from mixedfast.inference.ddf.methods import DDF, f_test, method
-from mixedfast.inference.hypotheses.anova_types import Hypotheses, column_parts, deletions, hypotheses
+from mixedfast.inference.hypotheses.anova_types import (
+    Hypotheses,
+    column_parts,
+    deletions,
+    hypotheses,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,16 +117,24 @@ def _f_table(fit: Fit, tests: Hypotheses, ddf: DDF) -> pd.DataFrame:
     for L in tests.values():
         F, num_df, den_df, p_value = f_test(fit, L, ddf=ddf) if len(L) else (np.nan,) * 4
         beta = L @ source.beta
-        sum_sq = source.sigma**2 * float(beta @ np.linalg.lstsq(L @ vcov @ L.T, beta, rcond=None)[0]) if len(L) else np.nan
+        sum_sq = (
+            source.sigma**2 * float(beta @ np.linalg.lstsq(L @ vcov @ L.T, beta, rcond=None)[0])
+            if len(L)
+            else np.nan
+        )
         rows.append((sum_sq, sum_sq / num_df, num_df, den_df, F, p_value))
     columns = ["sum_sq", "mean_sq", "num_df", "den_df", "f_value", "p_value"]
-    return pd.DataFrame(rows, index=pd.Index(list(tests), name="term"), columns=columns, dtype=float)
+    return pd.DataFrame(
+        rows, index=pd.Index(list(tests), name="term"), columns=columns, dtype=float
+    )
 
 
 # --- nested models ------------------------------------------------------------------------------------------
 
 
-def compare(fits: Sequence[Fit], names: Sequence[str] | None = None, refit: bool = True) -> pd.DataFrame:
+def compare(
+    fits: Sequence[Fit], names: Sequence[str] | None = None, refit: bool = True
+) -> pd.DataFrame:
     """Likelihood-ratio tests of nested models, each against the next smaller one.
 
     Parameters
@@ -194,12 +207,18 @@ def _npar(fit: Fit) -> int:
 
 
 def _by_ml(fit: Fit) -> Fit:
-    return fit_crossproducts(fit.cp, False, fit.theta, fit.engine_wanted, remainder=fit.remainder) if fit.reml else fit
+    return (
+        fit_crossproducts(fit.cp, False, fit.theta, fit.engine_wanted, remainder=fit.remainder)
+        if fit.reml
+        else fit
+    )
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
     """The names, repeated ones numbered."""
-    return [f"{name} [{i + 1}]" if list(names).count(name) > 1 else name for i, name in enumerate(names)]
+    return [
+        f"{name} [{i + 1}]" if list(names).count(name) > 1 else name for i, name in enumerate(names)
+    ]
 
 
 def _sum_of_squares(cp: CrossProducts) -> float:
@@ -209,7 +228,11 @@ def _sum_of_squares(cp: CrossProducts) -> float:
     ones = cp.ones
     if ones is None:
         return total
-    return total + 2.0 * shift * float(ones @ cp.xy[:-1, -1]) / scale + shift**2 * float(ones @ cp.xy[:-1, :-1] @ ones)
+    return (
+        total
+        + 2.0 * shift * float(ones @ cp.xy[:-1, -1]) / scale
+        + shift**2 * float(ones @ cp.xy[:-1, :-1] @ ones)
+    )
 
 
 def _check_same_data(a: CrossProducts, b: CrossProducts) -> None:
@@ -231,7 +254,9 @@ def _check_comparable(fits: Sequence[Fit]) -> None:
     if len({fit.reml for fit in fits}) > 1:
         raise NotDefinedError("a REML criterion and a deviance cannot be compared: use refit=True")
     if fits[0].reml and len({tuple(sorted(fit.cp.x_names)) for fit in fits}) > 1:
-        raise NotDefinedError("REML criteria of models with different fixed effects cannot be compared: use refit=True")
+        raise NotDefinedError(
+            "REML criteria of models with different fixed effects cannot be compared: use refit=True"
+        )
 
 
 # --- random terms -------------------------------------------------------------------------------------------
@@ -277,7 +302,17 @@ def ranova(fit: Fit) -> pd.DataFrame:
     for label, bases in _reductions(fit.cp):
         deviance, npar = _reduced(fit, bases)
         chisq, df = max(deviance - fit.deviance, 0.0), full - npar
-        rows.append((label, npar, -0.5 * deviance, deviance + 2 * npar, chisq, df, float(chi2.sf(chisq, df))))
+        rows.append(
+            (
+                label,
+                npar,
+                -0.5 * deviance,
+                deviance + 2 * npar,
+                chisq,
+                df,
+                float(chi2.sf(chisq, df)),
+            )
+        )
     columns = ["term", "npar", "loglik", "aic", "chisq", "df", "p_value"]
     return pd.DataFrame(rows, columns=columns).set_index("term")
 
@@ -305,7 +340,9 @@ def _reduced(fit: Fit, bases: list[_Basis]) -> tuple[float, int]:
 def _reductions(cp: CrossProducts) -> Iterator[tuple[str, list[_Basis]]]:
     """Every way to take one thing out of the random part: (label, new columns of each term)."""
     if cp.meta.recipe is None:
-        raise NotDefinedError("ranova needs the formula of the random terms, which these cross-products do not carry")
+        raise NotDefinedError(
+            "ranova needs the formula of the random terms, which these cross-products do not carry"
+        )
     whole = [_selection(cp, term, list(range(term.k))) for term in cp.terms]
     for i, (term, coding) in enumerate(zip(cp.terms, cp.meta.recipe.random, strict=True)):
         group = cp.groups[term.group].name
@@ -331,8 +368,12 @@ def _constant(coding: Coding) -> np.ndarray | None:
     if any(part.numeric for part in parts):
         return None
     size = {name: len(table) for part in parts for name, table in part.tables.items()}
-    cells = [dict(zip(size, cell, strict=True)) for cell in itertools.product(*map(range, size.values()))]
-    columns = np.array([[np.prod([t[at[k]] for k, t in part.tables.items()]) for part in parts] for at in cells])
+    cells = [
+        dict(zip(size, cell, strict=True)) for cell in itertools.product(*map(range, size.values()))
+    ]
+    columns = np.array(
+        [[np.prod([t[at[k]] for k, t in part.tables.items()]) for part in parts] for at in cells]
+    )
     weights = np.linalg.lstsq(columns, np.ones(len(cells)), rcond=None)[0]
     return weights if np.allclose(columns @ weights, 1.0) else None
 
@@ -340,7 +381,10 @@ def _constant(coding: Coding) -> np.ndarray | None:
 def _selection(cp: CrossProducts, term: TermShape, columns: list[int]) -> _Basis:
     group, places = cp.groups[term.group], [term.start + j for j in columns]
     return _Basis(
-        _unmixed(group, term)[:, columns], tuple(group.names[j] for j in places), group.shift[places], group.scale[places]
+        _unmixed(group, term)[:, columns],
+        tuple(group.names[j] for j in places),
+        group.shift[places],
+        group.scale[places],
     )
 
 
@@ -348,7 +392,9 @@ def _constant_column(cp: CrossProducts, term: TermShape, weights: np.ndarray) ->
     """The constant in place of a factor's columns, which are scaled but not shifted (they hold no intercept)."""
     group = cp.groups[term.group]
     unscaled = weights / group.scale[term.start : term.start + term.k]
-    return _Basis((_unmixed(group, term) @ unscaled)[:, None], ("Intercept",), np.zeros(1), np.ones(1))
+    return _Basis(
+        (_unmixed(group, term) @ unscaled)[:, None], ("Intercept",), np.zeros(1), np.ones(1)
+    )
 
 
 def _unmixed(group: GroupProducts, term: TermShape) -> np.ndarray:
@@ -362,13 +408,19 @@ def _unmixed(group: GroupProducts, term: TermShape) -> np.ndarray:
 def _with_bases(cp: CrossProducts, bases: list[_Basis]) -> CrossProducts:
     """The cross-products with new columns in the random terms; terms and groups left without any are gone."""
     members = {
-        g: sorted((i for i, t in enumerate(cp.terms) if t.group == g), key=lambda i: cp.terms[i].start)
+        g: sorted(
+            (i for i, t in enumerate(cp.terms) if t.group == g), key=lambda i: cp.terms[i].start
+        )
         for g in range(len(cp.groups))
     }
     kept = [g for g, own in members.items() if any(bases[i].names for i in own)]
     place = {g: new for new, g in enumerate(kept)}
     maps = {g: _block_diagonal([bases[i].matrix for i in members[g]]) for g in kept}
-    starts = {i: sum(len(bases[j].names) for j in own[: own.index(i)]) for own in members.values() for i in own}
+    starts = {
+        i: sum(len(bases[j].names) for j in own[: own.index(i)])
+        for own in members.values()
+        for i in own
+    }
     terms = tuple(
         replace(t, group=place[t.group], start=starts[i], k=len(bases[i].names))
         for i, t in enumerate(cp.terms)
@@ -384,7 +436,12 @@ def _with_bases(cp: CrossProducts, bases: list[_Basis]) -> CrossProducts:
     }
     unweighted = cp.unweighted
     if unweighted is not None:
-        M = _block_diagonal([np.eye(1 + cp.p), *(maps[g] if g in place else np.empty((cp.groups[g].k, 0)) for g in members)])
+        M = _block_diagonal(
+            [
+                np.eye(1 + cp.p),
+                *(maps[g] if g in place else np.empty((cp.groups[g].k, 0)) for g in members),
+            ]
+        )
         unweighted = M.T @ unweighted @ M
     return replace(cp, groups=groups, pairs=pairs, terms=terms, unweighted=unweighted)
 

@@ -26,7 +26,16 @@ from mixedfast.design.coding import Coding, FixedTerm
 from mixedfast.errors import NotDefinedError
 from mixedfast.formula.variables import factors
 
-__all__ = ["TYPES", "alias_matrix", "column_parts", "contains", "deletions", "estimable", "hypotheses", "unaliased"]
+__all__ = [
+    "TYPES",
+    "alias_matrix",
+    "column_parts",
+    "contains",
+    "deletions",
+    "estimable",
+    "hypotheses",
+    "unaliased",
+]
 
 #: Coefficients below this share of the largest are rounding. True ones are ratios of small whole numbers.
 TOLERANCE = 1e-9
@@ -83,11 +92,15 @@ def contains(larger: FixedTerm, smaller: FixedTerm) -> bool:
 
 
 def _numeric(term: FixedTerm) -> frozenset[str]:
-    return frozenset(f for f, kind in zip(term.factors, term.kinds, strict=True) if kind == "numeric")
+    return frozenset(
+        f for f, kind in zip(term.factors, term.kinds, strict=True) if kind == "numeric"
+    )
 
 
 def _categorical(term: FixedTerm) -> frozenset[str]:
-    return frozenset(f for f, kind in zip(term.factors, term.kinds, strict=True) if kind == "categorical")
+    return frozenset(
+        f for f, kind in zip(term.factors, term.kinds, strict=True) if kind == "categorical"
+    )
 
 
 def _terms(cp: CrossProducts) -> list[FixedTerm]:
@@ -104,7 +117,9 @@ def _triangle(cp: CrossProducts) -> np.ndarray:
     """Upper triangular R of X'X = R'R in the user's basis, (p, p)."""
     mean, covariance, _ = row_moments(cp)
     internal = np.linalg.cholesky((cp.n - 1) * covariance + cp.n * np.outer(mean, mean)).T
-    return np.asarray(np.linalg.qr(np.linalg.solve(cp.basis.beta_transform().T, internal.T).T, mode="r"))
+    return np.asarray(
+        np.linalg.qr(np.linalg.solve(cp.basis.beta_transform().T, internal.T).T, mode="r")
+    )
 
 
 # --- types I and II -----------------------------------------------------------------------------------------
@@ -181,11 +196,17 @@ def _general(cp: CrossProducts, alias: np.ndarray | None = None) -> Hypotheses:
     live = [term for term in _terms(cp) if len(_own(cp, term))]
     dummies = _Dummies(cp, live)
     B = _known_alias(cp, live, alias) @ dummies.map
-    Q, R = np.linalg.qr(B.T)  # rows of Q' span the estimable functions; L over dummies = L over X times B
+    Q, R = np.linalg.qr(
+        B.T
+    )  # rows of Q' span the estimable functions; L over dummies = L over X times B
 
     def without_others(term: FixedTerm) -> np.ndarray:
         """Coordinates in Q of the estimable functions that involve only the term and those containing it."""
-        outside = [i for i, other in enumerate(dummies.terms) if other is not term and not contains(other, term)]
+        outside = [
+            i
+            for i, other in enumerate(dummies.terms)
+            if other is not term and not contains(other, term)
+        ]
         return _left_null(Q[np.isin(dummies.owner, outside)].T)
 
     out: Hypotheses = {}
@@ -233,7 +254,9 @@ class _Dummies:
 
     def __init__(self, cp: CrossProducts, live: list[FixedTerm]) -> None:
         if cp.meta.recipe is None:
-            raise NotDefinedError("type III needs the coding of the factors, which these cross-products do not carry")
+            raise NotDefinedError(
+                "type III needs the coding of the factors, which these cross-products do not carry"
+            )
         parts = column_parts(cp.meta.recipe.fixed)
         self.terms = [term for term in cp.meta.fixed_terms if not term.factors or term in live]
         levels = {name: len(table) for part in parts for name, table in part.tables.items()}
@@ -251,12 +274,16 @@ class _Dummies:
             columns = [j for term in self.terms for j in term.columns if parts[j].numeric == label]
             here = [i for i, cell in enumerate(cells) if cell[0] == label]
             self.map[np.ix_(columns, here)] = self._express(
-                [cells[i][2:] for i in here], [parts[j].tables for j in columns], [cp.meta.x_names[j] for j in columns]
+                [cells[i][2:] for i in here],
+                [parts[j].tables for j in columns],
+                [cp.meta.x_names[j] for j in columns],
             )
 
     @staticmethod
     def _express(
-        cells: list[tuple[tuple[str, ...], tuple[int, ...]]], tables: list[dict[str, np.ndarray]], names: list[str]
+        cells: list[tuple[tuple[str, ...], tuple[int, ...]]],
+        tables: list[dict[str, np.ndarray]],
+        names: list[str],
     ) -> np.ndarray:
         """The dummies as combinations of the user's columns, (columns, dummies).
 
@@ -264,10 +291,22 @@ class _Dummies:
         function built of the terms.
         """
         points = [dict(zip(keys, cell, strict=True)) for keys, cell in cells]
-        user = np.array([[np.prod([t[at.get(k, 0)] for k, t in own.items()]) for own in tables] for at in points])
-        dummy = np.array([[all(at.get(k, 0) == c for k, c in zip(*cell, strict=True)) for cell in cells] for at in points])
+        user = np.array(
+            [
+                [np.prod([t[at.get(k, 0)] for k, t in own.items()]) for own in tables]
+                for at in points
+            ]
+        )
+        dummy = np.array(
+            [
+                [all(at.get(k, 0) == c for k, c in zip(*cell, strict=True)) for cell in cells]
+                for at in points
+            ]
+        )
         found = np.linalg.lstsq(user, dummy.astype(float), rcond=None)[0]
-        if np.abs(user @ found - dummy).max() > TOLERANCE * max(1.0, np.abs(user).max() * np.abs(found).max()):
+        if np.abs(user @ found - dummy).max() > TOLERANCE * max(
+            1.0, np.abs(user).max() * np.abs(found).max()
+        ):
             raise NotDefinedError(
                 f"type III is not defined: the contrasts behind {', '.join(names)} do not tell all levels apart"
             )
@@ -299,10 +338,15 @@ def column_parts(coding: Coding) -> list[_Parts]:
     for structure in spec.structure:
         own = []
         for scoped in structure.scoped_terms:
-            choices = [_choices(coding, states, f.factor.expr, f.reduced, structure.columns) for f in scoped.factors]
+            choices = [
+                _choices(coding, states, f.factor.expr, f.reduced, structure.columns)
+                for f in scoped.factors
+            ]
             own += [_joined(chosen) for chosen in itertools.product(*reversed(choices))]
         if len(own) != len(structure.columns):
-            raise NotDefinedError(f"cannot tell which columns of {structure.term} belong to which of its factors")
+            raise NotDefinedError(
+                f"cannot tell which columns of {structure.term} belong to which of its factors"
+            )
         parts += own
     return parts
 
@@ -322,11 +366,16 @@ def _choices(
         if levels is None or len(levels) != len(state.levels):
             return [(expr, column) for column in matrix.T]
         place = {level: i for i, level in enumerate(state.levels)}
-        return [(variables[0], column[[place[level] for level in levels.tolist()]]) for column in matrix.T]
+        return [
+            (variables[0], column[[place[level] for level in levels.tolist()]])
+            for column in matrix.T
+        ]
     if expr == "1":
         return [("", None)]
     found = [re.findall(rf"(?<!\w){re.escape(expr)}(\[[^\]]*\])", name) for name in columns]
-    return [(expr + mark, None) for mark in dict.fromkeys(marks[0] for marks in found if marks)] or [(expr, None)]
+    return [
+        (expr + mark, None) for mark in dict.fromkeys(marks[0] for marks in found if marks)
+    ] or [(expr, None)]
 
 
 def _joined(chosen: tuple[_Choice, ...]) -> _Parts:
@@ -398,7 +447,11 @@ def estimable(cp: CrossProducts, rows: np.ndarray, alias: np.ndarray | None = No
 def _clean(matrix: np.ndarray) -> np.ndarray:
     """The matrix without rounding: entries near zero are zero, entries near a whole number are that number."""
     whole = np.round(matrix)
-    return np.where(np.abs(matrix - whole) <= TOLERANCE * max(1.0, np.abs(matrix).max(initial=0.0)), whole + 0.0, matrix)
+    return np.where(
+        np.abs(matrix - whole) <= TOLERANCE * max(1.0, np.abs(matrix).max(initial=0.0)),
+        whole + 0.0,
+        matrix,
+    )
 
 
 def _left_null(matrix: np.ndarray) -> np.ndarray:

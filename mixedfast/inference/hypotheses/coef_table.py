@@ -46,7 +46,10 @@ def ddf_table(fit: Fit, methods: tuple[str, ...] = METHODS) -> pd.DataFrame:
         try:
             tests, note = t_test(fit, np.eye(fit.cp.p), 0.0, name), boundary_note(fit, name)
         except NotDefinedError as error:
-            tests, note = {"df": np.full(fit.cp.p, np.nan), "p_value": np.full(fit.cp.p, np.nan)}, str(error)
+            tests, note = (
+                {"df": np.full(fit.cp.p, np.nan), "p_value": np.full(fit.cp.p, np.nan)},
+                str(error),
+            )
         for i, term in enumerate(fit.cp.x_names):
             rows.append((term, name, tests["df"][i], tests["p_value"][i], note))
     frame = pd.DataFrame(rows, columns=["term", "method", "df", "p_value", "note"])

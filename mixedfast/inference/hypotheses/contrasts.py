@@ -80,7 +80,8 @@ def contrast(
     if joint:
         F, num_df, den_df, p_value = f_test(fit, kept, values, ddf)
         return pd.DataFrame(
-            {"num_df": num_df, "den_df": den_df, "f_value": F, "p_value": p_value}, index=[", ".join(labels)]
+            {"num_df": num_df, "den_df": den_df, "f_value": F, "p_value": p_value},
+            index=[", ".join(labels)],
         )
     return pd.DataFrame(t_test(fit, kept, values, ddf, level), index=labels)
 
@@ -119,14 +120,18 @@ def hypothesis(L: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         for name, weight in L.items():
             value = _numbers(f"the weight of {name!r}", weight)
             if value.ndim:
-                raise FormulaError(f"the weight of {name!r} is {weight!r}, where one number is needed")
+                raise FormulaError(
+                    f"the weight of {name!r} is {weight!r}, where one number is needed"
+                )
             row[_place(str(name), names)] += float(value)
         return row[None, :], np.zeros(1)
     if isinstance(L, Sequence) and any(isinstance(part, (str, Mapping)) for part in L):
         return _stack([hypothesis(part, names) for part in L])
     matrix = np.atleast_2d(_numbers("L", L))
     if matrix.size and not matrix.any(axis=-1).all():
-        raise FormulaError(f"L is {np.array(L).tolist()}: weights of nothing but 0 say nothing about a coefficient")
+        raise FormulaError(
+            f"L is {np.array(L).tolist()}: weights of nothing but 0 say nothing about a coefficient"
+        )
     if matrix.ndim != 2 or matrix.shape[1] != len(names):
         raise FormulaError(
             f"L has shape {np.shape(L)}: it needs one weight for each of the {len(names)} coefficients "
@@ -210,13 +215,17 @@ class _Linear:
 def _equations(text: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """``a = b = 0`` as rows: each side but the last equals the last."""
     pieces = _cut(text, "=")
-    written = [piece for i, piece in enumerate(pieces) if piece or i in (0, len(pieces) - 1)]  # "==" is "=" too
+    written = [
+        piece for i, piece in enumerate(pieces) if piece or i in (0, len(pieces) - 1)
+    ]  # "==" is "=" too
     sides = [_Reader(side, names).read() for side in written]
     last = sides[-1] if len(sides) > 1 else _Linear(np.zeros(len(names)))
     rows = [side.plus(last, -1.0) for side in sides[: max(1, len(sides) - 1)]]
     if not all(row.weights.any() for row in rows):
         raise FormulaError(f"{text.strip()!r} says nothing about a coefficient")
-    return np.array([row.weights for row in rows]) + 0.0, np.array([0.0 - row.constant for row in rows])
+    return np.array([row.weights for row in rows]) + 0.0, np.array(
+        [0.0 - row.constant for row in rows]
+    )
 
 
 def _cut(text: str, mark: str) -> list[str]:
@@ -267,12 +276,20 @@ class _Reader:
             other = self._factor()
             if mark == "/":
                 if other.weights.any() or other.constant == 0.0:
-                    raise FormulaError(f"{self._text.strip()!r}: divide by numbers only, and not by zero")
+                    raise FormulaError(
+                        f"{self._text.strip()!r}: divide by numbers only, and not by zero"
+                    )
                 value = value.times(1.0 / other.constant)
             elif value.weights.any() and other.weights.any():
-                raise FormulaError(f"{self._text.strip()!r} multiplies coefficients: a contrast is a weighted sum")
+                raise FormulaError(
+                    f"{self._text.strip()!r} multiplies coefficients: a contrast is a weighted sum"
+                )
             else:
-                value = other.times(value.constant) if other.weights.any() else value.times(other.constant)
+                value = (
+                    other.times(value.constant)
+                    if other.weights.any()
+                    else value.times(other.constant)
+                )
         return value
 
     def _factor(self) -> _Linear:
@@ -300,17 +317,23 @@ class _Reader:
     def _name(self) -> str | None:
         """The longest coefficient that stands here whole."""
         rest = self._text[self._at :]
-        return next((n for n in self._longest_first if rest.startswith(n) and _ends(rest[len(n) :])), None)
+        return next(
+            (n for n in self._longest_first if rest.startswith(n) and _ends(rest[len(n) :])), None
+        )
 
     def _unreadable(self) -> FormulaError:
-        word = re.match(r"[^\W\d][\w.]*(?:\[[^\]]*\]|\([^)]*\)|:[^\W\d][\w.]*)*", self._text[self._at :])
+        word = re.match(
+            r"[^\W\d][\w.]*(?:\[[^\]]*\]|\([^)]*\)|:[^\W\d][\w.]*)*", self._text[self._at :]
+        )
         if word:
             try:
                 _place(word.group(), self._names)
             except FormulaError as error:
                 return error
         where = self._text[self._at :].strip() or "its end"
-        return FormulaError(f"cannot read {self._text.strip()!r} at {where!r}: write a weighted sum of coefficients")
+        return FormulaError(
+            f"cannot read {self._text.strip()!r} at {where!r}: write a weighted sum of coefficients"
+        )
 
 
 def _ends(rest: str) -> bool:

@@ -102,7 +102,10 @@ class MarginalMeans:
         moved = {name: tests[name] + self.offset for name in ("estimate", "conf_low", "conf_high")}
         return pd.DataFrame(
             {
-                **{name: [row[i] for row in self.levels] for i, name in enumerate((*self.specs, *self.by))},
+                **{
+                    name: [row[i] for row in self.levels]
+                    for i, name in enumerate((*self.specs, *self.by))
+                },
                 "emmean": moved["estimate"],
                 "std_error": tests["std_error"],
                 "df": tests["df"],
@@ -168,7 +171,9 @@ class MarginalMeans:
             L = self.L[members[1:]] - self.L[members[0]]
             rhs = self.offset[members[0]] - self.offset[members[1:]]
             known = len(L) > 0 and not np.isnan(L).any()
-            F, num_df, den_df, p_value = f_test(self.fit, L, rhs, self.ddf) if known else (np.nan,) * 4
+            F, num_df, den_df, p_value = (
+                f_test(self.fit, L, rhs, self.ddf) if known else (np.nan,) * 4
+            )
             rows.append((*by, num_df, den_df, F, p_value))
         return pd.DataFrame(rows, columns=[*self.by, "num_df", "den_df", "f_value", "p_value"])
 
@@ -210,7 +215,12 @@ class MarginalMeans:
         held = ", ".join(f"{name} = {_short(value)}" for name, value in self.at.items())
         interval = f"{100 * self.level:g}% intervals, df by {self.ddf}"
         over = f"averaged over {', '.join(self.over)}" if self.over else ""
-        return "; ".join(filter(None, [interval, f"at {held}" if held else "", over, boundary_note(self.fit, self.ddf)]))
+        return "; ".join(
+            filter(
+                None,
+                [interval, f"at {held}" if held else "", over, boundary_note(self.fit, self.ddf)],
+            )
+        )
 
     def __str__(self) -> str:
         return f"{self._table().to_string(index=False)}\n{self._notes()}"
@@ -286,7 +296,9 @@ def emmeans(
     check_level(level)
     recipe = fit.cp.meta.recipe
     if recipe is None:
-        raise NotDefinedError("emmeans needs the coding of the model, which these cross-products do not carry")
+        raise NotDefinedError(
+            "emmeans needs the coding of the model, which these cross-products do not carry"
+        )
     wanted, families = _asked(specs, by)
     if at is not None and not isinstance(at, Mapping):
         raise ArgumentError(f"at={at!r}: a dict such as {{variable: value}}")
@@ -296,7 +308,9 @@ def emmeans(
     known = _variables(recipe)
     for name in (*wanted, *families, *given):
         _require(name, known)
-    factors = {name: recipe.levels[name].tolist() for name in known if _is_factor(name, fit, recipe)}
+    factors = {
+        name: recipe.levels[name].tolist() for name in known if _is_factor(name, fit, recipe)
+    }
     values = {name: _values(name, given, factors, fit, design) for name in known}
     order = [*wanted, *families, *(name for name in known if name not in (*wanted, *families))]
     # the first variable varies fastest, families last
@@ -304,29 +318,46 @@ def emmeans(
     grid = {name: [row[i] for row in cells] for i, name in enumerate(order)}
     X, moved = _rows(recipe, grid, len(cells), len(fit.cp.meta.x_names))
     moved = moved if offset is None else np.full(len(cells), float(offset))
-    averaged_over = [name for name in known if len(values[name]) > 1 and name not in (*wanted, *families, *given)]
+    averaged_over = [
+        name for name in known if len(values[name]) > 1 and name not in (*wanted, *families, *given)
+    ]
     shares = _shares(weights, cells, order, averaged_over, design)
     keys = [row[: len(wanted) + len(families)] for row in cells]
     levels = tuple(dict.fromkeys(keys))
     mine = [np.array([key == one for key in keys]) for one in levels]
     averaged = np.array([np.average(X[rows], axis=0, weights=shares[rows]) for rows in mine])
     return MarginalMeans(
-        fit=fit, specs=wanted, by=families, levels=levels, L=estimable(fit.cp, averaged, alias),
+        fit=fit,
+        specs=wanted,
+        by=families,
+        levels=levels,
+        L=estimable(fit.cp, averaged, alias),
         offset=np.array([np.average(moved[rows], weights=shares[rows]) for rows in mine]),
-        at={name: value[0] for name, value in values.items() if len(value) == 1 and name not in (*wanted, *families)},
-        over=tuple(name for name in known if len(values[name]) > 1 and name not in (*wanted, *families)),
-        ddf=ddf, level=level,
-    )  # fmt: skip
+        at={
+            name: value[0]
+            for name, value in values.items()
+            if len(value) == 1 and name not in (*wanted, *families)
+        },
+        over=tuple(
+            name for name in known if len(values[name]) > 1 and name not in (*wanted, *families)
+        ),
+        ddf=ddf,
+        level=level,
+    )
 
 
 # --- the question -------------------------------------------------------------------------------------------
 
 
-def _asked(specs: str | Sequence[str], by: str | Sequence[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _asked(
+    specs: str | Sequence[str], by: str | Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The variables asked for and those that split them; ``"f | g"`` says both."""
     families = () if by is None else check_names("by", by)
     if not isinstance(specs, (str, Sequence)):
-        raise FormulaError(f"specs={specs!r}: the name of a variable of the fixed part, or a list of names")
+        raise FormulaError(
+            f"specs={specs!r}: the name of a variable of the fixed part, or a list of names"
+        )
     wanted: tuple[str, ...] = tuple(specs)
     if isinstance(specs, str):
         left, _, right = specs.strip().removeprefix("~").partition("|")
@@ -335,7 +366,10 @@ def _asked(specs: str | Sequence[str], by: str | Sequence[str] | None) -> tuple[
         raise FormulaError(f"specs={specs!r} names no variable to give means for")
     twice = [name for name, count in Counter((*wanted, *families)).items() if count > 1]
     if twice:
-        raise FormulaError(f"{twice[0]!r} is named twice in specs={specs!r}" + ("" if by is None else f", by={by!r}"))
+        raise FormulaError(
+            f"{twice[0]!r} is named twice in specs={specs!r}"
+            + ("" if by is None else f", by={by!r}")
+        )
     return wanted, families
 
 
@@ -372,7 +406,11 @@ def _is_factor(name: str, fit: Fit, recipe: Recipe) -> bool:
 
 
 def _values(
-    name: str, given: Mapping[str, Any], factors: Mapping[str, list[Any]], fit: Fit, design: Design | None
+    name: str,
+    given: Mapping[str, Any],
+    factors: Mapping[str, list[Any]],
+    fit: Fit,
+    design: Design | None,
 ) -> list[Any]:
     """The values of one variable on the grid."""
     if name not in given:
@@ -382,7 +420,11 @@ def _values(
     unknown = [v for v in values if v not in factors[name]] if name in factors else []
     missing = [v for v in values if v is None or v != v]
     if unknown or missing or not values:
-        known = f"the levels of {name} are {factors[name]}" if name in factors else f"give numbers to hold {name} at"
+        known = (
+            f"the levels of {name} are {factors[name]}"
+            if name in factors
+            else f"give numbers to hold {name} at"
+        )
         raise DataError(f"at={{{name!r}: {value!r}}}: {known}")
     return values
 
@@ -401,7 +443,9 @@ def _usual(name: str, fit: Fit) -> list[float]:
     )
 
 
-def _rows(recipe: Recipe, grid: Mapping[str, list[Any]], n: int, p_all: int) -> tuple[np.ndarray, np.ndarray]:
+def _rows(
+    recipe: Recipe, grid: Mapping[str, list[Any]], n: int, p_all: int
+) -> tuple[np.ndarray, np.ndarray]:
     """All columns of X on the grid, (n, p_all), and the offset, (n,)."""
     coded = apply(recipe, {name: np.asarray(column) for name, column in grid.items()}, groups=False)
     X = np.zeros((n, p_all))
@@ -412,7 +456,11 @@ def _rows(recipe: Recipe, grid: Mapping[str, list[Any]], n: int, p_all: int) -> 
 
 
 def _shares(
-    weights: str, cells: list[tuple[Any, ...]], order: list[str], others: list[str], design: Design | None
+    weights: str,
+    cells: list[tuple[Any, ...]],
+    order: list[str],
+    others: list[str],
+    design: Design | None,
 ) -> np.ndarray:
     """The weight of each cell of the grid in its mean."""
     if weights == "equal":
@@ -421,11 +469,14 @@ def _shares(
         raise NotDefinedError(f"weights={weights!r}: 'equal' or 'proportional'")
     if design is None:
         raise DataError("weights='proportional' counts rows, and this result was made without them")
-    codes, levels = zip(*(_coded(design, name) for name in others), strict=True) if others else ((), ())
+    codes, levels = (
+        zip(*(_coded(design, name) for name in others), strict=True) if others else ((), ())
+    )
     counts = np.zeros(tuple(map(len, levels)))
     np.add.at(counts, codes, 1.0)
     places = [
-        (order.index(name), {level: i for i, level in enumerate(known)}) for name, known in zip(others, levels, strict=True)
+        (order.index(name), {level: i for i, level in enumerate(known)})
+        for name, known in zip(others, levels, strict=True)
     ]
     return np.array([counts[tuple(where[row[i]] for i, where in places)] for row in cells])
 
@@ -462,7 +513,9 @@ def _adjusted(statistic: np.ndarray, df: np.ndarray, n_means: int, adjust: str) 
     if adjust == "tukey" and n_means > 2:  # for two means the studentized range is t itself
         return np.asarray(studentized_range.sf(np.abs(statistic) * np.sqrt(2.0), n_means, df))
     p_value = np.asarray(2.0 * student.sf(np.abs(statistic), df))
-    count = len(p_value)  # comparisons that cannot be estimated count, as for Tukey, the intervals and R's emmeans
+    count = len(
+        p_value
+    )  # comparisons that cannot be estimated count, as for Tukey, the intervals and R's emmeans
     if adjust == "bonferroni":
         return np.minimum(p_value * count, 1.0)
     if adjust == "sidak":
@@ -470,7 +523,9 @@ def _adjusted(statistic: np.ndarray, df: np.ndarray, n_means: int, adjust: str) 
     if adjust == "holm":
         order = np.argsort(p_value)  # NaN last
         out = np.empty(count)
-        out[order] = np.minimum(np.maximum.accumulate(p_value[order] * np.arange(count, 0, -1)), 1.0)
+        out[order] = np.minimum(
+            np.maximum.accumulate(p_value[order] * np.arange(count, 0, -1)), 1.0
+        )
         return out
     return p_value
 
@@ -481,7 +536,9 @@ def _critical(level: float, df: np.ndarray, n_means: int, adjust: str) -> np.nda
 
     count = n_means * (n_means - 1) // 2
     if adjust == "tukey" and n_means > 2:
-        some, place = np.unique(np.round(df, 6), return_inverse=True)  # a slow function: once for each df is enough
+        some, place = np.unique(
+            np.round(df, 6), return_inverse=True
+        )  # a slow function: once for each df is enough
         return np.asarray(studentized_range.ppf(level, n_means, some) / np.sqrt(2.0))[place]
     tail = 1.0 - level
     if adjust in ("bonferroni", "holm"):

@@ -65,12 +65,15 @@ class Together(ABC):
         """Floating-point numbers one search keeps at a time."""
 
     @abstractmethod
-    def _reduce(self, which: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _reduce(
+        self, which: np.ndarray, theta: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """log|M| (R,), where that failed (R,), what `_second` and `_apply` read (R,...), and [X y]'V0^-1[X y] (R,p+1,p+1)."""
 
     @abstractmethod
-    def _second(self, which: np.ndarray, T: np.ndarray, beta: np.ndarray, whiten: np.ndarray,
-                reml: bool) -> tuple[list[np.ndarray], list[np.ndarray], Blocks, Blocks]:  # fmt: skip
+    def _second(
+        self, which: np.ndarray, T: np.ndarray, beta: np.ndarray, whiten: np.ndarray, reml: bool
+    ) -> tuple[list[np.ndarray], list[np.ndarray], Blocks, Blocks]:
         """For each group: sum_j of (Q0)_jj (R,K,K) and sum_j v_j v_j'; for g <= h: y'P0 G P0 G'P0 y and tr(Q0 G Q0 G')."""
 
     @abstractmethod
@@ -93,7 +96,10 @@ class Together(ABC):
             gradient, hessian = self.derivatives(active, theta[active], T[active], *solved)
             step[active], decrement = _newton_steps(gradient, hessian)
             ends = decrement < np.maximum(DECREMENT, 1e-15 * np.abs(deviance[active]))
-            beta[active[ends]], sigma[active[ends]] = solved[0][ends], np.sqrt(solved[1][ends] / fit.nu)
+            beta[active[ends]], sigma[active[ends]] = (
+                solved[0][ends],
+                np.sqrt(solved[1][ends] / fit.nu),
+            )
             converged[active[ends]] = True
             slope = np.einsum("ri,ri->r", gradient, step[active])[~ends]
             active = self._descend(active[~ends], theta, step, slope, deviance, S, T)
@@ -108,13 +114,17 @@ class Together(ABC):
         S = self.G - self._explained(T)
         residual = np.append(-self.fit.solution.beta, 1.0)
         e = S @ residual
-        return np.column_stack([e[:, :-1], self.cov.theta_of(self._squares(T, residual)), e @ residual])
+        return np.column_stack(
+            [e[:, :-1], self.cov.theta_of(self._squares(T, residual)), e @ residual]
+        )
 
     @abstractmethod
     def _explained(self, T: np.ndarray) -> np.ndarray:
         """[X y]'Z Lambda M^-1 Lambda'Z'[X y] of every response at one T, (R,p+1,p+1)."""
 
-    def factor(self, which: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def factor(
+        self, which: np.ndarray, theta: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Deviances (up to a constant; infinite where not positive definite), S (R,p+1,p+1) and T (R,...)."""
         logdet, bad, T, S = self._reduce(which, theta)
         p = self.p
@@ -133,12 +143,20 @@ class Together(ABC):
         return np.einsum("rst,rt->rs", whiten, half), S[:, p, p] - (half**2).sum(axis=1), whiten
 
     def derivatives(
-        self, which: np.ndarray, theta: np.ndarray, T: np.ndarray, beta: np.ndarray, r2: np.ndarray, whiten: np.ndarray
+        self,
+        which: np.ndarray,
+        theta: np.ndarray,
+        T: np.ndarray,
+        beta: np.ndarray,
+        r2: np.ndarray,
+        whiten: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Gradients (R,m) and exact Hessians (R,m,m) in theta."""
         nu = self.fit.nu
         own, vv, quadratic, traces = self._second(which, T, beta, whiten, self.fit.reml)
-        G = [trace - (nu / r2)[:, None, None] * square for trace, square in zip(own, vv, strict=True)]
+        G = [
+            trace - (nu / r2)[:, None, None] * square for trace, square in zip(own, vv, strict=True)
+        ]
         ratio = (1.0 / r2)[:, None, None, None, None]
         H = {}
         for (g, h), Q in quadratic.items():
@@ -150,9 +168,15 @@ class Together(ABC):
         return self.cov.gradient(lambdas, G), self.cov.hessian(lambdas, G, H)
 
     def _descend(
-        self, active: np.ndarray, theta: np.ndarray, step: np.ndarray, slope: np.ndarray,
-        deviance: np.ndarray, S: np.ndarray, T: np.ndarray,
-    ) -> np.ndarray:  # fmt: skip
+        self,
+        active: np.ndarray,
+        theta: np.ndarray,
+        step: np.ndarray,
+        slope: np.ndarray,
+        deviance: np.ndarray,
+        S: np.ndarray,
+        T: np.ndarray,
+    ) -> np.ndarray:
         """Halve each step until its deviance falls as Armijo asks; returns the searches that moved."""
         length = np.abs(step[active]).max(axis=1, initial=0.0)
         reach = np.maximum(1.0, 2.0 * np.abs(theta[active]).max(axis=1, initial=0.0))
@@ -164,10 +188,19 @@ class Together(ABC):
             who = active[waiting]
             trial = theta[who] + t[waiting, None] * step[who]
             value, newS, newT = self.factor(who, trial)
-            enough = deviance[who] + 1e-4 * t[waiting] * np.minimum(slope[waiting], 0.0) + 1e-14 * np.abs(deviance[who])
+            enough = (
+                deviance[who]
+                + 1e-4 * t[waiting] * np.minimum(slope[waiting], 0.0)
+                + 1e-14 * np.abs(deviance[who])
+            )
             good = value <= enough
             took = who[good]
-            theta[took], deviance[took], S[took], T[took] = trial[good], value[good], newS[good], newT[good]
+            theta[took], deviance[took], S[took], T[took] = (
+                trial[good],
+                value[good],
+                newS[good],
+                newT[good],
+            )
             moved.append(took)
             waiting = waiting[~good]
             t[waiting] *= 0.5
@@ -190,7 +223,9 @@ class OneFactor(Together):
         group = cp.groups[0]
         return group.n_levels * group.k * (4 * group.k + 4 * (cp.p + 1))
 
-    def _reduce(self, which: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _reduce(
+        self, which: np.ndarray, theta: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         lambdas = self.cov.lambdas(theta)[0]
         T = np.empty((len(which), *self.A.shape))
         logdet, bad = np.empty(len(which)), np.zeros(len(which), dtype=bool)
@@ -210,11 +245,14 @@ class OneFactor(Together):
         return out
 
     def _squares(self, T: np.ndarray, residual: np.ndarray) -> list[np.ndarray]:
-        v = _levels.levels_project(self.A, T, np.ascontiguousarray(np.moveaxis(self.B @ residual, 0, 2)))
+        v = _levels.levels_project(
+            self.A, T, np.ascontiguousarray(np.moveaxis(self.B @ residual, 0, 2))
+        )
         return [np.einsum("jar,jbr->rab", v, v)]
 
-    def _second(self, which: np.ndarray, T: np.ndarray, beta: np.ndarray, whiten: np.ndarray,
-                reml: bool) -> tuple[list[np.ndarray], list[np.ndarray], Blocks, Blocks]:  # fmt: skip
+    def _second(
+        self, which: np.ndarray, T: np.ndarray, beta: np.ndarray, whiten: np.ndarray, reml: bool
+    ) -> tuple[list[np.ndarray], list[np.ndarray], Blocks, Blocks]:
         R, (J, k, _), p = len(which), self.A.shape, self.p
         K, C = np.empty((R, J, k, k)), np.empty((R, J, k, p + 1))
         for i, r in enumerate(which):
@@ -262,12 +300,16 @@ class Dense(Together):
     def _big_lambda(self, theta: np.ndarray) -> np.ndarray:
         """Lambda of each search, (R,q,q)."""
         out = np.zeros((len(theta), *self.A.shape))
-        for g, (group, block) in enumerate(zip(self.fit.cp.groups, self.cov.lambdas(theta), strict=True)):
+        for g, (group, block) in enumerate(
+            zip(self.fit.cp.groups, self.cov.lambdas(theta), strict=True)
+        ):
             own = self.base[g] + np.arange(group.n_levels * group.k).reshape(-1, group.k)
             out[:, own[:, :, None], own[:, None, :]] = block[:, None]
         return out
 
-    def _reduce(self, which: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _reduce(
+        self, which: np.ndarray, theta: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         big = self._big_lambda(theta)
         up = big.swapaxes(1, 2)
         L, bad = _cholesky(up @ self.A @ big + np.eye(len(self.A)))
@@ -289,11 +331,13 @@ class Dense(Together):
         """(R,q) as one (R,J,K) array a group."""
         edges = [*self.base, v.shape[1]]
         return [
-            v[:, edges[g] : edges[g + 1]].reshape(len(v), group.n_levels, group.k) for g, group in enumerate(self.fit.cp.groups)
+            v[:, edges[g] : edges[g + 1]].reshape(len(v), group.n_levels, group.k)
+            for g, group in enumerate(self.fit.cp.groups)
         ]
 
-    def _second(self, which: np.ndarray, T: np.ndarray, beta: np.ndarray, whiten: np.ndarray,
-                reml: bool) -> tuple[list[np.ndarray], list[np.ndarray], Blocks, Blocks]:  # fmt: skip
+    def _second(
+        self, which: np.ndarray, T: np.ndarray, beta: np.ndarray, whiten: np.ndarray, reml: bool
+    ) -> tuple[list[np.ndarray], list[np.ndarray], Blocks, Blocks]:
         p, B = self.p, self.B[which]
         TA = T @ self.A
         K = self.A - TA.swapaxes(1, 2) @ TA
@@ -303,7 +347,10 @@ class Dense(Together):
         Q0 = P if reml else K
         v = self._parts(C[..., p] - (C[..., :p] @ beta[..., None])[..., 0])
         own, quadratic, traces = [], {}, {}
-        wide = [spread(part.reshape(-1, part.shape[2])).reshape(len(part), -1, part.shape[2] ** 2) for part in v]
+        wide = [
+            spread(part.reshape(-1, part.shape[2])).reshape(len(part), -1, part.shape[2] ** 2)
+            for part in v
+        ]
         edges = [*self.base, K.shape[1]]
         inside = [slice(edges[g], edges[g + 1]) for g in range(len(v))]
         for h, right in enumerate(v):
@@ -313,9 +360,15 @@ class Dense(Together):
                 k_g = v[g].shape[2]
                 both = wide[g].swapaxes(1, 2) @ Ph[:, inside[g]]
                 quadratic[g, h] = both.reshape(-1, k_g, k_g, k_h, k_h).swapaxes(1, 2)
-                block = Q0[:, inside[g], inside[h]].reshape(len(which), -1, k_g, right.shape[1], k_h)
+                block = Q0[:, inside[g], inside[h]].reshape(
+                    len(which), -1, k_g, right.shape[1], k_h
+                )
                 flat = block.transpose(0, 2, 4, 1, 3).reshape(len(which), k_g * k_h, -1)
-                traces[g, h] = (flat @ flat.swapaxes(1, 2)).reshape(-1, k_g, k_h, k_g, k_h).transpose(0, 3, 1, 2, 4)
+                traces[g, h] = (
+                    (flat @ flat.swapaxes(1, 2))
+                    .reshape(-1, k_g, k_h, k_g, k_h)
+                    .transpose(0, 3, 1, 2, 4)
+                )
                 if g == h:
                     own.append(np.einsum("rjajb->rab", block))
         return own, [part.swapaxes(1, 2) @ part for part in v], quadratic, traces
@@ -372,4 +425,6 @@ def _newton_steps(gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray
     size = np.abs(values)
     size = np.maximum(size, _FLOOR * np.maximum(size.max(axis=1, keepdims=True), 1e-300))
     along = np.einsum("rij,ri->rj", vectors, scale * gradient)
-    return -scale * np.einsum("rij,rj->ri", vectors, along / size), 0.5 * (along**2 / size).sum(axis=1)
+    return -scale * np.einsum("rij,rj->ri", vectors, along / size), 0.5 * (along**2 / size).sum(
+        axis=1
+    )

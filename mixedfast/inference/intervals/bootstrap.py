@@ -22,7 +22,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast._progress import Show, bar
-from mixedfast._validation import available_cores, check_choice, check_count, check_level, check_room, check_seed, check_threads
+from mixedfast._validation import (
+    available_cores,
+    check_choice,
+    check_count,
+    check_level,
+    check_room,
+    check_seed,
+    check_threads,
+)
 from mixedfast.data.frames_out import in_callers_library
 from mixedfast.engines.threads import on_one_blas_thread
 from mixedfast.errors import ArgumentError
@@ -194,13 +202,19 @@ class Bootstrap:
             low, high = np.clip([low, high], *self.parameters[i].bounds)
         else:
             if self.scores is None:
-                raise ArgumentError('type="bca" needs the scores that only bootstrap() keeps, not row_space_bootstrap()')
+                raise ArgumentError(
+                    'type="bca" needs the scores that only bootstrap() keeps, not row_space_bootstrap()'
+                )
             at = _bca_tails(found, estimate, _acceleration(found, self.scores[usable]), tail)
             low, high = np.quantile(found, at) if np.isfinite(at).all() else (np.nan, np.nan)
         return float(low), float(high)
 
     def __repr__(self) -> str:
-        done = f"{self.n_done} replicates" if self.n_done == self.requested else f"{self.n_done} of {self.requested} replicates"
+        done = (
+            f"{self.n_done} replicates"
+            if self.n_done == self.requested
+            else f"{self.n_done} of {self.requested} replicates"
+        )
         return f"<Bootstrap {done}; {self.n_singular} singular; {self.n_failed} failed>"
 
 
@@ -208,7 +222,9 @@ def _bca_tails(found: np.ndarray, estimate: float, acceleration: float, tail: fl
     """Which quantiles of the replicates the BCa interval reads."""
     normal = NormalDist()
     below = (np.sum(found < estimate) + 0.5 * np.sum(found == estimate)) / len(found)
-    if not 0.0 < below < 1.0:  # the estimate lies outside all replicates: its bias has no finite measure
+    if (
+        not 0.0 < below < 1.0
+    ):  # the estimate lies outside all replicates: its bias has no finite measure
         return np.array([np.nan, np.nan])
     bias = normal.inv_cdf(float(below))
     out = []
@@ -233,7 +249,11 @@ def _acceleration(found: np.ndarray, scores: np.ndarray) -> float:
 
 @on_one_blas_thread  # once around all searches: to set it anew at each step costs more than a step
 def bootstrap(
-    fit: Fit, n: int = 1000, seed: int | None = None, threads: int | None = None, progress: Show = "auto"
+    fit: Fit,
+    n: int = 1000,
+    seed: int | None = None,
+    threads: int | None = None,
+    progress: Show = "auto",
 ) -> Bootstrap:
     """Parametric bootstrap of a fit, without its rows.
 
@@ -278,7 +298,9 @@ def bootstrap(
     size = _batch_size(fit, sampler)
     batches = [range(first, min(first + size, n)) for first in range(0, n, size)]
 
-    idle: SimpleQueue[Engine] = SimpleQueue()  # an engine serves one search at a time: as many are made as threads run
+    idle: SimpleQueue[Engine] = (
+        SimpleQueue()
+    )  # an engine serves one search at a time: as many are made as threads run
 
     def work(batch: range) -> Refits:
         try:
@@ -296,7 +318,9 @@ def bootstrap(
 
 def _generator(key: np.ndarray, r: int) -> np.random.Generator:
     """Stream r: the counter's top word is r, which leaves 2^192 blocks to each replicate."""
-    return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, r], dtype=np.uint64)))
+    return np.random.Generator(
+        np.random.Philox(key=key, counter=np.array([0, 0, 0, r], dtype=np.uint64))
+    )
 
 
 def _batch_size(fit: Fit, sampler: ResponseSampler) -> int:
@@ -305,11 +329,15 @@ def _batch_size(fit: Fit, sampler: ResponseSampler) -> int:
     return int(np.clip(_BATCH_NUMBERS // (3 * sampler.numbers_per_draw + together), 1, most))
 
 
-def _run(work: Callable[[range], Refits], batches: Sequence[range], threads: int, progress: Show, n: int) -> dict[int, Refits]:
+def _run(
+    work: Callable[[range], Refits], batches: Sequence[range], threads: int, progress: Show, n: int
+) -> dict[int, Refits]:
     """The batches' results by position; those finished so far when the user interrupts."""
     done: dict[int, Refits] = {}
     workers = ThreadPoolExecutor(min(threads, len(batches)))
-    running: dict[Future[Refits], int] = {workers.submit(work, batch): i for i, batch in enumerate(batches)}
+    running: dict[Future[Refits], int] = {
+        workers.submit(work, batch): i for i, batch in enumerate(batches)
+    }
     try:
         with bar(n, "bootstrap", progress) as advance:
             for future in as_completed(running):
@@ -332,9 +360,19 @@ def _collect(fit: Fit, parts: list[Refits], requested: int) -> Bootstrap:
     beta = np.concatenate([np.empty((0, p)), *(part.beta for part in parts)])
     converged = np.concatenate([np.empty(0, dtype=bool), *(part.converged for part in parts)])
     scores = np.concatenate([np.empty((0, s)), *(part.scores for part in parts)])
-    singular = sum(any(fit.covariance.singular_terms(row)) for row, good in zip(theta, converged, strict=True) if good)
+    singular = sum(
+        any(fit.covariance.singular_terms(row))
+        for row, good in zip(theta, converged, strict=True)
+        if good
+    )
     return Bootstrap(
-        tuple(list_parameters(cp)), _own(fit), values(cp, theta, sigma, beta), requested, int(singular), converged, scores
+        tuple(list_parameters(cp)),
+        _own(fit),
+        values(cp, theta, sigma, beta),
+        requested,
+        int(singular),
+        converged,
+        scores,
     )
 
 
@@ -378,16 +416,27 @@ def row_space_bootstrap(fit: Fit, design: Design, n: int, seed: int | None = Non
     lambdas = fit.covariance.lambdas(fit.theta)
     found, singular, converged = [], 0, []
     for _ in range(n):
-        y = mean + rng.standard_normal(design.n) * fit.sigma / (1.0 if design.weights is None else np.sqrt(design.weights))
+        y = mean + rng.standard_normal(design.n) * fit.sigma / (
+            1.0 if design.weights is None else np.sqrt(design.weights)
+        )
         for shape, term in zip(fit.covariance.terms, design.terms, strict=True):
             root = fit.covariance.term_block(shape, lambdas)
             b = fit.sigma * rng.standard_normal((len(term.levels), shape.k)) @ root.T
             y += _effects(term, b, design.n)
-        again = fit_crossproducts(assemble(replace(design, y=y)), fit.reml, fit.theta, fit.engine_wanted)
+        again = fit_crossproducts(
+            assemble(replace(design, y=y)), fit.reml, fit.theta, fit.engine_wanted
+        )
         found.append(_own(again))
         singular += any(again.singular_terms)
         converged.append(again.optimum is not None and again.optimum.converged)
-    return Bootstrap(tuple(list_parameters(fit.cp)), _own(fit), np.array(found), n, singular, np.array(converged, dtype=bool))
+    return Bootstrap(
+        tuple(list_parameters(fit.cp)),
+        _own(fit),
+        np.array(found),
+        n,
+        singular,
+        np.array(converged, dtype=bool),
+    )
 
 
 def _effects(term: Any, b: np.ndarray, n: int) -> np.ndarray:

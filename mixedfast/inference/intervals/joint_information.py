@@ -65,7 +65,11 @@ def _elements(fit: Fit) -> list[_Element]:
             G[term.group] = 0.5 * (outer + outer.T)
             what = f"var_{columns[a]}" if a == b else f"cov_{columns[a]}.{columns[b]}"
             zero = bool(H[a, a] == 0.0 or H[b, b] == 0.0)
-            out.append(_Element(f"{what}|{group.name}", t, a, b, float(H[a, b]), cov.gradient(lambdas, G), zero))
+            out.append(
+                _Element(
+                    f"{what}|{group.name}", t, a, b, float(H[a, b]), cov.gradient(lambdas, G), zero
+                )
+            )
     return out
 
 
@@ -112,12 +116,18 @@ def variance_errors(fit: Fit) -> pd.DataFrame:
             sd = fit.sigma * error(own) / (2.0 * np.sqrt(e.value))
         elif not e.zero:
             first, second = (e.term, e.a, e.a), (e.term, e.b, e.b)
-            turn = own - 0.5 * e.value * (moves[first] / value[first] + moves[second] / value[second])
+            turn = own - 0.5 * e.value * (
+                moves[first] / value[first] + moves[second] / value[second]
+            )
             corr = error(turn) / np.sqrt(value[first] * value[second])
-        rows.append((group.name, names[e.a], None if e.a == e.b else names[e.b], variance, sd, corr))
+        rows.append(
+            (group.name, names[e.a], None if e.a == e.b else names[e.b], variance, sd, corr)
+        )
     residual = float(np.sqrt(A[-1, -1]))
     rows.append(("Residual", "", None, 2.0 * sigma2 * residual, fit.sigma * residual, np.nan))
-    return pd.DataFrame(rows, columns=["group", "name1", "name2", "variance_se", "sd_se", "corr_se"])
+    return pd.DataFrame(
+        rows, columns=["group", "name1", "name2", "variance_se", "sd_se", "corr_se"]
+    )
 
 
 def joint(fit: Fit) -> Joint:
@@ -141,9 +151,13 @@ def _joint(fit: Fit) -> Joint:
     information = known.inverse[:m, :m]
     system = fit.system
     sigma = np.sqrt(system.solution.r2 / system.nu)
-    moves = [np.einsum("jas,jb->sab", d, w / sigma) for d, w in zip(system.D, system.v, strict=True)]
+    moves = [
+        np.einsum("jas,jb->sab", d, w / sigma) for d, w in zip(system.D, system.v, strict=True)
+    ]
     moves = [0.5 * (part + part.transpose(0, 2, 1)) for part in moves]
-    by_theta = np.array([cov.gradient(known.lambdas, [part[s] for part in moves]) for s in range(fit.cp.p)])
+    by_theta = np.array(
+        [cov.gradient(known.lambdas, [part[s] for part in moves]) for s in range(fit.cp.p)]
+    )
     B = -fit.sigma * known.half @ by_theta.reshape(fit.cp.p, m)
     elements = _elements(fit)
     names = [element.name for element in elements]

@@ -44,7 +44,12 @@ class Parameter:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        return {"sd": (0.0, np.inf), "sigma": (0.0, np.inf), "cor": (-1.0, 1.0), "beta": (-np.inf, np.inf)}[self.kind]
+        return {
+            "sd": (0.0, np.inf),
+            "sigma": (0.0, np.inf),
+            "cor": (-1.0, 1.0),
+            "beta": (-np.inf, np.inf),
+        }[self.kind]
 
 
 def list_parameters(cp: CrossProducts) -> list[Parameter]:
@@ -73,7 +78,10 @@ def list_parameters(cp: CrossProducts) -> list[Parameter]:
         for b in range(term.k):
             out.append(Parameter(f"sd_{names[b]}|{group.name}", "sd", t, b))
             if term.correlated:
-                out += [Parameter(f"cor_{names[a]}.{names[b]}|{group.name}", "cor", t, a, b) for a in range(b + 1, term.k)]
+                out += [
+                    Parameter(f"cor_{names[a]}.{names[b]}|{group.name}", "cor", t, a, b)
+                    for a in range(b + 1, term.k)
+                ]
     out.append(Parameter("sigma", "sigma"))
     return out + [Parameter(name, "beta", a=j) for j, name in enumerate(cp.x_names)]
 
@@ -103,7 +111,9 @@ def transform(cov: Covariance, term: TermShape) -> np.ndarray:
     return cov.term_block(term, cov.transforms)
 
 
-def absolute(cp: CrossProducts, term: TermShape, theta: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+def absolute(
+    cp: CrossProducts, term: TermShape, theta: np.ndarray, sigma: np.ndarray
+) -> np.ndarray:
     """A square root of Sigma of one term in the user's units, (..., k, k), from internal theta and sigma.
 
     Parameters
@@ -140,10 +150,15 @@ def values(cp: CrossProducts, theta: np.ndarray, sigma: np.ndarray, beta: np.nda
     for term in cp.terms:
         root = absolute(cp, term, theta, sigma)
         sd = np.sqrt((root**2).sum(axis=-1))
-        unit = np.divide(root, sd[..., None], out=np.full_like(root, np.nan), where=sd[..., None] > 0)
+        unit = np.divide(
+            root, sd[..., None], out=np.full_like(root, np.nan), where=sd[..., None] > 0
+        )
         for b in range(term.k):
             out.append(sd[..., b])
             if term.correlated:
-                out += [np.clip((unit[..., a, :] * unit[..., b, :]).sum(axis=-1), -1.0, 1.0) for a in range(b + 1, term.k)]
+                out += [
+                    np.clip((unit[..., a, :] * unit[..., b, :]).sum(axis=-1), -1.0, 1.0)
+                    for a in range(b + 1, term.k)
+                ]
     out.append(np.asarray(sigma) / cp.scale[-1])
     return np.stack([*out, *np.moveaxis(cp.basis.to_user_beta(beta), -1, 0)], axis=-1)

@@ -224,14 +224,18 @@ class Profile:
         import pandas as pd
 
         parts = [
-            pd.DataFrame({"parameter": name, "value": trace.value, "zeta": trace.zeta}) for name, trace in self.traces.items()
+            pd.DataFrame({"parameter": name, "value": trace.value, "zeta": trace.zeta})
+            for name, trace in self.traces.items()
         ]
         return pd.concat(parts, ignore_index=True)
 
 
 @on_one_blas_thread  # once around all searches: to set it anew at each step costs more than a step
 def profile(
-    fit: Fit, parameters: str | Sequence[str] | None = None, max_level: float = 0.99, progress: Show = "auto"
+    fit: Fit,
+    parameters: str | Sequence[str] | None = None,
+    max_level: float = 0.99,
+    progress: Show = "auto",
 ) -> Profile:
     """Likelihood profiles of a fit; the fit itself is not touched.
 
@@ -271,7 +275,9 @@ def profile(
     if isinstance(parameters, str):
         parameters = [parameters]
     if parameters is not None and not isinstance(parameters, Iterable):
-        raise ArgumentError(f"profile(parameters={parameters!r}): names of parameters; the level goes to confint(level=...)")
+        raise ArgumentError(
+            f"profile(parameters={parameters!r}): names of parameters; the level goes to confint(level=...)"
+        )
     wanted = chosen(list_parameters(cp), None if parameters is None else list(parameters))
     cutoff = -NormalDist().inv_cdf(0.5 - 0.5 * max_level)
     system = fit.new_system(reml=False)
@@ -316,14 +322,21 @@ def _first_width(fit: Fit, p: Parameter, estimates: dict[str, float], sigma: flo
     term = cp.terms[p.term]
     group = cp.groups[term.group]
     # with sd s and J levels, s / sqrt(2 J); never less than what one level's rows can tell of a zero variance
-    seen = sigma / cp.scale[-1] * group.scale[term.start + p.a] / math.sqrt(max(1.0, cp.n / group.n_levels))
+    seen = (
+        sigma
+        / cp.scale[-1]
+        * group.scale[term.start + p.a]
+        / math.sqrt(max(1.0, cp.n / group.n_levels))
+    )
     return max(estimates[p.name], 0.5 * seen) / math.sqrt(2.0 * group.n_levels)
 
 
 # -- one constrained fit -------------------------------------------------------------------------------------------
 
 
-def _coefficient_evaluator(fit: Fit, system: PLSSystem, p: Parameter, theta: np.ndarray) -> Evaluate:
+def _coefficient_evaluator(
+    fit: Fit, system: PLSSystem, p: Parameter, theta: np.ndarray
+) -> Evaluate:
     """value -> (deviance, slope) with a coefficient held; each fit starts where the last ended."""
     state = {"theta": theta}
 
@@ -338,7 +351,9 @@ def _coefficient_evaluator(fit: Fit, system: PLSSystem, p: Parameter, theta: np.
     return evaluate
 
 
-def _variance_evaluator(system: PLSSystem, p: Parameter, theta: np.ndarray, sigma: float) -> Evaluate:
+def _variance_evaluator(
+    system: PLSSystem, p: Parameter, theta: np.ndarray, sigma: float
+) -> Evaluate:
     """value -> (deviance, slope) with a variance parameter held; each fit starts where the last ended.
 
     A correlation can also be had by a zero standard deviation on either side of it, often far from where the search
@@ -360,7 +375,9 @@ def _variance_evaluator(system: PLSSystem, p: Parameter, theta: np.ndarray, sigm
     return evaluate
 
 
-def _zero_variance_deviance(system: PLSSystem, p: Parameter, theta: np.ndarray, sigma: float) -> float:
+def _zero_variance_deviance(
+    system: PLSSystem, p: Parameter, theta: np.ndarray, sigma: float
+) -> float:
     """The smallest deviance with one of the two standard deviations of a correlation at zero."""
     lowest = math.inf
     for column in (p.a, p.b):
@@ -373,9 +390,18 @@ def _zero_variance_deviance(system: PLSSystem, p: Parameter, theta: np.ndarray, 
 # -- the walk ------------------------------------------------------------------------------------------------------
 
 
-def _walk(p: Parameter, center: float, width: float, evaluate_from: Evaluate, deviance: float, cutoff: float) -> Trace:
+def _walk(
+    p: Parameter,
+    center: float,
+    width: float,
+    evaluate_from: Evaluate,
+    deviance: float,
+    cutoff: float,
+) -> Trace:
     """zeta on both sides of the estimate, out to `cutoff` or the parameter's bounds."""
-    sides = [_side(p, center, sign * width, evaluate_from, deviance, cutoff) for sign in (-1.0, 1.0)]
+    sides = [
+        _side(p, center, sign * width, evaluate_from, deviance, cutoff) for sign in (-1.0, 1.0)
+    ]
     (down, down_closed), (up, up_closed) = sides
     places = [*reversed(down), Place(center, 0.0, np.nan), *up]
     value, zeta, slope = (np.array(part, dtype=float) for part in zip(*places, strict=True))
@@ -393,28 +419,39 @@ def _side(
     places: list[Place] = []
     value, zeta, length = center, 0.0, abs(step) * _STEP
     while abs(zeta) < cutoff and len(places) < _MAX_POINTS and value != bound:
-        if p.kind == "sigma" and sign < 0:  # sigma is never held at zero: each step leaves at least half of it
+        if (
+            p.kind == "sigma" and sign < 0
+        ):  # sigma is never held at zero: each step leaves at least half of it
             length = min(length, 0.5 * value)
         following = value + sign * length
         if sign * (bound - following) < 0.05 * length:  # do not leave a crumb before the bound
             following = bound
         place = _place(p, following, sign, evaluate, deviance)
         if place is None:
-            warnings.warn(f"the profile of {p.name} stops at {value:.6g}: the next constrained fit failed",
-                          ConvergenceWarning, stacklevel=5)  # fmt: skip
+            warnings.warn(
+                f"the profile of {p.name} stops at {value:.6g}: the next constrained fit failed",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
             return places, False
         # rounding and local minima only: held farther away, the best fit cannot be better
         place = place._replace(zeta=sign * max(abs(place.zeta), abs(zeta)))
         places.append(place)
         moved, gained = abs(following - value), abs(place.zeta - zeta)
         value, zeta = following, place.zeta
-        wish = _STEP / place.slope if np.isfinite(place.slope) and place.slope > 0 else moved * _GROWTH
-        length = float(np.clip(wish, 0.2 * moved, moved * (_GROWTH if gained > 0.1 * _STEP else 4.0)))
+        wish = (
+            _STEP / place.slope if np.isfinite(place.slope) and place.slope > 0 else moved * _GROWTH
+        )
+        length = float(
+            np.clip(wish, 0.2 * moved, moved * (_GROWTH if gained > 0.1 * _STEP else 4.0))
+        )
     _sharpen(p, center, sign, places, evaluate, deviance)
     return places, value == bound
 
 
-def _place(p: Parameter, value: float, sign: float, evaluate: Evaluate, deviance: float) -> Place | None:
+def _place(
+    p: Parameter, value: float, sign: float, evaluate: Evaluate, deviance: float
+) -> Place | None:
     """zeta and its slope at one value; None when the constrained fit fails."""
     found = evaluate(value)
     if found is None:
@@ -423,13 +460,22 @@ def _place(p: Parameter, value: float, sign: float, evaluate: Evaluate, deviance
     if rise < -_BELOW:
         warnings.warn(
             f"with {p.name} held at {value:.6g} the deviance is {-rise:.2g} lower than at the estimates: "
-            "the fit is not a global optimum", ConvergenceWarning, stacklevel=6,
-        )  # fmt: skip
+            "the fit is not a global optimum",
+            ConvergenceWarning,
+            stacklevel=6,
+        )
     zeta = sign * math.sqrt(max(rise, 0.0))
     return Place(value, zeta, found[1] / (2.0 * zeta) if abs(zeta) > _NEAR_ZERO else np.nan)
 
 
-def _sharpen(p: Parameter, center: float, sign: float, places: list[Place], evaluate: Evaluate, deviance: float) -> None:
+def _sharpen(
+    p: Parameter,
+    center: float,
+    sign: float,
+    places: list[Place],
+    evaluate: Evaluate,
+    deviance: float,
+) -> None:
     """Add the end of the usual interval itself: a profile may have kinks there that no cubic follows."""
     if not places:
         return
@@ -441,8 +487,12 @@ def _sharpen(p: Parameter, center: float, sign: float, places: list[Place], eval
         if not len(roots) or np.abs(value - roots[0]).min() < 1e-4 * np.ptp(value):
             return
         place = _place(p, float(roots[0]), sign, evaluate, deviance)
-        inner = [other for other in path if sign * (other.value - roots[0]) < 0][-1 if sign > 0 else 0]
-        outer = [other for other in path if sign * (other.value - roots[0]) > 0][0 if sign > 0 else -1]
+        inner = [other for other in path if sign * (other.value - roots[0]) < 0][
+            -1 if sign > 0 else 0
+        ]
+        outer = [other for other in path if sign * (other.value - roots[0]) > 0][
+            0 if sign > 0 else -1
+        ]
         # a fit that failed or fell into another valley is no better than the cubic
         if place is None or not abs(inner.zeta) <= abs(place.zeta) <= abs(outer.zeta):
             return
@@ -480,7 +530,11 @@ def _interpolant(value: np.ndarray, zeta: np.ndarray, slope: np.ndarray) -> Any:
     from scipy.interpolate import PchipInterpolator, PPoly
 
     h, rise = np.diff(value), np.diff(zeta)
-    guess = PchipInterpolator(value, zeta).derivative()(value) if len(value) > 2 else np.full(2, rise[0] / h[0])
+    guess = (
+        PchipInterpolator(value, zeta).derivative()(value)
+        if len(value) > 2
+        else np.full(2, rise[0] / h[0])
+    )
     slope = np.where(np.isfinite(slope), slope, guess)
     left, right = (np.clip(part, 0.0, 3.0 * rise / h) for part in (slope[:-1], slope[1:]))
     cubic = (left + right - 2.0 * rise / h) / h**2

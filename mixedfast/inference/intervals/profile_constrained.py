@@ -104,7 +104,9 @@ class MappedEngine:
         return self.engine.describe()
 
 
-def hold_coefficient(cp: CrossProducts, engine: Engine, j: int, value: float) -> tuple[PLSSystem, np.ndarray]:
+def hold_coefficient(
+    cp: CrossProducts, engine: Engine, j: int, value: float
+) -> tuple[PLSSystem, np.ndarray]:
     """The ML system of the model with coefficient j (user's units) held at a value.
 
     Parameters
@@ -130,10 +132,18 @@ def hold_coefficient(cp: CrossProducts, engine: Engine, j: int, value: float) ->
     M[:p, -1] = -direction * (value - offset)
     M[p, -1] = 1.0
     left = CrossProducts(
-        n=cp.n, xy=M.T @ cp.xy @ M, shift=np.zeros(p), scale=np.append(np.ones(p - 1), cp.scale[-1]),
-        groups=cp.groups, pairs=cp.pairs, terms=cp.terms, x_names=cp.x_names[: p - 1], kept=cp.kept[: p - 1],
-        constant=None, sum_log_weights=cp.sum_log_weights,
-    )  # fmt: skip
+        n=cp.n,
+        xy=M.T @ cp.xy @ M,
+        shift=np.zeros(p),
+        scale=np.append(np.ones(p - 1), cp.scale[-1]),
+        groups=cp.groups,
+        pairs=cp.pairs,
+        terms=cp.terms,
+        x_names=cp.x_names[: p - 1],
+        kept=cp.kept[: p - 1],
+        constant=None,
+        sum_log_weights=cp.sum_log_weights,
+    )
     return PLSSystem(left, MappedEngine(engine, M), reml=False), direction
 
 
@@ -141,7 +151,9 @@ def coefficient_slope(system: PLSSystem, direction: np.ndarray) -> float:
     """d deviance / d value at the last theta solved (envelope theorem: theta and the other coefficients are optimal)."""
     engine = system.engine
     assert isinstance(engine, MappedEngine)
-    beta = engine.M @ np.append(-system.solution.beta, 1.0)  # (-b, 1): residual y - X b as a combination of [X y]
+    beta = engine.M @ np.append(
+        -system.solution.beta, 1.0
+    )  # (-b, 1): residual y - X b as a combination of [X y]
     score = engine.full[:-1] @ beta
     return float(-2.0 * system.nu * (direction @ score) / system.solution.r2)
 
@@ -182,14 +194,18 @@ class Chart:
     pivot: int
 
     def roots(self, x: np.ndarray) -> list[np.ndarray]:
-        return [L0 + np.tensordot(x, E, 1) for L0, E in zip(self.base, self.directions, strict=True)]
+        return [
+            L0 + np.tensordot(x, E, 1) for L0, E in zip(self.base, self.directions, strict=True)
+        ]
 
 
 def _order(term_k: int, first: Sequence[int]) -> list[int]:
     return [*first, *(i for i in range(term_k) if i not in first)]
 
 
-def chart_of(cp: CrossProducts, parameter: Parameter, value: float, theta: np.ndarray, sigma: float) -> Chart:
+def chart_of(
+    cp: CrossProducts, parameter: Parameter, value: float, theta: np.ndarray, sigma: float
+) -> Chart:
     """Coordinates with `parameter` (sd, cor or sigma) held at `value`, starting at internal (theta, sigma)."""
     cov, y_scale = cp.covariance, float(cp.scale[-1])
     base = [np.zeros((size, size)) for size in cov.sizes]
@@ -199,7 +215,13 @@ def chart_of(cp: CrossProducts, parameter: Parameter, value: float, theta: np.nd
     pivot = -1
     for t, term in enumerate(cp.terms):
         mine = parameter.term == t
-        first = () if not mine else (parameter.a,) if parameter.kind == "sd" else (parameter.b, parameter.a)
+        first = (
+            ()
+            if not mine
+            else (parameter.a,)
+            if parameter.kind == "sd"
+            else (parameter.b, parameter.a)
+        )
         order = _order(term.k, first)
         own = slice(term.start, term.start + term.k)
         toward = transform(cov, term)[:, order] * y_scale
@@ -208,8 +230,14 @@ def chart_of(cp: CrossProducts, parameter: Parameter, value: float, theta: np.nd
         # a coordinate of the user's column i is of order one in the internal basis times this
         unit = sigma / y_scale * cov.scale[term.group][own][order]
 
-        def embed(block: np.ndarray, group: int = term.group, own: slice = own, toward: np.ndarray = toward,
-                  order: list[int] = order, correlated: bool = term.correlated) -> np.ndarray:  # fmt: skip
+        def embed(
+            block: np.ndarray,
+            group: int = term.group,
+            own: slice = own,
+            toward: np.ndarray = toward,
+            order: list[int] = order,
+            correlated: bool = term.correlated,
+        ) -> np.ndarray:
             out = np.zeros_like(base[group])
             # the columns of a diagonal root go back to their places; of a triangular one they have none
             columns = np.argsort(order) if not correlated else np.arange(len(order))
@@ -229,8 +257,12 @@ def chart_of(cp: CrossProducts, parameter: Parameter, value: float, theta: np.nd
             pair[1, 0], pair[1, 1] = value, rest
             turning[1, 0], turning[1, 1] = 1.0, -value / rest if rest > 0 else -np.inf
             pivot = len(free)
-            with np.errstate(invalid="ignore"):  # at a correlation of one the slope is asked for and refused later
-                moving[term.group] += embed(turning) if rest > 0 else np.full_like(base[term.group], np.nan)
+            with np.errstate(
+                invalid="ignore"
+            ):  # at a correlation of one the slope is asked for and refused later
+                moving[term.group] += (
+                    embed(turning) if rest > 0 else np.full_like(base[term.group], np.nan)
+                )
             free.append((term.group, embed(pair)))
             lower.append(0.0)
             start.append(float(np.hypot(L[1, 0], L[1, 1])))
@@ -251,7 +283,16 @@ def chart_of(cp: CrossProducts, parameter: Parameter, value: float, theta: np.nd
         E = [block if group == g else np.zeros((size, size)) for group, block in free]
         directions.append(np.array(E).reshape(len(free), size, size))
     log_sigma = math.log(value * y_scale) if parameter.kind == "sigma" else None
-    return Chart(base, directions, moving, np.array(lower), np.array(start), np.array(inside), log_sigma, pivot)
+    return Chart(
+        base,
+        directions,
+        moving,
+        np.array(lower),
+        np.array(start),
+        np.array(inside),
+        log_sigma,
+        pivot,
+    )
 
 
 # -- the search ----------------------------------------------------------------------------------------------------
@@ -274,12 +315,18 @@ class _Held:
     def __init__(self, system: PLSSystem, chart: Chart) -> None:
         self.system, self.chart = system, chart
         cp = system.cp
-        self._constant = cp.n * (math.log(2.0 * math.pi) - 2.0 * math.log(cp.scale[-1])) - cp.sum_log_weights
+        self._constant = (
+            cp.n * (math.log(2.0 * math.pi) - 2.0 * math.log(cp.scale[-1])) - cp.sum_log_weights
+        )
         self._exact = len(cp.groups) == 1
         self.lower = chart.lower if chart.log_sigma is not None else np.append(chart.lower, -np.inf)
 
     def _split(self, x: np.ndarray) -> tuple[np.ndarray, float]:
-        return (x, self.chart.log_sigma) if self.chart.log_sigma is not None else (x[:-1], float(x[-1]))
+        return (
+            (x, self.chart.log_sigma)
+            if self.chart.log_sigma is not None
+            else (x[:-1], float(x[-1]))
+        )
 
     def value(self, x: np.ndarray) -> float:
         """The deviance; infinity where the system is not positive definite."""
@@ -297,20 +344,30 @@ class _Held:
     def _blocks(self) -> list[np.ndarray]:
         """dd/dH_g at fixed sigma."""
         K, v = self.system.K, self.system.v
-        return [k.sum(axis=0) - math.exp(-2.0 * self.tau) * (u.T @ u) for k, u in zip(K, v, strict=True)]
+        return [
+            k.sum(axis=0) - math.exp(-2.0 * self.tau) * (u.T @ u) for k, u in zip(K, v, strict=True)
+        ]
 
     def slope(self) -> float:
         """d deviance / d value held; NaN at a correlation of one, where it need not exist."""
         shrink = math.exp(-2.0 * self.tau)
         if self.chart.log_sigma is not None:
-            return self._tau_slope(self._blocks()) / math.exp(self.tau) * float(self.system.cp.scale[-1])
+            return (
+                self._tau_slope(self._blocks())
+                / math.exp(self.tau)
+                * float(self.system.cp.scale[-1])
+            )
         factor = 1.0 if self.chart.pivot < 0 else float(self._coordinates[self.chart.pivot])
         parts = zip(self._blocks(), self.roots, self.chart.moving, strict=True)
-        return float(sum(2.0 * shrink * factor * np.einsum("ab,ac,bc->", G, M, L) for G, L, M in parts))
+        return float(
+            sum(2.0 * shrink * factor * np.einsum("ab,ac,bc->", G, M, L) for G, L, M in parts)
+        )
 
     def _tau_slope(self, blocks: list[np.ndarray]) -> float:
         shrink = math.exp(-2.0 * self.tau)
-        through_h = sum(float(np.einsum("ab,ac,bc->", G, L, L)) for G, L in zip(blocks, self.roots, strict=True))
+        through_h = sum(
+            float(np.einsum("ab,ac,bc->", G, L, L)) for G, L in zip(blocks, self.roots, strict=True)
+        )
         return 2.0 * self.system.cp.n - 2.0 * shrink * (self.system.solution.r2 + through_h)
 
     def derivatives(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -352,7 +409,9 @@ class _Held:
         return gradient, 0.5 * (hessian + hessian.T)
 
 
-def minimize_held(system: PLSSystem, chart: Chart, sigma: float, guess: np.ndarray | None = None) -> Point | None:
+def minimize_held(
+    system: PLSSystem, chart: Chart, sigma: float, guess: np.ndarray | None = None
+) -> Point | None:
     """The best fit on a chart, by a Newton method that keeps to its lower bounds.
 
     Parameters
@@ -390,7 +449,9 @@ def minimize_held(system: PLSSystem, chart: Chart, sigma: float, guess: np.ndarr
     return None
 
 
-def _bounded_step(x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray, lower: np.ndarray) -> tuple[np.ndarray, float]:
+def _bounded_step(
+    x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray, lower: np.ndarray
+) -> tuple[np.ndarray, float]:
     """A descent step that leaves coordinates at their bound when the deviance pushes them there, and its promise."""
     free = np.flatnonzero((x > lower) | (gradient < 0))
     step = np.zeros_like(x)
@@ -405,7 +466,9 @@ def _bounded_step(x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray, lowe
     return step, float(0.5 * (along**2 / size).sum())
 
 
-def _descend(problem: _Held, x: np.ndarray, value: float, step: np.ndarray, slope: float) -> tuple[np.ndarray, float] | None:
+def _descend(
+    problem: _Held, x: np.ndarray, value: float, step: np.ndarray, slope: float
+) -> tuple[np.ndarray, float] | None:
     """Halve the step until the deviance falls as Armijo asks, clipped at the bounds."""
     longest = np.abs(step).max() / max(1.0, 2.0 * np.abs(x).max())
     t = min(1.0, 1.0 / longest) if longest > 0 else 1.0

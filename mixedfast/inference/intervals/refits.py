@@ -91,9 +91,12 @@ def numbers_per_refit(fit: Fit) -> int:
 def _unsolved(fit: Fit, R: int) -> Refits:
     p, m = fit.cp.p, len(fit.theta_internal)
     return Refits(
-        np.tile(fit.theta_internal, (R, 1)), np.full(R, np.nan), np.full((R, p), np.nan), np.zeros(R, dtype=bool),
+        np.tile(fit.theta_internal, (R, 1)),
+        np.full(R, np.nan),
+        np.full((R, p), np.nan),
+        np.zeros(R, dtype=bool),
         np.full((R, p + m + 1), np.nan),
-    )  # fmt: skip
+    )
 
 
 def _scores(fit: Fit, engine: Engine) -> np.ndarray:

@@ -132,7 +132,10 @@ class ResponseSampler:
         if layout.rest:
             self._border, self._blocks, self._kept[1] = _eliminate(layout, H)
             flat = self._X_lead.reshape(-1, p)
-            X_rest = layout.stack([cp.groups[g].B[:, :, :p] for g in layout.rest]) - self._border.T @ flat
+            X_rest = (
+                layout.stack([cp.groups[g].B[:, :, :p] for g in layout.rest])
+                - self._border.T @ flat
+            )
             self._X_rest = np.empty_like(X_rest)
             for block in self._blocks:
                 block.times(block.H, X_rest, self._X_rest)
@@ -140,7 +143,12 @@ class ResponseSampler:
         self._F_x, _, kept = semidefinite_root(left, np.diag(cp.xy)[:p])
         self._kept.append(kept)
         self.rank = int(sum(part.sum() for part in self._kept))
-        self._sizes = [lead.A.shape[0] * lead.k, layout.m, p, *(g.n_levels * g.k for g in cp.groups)]
+        self._sizes = [
+            lead.A.shape[0] * lead.k,
+            layout.m,
+            p,
+            *(g.n_levels * g.k for g in cp.groups),
+        ]
 
     @property
     def numbers_per_draw(self) -> int:
@@ -163,7 +171,9 @@ class ResponseSampler:
         normals = np.array([rng.standard_normal(self.numbers_per_draw) for rng in generators])
         spare = cp.n - self.rank
         beyond = np.array([rng.chisquare(spare) if spare > 0 else 0.0 for rng in generators])
-        z_lead, z_rest, z_x, *z_b = np.split(self.sigma * normals, np.cumsum(self._sizes)[:-1], axis=1)
+        z_lead, z_rest, z_x, *z_b = np.split(
+            self.sigma * normals, np.cumsum(self._sizes)[:-1], axis=1
+        )
 
         # D'e, from the orthonormal directions of each block, and e'e
         first = z_lead.T.reshape(lead.n_levels, lead.k, R)
@@ -189,7 +199,10 @@ class ResponseSampler:
         ]
         Ab = times_a(cp, b)
         xx = cp.xy[:p, :p]
-        Xzb = sum(np.tensordot(group.B[:, :, :p], part, ((0, 1), (0, 1))) for group, part in zip(cp.groups, b, strict=True))
+        Xzb = sum(
+            np.tensordot(group.B[:, :, :p], part, ((0, 1), (0, 1)))
+            for group, part in zip(cp.groups, b, strict=True)
+        )
         yy = self.beta @ xx @ self.beta + 2.0 * self.beta @ (Xzb + e_x) + ee
         zy = []
         for group, part, a, e in zip(cp.groups, b, Ab, e_parts, strict=True):
@@ -213,7 +226,10 @@ def _eliminate(layout: Layout, H: np.ndarray) -> tuple[Any, list[_Block], np.nda
     k = H.shape[1]
     level = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
     rows = (level[:, None] * k + np.arange(k)).ravel()
-    border = csr_array((layout.border_times(H).ravel(), (rows, np.repeat(cols, k))), shape=(k * (len(ptr) - 1), layout.m))
+    border = csr_array(
+        (layout.border_times(H).ravel(), (rows, np.repeat(cols, k))),
+        shape=(k * (len(ptr) - 1), layout.m),
+    )
     A_rr = layout.rest_matrix()
     schur = (A_rr - border.T @ border).tocoo()
     original = A_rr.diagonal()

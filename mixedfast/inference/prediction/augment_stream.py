@@ -29,7 +29,9 @@ def stream_of(fit: Fit, data: Any) -> Stream:
     if recipe is None:
         raise DataError("the cross-products this result was made from do not say how to code rows")
     if fit.cp.meta.weighted and recipe.weights_column is None:
-        raise DataError("the weights of this fit were an array: give them as a column to read rows again")
+        raise DataError(
+            "the weights of this fit were an array: give them as a column to read rows again"
+        )
     if is_lazy(data):
         raise DataError(
             "augment_to reads rows batch by batch, and this frame is lazy: give its batches, such as "
@@ -39,7 +41,12 @@ def stream_of(fit: Fit, data: Any) -> Stream:
 
 
 def augment_to(
-    fit: Fit, stream: Stream, path: str | PathLike[str], columns: Sequence[str], with_leverage: bool, progress: Show
+    fit: Fit,
+    stream: Stream,
+    path: str | PathLike[str],
+    columns: Sequence[str],
+    with_leverage: bool,
+    progress: Show,
 ) -> None:
     """Write the rows of a stream with what belongs to them (see `LMMResult.augment_to`)."""
     import pyarrow as pa
@@ -50,7 +57,10 @@ def augment_to(
     writer = None
     try:
         # Compressing takes longer than all the rest: it has a thread, one batch behind.
-        with bar(stream.source.rows, "fitted values", progress, unit=" rows") as advance, ThreadPoolExecutor(1) as beside:
+        with (
+            bar(stream.source.rows, "fitted values", progress, unit=" rows") as advance,
+            ThreadPoolExecutor(1) as beside,
+        ):
             written: Future[None] | None = None
             for design, rows in stream.designs_and_rows(columns):
                 table = rows()
@@ -58,7 +68,9 @@ def augment_to(
                 for name, values in _augmented(fit, design, with_leverage).items():
                     table = table.append_column(name, pa.array(values))
                 if writer is None:  # what is made here hardly repeats: no dictionaries of it
-                    writer = pq.ParquetWriter(unfinished, table.schema, compression="zstd", use_dictionary=own)
+                    writer = pq.ParquetWriter(
+                        unfinished, table.schema, compression="zstd", use_dictionary=own
+                    )
                 if written is not None:
                     written.result()
                 written = beside.submit(writer.write_table, table)
@@ -77,8 +89,15 @@ def augment_to(
 def _augmented(fit: Fit, design: Design, with_leverage: bool) -> dict[str, np.ndarray]:
     """What is written beside the rows, by name, (n,) each."""
     values = fitted(fit, design)
-    added = {".fitted": values, ".resid": residuals(fit, design, values, "response"), ".fixed": population(fit, design)}
+    added = {
+        ".fitted": values,
+        ".resid": residuals(fit, design, values, "response"),
+        ".fixed": population(fit, design),
+    }
     if with_leverage:
         hat = np.add(*leverage(fit, design))
-        added |= {".hat": hat, ".cooksd": cooks_distance(fit, residuals(fit, design, values, "pearson"), hat)}
+        added |= {
+            ".hat": hat,
+            ".cooksd": cooks_distance(fit, residuals(fit, design, values, "pearson"), hat),
+        }
     return added

@@ -61,7 +61,9 @@ def df_finder(fit: Fit, ddf: DDF, interval: str | None, population: bool) -> Fin
             'new observations take ddf="satterthwaite" or "asymptotic"'
         )
     if chosen.fit(fit) is not fit:
-        raise NotDefinedError(f"predict(ddf={ddf!r}) needs a fit by REML: m.update(REML=True).predict(...)")
+        raise NotDefinedError(
+            f"predict(ddf={ddf!r}) needs a fit by REML: m.update(REML=True).predict(...)"
+        )
     return lambda rows, others, noise: _as_contrasts(fit, ddf, rows)
 
 
@@ -78,7 +80,11 @@ def _as_contrasts(fit: Fit, ddf: DDF, rows: ModelRows) -> tuple[np.ndarray, np.n
 
 
 def _satterthwaite(
-    fit: Fit, terms: SatterthwaiteTerms, rows: ModelRows, others: ModelRows | None, noise: np.ndarray | float
+    fit: Fit,
+    terms: SatterthwaiteTerms,
+    rows: ModelRows,
+    others: ModelRows | None,
+    noise: np.ndarray | float,
 ) -> np.ndarray:
     """nu of every row, (n,)."""
     out = np.empty(rows.n)
@@ -89,10 +95,14 @@ def _satterthwaite(
                 for g, Z in _prior(others, where):
                     squares[g] += Z[:, :, None] * Z[:, None, :]
                     f += np.einsum("ia,ab,ib->i", Z, joint(fit).H[g], Z)
-            theta = fit.covariance.gradient([np.broadcast_to(lam, (len(f), *lam.shape)) for lam in terms.lambdas], squares)
+            theta = fit.covariance.gradient(
+                [np.broadcast_to(lam, (len(f), *lam.shape)) for lam in terms.lambdas], squares
+            )
             gradient = np.column_stack([theta, 2.0 * f])
             spread = np.einsum("ir,rs,is->i", gradient, terms.inverse, gradient)
-            out[where] = np.divide(2.0 * f**2, spread, out=np.full(len(f), np.inf), where=spread > 0)
+            out[where] = np.divide(
+                2.0 * f**2, spread, out=np.full(len(f), np.inf), where=spread > 0
+            )
             advance(len(f))
     return out
 
@@ -102,7 +112,9 @@ def _prior(others: ModelRows, where: slice) -> Iterator[tuple[int, np.ndarray]]:
         yield from zip(others.groups, tile.Z, strict=True)
 
 
-def _gradients(fit: Fit, terms: SatterthwaiteTerms, rows: ModelRows) -> Iterator[tuple[slice, np.ndarray, list[np.ndarray]]]:
+def _gradients(
+    fit: Fit, terms: SatterthwaiteTerms, rows: ModelRows
+) -> Iterator[tuple[slice, np.ndarray, list[np.ndarray]]]:
     """Some rows at a time: where they are, f (m,) and sum_j e_j e_j' (m,K,K) of each group."""
     blocks, engine = joint(fit), fit.system.engine
     D, one_factor = fit.system.D, len(fit.cp.groups) == 1
@@ -135,7 +147,9 @@ def _gradients(fit: Fit, terms: SatterthwaiteTerms, rows: ModelRows) -> Iterator
         yield tile.where, f, squares
 
 
-def _one_factor(fit: Fit, tile: Tile, D: np.ndarray, E: np.ndarray, f: np.ndarray, explained: np.ndarray) -> np.ndarray:
+def _one_factor(
+    fit: Fit, tile: Tile, D: np.ndarray, E: np.ndarray, f: np.ndarray, explained: np.ndarray
+) -> np.ndarray:
     """sum_j e_j e_j' with K block diagonal: only a row's own level differs from -D E. Adds z'(H - H K H)z to f."""
     codes, H, K = tile.codes[0], joint(fit).H[0], fit.system.K[0]
     Z = np.where((codes >= 0)[:, None], tile.Z[0], 0.0)
@@ -148,9 +162,14 @@ def _one_factor(fit: Fit, tile: Tile, D: np.ndarray, E: np.ndarray, f: np.ndarra
 
 
 def _many_factors(
-    tile: Tile, groups: list[int], D: list[np.ndarray], E: np.ndarray, f: np.ndarray, H: list[np.ndarray],
+    tile: Tile,
+    groups: list[int],
+    D: list[np.ndarray],
+    E: np.ndarray,
+    f: np.ndarray,
+    H: list[np.ndarray],
     times_k: Callable[[list[np.ndarray]], list[np.ndarray]],
-) -> list[np.ndarray]:  # fmt: skip
+) -> list[np.ndarray]:
     """sum_j e_j e_j' of every group by one product with K a row. Adds z'(H - H K H)z to f."""
     m = len(E)
     z = [np.zeros((len(d), d.shape[1], m)) for d in D]

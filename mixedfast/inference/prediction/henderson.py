@@ -130,11 +130,15 @@ def _add_between_groups(blocks: Joint, rows: ModelRows, out: np.ndarray) -> None
             left, right = rows.groups[g].codes, rows.groups[h].codes
             known = (left >= 0) & (right >= 0)
             width = len(blocks.Q[h])
-            keys, place = np.unique(left[known] * np.int64(width) + right[known], return_inverse=True)
+            keys, place = np.unique(
+                left[known] * np.int64(width) + right[known], return_inverse=True
+            )
             if not len(keys):
                 continue
             Q = blocks.engine.posterior_pairs(g, h, keys // width, keys % width)
             at = np.full(rows.n, -1)
             at[known] = place
             for tile in rows.tiles():
-                out[tile.where] += 2.0 * np.einsum("ia,iab,ib->i", tile.Z[i], _at(Q, at[tile.where]), tile.Z[j])
+                out[tile.where] += 2.0 * np.einsum(
+                    "ia,iab,ib->i", tile.Z[i], _at(Q, at[tile.where]), tile.Z[j]
+                )

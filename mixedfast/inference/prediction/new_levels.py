@@ -23,17 +23,25 @@ def missing_levels(recipe: Recipe, table: Table, kept: np.ndarray, t: int) -> np
     return missing
 
 
-def number_new(codes: np.ndarray, recipe: Recipe, table: Table, kept: np.ndarray, t: int) -> np.ndarray:
+def number_new(
+    codes: np.ndarray, recipe: Recipe, table: Table, kept: np.ndarray, t: int
+) -> np.ndarray:
     """Codes of the groups of term t with new ones numbered after those of the fit; -1 where the group is missing."""
     strange = np.flatnonzero((codes < 0) & ~missing_levels(recipe, table, kept, t))
     out = codes.copy()
     if len(strange):
-        parts = np.column_stack([table.grouping(name).codes[kept[strange]] for name in recipe.groups[t].factors])
-        out[strange] = len(recipe.groups[t].levels) + np.unique(parts, axis=0, return_inverse=True)[1].ravel()
+        parts = np.column_stack(
+            [table.grouping(name).codes[kept[strange]] for name in recipe.groups[t].factors]
+        )
+        out[strange] = (
+            len(recipe.groups[t].levels) + np.unique(parts, axis=0, return_inverse=True)[1].ravel()
+        )
     return out
 
 
-def known_levels(new: NewData, recipe: Recipe, table: Table, kept: np.ndarray, t: int, remedy: str) -> np.ndarray:
+def known_levels(
+    new: NewData, recipe: Recipe, table: Table, kept: np.ndarray, t: int, remedy: str
+) -> np.ndarray:
     """Rows whose group in term t is known; a missing group is unknown, a new one an error that ends with the remedy.
 
     Raises
@@ -74,5 +82,7 @@ def _labels(recipe: Recipe, table: Table, rows: np.ndarray, t: int) -> list[str]
     parts = []
     for name in recipe.groups[t].factors:
         column = table.grouping(name)
-        parts.append([str(level) for level in np.asarray(column.levels, dtype=object)[column.codes[rows]]])
+        parts.append(
+            [str(level) for level in np.asarray(column.levels, dtype=object)[column.codes[rows]]]
+        )
     return list(dict.fromkeys(":".join(both) for both in zip(*parts, strict=True)))

@@ -14,7 +14,11 @@ from mixedfast.design.build import Design, Recipe
 from mixedfast.design.new_data import apply
 from mixedfast.estimation.fit import Fit
 from mixedfast.inference.distributions import t_quantile
-from mixedfast.inference.prediction.henderson import linear_predictor, prior_variance, relative_variance
+from mixedfast.inference.prediction.henderson import (
+    linear_predictor,
+    prior_variance,
+    relative_variance,
+)
 from mixedfast.inference.prediction.new_levels import known_levels
 from mixedfast.inference.prediction.row_tiles import ModelRows, rows_of_design, rows_of_new
 
@@ -23,14 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = ["INTERVALS", "FindDF", "Prediction", "predict_new", "predict_old"]
 
-FindDF = Callable[[ModelRows, "ModelRows | None", "np.ndarray | float"], "tuple[np.ndarray | None, np.ndarray]"]
+FindDF = Callable[
+    [ModelRows, "ModelRows | None", "np.ndarray | float"], "tuple[np.ndarray | None, np.ndarray]"
+]
 """(rows, effects that nothing is known of or None, relative residual variance) -> (standard errors if they change, df)."""
 
 INTERVALS = (None, "confidence", "prediction")
 
-_REMEDY = (
-    "Set allow_new_levels=True to predict them with random effects of zero, or re=False for predictions without random effects"
-)
+_REMEDY = "Set allow_new_levels=True to predict them with random effects of zero, or re=False for predictions without random effects"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +57,9 @@ class Prediction:
             out[where] = np.where(known, values, np.nan)
             return out
 
-        parts = (None if part is None else spread_out(part) for part in (self.se, self.spread, self.df))
+        parts = (
+            None if part is None else spread_out(part) for part in (self.se, self.spread, self.df)
+        )
         return Prediction(spread_out(self.fit), *parts)
 
     def to_frame(self, interval: str | None, level: float, index: Any = None) -> pd.DataFrame:
@@ -63,14 +69,23 @@ class Prediction:
         columns = {"fit": self.fit, "se": self.se} | ({} if self.df is None else {"df": self.df})
         if interval is not None:
             width = self.se if interval == "confidence" else self.spread
-            reach = ndtri(0.5 + 0.5 * level) if self.df is None else t_quantile(0.5 + 0.5 * level, self.df)
+            reach = (
+                ndtri(0.5 + 0.5 * level)
+                if self.df is None
+                else t_quantile(0.5 + 0.5 * level, self.df)
+            )
             half = reach * np.asarray(width)
             columns |= {"lower": self.fit - half, "upper": self.fit + half}
         return pd.DataFrame(columns, index=index)
 
 
 def predict_old(
-    fit: Fit, design: Design, chosen: list[np.ndarray], se: bool, spread: bool, find_df: FindDF | None = None
+    fit: Fit,
+    design: Design,
+    chosen: list[np.ndarray],
+    se: bool,
+    spread: bool,
+    find_df: FindDF | None = None,
 ) -> Prediction:
     """Predictions for the rows a model was fitted to.
 
@@ -91,9 +106,16 @@ def predict_old(
 
 
 def predict_new(
-    fit: Fit, recipe: Recipe, table: Table, chosen: list[np.ndarray], allow_new_levels: bool, se: bool, spread: bool,
-    weights: np.ndarray | None = None, find_df: FindDF | None = None,
-) -> Prediction:  # fmt: skip
+    fit: Fit,
+    recipe: Recipe,
+    table: Table,
+    chosen: list[np.ndarray],
+    allow_new_levels: bool,
+    se: bool,
+    spread: bool,
+    weights: np.ndarray | None = None,
+    find_df: FindDF | None = None,
+) -> Prediction:
     """Predictions for new rows; NaN where a value they need is missing.
 
     Parameters
@@ -130,7 +152,12 @@ def predict_new(
 
 
 def _predicted(
-    fit: Fit, rows: ModelRows, others: ModelRows | None, weights: np.ndarray | None, se: bool, find_df: FindDF | None
+    fit: Fit,
+    rows: ModelRows,
+    others: ModelRows | None,
+    weights: np.ndarray | None,
+    se: bool,
+    find_df: FindDF | None,
 ) -> Prediction:
     values = linear_predictor(fit, rows)
     if not se and others is None:

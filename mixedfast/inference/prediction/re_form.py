@@ -42,7 +42,9 @@ def chosen_effects(cp: CrossProducts, re: Any) -> list[np.ndarray]:
         return [np.full(group.k, bool(re)) for group in cp.groups]
     wanted = [re] if isinstance(re, str) else re
     if not isinstance(wanted, (list, tuple)) or not all(isinstance(text, str) for text in wanted):
-        raise DataError(f"re={re!r}: True, False, a formula such as '(1 | school)', or a list of grouping factors")
+        raise DataError(
+            f"re={re!r}: True, False, a formula such as '(1 | school)', or a list of grouping factors"
+        )
     out = [np.zeros(group.k, dtype=bool) for group in cp.groups]
     for text in (text.strip().removeprefix("~").strip() for text in wanted):
         if text == "0":
@@ -64,7 +66,9 @@ def _group(cp: CrossProducts, name: str) -> int:
             return g
     known = [g.name for g in cp.groups]
     hint = did_you_mean(name, known)
-    raise DataError(f"re names {name!r}: {hint + ' T' if hint else 't'}he model's grouping factors are {', '.join(known)}")
+    raise DataError(
+        f"re names {name!r}: {hint + ' T' if hint else 't'}he model's grouping factors are {', '.join(known)}"
+    )
 
 
 def _effects(cp: CrossProducts, g: int, expr: str) -> np.ndarray:
@@ -78,6 +82,8 @@ def _effects(cp: CrossProducts, g: int, expr: str) -> np.ndarray:
     for part in wanted:
         hit = np.array([name == part or name.startswith(f"{part}[") for name in names])
         if not hit.any():
-            raise DataError(f"re asks for {part!r} by {cp.groups[g].name}, whose random effects are {', '.join(names)}")
+            raise DataError(
+                f"re asks for {part!r} by {cp.groups[g].name}, whose random effects are {', '.join(names)}"
+            )
         out |= hit
     return out

@@ -26,7 +26,9 @@ def recipe_of(cp: CrossProducts) -> Recipe:
         When the cross-products do not say it.
     """
     if cp.meta.recipe is None:
-        raise DataError("these cross-products do not say how new data are coded: use the model's own data")
+        raise DataError(
+            "these cross-products do not say how new data are coded: use the model's own data"
+        )
     return cp.meta.recipe
 
 
@@ -62,7 +64,11 @@ def response_values(y: Any, design: Design) -> np.ndarray:
     values = np.ascontiguousarray(column.values, dtype=np.float64)
     if len(values) != design.n:
         if design.kept_rows is None or len(values) != design.n + design.n_dropped:
-            dropped = f" (or {design.n + design.n_dropped}, one for each row of the data)" if design.n_dropped else ""
+            dropped = (
+                f" (or {design.n + design.n_dropped}, one for each row of the data)"
+                if design.n_dropped
+                else ""
+            )
             raise DataError(f"{len(values)} values for the {design.n} rows of the fit{dropped}")
         values = values[design.kept_rows]
     bad = np.flatnonzero(~np.isfinite(values))

@@ -69,7 +69,11 @@ class ModelRows:
 
     def tiles(self, size: int = _TILE, within: slice = slice(None)) -> Iterator[Tile]:
         """The rows in order, at most some thousands or `size` at a time; only those within a slice when one is given."""
-        start, stop, step = within.indices(self.n)[0], within.indices(self.n)[1], max(1, min(size, _TILE))
+        start, stop, step = (
+            within.indices(self.n)[0],
+            within.indices(self.n)[1],
+            max(1, min(size, _TILE)),
+        )
         for first in range(start, stop, step):
             where = slice(first, min(first + step, stop))
             m = where.stop - first
@@ -86,7 +90,9 @@ class ModelRows:
             yield Tile(where, X, Z, [group.codes[where] for group in self.groups.values()])
 
 
-def rows_of_design(cp: CrossProducts, design: Design, chosen: Sequence[np.ndarray] | None = None) -> ModelRows:
+def rows_of_design(
+    cp: CrossProducts, design: Design, chosen: Sequence[np.ndarray] | None = None
+) -> ModelRows:
     """The rows a model was fitted to.
 
     Parameters
@@ -107,9 +113,13 @@ def rows_of_new(cp: CrossProducts, new: NewData, chosen: Sequence[np.ndarray]) -
 
 
 def _made(
-    cp: CrossProducts, n: int, x: Sequence[Column], terms: Sequence[tuple[np.ndarray, tuple[Column, ...]]],
-    offset: np.ndarray | None, chosen: Sequence[np.ndarray] | None,
-) -> ModelRows:  # fmt: skip
+    cp: CrossProducts,
+    n: int,
+    x: Sequence[Column],
+    terms: Sequence[tuple[np.ndarray, tuple[Column, ...]]],
+    offset: np.ndarray | None,
+    chosen: Sequence[np.ndarray] | None,
+) -> ModelRows:
     groups: dict[int, GroupRows] = {}
     for (codes, own), shape in zip(terms, cp.terms, strict=True):
         g = shape.group
@@ -122,4 +132,6 @@ def _made(
         for a, column in enumerate(own, shape.start):
             kept[a] = column if chosen is None or chosen[g][a] else None
         groups[g] = GroupRows(groups[g].codes, tuple(kept), groups[g].to_internal)
-    return ModelRows(n, x_in_basis([x[j] for j in cp.kept], n, cp.basis), dict(sorted(groups.items())), offset)
+    return ModelRows(
+        n, x_in_basis([x[j] for j in cp.kept], n, cp.basis), dict(sorted(groups.items())), offset
+    )

@@ -19,7 +19,9 @@ __all__ = ["simulate_new", "simulate_old"]
 _REMEDY = 'Set allow_new_levels=True to draw random effects for them, or re="new" to draw all random effects'
 
 
-def simulate_old(fit: Fit, design: Design, n: int, seed: int | None, kept: list[np.ndarray]) -> np.ndarray:
+def simulate_old(
+    fit: Fit, design: Design, n: int, seed: int | None, kept: list[np.ndarray]
+) -> np.ndarray:
     """Responses for the rows a model was fitted to, (rows, n).
 
     Parameters
@@ -40,9 +42,15 @@ def simulate_old(fit: Fit, design: Design, n: int, seed: int | None, kept: list[
 
 
 def simulate_new(
-    fit: Fit, recipe: Recipe, table: Table, n: int, seed: int | None, kept: list[np.ndarray], allow_new_levels: bool,
+    fit: Fit,
+    recipe: Recipe,
+    table: Table,
+    n: int,
+    seed: int | None,
+    kept: list[np.ndarray],
+    allow_new_levels: bool,
     weights: np.ndarray | None = None,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Responses for new rows, (rows, n); NaN where a value they need is missing.
 
     Parameters
@@ -72,7 +80,9 @@ def simulate_new(
             usable &= known_levels(new, recipe, table, where, t, _REMEDY)
         usable &= ~missing_levels(recipe, table, where, t)
     codes = [number_new(new.terms[t][0], recipe, table, where, t) for t in range(len(shapes))]
-    extra = {shape.group: int(own.max(initial=-1)) + 1 for shape, own in zip(shapes, codes, strict=True)}
+    extra = {
+        shape.group: int(own.max(initial=-1)) + 1 for shape, own in zip(shapes, codes, strict=True)
+    }
     everything = [np.ones(group.k, dtype=bool) for group in fit.cp.groups]
     mean = linear_predictor(fit, rows_of_new(fit.cp, new, kept))
     drawn = rows_of_new(fit.cp, new.with_codes(codes), everything)
@@ -103,13 +113,22 @@ def _noise(fit: Fit, weights: np.ndarray | None) -> np.ndarray | float:
 
 def _check_draws(fit: Fit, rows: int, n: int) -> None:
     """Raise ArgumentError when so many draws of rows and of effects are more than memory holds."""
-    check_room(f"simulate({n})", 8.0 * n * (rows + sum(group.n_levels * group.k for group in fit.cp.groups)))
+    check_room(
+        f"simulate({n})",
+        8.0 * n * (rows + sum(group.n_levels * group.k for group in fit.cp.groups)),
+    )
 
 
 def _draw(
-    fit: Fit, mean: np.ndarray, rows: ModelRows, kept: list[np.ndarray], extra: dict[int, int],
-    noise: np.ndarray | float, n: int, seed: int | None,
-) -> np.ndarray:  # fmt: skip
+    fit: Fit,
+    mean: np.ndarray,
+    rows: ModelRows,
+    kept: list[np.ndarray],
+    extra: dict[int, int],
+    noise: np.ndarray | float,
+    n: int,
+    seed: int | None,
+) -> np.ndarray:
     """`mean`, drawn effects of `rows` and residuals, (rows, n); `extra`: number of levels with the new ones, by group."""
     roots = [fit.sigma * block for block in fit.system.lambdas]
     masks = [_drawn_only(fit, g, own) for g, own in enumerate(kept)]
@@ -119,11 +138,22 @@ def _draw(
     for r, stream in enumerate(np.random.SeedSequence(seed).spawn(n)):
         rng = np.random.default_rng(stream)
         for own, root, mask, group in zip(effects, roots, masks, fit.cp.groups, strict=True):
-            some = rng.standard_normal((group.n_levels, group.k)) if fresh else np.zeros((group.n_levels, group.k))
+            some = (
+                rng.standard_normal((group.n_levels, group.k))
+                if fresh
+                else np.zeros((group.n_levels, group.k))
+            )
             own.append(some @ (mask @ root).T)
         out[:, r] = mean + noise * rng.standard_normal(rows.n)
-        for g, total in extra.items():  # after the rest: what is drawn for levels that the fit knows does not depend on them
-            new = rng.standard_normal((max(0, total - fit.cp.groups[g].n_levels), fit.cp.groups[g].k))
+        for (
+            g,
+            total,
+        ) in (
+            extra.items()
+        ):  # after the rest: what is drawn for levels that the fit knows does not depend on them
+            new = rng.standard_normal(
+                (max(0, total - fit.cp.groups[g].n_levels), fit.cp.groups[g].k)
+            )
             effects[g][r] = np.concatenate([effects[g][r], new @ roots[g].T])
     for tile in rows.tiles():
         for g, Z, codes in zip(rows.groups, tile.Z, tile.codes, strict=True):

@@ -61,19 +61,28 @@ _PART_TITLES = {
 
 
 def report_html(
-    m: LMMResult, title: str | None = None, ddf: str = "satterthwaite", pictures: bool = True,
-    profile: Profile | None = None, bootstrap: Bootstrap | None = None,
-) -> str:  # fmt: skip
+    m: LMMResult,
+    title: str | None = None,
+    ddf: str = "satterthwaite",
+    pictures: bool = True,
+    profile: Profile | None = None,
+    bootstrap: Bootstrap | None = None,
+) -> str:
     """The report as one HTML document; see ``LMMResult.to_html``."""
     heading = m.formula if title is None else title
     check_kind("title", heading, str, "text")
-    return document(heading, f"<h1>{escape(heading)}</h1>\n{report_body(m, ddf, pictures, profile, bootstrap)}")
+    return document(
+        heading, f"<h1>{escape(heading)}</h1>\n{report_body(m, ddf, pictures, profile, bootstrap)}"
+    )
 
 
 def report_body(
-    m: LMMResult, ddf: str = "satterthwaite", pictures: bool = True, profile: Profile | None = None,
+    m: LMMResult,
+    ddf: str = "satterthwaite",
+    pictures: bool = True,
+    profile: Profile | None = None,
     bootstrap: Bootstrap | None = None,
-) -> str:  # fmt: skip
+) -> str:
     """The sections of a report, without the document around them.
 
     Parameters
@@ -98,15 +107,20 @@ def report_body(
         "intervals": _profiled(profile, pictures) + _bootstrapped(bootstrap, pictures),
         "pictures": _drawn(pictures_html, m) if pictures else "",
         "fit": _fit(m),
-        "methods": f"<p>{prose(narrative.methods_told(m, _tests(ddf), __version__))}</p>" if usable else "",
+        "methods": f"<p>{prose(narrative.methods_told(m, _tests(ddf), __version__))}</p>"
+        if usable
+        else "",
         "glossary": _glossary(m, table, ddf),
     }
     shown = {name: part for name, part in parts.items() if part}
     links = "".join(f'<li><a href="#{name}">{_PART_TITLES[name]}</a></li>' for name in shown)
     sections = "\n".join(
-        f'<section id="{name}">\n<h2>{_PART_TITLES[name]}</h2>\n{part}\n</section>' for name, part in shown.items()
+        f'<section id="{name}">\n<h2>{_PART_TITLES[name]}</h2>\n{part}\n</section>'
+        for name, part in shown.items()
     )
-    notices = "".join(f'<p class="notice" role="note">{prose(notice)}</p>\n' for notice in narrative.notices(m))
+    notices = "".join(
+        f'<p class="notice" role="note">{prose(notice)}</p>\n' for notice in narrative.notices(m)
+    )
     return (
         f'<p class="lead">{prose(narrative.lead(m))}</p>\n{notices}<p>Formula: <code>{escape(m.formula)}</code></p>\n'
         f'<nav aria-label="Contents"><ul>{links}</ul></nav>\n<main>\n{sections}\n</main>\n'
@@ -120,7 +134,11 @@ def prose(text: str) -> str:
 
 
 def _items(sentences: list[str]) -> str:
-    return f"<ul>{''.join(f'<li>{prose(sentence)}</li>' for sentence in sentences)}</ul>" if sentences else ""
+    return (
+        f"<ul>{''.join(f'<li>{prose(sentence)}</li>' for sentence in sentences)}</ul>"
+        if sentences
+        else ""
+    )
 
 
 def _paragraphs(sentences: list[str]) -> str:
@@ -164,7 +182,9 @@ def _like_errors(table: pd.DataFrame, name: str) -> tuple[str, ...]:
     smallest = np.nanmin(errors, initial=np.inf, where=errors > 0)
     places = 3 - math.floor(math.log10(smallest)) if np.isfinite(smallest) else 4
     values = table[name].tolist()
-    return tuple(decimals(values, max(places, 0)) if places <= _MOST_DECIMALS else significant(values, 4))
+    return tuple(
+        decimals(values, max(places, 0)) if places <= _MOST_DECIMALS else significant(values, 4)
+    )
 
 
 def _ddf(m: LMMResult) -> str:
@@ -178,8 +198,16 @@ def _ddf(m: LMMResult) -> str:
             'coef_table("kenward-roger") computes it.'
         )
     table = ddf_table(m._fit, tuple(methods))
-    said = table.loc[table["note"] != "", "note"].groupby(level="method", sort=False).first().astype(str)
-    notes += [note if note.startswith(str(method)) else f"{method}: {note}" for method, note in said.items()]
+    said = (
+        table.loc[table["note"] != "", "note"]
+        .groupby(level="method", sort=False)
+        .first()
+        .astype(str)
+    )
+    notes += [
+        note if note.startswith(str(method)) else f"{method}: {note}"
+        for method, note in said.items()
+    ]
     defined = table["df"].notna().groupby(level="method", sort=False).any()
     shown = [method for method in methods if defined[method]]
     terms = [str(term) for term in dict.fromkeys(table.index.get_level_values("term"))]
@@ -191,18 +219,34 @@ def _side_by_side(table: pd.DataFrame, terms: list[str], methods: list[str]) -> 
     """A row a method as long as the coefficients fit beside each other; else a row a coefficient."""
 
     def cells(values: list[float], what: str) -> tuple[str, ...]:
-        return tuple(p_values(values, 3)) if what == "p" else tuple(significant([round(value, 2) for value in values], 6))
+        return (
+            tuple(p_values(values, 3))
+            if what == "p"
+            else tuple(significant([round(value, 2) for value in values], 6))
+        )
 
-    df, p = (table[name].unstack("method").loc[terms, methods].to_numpy() for name in ("df", "p_value"))
+    df, p = (
+        table[name].unstack("method").loc[terms, methods].to_numpy() for name in ("df", "p_value")
+    )
     if len(terms) <= _BESIDE:
         columns = [
             Cells(f"{term}: {what}", cells(values[i].tolist(), what))
-            for i, term in enumerate(terms) for what, values in (("df", df), ("p", p))
-        ]  # fmt: skip
+            for i, term in enumerate(terms)
+            for what, values in (("df", df), ("p", p))
+        ]
         return [Grid((Cells("", tuple(methods), left=True), *columns))]
     names = Cells("", tuple(terms), left=True)
     return [
-        Grid((names, *(Cells(method, cells(values[:, j].tolist(), what)) for j, method in enumerate(methods))), heading)
+        Grid(
+            (
+                names,
+                *(
+                    Cells(method, cells(values[:, j].tolist(), what))
+                    for j, method in enumerate(methods)
+                ),
+            ),
+            heading,
+        )
         for what, values, heading in (("df", df, "Degrees of freedom:"), ("p", p, "p values:"))
     ]
 
@@ -215,7 +259,9 @@ def _profiled(profile: Profile | None, pictures: bool) -> str:
         return ""
     check_kind("profile", profile, Profile, "what m.profile() gave")
     heading = "By profile likelihood (maximum likelihood estimates):"
-    table = _interval_table(profile.estimates, replace(profile, library="pandas").confint(_LEVEL), heading)
+    table = _interval_table(
+        profile.estimates, replace(profile, library="pandas").confint(_LEVEL), heading
+    )
     return page_html([table]) + (_drawn(profile_html, profile, _LEVEL) if pictures else "")
 
 
@@ -225,13 +271,18 @@ def _bootstrapped(bootstrap: Bootstrap | None, pictures: bool) -> str:
     check_kind("bootstrap", bootstrap, Bootstrap, "what m.bootstrap() gave")
     estimates = dict(zip(bootstrap.names, bootstrap.estimates.tolist(), strict=True))
     heading = f"By parametric bootstrap ({bootstrap.n_done:,} replicates, {bootstrap.n_singular:,} of them singular):"
-    table = _interval_table(estimates, replace(bootstrap, library="pandas").confint(_LEVEL), heading)
+    table = _interval_table(
+        estimates, replace(bootstrap, library="pandas").confint(_LEVEL), heading
+    )
     return page_html([table]) + (_drawn(bootstrap_html, bootstrap, _LEVEL) if pictures else "")
 
 
 def _interval_table(estimates: dict[str, float], ends: pd.DataFrame, heading: str) -> Grid:
     """A row a parameter, in digits of its own: standard deviations, correlations and coefficients do not share a scale."""
-    rows = [significant([estimates[str(name)], *ends.loc[[name]].to_numpy()[0].tolist()], 4) for name in ends.index]
+    rows = [
+        significant([estimates[str(name)], *ends.loc[[name]].to_numpy()[0].tolist()], 4)
+        for name in ends.index
+    ]
     headers = ("Estimate", f"{100 * _LEVEL:g} % from", f"{100 * _LEVEL:g} % to")
     columns = (Cells(header, tuple(row[i] for row in rows)) for i, header in enumerate(headers))
     return Grid((Cells("", tuple(map(str, ends.index)), left=True), *columns), heading)
@@ -249,7 +300,10 @@ def _fit(m: LMMResult) -> str:
     found = m.optimization
     told = _paragraphs(narrative.fit_told(m))
     facts = [
-        ("Criterion", f"{'REML criterion' if m.reml else 'Deviance'} {narrative.number(m.criterion, 7)}"),
+        (
+            "Criterion",
+            f"{'REML criterion' if m.reml else 'Deviance'} {narrative.number(m.criterion, 7)}",
+        ),
         ("Engine", _engine(found["engine"])),
     ]
     if "log" not in found:
@@ -272,7 +326,9 @@ def _fit(m: LMMResult) -> str:
 
 def _engine(said: dict[str, object]) -> str:
     """What the engine says of itself, its name first."""
-    rest = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in said.items() if key != "engine")
+    rest = "; ".join(
+        f"{key.replace('_', ' ')}: {value}" for key, value in said.items() if key != "engine"
+    )
     return f"{said['engine']} ({rest})" if rest else str(said["engine"])
 
 

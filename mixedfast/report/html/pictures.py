@@ -42,7 +42,9 @@ class _Album:
     def subplots(self, rows: int, columns: int, squeeze: bool) -> np.ndarray:
         height = self.size[1] / rows
         self.pages = [off_screen(_WIDTH, height) for _ in range(rows * columns)]
-        return np.array([page.subplots() for page in self.pages], dtype=object).reshape(rows, columns)
+        return np.array([page.subplots() for page in self.pages], dtype=object).reshape(
+            rows, columns
+        )
 
 
 class _Picture(NamedTuple):
@@ -100,7 +102,9 @@ def pictures_html(m: LMMResult) -> str:
             figures += _figures(partial(_draw, m, wanted), wanted.how_to_read)
         except DataError as reason:
             notes.append(str(reason))
-    missing = "".join(f'<p class="soft">Not drawn: {escape(note)}.</p>' for note in dict.fromkeys(notes))
+    missing = "".join(
+        f'<p class="soft">Not drawn: {escape(note)}.</p>' for note in dict.fromkeys(notes)
+    )
     return f"{_together(figures)}{missing}"
 
 

@@ -26,7 +26,9 @@ def regression_html(m: OLSResult, title: str | None, ddf: str, pictures: bool) -
     parts["95 % confidence intervals"] = page_html(page(m.confint(ddf=ddf)).sections)
     if pictures and m._design is not None:
         parts["Pictures"] = _drawn(m)
-    body = "\n".join(f"<section>\n<h2>{escape(name)}</h2>\n{part}\n</section>" for name, part in parts.items())
+    body = "\n".join(
+        f"<section>\n<h2>{escape(name)}</h2>\n{part}\n</section>" for name, part in parts.items()
+    )
     return document(heading, f"<h1>{escape(heading)}</h1>\n<main>\n{body}\n</main>")
 
 

@@ -66,9 +66,11 @@ class Plots(RowPictures):
         "caterpillar": data.caterpillar,
         "shrinkage": data.shrinkage,
         "slopes": data.slopes,
-        "profile_zeta": lambda m, profile=None: data.profile_zeta(m.profile() if profile is None else profile),
-        "bootstrap_densities": lambda m, bootstrap=None, n=1000, seed=None: data.bootstrap_densities(
-            m.bootstrap(n, seed=seed) if bootstrap is None else bootstrap
+        "profile_zeta": lambda m, profile=None: data.profile_zeta(
+            m.profile() if profile is None else profile
+        ),
+        "bootstrap_densities": lambda m, bootstrap=None, n=1000, seed=None: (
+            data.bootstrap_densities(m.bootstrap(n, seed=seed) if bootstrap is None else bootstrap)
         ),
     }
 
@@ -107,7 +109,9 @@ class Plots(RowPictures):
 
     # -- groups --------------------------------------------------------------------------------------------
 
-    def caterpillar(self, group: str | None = None, level: float = 0.95, ax: OnAxes = None) -> np.ndarray:
+    def caterpillar(
+        self, group: str | None = None, level: float = 0.95, ax: OnAxes = None
+    ) -> np.ndarray:
         """The conditional modes of the random effects with intervals, sorted.
 
         Parameters
@@ -138,15 +142,23 @@ class Plots(RowPictures):
             first = str(next(iter(parts)))
             for term, part in parts.items():
                 shares = len(parts) > 1 and len(part) <= draw.LABELLED
-                shown = part.set_index("level").loc[parts[first]["level"]].reset_index() if shares else part
+                shown = (
+                    part.set_index("level").loc[parts[first]["level"]].reset_index()
+                    if shares
+                    else part
+                )
                 panels.append((name, str(term), shown))
-        tallest = max((len(frame) for _, _, frame in panels if len(frame) <= draw.LABELLED), default=0)
+        tallest = max(
+            (len(frame) for _, _, frame in panels if len(frame) <= draw.LABELLED), default=0
+        )
         axes = self._axes(len(panels), ax, (PANEL[0], height(tallest)))
         for one, (name, term, frame) in zip(axes, panels, strict=True):
             draw.caterpillar(one, frame, name, term, level, "by effect")
         return axes
 
-    def shrinkage(self, group: str | None = None, terms: tuple[str, str] | None = None, ax: OnAxes = None) -> Axes:
+    def shrinkage(
+        self, group: str | None = None, terms: tuple[str, str] | None = None, ax: OnAxes = None
+    ) -> Axes:
         """What each group says by itself, and what the model makes of it.
 
         Parameters
@@ -183,17 +195,23 @@ class Plots(RowPictures):
         center = [float(self._m.params.get(term, 0.0)) for term in chosen]
         known = frame[frame["own"].notna()]
         if known.empty:
-            raise DataError(f"shrinkage: no level of {name} has rows enough to tell its effects by itself")
+            raise DataError(
+                f"shrinkage: no level of {name} has rows enough to tell its effects by itself"
+            )
         axes = self._axes(1, ax, (5.8, 5.0))
         if len(chosen) == 1:
             draw.shrinkage_single(axes[0], known, name, chosen[0], center[0])
             return axes[0]
-        sides = [known[known["term"] == term].set_index("level")[["own", "shrunken"]] for term in chosen]
+        sides = [
+            known[known["term"] == term].set_index("level")[["own", "shrunken"]] for term in chosen
+        ]
         wide = sides[0].add_suffix("_x").join(sides[1].add_suffix("_y"))
         draw.shrinkage_plane(axes[0], wide, name, (chosen[0], chosen[1]), (center[0], center[1]))
         return axes[0]
 
-    def slopes(self, x: str | None = None, group: str | None = None, most: int = 300, ax: OnAxes = None) -> Axes:
+    def slopes(
+        self, x: str | None = None, group: str | None = None, most: int = 300, ax: OnAxes = None
+    ) -> Axes:
         """The fitted line of each group over its own range of x, and the line of the average group.
 
         Parameters
@@ -223,12 +241,21 @@ class Plots(RowPictures):
         behind = data.points_behind(self._m, variable, _BEHIND)
         axes = self._axes(1, ax, (6.4, 5.0))
         words = (variable, self._response, name)
-        draw.slopes(axes[0], lines, data.population_line(self._m, variable, name), behind, words, self._m.n_groups[name])
+        draw.slopes(
+            axes[0],
+            lines,
+            data.population_line(self._m, variable, name),
+            behind,
+            words,
+            self._m.n_groups[name],
+        )
         return axes[0]
 
     # -- parameters ----------------------------------------------------------------------------------------
 
-    def profile_zeta(self, profile: Profile | None = None, level: float = 0.95, ax: OnAxes = None) -> np.ndarray:
+    def profile_zeta(
+        self, profile: Profile | None = None, level: float = 0.95, ax: OnAxes = None
+    ) -> np.ndarray:
         """Likelihood profiles of all parameters; see ``Profile.plot``.
 
         Parameters
@@ -249,12 +276,18 @@ class Plots(RowPictures):
         >>> len(m.plot.profile_zeta(m.profile(["sigma"])))
         1
         """
-        return plot_profile(self._m.profile() if profile is None else profile, level, ax, self._new_figure)
+        return plot_profile(
+            self._m.profile() if profile is None else profile, level, ax, self._new_figure
+        )
 
     def bootstrap_densities(
-        self, bootstrap: Bootstrap | None = None, n: int = 1000, seed: int | None = None, level: float = 0.95,
+        self,
+        bootstrap: Bootstrap | None = None,
+        n: int = 1000,
+        seed: int | None = None,
+        level: float = 0.95,
         ax: OnAxes = None,
-    ) -> np.ndarray:  # fmt: skip
+    ) -> np.ndarray:
         """Distributions of bootstrap replicates; see ``Bootstrap.plot``.
 
         Parameters
@@ -278,13 +311,17 @@ class Plots(RowPictures):
         return plot_bootstrap(found, level, ax, self._new_figure)
 
 
-def plot_profile(profile: Profile, level: float, ax: OnAxes, new_figure: NewFigure = on_screen) -> np.ndarray:
+def plot_profile(
+    profile: Profile, level: float, ax: OnAxes, new_figure: NewFigure = on_screen
+) -> np.ndarray:
     """A panel of zeta for each parameter profiled."""
     frame = data.profile_zeta(profile)
     names = list(profile.traces)
     axes = axes_for(len(names), ax, _SMALL, new_figure)
     for one, name in zip(axes, names, strict=True):
-        draw.profile_zeta(one, frame[frame["parameter"] == name], name, profile.estimates[name], level)
+        draw.profile_zeta(
+            one, frame[frame["parameter"] == name], name, profile.estimates[name], level
+        )
     for one in axes[:: _columns(axes)]:
         one.set_ylabel("zeta")
     if ax is None:
@@ -292,14 +329,23 @@ def plot_profile(profile: Profile, level: float, ax: OnAxes, new_figure: NewFigu
     return axes
 
 
-def plot_bootstrap(boot: Bootstrap, level: float, ax: OnAxes, new_figure: NewFigure = on_screen) -> np.ndarray:
+def plot_bootstrap(
+    boot: Bootstrap, level: float, ax: OnAxes, new_figure: NewFigure = on_screen
+) -> np.ndarray:
     """A histogram of the replicates for each parameter."""
     frame = data.bootstrap_densities(boot)
     ends = replace(boot, library="pandas").confint(level)
     axes = axes_for(len(boot.names), ax, _SMALL, new_figure)
     for i, (one, name) in enumerate(zip(axes, boot.names, strict=True)):
         low, high = ends[["conf_low", "conf_high"]].to_numpy()[i].tolist()
-        draw.bootstrap_density(one, frame[frame["parameter"] == name], name, float(boot.estimates[i]), (low, high), level)
+        draw.bootstrap_density(
+            one,
+            frame[frame["parameter"] == name],
+            name,
+            float(boot.estimates[i]),
+            (low, high),
+            level,
+        )
     if ax is None:
         key_above(axes)
     return axes

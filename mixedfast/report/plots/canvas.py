@@ -15,16 +15,30 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "KEY", "LEGEND", "LETTER", "NewFigure", "axes_for", "columns_of_key", "grid_size", "key_above", "off_screen", "on_screen",
+    "KEY",
+    "LEGEND",
+    "LETTER",
+    "NewFigure",
+    "axes_for",
+    "columns_of_key",
+    "grid_size",
+    "key_above",
+    "off_screen",
+    "on_screen",
     "style",
-]  # fmt: skip
+]
 
 #: Inches that a letter of a legend, and a legend's key and gap take, at matplotlib's usual letters.
 LETTER, KEY = 0.06, 0.45
 #: Inches beside a legend of a whole figure.
 _MARGIN = 0.2
 #: How legends look.
-LEGEND: dict[str, Any] = {"frameon": False, "fontsize": "small", "handletextpad": 0.4, "columnspacing": 1.2}
+LEGEND: dict[str, Any] = {
+    "frameon": False,
+    "fontsize": "small",
+    "handletextpad": 0.4,
+    "columnspacing": 1.2,
+}
 #: Width and height in inches -> a figure.
 NewFigure: TypeAlias = Callable[[float, float], Any]
 
@@ -42,7 +56,9 @@ def off_screen(width: float, height: float) -> Any:
 
 def style() -> AbstractContextManager[None]:
     """matplotlib's own looks whatever the user has set, and SVG whose names do not change from run to run."""
-    context: AbstractContextManager[None] = _matplotlib("style").context(["default", {"svg.hashsalt": "mixedfast"}])
+    context: AbstractContextManager[None] = _matplotlib("style").context(
+        ["default", {"svg.hashsalt": "mixedfast"}]
+    )
     return context
 
 
@@ -50,7 +66,9 @@ def _matplotlib(part: str) -> Any:
     try:
         return import_module(f"matplotlib.{part}")
     except ModuleNotFoundError as error:
-        raise MissingLibraryError("pictures need matplotlib: pip install 'mixedfast[plots]'") from error
+        raise MissingLibraryError(
+            "pictures need matplotlib: pip install 'mixedfast[plots]'"
+        ) from error
 
 
 def grid_size(count: int, most_columns: int = 3) -> tuple[int, int]:
@@ -98,7 +116,9 @@ def key_above(axes: np.ndarray) -> None:
             for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
                 known.setdefault(label, handle)
         columns = columns_of_key(list(known), figure.get_figwidth() - _MARGIN)
-        figure.legend(known.values(), known.keys(), loc="outside upper left", ncols=columns, **LEGEND)
+        figure.legend(
+            known.values(), known.keys(), loc="outside upper left", ncols=columns, **LEGEND
+        )
 
 
 def columns_of_key(labels: Sequence[str], room: float) -> int:

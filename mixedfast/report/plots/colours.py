@@ -51,9 +51,13 @@ def inks(ax: Axes) -> Inks:
     import numpy as np
     from matplotlib.colors import to_rgba
 
-    ground = next((c for c in (ax.get_facecolor(), ax.figure.get_facecolor()) if to_rgba(c)[3] > 0), "white")
+    ground = next(
+        (c for c in (ax.get_facecolor(), ax.figure.get_facecolor()) if to_rgba(c)[3] > 0), "white"
+    )
     share = np.array(to_rgba(ground)[:3])
-    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)  # sRGB, IEC 61966-2-1
+    linear = np.where(
+        share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4
+    )  # sRGB, IEC 61966-2-1
     return _ON_DARK if linear @ (0.2126, 0.7152, 0.0722) < _DARK else _ON_LIGHT
 
 

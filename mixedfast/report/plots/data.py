@@ -76,7 +76,11 @@ def thinned(n: int, most: int) -> np.ndarray:
 
 def sampled(n: int, most: int) -> np.ndarray:
     """At most `most` of the places 0 .. n-1, ascending: a random sample that is the same every time."""
-    return np.arange(n) if n <= most else np.sort(np.random.default_rng(0).choice(n, most, replace=False))
+    return (
+        np.arange(n)
+        if n <= most
+        else np.sort(np.random.default_rng(0).choice(n, most, replace=False))
+    )
 
 
 # --- residuals ---------------------------------------------------------------------------------------------
@@ -106,7 +110,9 @@ def trend(x: np.ndarray, y: np.ndarray, bins: int = 15) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["x", "y", "n"])
 
 
-def residuals_by_group(m: LMMResult | OLSResult, group: str | None = None, type: str = "scaled") -> pd.DataFrame:
+def residuals_by_group(
+    m: LMMResult | OLSResult, group: str | None = None, type: str = "scaled"
+) -> pd.DataFrame:
     """Quantiles of the residuals of each group, sorted by their median: ``level, n, q05, q25, median, q75, q95``."""
     import pandas as pd
 
@@ -120,11 +126,16 @@ def residuals_by_group(m: LMMResult | OLSResult, group: str | None = None, type:
     first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     sorted_values = values[order]
     columns: dict[str, Any] = {"level": levels, "n": sizes}
-    for name, share in _QUANTILES.items():  # linear interpolation between order statistics, as np.quantile's
+    for (
+        name,
+        share,
+    ) in _QUANTILES.items():  # linear interpolation between order statistics, as np.quantile's
         place = share * (sizes - 1)
         below = first + np.floor(place).astype(int)
         above = np.minimum(below + 1, first + sizes - 1)
-        columns[name] = sorted_values[below] + (place % 1.0) * (sorted_values[above] - sorted_values[below])
+        columns[name] = sorted_values[below] + (place % 1.0) * (
+            sorted_values[above] - sorted_values[below]
+        )
     return pd.DataFrame(columns).sort_values("median", kind="stable", ignore_index=True)
 
 
@@ -149,7 +160,9 @@ def qq(m: LMMResult, what: str = "residuals") -> pd.DataFrame:
     if what == "residuals":
         return residual_quantiles(m)
     modes = m.ranef()[group_name(m, what)]
-    return pd.concat([against_normal(str(name), modes.iloc[:, i].to_numpy()) for i, name in enumerate(modes)])
+    return pd.concat(
+        [against_normal(str(name), modes.iloc[:, i].to_numpy()) for i, name in enumerate(modes)]
+    )
 
 
 def residual_quantiles(m: LMMResult | OLSResult) -> pd.DataFrame:
@@ -167,13 +180,22 @@ def against_normal(name: str, values: np.ndarray) -> pd.DataFrame:
     theoretical = ndtri((np.arange(1, n + 1) - a) / (n + 1 - 2 * a))
     sample = np.sort(values)
     quartiles = np.array([0.25, 0.75])
-    (low, high), (z_low, z_high) = np.quantile(sample, quartiles), np.quantile(theoretical, quartiles)
+    (low, high), (z_low, z_high) = (
+        np.quantile(sample, quartiles),
+        np.quantile(theoretical, quartiles),
+    )
     sd = (high - low) / (z_high - z_low) if n > 1 else 0.0
     line = np.median(sample) + sd * theoretical
     share = ndtr(theoretical)
     density = np.exp(-0.5 * theoretical**2) / np.sqrt(2 * np.pi)
     reach = _NORMAL_95 * sd * np.sqrt(share * (1 - share) / n) / density
-    columns = {"theoretical": theoretical, "sample": sample, "line": line, "low": line - reach, "high": line + reach}
+    columns = {
+        "theoretical": theoretical,
+        "sample": sample,
+        "line": line,
+        "low": line - reach,
+        "high": line + reach,
+    }
     return pd.DataFrame({"term": name, **columns})
 
 
@@ -201,7 +223,9 @@ def caterpillar(m: LMMResult, group: str | None = None, level: float = 0.95) -> 
 
     name = group_name(m, group)
     modes, variance = m.ranef(cond_var=True)[name]
-    reach = NormalDist().inv_cdf(0.5 + 0.5 * level) * np.sqrt(np.diagonal(variance, axis1=1, axis2=2))
+    reach = NormalDist().inv_cdf(0.5 + 0.5 * level) * np.sqrt(
+        np.diagonal(variance, axis1=1, axis2=2)
+    )
     parts = []
     for i, term in enumerate(modes):
         estimate = modes.iloc[:, i].to_numpy()
@@ -247,12 +271,21 @@ def slope_variable(m: LMMResult, x: str | None = None, group: str | None = None)
         When `x` is no numeric variable of the model, or the model has no numeric predictor.
     """
     design = m._rows("slopes")
-    numbers = [v for v, column in design.variables.columns.items() if _is_predictor(design, v, column)]
+    numbers = [
+        v for v, column in design.variables.columns.items() if _is_predictor(design, v, column)
+    ]
     if x is not None:
         if x not in numbers:
-            raise DataError(f"slopes(x={x!r}): not a numeric predictor of the model ({', '.join(numbers) or 'it has none'})")
+            raise DataError(
+                f"slopes(x={x!r}): not a numeric predictor of the model ({', '.join(numbers) or 'it has none'})"
+            )
         return x
-    random = [column for term in design.terms if term.group == group_name(m, group) for column in term.names]
+    random = [
+        column
+        for term in design.terms
+        if term.group == group_name(m, group)
+        for column in term.names
+    ]
     found = [v for v in random if v in numbers] or numbers
     if not found:
         raise DataError("slopes: the model has no numeric predictor to draw lines along")
@@ -261,12 +294,18 @@ def slope_variable(m: LMMResult, x: str | None = None, group: str | None = None)
 
 def _is_predictor(design: Design, name: str, column: ColumnData) -> bool:
     """Whether a variable is a number that lines can be drawn along: not the response, no truth value, not under C()."""
-    if not isinstance(column, Numeric) or column.values.dtype.kind == "b" or name in design.variables.coded:
+    if (
+        not isinstance(column, Numeric)
+        or column.values.dtype.kind == "b"
+        or name in design.variables.coded
+    ):
         return False
     return name not in expression_names(design.spec.response)
 
 
-def slopes(m: LMMResult, x: str | None = None, group: str | None = None, most: int = 300) -> pd.DataFrame:
+def slopes(
+    m: LMMResult, x: str | None = None, group: str | None = None, most: int = 300
+) -> pd.DataFrame:
     """The fitted line of each group over the group's own range of `x`: ``level, x, y``.
 
     A point is the mean over the group's rows of what the model expects of them at that `x`, their other variables as they
@@ -290,7 +329,12 @@ def slopes(m: LMMResult, x: str | None = None, group: str | None = None, most: i
     place[levels] = np.arange(len(levels))
     rows = np.flatnonzero(place[term.codes] >= 0)
     grid = _Grid(design, slope_variable(m, x, name), rows, place[term.codes[rows]], len(levels))
-    y = grid.averaged(_fixed_part(m, grid.table) + _random_part(m, name, grid.table, levels[grid.at])) + grid.offset
+    y = (
+        grid.averaged(
+            _fixed_part(m, grid.table) + _random_part(m, name, grid.table, levels[grid.at])
+        )
+        + grid.offset
+    )
     labels = np.asarray(term.levels, dtype=object)[np.repeat(levels, _POINTS)]
     return pd.DataFrame({"level": labels, "x": grid.x.ravel(), "y": y})
 
@@ -300,8 +344,12 @@ def population_line(m: LMMResult, x: str | None = None, group: str | None = None
     import pandas as pd
 
     design = m._rows("slopes")
-    grid = _Grid(design, slope_variable(m, x, group), np.arange(design.n), np.zeros(design.n, dtype=int), 1)
-    return pd.DataFrame({"x": grid.x.ravel(), "y": grid.averaged(_fixed_part(m, grid.table)) + grid.offset})
+    grid = _Grid(
+        design, slope_variable(m, x, group), np.arange(design.n), np.zeros(design.n, dtype=int), 1
+    )
+    return pd.DataFrame(
+        {"x": grid.x.ravel(), "y": grid.averaged(_fixed_part(m, grid.table)) + grid.offset}
+    )
 
 
 class _Grid:
@@ -329,7 +377,9 @@ class _Grid:
         The mean offset of each set.
     """
 
-    def __init__(self, design: Design, variable: str, rows: np.ndarray, at: np.ndarray, count: int) -> None:
+    def __init__(
+        self, design: Design, variable: str, rows: np.ndarray, at: np.ndarray, count: int
+    ) -> None:
         column = design.variables.columns[variable]
         assert isinstance(column, Numeric)
         values = column.values[rows].astype(float)
@@ -338,7 +388,9 @@ class _Grid:
         np.maximum.at(high, at, values)
         self.x = np.linspace(low, high, _POINTS, axis=1)
         offset = np.zeros(len(rows)) if design.offset is None else design.offset[rows]
-        self.offset = np.repeat(np.bincount(at, offset, count) / np.bincount(at, minlength=count), _POINTS)
+        self.offset = np.repeat(
+            np.bincount(at, offset, count) / np.bincount(at, minlength=count), _POINTS
+        )
         # a sample of the rows stands for them all, with one row of each set at least
         some = np.union1d(sampled(len(rows), _AVERAGED), np.unique(at, return_index=True)[1])
         self._count = count
@@ -347,7 +399,8 @@ class _Grid:
         along = Numeric(self.x[at[some]].ravel())
         repeated = np.repeat(rows[some], _POINTS)
         columns = {
-            name: along if name == variable else _taken(column, repeated) for name, column in design.variables.columns.items()
+            name: along if name == variable else _taken(column, repeated)
+            for name, column in design.variables.columns.items()
         }
         self.table = Table(list(columns), len(repeated), columns.__getitem__)
 
@@ -378,11 +431,19 @@ def _random_part(m: LMMResult, group: str, table: Table, levels: np.ndarray) -> 
     design = m._rows("slopes")
     modes = m._fit.modes[list(m.n_groups).index(group)]
     out = np.zeros(table.n)
-    for term, coding, shape in zip(design.terms, design.recipe.random, m._fit.cp.terms, strict=True):
+    for term, coding, shape in zip(
+        design.terms, design.recipe.random, m._fit.cp.terms, strict=True
+    ):
         if term.group != group:
             continue
         spec = replace(design.spec, fixed=coding.formula, offsets=())
-        recipe = replace(design.recipe, spec=spec, fixed=coding, kept=tuple(range(len(coding.names))), offset_column=None)
+        recipe = replace(
+            design.recipe,
+            spec=spec,
+            fixed=coding,
+            kept=tuple(range(len(coding.names))),
+            offset_column=None,
+        )
         for a, column in enumerate(apply(recipe, table, groups=False).x, shape.start):
             out += modes[levels, a] * evaluate(column, table.n)
     return out
@@ -411,10 +472,19 @@ def profile_zeta(profile: Profile) -> pd.DataFrame:
 
     parts = []
     for name, trace in profile.traces.items():
-        computed = pd.DataFrame({"parameter": name, "value": trace.value, "zeta": trace.zeta, "computed": True})
+        computed = pd.DataFrame(
+            {"parameter": name, "value": trace.value, "zeta": trace.zeta, "computed": True}
+        )
         if len(trace.value) > 1:
             value = np.linspace(trace.value[0], trace.value[-1], _CURVE)
-            between = pd.DataFrame({"parameter": name, "value": value, "zeta": profile.curve(name)(value), "computed": False})
+            between = pd.DataFrame(
+                {
+                    "parameter": name,
+                    "value": value,
+                    "zeta": profile.curve(name)(value),
+                    "computed": False,
+                }
+            )
             computed = pd.concat([computed, between])
         parts.append(computed.sort_values("value", kind="stable"))
     return pd.concat(parts, ignore_index=True)
@@ -432,5 +502,13 @@ def bootstrap_densities(boot: Bootstrap) -> pd.DataFrame:
             continue
         bins = min(60, max(5, len(np.histogram_bin_edges(values, "fd")) - 1))
         density, edges = np.histogram(values, bins=bins, density=True)
-        parts.append(pd.DataFrame({"parameter": name, "low": edges[:-1], "high": edges[1:], "density": density}))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["parameter", "low", "high", "density"])
+        parts.append(
+            pd.DataFrame(
+                {"parameter": name, "low": edges[:-1], "high": edges[1:], "density": density}
+            )
+        )
+    return (
+        pd.concat(parts, ignore_index=True)
+        if parts
+        else pd.DataFrame(columns=["parameter", "low", "high", "density"])
+    )

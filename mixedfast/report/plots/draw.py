@@ -57,9 +57,18 @@ def _finish(ax: Axes) -> None:
     for text, room in ((ax.title, wide), (ax.xaxis.label, wide), (ax.yaxis.label, high)):
         # a letter is about half as wide as high; names of many capitals are wider, the margins beside the axes give room
         letters = int(room * _POINTS_AN_INCH / (0.5 * float(text.get_fontsize())))
-        text.set_text(textwrap.fill(text.get_text(), max(letters, 8), break_long_words=False, break_on_hyphens=False))
+        text.set_text(
+            textwrap.fill(
+                text.get_text(), max(letters, 8), break_long_words=False, break_on_hyphens=False
+            )
+        )
     legend = ax.get_legend()
-    for text in (ax.title, ax.xaxis.label, ax.yaxis.label, *(legend.get_texts() if legend is not None else ())):
+    for text in (
+        ax.title,
+        ax.xaxis.label,
+        ax.yaxis.label,
+        *(legend.get_texts() if legend is not None else ()),
+    ):
         text.set_parse_math(False)
 
 
@@ -79,7 +88,13 @@ def _titled(ax: Axes, title: str) -> None:
     lines = -(-sum(label.count("\n") + 1 for label in shown) // columns) if shown else 0
     if shown:
         legend = ax.legend(
-            handles, shown, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, **LEGEND
+            handles,
+            shown,
+            loc="lower left",
+            bbox_to_anchor=(0, 1.0),
+            ncols=columns,
+            borderaxespad=0.2,
+            **LEGEND,
         )
         for line in legend.get_lines():
             line.set_linewidth(max(line.get_linewidth(), 1.5))
@@ -90,10 +105,19 @@ def _cloud(ax: Axes, x: np.ndarray, y: np.ndarray, what: str = "rows") -> None:
     """Points, or for very many a map of how many there are, with its key."""
     if len(x) <= _POINTS:
         size = float(np.clip(4000 / max(len(x), 1), 3, 22))
-        ax.scatter(x, y, s=size, color=inks(ax).strong, alpha=0.45 if len(x) > 300 else 0.7, linewidths=0,
-                   rasterized=len(x) > 1000)  # fmt: skip
+        ax.scatter(
+            x,
+            y,
+            s=size,
+            color=inks(ax).strong,
+            alpha=0.45 if len(x) > 300 else 0.7,
+            linewidths=0,
+            rasterized=len(x) > 1000,
+        )
         return
-    cells = ax.hexbin(x, y, gridsize=45, bins="log", mincnt=1, cmap=counts(ax), linewidths=0, rasterized=True)
+    cells = ax.hexbin(
+        x, y, gridsize=45, bins="log", mincnt=1, cmap=counts(ax), linewidths=0, rasterized=True
+    )
     ax.figure.colorbar(cells, ax=ax, label=f"Number of {what}", pad=0.01, format="{x:,.0f}")
 
 
@@ -109,8 +133,15 @@ def residuals(ax: Axes, frame: pd.DataFrame, response: str, unit: str) -> None:
     bins = min(15, len(x) // _ROWS_A_BIN)
     if bins > 1:
         mean = data.trend(x, y, bins)
-        ax.plot(mean["x"], mean["y"], color=color.mark, linewidth=2, marker="o", markersize=3.5,
-                label=f"means of {bins} bins of equal size")  # fmt: skip
+        ax.plot(
+            mean["x"],
+            mean["y"],
+            color=color.mark,
+            linewidth=2,
+            marker="o",
+            markersize=3.5,
+            label=f"means of {bins} bins of equal size",
+        )
     ax.set(xlabel=f"Fitted {response}", ylabel=unit)
     _titled(ax, "Residuals and fitted values")
     _finish(ax)
@@ -122,15 +153,41 @@ def residuals_by_group(ax: Axes, frame: pd.DataFrame, group: str, unit: str) -> 
     if count <= _SINGLY:
         place = np.arange(count)
         thick = float(np.clip(300 / count, 0.8, 5.0))
-        ax.hlines(place, frame["q05"], frame["q95"], color=color.pale, linewidth=max(thick / 2.5, 0.7), label="middle 90 %")
-        ax.hlines(place, frame["q25"], frame["q75"], color=color.soft, linewidth=thick, label="middle half")
-        ax.plot(frame["median"], place, linestyle="none", marker="D", markersize=float(np.clip(300 / count, 2.5, 5)),
-                color=color.mark, markeredgewidth=0, label="median")  # fmt: skip
+        ax.hlines(
+            place,
+            frame["q05"],
+            frame["q95"],
+            color=color.pale,
+            linewidth=max(thick / 2.5, 0.7),
+            label="middle 90 %",
+        )
+        ax.hlines(
+            place,
+            frame["q25"],
+            frame["q75"],
+            color=color.soft,
+            linewidth=thick,
+            label="middle half",
+        )
+        ax.plot(
+            frame["median"],
+            place,
+            linestyle="none",
+            marker="D",
+            markersize=float(np.clip(300 / count, 2.5, 5)),
+            color=color.mark,
+            markeredgewidth=0,
+            label="median",
+        )
     else:
         part = frame.iloc[data.thinned(count, _BAND)]
         place = part.index.to_numpy()
-        ax.fill_betweenx(place, part["q05"], part["q95"], color=color.pale, linewidth=0, label="middle 90 %")
-        ax.fill_betweenx(place, part["q25"], part["q75"], color=color.soft, linewidth=0, label="middle half")
+        ax.fill_betweenx(
+            place, part["q05"], part["q95"], color=color.pale, linewidth=0, label="middle 90 %"
+        )
+        ax.fill_betweenx(
+            place, part["q25"], part["q75"], color=color.soft, linewidth=0, label="middle half"
+        )
         ax.plot(part["median"], place, color=color.mark, linewidth=2, label="median")
     ax.axvline(0, color=color.grey, linewidth=1)
     _levels(ax, frame["level"].tolist(), group, "by median")
@@ -147,10 +204,20 @@ def qq(ax: Axes, frame: pd.DataFrame, title: str, unit: str, most: int = 3000) -
     ends = (np.arange(min(tail, count)), np.arange(count)[-tail:])
     part = frame.iloc[np.unique(np.concatenate([data.thinned(count, most), *ends]))]
     x = part["theoretical"]
-    ax.fill_between(x, part["low"], part["high"], color=color.pale, alpha=0.6, linewidth=0, zorder=1)
+    ax.fill_between(
+        x, part["low"], part["high"], color=color.pale, alpha=0.6, linewidth=0, zorder=1
+    )
     ax.plot(x.iloc[[0, -1]], part["line"].iloc[[0, -1]], color=color.mark, linewidth=1.5, zorder=3)
-    ax.scatter(x, part["sample"], s=10 if count > 100 else 20, color=color.strong, alpha=0.7, linewidths=0,
-               rasterized=len(part) > 1000, zorder=2)  # fmt: skip
+    ax.scatter(
+        x,
+        part["sample"],
+        s=10 if count > 100 else 20,
+        color=color.strong,
+        alpha=0.7,
+        linewidths=0,
+        rasterized=len(part) > 1000,
+        zorder=2,
+    )
     ax.set(xlabel="Normal quantile", ylabel=unit, title=title)
     _finish(ax)
 
@@ -165,7 +232,9 @@ def _levels(ax: Axes, levels: list[object], group: str, sorted_how: str) -> None
     pad = 0.6 if count <= LABELLED else 0.02 * count
     ax.set_ylim(-pad, count - 1 + pad)
     if named:
-        ax.set_yticks(range(count), [_short(level) for level in levels], fontsize="small", parse_math=False)
+        ax.set_yticks(
+            range(count), [_short(level) for level in levels], fontsize="small", parse_math=False
+        )
         ax.set_ylabel(group)
         ax.tick_params(axis="y", length=0)
     else:
@@ -180,7 +249,9 @@ def _short(label: object, most: int = 18) -> str:
     return text if len(text) <= most else f"{text[: most - 1 - half]}…{text[-half:]}"
 
 
-def caterpillar(ax: Axes, frame: pd.DataFrame, group: str, term: str, level: float, sorted_how: str) -> None:
+def caterpillar(
+    ax: Axes, frame: pd.DataFrame, group: str, term: str, level: float, sorted_how: str
+) -> None:
     """One term's modes with intervals, in the order of the rows; intervals that leave zero out are the coloured ones."""
     count, color = len(frame), inks(ax)
     estimate, low, high = (frame[name].to_numpy() for name in ("estimate", "conf_low", "conf_high"))
@@ -189,21 +260,36 @@ def caterpillar(ax: Axes, frame: pd.DataFrame, group: str, term: str, level: flo
         apart = (low > 0) | (high < 0)
         width = float(np.clip(220 / count, 0.7, 2.5))
         size = float(np.clip(350 / count, 1.8, 5))
-        for mask, reach, dot, marker in ((~apart, color.pale, color.grey, "o"), (apart, color.soft, color.strong, "D")):
+        for mask, reach, dot, marker in (
+            (~apart, color.pale, color.grey, "o"),
+            (apart, color.soft, color.strong, "D"),
+        ):
             ax.hlines(place[mask], low[mask], high[mask], color=reach, linewidth=width, zorder=2)
-            ax.plot(estimate[mask], place[mask], linestyle="none", marker=marker, markersize=size, color=dot, zorder=3,
-                    markeredgewidth=0)  # fmt: skip
+            ax.plot(
+                estimate[mask],
+                place[mask],
+                linestyle="none",
+                marker=marker,
+                markersize=size,
+                color=dot,
+                zorder=3,
+                markeredgewidth=0,
+            )
     else:
         place = data.thinned(count, _BAND)
         ax.fill_betweenx(place, low[place], high[place], color=color.soft, linewidth=0)
         ax.plot(estimate[place], place, color=color.strong, linewidth=1.5)
     ax.axvline(0, color=color.mark, linewidth=1.2, zorder=2.5)
     _levels(ax, frame["level"].tolist(), group, sorted_how)
-    ax.set(xlabel=f"Deviation of a level, with {100 * level:g} % interval", title=f"{term} by {group}")
+    ax.set(
+        xlabel=f"Deviation of a level, with {100 * level:g} % interval", title=f"{term} by {group}"
+    )
     _finish(ax)
 
 
-def shrinkage_plane(ax: Axes, wide: pd.DataFrame, group: str, terms: tuple[str, str], center: tuple[float, float]) -> None:
+def shrinkage_plane(
+    ax: Axes, wide: pd.DataFrame, group: str, terms: tuple[str, str], center: tuple[float, float]
+) -> None:
     """Arrows from each group's own estimate of two coefficients to the model's.
 
     Parameters
@@ -222,16 +308,61 @@ def shrinkage_plane(ax: Axes, wide: pd.DataFrame, group: str, terms: tuple[str, 
     way = end - start
     color = inks(ax)
     frames = [_room(wide[f"own_{side}"].to_numpy(), end[:, axis]) for axis, side in enumerate("xy")]
-    outside = int(sum(any(not low <= v <= high for v, (low, high) in zip(point, frames, strict=True)) for point in start))
-    ax.quiver(start[:, 0], start[:, 1], way[:, 0], way[:, 1], angles="xy", scale_units="xy", scale=1, color=color.pale,
-              width=0.0022, headwidth=5, zorder=1)  # fmt: skip
+    outside = int(
+        sum(
+            any(not low <= v <= high for v, (low, high) in zip(point, frames, strict=True))
+            for point in start
+        )
+    )
+    ax.quiver(
+        start[:, 0],
+        start[:, 1],
+        way[:, 0],
+        way[:, 1],
+        angles="xy",
+        scale_units="xy",
+        scale=1,
+        color=color.pale,
+        width=0.0022,
+        headwidth=5,
+        zorder=1,
+    )
     size = float(np.clip(2500 / len(part), 7, 28))
-    ax.scatter(start[:, 0], start[:, 1], s=size, facecolors="none", edgecolors=color.grey, linewidths=0.8, zorder=2,
-               label="from its own rows alone" + (f" ({outside:,} outside)" if outside else ""))  # fmt: skip
-    ax.scatter(end[:, 0], end[:, 1], s=size, color=color.strong, linewidths=0, zorder=3, label="in the model")
-    ax.plot(*center, marker="X", markersize=11, color=color.mark, markeredgecolor=color.paper, linestyle="none", zorder=4,
-            label="average")  # fmt: skip
-    ax.set(xlim=frames[0], ylim=frames[1], xlabel=f"{terms[0]} by {group}", ylabel=f"{terms[1]} by {group}")
+    ax.scatter(
+        start[:, 0],
+        start[:, 1],
+        s=size,
+        facecolors="none",
+        edgecolors=color.grey,
+        linewidths=0.8,
+        zorder=2,
+        label="from its own rows alone" + (f" ({outside:,} outside)" if outside else ""),
+    )
+    ax.scatter(
+        end[:, 0],
+        end[:, 1],
+        s=size,
+        color=color.strong,
+        linewidths=0,
+        zorder=3,
+        label="in the model",
+    )
+    ax.plot(
+        *center,
+        marker="X",
+        markersize=11,
+        color=color.mark,
+        markeredgecolor=color.paper,
+        linestyle="none",
+        zorder=4,
+        label="average",
+    )
+    ax.set(
+        xlim=frames[0],
+        ylim=frames[1],
+        xlabel=f"{terms[0]} by {group}",
+        ylabel=f"{terms[1]} by {group}",
+    )
     _titled(ax, f"Shrinkage of {group}")
     _finish(ax)
 
@@ -241,11 +372,21 @@ def shrinkage_single(ax: Axes, frame: pd.DataFrame, group: str, term: str, cente
     own, shrunken, color = frame["own"].to_numpy(), frame["shrunken"].to_numpy(), inks(ax)
     _cloud(ax, own, shrunken, what=f"levels of {group}")
     low, high = _room(own, shrunken)
-    ax.plot([low, high], [low, high], color=color.grey, linewidth=1.2, linestyle="--", label="no shrinkage")
+    ax.plot(
+        [low, high],
+        [low, high],
+        color=color.grey,
+        linewidth=1.2,
+        linestyle="--",
+        label="no shrinkage",
+    )
     ax.axhline(center, color=color.mark, linewidth=1.5, label="average: full shrinkage")
     ax.set_xlim(low, high)
     ax.set_ylim(*_room(shrunken, shrunken, pad=0.25))
-    ax.set(xlabel=f"{term}, each level of {group} from its own rows alone", ylabel=f"{term} in the model")
+    ax.set(
+        xlabel=f"{term}, each level of {group} from its own rows alone",
+        ylabel=f"{term} in the model",
+    )
     _titled(ax, f"Shrinkage of {group}")
     _finish(ax)
 
@@ -262,7 +403,12 @@ def _room(own: np.ndarray, shrunken: np.ndarray, pad: float = 0.06) -> tuple[flo
 
 
 def slopes(
-    ax: Axes, lines: pd.DataFrame, population: pd.DataFrame, points: pd.DataFrame, words: tuple[str, str, str], of: int
+    ax: Axes,
+    lines: pd.DataFrame,
+    population: pd.DataFrame,
+    points: pd.DataFrame,
+    words: tuple[str, str, str],
+    of: int,
 ) -> None:
     """Each group's line over its own range, the line of the fixed effects, and the data behind them.
 
@@ -283,15 +429,31 @@ def slopes(
     x, response, group = words
     color = inks(ax)
     few = len(points) <= 500
-    ax.scatter(points["x"], points["y"], s=14 if few else 5, color=color.grey if few else color.pale, alpha=0.5 if few else 1.0,
-               linewidths=0, rasterized=not few, zorder=1)  # fmt: skip
-    paths = [part[["x", "y"]].to_numpy() for _, part in lines.groupby("level", sort=False, observed=True)]
+    ax.scatter(
+        points["x"],
+        points["y"],
+        s=14 if few else 5,
+        color=color.grey if few else color.pale,
+        alpha=0.5 if few else 1.0,
+        linewidths=0,
+        rasterized=not few,
+        zorder=1,
+    )
+    paths = [
+        part[["x", "y"]].to_numpy() for _, part in lines.groupby("level", sort=False, observed=True)
+    ]
     width = float(np.clip(100 / len(paths), 0.6, 1.6))
     drawn = f"{len(paths):,}" if len(paths) == of else f"{len(paths):,} of {of:,}"
     label = f"{drawn} levels of {group}"
-    ax.add_collection(LineCollection(paths, colors=color.strong, linewidths=width, alpha=0.55, zorder=2, label=label))
+    ax.add_collection(
+        LineCollection(
+            paths, colors=color.strong, linewidths=width, alpha=0.55, zorder=2, label=label
+        )
+    )
     ax.plot(population["x"], population["y"], color=color.paper, linewidth=5, zorder=3)
-    ax.plot(population["x"], population["y"], color=color.mark, linewidth=2.8, zorder=4, label="average")
+    ax.plot(
+        population["x"], population["y"], color=color.mark, linewidth=2.8, zorder=4, label="average"
+    )
     ax.autoscale_view()
     ax.set(xlabel=x, ylabel=response)
     _titled(ax, f"{response} and {x}, a line for each {group}")
@@ -301,32 +463,68 @@ def slopes(
 # --- intervals ---------------------------------------------------------------------------------------------
 
 
-def profile_zeta(ax: Axes, frame: pd.DataFrame, parameter: str, estimate: float, level: float) -> None:
+def profile_zeta(
+    ax: Axes, frame: pd.DataFrame, parameter: str, estimate: float, level: float
+) -> None:
     """zeta of one parameter: straight means that a symmetric interval is right. The band is the interval at `level`."""
     quantile, color = NormalDist().inv_cdf(0.5 + 0.5 * level), inks(ax)
-    ax.axhspan(-quantile, quantile, color=color.pale, alpha=0.45, linewidth=0, label=f"{100 * level:g} % interval")
+    ax.axhspan(
+        -quantile,
+        quantile,
+        color=color.pale,
+        alpha=0.45,
+        linewidth=0,
+        label=f"{100 * level:g} % interval",
+    )
     ax.axhline(0, color=color.grey, linewidth=0.8)
     if np.isfinite(estimate):
         ax.axvline(estimate, color=color.mark, linewidth=1.2, label="estimate")
     ax.plot(frame["value"], frame["zeta"], color=color.strong, linewidth=1.8)
     computed = frame[frame["computed"]]
-    ax.plot(computed["value"], computed["zeta"], linestyle="none", marker="o", markersize=3.5, color=color.strong,
-            label="computed")  # fmt: skip
+    ax.plot(
+        computed["value"],
+        computed["zeta"],
+        linestyle="none",
+        marker="o",
+        markersize=3.5,
+        color=color.strong,
+        label="computed",
+    )
     ax.set_title(parameter, fontsize="medium")
     ax.locator_params(axis="x", nbins=4)
     _finish(ax)
 
 
 def bootstrap_density(
-    ax: Axes, frame: pd.DataFrame, parameter: str, estimate: float, ends: tuple[float, float], level: float
+    ax: Axes,
+    frame: pd.DataFrame,
+    parameter: str,
+    estimate: float,
+    ends: tuple[float, float],
+    level: float,
 ) -> None:
     """The replicates of one parameter as a histogram, the estimate, and an interval below."""
     color, widths = inks(ax), frame["high"] - frame["low"]
-    ax.bar(frame["low"], frame["density"], width=widths, align="edge", color=color.soft, linewidth=0, label="replicates")
+    ax.bar(
+        frame["low"],
+        frame["density"],
+        width=widths,
+        align="edge",
+        color=color.soft,
+        linewidth=0,
+        label="replicates",
+    )
     if np.isfinite(estimate):
         ax.axvline(estimate, color=color.mark, linewidth=1.8, label="estimate")
     top = float(frame["density"].max()) if len(frame) else 1.0
-    ax.plot(ends, [-0.05 * top] * 2, color=color.ink, linewidth=3, solid_capstyle="butt", label=f"{100 * level:g} % interval")
+    ax.plot(
+        ends,
+        [-0.05 * top] * 2,
+        color=color.ink,
+        linewidth=3,
+        solid_capstyle="butt",
+        label=f"{100 * level:g} % interval",
+    )
     ax.set_ylim(-0.1 * top, 1.05 * top)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)

@@ -61,7 +61,9 @@ class RegressionPlots(RowPictures):
         >>> len(m.plot.qq())
         1
         """
-        return self._quantiles([("Residuals", "Scaled residual", data.residual_quantiles(self._m))], ax)
+        return self._quantiles(
+            [("Residuals", "Scaled residual", data.residual_quantiles(self._m))], ax
+        )
 
     def __getattr__(self, name: str) -> Any:
         """Only asked for what is not here."""
@@ -70,4 +72,6 @@ class RegressionPlots(RowPictures):
                 f"plot.{name}: a linear model has no random effects to draw; it has {', '.join(self._DATA)}, "
                 "and mf.lmer's results have this picture"
             )
-        raise AttributeError(f"{type(self).__name__!r} has no picture {name!r}: there are {', '.join(self._DATA)}")
+        raise AttributeError(
+            f"{type(self).__name__!r} has no picture {name!r}: there are {', '.join(self._DATA)}"
+        )

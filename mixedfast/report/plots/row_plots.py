@@ -125,7 +125,9 @@ class RowPictures:
         draw.residuals(axes[0], frame, self._response, _RESIDUALS[type])
         return axes[0]
 
-    def residuals_by_group(self, group: str | None = None, type: str = "scaled", ax: OnAxes = None) -> Axes:
+    def residuals_by_group(
+        self, group: str | None = None, type: str = "scaled", ax: OnAxes = None
+    ) -> Axes:
         """How the residuals of each group lie: they should all lie around zero, about equally wide.
 
         Parameters

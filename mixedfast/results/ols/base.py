@@ -23,14 +23,22 @@ class Regression(FixedPart):
     """A least-squares fit and, when there are any, the rows it was made from."""
 
     def __init__(self, fit: LeastSquares, design: Design | None = None) -> None:
-        super().__init__(cast("Fit", fit), design)  # what a regression is asked for, LeastSquares answers as a Fit does
+        super().__init__(
+            cast("Fit", fit), design
+        )  # what a regression is asked for, LeastSquares answers as a Fit does
         self._least = fit
 
     def _rows(self, what: str) -> Design:
         if self._design is not None:
             return self._design
-        instead = "give newdata=" if what.endswith("newdata") else "call lm on the table, or set keep_rows = True before saving"
-        raise DataError(f"{what} needs the rows of the data, and this result was made without them: {instead}")
+        instead = (
+            "give newdata="
+            if what.endswith("newdata")
+            else "call lm on the table, or set keep_rows = True before saving"
+        )
+        raise DataError(
+            f"{what} needs the rows of the data, and this result was made without them: {instead}"
+        )
 
     @property
     def df_resid(self) -> int:
@@ -50,5 +58,7 @@ def without_groups(ddf: DDF) -> str:
     if name == "asymptotic":
         return name
     if not name.startswith(_EXACT):
-        raise NotDefinedError(f"ddf={ddf!r} counts groups, and a linear model has none: take 'residual' (n - p)")
+        raise NotDefinedError(
+            f"ddf={ddf!r} counts groups, and a linear model has none: take 'residual' (n - p)"
+        )
     return "residual"

@@ -65,7 +65,9 @@ class OLSTests(Regression):
         return coef_table.coef_table(self._fit, without_groups(ddf), level)
 
     @in_callers_library
-    def confint(self, method: str = "wald", level: float = 0.95, ddf: DDF = "residual") -> pd.DataFrame:
+    def confint(
+        self, method: str = "wald", level: float = 0.95, ddf: DDF = "residual"
+    ) -> pd.DataFrame:
         """Confidence intervals of the coefficients, exact for normal errors.
 
         Parameters
@@ -98,7 +100,9 @@ class OLSTests(Regression):
         return coef_table.wald_intervals(self._fit, level, without_groups(ddf))
 
     @in_callers_library
-    def contrast(self, L: Any, rhs: Any = 0, ddf: DDF = "residual", joint: bool = False, level: float = 0.95) -> pd.DataFrame:
+    def contrast(
+        self, L: Any, rhs: Any = 0, ddf: DDF = "residual", joint: bool = False, level: float = 0.95
+    ) -> pd.DataFrame:
         """Test linear combinations of the coefficients.
 
         Parameters
@@ -165,7 +169,10 @@ class OLSTests(Regression):
         error = fit.sigma**2
         if str(type) in ("I", "1"):
             den = float("inf") if known == "asymptotic" else float(fit.nu)
-            rows = [(df, ss, ss / df, ss / df / error, f_tail(ss / df / error, df, den)) for _, df, ss in fit.sequential]
+            rows = [
+                (df, ss, ss / df, ss / df / error, f_tail(ss / df / error, df, den))
+                for _, df, ss in fit.sequential
+            ]
             table = pd.DataFrame(rows, [name for name, _, _ in fit.sequential], _ANOVA)
         else:
             table = anova_table(self._fit, type, known).rename(columns={"num_df": "df"})[_ANOVA]
@@ -195,8 +202,16 @@ class OLSTests(Regression):
         """
         return drop1(self._fit, without_groups(ddf))
 
-    def emmeans(self, specs: Any, ddf: DDF = "residual", at: Any = None, by: Any = None, level: float = 0.95,
-                weights: str = "equal", offset: float | None = None) -> MarginalMeans:  # fmt: skip
+    def emmeans(
+        self,
+        specs: Any,
+        ddf: DDF = "residual",
+        at: Any = None,
+        by: Any = None,
+        level: float = 0.95,
+        weights: str = "equal",
+        offset: float | None = None,
+    ) -> MarginalMeans:
         """Estimated marginal means, as those of a mixed model (see `LMMResult.emmeans`, which tells the arguments).
 
         Parameters
@@ -221,7 +236,14 @@ class OLSTests(Regression):
         1    Public   11.79  7182.0
         """
         found = emmeans(
-            self._fit, specs, at=at, by=by, ddf=without_groups(ddf), level=level, weights=weights, offset=offset,
+            self._fit,
+            specs,
+            at=at,
+            by=by,
+            ddf=without_groups(ddf),
+            level=level,
+            weights=weights,
+            offset=offset,
             design=self._design,
-        )  # fmt: skip
+        )
         return replace(found, library=self.library)

@@ -98,7 +98,9 @@ class OLSResult(OLSTests, OLSRows):
         fit = self._least
         df = fit.cp.p - fit.has_intercept
         value = fit.explained / df / fit.sigma**2 if df else float("nan")
-        return FStatistic(value, df, self.df_resid, f_tail(value, df, self.df_resid) if df else float("nan"))
+        return FStatistic(
+            value, df, self.df_resid, f_tail(value, df, self.df_resid) if df else float("nan")
+        )
 
     @in_callers_library
     def vcov(self, ddf: DDF | None = None) -> pd.DataFrame:
@@ -228,7 +230,11 @@ class OLSResult(OLSTests, OLSRows):
         return ols_page(self._whole(), without_groups(ddf))
 
     def to_html(
-        self, path: str | PathLike[str] | None = None, title: str | None = None, ddf: str = "residual", pictures: bool = True
+        self,
+        path: str | PathLike[str] | None = None,
+        title: str | None = None,
+        ddf: str = "residual",
+        pictures: bool = True,
     ) -> str | None:
         """A report in one HTML file that loads nothing: the page, intervals, and pictures of the residuals.
 
@@ -280,7 +286,9 @@ class OLSResult(OLSTests, OLSRows):
         return RegressionPlots(self)
 
     @in_callers_library
-    def tidy(self, conf_int: bool = False, level: float = 0.95, ddf: DDF = "residual") -> pd.DataFrame:
+    def tidy(
+        self, conf_int: bool = False, level: float = 0.95, ddf: DDF = "residual"
+    ) -> pd.DataFrame:
         """One row a coefficient, as broom's ``tidy``.
 
         Parameters

@@ -113,8 +113,15 @@ class OLSRows(Regression):
         h = self.hatvalues()
         return (self.resid("pearson") / (1.0 - h)) ** 2 * h / (self.sigma**2 * self._least.cp.p)
 
-    def predict(self, newdata: Any = None, interval: str | None = None, level: float = 0.95, se: bool = False,
-                weights: Any = None, ddf: DDF = "residual") -> Any:  # fmt: skip
+    def predict(
+        self,
+        newdata: Any = None,
+        interval: str | None = None,
+        level: float = 0.95,
+        se: bool = False,
+        weights: Any = None,
+        ddf: DDF = "residual",
+    ) -> Any:
         """Expected responses, for the rows used or for new ones.
 
         Parameters
@@ -162,9 +169,13 @@ class OLSRows(Regression):
         df = None if without_groups(ddf) == "asymptotic" else float(self.df_resid)
         if newdata is None:
             if weights is not None:
-                raise DataError("predict(weights=...) are of new rows: the rows used keep their own")
+                raise DataError(
+                    "predict(weights=...) are of new rows: the rows used keep their own"
+                )
             design = self._rows("predict without newdata")
-            found = self._predicted(self._columns(design.x, design.n), self.fitted, design.weights, df)
+            found = self._predicted(
+                self._columns(design.x, design.n), self.fitted, design.weights, df
+            )
             index, library = None, self.library
         else:
             table = as_table(newdata)
@@ -172,21 +183,32 @@ class OLSRows(Regression):
             new = apply(recipe_of(self._least.cp), table)
             kept = slice(None) if new.kept_rows is None else new.kept_rows
             line = self._line(new.x, new.n, new.offset)
-            some = self._predicted(self._columns(new.x, new.n), line, None if given is None else given[kept], df)
+            some = self._predicted(
+                self._columns(new.x, new.n), line, None if given is None else given[kept], df
+            )
             found = some.among(table.n, kept)
             index, library = getattr(newdata, "index", None), table.library
         if interval is None and not se:
             return found.fit
-        return given_back(found.to_frame(interval, level, index).drop(columns="df", errors="ignore"), library)
+        return given_back(
+            found.to_frame(interval, level, index).drop(columns="df", errors="ignore"), library
+        )
 
-    def _predicted(self, X: np.ndarray, line: np.ndarray, weights: np.ndarray | None, df: float | None) -> Prediction:
+    def _predicted(
+        self, X: np.ndarray, line: np.ndarray, weights: np.ndarray | None, df: float | None
+    ) -> Prediction:
         variance = self._variance(X)
         noise = self.sigma**2 * (1.0 if weights is None else 1.0 / weights)
         return Prediction(
-            line.copy(), np.sqrt(variance), np.sqrt(variance + noise), None if df is None else np.full(len(line), df)
+            line.copy(),
+            np.sqrt(variance),
+            np.sqrt(variance + noise),
+            None if df is None else np.full(len(line), df),
         )
 
-    def simulate(self, n: int = 1, seed: int | None = None, newdata: Any = None, weights: Any = None) -> np.ndarray:
+    def simulate(
+        self, n: int = 1, seed: int | None = None, newdata: Any = None, weights: Any = None
+    ) -> np.ndarray:
         """Draw responses from the fitted model, for the rows used or for new ones.
 
         Parameters
@@ -220,11 +242,15 @@ class OLSRows(Regression):
         check_seed(seed)
         if newdata is None:
             if weights is not None:
-                raise DataError("simulate(weights=...) are of new rows: the rows used keep their own")
+                raise DataError(
+                    "simulate(weights=...) are of new rows: the rows used keep their own"
+                )
             mean, own = self.fitted, self._rows("simulate without newdata").weights
         else:
             mean, own = self.predict(newdata), weights_of_new(weights, as_table(newdata))
         noise = self.sigma / (1.0 if own is None else np.sqrt(own))
         streams = np.random.SeedSequence(seed).spawn(n)
-        drawn = [mean + noise * np.random.default_rng(one).standard_normal(len(mean)) for one in streams]
+        drawn = [
+            mean + noise * np.random.default_rng(one).standard_normal(len(mean)) for one in streams
+        ]
         return np.column_stack(drawn)

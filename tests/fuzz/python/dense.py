@@ -19,11 +19,22 @@ ODD = (-1, 0, 1, 2, 3, 7, 8, 1 << 16, (1 << 31) - 1, 1 << 31, 1 << 32, (1 << 63)
 
 def cuts(choices: Choices, first: int, last: int) -> list[tuple[int, int]]:
     """Parts of first..last, one after another, some of them empty."""
-    edges = sorted([first, last, *(first + choices.below(last - first + 1) for _ in range(choices.below(3)))])
+    edges = sorted(
+        [first, last, *(first + choices.below(last - first + 1) for _ in range(choices.below(3)))]
+    )
     return list(pairwise(edges))
 
 
-def share(choices: Choices, name: str, a: np.ndarray, at: int, n: int, block: tuple[int, int], first: int, last: int) -> None:
+def share(
+    choices: Choices,
+    name: str,
+    a: np.ndarray,
+    at: int,
+    n: int,
+    block: tuple[int, int],
+    first: int,
+    last: int,
+) -> None:
     """One step, its parts in any order: threads take them so."""
     parts = cuts(choices, first, last)
     for part in reversed(parts) if choices.below(2) else parts:
@@ -69,11 +80,15 @@ def factor_and_invert(choices: Choices, numbers: Numbers) -> None:
     square[below] = A[below]
 
     def elsewhere_untouched() -> bool:
-        return bool(np.isnan(a[:at]).all() and np.isnan(a[at + n * n :]).all() and np.isnan(square[~below]).all())
+        return bool(
+            np.isnan(a[:at]).all()
+            and np.isnan(a[at + n * n :]).all()
+            and np.isnan(square[~below]).all()
+        )
 
     failed = factor(choices, a, at, n)
     assert elsewhere_untouched()
-    smallest, largest = (np.linalg.eigvalsh(A)[[0, -1]] if n else (1.0, 1.0))
+    smallest, largest = np.linalg.eigvalsh(A)[[0, -1]] if n else (1.0, 1.0)
     if failed:
         assert smallest <= 1e-12 * max(largest, 1.0) and 1 <= failed <= n
         return
@@ -96,9 +111,18 @@ def any_arguments(choices: Choices, numbers: Numbers) -> None:
     length = choices.below(80)
     a = numbers((length,))
     before = a.copy()
-    arguments = [choices.one(ODD) if choices.below(3) == 0 else choices.below(9) for _ in range(6 if name in IN_PARTS else 4)]
+    arguments = [
+        choices.one(ODD) if choices.below(3) == 0 else choices.below(9)
+        for _ in range(6 if name in IN_PARTS else 4)
+    ]
     at, n, k, b, first, last = [*arguments, 0, 0][:6]
-    good = at >= 0 and 0 <= n < 1 << 31 and at + n * n <= length and 0 <= k <= k + b <= n and 0 <= first <= last <= n
+    good = (
+        at >= 0
+        and 0 <= n < 1 << 31
+        and at + n * n <= length
+        and 0 <= k <= k + b <= n
+        and 0 <= first <= last <= n
+    )
     good = good and b >= 0
     try:
         getattr(dense, name)(a, *arguments)

@@ -19,15 +19,73 @@ from harness import Choices, fuzz, nothing_happens
 
 #: Values that a header may suddenly hold.
 ODD: list[Any] = [
-    None, True, -1, 0, 1, 3, 2**31, 2**63, 2**70, 1e308, "", "x", "Fit", "posix", "__class__",
-    "I(__import__('os').system('id'))", [], {}, [[]], {"array": 0}, {"array": -1}, {"array": 10**9}, {"strings": [0, 1]},
-    {"strings": [1, 0]}, {"number": {"array": 0}}, {"number": 1}, {"float": "nan"}, {"float": "one"}, {"float": 3},
-    {"class": "Fit", "fields": {}}, {"class": "os", "fields": {}}, {"class": "Design"}, {"class": ["Fit"], "fields": 3},
-    {"dict": [[[], 1]]}, {"dict": [[{"list": []}, 1]]}, {"dict": 3}, {"set": [{"list": []}]}, {"list": 3}, {"objects": [1,
-    "a"]}, {"objects": 3}, {"": 0}, {"reader": 0}, {"_object": 0},
-]  # fmt: skip
-SHAPES = ["(3,)", "()", "(-1,)", "(1000000000000,)", "(2, 1000000000)", "(0,)", "(18446744073709551615, 2)", "3", "(1.5,)"]
-TYPES = ["'<f8'", "'|O'", "'<i4'", "'|V1000000000'", "'<U1000000000'", "[('a', '<f8')]", "'<M8[s]'", "'?'", "'zz'", "3"]
+    None,
+    True,
+    -1,
+    0,
+    1,
+    3,
+    2**31,
+    2**63,
+    2**70,
+    1e308,
+    "",
+    "x",
+    "Fit",
+    "posix",
+    "__class__",
+    "I(__import__('os').system('id'))",
+    [],
+    {},
+    [[]],
+    {"array": 0},
+    {"array": -1},
+    {"array": 10**9},
+    {"strings": [0, 1]},
+    {"strings": [1, 0]},
+    {"number": {"array": 0}},
+    {"number": 1},
+    {"float": "nan"},
+    {"float": "one"},
+    {"float": 3},
+    {"class": "Fit", "fields": {}},
+    {"class": "os", "fields": {}},
+    {"class": "Design"},
+    {"class": ["Fit"], "fields": 3},
+    {"dict": [[[], 1]]},
+    {"dict": [[{"list": []}, 1]]},
+    {"dict": 3},
+    {"set": [{"list": []}]},
+    {"list": 3},
+    {"objects": [1, "a"]},
+    {"objects": 3},
+    {"": 0},
+    {"reader": 0},
+    {"_object": 0},
+]
+SHAPES = [
+    "(3,)",
+    "()",
+    "(-1,)",
+    "(1000000000000,)",
+    "(2, 1000000000)",
+    "(0,)",
+    "(18446744073709551615, 2)",
+    "3",
+    "(1.5,)",
+]
+TYPES = [
+    "'<f8'",
+    "'|O'",
+    "'<i4'",
+    "'|V1000000000'",
+    "'<U1000000000'",
+    "[('a', '<f8')]",
+    "'<M8[s]'",
+    "'?'",
+    "'zz'",
+    "3",
+]
 
 
 @functools.cache
@@ -42,7 +100,9 @@ def saved() -> tuple[dict[str, Any], list[bytes]]:
         m.save(Path(folder) / "m.mf")
         with zipfile.ZipFile(Path(folder) / "m.mf") as archive:
             header = json.loads(archive.read("header.json"))
-            return header, [archive.read(f"arrays/{i:04d}.npy") for i in range(len(header["sha256"]))]
+            return header, [
+                archive.read(f"arrays/{i:04d}.npy") for i in range(len(header["sha256"]))
+            ]
 
 
 def packed(header: Any, arrays: list[bytes]) -> bytes:
@@ -98,7 +158,11 @@ def file_of(data: bytes) -> bytes:
     if kind == 1:
         whole = packed(header, arrays)
         at = choices.below(len(whole))
-        return whole[:at] + choices.rest()[:64] + (b"" if choices.below(8) == 0 else whole[at + len(choices.rest()[:64]) :])
+        return (
+            whole[:at]
+            + choices.rest()[:64]
+            + (b"" if choices.below(8) == 0 else whole[at + len(choices.rest()[:64]) :])
+        )
     for _ in range(1 + choices.below(3)):
         if kind == 2:
             header = changed(header, choices)
@@ -110,7 +174,12 @@ def file_of(data: bytes) -> bytes:
 
 def use(model: Any) -> None:
     """What a result does with arrays that nobody vouches for: any error but no crash, and no side effect."""
-    for call in (lambda: model.predict(), lambda: model.ranef(), lambda: model.coef_table(), lambda: str(model.summary())):
+    for call in (
+        lambda: model.predict(),
+        lambda: model.ranef(),
+        lambda: model.coef_table(),
+        lambda: str(model.summary()),
+    ):
         try:
             call()
         except Exception as error:

@@ -10,15 +10,89 @@ import re
 from harness import Choices, fuzz, nothing_happens
 
 TOKENS = [
-    *"yxwzstghbdmu", *"~+-*/:|()[]{},.^%=;#&<>!", "`my var`", "`", "||", "**",
-    "==", " ", "0", "1", "2", "3", "7", "0.5", "-1", "'a'", '"a"', "'", '"', "\\", "\n", "\t", "I(", "C(", "log(", "np.log(",
-    "np.", "exp(", "sqrt(", "poly(", "bs(", "cr(", "cc(", "scale(", "center(", "lag(", "hashed(", "Q(", "offset(", "factor(",
-    "contr.sum", "contr.", "Treatment", "Sum(", "df=", "degree=", "levels=", "base=", "(1 | g)", "(x | g)", "(x || g)",
-    "(0 + x | g)", "(1 | g/h)", "(1 | g:h)", "(s | g)", "__", "__class__", "lambda", "import", "é", "ℵ", "١", "\ufeff", "\x00",
-    "in", "not", "if", "else", "and", "or", "None", "True", "_state=", "out=", "*[", "np.where(", "np.isin(", "np.digitize(",
-]  # fmt: skip
+    *"yxwzstghbdmu",
+    *"~+-*/:|()[]{},.^%=;#&<>!",
+    "`my var`",
+    "`",
+    "||",
+    "**",
+    "==",
+    " ",
+    "0",
+    "1",
+    "2",
+    "3",
+    "7",
+    "0.5",
+    "-1",
+    "'a'",
+    '"a"',
+    "'",
+    '"',
+    "\\",
+    "\n",
+    "\t",
+    "I(",
+    "C(",
+    "log(",
+    "np.log(",
+    "np.",
+    "exp(",
+    "sqrt(",
+    "poly(",
+    "bs(",
+    "cr(",
+    "cc(",
+    "scale(",
+    "center(",
+    "lag(",
+    "hashed(",
+    "Q(",
+    "offset(",
+    "factor(",
+    "contr.sum",
+    "contr.",
+    "Treatment",
+    "Sum(",
+    "df=",
+    "degree=",
+    "levels=",
+    "base=",
+    "(1 | g)",
+    "(x | g)",
+    "(x || g)",
+    "(0 + x | g)",
+    "(1 | g/h)",
+    "(1 | g:h)",
+    "(s | g)",
+    "__",
+    "__class__",
+    "lambda",
+    "import",
+    "é",
+    "ℵ",
+    "١",
+    "\ufeff",
+    "\x00",
+    "in",
+    "not",
+    "if",
+    "else",
+    "and",
+    "or",
+    "None",
+    "True",
+    "_state=",
+    "out=",
+    "*[",
+    "np.where(",
+    "np.isin(",
+    "np.digitize(",
+]
 #: What a formula may ask for and get, however long it takes: documented, and no use to wait for.
-WORK = re.compile(r"\d{3}|(\*\*|\^).*(\*\*|\^)|<<|\d\d\s*\*|\*\s*\d\d|df\s*=\s*\d\d|\d\d\s*\)", re.DOTALL)
+WORK = re.compile(
+    r"\d{3}|(\*\*|\^).*(\*\*|\^)|<<|\d\d\s*\*|\*\s*\d\d|df\s*=\s*\d\d|\d\d\s*\)", re.DOTALL
+)
 
 
 def text_of(data: bytes) -> str:
@@ -39,11 +113,20 @@ def a_table() -> dict[str, object]:
     missing = rng.normal(size=n)
     missing[3] = np.nan
     return {
-        "y": rng.normal(size=n), "x": rng.normal(size=n), "w": 1.0 + rng.random(n), "z": np.arange(n), "m": missing,
-        "s": np.array(list("abc"))[np.arange(n) % 3], "t": np.array(["é", "b"])[np.arange(n) % 2], "g": np.arange(n) % 5,
-        "h": np.arange(n) % 4, "b": np.arange(n) % 2 == 0, "d": np.arange(n).astype("M8[D]"), "u": np.full(n, 2.0),
+        "y": rng.normal(size=n),
+        "x": rng.normal(size=n),
+        "w": 1.0 + rng.random(n),
+        "z": np.arange(n),
+        "m": missing,
+        "s": np.array(list("abc"))[np.arange(n) % 3],
+        "t": np.array(["é", "b"])[np.arange(n) % 2],
+        "g": np.arange(n) % 5,
+        "h": np.arange(n) % 4,
+        "b": np.arange(n) % 2 == 0,
+        "d": np.arange(n).astype("M8[D]"),
+        "u": np.full(n, 2.0),
         "my var": rng.normal(size=n),
-    }  # fmt: skip
+    }
 
 
 def printed(spec: object) -> str:
@@ -67,7 +150,9 @@ def one_input(data: bytes) -> None:
             spec = None
         if spec is not None:
             again = parse(printed(spec))
-            assert printed(again) == printed(spec), f"{text!r} is {printed(spec)!r}, and that is {printed(again)!r}"
+            assert printed(again) == printed(spec), (
+                f"{text!r} is {printed(spec)!r}, and that is {printed(again)!r}"
+            )
         try:
             mf.lmer(text, a_table()) if spec is not None else mf.lm(text, a_table())
         except mf.MixedFastError as error:

@@ -80,7 +80,17 @@ class SideEffectError(Exception):
 
 
 #: What Python's audit hooks say when a process, a connection or a file is touched.
-_EFFECTS = ("os.", "subprocess.", "socket.", "shutil.", "ctypes.", "urllib.", "webbrowser.", "pty.", "mmap.")
+_EFFECTS = (
+    "os.",
+    "subprocess.",
+    "socket.",
+    "shutil.",
+    "ctypes.",
+    "urllib.",
+    "webbrowser.",
+    "pty.",
+    "mmap.",
+)
 #: What importing and reading a table do as well.
 _HARMLESS = frozenset(["os.listdir", "os.scandir", "os.walk", "os.add_dll_directory"])
 _watching = False
@@ -89,7 +99,11 @@ _watching = False
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     if not _watching:
         return
-    writes = event == "open" and isinstance(arguments[1], str) and any(mark in arguments[1] for mark in "wax+")
+    writes = (
+        event == "open"
+        and isinstance(arguments[1], str)
+        and any(mark in arguments[1] for mark in "wax+")
+    )
     if writes or (event.startswith(_EFFECTS) and event not in _HARMLESS):
         raise SideEffectError(f"{event} {arguments!r}")
 
@@ -104,8 +118,14 @@ def _ready() -> None:
 
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         table = Path(folder) / "table.csv"
-        pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0, 5.0, 4.5], "x": [0, 1, 2, 3, 4, 6], "g": [1, 1, 2, 2, 3, 3]}).to_csv(table)
-        for formula in ("y ~ poly(x, 2) + (1 | g)", "log(y) ~ bs(x, df=3) + (1 | g)", "y ~ cr(x, df=3) + offset(x) + (1 | g)"):
+        pd.DataFrame(
+            {"y": [1.0, 2.0, 4.0, 3.0, 5.0, 4.5], "x": [0, 1, 2, 3, 4, 6], "g": [1, 1, 2, 2, 3, 3]}
+        ).to_csv(table)
+        for formula in (
+            "y ~ poly(x, 2) + (1 | g)",
+            "log(y) ~ bs(x, df=3) + (1 | g)",
+            "y ~ cr(x, df=3) + offset(x) + (1 | g)",
+        ):
             main(["fit", formula, str(table), "--anova"])
         mf.lm("y ~ np.log(x + 1) + C(g, contr.sum)", pd.read_csv(table)).coef_table()
 

@@ -37,22 +37,35 @@ def solved(choices: Choices, numbers: Numbers) -> None:
     lower = np.tril(S)  # all that is read
     if answer is None:
         whole = lower + np.tril(S, -1).T
-        assert not np.isfinite(whole).all() or np.linalg.eigvalsh(whole)[0] <= 1e-10 * np.abs(S).max(initial=1.0)
+        assert not np.isfinite(whole).all() or np.linalg.eigvalsh(whole)[0] <= 1e-10 * np.abs(
+            S
+        ).max(initial=1.0)
         return
     LX, W, beta, r = answer
     assert np.isfinite(lower).all() and r >= 0.0
     p, L, b = n - 1, np.abs(LX), S[n - 1, : n - 1]
-    assert (np.tril(LX) == LX).all() and (np.triu(W) == W).all() and LX.shape == W.shape == (p, p) and beta.shape == (p,)
+    assert (
+        (np.tril(LX) == LX).all()
+        and (np.triu(W) == W).all()
+        and LX.shape == W.shape == (p, p)
+        and beta.shape == (p,)
+    )
     assert within(np.tril(LX @ LX.T), lower[:p, :p], L @ L.T, n)
     assert within(W.T @ LX, np.eye(p), np.abs(W.T) @ L + np.eye(p), n)
     size = L.T @ np.abs(beta)
     assert within(LX @ (LX.T @ beta), b, L @ size + np.abs(b), 2 * n)
-    assert within(r * r + (LX.T @ beta) @ (LX.T @ beta), S[p, p], r * r + size @ size + abs(S[p, p]), 2 * n)
+    assert within(
+        r * r + (LX.T @ beta) @ (LX.T @ beta), S[p, p], r * r + size @ size + abs(S[p, p]), 2 * n
+    )
 
 
 def lower_inverse(choices: Choices, numbers: Numbers) -> None:
     k = choices.below(7)
-    L = np.tril(numbers((k, k))) if choices.below(8) else np.tril(numbers((k, k)))[: choices.below(k + 1)]
+    L = (
+        np.tril(numbers((k, k)))
+        if choices.below(8)
+        else np.tril(numbers((k, k)))[: choices.below(k + 1)]
+    )
     try:
         X = theta.lower_inverse(L)
     except ValueError:
@@ -79,7 +92,9 @@ def newton_step(choices: Choices, numbers: Numbers) -> None:
         assert g.shape != (m,)
         return
     assert step.shape == g.shape and (promised >= 0.0 or not np.diag(H).all())
-    if m == 0 or not np.diag(H).all():  # a column without a curvature is scaled by 1e150: no crash is all that is asked
+    if (
+        m == 0 or not np.diag(H).all()
+    ):  # a column without a curvature is scaled by 1e150: no crash is all that is asked
         return
     scale = 1.0 / np.sqrt(np.abs(np.diag(H)))
     scaled = H * scale * scale[:, None]
@@ -107,7 +122,11 @@ def places(choices: Choices, count: int, K: int, size: int) -> tuple[np.ndarray,
 
 def theta_gradient(choices: Choices, numbers: Numbers) -> None:
     N, K, size = choices.below(4), choices.below(4), choices.below(5)
-    lam, G, out = numbers((N, K, K)), numbers((N, K, K)), numbers((N + (choices.below(16) == 0), size))
+    lam, G, out = (
+        numbers((N, K, K)),
+        numbers((N, K, K)),
+        numbers((N + (choices.below(16) == 0), size)),
+    )
     at, good = places(choices, choices.below(5), K, size)
     before = out.copy()
     try:
@@ -145,13 +164,22 @@ def theta_hessian(choices: Choices, numbers: Numbers) -> None:
     try:
         theta.theta_hessian(lam_g, lam_h, H, G, at_g, at_h, out)
     except (ValueError, IndexError) as error:
-        assert not (good_g and good_h) if isinstance(error, IndexError) else out.shape[1] != out.shape[2]
+        assert (
+            not (good_g and good_h)
+            if isinstance(error, IndexError)
+            else out.shape[1] != out.shape[2]
+        )
         np.testing.assert_array_equal(out, before)
         return
     assert good_g and good_h and out.shape[1] == out.shape[2]
     for n, i, j in product(range(N), range(at_g.shape[1]), range(at_h.shape[1])):
         (a, row, column), (b, row_h, column_h) = at_g[:, i], at_h[:, j]
-        total = np.einsum("abcd,ab,cd->", H[n], derivative(lam_g[n], row, column), derivative(lam_h[n], row_h, column_h))
+        total = np.einsum(
+            "abcd,ab,cd->",
+            H[n],
+            derivative(lam_g[n], row, column),
+            derivative(lam_h[n], row_h, column_h),
+        )
         if G is not None and column == column_h:
             total += G[n, row, row_h] + G[n, row_h, row]
         before[n, a, b] = before[n, b, a] = total
@@ -160,8 +188,16 @@ def theta_hessian(choices: Choices, numbers: Numbers) -> None:
 
 def second_derivative(choices: Choices, numbers: Numbers) -> None:
     K, k = choices.below(4), choices.below(4)
-    Q = numbers((K, K, k, k)) if choices.below(2) else np.moveaxis(numbers((k, k, K, K)), (2, 3), (0, 1))
-    vv, ww, T = numbers((K, K)), numbers((k, k)), numbers((K, K, k, k)) if choices.below(2) else None
+    Q = (
+        numbers((K, K, k, k))
+        if choices.below(2)
+        else np.moveaxis(numbers((k, k, K, K)), (2, 3), (0, 1))
+    )
+    vv, ww, T = (
+        numbers((K, K)),
+        numbers((k, k)),
+        numbers((K, K, k, k)) if choices.below(2) else None,
+    )
     if choices.below(12) == 0:
         vv = numbers((K + 1, K))
     nu, r2 = float(1 + choices.below(200)), 2.0 ** (choices.below(9) - 4)
@@ -178,7 +214,11 @@ def second_derivative(choices: Choices, numbers: Numbers) -> None:
     outer = np.multiply.outer(vv, ww)
     share = (1.0 if T is None else 2.0) * nu / r2
     plain = share * both_ways(Q) - nu / (r2 * r2) * outer - (0.0 if T is None else both_ways(T))
-    size = share * both_ways(np.abs(Q)) + nu / (r2 * r2) * np.abs(outer) + (0.0 if T is None else both_ways(np.abs(T)))
+    size = (
+        share * both_ways(np.abs(Q))
+        + nu / (r2 * r2) * np.abs(outer)
+        + (0.0 if T is None else both_ways(np.abs(T)))
+    )
     assert within(out, plain, size, 8)
 
 
