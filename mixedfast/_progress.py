@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal, TypeAlias
 
+from mixedfast._warnings import warn
 from mixedfast.errors import ArgumentError
 
 __all__ = ["Show", "bar"]
@@ -84,8 +84,4 @@ def _tqdm() -> Any:
 
 @cache
 def _say_how_to_get_it() -> None:
-    warnings.warn(
-        'progress=True shows nothing without tqdm: pip install "mixedfast[progress]"',
-        UserWarning,
-        stacklevel=5,
-    )
+    warn('progress=True shows nothing without tqdm: pip install "mixedfast[progress]"')

@@ -86,6 +86,16 @@ def test_without_tqdm_says_once_how_to_get_it(monkeypatch, recwarn):
     ]
 
 
+def test_a_warning_points_at_the_line_outside_of_the_package(monkeypatch):
+    # the bar is entered from the package and by way of the standard library's context managers
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    _progress._say_how_to_get_it.cache_clear()
+    sleep = mf.load_dataset("sleepstudy")
+    with pytest.warns(UserWarning, match="shows nothing without tqdm") as seen:
+        mf.lmer("Reaction ~ Days + (Days | Subject)", sleep, progress=True)
+    assert seen[0].filename == __file__
+
+
 def test_an_interruption_passes_and_closes_the_bar(capsys):
     with pytest.raises(KeyboardInterrupt), _progress.bar(3, "counting", True) as advance:
         advance(1)

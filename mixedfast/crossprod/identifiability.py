@@ -12,15 +12,13 @@ from mixedfast.design import checks
 __all__ = ["check_sums"]
 
 
-def check_sums(cp: CrossProducts, stacklevel: int = 3) -> None:
+def check_sums(cp: CrossProducts) -> None:
     """Whether sums over all rows tell the random terms' parameters apart.
 
     Parameters
     ----------
     cp : CrossProducts
         Without levels that no row has.
-    stacklevel : int
-        How far up the caller's line is.
 
     Raises
     ------
@@ -40,7 +38,7 @@ def check_sums(cp: CrossProducts, stacklevel: int = 3) -> None:
         checks.enough_rows(
             group.name, f"({' + '.join(names)} | {group.name})", term.k, group.n_levels, cp.n
         )
-        checks.random_sums(group.name, names, group.A[:, inside, inside], stacklevel + 1)
+        checks.random_sums(group.name, names, group.A[:, inside, inside])
         told.append((term.group, names))
     for (g, names), (h, other) in combinations(told, 2):
         codes = _levels_together(cp, g, h)
@@ -48,8 +46,7 @@ def check_sums(cp: CrossProducts, stacklevel: int = 3) -> None:
             [
                 (cp.groups[g].name, names, codes[0], cp.groups[g].n_levels),
                 (cp.groups[h].name, other, codes[1], cp.groups[h].n_levels),
-            ],
-            stacklevel + 1,
+            ]
         )
 
 

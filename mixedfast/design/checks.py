@@ -6,12 +6,12 @@ Each check looks at a few rows first and at all of them only when those few leav
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 
+from mixedfast._warnings import warn
 from mixedfast.data.categories import Categorical
 from mixedfast.data.frames import ColumnData, Numeric
 from mixedfast.design.columns import Column, evaluate, matrix, take
@@ -92,8 +92,8 @@ def enough_rows(group: str, term: str, k: int, n_levels: int, n: int) -> None:
         )
 
 
-def random_sums(group: str, names: Sequence[str], A: np.ndarray, stacklevel: int) -> None:
-    """As `random_term`, from the sums Z_j'WZ_j (J,k,k) of a term's columns alone; `stacklevel` is of the caller's line.
+def random_sums(group: str, names: Sequence[str], A: np.ndarray) -> None:
+    """As `random_term`, from the sums Z_j'WZ_j (J,k,k) of a term's columns alone.
 
     Sums round, so a column counts as zero, proportional or constant within groups when it is so to 1e-12 of its sum of
     squares.
@@ -116,7 +116,7 @@ def random_sums(group: str, names: Sequence[str], A: np.ndarray, stacklevel: int
         for j, name in enumerate(names[1:], 1):
             within = A[:, j, j] - A[:, 0, j] ** 2 / weight
             if (within <= _SUMS_ROUND * A[:, j, j]).all():
-                _warn_constant_within(term, name, group, stacklevel + 1)
+                _warn_constant_within(term, name, group)
 
 
 def random_term(
@@ -155,28 +155,22 @@ def random_term(
         raise NotIdentifiedError(f"in the random term {term}, the column {what}: leave it out")
     for name, column in zip(names, columns, strict=True):
         if len(columns) > 1 and column and _constant_within(column, codes, n_levels):
-            _warn_constant_within(term, name, group, 6)
+            _warn_constant_within(term, name, group)
 
 
-def _warn_constant_within(term: str, name: str, group: str, stacklevel: int) -> None:
-    warnings.warn(
+def _warn_constant_within(term: str, name: str, group: str) -> None:
+    warn(
         f"in the random term {term}, {name!r} has a single value in every group of {group!r}: "
-        "no slope is seen within a group, and its variance rests on differences between groups only",
-        UserWarning,
-        stacklevel=stacklevel,
+        "no slope is seen within a group, and its variance rests on differences between groups only"
     )
 
 
-def told_apart(
-    terms: Sequence[tuple[str, Sequence[str], np.ndarray, int]], stacklevel: int = 5
-) -> None:
+def told_apart(terms: Sequence[tuple[str, Sequence[str], np.ndarray, int]]) -> None:
     """Whether the variances of different random terms can be told apart.
 
     Parameters
     ----------
     terms : sequence of (group, column names, codes (n,), number of levels)
-    stacklevel : int
-        How far up the caller's line is.
 
     Warns
     -----
@@ -197,11 +191,9 @@ def told_apart(
             if group == other
             else f"{group!r} and {other!r} group the rows alike and"
         )
-        warnings.warn(
+        warn(
             f"{whose} both have the effect {shared[0]!r}: the data tell the sum of the two variances only; "
-            "leave one of them out",
-            UserWarning,
-            stacklevel=stacklevel,
+            "leave one of them out"
         )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixedfast._memo import cached_property
 from mixedfast._validation import check_flag
+from mixedfast._warnings import warn
 from mixedfast.data.frames_out import in_callers_library
 from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarning
 from mixedfast.estimation.fit_rows import NOTHING_LEFT
@@ -360,9 +360,7 @@ class Estimates(FixedPart):
         """Say what a user must not overlook; called once, by the doors that fit."""
         best = self._fit.optimum
         if best is not None and not best.converged:
-            warnings.warn(
-                f"{best.message}: {self._why_not_converged(best)}", ConvergenceWarning, stacklevel=3
-            )
+            warn(f"{best.message}: {self._why_not_converged(best)}", ConvergenceWarning)
         if self.is_singular:
             terms, groups = self._fit.covariance.terms, self._fit.cp.groups
             bad = sorted(
@@ -372,9 +370,8 @@ class Estimates(FixedPart):
                     if s
                 }
             )
-            warnings.warn(
+            warn(
                 f"singular fit: the estimated covariance of the random effects of {', '.join(bad)} has a zero variance "
                 "or a correlation of one. The fit is valid; a simpler random part would fit as well.",
                 SingularFitWarning,
-                stacklevel=3,
             )

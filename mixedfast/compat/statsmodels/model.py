@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from mixedfast._memo import cached_property
 from mixedfast._validation import check_flag
+from mixedfast._warnings import warn
 from mixedfast.api import crossproducts, lmer
 from mixedfast.compat.statsmodels import arrays, formulas
 from mixedfast.compat.statsmodels.components import Component, Groups, from_formulas, from_matrices
@@ -109,10 +109,9 @@ class MixedLM:
         import pandas as pd
 
         if isinstance(exog_vc, Mapping):
-            warnings.warn(
+            warn(
                 "Using deprecated variance components format: statsmodels takes a VCSpec instead of a dict",
                 FutureWarning,
-                stacklevel=2,
             )
         X, x_names, x_pandas = arrays.matrix("exog", exog, "x")
         Z, z_names, _ = (
@@ -410,10 +409,9 @@ class MixedLM:
         unused = sorted(_OF_OTHER_MODELS & set(fit_kwargs))
         if unused:
             ending = "s" if len(unused) > 1 else ""
-            warnings.warn(
+            warn(
                 f"Argument{ending} {', '.join(unused)} not used by MixedLM.fit",
                 FutureWarning,
-                stacklevel=2,
             )
         methods = [method] if isinstance(method, str) else list(method or [])
         unknown = [name for name in methods if str(name).lower() not in METHODS]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 
 from mixedfast._progress import Show
 from mixedfast._validation import check_threads
+from mixedfast._warnings import warn
 from mixedfast.crossprod.collinearity import taken_apart
 from mixedfast.crossprod.products import CrossProducts, Summed
 from mixedfast.crossprod.streaming.checkpoint import Progress, digest
@@ -308,11 +308,9 @@ def _readable_again(source: Source, want: Wanted) -> Source:
         return source
     import pyarrow.parquet as pq
 
-    warnings.warn(
+    warn(
         "an iterator of batches can be read once, and two passes are needed: its batches are written to a temporary file. "
         "To avoid that give a function that makes the iterator, or levels= for every category and grouping factor",
-        UserWarning,
-        stacklevel=5,
     )
     folder = tempfile.TemporaryDirectory(prefix="mixedfast-")
     path = Path(folder.name) / "batches.parquet"

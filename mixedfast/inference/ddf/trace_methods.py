@@ -7,13 +7,13 @@ it is begun. Past it there are random probes (`mixedfast.engines.stochastic_trac
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from mixedfast._validation import check_count, check_seed, memory
+from mixedfast._warnings import warn
 from mixedfast.engines import Engine
 from mixedfast.engines.stochastic_traces import probed
 from mixedfast.errors import ArgumentError, NotDefinedError
@@ -180,11 +180,9 @@ def say_if_long(what: str, operations: float, further: str) -> None:
         The rest of the sentence, and what would take less.
     """
     if operations > _LONG_OPERATIONS:
-        warnings.warn(
+        warn(
             f"{what} take about {operations:.0e} operations, {operations / _OPERATIONS_A_SECOND / 60.0:.0f} minutes or more of "
-            f"one core{further}",
-            UserWarning,
-            stacklevel=2,
+            f"one core{further}"
         )
 
 

@@ -11,7 +11,6 @@ slope: steps are chosen by the slope, and a cubic through values and slopes need
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -21,6 +20,7 @@ import numpy as np
 
 from mixedfast._progress import Show, bar
 from mixedfast._validation import check_level
+from mixedfast._warnings import warn
 from mixedfast.data.frames_out import in_callers_library
 from mixedfast.engines.threads import on_one_blas_thread
 from mixedfast.errors import ArgumentError, ConvergenceWarning
@@ -428,10 +428,9 @@ def _side(
             following = bound
         place = _place(p, following, sign, evaluate, deviance)
         if place is None:
-            warnings.warn(
+            warn(
                 f"the profile of {p.name} stops at {value:.6g}: the next constrained fit failed",
                 ConvergenceWarning,
-                stacklevel=5,
             )
             return places, False
         # rounding and local minima only: held farther away, the best fit cannot be better
@@ -458,11 +457,10 @@ def _place(
         return None
     rise = found[0] - deviance
     if rise < -_BELOW:
-        warnings.warn(
+        warn(
             f"with {p.name} held at {value:.6g} the deviance is {-rise:.2g} lower than at the estimates: "
             "the fit is not a global optimum",
             ConvergenceWarning,
-            stacklevel=6,
         )
     zeta = sign * math.sqrt(max(rise, 0.0))
     return Place(value, zeta, found[1] / (2.0 * zeta) if abs(zeta) > _NEAR_ZERO else np.nan)
