@@ -265,6 +265,16 @@ class Fit:
         return half @ half.T
 
     @property
+    def beta_internal(self) -> np.ndarray:
+        """Coefficients of the shifted and scaled columns of X, in units of the response, (p,)."""
+        return self.solution.beta / self.cp.scale[-1]
+
+    @property
+    def whitening(self) -> np.ndarray:
+        """W = L_X^-T, (p,p): ``|x W|^2 = x' Phi x`` for a row x of the scaled columns."""
+        return np.linalg.inv(self.solution.LX).T
+
+    @property
     def deviance(self) -> float:
         return self.solution.deviance
 

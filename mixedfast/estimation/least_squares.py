@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mixedfast.crossprod.collinearity import identifiable, taken_apart
-from mixedfast.crossprod.products import CrossProducts, assemble
+from mixedfast.crossprod.collinearity import identifiable, well_conditioned
+from mixedfast.crossprod.products import CrossProducts
 from mixedfast.crossprod.subset import keep_columns
 from mixedfast.design.build import Design
 from mixedfast.design.columns import matrix
@@ -58,6 +58,18 @@ class LeastSquares:
         return float(np.sqrt(self.rss / self.nu))
 
     @property
+    def beta_internal(self) -> np.ndarray:
+        """Coefficients of the shifted and scaled columns of X, in units of the response, (p,)."""
+        basis = self.cp.basis
+        moved = 0.0 if basis.constant is None else basis.shift[-1] * basis.constant
+        return np.linalg.solve(basis.beta_transform(), self.beta - moved)
+
+    @property
+    def whitening(self) -> np.ndarray:
+        """W = L^-T with LL' = X'WX, (p,p): ``|x W|^2 = x' Phi x`` for a row x of the scaled columns."""
+        return np.linalg.inv(np.linalg.cholesky(self.cp.xy[:-1, :-1])).T
+
+    @property
     def deviance(self) -> float:
         """-2 log likelihood at its maximum (the variance estimated with divisor n)."""
         n = self.cp.n
@@ -97,8 +109,8 @@ def least_squares(design: Design) -> LeastSquares:
     y = design.y if design.offset is None else design.y - design.offset
     w = np.ones(design.n) if design.weights is None else design.weights
     root = np.sqrt(w)
-    cp = assemble(design)
-    kept = identifiable(taken_apart(cp, lambda basis: assemble(design, basis=basis)))
+    cp = well_conditioned(design)
+    kept = identifiable(cp)
     if design.n <= len(kept):
         raise DataError(
             f"{design.n} rows for {len(kept)} coefficients leave none to estimate the error variance"

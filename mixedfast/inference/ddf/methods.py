@@ -14,6 +14,7 @@ import numpy as np
 from mixedfast._validation import check_level, did_you_mean
 from mixedfast.errors import FormulaError, NotDefinedError
 from mixedfast.estimation.fit import Fit
+from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.ddf import design_based
 from mixedfast.inference.ddf.trace_methods import KenwardRoger, Satterthwaite, TraceMethod
 from mixedfast.inference.ddf.variance_parameters import kenward_roger, reml_fit, satterthwaite
@@ -26,8 +27,10 @@ __all__ = [
     "boundary_note",
     "f_test",
     "method",
+    "method_for",
     "rank_reduced",
     "t_test",
+    "without_groups",
 ]
 
 #: Eigenvalues of L Phi L' below this fraction of the largest mean that a row of L repeats others (lmerTest's rule).
@@ -57,19 +60,25 @@ class Method:
 
     name: str
     label: str
-    fit: Callable[[Fit], Fit]
-    vcov: Callable[[Fit], np.ndarray]
-    df: Callable[[Fit, np.ndarray], float]
-    joint: Callable[[Fit, np.ndarray, np.ndarray], tuple[float, float]]
-    df_error: Callable[[Fit, np.ndarray], float] | None = None
+    fit: Callable[[LinearFit], LinearFit]
+    vcov: Callable[[LinearFit], np.ndarray]
+    df: Callable[[LinearFit, np.ndarray], float]
+    joint: Callable[[LinearFit, np.ndarray, np.ndarray], tuple[float, float]]
+    df_error: Callable[[LinearFit, np.ndarray], float] | None = None
 
 
-def _wald_f(fit: Fit, L: np.ndarray, difference: np.ndarray) -> float:
+def _mixed(fit: LinearFit) -> Fit:
+    """Return the fit as that of a mixed model; `method_for` gives no other to methods that count on groups."""
+    assert isinstance(fit, Fit)
+    return fit
+
+
+def _wald_f(fit: LinearFit, L: np.ndarray, difference: np.ndarray) -> float:
     return float(difference @ np.linalg.solve(L @ fit.vcov @ L.T, difference)) / len(L)
 
 
 def _satterthwaite_joint(
-    fit: Fit, L: np.ndarray, difference: np.ndarray, how: Satterthwaite | None = None
+    fit: LinearFit, L: np.ndarray, difference: np.ndarray, how: Satterthwaite | None = None
 ) -> tuple[float, float]:
     """Fai and Cornelius (1996), with lmerTest's rules (Kuznetsova et al. 2017, section 3.2).
 
@@ -78,7 +87,7 @@ def _satterthwaite_joint(
     values, vectors = np.linalg.eigh(L @ fit.vcov @ L.T)
     rows = vectors.T @ L
     F = float(((vectors.T @ difference) ** 2 / values).mean())
-    nu = np.array([satterthwaite(fit, how).df(row) for row in rows])
+    nu = np.array([satterthwaite(_mixed(fit), how).df(row) for row in rows])
     q = len(nu)
     if q == 1 or np.abs(nu - nu[0]).max() < 1e-8:
         return F, float(nu.mean())
@@ -91,12 +100,12 @@ def _satterthwaite_joint(
 def _structural(name: str, label: str) -> Method:
     """A method that gives every coefficient its df by the design; a contrast takes the least of those it touches."""
 
-    def df(fit: Fit, contrast: np.ndarray) -> float:
+    def df(fit: LinearFit, contrast: np.ndarray) -> float:
         each = fit.memo(f"df {name}", lambda: design_based.RULES[name](fit.cp))
         used = np.abs(contrast) > 1e-10 * max(np.abs(contrast).max(), 1e-300)
         return float(each[used].min()) if used.any() else float(each.min())
 
-    def joint(fit: Fit, L: np.ndarray, difference: np.ndarray) -> tuple[float, float]:
+    def joint(fit: LinearFit, L: np.ndarray, difference: np.ndarray) -> tuple[float, float]:
         return _wald_f(fit, L, difference), df(fit, np.abs(L).max(axis=0))
 
     return Method(name, label, lambda fit: fit, lambda fit: fit.vcov, df, joint)
@@ -108,11 +117,11 @@ def _satterthwaite_method(how: Satterthwaite) -> Method:
         "Satterthwaite's method",
         lambda fit: fit,
         lambda fit: fit.vcov,
-        lambda fit, contrast: satterthwaite(fit, how).df(contrast),
+        lambda fit, contrast: satterthwaite(_mixed(fit), how).df(contrast),
         lambda fit, L, difference: _satterthwaite_joint(fit, L, difference, how),
         None
         if how.traces == "exact"
-        else lambda fit, contrast: satterthwaite(fit, how).df_error(contrast),
+        else lambda fit, contrast: satterthwaite(_mixed(fit), how).df_error(contrast),
     )
 
 
@@ -120,13 +129,15 @@ def _kenward_roger_method(how: KenwardRoger) -> Method:
     return Method(
         str(how),
         "Kenward and Roger's method",
-        reml_fit,
-        lambda fit: kenward_roger(fit, how).vcov,
-        lambda fit, contrast: kenward_roger(fit, how).f_test(contrast[None], np.zeros(1))[1],
-        lambda fit, L, difference: kenward_roger(fit, how).f_test(L, difference),
+        lambda fit: reml_fit(_mixed(fit)),
+        lambda fit: kenward_roger(_mixed(fit), how).vcov,
+        lambda fit, contrast: kenward_roger(_mixed(fit), how).f_test(contrast[None], np.zeros(1))[
+            1
+        ],
+        lambda fit, L, difference: kenward_roger(_mixed(fit), how).f_test(L, difference),
         None
         if how.traces == "exact"
-        else lambda fit, contrast: kenward_roger(fit, how).df_error(contrast[None]),
+        else lambda fit, contrast: kenward_roger(_mixed(fit), how).df_error(contrast[None]),
     )
 
 
@@ -179,7 +190,34 @@ def method(ddf: DDF) -> Method:
     return _METHODS[ddf]
 
 
-def boundary_note(fit: Fit, ddf: DDF) -> str:
+#: Methods that are exact for a regression without groups, where sigma^2 is the only variance: all give n - p.
+_EXACT = ("residual", "containment", "satterthwaite", "kenward-roger")
+
+
+def without_groups(ddf: DDF) -> str:
+    """Return the name of the method that a regression without groups uses: "residual" (n - p) or "asymptotic".
+
+    Raises
+    ------
+    NotDefinedError
+        For an unknown method, and for those that count groups.
+    """
+    name = method(ddf).name
+    if name == "asymptotic":
+        return name
+    if not name.startswith(_EXACT):
+        raise NotDefinedError(
+            f"ddf={ddf!r} counts groups, and a linear model has none: take 'residual' (n - p)"
+        )
+    return "residual"
+
+
+def method_for(fit: LinearFit, ddf: DDF) -> Method:
+    """Return the method that tests this fit; see `method`, and `without_groups` for a regression."""
+    return method(ddf if isinstance(fit, Fit) else without_groups(ddf))
+
+
+def boundary_note(fit: LinearFit, ddf: DDF) -> str:
     """What a method takes a variance at zero (or a correlation at one) for; empty when none is there."""
     if not any(fit.singular_terms):
         return ""
@@ -191,7 +229,7 @@ def boundary_note(fit: Fit, ddf: DDF) -> str:
 
 
 def t_test(
-    fit: Fit,
+    fit: LinearFit,
     L: np.ndarray,
     rhs: np.ndarray | float = 0.0,
     ddf: DDF = "satterthwaite",
@@ -203,7 +241,7 @@ def t_test(
 
     Parameters
     ----------
-    fit : Fit
+    fit : LinearFit
     L : (r, p) array
         Over the identifiable coefficients, user's basis.
     rhs : float or (r,) array
@@ -214,7 +252,7 @@ def t_test(
         Of the confidence intervals.
     """
     check_level(level)
-    chosen = method(ddf)
+    chosen = method_for(fit, ddf)
     source = chosen.fit(fit)
     L = np.atleast_2d(np.asarray(L, dtype=float))
     estimate = L @ source.beta
@@ -238,7 +276,7 @@ def t_test(
     return found
 
 
-def rank_reduced(fit: Fit, L: np.ndarray, rhs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rank_reduced(fit: LinearFit, L: np.ndarray, rhs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Independent rows that span the same hypothesis: (q,p) and (q,), q = rank of L Phi L'.
 
     Raises
@@ -259,20 +297,20 @@ def rank_reduced(fit: Fit, L: np.ndarray, rhs: np.ndarray) -> tuple[np.ndarray, 
 
 
 def f_test(
-    fit: Fit, L: np.ndarray, rhs: np.ndarray | float = 0.0, ddf: DDF = "satterthwaite"
+    fit: LinearFit, L: np.ndarray, rhs: np.ndarray | float = 0.0, ddf: DDF = "satterthwaite"
 ) -> tuple[float, int, float, float]:
     """Joint test of L beta = rhs: (F, numerator df, denominator df, p value).
 
     Parameters
     ----------
-    fit : Fit
+    fit : LinearFit
     L : (r, p) array
         Over the identifiable coefficients, user's basis; rows may repeat one another.
     rhs : float or (r,) array
     ddf : str or TraceMethod
         One of METHODS, or one with settings of its own.
     """
-    chosen = method(ddf)
+    chosen = method_for(fit, ddf)
     source = chosen.fit(fit)
     L = np.atleast_2d(np.asarray(L, dtype=float))
     rows, right = rank_reduced(source, L, np.broadcast_to(np.asarray(rhs, dtype=float), (len(L),)))

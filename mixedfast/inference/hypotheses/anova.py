@@ -18,7 +18,8 @@ from mixedfast.crossprod.products import CrossProducts, GroupProducts, PairProdu
 from mixedfast.design.coding import Coding, FixedTerm
 from mixedfast.errors import DataError, NotDefinedError
 from mixedfast.estimation.fit import Fit, fit_crossproducts
-from mixedfast.inference.ddf.methods import DDF, f_test, method
+from mixedfast.estimation.linear_fit import LinearFit
+from mixedfast.inference.ddf.methods import DDF, f_test, method_for
 from mixedfast.inference.hypotheses.anova_types import (
     Hypotheses,
     column_parts,
@@ -39,13 +40,16 @@ SAME_RESPONSE = 1e-9
 
 
 def anova_table(
-    fit: Fit, type: str | int = "III", ddf: DDF = "satterthwaite", alias: np.ndarray | None = None
+    fit: LinearFit,
+    type: str | int = "III",
+    ddf: DDF = "satterthwaite",
+    alias: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """F tests of the terms of the fixed part.
 
     Parameters
     ----------
-    fit : Fit
+    fit : LinearFit
     type : {"III", "II", "I", "marginal"}
         What is tested (`hypotheses`); 1, 2 and 3 are understood.
     ddf : str or TraceMethod
@@ -82,12 +86,14 @@ def anova_table(
     return _f_table(fit, hypotheses(fit.cp, wanted, alias), ddf)
 
 
-def drop1(fit: Fit, ddf: DDF = "satterthwaite", alias: np.ndarray | None = None) -> pd.DataFrame:
+def drop1(
+    fit: LinearFit, ddf: DDF = "satterthwaite", alias: np.ndarray | None = None
+) -> pd.DataFrame:
     """F tests of the terms that can be deleted one at a time: those no other term is built on.
 
     Parameters
     ----------
-    fit : Fit
+    fit : LinearFit
     ddf : str or TraceMethod
     alias : (p, p_all) array, optional
         As for `anova_table`. Without it columns that could not be identified count as not in the model.
@@ -107,10 +113,10 @@ def drop1(fit: Fit, ddf: DDF = "satterthwaite", alias: np.ndarray | None = None)
     return _f_table(fit, deletions(fit.cp, alias), ddf)
 
 
-def _f_table(fit: Fit, tests: Hypotheses, ddf: DDF) -> pd.DataFrame:
+def _f_table(fit: LinearFit, tests: Hypotheses, ddf: DDF) -> pd.DataFrame:
     import pandas as pd
 
-    chosen = method(ddf)
+    chosen = method_for(fit, ddf)
     source = chosen.fit(fit)
     vcov = chosen.vcov(source)
     rows = []
@@ -133,13 +139,13 @@ def _f_table(fit: Fit, tests: Hypotheses, ddf: DDF) -> pd.DataFrame:
 
 
 def compare(
-    fits: Sequence[Fit], names: Sequence[str] | None = None, refit: bool = True
+    fits: Sequence[LinearFit], names: Sequence[str] | None = None, refit: bool = True
 ) -> pd.DataFrame:
     """Likelihood-ratio tests of nested models, each against the next smaller one.
 
     Parameters
     ----------
-    fits : sequence of Fit
+    fits : sequence of LinearFit
         Two or more, in any order.
     names : sequence of str, optional
         The formulas if not given.
@@ -202,16 +208,14 @@ def compare(
     return pd.DataFrame(table, index=[labels[i] for i in order])
 
 
-def _npar(fit: Fit) -> int:
+def _npar(fit: LinearFit) -> int:
     return fit.cp.p + len(fit.theta) + 1
 
 
-def _by_ml(fit: Fit) -> Fit:
-    return (
-        fit_crossproducts(fit.cp, False, fit.theta, fit.engine_wanted, remainder=fit.remainder)
-        if fit.reml
-        else fit
-    )
+def _by_ml(fit: LinearFit) -> LinearFit:
+    if not isinstance(fit, Fit) or not fit.reml:
+        return fit
+    return fit_crossproducts(fit.cp, False, fit.theta, fit.engine_wanted, remainder=fit.remainder)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -250,7 +254,7 @@ def _check_same_data(a: CrossProducts, b: CrossProducts) -> None:
         raise DataError(f"{a.meta.formula} and {b.meta.formula} do not have the same weights")
 
 
-def _check_comparable(fits: Sequence[Fit]) -> None:
+def _check_comparable(fits: Sequence[LinearFit]) -> None:
     if len({fit.reml for fit in fits}) > 1:
         raise NotDefinedError("a REML criterion and a deviance cannot be compared: use refit=True")
     if fits[0].reml and len({tuple(sorted(fit.cp.x_names)) for fit in fits}) > 1:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedfast.errors import NotDefinedError
-from mixedfast.estimation.fit import Fit
+from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.ddf.methods import DDF, METHODS, boundary_note, t_test
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["coef_table", "ddf_table", "wald_intervals"]
 
 
-def coef_table(fit: Fit, ddf: DDF = "satterthwaite", level: float = 0.95) -> pd.DataFrame:
+def coef_table(fit: LinearFit, ddf: DDF = "satterthwaite", level: float = 0.95) -> pd.DataFrame:
     """t tests of all fixed effects; columns that could not be identified stay as rows of NaN.
 
     With df from random probes there is a last column, ``df_std_error``.
@@ -30,7 +30,7 @@ def coef_table(fit: Fit, ddf: DDF = "satterthwaite", level: float = 0.95) -> pd.
     return out
 
 
-def ddf_table(fit: Fit, methods: tuple[str, ...] = METHODS) -> pd.DataFrame:
+def ddf_table(fit: LinearFit, methods: tuple[str, ...] = METHODS) -> pd.DataFrame:
     """df and p value of every fixed effect by every method.
 
     Returns
@@ -58,6 +58,6 @@ def ddf_table(fit: Fit, methods: tuple[str, ...] = METHODS) -> pd.DataFrame:
     return frame.set_index(["term", "method"])
 
 
-def wald_intervals(fit: Fit, level: float, ddf: DDF) -> pd.DataFrame:
+def wald_intervals(fit: LinearFit, level: float, ddf: DDF) -> pd.DataFrame:
     """Wald intervals of the fixed effects, columns ``conf_low, conf_high``."""
     return coef_table(fit, ddf, level)[["conf_low", "conf_high"]]

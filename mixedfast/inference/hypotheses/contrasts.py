@@ -11,7 +11,7 @@ import numpy as np
 
 from mixedfast._validation import check_flag, did_you_mean
 from mixedfast.errors import FormulaError, NotIdentifiedError
-from mixedfast.estimation.fit import Fit
+from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.ddf.methods import DDF, f_test, t_test
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
 def contrast(
-    fit: Fit,
+    fit: LinearFit,
     L: Any,
     rhs: float | Sequence[float] = 0.0,
     ddf: DDF = "satterthwaite",
@@ -34,7 +34,7 @@ def contrast(
 
     Parameters
     ----------
-    fit : Fit
+    fit : LinearFit
     L : array (p,) or (r, p), dict, str, or a sequence of these
         Weights of all coefficients in their order; name -> weight; or an equation such as ``"ses = 0"``,
         ``"2*ses - sex[T.Male] = 1"``, ``"a = b = 0"``, several separated by commas.
@@ -161,7 +161,7 @@ def _plus(values: np.ndarray, rhs: float | Sequence[float]) -> np.ndarray:
     return values + added
 
 
-def _identifiable(fit: Fit, weights: np.ndarray) -> np.ndarray:
+def _identifiable(fit: LinearFit, weights: np.ndarray) -> np.ndarray:
     """The columns of the weights that are in the model; an error when another has a weight."""
     lost = np.setdiff1d(np.arange(weights.shape[1]), fit.cp.kept)
     bad = [fit.cp.meta.x_names[j] for j in lost if weights[:, j].any()]

@@ -26,9 +26,10 @@ from mixedfast.design.covariates import ARRAY_OFFSET
 from mixedfast.design.new_data import apply
 from mixedfast.errors import ArgumentError, DataError, FormulaError, NotDefinedError
 from mixedfast.estimation.fit import Fit
+from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.formula.variables import expression_names, used_names
 from mixedfast.formula.variables import factors as factors_of
-from mixedfast.inference.ddf.methods import DDF, boundary_note, f_test, t_test
+from mixedfast.inference.ddf.methods import DDF, boundary_note, f_test, t_test, without_groups
 from mixedfast.inference.distributions import t_quantile
 from mixedfast.inference.hypotheses.anova_types import estimable
 
@@ -46,7 +47,7 @@ class MarginalMeans:
 
     Parameters
     ----------
-    fit : Fit
+    fit : LinearFit
     specs, by : tuple of str
         The variables whose means these are, and those that split them into families.
     levels : tuple of tuple
@@ -64,7 +65,7 @@ class MarginalMeans:
         What tables are given as.
     """
 
-    fit: Fit
+    fit: LinearFit
     specs: tuple[str, ...]
     by: tuple[str, ...]
     levels: tuple[tuple[Any, ...], ...]
@@ -234,7 +235,7 @@ class MarginalMeans:
 
 
 def emmeans(
-    fit: Fit,
+    fit: LinearFit,
     specs: str | Sequence[str],
     at: Mapping[str, Any] | None = None,
     by: str | Sequence[str] | None = None,
@@ -249,7 +250,7 @@ def emmeans(
 
     Parameters
     ----------
-    fit : Fit
+    fit : LinearFit
     specs : str or sequence of str
         The variables to give means for: ``"f"``, ``["f", "g"]``, or ``"f | g"`` for f within each g.
     at : dict, optional
@@ -341,7 +342,7 @@ def emmeans(
         over=tuple(
             name for name in known if len(values[name]) > 1 and name not in (*wanted, *families)
         ),
-        ddf=ddf,
+        ddf=ddf if isinstance(fit, Fit) else without_groups(ddf),
         level=level,
     )
 
@@ -391,7 +392,7 @@ def _require(name: str, known: Sequence[str]) -> None:
         raise FormulaError(f"the fixed part has no variable {name!r}: {hint}")
 
 
-def _is_factor(name: str, fit: Fit, recipe: Recipe) -> bool:
+def _is_factor(name: str, fit: LinearFit, recipe: Recipe) -> bool:
     """Whether a variable only ever enters as categories."""
     if name not in recipe.levels:
         return False
@@ -409,7 +410,7 @@ def _values(
     name: str,
     given: Mapping[str, Any],
     factors: Mapping[str, list[Any]],
-    fit: Fit,
+    fit: LinearFit,
     design: Design | None,
 ) -> list[Any]:
     """The values of one variable on the grid."""
@@ -429,7 +430,7 @@ def _values(
     return values
 
 
-def _usual(name: str, fit: Fit) -> list[float]:
+def _usual(name: str, fit: LinearFit) -> list[float]:
     """Where a covariate is held: both its values when it has two, else its mean over rows."""
     cp = fit.cp
     known = cp.meta.recipe.covariates.get(name) if cp.meta.recipe is not None else None
@@ -495,7 +496,7 @@ def _coded(design: Design, name: str) -> tuple[np.ndarray, list[Any]]:
 # --- numbers ------------------------------------------------------------------------------------------------
 
 
-def _tests(fit: Fit, L: np.ndarray, ddf: DDF, level: float) -> dict[str, np.ndarray]:
+def _tests(fit: LinearFit, L: np.ndarray, ddf: DDF, level: float) -> dict[str, np.ndarray]:
     """`t_test` with NaN for rows that cannot be estimated."""
     can = ~np.isnan(L).any(axis=1)
     out = {}

@@ -19,7 +19,8 @@ import numpy as np
 from mixedfast._progress import bar
 from mixedfast.errors import NotDefinedError
 from mixedfast.estimation.fit import Fit
-from mixedfast.inference.ddf.methods import DDF, method, t_test
+from mixedfast.estimation.linear_fit import LinearFit
+from mixedfast.inference.ddf.methods import DDF, method_for, t_test
 from mixedfast.inference.ddf.trace_methods import Satterthwaite, say_if_long
 from mixedfast.inference.ddf.variance_parameters import SatterthwaiteTerms, satterthwaite
 from mixedfast.inference.prediction.henderson import joint
@@ -32,12 +33,12 @@ __all__ = ["df_finder"]
 _NUMBERS = 4_000_000
 
 
-def df_finder(fit: Fit, ddf: DDF, interval: str | None, population: bool) -> FindDF | None:
+def df_finder(fit: LinearFit, ddf: DDF, interval: str | None, population: bool) -> FindDF | None:
     """How the df of predictions are found; None for the normal distribution.
 
     Parameters
     ----------
-    fit : Fit
+    fit : LinearFit
     ddf : str or TraceMethod
     interval : {None, "confidence", "prediction"}
     population : bool
@@ -49,9 +50,11 @@ def df_finder(fit: Fit, ddf: DDF, interval: str | None, population: bool) -> Fin
         For methods that know coefficients only, where random effects or new observations are predicted; for
         Kenward and Roger's of an ML fit.
     """
-    chosen = method(ddf)
+    chosen = method_for(fit, ddf)
     if chosen.name == "asymptotic":
         return None
+    if not isinstance(fit, Fit):
+        return lambda rows, others, noise: (None, np.array(float(fit.nu)))
     if ddf == "satterthwaite" or isinstance(ddf, Satterthwaite):
         terms = satterthwaite(fit, None if isinstance(ddf, str) else ddf)
         return lambda rows, others, noise: (None, _satterthwaite(fit, terms, rows, others, noise))

@@ -7,7 +7,7 @@ import numpy as np
 from mixedfast._validation import check_choice
 from mixedfast.design.build import Design
 from mixedfast.errors import ArgumentError
-from mixedfast.estimation.fit import Fit
+from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.prediction.henderson import linear_predictor
 from mixedfast.inference.prediction.row_tiles import rows_of_design
 
@@ -16,19 +16,23 @@ __all__ = ["RESIDUALS", "fitted", "population", "residuals"]
 RESIDUALS = ("response", "pearson", "scaled", "standardized")
 
 
-def population(fit: Fit, design: Design) -> np.ndarray:
+def population(fit: LinearFit, design: Design) -> np.ndarray:
     """X beta plus the offset, (n,)."""
     nothing = [np.zeros(group.k, dtype=bool) for group in fit.cp.groups]
     return linear_predictor(fit, rows_of_design(fit.cp, design, nothing))
 
 
-def fitted(fit: Fit, design: Design) -> np.ndarray:
+def fitted(fit: LinearFit, design: Design) -> np.ndarray:
     """X beta + Z b plus the offset, (n,)."""
     return linear_predictor(fit, rows_of_design(fit.cp, design))
 
 
 def residuals(
-    fit: Fit, design: Design, fitted_values: np.ndarray, kind: str, hat: np.ndarray | None = None
+    fit: LinearFit,
+    design: Design,
+    fitted_values: np.ndarray,
+    kind: str,
+    hat: np.ndarray | None = None,
 ) -> np.ndarray:
     """Residuals of one kind about some fitted values, (n,) (see `LMMResult.resid`); standardized ones need the leverage."""
     check_choice("type", kind, RESIDUALS)

@@ -17,6 +17,7 @@ import numpy as np
 
 from mixedfast.engines import Engine
 from mixedfast.estimation.fit import Fit
+from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.prediction.row_tiles import ModelRows
 
 __all__ = ["Joint", "joint", "linear_predictor", "prior_variance", "relative_variance"]
@@ -38,8 +39,8 @@ class Joint:
         Relative prior covariance lambda lambda'.
     modes : list of (J, K) arrays
         Conditional modes, in units of the response.
-    engine : Engine
-        Holds the factor of M, for blocks between groups.
+    engine : Engine or None
+        Holds the factor of M, for blocks between groups; None for a regression without groups.
     """
 
     W: np.ndarray
@@ -47,16 +48,18 @@ class Joint:
     Q: list[np.ndarray]
     H: list[np.ndarray]
     modes: list[np.ndarray]
-    engine: Engine
+    engine: Engine | None
 
 
-def joint(fit: Fit) -> Joint:
+def joint(fit: LinearFit) -> Joint:
     """The blocks of a fit, memoised."""
 
     def make() -> Joint:
+        W = fit.whitening
+        if not isinstance(fit, Fit):
+            return Joint(W, [], [], [], [], None)
         system = fit.system
         H = [block @ block.T for block in system.lambdas]
-        W = np.linalg.inv(fit.solution.LX).T
         P = [np.matmul(h, d) for h, d in zip(H, system.D, strict=True)]
         modes = [v @ h / fit.cp.scale[-1] for v, h in zip(system.v, H, strict=True)]
         return Joint(W, P, system.engine.posterior(), H, modes, system.engine)
@@ -64,13 +67,13 @@ def joint(fit: Fit) -> Joint:
     return fit.memo("joint of beta and b", make)
 
 
-def linear_predictor(fit: Fit, rows: ModelRows) -> np.ndarray:
+def linear_predictor(fit: LinearFit, rows: ModelRows) -> np.ndarray:
     """X beta + Z b^ + offset, (n,); levels that the fit does not know have b = 0."""
     blocks = joint(fit)
     out = np.full(rows.n, fit.cp.shift[-1])
     if rows.offset is not None:
         out += rows.offset
-    beta = fit.solution.beta / fit.cp.scale[-1]
+    beta = fit.beta_internal
     for tile in rows.tiles():
         eta = tile.X @ beta
         for g, Z, codes in zip(rows.groups, tile.Z, tile.codes, strict=True):
@@ -79,7 +82,7 @@ def linear_predictor(fit: Fit, rows: ModelRows) -> np.ndarray:
     return out
 
 
-def relative_variance(fit: Fit, rows: ModelRows) -> tuple[np.ndarray, np.ndarray]:
+def relative_variance(fit: LinearFit, rows: ModelRows) -> tuple[np.ndarray, np.ndarray]:
     """(x, z) C^-1 (x, z)' of every row in two parts, (n,) each: what beta adds, and b given beta.
 
     Times sigma^2 the variance of the error of x'beta^ + z'b^; levels that the fit does not know have their prior variance.
@@ -103,7 +106,7 @@ def relative_variance(fit: Fit, rows: ModelRows) -> tuple[np.ndarray, np.ndarray
     return of_beta, of_b
 
 
-def prior_variance(fit: Fit, rows: ModelRows) -> np.ndarray:
+def prior_variance(fit: LinearFit, rows: ModelRows) -> np.ndarray:
     """z'Lambda Lambda'z of every row, (n,): the variance, over sigma^2, of effects that nothing is known of."""
     blocks = joint(fit)
     out = np.zeros(rows.n)
@@ -127,6 +130,7 @@ def _add_between_groups(blocks: Joint, rows: ModelRows, out: np.ndarray) -> None
     for i, g in enumerate(present):
         for j in range(i + 1, len(present)):
             h = present[j]
+            assert blocks.engine is not None  # it is where there are groups
             left, right = rows.groups[g].codes, rows.groups[h].codes
             known = (left >= 0) & (right >= 0)
             width = len(blocks.Q[h])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from mixedfast.design.build import Design
-from mixedfast.estimation.fit import Fit
+from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.prediction.henderson import relative_variance
 from mixedfast.inference.prediction.row_tiles import rows_of_design
 
 __all__ = ["cooks_distance", "leverage"]
 
 
-def leverage(fit: Fit, design: Design) -> tuple[np.ndarray, np.ndarray]:
+def leverage(fit: LinearFit, design: Design) -> tuple[np.ndarray, np.ndarray]:
     """The diagonal of the conditional hat matrix in two parts, (n,) each: through beta, and through b given beta.
 
     H = [X Z] C^-1 [X Z]'W, C the matrix of Henderson's equations; its trace is the effective number of parameters.
@@ -24,12 +24,12 @@ def leverage(fit: Fit, design: Design) -> tuple[np.ndarray, np.ndarray]:
     return of_beta, of_b
 
 
-def cooks_distance(fit: Fit, residuals: np.ndarray, hat: np.ndarray) -> np.ndarray:
+def cooks_distance(fit: LinearFit, residuals: np.ndarray, hat: np.ndarray) -> np.ndarray:
     """Cook's distance of every row, (n,), theta held: (r / (1 - h))^2 h / (sigma^2 p) (Cook 1977, Technometrics 19).
 
     Parameters
     ----------
-    fit : Fit
+    fit : LinearFit
     residuals : (n,) array
         Pearson residuals.
     hat : (n,) array

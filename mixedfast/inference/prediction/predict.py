@@ -12,7 +12,7 @@ from scipy.special import ndtri
 from mixedfast.data.frames import Table
 from mixedfast.design.build import Design, Recipe
 from mixedfast.design.new_data import apply
-from mixedfast.estimation.fit import Fit
+from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.distributions import t_quantile
 from mixedfast.inference.prediction.henderson import (
     linear_predictor,
@@ -41,7 +41,8 @@ _REMEDY = "Set allow_new_levels=True to predict them with random effects of zero
 class Prediction:
     """``fit`` (n,), and when asked for ``se`` (n,): of the fit; ``spread`` (n,): of a new observation about the fit.
 
-    ``df`` (n,): of the t distribution that limits are taken from; None for the normal distribution.
+    ``df`` (n,), or one number for all rows as an array (): of the t distribution that limits are taken from; None for the
+    normal distribution.
     """
 
     fit: np.ndarray
@@ -58,15 +59,17 @@ class Prediction:
             return out
 
         parts = (
-            None if part is None else spread_out(part) for part in (self.se, self.spread, self.df)
+            part if part is None or part.ndim == 0 else spread_out(part)
+            for part in (self.se, self.spread, self.df)
         )
         return Prediction(spread_out(self.fit), *parts)
 
     def to_frame(self, interval: str | None, level: float, index: Any = None) -> pd.DataFrame:
-        """Columns ``fit, se``, ``df`` where there are any and, for an interval, ``lower, upper``."""
+        """Columns ``fit, se``, ``df`` where it differs by row and, for an interval, ``lower, upper``."""
         import pandas as pd
 
-        columns = {"fit": self.fit, "se": self.se} | ({} if self.df is None else {"df": self.df})
+        of_rows = self.df is not None and self.df.ndim > 0
+        columns = {"fit": self.fit, "se": self.se} | ({"df": self.df} if of_rows else {})
         if interval is not None:
             width = self.se if interval == "confidence" else self.spread
             reach = (
@@ -80,7 +83,7 @@ class Prediction:
 
 
 def predict_old(
-    fit: Fit,
+    fit: LinearFit,
     design: Design,
     chosen: list[np.ndarray],
     se: bool,
@@ -91,7 +94,7 @@ def predict_old(
 
     Parameters
     ----------
-    fit : Fit
+    fit : LinearFit
     design : Design
     chosen : list of (K,) bool arrays
         See `chosen_effects`.
@@ -106,7 +109,7 @@ def predict_old(
 
 
 def predict_new(
-    fit: Fit,
+    fit: LinearFit,
     recipe: Recipe,
     table: Table,
     chosen: list[np.ndarray],
@@ -120,7 +123,7 @@ def predict_new(
 
     Parameters
     ----------
-    fit : Fit
+    fit : LinearFit
     recipe : Recipe
     table : Table
     chosen : list of (K,) bool arrays
@@ -152,7 +155,7 @@ def predict_new(
 
 
 def _predicted(
-    fit: Fit,
+    fit: LinearFit,
     rows: ModelRows,
     others: ModelRows | None,
     weights: np.ndarray | None,

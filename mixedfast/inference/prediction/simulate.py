@@ -10,6 +10,7 @@ from mixedfast.design.build import Design, Recipe
 from mixedfast.design.new_data import apply
 from mixedfast.errors import ArgumentError
 from mixedfast.estimation.fit import Fit
+from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.prediction.henderson import linear_predictor
 from mixedfast.inference.prediction.new_levels import known_levels, missing_levels, number_new
 from mixedfast.inference.prediction.row_tiles import ModelRows, rows_of_design, rows_of_new
@@ -20,13 +21,13 @@ _REMEDY = 'Set allow_new_levels=True to draw random effects for them, or re="new
 
 
 def simulate_old(
-    fit: Fit, design: Design, n: int, seed: int | None, kept: list[np.ndarray]
+    fit: LinearFit, design: Design, n: int, seed: int | None, kept: list[np.ndarray]
 ) -> np.ndarray:
     """Responses for the rows a model was fitted to, (rows, n).
 
     Parameters
     ----------
-    fit : Fit
+    fit : LinearFit
     design : Design
     n : int
         Draws. Draw r depends on the seed and r alone: the first draws of a longer run are those of a shorter one.
@@ -42,7 +43,7 @@ def simulate_old(
 
 
 def simulate_new(
-    fit: Fit,
+    fit: LinearFit,
     recipe: Recipe,
     table: Table,
     n: int,
@@ -93,9 +94,9 @@ def simulate_new(
     return out
 
 
-def _require_whole_terms(fit: Fit, kept: list[np.ndarray]) -> None:
+def _require_whole_terms(fit: LinearFit, kept: list[np.ndarray]) -> None:
     """Of effects that are correlated all are kept, or none: what the rest does given some is another question."""
-    for term in fit.covariance.terms:
+    for term in fit.cp.terms:
         own = kept[term.group][term.start : term.start + term.k]
         if term.correlated and own.any() and not own.all():
             group = fit.cp.groups[term.group]
@@ -106,12 +107,12 @@ def _require_whole_terms(fit: Fit, kept: list[np.ndarray]) -> None:
             )
 
 
-def _noise(fit: Fit, weights: np.ndarray | None) -> np.ndarray | float:
+def _noise(fit: LinearFit, weights: np.ndarray | None) -> np.ndarray | float:
     """Standard deviation of each row's residual."""
     return fit.sigma if weights is None else fit.sigma / np.sqrt(weights)
 
 
-def _check_draws(fit: Fit, rows: int, n: int) -> None:
+def _check_draws(fit: LinearFit, rows: int, n: int) -> None:
     """Raise ArgumentError when so many draws of rows and of effects are more than memory holds."""
     check_room(
         f"simulate({n})",
@@ -120,7 +121,7 @@ def _check_draws(fit: Fit, rows: int, n: int) -> None:
 
 
 def _draw(
-    fit: Fit,
+    fit: LinearFit,
     mean: np.ndarray,
     rows: ModelRows,
     kept: list[np.ndarray],
@@ -130,7 +131,7 @@ def _draw(
     seed: int | None,
 ) -> np.ndarray:
     """`mean`, drawn effects of `rows` and residuals, (rows, n); `extra`: number of levels with the new ones, by group."""
-    roots = [fit.sigma * block for block in fit.system.lambdas]
+    roots = [fit.sigma * block for block in fit.system.lambdas] if isinstance(fit, Fit) else []
     masks = [_drawn_only(fit, g, own) for g, own in enumerate(kept)]
     fresh = not all(own.all() for own in kept)
     out = np.empty((rows.n, n), order="F")
@@ -162,7 +163,7 @@ def _draw(
     return out
 
 
-def _drawn_only(fit: Fit, g: int, kept: np.ndarray) -> np.ndarray:
+def _drawn_only(fit: LinearFit, g: int, kept: np.ndarray) -> np.ndarray:
     """What takes the kept effects (user's basis) out of drawn ones (internal basis), (K, K)."""
     if not kept.any():
         return np.eye(len(kept))
