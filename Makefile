@@ -48,6 +48,9 @@ torture: $(VENV)/tested-with build
 
 # Extensions of their own in build/sanitized, beside a copy of the Python files. Leaks are not looked
 # for: Python leaves much behind at its end. What counts resident memory would count the sanitizer's.
+SANITIZED_TESTS := tests/engines/test_kernels.py tests/engines/test_cholmod.py tests/engines/test_threads.py tests/engines/test_large_sizes.py \
+    tests/crossprod/test_products.py tests/crossprod/test_residual_products.py tests/estimation/test_starting_values.py \
+    tests/estimation/test_pls.py
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 sanitize: $(VENV)/tested-with build
 	rm -rf build/sanitized && mkdir -p build/sanitized
@@ -56,9 +59,7 @@ sanitize: $(VENV)/tested-with build
 	    --build-temp build/sanitized/temp --build-lib build/sanitized
 	cd build/sanitized && ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=. \
 	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	    ../../$(BIN)/python -m pytest -v -s -p no:cacheprovider tests/test_kernels.py tests/test_cholmod.py tests/test_workers.py \
-	    tests/test_crossprod.py tests/test_remainder.py tests/test_sizes.py tests/test_start.py tests/test_system.py \
-	    -k "not memory_is_flat"
+	    ../../$(BIN)/python -m pytest -v -s -p no:cacheprovider $(SANITIZED_TESTS) -k "not memory_is_flat"
 
 # Inputs nobody thought of: two targets at a time. What cannot be run on this machine is named, and is no failure.
 FUZZ_SECONDS ?= 60
@@ -66,7 +67,7 @@ FUZZ_MODELS ?= 500
 FUZZ_SEED ?=
 fuzz: $(VENV)/fuzzed-with build
 	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS) $(FUZZ_SEED:%=--seed %)
-	MODELS=$(FUZZ_MODELS) $(BIN)/python -m pytest -q $(FUZZ_SEED:%=--hypothesis-seed=%) tests/test_random_models.py
+	MODELS=$(FUZZ_MODELS) $(BIN)/python -m pytest -q $(FUZZ_SEED:%=--hypothesis-seed=%) tests/estimation/test_random_models.py
 
 # A quarter of an hour.
 leaks: build
@@ -104,7 +105,8 @@ build/suitesparse/done: build_support/suitesparse.py $(VENV)/packed-with
 	@touch $@
 
 # What the wheel could do otherwise than the tree: its kernels, its CHOLMOD, its files, its command. WHEEL_TESTS=tests takes all.
-WHEEL_TESTS ?= $(foreach part,kernels cholmod engines golden api cli storage datasets distributions,tests/test_$(part).py)
+WHEEL_TESTS ?= $(foreach part,engines/test_kernels engines/test_cholmod crossprod/streaming/test_pushdown estimation/test_golden api/test_api \
+    api/test_cli api/test_datasets data/test_storage project/test_published_files,tests/$(part).py)
 test-wheel: wheel
 	MIXEDFAST_TESTED_WHEEL=repaired RUN=build_support/without_suitesparse.sh TESTS="$(WHEEL_TESTS)" \
 	    build_support/test_away.sh $(PYTHON) dist/*.tar.gz dist/*.whl

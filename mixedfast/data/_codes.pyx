@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """What is asked of a column before it is used: is all of it finite, and which whole numbers does it hold?
 
-Every function has a NumPy twin of the same name in ``tests/reference_kernels.py``.
+Every function has a NumPy twin of the same name in ``tests/helpers/reference_kernels.py``.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t

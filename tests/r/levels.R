@@ -1,6 +1,6 @@
 # nlme's inner-outer df on a design built by arithmetic, for the corners that the data sets do not have:
 # columns of one factor at different levels, no intercept, predictors at every level.
-# tests/golden/topics/levels.json; tests/test_levels.py builds the same 48 rows.
+# tests/golden/topics/levels.json; tests/inference/test_design_based_df.py builds the same 48 rows.
 
 source("tests/r/common.R")
 suppressPackageStartupMessages(library(nlme))

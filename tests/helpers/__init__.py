@@ -1,0 +1,1 @@
+"""Tables, models and comparisons that several test files use."""

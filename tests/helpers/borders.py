@@ -1,0 +1,74 @@
+"""Random arguments for the kernels of the border."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from helpers import reference_kernels as _reference
+
+
+def a_border(rng, k, components, widths, J, singular):
+    """Arguments of Border, T of the eliminated factor, its A, and the lambdas of the rest.
+
+    A = Z'Z with random Z, so that everything stays positive definite whatever lambda is. Level i of the rest has
+    widths[i % len(widths)] columns; each component has two or three levels.
+    """
+    sizes = rng.integers(2, 4, components)
+    k_level = np.array([widths[i % len(widths)] for i in range(sizes.sum())], dtype=np.int32)
+    first = np.concatenate([[0], np.cumsum(k_level)[:-1]]).astype(np.int64)
+    m = int(k_level.sum())
+    level_start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    start = np.append(first, m)[level_start].astype(np.int64)
+    component = rng.integers(0, components, J).astype(np.int32)
+    ptr, cols, vals, A = [0], [], [], np.empty((J, k, k))
+    A_rr = np.zeros((m, m))
+    for c in range(components):
+        own = rng.normal(size=(3, start[c + 1] - start[c]))
+        A_rr[start[c] : start[c + 1], start[c] : start[c + 1]] = own.T @ own
+    for j, c in enumerate(component):
+        touched = np.flatnonzero(rng.random(start[c + 1] - start[c]) < 0.6) + start[c]
+        Z, right = rng.normal(size=(5, k)), rng.normal(size=(5, len(touched)))
+        A[j] = Z.T @ Z
+        A_rr[np.ix_(touched, touched)] += right.T @ right
+        cols += touched.tolist()
+        vals += (Z.T @ right).T.tolist()
+        ptr.append(len(cols))
+    size = np.diff(start)
+    offset = np.concatenate([[0], np.cumsum(size**2)])
+    base_at, base = [], []
+    for c in range(components):
+        for row, column in zip(*np.triu_indices(size[c]), strict=True):
+            base_at.append(offset[c] + row + column * size[c])
+            base.append(A_rr[start[c] + row, start[c] + column])
+    lam = {width: np.tril(rng.normal(size=(width, width))) for width in widths}
+    if singular:
+        lam[widths[0]][0] = 0.0
+    place = dict(zip(lam, np.concatenate([[0], np.cumsum([w * w for w in lam])[:-1]]), strict=True))
+    arguments = (
+        np.array(ptr, dtype=np.int64),
+        np.array(cols, dtype=np.int32),
+        np.array(vals).reshape(-1, k),
+        component,
+        start,
+        level_start,
+        first,
+        k_level,
+        np.array([place[w] for w in k_level.tolist()], dtype=np.int64),
+        np.array(base_at, dtype=np.int64),
+        np.array(base),
+    )
+    T = np.empty_like(A)
+    _reference.levels_factor(A, np.tril(rng.normal(size=(k, k))), T)
+    return SimpleNamespace(
+        arguments=arguments,
+        A=A,
+        T=T,
+        lambdas=np.concatenate([block.ravel() for block in lam.values()]),
+        m=m,
+        J=J,
+        k=k,
+        n_levels=len(k_level),
+        blocks=int((k_level.astype(int) ** 2).sum()),
+    )

@@ -1,0 +1,307 @@
+"""Estimated marginal means and their pairs, against R's emmeans and against arithmetic."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.cases import frame, topic
+
+import mixedfast as mf
+from mixedfast.crossprod.products import assemble
+from mixedfast.design.covariates import Covariate, describe, merge
+from mixedfast.errors import ArgumentError, DataError, FormulaError, NotDefinedError
+from mixedfast.inference.hypotheses.anova_types import alias_matrix
+from mixedfast.inference.hypotheses.emmeans import emmeans
+
+# R's optimum is good to about 1e-5 in theta; df carry its numerical derivatives.
+STANDARD_ERROR = 1e-5
+DF = 1e-4
+P = 1e-6
+# R finds quantiles of the studentized range to about 1e-4.
+INTERVAL = 2e-4
+
+
+@cache
+def fitted(name: str):
+    record = topic("emmeans")[name]
+    return mf.lmer(
+        record["formula_py"], frame(record["dataset"]), weights=record.get("prior_weights")
+    )
+
+
+def _plain(value) -> str:
+    """A level as text, whole numbers without a point."""
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+
+
+QUESTIONS = [(name, ddf) for name, record in topic("emmeans").items() for ddf in record["ddf"]]
+
+
+@pytest.mark.parametrize(("name", "ddf"), QUESTIONS)
+def test_against_emmeans(name, ddf):
+    record, m = topic("emmeans")[name], fitted(name)
+    design = (
+        m._design if record["weights"] == "proportional" else None
+    )  # all else is known without rows
+    how = {"at": record["at"], "by": record["by"], "weights": record["weights"]}
+    means = emmeans(m._fit, record["specs"], ddf=ddf, design=design, **how)
+    variables = [*record["specs"], *([record["by"]] if record["by"] else [])]
+    expected = record["ddf"][ddf]
+    for (_, ours), theirs in zip(means.to_frame().iterrows(), expected["means"], strict=True):
+        assert [_plain(ours[v]) for v in variables] == [_plain(theirs[v]) for v in variables]
+        assert ours.emmean == pytest.approx(theirs["emmean"], abs=STANDARD_ERROR * theirs["SE"])
+        assert ours.std_error == pytest.approx(theirs["SE"], rel=STANDARD_ERROR)
+        assert ours.df == pytest.approx(theirs["df"], rel=DF)
+        assert ours.conf_low == pytest.approx(theirs["lower.CL"], abs=DF * theirs["SE"])
+        assert ours.conf_high == pytest.approx(theirs["upper.CL"], abs=DF * theirs["SE"])
+    for adjust, rows in expected["pairs"].items():
+        for (_, ours), theirs in zip(means.pairs(adjust).iterrows(), rows, strict=True):
+            assert ours.estimate == pytest.approx(
+                theirs["estimate"], abs=STANDARD_ERROR * theirs["SE"]
+            )
+            assert ours.std_error == pytest.approx(theirs["SE"], rel=STANDARD_ERROR)
+            assert ours.df == pytest.approx(theirs["df"], rel=DF)
+            assert ours.statistic == pytest.approx(theirs["t.ratio"], abs=1e-4)
+            assert ours.p_value == pytest.approx(theirs["p.value"], abs=P)
+            assert ours.conf_low == pytest.approx(theirs["lower.CL"], abs=INTERVAL * theirs["SE"])
+            assert ours.conf_high == pytest.approx(theirs["upper.CL"], abs=INTERVAL * theirs["SE"])
+    if (
+        ddf == "satterthwaite"
+    ):  # emmeans leaves Kenward and Roger's F unscaled; its joint df is the least of all rows
+        for (_, ours), theirs in zip(means.joint().iterrows(), expected["joint"], strict=True):
+            assert ours.num_df == theirs["df1"]
+            assert ours.f_value == pytest.approx(theirs["F.ratio"], abs=5.01e-4)  # R rounds it
+
+
+def test_three_ways_to_ask():
+    m = fitted("trial_drug_by_sex")
+    frames = [
+        emmeans(m._fit, *ask).to_frame()
+        for ask in (("drug | sex",), ("~ drug | sex",), (["drug"], None, "sex"))
+    ]
+    for other in frames[1:]:
+        pd.testing.assert_frame_equal(frames[0], other)
+    both = emmeans(m._fit, "drug * sex").to_frame()
+    pd.testing.assert_frame_equal(both, frames[0])
+
+
+def test_bonferroni_is_the_plain_p_value_times_the_family():
+    means = emmeans(fitted("trial_drug")._fit, "drug")
+    plain, adjusted = means.pairs("none"), means.pairs("bonferroni")
+    np.testing.assert_allclose(
+        adjusted["p_value"], np.minimum(3 * plain["p_value"], 1.0), rtol=1e-12
+    )
+    with pytest.raises(
+        ArgumentError, match="one of 'tukey', 'holm', 'bonferroni', 'sidak', 'none'"
+    ):
+        means.pairs("scheffe")
+
+
+def test_pairs_are_differences_of_means():
+    means = emmeans(fitted("trial_drug")._fit, "drug")
+    table = means.to_frame().set_index("drug")["emmean"]
+    pairs = means.pairs("none").set_index("contrast")["estimate"]
+    assert pairs["ctl - low"] == pytest.approx(table["ctl"] - table["low"], rel=1e-12)
+    assert pairs["low - max"] == pytest.approx(table["low"] - table["max"], rel=1e-12)
+
+
+def test_asymptotic_df():
+    means = emmeans(fitted("trial_drug")._fit, "drug", ddf="asymptotic")
+    assert np.isinf(means.to_frame()["df"]).all()
+    exact, tukey = means.pairs("none")["p_value"], means.pairs("tukey")["p_value"]
+    assert (tukey > exact).all()
+
+
+def test_covariates_are_held_at_the_mean_of_the_variable_itself():
+    data = frame("clinics")
+    m = mf.lmer("y ~ f + exp(x) + (1 | g)", data)
+    held = emmeans(m._fit, "f", at={"x": data["x"].mean()}).to_frame()
+    found = emmeans(m._fit, "f").to_frame()
+    pd.testing.assert_frame_equal(held, found)
+    by_hand = m.params["Intercept"] + m.params["exp(x)"] * np.exp(data["x"].mean())
+    assert found["emmean"].iloc[0] == pytest.approx(by_hand, rel=1e-10)
+
+
+def test_weights_do_not_move_the_mean_of_a_covariate():
+    data = frame("clinics")
+    m = mf.lmer("y ~ f + x + (1 | g)", data, weights=np.linspace(0.5, 3.0, len(data)))
+    means = emmeans(m._fit, "f")
+    assert means.at["x"] == pytest.approx(data["x"].mean(), rel=1e-12)
+
+
+def test_no_intercept_gives_the_same_means():
+    data = frame("clinics")
+    one, two = (
+        emmeans(mf.lmer(f"y ~ {x} + (1 | g)", data)._fit, "f").to_frame()
+        for x in ("f + x", "0 + f + x")
+    )
+    np.testing.assert_allclose(one["emmean"], two["emmean"], rtol=1e-8)
+    np.testing.assert_allclose(one["std_error"], two["std_error"], rtol=1e-6)
+
+
+def test_offset_is_part_of_the_mean():
+    data = frame("clinics")
+    m = mf.lmer("y ~ f + offset(o) + (1 | g)", data)
+    plain, moved = (emmeans(m._fit, "f", at={"o": o}) for o in (0.0, 2.0))
+    np.testing.assert_allclose(
+        moved.to_frame()["emmean"], plain.to_frame()["emmean"] + 2.0, rtol=1e-12
+    )
+    np.testing.assert_allclose(moved.pairs()["statistic"], plain.pairs()["statistic"], rtol=1e-12)
+
+
+def test_an_offset_given_as_an_array_is_held_at_its_mean():
+    """emmeans in R gives the same means for lmer(y ~ x + f + offset(o) + ...) and for lmer(y ~ x + f + ..., offset = o)."""
+    data = frame("clinics")
+    term, array, column = (
+        mf.lmer("y ~ x + f + offset(o) + (1 | g)", data),
+        mf.lmer("y ~ x + f + (1 | g)", data, offset=data["o"].to_numpy()),
+        mf.lmer("y ~ x + f + (1 | g)", data, offset="o"),
+    )
+    for other in (array, column):
+        pd.testing.assert_frame_equal(other.emmeans("f").to_frame(), term.emmeans("f").to_frame())
+    assert array.emmeans("f").offset == pytest.approx(data["o"].mean())
+    plain = array.emmeans("f", offset=0.0).to_frame()["emmean"]
+    np.testing.assert_allclose(
+        plain + 3.0, array.emmeans("f", offset=3.0).to_frame()["emmean"], rtol=1e-12
+    )
+    # the same from cross-products added up, without a row
+    parts = [
+        mf.crossproducts("y ~ x + f + (1 | g)", part, offset=part["o"].to_numpy())
+        for part in (data[:100], data[100:])
+    ]
+    added = mf.fit(parts[0] + parts[1]).emmeans("f").to_frame()
+    pd.testing.assert_frame_equal(added, array.emmeans("f").to_frame(), rtol=1e-6)
+
+
+def test_a_covariate_with_two_values_counts_as_a_factor():
+    """As R's emmeans has it (cov.keep = 2), with and without the rows."""
+    data = frame("clinics").assign(
+        k=lambda d: (d["x"] > 0).astype(float), s=lambda d: np.where(d["x"] > 0, "b", "a")
+    )
+    number, coded = (mf.lmer(f"y ~ f * {v} + z + (1 | g)", data) for v in ("k", "s"))
+    columns = ["emmean", "std_error", "df"]
+    for ask in (("f", None), ("k", "f")):
+        theirs = coded.emmeans(*("s" if v == "k" else v for v in ask[:1]), by=ask[1]).to_frame()
+        for m in (number, mf.fit(mf.crossproducts("y ~ f * k + z + (1 | g)", data))):
+            ours = m.emmeans(ask[0], by=ask[1])
+            np.testing.assert_allclose(ours.to_frame()[columns], theirs[columns], rtol=1e-6)
+    shares = number.emmeans("f", weights="proportional").to_frame()["emmean"]
+    np.testing.assert_allclose(
+        shares, coded.emmeans("f", weights="proportional").to_frame()["emmean"], rtol=1e-8
+    )
+    assert "averaged over k" in str(number.emmeans("f"))
+    held = number.emmeans("f", at={"k": 0.5})
+    assert held.at["k"] == 0.5
+
+
+def test_a_number_coded_as_categories_is_a_factor():
+    data = frame("clinics").assign(k=lambda d: d["f"].cat.codes.astype(int))
+    coded, plain = (
+        emmeans(mf.lmer(f"y ~ {f} + x + (1 | g)", data)._fit, v).to_frame()
+        for f, v in (("C(k)", "k"), ("f", "f"))
+    )
+    assert coded["k"].tolist() == [0, 1, 2]
+    np.testing.assert_allclose(coded["emmean"], plain["emmean"], rtol=1e-8)
+
+
+def test_an_empty_cell_cannot_be_estimated():
+    """Not by the cells of the interaction, and not by averages over them; R's emmeans prints nonEst."""
+    data = pd.DataFrame(topic("empty_cells")["data"])
+    for formula in (
+        "y ~ a * b + x + (1 | g)",
+        "y ~ C(a, contr.sum) * C(b, contr.helmert) + x + (1 | g)",
+    ):
+        m = mf.lmer(formula, data)
+        alias = alias_matrix(assemble(m._design), m._fit.cp.kept)
+        cells = emmeans(m._fit, ["a", "b"], alias=alias).to_frame().set_index(["a", "b"])["emmean"]
+        assert cells[cells.isna()].index.tolist() == [("b", "C")]
+        a = emmeans(m._fit, "a", alias=alias)
+        assert a.to_frame()["emmean"].isna().tolist() == [False, True, False]
+        pairs = a.pairs("holm").set_index("contrast")["p_value"]
+        assert pairs.isna().tolist() == [True, False, True]
+        plain = a.pairs("none").set_index("contrast")["p_value"]
+        for adjust in (
+            "holm",
+            "bonferroni",
+        ):  # what cannot be estimated counts in the family: emmeans, and our intervals
+            adjusted = a.pairs(adjust).set_index("contrast")["p_value"]
+            np.testing.assert_allclose(adjusted, np.minimum(3 * plain, 1.0), rtol=1e-12)
+
+
+def test_questions_that_cannot_be_answered():
+    fit = fitted("trial_drug")._fit
+    with pytest.raises(FormulaError, match="did you mean 'drug'"):
+        emmeans(fit, "drugs")
+    with pytest.raises(FormulaError, match="no variable 'weight'"):
+        emmeans(fit, "drug", at={"weight": 1})
+    with pytest.raises(FormulaError, match="names no variable"):
+        emmeans(fit, " | sex")
+    with pytest.raises(DataError, match="the levels of drug are"):
+        emmeans(fit, "drug", at={"drug": ["ctl", "placebo"]})
+    with pytest.raises(DataError, match="counts rows"):
+        emmeans(fit, "drug", weights="proportional")
+    with pytest.raises(NotDefinedError, match="'equal' or 'proportional'"):
+        emmeans(fit, "drug", weights="cells")
+
+
+def test_it_prints_itself():
+    means = emmeans(fitted("trial_drug_by_sex")._fit, "drug | sex")
+    text = str(means)
+    assert "emmean" in text.splitlines()[0]
+    assert "at x = " in text.splitlines()[-1]
+    assert repr(means) == text
+    assert "<table" in means._repr_html_()
+
+
+@pytest.mark.parametrize("ddf", ["satterthwaite", "kenward-roger"])
+def test_the_joint_test_is_that_of_the_contrasts(ddf):
+    m = fitted("trial_drug_by_sex")
+    means = m.emmeans("drug | sex", ddf=ddf)
+    joint = means.joint()
+    assert joint["sex"].tolist() == ["F", "M"]
+    for i, row in joint.iterrows():
+        L = means.L[3 * i + 1 : 3 * i + 3] - means.L[3 * i]
+        direct = m.contrast(L, joint=True, ddf=ddf).iloc[0]
+        assert direct.tolist() == pytest.approx(row[direct.index].tolist(), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[0, 1, 1], [2.5] * 3, [2.5] * 70 + [1.0], [1, 2, 3], [1.0] * 70 + [2.0, 3.0], [True, False]],
+)
+def test_covariates_are_described_and_add(values):
+    column = np.array(values)
+    few = np.unique(column)
+    found = describe(column)
+    assert found == Covariate(
+        pytest.approx(column.mean()), tuple(few.astype(float)) if len(few) <= 2 else ()
+    )
+    half = len(values) // 2
+    both = merge(
+        {"x": describe(column[:half])},
+        half,
+        {"x": describe(column[half:]), "y": found},
+        len(values) - half,
+    )
+    assert both == {"x": Covariate(pytest.approx(column.mean()), found.values)}
+
+
+def test_variables_whose_names_are_no_python():
+    rng = np.random.default_rng(0)
+    table = {
+        "y": rng.normal(size=120),
+        "my x": rng.normal(size=120),
+        "a<b": np.array(["u", "v", "w"])[np.arange(120) % 3],
+        "x-1": np.array(["r", "s"])[np.arange(120) // 3 % 2],
+        "g": np.arange(120) % 6,
+    }
+    plain = dict(zip(["y", "x", "a", "b", "g"], table.values(), strict=True))
+    odd = mf.lmer("y ~ `my x` + `a<b`*`x-1` + (1 | g)", table)
+    named = mf.lmer("y ~ x + a*b + (1 | g)", plain)
+    assert np.array_equal(
+        odd.emmeans("a<b").to_frame()["emmean"], named.emmeans("a").to_frame()["emmean"]
+    )
+    assert np.array_equal(odd.anova().to_numpy(), named.anova().to_numpy())
