@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mixedfast.inference.ddf.methods import DDF
-    from mixedfast.inference.intervals.bootstrap import Bootstrap
-    from mixedfast.inference.intervals.profile import Profile
     from mixedfast.report.plots import Plots
     from mixedfast.report.text import Summary
+    from mixedfast.results.bootstrap import Bootstrap
     from mixedfast.results.lmm import LMMResult
+    from mixedfast.results.profile import Profile
 
 __all__ = ["Shown"]
 

@@ -16,9 +16,12 @@ from mixedfast.inference.hypotheses import coef_table
 from mixedfast.inference.hypotheses.anova import anova_table, drop1, ranova
 from mixedfast.inference.hypotheses.contrasts import contrast
 from mixedfast.inference.hypotheses.emmeans import MarginalMeans, emmeans
-from mixedfast.inference.intervals.bootstrap import Bootstrap, bootstrap
-from mixedfast.inference.intervals.profile import Profile, profile
+from mixedfast.inference.intervals.bootstrap import bootstrap
+from mixedfast.inference.intervals.profile import profile
 from mixedfast.results.base import Fitted
+from mixedfast.results.bootstrap import Bootstrap
+from mixedfast.results.profile import Profile
+from mixedfast.results.tabled import tabled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -259,7 +262,7 @@ class Tests(Fitted):
               conf_low  conf_high
         Days       7.9      13.03
         """
-        return replace(profile(self._fit, parameters, max_level, progress), library=self.library)
+        return tabled(Profile, profile(self._fit, parameters, max_level, progress), self.library)
 
     @in_callers_library
     def contrast(
@@ -402,7 +405,7 @@ class Tests(Fitted):
         (500, ['sd_Intercept|Batch', 'sigma', 'Intercept'])
         """
         found = bootstrap(self._fit, n, seed=seed, progress=progress, threads=threads)
-        return replace(found, library=self.library)
+        return tabled(Bootstrap, found, self.library)
 
     def icc(self) -> ICC:
         """Intraclass correlation: adjusted (of what fixed effects leave) and unadjusted (of everything).

@@ -18,11 +18,11 @@ from mixedfast.compat.statsmodels.results import MixedLMResults
 from mixedfast.inference.diagnostics.convergence import Convergence
 from mixedfast.inference.diagnostics.influence import Influence
 from mixedfast.inference.hypotheses.emmeans import MarginalMeans
-from mixedfast.inference.intervals.bootstrap import Bootstrap
-from mixedfast.inference.intervals.profile import Profile
 from mixedfast.report.page import Page
 from mixedfast.report.plots import Plots
+from mixedfast.results.bootstrap import Bootstrap
 from mixedfast.results.ols import OLSResult
+from mixedfast.results.profile import Profile
 
 #: Classes that users meet without naming them, beside those in ``mixedfast.__all__``.
 MET = [OLSResult, Influence, Bootstrap, Profile, MarginalMeans, Plots, Page, Convergence]

@@ -16,9 +16,12 @@ from mixedfast.engines import choose
 from mixedfast.estimation.newton import minimize
 from mixedfast.inference.intervals import bootstrap as room
 from mixedfast.inference.intervals.batched_newton import Dense, together
-from mixedfast.inference.intervals.bootstrap import Bootstrap, bootstrap, row_space_bootstrap
+from mixedfast.inference.intervals.bootstrap import row_space_bootstrap
+from mixedfast.inference.intervals.bootstrap_intervals import bootstrap_limits
 from mixedfast.inference.intervals.refits import _scores, new_engine, refit
 from mixedfast.inference.intervals.response_sampler import ResponseSampler
+from mixedfast.results.bootstrap import Bootstrap
+from mixedfast.results.tabled import tabled
 
 HSB = "math ~ ses + (ses | school)"
 DESIGNS = {
@@ -34,6 +37,10 @@ def model(name: str) -> mf.LMMResult:
     return mf.lmer(
         case["formula_py"], frame(case["dataset"]), REML=case["REML"], weights=case.get("weights")
     )
+
+
+def bootstrap(fit, *arguments, **options) -> Bootstrap:
+    return tabled(Bootstrap, room.bootstrap(fit, *arguments, **options), "pandas")
 
 
 @pytest.fixture(scope="module")
@@ -327,4 +334,4 @@ def test_bad_arguments(hsb):
     assert found.to_frame().shape == (5, 6)
     rows = row_space_bootstrap(hsb._fit, hsb._design, 2, seed=1)
     with pytest.raises(ValueError, match="needs the scores"):
-        rows.confint(type="bca")
+        bootstrap_limits(rows, type="bca")

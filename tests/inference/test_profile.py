@@ -11,13 +11,15 @@ from helpers.cases import frame, golden, golden_names
 from scipy.optimize import minimize
 
 import mixedfast as mf
+from mixedfast.inference.intervals import profile as room
 from mixedfast.inference.intervals.parameters import list_parameters
 from mixedfast.inference.intervals.profile import (
-    _best,
     _coefficient_evaluator,
+    _ml_optimum,
     _variance_evaluator,
-    profile,
 )
+from mixedfast.results.profile import Profile
+from mixedfast.results.tabled import tabled
 
 #: Of an interval's own width. lme4 interpolates its profile by a spline, which is good to about this.
 INTERVAL = 1e-3
@@ -35,6 +37,10 @@ def fit(formula: str, data, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mf.SingularFitWarning)
         return mf.lmer(formula, data, **options)._fit
+
+
+def profile(fit, *arguments, **options) -> Profile:
+    return tabled(Profile, room.profile(fit, *arguments, **options), "pandas")
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +133,7 @@ def test_the_envelope_gives_the_slope(sleep, name, value):
     """d deviance / d value as the searches report it, against differences of constrained minima."""
     parameter = next(p for p in list_parameters(sleep.cp) if p.name == name)
     system = sleep.new_system(reml=False)
-    theta, _ = _best(sleep, system)
+    theta, _ = _ml_optimum(sleep, system)
     if parameter.kind == "beta":
         evaluate = _coefficient_evaluator(sleep, system, parameter, theta)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,8 @@ from mixedfast._validation import check_kind
 from mixedfast.errors import MissingLibraryError
 from mixedfast.inference.ddf.methods import METHODS
 from mixedfast.inference.hypotheses.coef_table import ddf_table
-from mixedfast.inference.intervals.bootstrap import Bootstrap
-from mixedfast.inference.intervals.profile import Profile
+from mixedfast.inference.intervals.bootstrap_intervals import Replicates, bootstrap_limits
+from mixedfast.inference.intervals.profile import LikelihoodProfile, profile_limits
 from mixedfast.report import narrative
 from mixedfast.report.html.about import rows_and_groups, whole_model
 from mixedfast.report.html.frame import document
@@ -65,8 +65,8 @@ def report_html(
     title: str | None = None,
     ddf: str = "satterthwaite",
     pictures: bool = True,
-    profile: Profile | None = None,
-    bootstrap: Bootstrap | None = None,
+    profile: LikelihoodProfile | None = None,
+    bootstrap: Replicates | None = None,
 ) -> str:
     """The report as one HTML document; see ``LMMResult.to_html``."""
     heading = m.formula if title is None else title
@@ -80,8 +80,8 @@ def report_body(
     m: LMMResult,
     ddf: str = "satterthwaite",
     pictures: bool = True,
-    profile: Profile | None = None,
-    bootstrap: Bootstrap | None = None,
+    profile: LikelihoodProfile | None = None,
+    bootstrap: Replicates | None = None,
 ) -> str:
     """The sections of a report, without the document around them.
 
@@ -254,38 +254,32 @@ def _side_by_side(table: pd.DataFrame, terms: list[str], methods: list[str]) -> 
 # --- the rest ----------------------------------------------------------------------------------------------
 
 
-def _profiled(profile: Profile | None, pictures: bool) -> str:
+def _profiled(profile: LikelihoodProfile | None, pictures: bool) -> str:
     if profile is None:
         return ""
-    check_kind("profile", profile, Profile, "what m.profile() gave")
+    check_kind("profile", profile, LikelihoodProfile, "what m.profile() gave")
     heading = "By profile likelihood (maximum likelihood estimates):"
-    table = _interval_table(
-        profile.estimates, replace(profile, library="pandas").confint(_LEVEL), heading
-    )
+    table = _interval_table(profile.estimates.items(), profile_limits(profile, _LEVEL), heading)
     return page_html([table]) + (_drawn(profile_html, profile, _LEVEL) if pictures else "")
 
 
-def _bootstrapped(bootstrap: Bootstrap | None, pictures: bool) -> str:
+def _bootstrapped(bootstrap: Replicates | None, pictures: bool) -> str:
     if bootstrap is None:
         return ""
-    check_kind("bootstrap", bootstrap, Bootstrap, "what m.bootstrap() gave")
-    estimates = dict(zip(bootstrap.names, bootstrap.estimates.tolist(), strict=True))
+    check_kind("bootstrap", bootstrap, Replicates, "what m.bootstrap() gave")
+    estimates = zip(bootstrap.names, bootstrap.estimates.tolist(), strict=True)
     heading = f"By parametric bootstrap ({bootstrap.n_done:,} replicates, {bootstrap.n_singular:,} of them singular):"
-    table = _interval_table(
-        estimates, replace(bootstrap, library="pandas").confint(_LEVEL), heading
-    )
+    table = _interval_table(estimates, bootstrap_limits(bootstrap, _LEVEL), heading)
     return page_html([table]) + (_drawn(bootstrap_html, bootstrap, _LEVEL) if pictures else "")
 
 
-def _interval_table(estimates: dict[str, float], ends: pd.DataFrame, heading: str) -> Grid:
+def _interval_table(estimates: Iterable[tuple[str, float]], ends: np.ndarray, heading: str) -> Grid:
     """A row a parameter, in digits of its own: standard deviations, correlations and coefficients do not share a scale."""
-    rows = [
-        significant([estimates[str(name)], *ends.loc[[name]].to_numpy()[0].tolist()], 4)
-        for name in ends.index
-    ]
+    names, values = zip(*estimates, strict=True)
+    rows = [significant([value, *own], 4) for value, own in zip(values, ends.tolist(), strict=True)]
     headers = ("Estimate", f"{100 * _LEVEL:g} % from", f"{100 * _LEVEL:g} % to")
     columns = (Cells(header, tuple(row[i] for row in rows)) for i, header in enumerate(headers))
-    return Grid((Cells("", tuple(map(str, ends.index)), left=True), *columns), heading)
+    return Grid((Cells("", names, left=True), *columns), heading)
 
 
 def _drawn(draw: Callable[..., str], *what: Any) -> str:

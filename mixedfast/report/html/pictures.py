@@ -17,8 +17,8 @@ from mixedfast.report.plots.canvas import NewFigure, off_screen, style
 from mixedfast.report.plots.regression import RegressionPlots
 
 if TYPE_CHECKING:
-    from mixedfast.inference.intervals.bootstrap import Bootstrap
-    from mixedfast.inference.intervals.profile import Profile
+    from mixedfast.inference.intervals.bootstrap_intervals import Replicates
+    from mixedfast.inference.intervals.profile import LikelihoodProfile
     from mixedfast.results import LMMResult
     from mixedfast.results.ols import OLSResult
 
@@ -129,7 +129,7 @@ def residual_pictures_html(m: OLSResult) -> str:
     )
 
 
-def profile_html(profile: Profile, level: float) -> str:
+def profile_html(profile: LikelihoodProfile, level: float) -> str:
     """The panels of a profile as figures of HTML."""
     return _together(
         _figures(
@@ -140,7 +140,7 @@ def profile_html(profile: Profile, level: float) -> str:
     )
 
 
-def bootstrap_html(bootstrap: Bootstrap, level: float) -> str:
+def bootstrap_html(bootstrap: Replicates, level: float) -> str:
     """The panels of a bootstrap as figures of HTML."""
     return _together(
         _figures(

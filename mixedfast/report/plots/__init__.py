@@ -8,14 +8,13 @@ the first picture is drawn.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from mixedfast.errors import DataError
-from mixedfast.inference.intervals.bootstrap import Bootstrap
-from mixedfast.inference.intervals.profile import Profile
+from mixedfast.inference.intervals.bootstrap_intervals import Replicates, bootstrap_limits
+from mixedfast.inference.intervals.profile import LikelihoodProfile
 from mixedfast.report.plots import data, draw
 from mixedfast.report.plots.canvas import NewFigure, axes_for, key_above, on_screen
 from mixedfast.report.plots.row_plots import PANEL, RowPictures, height
@@ -254,7 +253,7 @@ class Plots(RowPictures):
     # -- parameters ----------------------------------------------------------------------------------------
 
     def profile_zeta(
-        self, profile: Profile | None = None, level: float = 0.95, ax: OnAxes = None
+        self, profile: LikelihoodProfile | None = None, level: float = 0.95, ax: OnAxes = None
     ) -> np.ndarray:
         """Likelihood profiles of all parameters; see ``Profile.plot``.
 
@@ -282,7 +281,7 @@ class Plots(RowPictures):
 
     def bootstrap_densities(
         self,
-        bootstrap: Bootstrap | None = None,
+        bootstrap: Replicates | None = None,
         n: int = 1000,
         seed: int | None = None,
         level: float = 0.95,
@@ -312,7 +311,7 @@ class Plots(RowPictures):
 
 
 def plot_profile(
-    profile: Profile, level: float, ax: OnAxes, new_figure: NewFigure = on_screen
+    profile: LikelihoodProfile, level: float, ax: OnAxes, new_figure: NewFigure = on_screen
 ) -> np.ndarray:
     """A panel of zeta for each parameter profiled."""
     frame = data.profile_zeta(profile)
@@ -330,14 +329,14 @@ def plot_profile(
 
 
 def plot_bootstrap(
-    boot: Bootstrap, level: float, ax: OnAxes, new_figure: NewFigure = on_screen
+    boot: Replicates, level: float, ax: OnAxes, new_figure: NewFigure = on_screen
 ) -> np.ndarray:
     """A histogram of the replicates for each parameter."""
     frame = data.bootstrap_densities(boot)
-    ends = replace(boot, library="pandas").confint(level)
+    ends = bootstrap_limits(boot, level)
     axes = axes_for(len(boot.names), ax, _SMALL, new_figure)
     for i, (one, name) in enumerate(zip(axes, boot.names, strict=True)):
-        low, high = ends[["conf_low", "conf_high"]].to_numpy()[i].tolist()
+        low, high = ends[i].tolist()
         draw.bootstrap_density(
             one,
             frame[frame["parameter"] == name],

@@ -24,8 +24,8 @@ from mixedfast.inference.diagnostics.no_pooling import own_estimates
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfast.inference.intervals.bootstrap import Bootstrap
-    from mixedfast.inference.intervals.profile import Profile
+    from mixedfast.inference.intervals.bootstrap_intervals import Replicates
+    from mixedfast.inference.intervals.profile import LikelihoodProfile
     from mixedfast.results import LMMResult
     from mixedfast.results.ols import OLSResult
 
@@ -463,7 +463,7 @@ def points_behind(m: LMMResult, x: str, most: int) -> pd.DataFrame:
 # --- intervals ---------------------------------------------------------------------------------------------
 
 
-def profile_zeta(profile: Profile) -> pd.DataFrame:
+def profile_zeta(profile: LikelihoodProfile) -> pd.DataFrame:
     """zeta along each parameter, close enough for a smooth curve: ``parameter, value, zeta, computed``.
 
     ``computed`` marks the constrained fits; the other rows lie on the curve between them.
@@ -490,7 +490,7 @@ def profile_zeta(profile: Profile) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def bootstrap_densities(boot: Bootstrap) -> pd.DataFrame:
+def bootstrap_densities(boot: Replicates) -> pd.DataFrame:
     """Histograms of the converged replicates, scaled to area one: ``parameter, low, high, density``."""
     import pandas as pd
 
