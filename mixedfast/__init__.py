@@ -28,7 +28,7 @@ from mixedfast.errors import (
 if TYPE_CHECKING:
     from mixedfast._versions import show_versions
     from mixedfast.api import anova, crossproducts, fit, lmer
-    from mixedfast.crossprod.products import CrossProducts
+    from mixedfast.crossprod.types import CrossProducts
     from mixedfast.data.storage import load
     from mixedfast.datasets import list_datasets, load_dataset
     from mixedfast.formula.expressions import allow_in_formulas
@@ -41,7 +41,7 @@ __version__ = "0.1.0"
 
 #: Names that live in rooms of their own and are fetched when first asked for: `import mixedfast` stays quick.
 _ROOMS = {
-    "CrossProducts": "crossprod.products",
+    "CrossProducts": "crossprod.types",
     "KenwardRoger": "inference.ddf.trace_methods",
     "LMMResult": "results",
     "Satterthwaite": "inference.ddf.trace_methods",

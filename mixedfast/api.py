@@ -12,7 +12,6 @@ import numpy as np
 from mixedfast._progress import Show
 from mixedfast.crossprod.collinearity import well_conditioned
 from mixedfast.crossprod.identifiability import check_sums
-from mixedfast.crossprod.products import CrossProducts
 from mixedfast.crossprod.streaming import (
     EngineRows,
     Stream,
@@ -21,10 +20,12 @@ from mixedfast.crossprod.streaming import (
     stream_crossproducts,
 )
 from mixedfast.crossprod.subset import keep_levels
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.data.frames import library_of
 from mixedfast.data.frames_out import given_back
 from mixedfast.data.lazy_frames import is_lazy
-from mixedfast.design.build import Design, build, check_whole
+from mixedfast.design.build import build, check_whole
+from mixedfast.design.types import Design
 from mixedfast.errors import DataError
 from mixedfast.estimation.fit import fit_crossproducts
 from mixedfast.estimation.fit_rows import fit_rows

@@ -17,9 +17,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from mixedfast.crossprod.products import CrossProducts, assemble
+from mixedfast.crossprod.assemble import assemble
 from mixedfast.crossprod.scaling import Basis, GroupBasis
-from mixedfast.design.build import Design
+from mixedfast.crossprod.types import CrossProducts
+from mixedfast.design.types import Design
 
 __all__ = ["LENGTH_TOLERANCE", "RANK_TOLERANCE", "identifiable", "taken_apart", "well_conditioned"]
 
@@ -50,7 +51,7 @@ def well_conditioned(design: Design, threads: int | None = None) -> CrossProduct
     Parameters
     ----------
     design, threads
-        As for `mixedfast.crossprod.products.assemble`.
+        As for `mixedfast.crossprod.assemble.assemble`.
 
     Returns
     -------

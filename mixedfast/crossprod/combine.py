@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.crossprod.products import CrossProducts, GroupProducts, Meta, PairProducts
+from mixedfast.crossprod.blocks import GroupProducts, PairProducts
 from mixedfast.crossprod.scaling import Basis, GroupBasis
 from mixedfast.design.covariates import merge
 from mixedfast.design.grouping import GroupRecipe, union
 from mixedfast.errors import DataError
 
 if TYPE_CHECKING:
+    from mixedfast.crossprod.types import CrossProducts, Meta
     from mixedfast.design.coding import Coding
 
 __all__ = ["add", "in_basis", "most_levels_first", "take_away"]
@@ -192,13 +193,10 @@ def _permuted(cp: CrossProducts, groups: Sequence[int], terms: Sequence[int]) ->
 
 
 def _transposed(pair: PairProducts, n_right: int) -> PairProducts:
-    rows = _rows(pair)
+    rows = pair.rows
     order = np.lexsort((rows, pair.indices))
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(pair.indices, minlength=n_right))]).astype(
-        np.int64
-    )
-    data = np.ascontiguousarray(pair.data[order].transpose(0, 2, 1))
-    return PairProducts(indptr, rows[order].astype(np.int32), data)
+    data = pair.data[order].transpose(0, 2, 1)
+    return PairProducts.of_blocks(pair.indices[order], rows[order], data, n_right)
 
 
 # --- one basis ---------------------------------------------------------------------------------------------
@@ -343,10 +341,6 @@ def _group_recipe(cp: CrossProducts, g: int) -> GroupRecipe:
     return cp.meta.recipe.groups[next(i for i, term in enumerate(cp.terms) if term.group == g)]
 
 
-def _rows(pair: PairProducts) -> np.ndarray:
-    return np.repeat(np.arange(len(pair.indptr) - 1), np.diff(pair.indptr))
-
-
 def _add_pair(
     both: tuple[PairProducts, PairProducts],
     left: Sequence[np.ndarray],
@@ -356,7 +350,7 @@ def _add_pair(
 ) -> PairProducts:
     keys = np.concatenate(
         [
-            row_place[_rows(pair)] * np.int64(n_right) + place[pair.indices]
+            row_place[pair.rows] * np.int64(n_right) + place[pair.indices]
             for pair, row_place, place in zip(both, left, right, strict=True)
         ]
     )
@@ -366,10 +360,7 @@ def _add_pair(
     for pair in both:  # each side has a pair once, so plain indexing adds
         data[at[start : start + len(pair.indices)]] += pair.data
         start += len(pair.indices)
-    indptr = np.concatenate(
-        [[0], np.cumsum(np.bincount(distinct // n_right, minlength=n_left))]
-    ).astype(np.int64)
-    return PairProducts(indptr, (distinct % n_right).astype(np.int32), data)
+    return PairProducts.of_blocks(distinct // n_right, distinct % n_right, data, n_left)
 
 
 def _add_meta(a: CrossProducts, b: CrossProducts, groups: Sequence[GroupRecipe]) -> Meta:
@@ -413,9 +404,7 @@ def take_away(cp: CrossProducts, part: CrossProducts) -> CrossProducts:
     pairs = {}
     for (g, h), pair in cp.pairs.items():
         other, width = part.pairs[g, h], np.int64(cp.groups[h].n_levels)
-        at = np.searchsorted(
-            _rows(pair) * width + pair.indices, _rows(other) * width + other.indices
-        )
+        at = np.searchsorted(pair.rows * width + pair.indices, other.rows * width + other.indices)
         data = pair.data.copy()
         data[at] = _left(data[at], other.data)
         pairs[g, h] = replace(pair, data=data)

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from mixedfast.crossprod.blocks import GroupProducts
 from mixedfast.crossprod.combine import in_basis
-from mixedfast.crossprod.products import CrossProducts, GroupProducts
 from mixedfast.data.frames_out import given_back
 from mixedfast.design.coding import Coding, products_of
 from mixedfast.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mixedfast.crossprod.types import CrossProducts
 
 __all__ = ["small_cells"]
 
@@ -80,10 +82,9 @@ def _counted(plain: CrossProducts) -> Iterator[_Cells]:
         a, b = _constant(one), _constant(other)
         if a is None or b is None:
             continue
-        rows = np.repeat(np.arange(one.n_levels), np.diff(pair.indptr))
         counts = np.rint(pair.data[:, a, b] / (one.scale[a] * other.scale[b]))
         labels = (np.asarray(one.levels), np.asarray(other.levels))
-        yield _Cells(f"{one.name} & {other.name}", labels, (rows, pair.indices), counts)
+        yield _Cells(f"{one.name} & {other.name}", labels, (pair.rows, pair.indices), counts)
 
 
 def _constant(group: GroupProducts) -> int | None:

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from mixedfast.crossprod.products import CrossProducts
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design import checks
 
 __all__ = ["check_sums"]
@@ -56,5 +56,4 @@ def _levels_together(cp: CrossProducts, g: int, h: int) -> tuple[np.ndarray, np.
         own = np.arange(cp.groups[g].n_levels)
         return own, own
     pair = cp.pairs[min(g, h), max(g, h)]
-    rows = np.repeat(np.arange(len(pair.indptr) - 1), np.diff(pair.indptr))
-    return (rows, pair.indices) if g < h else (pair.indices, rows)
+    return (pair.rows, pair.indices) if g < h else (pair.indices, pair.rows)

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mixedfast.crossprod import _sums
-from mixedfast.crossprod.products import CrossProducts, PairProducts
 from mixedfast.crossprod.row_sums import threaded
 from mixedfast.crossprod.scaling import group_layout, response_column, x_in_basis, z_in_basis
-from mixedfast.design.build import Design
+from mixedfast.crossprod.types import CrossProducts
+from mixedfast.design.types import Design
 from mixedfast.errors import DataError
 
 __all__ = ["LevelSums", "parts_of_levels", "sums_of_levels"]
@@ -112,7 +112,7 @@ def parts_of_levels(cp: CrossProducts, g: int, sums: LevelSums) -> Iterator[Cros
             for group, own in zip(cp.groups, mine, strict=True)
         )
         pairs = {
-            key: replace(pair, data=_only(pair.data, mine[key[0]][_rows(pair)]))
+            key: replace(pair, data=_only(pair.data, mine[key[0]][pair.rows]))
             for key, pair in cp.pairs.items()
         }
         yield replace(
@@ -131,7 +131,7 @@ def _owners(cp: CrossProducts, g: int, h: int) -> np.ndarray:
     if g == h:
         return np.arange(cp.groups[g].n_levels)
     pair = cp.pairs[min(g, h), max(g, h)]
-    inner, outer = (_rows(pair), pair.indices) if h < g else (pair.indices, _rows(pair))
+    inner, outer = (pair.rows, pair.indices) if h < g else (pair.indices, pair.rows)
     owner = np.full(cp.groups[h].n_levels, -1)
     owner[inner] = outer
     if not np.array_equal(owner[inner], outer):
@@ -141,10 +141,6 @@ def _owners(cp: CrossProducts, g: int, h: int) -> np.ndarray:
             "and their sums do not say which; fit the table in memory"
         )
     return owner
-
-
-def _rows(pair: PairProducts) -> np.ndarray:
-    return np.repeat(np.arange(len(pair.indptr) - 1), np.diff(pair.indptr))
 
 
 def _only(sums: np.ndarray, where: np.ndarray) -> np.ndarray:

@@ -18,8 +18,8 @@ from mixedfast.crossprod.scaling import (
 )
 
 if TYPE_CHECKING:
-    from mixedfast.crossprod.products import CrossProducts
-    from mixedfast.design.build import Design
+    from mixedfast.crossprod.types import CrossProducts
+    from mixedfast.design.types import Design
 
 __all__ = ["with_response", "with_sums"]
 

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedfast.crossprod import _sums
-from mixedfast.crossprod.products import CrossProducts
 from mixedfast.crossprod.row_sums import threaded
 from mixedfast.crossprod.scaling import group_layout, response_column, x_in_basis, z_in_basis
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.columns import Factor
 
 if TYPE_CHECKING:
-    from mixedfast.design.build import Design
     from mixedfast.design.columns import Column
+    from mixedfast.design.types import Design
 
 __all__ = ["Remainder", "is_rounding", "plus_x", "take_out"]
 

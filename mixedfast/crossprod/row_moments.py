@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from mixedfast.crossprod.products import CrossProducts
+from mixedfast.crossprod.types import CrossProducts
 
 __all__ = ["column_means", "row_moments"]
 

@@ -20,8 +20,8 @@ from mixedfast.design.columns import Factor, evaluate
 from mixedfast.errors import DataError
 
 if TYPE_CHECKING:
-    from mixedfast.design.build import Design
     from mixedfast.design.columns import Column
+    from mixedfast.design.types import Design
 
 __all__ = [
     "Basis",

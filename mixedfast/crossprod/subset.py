@@ -6,16 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from mixedfast.crossprod.blocks import GroupProducts, PairProducts
 from mixedfast.crossprod.combine import in_basis, most_levels_first
-from mixedfast.crossprod.products import (
-    CONSTANT_TOLERANCE,
-    CrossProducts,
-    GroupProducts,
-    PairProducts,
-)
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.grouping import of_some
 
 __all__ = ["keep_columns", "keep_levels"]
+
+#: Columns kept that leave less than this share of the constant's sum of squares do add up to it.
+_CONSTANT_TOLERANCE = 1e-13
 
 
 def keep_columns(cp: CrossProducts, columns: np.ndarray) -> CrossProducts:
@@ -79,7 +78,7 @@ def _constant_of(cp: CrossProducts, columns: np.ndarray, internal: np.ndarray) -
     X, ones = cp.xy[:-1, :-1], cp.ones
     k = internal @ ones
     total = ones @ X @ ones
-    if not total - k @ X[columns] @ ones <= CONSTANT_TOLERANCE * total:
+    if not total - k @ X[columns] @ ones <= _CONSTANT_TOLERANCE * total:
         return None
     scaled = cp.scale[columns] * (k if cp.mix is None else cp.mix[np.ix_(columns, columns)] @ k)
     return scaled / (1.0 + cp.shift[columns] @ scaled)

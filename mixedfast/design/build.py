@@ -7,7 +7,7 @@ products of the user's arrays (`mixedfast.design.columns`). `mixedfast.design.ne
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,19 +15,14 @@ import numpy as np
 from mixedfast.data.categories import Categorical, drop_unused, factorize
 from mixedfast.data.frames import Numeric, Table, as_table
 from mixedfast.design import checks
-from mixedfast.design.coding import (
-    Coding,
-    FixedTerm,
-    code,
-    evaluate_expression,
-)
-from mixedfast.design.columns import Column
+from mixedfast.design.coding import Coding, code, evaluate_expression
 from mixedfast.design.contrast_coding import Contrast, contrast_of
-from mixedfast.design.covariates import ARRAY_OFFSET, Covariate, Covariates, describe
+from mixedfast.design.covariates import ARRAY_OFFSET, Covariate, describe
 from mixedfast.design.grouping import GroupRecipe, number_groups
 from mixedfast.design.model_frame import Rows, Used, complete, vector
+from mixedfast.design.types import Design, Recipe, ReTerm
 from mixedfast.errors import DataError, FormulaError
-from mixedfast.formula.parser import ModelSpec, RandomTerm, expand_dot, plain_name
+from mixedfast.formula.parser import ModelSpec, expand_dot, plain_name
 from mixedfast.formula.variables import (
     bare_names,
     coded_names,
@@ -36,153 +31,7 @@ from mixedfast.formula.variables import (
     used_names,
 )
 
-__all__ = ["Design", "FixedTerm", "ReTerm", "Recipe", "build", "check_whole", "ordered_terms"]
-
-
-@dataclass(frozen=True, eq=False)
-class ReTerm:
-    """The random effects of one term: which group each row is in, and the columns of Z.
-
-    Parameters
-    ----------
-    group : str
-        As lme4 labels it: ``"school"``, ``"cask:batch"``.
-    names : tuple of str, length k
-        Column names of Z, as formulaic gives them: ``("Intercept", "ses")``.
-    correlated : bool
-        False for ``||``: the covariance matrix of the k effects is diagonal. So are the columns of
-        a factor among themselves, which lme4 keeps correlated.
-    codes : ndarray, shape (n,), int32
-        ``0 .. J-1``, every one of them used.
-    levels : ndarray, shape (J,)
-        The groups' labels; ``"A:1"`` for an interaction.
-    columns : tuple of Column, length k
-    """
-
-    group: str
-    names: tuple[str, ...]
-    correlated: bool
-    codes: np.ndarray
-    levels: np.ndarray
-    columns: tuple[Column, ...]
-
-    def __str__(self) -> str:
-        return f"({' + '.join(self.names)} {'|' if self.correlated else '||'} {self.group})"
-
-
-@dataclass(frozen=True, eq=False)
-class Recipe:
-    """All that new data need to be coded as the old were. Picklable; holds no rows.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-    fixed : Coding
-    random : tuple of Coding
-        One a term, in the order of ``Design.terms``.
-    groups : tuple of GroupRecipe
-        One a term, in the order of ``Design.terms``.
-    levels : dict of str to ndarray
-        Levels of every variable used as categories in the fixed or random part.
-    numeric : frozenset of str
-        The variables that were numbers.
-    offset_column : str or None
-        The column given as ``offset=``, by name.
-    kept : tuple of int
-        The columns of X that the fit kept.
-    covariates : mapping of str to Covariate
-        The numeric variables of the fixed part and its offsets, and `ARRAY_OFFSET` for an offset given as an array.
-    weights_column : str or None
-        The column given as ``weights=``, by name.
-    """
-
-    spec: ModelSpec
-    fixed: Coding
-    random: tuple[Coding, ...]
-    groups: tuple[GroupRecipe, ...]
-    levels: Mapping[str, np.ndarray]
-    numeric: frozenset[str]
-    offset_column: str | None
-    kept: tuple[int, ...]
-    covariates: Covariates = field(default_factory=dict)
-    weights_column: str | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Design:
-    """A mixed model's data: y, the columns of X, the random terms.
-
-    Parameters
-    ----------
-    y : ndarray, shape (n,), float64
-        The offset is not subtracted. May be the user's own memory: never write to it.
-    weights, offset : ndarray, shape (n,), float64, or None
-    x : tuple of Column, length p
-        The columns kept; all of them until `keep_columns`.
-    x_names : tuple of str, length p
-    all_x_names : tuple of str
-        With the columns left out as linearly dependent.
-    kept : tuple of int, length p
-        Places of ``x`` among all columns.
-    has_intercept : bool
-        Whether a kept column is the constant 1.
-    terms : tuple of ReTerm
-        Most groups first, ties as in the formula.
-    fixed_terms : tuple of FixedTerm
-        Which of all the columns each fixed term owns.
-    kept_rows : ndarray of int64 or None
-        The rows of the data used; None when all were.
-    n_dropped : int
-        Rows left out because a value is missing.
-    missing : dict of str to int
-        Missing values by variable, for those that have any.
-    recipe : Recipe
-    variables : Rows
-        The data columns behind ``x`` and ``terms``, on the rows used.
-    spec : ModelSpec
-    response_name : str
-    library : str
-        What tables are given back as (see `mixedfast.data.frames_out`).
-    """
-
-    y: np.ndarray
-    weights: np.ndarray | None
-    offset: np.ndarray | None
-    x: tuple[Column, ...]
-    x_names: tuple[str, ...]
-    all_x_names: tuple[str, ...]
-    kept: tuple[int, ...]
-    has_intercept: bool
-    terms: tuple[ReTerm, ...]
-    fixed_terms: tuple[FixedTerm, ...]
-    kept_rows: np.ndarray | None
-    n_dropped: int
-    missing: Mapping[str, int]
-    recipe: Recipe
-    variables: Rows
-    spec: ModelSpec
-    response_name: str
-    library: str = "pandas"
-
-    @property
-    def n(self) -> int:
-        """Rows used."""
-        return len(self.y)
-
-    def keep_columns(self, idx: Sequence[int]) -> Design:
-        """The design with only some columns of X: places among the columns it has now.
-
-        The names, ``kept`` and the recipe follow; ``all_x_names`` and ``fixed_terms`` do not change.
-        """
-        kept = tuple(self.kept[i] for i in idx)
-        return replace(
-            self,
-            x=tuple(self.x[i] for i in idx),
-            x_names=tuple(self.x_names[i] for i in idx),
-            kept=kept,
-            has_intercept=any(self.x[i] == () for i in idx),
-            recipe=replace(self.recipe, kept=kept),
-        )
+__all__ = ["build", "check_whole"]
 
 
 def check_whole(design: Design) -> None:
@@ -202,27 +51,13 @@ def check_whole(design: Design) -> None:
     checks.labels(
         {name: rows.columns[name] for f in formulas(spec) for name in used_names(f)}, rows.n
     )
-    for term, written in zip(design.terms, ordered_terms(spec, design.recipe), strict=True):
+    for term, written in zip(design.terms, design.recipe.random_terms, strict=True):
         checks.random_term(
             term.group, str(written), term.names, term.columns, term.codes, len(term.levels)
         )
     checks.told_apart(
         [(term.group, term.names, term.codes, len(term.levels)) for term in design.terms]
     )
-
-
-def ordered_terms(spec: ModelSpec, recipe: Recipe) -> list[RandomTerm]:
-    """The formula's random terms in the order of the recipe's."""
-    rest = list(spec.random)
-    out = []
-    for group, coding in zip(recipe.groups, recipe.random, strict=True):
-        at = next(
-            i
-            for i, term in enumerate(rest)
-            if term.factors == group.factors and term.expr == coding.formula
-        )
-        out.append(rest.pop(at))
-    return out
 
 
 def build(

@@ -11,11 +11,12 @@ import numpy as np
 from mixedfast.data.categories import Categorical, drop_unused, factorize, recode
 from mixedfast.data.frames import Numeric, as_table
 from mixedfast.design import checks
-from mixedfast.design.build import Recipe, offset_of
+from mixedfast.design.build import offset_of
 from mixedfast.design.coding import code_again
 from mixedfast.design.columns import Column
 from mixedfast.design.grouping import number_again
 from mixedfast.design.model_frame import Rows, Used, missing_masks, vector
+from mixedfast.design.types import Recipe
 from mixedfast.errors import DataError
 from mixedfast.formula.variables import expression_names, used_names
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mixedfast.crossprod.products import CrossProducts
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines.choose import choose
 
 __all__ = ["Engine", "choose"]

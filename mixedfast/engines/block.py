@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixedfast.covariance._theta import lower_inverse
-from mixedfast.crossprod.products import CrossProducts
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines import _border, _levels
 from mixedfast.engines.dense_cholesky import LARGE, DenseWorkers
 from mixedfast.engines.layout import Layout, lay_out, spread, spread_edges, times_a

@@ -12,7 +12,7 @@ import numpy as np
 
 from mixedfast._memo import cached_property
 from mixedfast.covariance.relative import lower_root
-from mixedfast.crossprod.products import CrossProducts
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines.layout import spread, spread_edges
 from mixedfast.engines.pair_traces import columns_bytes, pair_traces_by_columns, turns
 from mixedfast.engines.threads import on_one_blas_thread
@@ -54,8 +54,7 @@ class Pattern:
             own = self.base[g] + np.arange(sizes[g]).reshape(group.n_levels, group.k)
             parts.append((g, g, own, own, group.A))
         for (g, h), pair in cp.pairs.items():
-            level = np.repeat(np.arange(len(pair.indptr) - 1), np.diff(pair.indptr))
-            columns = self.base[g] + level[:, None] * cp.groups[g].k + np.arange(cp.groups[g].k)
+            columns = self.base[g] + pair.rows[:, None] * cp.groups[g].k + np.arange(cp.groups[g].k)
             rows = (
                 self.base[h]
                 + pair.indices[:, None].astype(np.int64) * cp.groups[h].k
@@ -289,8 +288,7 @@ class CholmodEngine:
             return self.posterior_pairs(h, g, j, i).transpose(0, 2, 1)
         width = self.cp.groups[h].n_levels
         pair = self.cp.pairs[g, h]
-        level = np.repeat(np.arange(len(pair.indptr) - 1), np.diff(pair.indptr))
-        met = level * np.int64(width) + pair.indices  # ascending
+        met = pair.rows * np.int64(width) + pair.indices  # ascending
         wanted = i * np.int64(width) + j
         place = np.minimum(np.searchsorted(met, wanted), len(met) - 1)
         known = met[place] == wanted

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedfast._validation import did_you_mean, memory
-from mixedfast.crossprod.products import CrossProducts
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines._levels import MAX_K
 from mixedfast.engines.block import BlockEngine
 from mixedfast.engines.cholmod import CholmodEngine, Pattern, analyse

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from mixedfast._memo import cached_property
-from mixedfast.crossprod.products import CrossProducts, PairProducts
+from mixedfast.crossprod.blocks import PairProducts
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines._cooccurrence import components, pairs_times
 from mixedfast.engines._levels import levels_half
 
@@ -68,11 +69,10 @@ class Layout:
     def _entries(self, g: int, h: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Levels of g, levels of h and blocks (nnz,K_g,K_h) of Z_g'WZ_h, sorted by level of g then of h."""
         pair, turned = self._pair(g, h)
-        rows = np.repeat(np.arange(len(pair.indptr) - 1), np.diff(pair.indptr))
         if not turned:
-            return rows, pair.indices, pair.data
+            return pair.rows, pair.indices, pair.data
         order = np.argsort(pair.indices, kind="stable")
-        return pair.indices[order], rows[order], pair.data[order].transpose(0, 2, 1)
+        return pair.indices[order], pair.rows[order], pair.data[order].transpose(0, 2, 1)
 
     def _components(self) -> tuple[np.ndarray, int]:
         groups = self.cp.groups

@@ -20,7 +20,7 @@ from mixedfast.engines._cooccurrence import components
 from mixedfast.engines.layout import Layout
 
 if TYPE_CHECKING:
-    from mixedfast.crossprod.products import CrossProducts
+    from mixedfast.crossprod.types import CrossProducts
     from mixedfast.engines import Engine
     from mixedfast.engines.dense_cholesky import DenseWorkers
 

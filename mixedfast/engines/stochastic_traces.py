@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixedfast.crossprod.products import GroupProducts
+from mixedfast.crossprod.blocks import GroupProducts
 
 __all__ = ["Multiply", "Probed", "probed"]
 

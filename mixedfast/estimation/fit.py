@@ -13,9 +13,9 @@ from mixedfast._memo import cached_property
 from mixedfast._progress import Show, bar
 from mixedfast.covariance.relative import Covariance, lower_root
 from mixedfast.crossprod.collinearity import identifiable
-from mixedfast.crossprod.products import CrossProducts
 from mixedfast.crossprod.residual_products import Remainder
 from mixedfast.crossprod.subset import keep_columns
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines import choose
 from mixedfast.engines.threads import on_one_blas_thread
 from mixedfast.errors import DataError, NotIdentifiedError

@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from mixedfast._progress import Show
-from mixedfast.crossprod.products import CrossProducts
 from mixedfast.crossprod.residual_products import Remainder, plus_x, take_out
 from mixedfast.crossprod.streaming import EngineRows, Stream
-from mixedfast.design.build import Design
+from mixedfast.crossprod.types import CrossProducts
+from mixedfast.design.types import Design
 from mixedfast.estimation.fit import Fit, fit_crossproducts, unproven
 
 __all__ = ["NOTHING_LEFT", "fit_rows"]

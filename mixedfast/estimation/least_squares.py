@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from mixedfast.crossprod.collinearity import identifiable, well_conditioned
-from mixedfast.crossprod.products import CrossProducts
 from mixedfast.crossprod.subset import keep_columns
-from mixedfast.design.build import Design
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.columns import matrix
+from mixedfast.design.types import Design
 from mixedfast.errors import DataError
 
 __all__ = ["LeastSquares", "least_squares"]

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mixedfast.crossprod.products import CrossProducts
+from mixedfast.crossprod.types import CrossProducts
 
 __all__ = ["LinearFit"]
 

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixedfast.covariance._theta import second_derivative, solved
-from mixedfast.crossprod.products import CrossProducts
 from mixedfast.crossprod.residual_products import Remainder
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines import Engine
 from mixedfast.engines._levels import moments
 from mixedfast.engines.layout import spread, spread_edges

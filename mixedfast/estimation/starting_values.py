@@ -15,7 +15,8 @@ import numpy as np
 
 from mixedfast.covariance._theta import solved
 from mixedfast.covariance.relative import Covariance
-from mixedfast.crossprod.products import CrossProducts, GroupProducts
+from mixedfast.crossprod.blocks import GroupProducts
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines._cooccurrence import pairs_moments
 from mixedfast.engines._levels import moments
 from mixedfast.engines.block import BlockEngine

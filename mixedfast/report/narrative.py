@@ -19,7 +19,7 @@ from mixedfast.report.number_format import decimals, p_value, significant
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfast.design.build import FixedTerm
+    from mixedfast.design.coding import FixedTerm
     from mixedfast.results import LMMResult
 
 __all__ = [

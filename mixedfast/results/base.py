@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mixedfast.crossprod.streaming import Stream
-    from mixedfast.design.build import Design
+    from mixedfast.design.types import Design
     from mixedfast.estimation.fit import Fit
 
 __all__ = ["Call", "Fitted"]

@@ -25,7 +25,7 @@ from mixedfast.results.estimates import Estimates
 if TYPE_CHECKING:
     from typing import Self
 
-    from mixedfast.design.build import Design
+    from mixedfast.design.types import Design
 
 __all__ = ["Again"]
 

@@ -22,7 +22,7 @@ from mixedfast.results.base import Fitted
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfast.design.build import Design
+    from mixedfast.design.types import Design
     from mixedfast.inference.ddf.methods import DDF
 
 __all__ = ["RowMethods"]

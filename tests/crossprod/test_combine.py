@@ -9,8 +9,8 @@ import pytest
 from helpers.cases import frame, golden
 
 import mixedfast as mf
+from mixedfast.crossprod.assemble import assemble
 from mixedfast.crossprod.combine import in_basis
-from mixedfast.crossprod.products import assemble
 from mixedfast.crossprod.scaling import choose_basis
 from mixedfast.design.build import build
 from mixedfast.design.new_data import apply

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import mixedfast as mf
 from mixedfast.crossprod import dummy_columns
+from mixedfast.crossprod.assemble import assemble
 from mixedfast.crossprod.dummy_columns import by_cell
-from mixedfast.crossprod.products import assemble
 from mixedfast.crossprod.row_sums import row_sums
 from mixedfast.crossprod.scaling import choose_basis, x_in_basis
 from mixedfast.design.build import build

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mixedfast as mf
+from mixedfast.crossprod.assemble import assemble
 from mixedfast.crossprod.combine import in_basis
-from mixedfast.crossprod.products import assemble
 from mixedfast.crossprod.row_moments import row_moments
 from mixedfast.crossprod.scaling import choose_basis
 from mixedfast.crossprod.subset import keep_columns

@@ -14,7 +14,7 @@ import pytest
 from helpers.cases import frame
 
 import mixedfast as mf
-from mixedfast.crossprod.products import sum_rows
+from mixedfast.crossprod.assemble import sum_rows
 from mixedfast.crossprod.scaling import choose_basis
 from mixedfast.crossprod.streaming.checkpoint import Checkpoint
 from mixedfast.data import storage, storage_schema

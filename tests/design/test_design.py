@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixedfast.data.categories import factorize
-from mixedfast.design.build import Design, build, check_whole
+from mixedfast.design.build import build, check_whole
 from mixedfast.design.columns import Factor, evaluate, matrix, same, take
 from mixedfast.design.grouping import number_again, number_groups
 from mixedfast.design.new_data import apply
+from mixedfast.design.types import Design
 from mixedfast.errors import DataError, FormulaError, NotIdentifiedError
 from mixedfast.formula.parser import parse
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mixedfast.crossprod.assemble import assemble
 from mixedfast.crossprod.combine import take_away
-from mixedfast.crossprod.products import assemble
 from mixedfast.design.build import build
 from mixedfast.engines import choose
 from mixedfast.estimation.fit import fit_crossproducts

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import mixedfast as mf
 from mixedfast import ConvergenceWarning, SingularFitWarning
-from mixedfast.crossprod.products import assemble
+from mixedfast.crossprod.assemble import assemble
 from mixedfast.design.build import build
 from mixedfast.engines import choose
 from mixedfast.estimation import newton

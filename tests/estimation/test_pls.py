@@ -18,7 +18,7 @@ from helpers.reference_model import dense_model
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mixedfast.crossprod.products import assemble
+from mixedfast.crossprod.assemble import assemble
 from mixedfast.design.build import build
 from mixedfast.engines import choose
 from mixedfast.estimation.fit import fit_crossproducts, solve_at

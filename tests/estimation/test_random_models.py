@@ -17,7 +17,7 @@ from hypothesis import Phase, given, reject, settings
 from hypothesis import strategies as st
 
 import mixedfast as mf
-from mixedfast.crossprod.products import assemble
+from mixedfast.crossprod.assemble import assemble
 from mixedfast.design.build import build
 from mixedfast.engines import choose
 from mixedfast.estimation.fit import fit_crossproducts, solve_at

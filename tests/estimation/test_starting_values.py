@@ -7,7 +7,7 @@ import pytest
 from helpers.cases import frame
 
 import mixedfast as mf
-from mixedfast.crossprod.products import assemble
+from mixedfast.crossprod.assemble import assemble
 from mixedfast.design.build import build
 from mixedfast.estimation.fit import fit_crossproducts, solve_at
 from mixedfast.estimation.starting_values import first_theta, starting_theta

@@ -243,7 +243,7 @@ class DenseModel:
 
 
 def dense_model(design: Any, reml: bool = True) -> DenseModel:
-    """The dense model of a `mixedfast.design.build.Design`, factors in the order their terms appear."""
+    """The dense model of a `mixedfast.design.types.Design`, factors in the order their terms appear."""
     names = list(dict.fromkeys(term.group for term in design.terms))
     widths = dict.fromkeys(names, 0)
     columns: dict[str, list[Array]] = {name: [] for name in names}

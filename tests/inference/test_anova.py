@@ -11,7 +11,7 @@ import pytest
 from helpers.cases import frame, golden, golden_names, rename_term, topic
 
 import mixedfast as mf
-from mixedfast.crossprod.products import assemble
+from mixedfast.crossprod.assemble import assemble
 from mixedfast.errors import DataError, NotDefinedError
 from mixedfast.inference.hypotheses.anova import anova_table, compare, drop1, ranova
 from mixedfast.inference.hypotheses.anova_types import alias_matrix, contains, hypotheses

@@ -14,9 +14,10 @@ import pytest
 from helpers.cases import frame, rename_all, topic
 
 import mixedfast as mf
+from mixedfast.crossprod.assemble import assemble
 from mixedfast.crossprod.collinearity import identifiable
-from mixedfast.crossprod.products import CrossProducts, Meta, assemble
 from mixedfast.crossprod.subset import keep_columns
+from mixedfast.crossprod.types import CrossProducts, Meta
 from mixedfast.design.build import build
 from mixedfast.design.columns import evaluate, matrix
 from mixedfast.errors import NotDefinedError

@@ -10,7 +10,7 @@ import pytest
 from helpers.cases import frame, topic
 
 import mixedfast as mf
-from mixedfast.crossprod.products import assemble
+from mixedfast.crossprod.assemble import assemble
 from mixedfast.design.covariates import Covariate, describe, merge
 from mixedfast.errors import ArgumentError, DataError, FormulaError, NotDefinedError
 from mixedfast.inference.hypotheses.anova_types import alias_matrix

@@ -12,8 +12,8 @@ from helpers.snapshots import everything, unchanged
 from hypothesis import given
 
 import mixedfast as mf
+from mixedfast.crossprod.assemble import assemble
 from mixedfast.crossprod.combine import take_away
-from mixedfast.crossprod.products import assemble
 from mixedfast.inference.diagnostics import influence as room
 
 MODELS = {

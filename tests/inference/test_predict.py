@@ -15,7 +15,7 @@ from hypothesis import given
 from scipy.stats import t
 
 import mixedfast as mf
-from mixedfast.crossprod.products import assemble
+from mixedfast.crossprod.assemble import assemble
 from mixedfast.design.build import build
 from mixedfast.estimation.fit import solve_at
 from mixedfast.formula.parser import parse

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from mixedfast.crossprod.products import PairProducts, Summed
+from mixedfast.crossprod.assemble import Summed
+from mixedfast.crossprod.blocks import PairProducts
 from mixedfast.design.covariates import merge
 
 __all__ = ["add_same"]
@@ -69,5 +70,4 @@ def _add_pairs(a: PairProducts, b: PairProducts, n_right: int) -> PairProducts:
 
 def _keys(pair: PairProducts, n_right: int) -> np.ndarray:
     """One number a pair of levels, ascending."""
-    rows = np.repeat(np.arange(len(pair.indptr) - 1, dtype=np.int64), np.diff(pair.indptr))
-    return rows * n_right + pair.indices
+    return pair.rows * n_right + pair.indices

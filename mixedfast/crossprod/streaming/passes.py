@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 from mixedfast._progress import Show
 from mixedfast._validation import check_threads
 from mixedfast._warnings import warn
+from mixedfast.crossprod.assemble import Summed
 from mixedfast.crossprod.collinearity import taken_apart
-from mixedfast.crossprod.products import CrossProducts, Summed
 from mixedfast.crossprod.streaming.checkpoint import Progress, digest
 from mixedfast.crossprod.streaming.first_pass import (
     Seen,
@@ -31,13 +31,15 @@ from mixedfast.crossprod.streaming.map_reduce import reduce_units
 from mixedfast.crossprod.streaming.merge import add_same
 from mixedfast.crossprod.streaming.plan import Plan, coded_design, make_plan, sums_of
 from mixedfast.crossprod.streaming.requirements import Wanted, check_columns, given_levels, wanted
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.data.arrow import CodedTable, Labels, as_declared, complete_rows
 from mixedfast.data.batches import Batches
 from mixedfast.data.categories import factorize, labels
 from mixedfast.data.files import Files
 from mixedfast.data.sources import as_source
 from mixedfast.data.work_units import Source, Unit
-from mixedfast.design.build import Design, Recipe, without_dot
+from mixedfast.design.build import without_dot
+from mixedfast.design.types import Design, Recipe
 from mixedfast.errors import DataError
 from mixedfast.formula.parser import ModelSpec
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mixedfast.crossprod.products import Summed, sum_rows
+from mixedfast.crossprod.assemble import Summed, sum_rows
 from mixedfast.crossprod.scaling import Basis, choose_basis
 from mixedfast.crossprod.streaming.requirements import Wanted
 from mixedfast.data.arrow import CodedTable, Labels
@@ -20,20 +20,11 @@ from mixedfast.data.categories import Categorical
 from mixedfast.data.frames import ColumnData, Numeric
 from mixedfast.data.work_units import BATCH_ROWS
 from mixedfast.design import checks
-from mixedfast.design.build import (
-    Design,
-    Recipe,
-    ReTerm,
-    contrasts_of,
-    covariates_of,
-    formulas,
-    offset_of,
-    ordered_terms,
-    response,
-)
+from mixedfast.design.build import contrasts_of, covariates_of, formulas, offset_of, response
 from mixedfast.design.coding import code_again, code_shapes, shape_of
 from mixedfast.design.grouping import GroupRecipe, number_again, number_groups
 from mixedfast.design.model_frame import Rows, vector
+from mixedfast.design.types import Design, Recipe, ReTerm
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.formula.variables import expression_names, used_names
 
@@ -234,7 +225,7 @@ def coded_design(
             raise DataError(
                 f"the grouping factor {group.label!r} has combinations that are not among the known ones"
             )
-    correlated = [term.correlated for term in ordered_terms(spec, recipe)]
+    correlated = [term.correlated for term in recipe.random_terms]
     terms = tuple(
         ReTerm(
             group.label,

@@ -18,23 +18,25 @@ import numpy as np
 
 from mixedfast._memo import cached_property
 from mixedfast.covariance.relative import TermShape
+from mixedfast.crossprod.blocks import GroupProducts, PairProducts
 from mixedfast.crossprod.collinearity import taken_apart
-from mixedfast.crossprod.products import CrossProducts, GroupProducts, Meta, PairProducts
 from mixedfast.crossprod.residual_products import Remainder, is_rounding
 from mixedfast.crossprod.scaling import Basis, GroupBasis, basis_from_moments, structural_constant
 from mixedfast.crossprod.streaming.column_statistics import Moments, state_of
 from mixedfast.crossprod.streaming.lazy_expressions import translate
 from mixedfast.crossprod.streaming.plan import Facts, make_plan
 from mixedfast.crossprod.streaming.requirements import Wanted, check_columns, given_levels, wanted
+from mixedfast.crossprod.types import CrossProducts, Meta
 from mixedfast.data.categories import Categorical, factorize, labels, recode
 from mixedfast.data.frames import as_table
 from mixedfast.data.lazy_frames import Expr, LazyFrame, literal, lookup
 from mixedfast.design import checks
-from mixedfast.design.build import Recipe, formulas, ordered_terms, without_dot
+from mixedfast.design.build import formulas, without_dot
 from mixedfast.design.coding import Coding, Piece, products_of
 from mixedfast.design.columns import Column, Factor
 from mixedfast.design.covariates import Covariate
 from mixedfast.design.grouping import GroupRecipe, number_again
+from mixedfast.design.types import Recipe
 from mixedfast.errors import DataError
 from mixedfast.formula.parser import ModelSpec, plain_name
 from mixedfast.formula.variables import expression_names, python_factors, used_names
@@ -425,7 +427,7 @@ class EngineRows:
         )
 
     def _correlated(self, members: Sequence[int]) -> list[bool]:
-        terms = ordered_terms(self.want.spec, self.recipe)
+        terms = self.recipe.random_terms
         return [terms[t].correlated for t in members]
 
     def _terms(self) -> tuple[TermShape, ...]:
@@ -507,11 +509,8 @@ class EngineRows:
         )
         rows, columns = self._codes(one, keys), self._codes(other, keys)
         order = np.lexsort((columns, rows))
-        indptr = np.concatenate(
-            [[0], np.cumsum(np.bincount(rows, minlength=len(one.levels)))]
-        ).astype(np.int64)
-        data = np.ascontiguousarray(sums[order].reshape(-1, len(left), len(right)))
-        return PairProducts(indptr, columns[order].astype(np.int32), data)
+        data = sums[order].reshape(-1, len(left), len(right))
+        return PairProducts.of_blocks(rows[order], columns[order], data, len(one.levels))
 
     def _codes(self, group: GroupRecipe, keys: Mapping[str, Sequence[Any]]) -> np.ndarray:
         codes = number_again(

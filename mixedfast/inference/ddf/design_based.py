@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixedfast.crossprod.products import CrossProducts
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.errors import NotDefinedError
 from mixedfast.formula.variables import coded_names
 from mixedfast.inference.ddf.rank import RANK_TOLERANCE, design_rank, is_nested

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mixedfast.crossprod.products import CrossProducts
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.errors import NotDefinedError
 
 __all__ = ["MEMORY_LIMIT", "NOISE_MARGIN", "RANK_TOLERANCE", "design_rank", "is_nested"]

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedfast._progress import Show, bar
+from mixedfast.crossprod.assemble import assemble
 from mixedfast.crossprod.combine import take_away
-from mixedfast.crossprod.products import CrossProducts, assemble
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.data.frames_out import in_callers_library
 from mixedfast.design.columns import take
 from mixedfast.errors import NotIdentifiedError
@@ -27,7 +28,7 @@ from mixedfast.inference.intervals.parameters import Parameter, list_parameters,
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfast.design.build import Design
+    from mixedfast.design.types import Design
 
 __all__ = ["Influence", "influence", "parts_of_rows"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixedfast.crossprod.products import CrossProducts
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.estimation.fit import Fit
 
 __all__ = ["own_estimates"]
@@ -57,10 +57,9 @@ def own_estimates(fit: Fit, g: int) -> np.ndarray:
 def _times(cp: CrossProducts, g: int, h: int, b: np.ndarray) -> np.ndarray:
     """Z_g'W Z_h b, (J_g, K_g), for b (J_h, K_h)."""
     pair = cp.pairs[min(g, h), max(g, h)]
-    rows = np.repeat(np.arange(len(pair.indptr) - 1), np.diff(pair.indptr))
     out = np.zeros((cp.groups[g].n_levels, cp.groups[g].k))
     if g < h:
-        np.add.at(out, rows, np.einsum("iab,ib->ia", pair.data, b[pair.indices]))
+        np.add.at(out, pair.rows, np.einsum("iab,ib->ia", pair.data, b[pair.indices]))
     else:
-        np.add.at(out, pair.indices, np.einsum("iab,ia->ib", pair.data, b[rows]))
+        np.add.at(out, pair.indices, np.einsum("iab,ia->ib", pair.data, b[pair.rows]))
     return out

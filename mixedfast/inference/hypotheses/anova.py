@@ -14,7 +14,8 @@ import numpy as np
 
 from mixedfast._validation import check_flag
 from mixedfast.covariance.relative import TermShape
-from mixedfast.crossprod.products import CrossProducts, GroupProducts, PairProducts
+from mixedfast.crossprod.blocks import GroupProducts, PairProducts
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.coding import Coding, FixedTerm
 from mixedfast.errors import DataError, NotDefinedError
 from mixedfast.estimation.fit import Fit, fit_crossproducts

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from mixedfast.crossprod.products import CrossProducts
 from mixedfast.crossprod.row_moments import row_moments
 from mixedfast.crossprod.subset import keep_columns
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.coding import Coding, FixedTerm
 from mixedfast.errors import NotDefinedError
 from mixedfast.formula.variables import factors

@@ -20,10 +20,10 @@ from mixedfast._validation import check_choice, check_level, check_names, did_yo
 from mixedfast.crossprod.row_moments import column_means
 from mixedfast.data.frames import Numeric
 from mixedfast.data.frames_out import in_callers_library
-from mixedfast.design.build import Design, Recipe
 from mixedfast.design.columns import matrix
 from mixedfast.design.covariates import ARRAY_OFFSET
 from mixedfast.design.new_data import apply
+from mixedfast.design.types import Design, Recipe
 from mixedfast.errors import ArgumentError, DataError, FormulaError, NotDefinedError
 from mixedfast.estimation.fit import Fit
 from mixedfast.estimation.linear_fit import LinearFit

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixedfast.crossprod.products import CrossProducts
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines import _levels
 from mixedfast.engines.layout import spread
 from mixedfast.estimation.fit import Fit
@@ -395,8 +395,7 @@ def _dense_zz(cp: CrossProducts) -> tuple[np.ndarray, list[int]]:
         A[own[:, :, None], own[:, None, :]] = group.A
     for (g, h), pair in cp.pairs.items():
         k_g, k_h = pair.data.shape[1:]
-        level = np.repeat(np.arange(len(pair.indptr) - 1), np.diff(pair.indptr))
-        rows = base[g] + level[:, None] * k_g + np.arange(k_g)
+        rows = base[g] + pair.rows[:, None] * k_g + np.arange(k_g)
         columns = base[h] + pair.indices[:, None].astype(np.int64) * k_h + np.arange(k_h)
         A[rows[:, :, None], columns[:, None, :]] = pair.data
         A[columns[:, :, None], rows[:, None, :]] = pair.data.transpose(0, 2, 1)

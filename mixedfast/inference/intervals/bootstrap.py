@@ -34,7 +34,7 @@ from mixedfast.inference.intervals.refits import Refits, new_engine, numbers_per
 from mixedfast.inference.intervals.response_sampler import ResponseSampler
 
 if TYPE_CHECKING:
-    from mixedfast.design.build import Design
+    from mixedfast.design.types import Design
     from mixedfast.engines import Engine
     from mixedfast.estimation.fit import Fit
 
@@ -210,7 +210,7 @@ def row_space_bootstrap(fit: Fit, design: Design, n: int, seed: int | None = Non
     >>> row_space_bootstrap(m._fit, m._design, 5, seed=1).n_done
     5
     """
-    from mixedfast.crossprod.products import assemble
+    from mixedfast.crossprod.assemble import assemble
     from mixedfast.estimation.fit import fit_crossproducts
     from mixedfast.inference.prediction.fitted import population
 

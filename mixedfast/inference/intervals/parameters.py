@@ -16,7 +16,7 @@ from mixedfast.covariance.relative import Covariance, TermShape
 from mixedfast.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from mixedfast.crossprod.products import CrossProducts
+    from mixedfast.crossprod.types import CrossProducts
 
 __all__ = ["Parameter", "absolute", "chosen", "list_parameters", "transform", "values"]
 

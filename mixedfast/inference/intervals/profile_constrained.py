@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfast.covariance.relative import lower_cholesky, lower_root
-from mixedfast.crossprod.products import CrossProducts
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines import Engine
 from mixedfast.estimation.pls import PLSSystem
 from mixedfast.inference.intervals.parameters import Parameter, absolute, transform

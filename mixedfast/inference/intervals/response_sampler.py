@@ -24,7 +24,7 @@ from mixedfast.engines.layout import Layout, lay_out, times_a
 from mixedfast.errors import NotDefinedError
 
 if TYPE_CHECKING:
-    from mixedfast.crossprod.products import CrossProducts
+    from mixedfast.crossprod.types import CrossProducts
     from mixedfast.estimation.fit import Fit
 
 __all__ = ["ResponseSampler", "Responses", "semidefinite_root"]

@@ -14,7 +14,7 @@ import numpy as np
 from mixedfast._progress import Show, bar
 from mixedfast.crossprod.streaming import Stream, is_stream
 from mixedfast.data.lazy_frames import is_lazy
-from mixedfast.design.build import Design
+from mixedfast.design.types import Design
 from mixedfast.errors import DataError
 from mixedfast.estimation.fit import Fit
 from mixedfast.inference.prediction.fitted import fitted, population, residuals

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mixedfast._validation import check_choice
-from mixedfast.design.build import Design
+from mixedfast.design.types import Design
 from mixedfast.errors import ArgumentError
 from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.prediction.henderson import linear_predictor

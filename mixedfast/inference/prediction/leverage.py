@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixedfast.design.build import Design
+from mixedfast.design.types import Design
 from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.prediction.henderson import relative_variance
 from mixedfast.inference.prediction.row_tiles import rows_of_design

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mixedfast.data.frames import Table
-from mixedfast.design.build import Recipe
 from mixedfast.design.new_data import NewData
+from mixedfast.design.types import Recipe
 from mixedfast.errors import DataError
 
 __all__ = ["known_levels", "missing_levels", "number_new"]

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from mixedfast.data.frames import Table
-from mixedfast.design.build import Design, Recipe
 from mixedfast.design.new_data import apply
+from mixedfast.design.types import Design, Recipe
 from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.distributions import t_quantile
 from mixedfast.inference.prediction.henderson import (

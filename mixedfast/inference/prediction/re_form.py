@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mixedfast._validation import did_you_mean
-from mixedfast.crossprod.products import CrossProducts
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.errors import DataError
 from mixedfast.formula.parser import parse
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from mixedfast.crossprod.products import CrossProducts
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.data.categories import Categorical
 from mixedfast.data.frames import Table, as_table
 from mixedfast.design import checks
-from mixedfast.design.build import Design, Recipe
 from mixedfast.design.model_frame import vector
+from mixedfast.design.types import Design, Recipe
 from mixedfast.errors import DataError
 
 __all__ = ["recipe_of", "response_values", "weights_of_new"]

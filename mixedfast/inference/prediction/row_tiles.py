@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfast.crossprod.products import CrossProducts
 from mixedfast.crossprod.scaling import x_in_basis
-from mixedfast.design.build import Design
+from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.columns import Column, evaluate, take
 from mixedfast.design.new_data import NewData
+from mixedfast.design.types import Design
 
 __all__ = ["GroupRows", "ModelRows", "Tile", "rows_of_design", "rows_of_new"]
 

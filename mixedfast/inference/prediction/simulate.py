@@ -6,8 +6,8 @@ import numpy as np
 
 from mixedfast._validation import check_room
 from mixedfast.data.frames import Table
-from mixedfast.design.build import Design, Recipe
 from mixedfast.design.new_data import apply
+from mixedfast.design.types import Design, Recipe
 from mixedfast.errors import ArgumentError
 from mixedfast.estimation.fit import Fit
 from mixedfast.estimation.linear_fit import LinearFit

@@ -14,9 +14,9 @@ import numpy as np
 
 from mixedfast.data.categories import Categorical
 from mixedfast.data.frames import ColumnData, Numeric, Table
-from mixedfast.design.build import Design
 from mixedfast.design.columns import evaluate
 from mixedfast.design.new_data import apply
+from mixedfast.design.types import Design
 from mixedfast.errors import DataError
 from mixedfast.formula.variables import expression_names
 from mixedfast.inference.diagnostics.no_pooling import own_estimates

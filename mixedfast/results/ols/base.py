@@ -10,7 +10,7 @@ from mixedfast.inference.ddf.methods import DDF, method
 from mixedfast.results.fixed_effects import FixedPart
 
 if TYPE_CHECKING:
-    from mixedfast.design.build import Design
+    from mixedfast.design.types import Design
     from mixedfast.estimation.fit import Fit
 
 __all__ = ["Regression", "without_groups"]

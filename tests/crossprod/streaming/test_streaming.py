@@ -647,7 +647,7 @@ def test_fitted_values_stream_back_to_parquet(folder, tmp_path):
 
 def test_pairs_of_levels_are_added_in_their_order():
     """Pairs that are there are added to, new ones come between them."""
-    from mixedfast.crossprod.products import PairProducts
+    from mixedfast.crossprod.blocks import PairProducts
     from mixedfast.crossprod.streaming.merge import _add_pairs
 
     rng = np.random.default_rng(4)

@@ -1,0 +1,216 @@
+"""One pass over the rows of a design: the sums, and the cross-products made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain, combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedfast._validation import check_threads
+from mixedfast.covariance.relative import TermShape
+from mixedfast.crossprod import _sums
+from mixedfast.crossprod.blocks import GroupProducts, PairProducts
+from mixedfast.crossprod.row_sums import RowSums, row_sums
+from mixedfast.crossprod.scaling import (
+    Basis,
+    adds_to_one,
+    check_size,
+    choose_basis,
+    group_layout,
+    response_column,
+    x_in_basis,
+    z_in_basis,
+)
+from mixedfast.crossprod.types import CrossProducts, Meta
+from mixedfast.errors import DataError
+
+if TYPE_CHECKING:
+    from mixedfast.crossprod.dummy_columns import Placed
+    from mixedfast.crossprod.row_sums import Grouped
+    from mixedfast.design.columns import Column
+    from mixedfast.design.types import Design
+
+__all__ = ["Summed", "assemble", "sum_rows"]
+
+
+@dataclass(frozen=True, eq=False)
+class Summed:
+    """Sums over some rows, on their way to cross-products: those of further rows in the same basis add as they are.
+
+    Parameters
+    ----------
+    n : int
+        Rows.
+    rows : RowSums
+        Of [X y] and by level of each grouping factor.
+    unweighted : RowSums or None
+        Of [1 X Z] without weights, where `CrossProducts.unweighted` is wanted.
+    pairs : dict (g, h) -> PairProducts, g < h
+    sum_log_weights : float
+    basis : Basis
+    groups : tuple of (name, levels, names)
+        The grouping factors, and Z's columns.
+    terms : tuple of TermShape
+    x_names : tuple of str
+    meta : Meta
+    """
+
+    n: int
+    rows: RowSums
+    unweighted: RowSums | None
+    pairs: dict[tuple[int, int], PairProducts]
+    sum_log_weights: float
+    basis: Basis
+    groups: tuple[tuple[str, Any, tuple[str, ...]], ...]
+    terms: tuple[TermShape, ...]
+    x_names: tuple[str, ...]
+    meta: Meta
+
+    def products(self) -> CrossProducts:
+        """The cross-products of the rows summed so far."""
+        basis = self.basis
+        xy, sums = self.rows.products()
+        check_size((*self.x_names, self.meta.response), np.diagonal(xy))
+        products = []
+        for (name, levels, names), (A, B), own in zip(self.groups, sums, basis.groups, strict=True):
+            k, level_sums = len(own.shift), None
+            if A.shape[1] > k:
+                level_sums = np.concatenate([A[:, k, k:], B[:, k, :-1]], axis=1)
+                A, B = np.ascontiguousarray(A[:, :k, :k]), np.ascontiguousarray(B[:, :k])
+            check_size(names, np.einsum("jaa->a", A))
+            products.append(
+                GroupProducts(name, levels, names, A, B, own.shift, own.scale, level_sums, own.mix)
+            )
+        return CrossProducts(
+            n=self.n,
+            xy=xy,
+            shift=basis.shift,
+            scale=basis.scale,
+            groups=tuple(products),
+            pairs=self.pairs,
+            terms=self.terms,
+            x_names=self.x_names,
+            kept=np.arange(len(self.x_names)),
+            constant=basis.constant,
+            mix=basis.mix,
+            sum_log_weights=self.sum_log_weights,
+            unweighted=None if self.unweighted is None else self.unweighted.products()[0],
+            meta=self.meta,
+        )
+
+
+def assemble(
+    design: Design, threads: int | None = None, basis: Basis | None = None
+) -> CrossProducts:
+    """Read the rows of a design once and return their cross-products.
+
+    Parameters
+    ----------
+    design : Design
+        The groups are numbered as its terms say: levels that no row has get sums of zero.
+    threads : int, optional
+        Threads over chunks of rows; default: the cores this process may use, fewer for few rows. The sums are the same bits
+        for the same number of threads.
+    basis : Basis, optional
+        Shifts and scales; default: chosen from a sample of the rows. Cross-products of batches in one basis add exactly.
+
+    Returns
+    -------
+    CrossProducts
+
+    Raises
+    ------
+    ArgumentError
+        When ``threads`` is no whole number from 1.
+    DataError
+        When squares overflow, or the basis relies on columns of X adding up to 1
+        that do not do so here.
+    """
+    return sum_rows(design, threads, basis).products()
+
+
+def sum_rows(
+    design: Design, threads: int | None = None, basis: Basis | None = None, worth: int | None = None
+) -> Summed:
+    """What `assemble` makes cross-products of.
+
+    Parameters
+    ----------
+    worth : int, optional
+        See `mixedfast.crossprod.row_sums.row_sums`: batches whose sums are to add need one number.
+    """
+    threads = check_threads(threads)
+    n = design.n
+    if basis is None:
+        basis = choose_basis(design)
+    elif basis.constant is not None and not adds_to_one(design, basis.constant):
+        raise DataError(
+            "the basis shifts columns, and the columns of X that add up to 1 in it do not do so in these rows"
+        )
+    own_y = (response_column(design), basis.shift[-1], basis.scale[-1])
+    columns = [*x_in_basis(design.x, n, basis), own_y]
+    layout = group_layout(design)
+    z_columns: list[list[Placed]] = []
+    terms: list[TermShape] = []
+    groups: list[Grouped] = []
+    for g, members in enumerate(layout):
+        own: list[Column] = []
+        for term in (design.terms[t] for t in members):
+            terms.append(TermShape(g, len(own), len(term.columns), term.correlated))
+            own += term.columns
+        z_columns.append(z_in_basis(own, n, basis.groups[g]))
+        first = design.terms[members[0]]
+        on_left = z_columns[g] if () in own else [*z_columns[g], ((), 0.0, 1.0)]
+        groups.append((first.codes, len(first.levels), on_left))
+    order = np.argsort([t for members in layout for t in members], kind="stable")
+
+    sqrt_weights = None if design.weights is None else np.sqrt(design.weights)
+    rows = row_sums(columns, groups, n, sqrt_weights, threads, worth)
+    pairs = {}
+    for g, h in combinations(range(len(layout)), 2):
+        left_term, right_term = design.terms[layout[g][0]], design.terms[layout[h][0]]
+        both = _sums.ColumnPool([*z_columns[g], *z_columns[h]], n, sqrt_weights)
+        pairs[g, h] = PairProducts(
+            *_sums.pairs(
+                left_term.codes,
+                len(left_term.levels),
+                right_term.codes,
+                len(right_term.levels),
+                both,
+                len(z_columns[g]),
+                len(z_columns[h]),
+            )
+        )
+    unweighted = None
+    if sqrt_weights is not None or basis.constant is None:
+        wanted = [((), 0.0, 1.0), *columns[:-1], *(column for own in z_columns for column in own)]
+        unweighted = row_sums(wanted, [], n, None, threads, worth)
+    named = [
+        (design.terms[members[0]], [design.terms[t].names for t in members]) for members in layout
+    ]
+    return Summed(
+        n=n,
+        rows=rows,
+        unweighted=unweighted,
+        pairs=pairs,
+        sum_log_weights=0.0 if design.weights is None else float(np.log(design.weights).sum()),
+        basis=basis,
+        groups=tuple(
+            (first.group, first.levels, tuple(chain.from_iterable(names))) for first, names in named
+        ),
+        terms=tuple(terms[i] for i in order),
+        x_names=design.x_names,
+        meta=Meta(
+            design.spec.formula,
+            design.response_name,
+            design.all_x_names,
+            design.fixed_terms,
+            design.n_dropped,
+            dict(design.missing),
+            design.weights is not None,
+            design.recipe,
+            design.library,
+        ),
+    )
