@@ -84,7 +84,7 @@ def _blas(library: str) -> str:
 
 
 def _cholmod() -> str:
-    module = _own_module("_cholmod")
+    module = _own_module("engines._cholmod")
     return "not built" if module is None else module.version()
 
 

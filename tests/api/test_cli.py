@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -212,6 +213,13 @@ def test_versions_name_the_pieces(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.splitlines()[0].split() == ["mixedfast", mf.__version__]
     for piece in ("python", "numpy", "scipy", "blas", "cholmod", "processors"):
         assert piece in out
+
+
+def test_versions_name_the_library_that_cholmod_is(capsys: pytest.CaptureFixture[str]) -> None:
+    built = importlib.util.find_spec("mixedfast.engines._cholmod") is not None
+    assert main(["versions"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("cholmod"))
+    assert line.split(maxsplit=1)[1][0].isdigit() if built else line.endswith("not built")
 
 
 @pytest.mark.parametrize(
