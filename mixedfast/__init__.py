@@ -12,6 +12,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mixedfast._version import __version__
 from mixedfast.errors import (
     ArgumentError,
     BuildError,
@@ -27,7 +28,7 @@ from mixedfast.errors import (
 
 if TYPE_CHECKING:
     from mixedfast._versions import show_versions
-    from mixedfast.api import anova, crossproducts, fit, lmer
+    from mixedfast.api import anova, crossproducts, fit, lm, lmer
     from mixedfast.crossprod.types import CrossProducts
     from mixedfast.data.storage import load
     from mixedfast.datasets import list_datasets, load_dataset
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from mixedfast.inference.ddf.trace_methods import KenwardRoger, Satterthwaite
     from mixedfast.report.text import page
     from mixedfast.results import LMMResult
-    from mixedfast.results.ols import lm
-
-__version__ = "0.1.0"
 
 #: Names that live in rooms of their own and are fetched when first asked for: `import mixedfast` stays quick.
 _ROOMS = {
@@ -49,7 +47,7 @@ _ROOMS = {
     "anova": "api",
     "crossproducts": "api",
     "fit": "api",
-    "lm": "results.ols",
+    "lm": "api",
     "lmer": "api",
     "load": "data.storage",
     "list_datasets": "datasets",

@@ -20,8 +20,7 @@ from mixedfast.report.text import anova_grid, matrix_grid
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfast.results import LMMResult
-    from mixedfast.results.ols import OLSResult
+    from mixedfast.results import LMMResult, OLSResult
 
 __all__ = ["demo_html", "demo_sections", "demo_text"]
 
@@ -71,10 +70,9 @@ def demo_sections(m: LMMResult | None = None) -> tuple[Section, ...]:
     """The whole analysis as sections of a page, for text or HTML; `m` is the mixed model if it is fitted already."""
     import mixedfast as mf
     from mixedfast.datasets import citation, load_dataset
-    from mixedfast.results.ols import lm
 
     students = load_dataset("hsb")
-    cases = lm("math ~ ses", students)
+    cases = mf.lm("math ~ ses", students)
     null = mf.lmer("math ~ 1 + (1 | school)", students)
     m = _model() if m is None else m
     return (
@@ -192,11 +190,11 @@ def _intraclass(values: np.ndarray, codes: np.ndarray) -> float:
 
 
 def _school_level(students: pd.DataFrame) -> tuple[Section, ...]:
-    from mixedfast.results.ols import lm
+    import mixedfast as mf
 
     means = students.groupby("school", observed=True)[["math", "ses"]].mean()
     schools = means.rename(columns={"math": "mean_math", "ses": "mean_ses"}).reset_index()
-    fit = lm("mean_math ~ mean_ses", schools)
+    fit = mf.lm("mean_math ~ mean_ses", schools)
     return (
         Heading("4. One way out: regression on the school means"),
         *fit.summary().sections,

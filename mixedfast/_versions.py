@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
 
-from mixedfast import __version__
 from mixedfast._validation import available_cores
+from mixedfast._version import __version__
 
 __all__ = ["show_versions", "versions"]
 

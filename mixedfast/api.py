@@ -26,21 +26,21 @@ from mixedfast.data.frames_out import given_back
 from mixedfast.data.lazy_frames import is_lazy
 from mixedfast.design.build import build, check_whole
 from mixedfast.design.types import Design
-from mixedfast.errors import DataError
+from mixedfast.errors import DataError, FormulaError
 from mixedfast.estimation.fit import fit_crossproducts
 from mixedfast.estimation.fit_rows import fit_rows
+from mixedfast.estimation.least_squares import least_squares
 from mixedfast.formula.parser import parse
 from mixedfast.inference.hypotheses.anova import compare
-from mixedfast.results import LMMResult
 from mixedfast.results.base import Call
 from mixedfast.results.fixed_effects import FixedPart
+from mixedfast.results.lmm import LMMResult
+from mixedfast.results.ols import OLSResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfast.results.ols import OLSResult
-
-__all__ = ["anova", "crossproducts", "fit", "lmer"]
+__all__ = ["anova", "crossproducts", "fit", "lm", "lmer"]
 
 
 def lmer(
@@ -141,6 +141,75 @@ def lmer(
         )
     result._call = Call(lmer, given)
     result._warn()
+    return result
+
+
+def lm(
+    formula: str,
+    data: Any,
+    weights: str | Any = None,
+    offset: str | Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    na_action: str = "omit",
+) -> OLSResult:
+    """Fit a linear regression by least squares.
+
+    Parameters
+    ----------
+    formula : str
+        ``"y ~ x + f"``, without random terms.
+    data : pandas or polars DataFrame, pyarrow Table or dict of arrays
+    weights : str or array, shape (n,), optional
+        A column's name, or one number a row. Precision weights: the variance of a row's error is sigma squared over
+        its weight.
+    offset : str or array, shape (n,), optional
+        Subtracted from the response before fitting, added to fitted values.
+    contrasts : dict, optional
+        Categorical column to contrast: ``"sum"``, ``"helmert"``, ``"poly"``, a matrix.
+    na_action : {"omit", "raise"}
+        What to do with rows that miss a value in any variable used.
+
+    Returns
+    -------
+    OLSResult
+
+    Raises
+    ------
+    FormulaError
+        When the formula cannot be read or has a random term.
+    DataError
+        When the data cannot be used, or leave no residual degree of freedom.
+
+    Examples
+    --------
+    >>> import mixedfast as mf
+    >>> print(mf.lm("y ~ x", {"y": [1.0, 2.0, 4.0, 5.0], "x": [0.0, 1.0, 2.0, 3.0]}).summary())
+    Linear model fit by least squares
+    Formula: y ~ x
+    <BLANKLINE>
+    Residuals:
+      Min    1Q Median   3Q  Max
+    -0.30 -0.15   0.00 0.15 0.30
+    <BLANKLINE>
+    Coefficients:
+              Estimate Std. Error t value Pr(>|t|)
+    Intercept   0.9000     0.2646   3.402   0.0766 .
+    x           1.4000     0.1414   9.899   0.0101 *
+    ---
+    Signif. codes: 0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1
+    <BLANKLINE>
+    Residual standard error: 0.3162 on 2 degrees of freedom
+    Multiple R-squared: 0.98, Adjusted R-squared: 0.97
+    F-statistic: 98 on 1 and 2 DF, p-value: 0.01005
+    """
+    given = dict(locals())
+    spec = parse(formula, require_random=False)
+    if spec.random:
+        raise FormulaError(f"the random term {spec.random[0]} is not for mf.lm: use mf.lmer")
+    design = build(spec, data, weights, offset, contrasts, na_action)
+    check_whole(design)
+    result = OLSResult(least_squares(design), design)
+    result._call = Call(lm, given)
     return result
 
 

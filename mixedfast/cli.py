@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixedfast import __version__
+from mixedfast._version import __version__
 from mixedfast.errors import DataError, MixedFastError
 
 if TYPE_CHECKING:
-    from mixedfast.results import LMMResult
-    from mixedfast.results.ols import OLSResult
+    from mixedfast.results import LMMResult, OLSResult
 
 __all__ = ["main"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mixedfast.design.coding import FixedTerm
-    from mixedfast.results import LMMResult
+    from mixedfast.report.protocols import MixedModel
 
 __all__ = [
     "Entry",
@@ -102,14 +102,14 @@ def _listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _response(m: LMMResult) -> str:
+def _response(m: MixedModel) -> str:
     return m._fit.cp.meta.response
 
 
 # --- what is asked -----------------------------------------------------------------------------------------
 
 
-def lead(m: LMMResult) -> str:
+def lead(m: MixedModel) -> str:
     """One paragraph: what was modelled, on how many rows, how."""
     groups = _listed([f"{count:,} levels of {name}" for name, count in m.n_groups.items()])
     how = "restricted maximum likelihood (REML)" if m.reml else "maximum likelihood"
@@ -129,12 +129,12 @@ def lead(m: LMMResult) -> str:
 # --- what was found ----------------------------------------------------------------------------------------
 
 
-def findings(m: LMMResult, table: pd.DataFrame, level: float) -> list[str]:
+def findings(m: MixedModel, table: pd.DataFrame, level: float) -> list[str]:
     """The answers, a sentence each: where the variance lies, what predictors do, how much groups differ.
 
     Parameters
     ----------
-    m : LMMResult
+    m : MixedModel
         With pandas tables.
     table : DataFrame
         Its ``coef_table`` at `level`.
@@ -148,11 +148,11 @@ def findings(m: LMMResult, table: pd.DataFrame, level: float) -> list[str]:
     ]
 
 
-def _predictors(m: LMMResult) -> list[str]:
+def _predictors(m: MixedModel) -> list[str]:
     return [term.name for term in m._fit.cp.meta.fixed_terms if term.variables]
 
 
-def _left(m: LMMResult) -> str:
+def _left(m: MixedModel) -> str:
     """The variance that shares are of: what the predictors leave."""
     names = _predictors(m)
     if not names:
@@ -162,7 +162,7 @@ def _left(m: LMMResult) -> str:
     return f"Of the variance of {_response(m)} that {_listed(names)} {'leave' if len(names) > 1 else 'leaves'}"
 
 
-def _variance_told(m: LMMResult) -> list[str]:
+def _variance_told(m: MixedModel) -> list[str]:
     _, random, residual = variances(m._fit)
     total = random + residual
     shares = [
@@ -175,7 +175,7 @@ def _variance_told(m: LMMResult) -> list[str]:
     ]
 
 
-def _coefficients_told(m: LMMResult, table: pd.DataFrame, level: float) -> list[str]:
+def _coefficients_told(m: MixedModel, table: pd.DataFrame, level: float) -> list[str]:
     """A sentence for each coefficient of a variable that enters plainly and alone."""
     meta = m._fit.cp.meta
     told = []
@@ -205,7 +205,7 @@ def _coefficients_told(m: LMMResult, table: pd.DataFrame, level: float) -> list[
     return told
 
 
-def _plain_terms(m: LMMResult) -> list[FixedTerm]:
+def _plain_terms(m: MixedModel) -> list[FixedTerm]:
     """Terms that are one variable as it is, in no other term: of others, a sentence about one coefficient would mislead."""
     terms = m._fit.cp.meta.fixed_terms
     used = Counter(variable for term in terms for variable in set(term.variables))
@@ -216,13 +216,13 @@ def _plain_terms(m: LMMResult) -> list[FixedTerm]:
     ]
 
 
-def _reference(m: LMMResult, variable: str) -> str:
+def _reference(m: MixedModel, variable: str) -> str:
     recipe = m._fit.cp.meta.recipe
     levels = recipe.levels.get(variable) if recipe is not None else None
     return "the reference" if levels is None else str(levels[0])
 
 
-def _slopes_told(m: LMMResult) -> list[str]:
+def _slopes_told(m: MixedModel) -> list[str]:
     """How much the groups' slopes spread around the average one."""
     told = []
     plain = {term.name for term in _plain_terms(m) if term.kinds == ("numeric",)}
@@ -245,7 +245,7 @@ def _slopes_told(m: LMMResult) -> list[str]:
     return told
 
 
-def _explained_told(m: LMMResult) -> list[str]:
+def _explained_told(m: MixedModel) -> list[str]:
     if not _predictors(m):
         return []
     r2 = m.r2()
@@ -258,7 +258,7 @@ def _explained_told(m: LMMResult) -> list[str]:
 # --- how the fit went --------------------------------------------------------------------------------------
 
 
-def fit_told(m: LMMResult) -> list[str]:
+def fit_told(m: MixedModel) -> list[str]:
     """How the search for the estimates went, and whether they can be used."""
     found = m.optimization
     told = []
@@ -274,12 +274,12 @@ def fit_told(m: LMMResult) -> list[str]:
     return [*told, *notices(m)]
 
 
-def usable(m: LMMResult) -> bool:
+def usable(m: MixedModel) -> bool:
     """Whether the estimates are those of an optimum, or at variance parameters that were given."""
     return m.converged or "iterations" not in m.optimization
 
 
-def notices(m: LMMResult) -> list[str]:
+def notices(m: MixedModel) -> list[str]:
     """What one must know before one uses the estimates."""
     told = []
     if not usable(m):
@@ -299,12 +299,12 @@ def notices(m: LMMResult) -> list[str]:
     return told
 
 
-def methods_told(m: LMMResult, tests: str, version: str) -> str:
+def methods_told(m: MixedModel, tests: str, version: str) -> str:
     """Sentences for the methods section of a paper.
 
     Parameters
     ----------
-    m : LMMResult
+    m : MixedModel
     tests : str
         Whose degrees of freedom the tests have, in words.
     version : str
@@ -321,7 +321,7 @@ def methods_told(m: LMMResult, tests: str, version: str) -> str:
 # --- what the words mean -----------------------------------------------------------------------------------
 
 
-def glossary(m: LMMResult, table: pd.DataFrame, ddf: str, level: float) -> list[Entry]:
+def glossary(m: MixedModel, table: pd.DataFrame, ddf: str, level: float) -> list[Entry]:
     """The words of the tables, each with what it is in this model."""
     response = _response(m)
     group = next(iter(m.n_groups))
@@ -395,7 +395,7 @@ def glossary(m: LMMResult, table: pd.DataFrame, ddf: str, level: float) -> list[
     return entries
 
 
-def _sds_here(m: LMMResult) -> str:
+def _sds_here(m: MixedModel) -> str:
     rows = m.varcorr
     sds = rows[rows["name2"].isna() & (rows["group"] != "Residual")]
     told = [

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mixedfast.inference.ddf.methods import DDF
-    from mixedfast.results import LMMResult
-    from mixedfast.results.ols import OLSResult
+    from mixedfast.report.protocols import LeastSquaresModel, MixedModel
 
 __all__ = [
     "Summary",
@@ -266,21 +265,21 @@ class Summary(Page):
 
     Parameters
     ----------
-    m : LMMResult
+    m : MixedModel
     ddf : str or None
         The method of the denominator degrees of freedom; None leaves tests out.
     """
 
-    def __init__(self, m: LMMResult, ddf: DDF | None = "satterthwaite") -> None:
+    def __init__(self, m: MixedModel, ddf: DDF | None = "satterthwaite") -> None:
         super().__init__(_lmm_sections(m, ddf))
 
 
-def summary_text(m: LMMResult, ddf: DDF | None = "satterthwaite") -> str:
+def summary_text(m: MixedModel, ddf: DDF | None = "satterthwaite") -> str:
     """The page of a mixed model as text; see `Summary`."""
     return str(Summary(m, ddf))
 
 
-def _lmm_sections(m: LMMResult, ddf: DDF | None) -> list[Section]:
+def _lmm_sections(m: MixedModel, ddf: DDF | None) -> list[Section]:
     parts: list[Section | None] = [
         _lmm_title(m, ddf),
         _criterion(m),
@@ -293,7 +292,7 @@ def _lmm_sections(m: LMMResult, ddf: DDF | None) -> list[Section]:
     return [part for part in parts if part is not None]
 
 
-def _lmm_title(m: LMMResult, ddf: DDF | None) -> str:
+def _lmm_title(m: MixedModel, ddf: DDF | None) -> str:
     how = "REML" if m.reml else "maximum likelihood"
     tests = {"None": "", "asymptotic": "; large-sample z tests"}.get(
         str(ddf), f"; t tests with {ddf_words(ddf)}"
@@ -307,7 +306,7 @@ def ddf_words(ddf: DDF | None) -> str:
     return _DDF_WORDS.get(name, f"{name} degrees of freedom") + (f" ({how}" if how else "")
 
 
-def _criterion(m: LMMResult) -> Section:
+def _criterion(m: MixedModel) -> Section:
     """The REML criterion, or under ML the likelihood and what is made of it."""
     if m.reml:
         return f"REML criterion at the optimum: {m.criterion:.1f}"
@@ -316,7 +315,7 @@ def _criterion(m: LMMResult) -> Section:
     return Grid((*cells, Cells("df.resid", (str(m.nobs - m.df_model),))))
 
 
-def _scaled_residuals(m: LMMResult) -> Section:
+def _scaled_residuals(m: MixedModel) -> Section:
     """Quantiles of the scaled residuals, or why there are none."""
     if m.is_streamed:  # nobody wants a page to take as long as the fit
         return "Scaled residuals: not shown, the rows are not in memory (resid and augment_to read them again)."
@@ -372,7 +371,7 @@ def _is_covariance(record: Mapping[Any, Any]) -> bool:
     return isinstance(record["name2"], str) and record["name2"] != ""
 
 
-def _fixed_grid(m: LMMResult, ddf: DDF | None) -> Grid:
+def _fixed_grid(m: MixedModel, ddf: DDF | None) -> Grid:
     """The fixed effects; without a method of degrees of freedom, no tests either."""
     table = m.coef_table(ddf=ddf or "asymptotic")
     letter = "z" if ddf == "asymptotic" else "t"
@@ -413,7 +412,7 @@ def _abbreviate(name: str, length: int) -> str:
     return name[:length]
 
 
-def _lmm_notes(m: LMMResult, ddf: DDF | None) -> list[str]:
+def _lmm_notes(m: MixedModel, ddf: DDF | None) -> list[str]:
     """What a reader of the page must know about the data and the fit."""
     notes = _row_notes(m.n_dropped, m.dropped_columns)
     name = str(ddf).partition(" (")[0]
@@ -442,17 +441,17 @@ def _lmm_notes(m: LMMResult, ddf: DDF | None) -> list[str]:
 # --- ordinary regression -------------------------------------------------------------------------
 
 
-def ols_text(lm: OLSResult) -> str:
+def ols_text(lm: LeastSquaresModel) -> str:
     """The page of an ordinary regression as text; see `ols_page`."""
     return str(ols_page(lm))
 
 
-def ols_page(lm: OLSResult, ddf: DDF = "residual") -> Page:
+def ols_page(lm: LeastSquaresModel, ddf: DDF = "residual") -> Page:
     """The page of an ordinary regression, as users of R's lm know it.
 
     Parameters
     ----------
-    lm : OLSResult
+    lm : LeastSquaresModel
     ddf : str
     """
     weighted = lm.weights_used
@@ -478,7 +477,7 @@ def ols_page(lm: OLSResult, ddf: DDF = "residual") -> Page:
     return Page([*parts, "\n".join(notes)] if notes else parts)
 
 
-def _ols_fit_lines(lm: OLSResult) -> list[str]:
+def _ols_fit_lines(lm: LeastSquaresModel) -> list[str]:
     lines = [f"Residual standard error: {lm.sigma:.4g} on {lm.df_resid} degrees of freedom"]
     if lm.fstatistic.df1 > 0:
         f = lm.fstatistic

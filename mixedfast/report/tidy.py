@@ -6,9 +6,8 @@ broom.mixed (Bolker and Robinson), with underscores for its dots.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import NormalDist
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,16 +21,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mixedfast.inference.ddf.methods import DDF
-    from mixedfast.results import LMMResult
-    from mixedfast.results.ols import OLSResult
+    from mixedfast.report.protocols import LeastSquaresModel, MixedModel, Model
 
 __all__ = [
     "EFFECTS",
-    "augment_columns",
     "fixed_rows",
-    "glance",
     "model_frame",
-    "ols_glance",
     "row_columns",
     "tidy",
 ]
@@ -41,7 +36,7 @@ METHODS = ("wald", "profile", "boot")
 
 
 def tidy(
-    m: LMMResult,
+    m: MixedModel,
     effects: str | Sequence[str],
     conf_int: bool,
     level: float,
@@ -99,7 +94,7 @@ def _stacked(parts: Sequence[pd.DataFrame], name: str) -> list[Any]:
 
 
 def _fixed(
-    m: LMMResult | OLSResult, conf_int: bool, level: float, ddf: DDF, ends: pd.DataFrame | None
+    m: Model, conf_int: bool, level: float, ddf: DDF, ends: pd.DataFrame | None
 ) -> pd.DataFrame:
     table = m.coef_table(ddf, level)
     if ends is not None:
@@ -108,7 +103,7 @@ def _fixed(
     return shown.rename_axis("term").reset_index()
 
 
-def fixed_rows(m: OLSResult, conf_int: bool, level: float, ddf: DDF) -> pd.DataFrame:
+def fixed_rows(m: LeastSquaresModel, conf_int: bool, level: float, ddf: DDF) -> pd.DataFrame:
     """The coefficients of an ordinary regression as `tidy` has them."""
     check_level(level)
     rows = _fixed(m, conf_int, level, ddf, None)
@@ -116,7 +111,7 @@ def fixed_rows(m: OLSResult, conf_int: bool, level: float, ddf: DDF) -> pd.DataF
     return rows
 
 
-def _ran_pars(m: LMMResult, conf_int: bool, ends: pd.DataFrame | None) -> pd.DataFrame:
+def _ran_pars(m: MixedModel, conf_int: bool, ends: pd.DataFrame | None) -> pd.DataFrame:
     """Standard deviations and correlations, named as broom.mixed does: ``sd__x``, ``cor__Intercept.x``, ``sd__Observation``."""
     import pandas as pd
 
@@ -146,7 +141,7 @@ def _ran_pars(m: LMMResult, conf_int: bool, ends: pd.DataFrame | None) -> pd.Dat
     return out
 
 
-def _ran_vals(m: LMMResult, conf_int: bool, level: float) -> pd.DataFrame:
+def _ran_vals(m: MixedModel, conf_int: bool, level: float) -> pd.DataFrame:
     """Conditional modes with their conditional standard deviations."""
     import pandas as pd
 
@@ -161,7 +156,7 @@ def _ran_vals(m: LMMResult, conf_int: bool, level: float) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _ran_coefs(m: LMMResult) -> pd.DataFrame:
+def _ran_coefs(m: MixedModel) -> pd.DataFrame:
     import pandas as pd
 
     return pd.concat([_long(group, frame) for group, frame in m.coef().items()], ignore_index=True)
@@ -182,46 +177,7 @@ def _long(group: str, wide: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _measures(m: LMMResult | OLSResult) -> dict[str, Any]:
-    """What a mixed model and a regression are compared by alike."""
-    names = ("nobs", "sigma", "loglik", "aic", "bic", "criterion", "reml", "df_model")
-    return {name: getattr(m, name) for name in names}
-
-
-def glance(m: LMMResult) -> pd.DataFrame:
-    """One row: what one compares models by."""
-    import pandas as pd
-
-    icc, r2 = m.icc(), m.r2()
-    row = {
-        **_measures(m),
-        "df_residual": m.nobs - m.df_model,
-        "icc": icc.adjusted,
-        "r2_marginal": r2.marginal,
-        "r2_conditional": r2.conditional,
-        "converged": m.converged,
-        "singular": m.is_singular,
-    }
-    return pd.DataFrame([row])
-
-
-def ols_glance(m: OLSResult) -> pd.DataFrame:
-    """One row: what one compares regressions by."""
-    import pandas as pd
-
-    r2, f = m.r2(), m.fstatistic
-    row = {
-        **_measures(m),
-        "df_residual": m.df_resid,
-        "r2": r2.r2,
-        "r2_adjusted": r2.adjusted,
-        "f_value": f.value,
-        "p_value": f.p,
-    }
-    return pd.DataFrame([row])
-
-
-def model_frame(m: LMMResult | OLSResult) -> pd.DataFrame:
+def model_frame(m: Model) -> pd.DataFrame:
     """The variables of the model on the rows used; index ``row``, the place of each in the data."""
     import pandas as pd
 
@@ -243,24 +199,17 @@ def _categories(column: Categorical) -> pd.Categorical:
     )
 
 
-def augment_columns(m: LMMResult) -> dict[str, np.ndarray]:
-    """What `augment` adds, by name, (n,) each."""
-    of_groups = {".fixed": population(m._fit, m._rows("augment")), ".mu": m.fitted}
-    return row_columns(m, of_groups)
-
-
-def row_columns(
-    m: LMMResult | OLSResult, others: Mapping[str, np.ndarray] = MappingProxyType({})
-) -> dict[str, np.ndarray]:
-    """What `augment` adds for any model, by name, (n,) each; `others` before offset and weights."""
+def row_columns(m: Model) -> dict[str, np.ndarray]:
+    """Compute the columns that `augment` adds, by name, (n,) each."""
     design = m._rows("augment")
     added = {
         ".fitted": m.fitted,
         ".resid": m.resid(),
         ".hat": m.hatvalues(),
         ".cooksd": m.cooks_distance(),
-        **others,
     }
+    if m.n_groups:
+        added |= {".fixed": population(m._fit, design), ".mu": m.fitted}
     for name, values in ((".offset", design.offset), (".weights", design.weights)):
         if values is not None:
             added[name] = values

@@ -1,11 +1,12 @@
-"""What every group of methods of a result reads: the fit, and the rows when there are any."""
+"""The base of every result: the fit, and the rows of the data where they are at hand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mixedfast.data.categories import Categorical, drop_unused
 from mixedfast.data.frames import as_table
@@ -19,69 +20,61 @@ if TYPE_CHECKING:
 
     from mixedfast.crossprod.streaming import Stream
     from mixedfast.design.types import Design
-    from mixedfast.estimation.fit import Fit
+    from mixedfast.estimation.linear_fit import LinearFit
 
 __all__ = ["Call", "Fitted"]
 
-#: What helps where rows are not in memory and `augment_to` would not.
-_INSTEAD = {
-    "refit": "call lmer with the other column as the response",
-    "simulate without newdata": "give newdata= (bootstrap() needs no rows, for it draws their sums)",
-    "predict without newdata": "give newdata=, or let augment_to() write the fitted values of all rows",
-    "influence": "call lmer on the rows",
-    "slopes": "call lmer on a table in memory",
-    "residuals_by_group": "call lmer on a table in memory",
-}
+_KEEP = "set keep_rows = True before saving"
 
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """How a result was asked for: the function, and its arguments by name. Holds the table, not a copy of it."""
+    """The call that made a result: the function and its arguments by name, with the table itself and no copy of it."""
 
     door: Callable[..., Any]
     arguments: dict[str, Any]
 
     def without_rows(self) -> Call:
-        """The same without the table and what belongs to its rows."""
+        """Return the same call without the table and without arrays that belong to its rows."""
         of_rows = {
             name for name in ("weights", "offset") if not isinstance(self.arguments.get(name), str)
         } | {"data"}
-        return replace(
-            self,
-            arguments={
-                name: value for name, value in self.arguments.items() if name not in of_rows
-            },
-        )
+        kept = {name: value for name, value in self.arguments.items() if name not in of_rows}
+        return replace(self, arguments=kept)
 
 
 class Fitted:
-    """A fit and, unless it came from cross-products, the rows it was made from: a design, or a stream to read again.
+    """A fit with the rows it was made from: a design in memory, a stream that is read again, or neither.
 
     Attributes
     ----------
     keep_rows : bool
-        Whether pickles and files carry the rows; they do not until it is set.
+        Whether pickles and files carry the rows. False until it is set.
     """
 
     keep_rows = False
     _call: Call | None = None
+    #: The function that fits such a model.
+    _door: ClassVar[str]
+    #: Advice where rows are missing, by the method that needs them.
+    _instead: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def __init__(
-        self, fit: Fit, design: Design | None = None, stream: Stream | None = None
+        self, fit: LinearFit, design: Design | None = None, stream: Stream | None = None
     ) -> None:
         self._fit = fit
         self._design = design
         self._stream = stream
-        #: What tables are given as: "pandas", "polars" or "pyarrow", as the data came in. May be set.
+        #: The library of the tables: "pandas", "polars" or "pyarrow", as the data came in. May be set.
         self.library = fit.cp.meta.library
 
     @property
     def is_streamed(self) -> bool:
-        """Whether the rows are read again from where they lie instead of from memory."""
+        """Whether the rows are read again from their files instead of from memory."""
         return self._stream is not None
 
     def _in_pandas(self) -> Self:
-        """The same result with pandas tables, for rooms that read them."""
+        """Return the same result with pandas tables."""
         if self.library == "pandas":
             return self
         same = copy(self)
@@ -89,33 +82,37 @@ class Fitted:
         return same
 
     def _designs(self, what: str) -> Iterator[Design]:
-        """The rows, all at once from memory or batch by batch from a stream."""
+        """Yield the rows: all at once from memory, or batch by batch from a stream."""
         if self._stream is None:
             yield self._rows(what)
         else:
             yield from self._stream.designs()
 
     def _rows(self, what: str) -> Design:
+        """Return the rows in memory, for a method named `what`.
+
+        Raises
+        ------
+        DataError
+            When they are not in memory; the message says what to do instead.
+        """
         if self._design is not None:
             return self._design
         if self._stream is not None:
-            lacking, again = (
-                "all rows in memory, and this result was made from a stream",
-                "augment_to(path)",
-            )
+            lacking = "all rows in memory, and this result was made from a stream"
+            remedy = "augment_to(path) writes fitted values, residuals and leverage"
         else:
-            lacking, again = (
-                "the rows of the data, and this result was made without them",
-                "augment_to(path, data=...)",
-            )
-        raise DataError(
-            f"{what} needs {lacking}: {_INSTEAD.get(what, f'{again} writes fitted values, residuals and leverage')}"
-        )
+            lacking = "the rows of the data, and this result was made without them"
+            remedy = f"call {self._door} on the table, or {_KEEP}"
+        raise DataError(f"{what} needs {lacking}: {self._instead.get(what, remedy)}")
 
     def _levels_of(
         self, group: str, design: Design, what: str
     ) -> tuple[str, np.ndarray, np.ndarray]:
-        """A grouping factor or another column of the data: its name, the level of each row used (-1: none), and the labels."""
+        """Return the name, codes (n,) and labels of a grouping factor or of another column of the data.
+
+        The code of a row without a level is -1.
+        """
         if not isinstance(group, str):
             raise ArgumentError(
                 f"{what}(group={group!r}): the name of a grouping factor or of a column"
@@ -136,12 +133,18 @@ class Fitted:
         used = drop_unused(Categorical(codes, column.levels))
         return group, used.codes, used.levels
 
-    def _again(self, door: str, formula: str | None, data: Any, changes: dict[str, Any]) -> Self:
-        """The call that made this result, with changes."""
+    def _repeat_call(self, formula: str | None, data: Any, changes: dict[str, Any]) -> Self:
+        """Repeat the call that made this result, with changes.
+
+        Raises
+        ------
+        DataError
+            When there was no such call, or its table is gone.
+        """
         if self._call is None:
             raise DataError(
                 "update: this result was made from cross-products, by refit or from a file, so there is no call to repeat: "
-                f"call {door}"
+                f"call {self._door}"
             )
         arguments = {**self._call.arguments, **changes}
         if data is not None:
@@ -156,17 +159,17 @@ class Fitted:
         return made
 
     def __copy__(self) -> Self:
-        """A copy that shares the fit and the rows, which a pickle would leave behind."""
+        """Return a copy that shares the fit and the rows, which a pickle would leave behind."""
         same = object.__new__(type(self))
         same.__dict__.update(self.__dict__)
         return same
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """As a copy: fit and rows never change, so that nothing in them needs a second instance."""
+        """Return a copy as `__copy__` does: fit and rows never change, so that no part needs a second instance."""
         return copy(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickles carry no rows (set ``m.keep_rows = True`` before pickling to carry them)."""
+        """Return the state for a pickle, without rows unless ``keep_rows`` is set."""
         state = {**self.__dict__, "_stream": None}
         if not self.keep_rows:
             state["_design"] = None

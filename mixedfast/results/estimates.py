@@ -23,11 +23,15 @@ from mixedfast.results.fixed_effects import FixedPart
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mixedfast.estimation.fit import Fit
+
 __all__ = ["Estimates"]
 
 
 class Estimates(FixedPart):
-    """The model and its estimates."""
+    """The estimates of a mixed model."""
+
+    _fit: Fit
 
     @property
     def reml(self) -> bool:
@@ -73,16 +77,15 @@ class Estimates(FixedPart):
         Intercept      46.57 -1.45
         Days           -1.45  2.39
         """
-        import pandas as pd
-
         how = ddf if isinstance(ddf, KenwardRoger) else None
         if how is None and ddf not in (None, "kenward-roger"):
             raise ArgumentError(
                 f'vcov(ddf={ddf!r}): None, "kenward-roger" or mixedfast.KenwardRoger(...)'
             )
-        names = list(self._fit.cp.x_names)
-        matrix = self._fit.vcov if ddf is None else kenward_roger(self._fit, how).vcov
-        return pd.DataFrame(matrix, index=names, columns=names)
+        adjusted = ddf is not None
+        return self._coefficient_matrix(
+            kenward_roger(self._fit, how).vcov if adjusted else self._fit.vcov
+        )
 
     @in_callers_library
     def vcov_joint(self) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What every result says of its fixed part: the coefficients, their covariance, the rows they rest on."""
+"""The fixed part of every result: the coefficients, their covariance, the rows they rest on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["FixedPart"]
 
 
 class FixedPart(Fitted, ABC):
-    """Attributes that a mixed model and an ordinary regression have in common."""
+    """Attributes that a mixed model and a regression by least squares have in common."""
 
     @property
     def formula(self) -> str:
@@ -66,17 +66,17 @@ class FixedPart(Fitted, ABC):
 
     @property
     def loglik(self) -> float:
-        """Log likelihood (of a REML fit, the restricted one), at its maximum."""
+        """Log likelihood at its maximum; of a REML fit the restricted one."""
         return -0.5 * self.criterion
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion, `criterion` + 2 `df_model`, as lme4; variances count as parameters."""
+        """Akaike's criterion, `criterion` + 2 `df_model`, as in lme4; variances count as parameters."""
         return self.criterion + 2.0 * self.df_model
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion, `criterion` + log(`nobs`) `df_model`, as lme4; variances count as parameters."""
+        """Schwarz's criterion, `criterion` + log(`nobs`) `df_model`, as in lme4; variances count as parameters."""
         return self.criterion + float(np.log(self.nobs)) * self.df_model
 
     @property
@@ -90,18 +90,25 @@ class FixedPart(Fitted, ABC):
         return self._series(np.sqrt(np.diag(self._fit.vcov)))
 
     def _series(self, values: np.ndarray) -> pd.Series:
+        """Label numbers of the identifiable columns; NaN for the others."""
         import pandas as pd
 
         out = np.full(len(self._fit.cp.meta.x_names), np.nan)
         out[self._fit.cp.kept] = values
-        return pd.Series(
-            out, index=_labels(self._fit.cp.meta.x_names).view()
-        )  # a view: its name is its own
+        labels = _labels(self._fit.cp.meta.x_names)
+        return pd.Series(out, index=labels.view())  # a view, so that its name is its own
 
-    # -- kept ----------------------------------------------------------------------------------------------
+    def _coefficient_matrix(self, values: np.ndarray) -> pd.DataFrame:
+        """Label the rows and columns of a matrix of the identifiable columns."""
+        import pandas as pd
+
+        names = list(self._fit.cp.x_names)
+        return pd.DataFrame(values, index=names, columns=names)
+
+    # -- files ---------------------------------------------------------------------------------------
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the result to a file that `mixedfast.load` reads; no rows go with it unless ``keep_rows`` is set.
+        """Write the result to a file that `mixedfast.load` reads, without rows unless ``keep_rows`` is set.
 
         The file is plain data: reading it runs no code.
 
@@ -139,7 +146,7 @@ class FixedPart(Fitted, ABC):
 
 @lru_cache(maxsize=64)
 def _labels(names: tuple[str, ...]) -> pd.Index:
-    """Names as an index of pandas, which takes longer to make of a few than the numbers do."""
+    """Make a pandas index of names, which takes longer than numbers of a few coefficients do."""
     import pandas as pd
 
     return pd.Index(names)

@@ -1,21 +1,55 @@
-"""`LMMResult`: a fitted model in the user's words. Methods only orchestrate; numbers happen in the rooms below."""
+"""`LMMResult`: a fitted mixed model in the user's words. Methods only orchestrate; numbers come from the rooms below."""
 
 from __future__ import annotations
 
-from mixedfast.results.display import Shown
-from mixedfast.results.hypothesis_tests import Tests
-from mixedfast.results.refit import Again
-from mixedfast.results.row_methods import RowMethods
-from mixedfast.results.streamed_rows import StreamMethods
+from collections.abc import Sequence
+from dataclasses import replace
+from os import PathLike
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixedfast._progress import Show
+from mixedfast._validation import check_flag, check_path
+from mixedfast.crossprod.level_sums import parts_of_levels, sums_of_levels
+from mixedfast.crossprod.new_response import with_response
+from mixedfast.data.frames_out import in_callers_library
+from mixedfast.errors import DataError
+from mixedfast.estimation.fit import fit_crossproducts
+from mixedfast.estimation.fit_rows import fit_rows
+from mixedfast.inference.ddf.methods import method as ddf_method
+from mixedfast.inference.diagnostics.influence import Influence, influence, parts_of_rows
+from mixedfast.results.display import Display, written
+from mixedfast.results.estimates import Estimates
+from mixedfast.results.mixed_tests import MixedTests
+from mixedfast.results.new_rows import NewRows
+from mixedfast.results.refit import Refit
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    import pandas as pd
+
+    from mixedfast.design.types import Design
+    from mixedfast.estimation.fit import Fit
+    from mixedfast.inference.ddf.methods import DDF
+    from mixedfast.report.plots import Plots
+    from mixedfast.report.text import Summary
+    from mixedfast.results.bootstrap import Bootstrap
+    from mixedfast.results.profile import Profile
 
 __all__ = ["LMMResult"]
 
+#: Arguments of `mixedfast.lmer` whose change needs no rows.
+_WITHOUT_ROWS = frozenset(["REML", "engine", "start"])
 
-class LMMResult(Again, Tests, RowMethods, StreamMethods, Shown):
+
+class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
     """A fitted linear mixed model.
 
-    Made by `mixedfast.lmer` (from a table) or `mixedfast.fit` (from cross-products). Pickles and files hold no rows
-    until ``keep_rows`` is set to True.
+    Made by `mixedfast.lmer` (from a table) or `mixedfast.fit` (from cross-products). Pickles and files
+    hold no rows until ``keep_rows`` is set to True.
 
     Examples
     --------
@@ -27,7 +61,273 @@ class LMMResult(Again, Tests, RowMethods, StreamMethods, Shown):
     1743.6283
     """
 
+    _door = "lmer"
+    _instead = MappingProxyType(
+        {
+            "refit": "call lmer with the other column as the response",
+            "simulate without newdata": "give newdata= (bootstrap() needs no rows: it draws their sums)",
+            "predict without newdata": "give newdata=, or write the fitted values of all rows with augment_to()",
+            "influence": "call lmer on the rows",
+            "slopes": "call lmer on a table in memory",
+            "residuals_by_group": "call lmer on a table in memory",
+        }
+    )
+
     def __repr__(self) -> str:
         kind = "REML" if self.reml else "ML"
         groups = ", ".join(f"{name} {count}" for name, count in self.n_groups.items())
         return f"<LMMResult {self.formula}; {kind}; {self.nobs} rows; groups: {groups}; criterion {self.criterion:.4f}>"
+
+    # -- other fits ----------------------------------------------------------------------------------
+
+    def _fit_response(self, design: Design) -> Fit:
+        cp = with_response(self._fit.cp, design)
+        return fit_rows(cp, design, self._fit.reml, engine=self._fit.engine_wanted)
+
+    def _without_rows(self, changes: dict[str, Any]) -> Self | None:
+        """Fit the cross-products again, with another criterion, engine or start."""
+        if not changes.keys() <= _WITHOUT_ROWS:
+            return None
+        start = changes.get("start")
+        found = fit_crossproducts(
+            self._fit.cp,
+            changes.get("REML", self._fit.reml),
+            None if start is None else np.asarray(start),
+            changes.get("engine", self._fit.engine_wanted),
+            remainder=self._fit.remainder,
+        )
+        made = type(self)(found, self._design, self._stream)
+        if self._call is not None:
+            made._call = replace(self._call, arguments={**self._call.arguments, **changes})
+        made._warn()
+        return made
+
+    def influence(self, group: str | None = None, progress: Show = "auto") -> Influence:
+        """Leave out one group at a time and fit again.
+
+        The rows of a group are summed once and subtracted from the cross-products of all rows. The rest
+        is fitted again, variances included. The result itself does not change.
+
+        Parameters
+        ----------
+        group : str, optional
+            A grouping factor of the model, or another column of the data. Default: every row on its
+            own. Of a stream only a grouping factor in which all others are nested: the stream is read
+            once more, and summed by level.
+        progress : {"auto", True, False}
+            Show a bar. Ctrl-C keeps the levels that are done.
+
+        Returns
+        -------
+        Influence
+            With tables ``params``, ``dfbeta``, ``dfbetas``, ``variances``, ``cooks_distance`` and
+            ``to_frame()``.
+
+        Raises
+        ------
+        ArgumentError
+            When `group` is not a name.
+        DataError
+            When there is no such column, or no rows; of a stream also when another factor is crossed
+            with this one.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.influence("Subject").cooks_distance.round(3).nlargest(2).to_dict()
+        {'309': 0.149, '335': 0.129}
+        """
+        cp = self._fit.cp
+        if self._stream is not None:
+            g = self._factor(group)
+            name, labels = cp.groups[g].name, np.asarray(cp.groups[g].levels)
+            parts = parts_of_levels(cp, g, sums_of_levels(cp, self._designs("influence"), g))
+        else:
+            design = self._rows("influence")
+            name, codes, labels = self._levels(group, design)
+            parts = parts_of_rows(cp, design, codes, len(labels))
+        return replace(influence(self._fit, parts, name, labels, progress), library=self.library)
+
+    def _factor(self, group: str | None) -> int:
+        """Return the place of a grouping factor among those of the model, by its name."""
+        names = [own.name for own in self._fit.cp.groups]
+        wanted = sorted(part.strip() for part in (group or "").split(":"))
+        for g, name in enumerate(names):
+            if sorted(name.split(":")) == wanted:
+                return g
+        raise DataError(
+            f"influence({'' if group is None else repr(group)}) of rows that are not in memory: only a grouping factor "
+            f"of the model can be left out, level by level ({', '.join(names)}), no single rows and no other groups"
+        )
+
+    def _levels(self, group: str | None, design: Design) -> tuple[str, np.ndarray, np.ndarray]:
+        """Return a factor's name, the level of each row used, and the labels of the levels."""
+        if group is None:
+            labels = np.arange(design.n) if design.kept_rows is None else design.kept_rows
+            return "row", np.arange(design.n), labels
+        return self._levels_of(group, design, "influence")
+
+    # -- display -------------------------------------------------------------------------------------
+
+    def _measures(self) -> dict[str, float]:
+        icc, r2 = self.icc(), self.r2()
+        return {
+            "df_residual": self.nobs - self.df_model,
+            "icc": icc.adjusted,
+            "r2_marginal": r2.marginal,
+            "r2_conditional": r2.conditional,
+            "converged": self.converged,
+            "singular": self.is_singular,
+        }
+
+    def summary(self, ddf: DDF | None = "satterthwaite") -> Summary:
+        """Summarize the fit on a page like that of lme4 and lmerTest.
+
+        Parameters
+        ----------
+        ddf : str, TraceMethod or None
+            As for `coef_table`; None leaves tests out.
+
+        Returns
+        -------
+        Summary
+            ``str()`` gives text, a notebook shows a table, ``to_markdown()`` and ``to_latex()`` the
+            rest.
+
+        Raises
+        ------
+        NotDefinedError
+            When the df method is unknown or not defined for this design.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> print(str(m.summary()).splitlines()[0])
+        Linear mixed model fit by REML; t tests with Satterthwaite's degrees of freedom
+        >>> m.summary("kenward-roger").to_markdown().splitlines()[0]
+        "Linear mixed model fit by REML; t tests with Kenward and Roger's degrees of freedom  "
+        """
+        from mixedfast.report.text import Summary
+
+        if ddf is not None:
+            ddf_method(ddf)
+        return Summary(self._in_pandas(), ddf)
+
+    def to_html(
+        self,
+        path: str | PathLike[str] | None = None,
+        title: str | None = None,
+        ddf: str = "satterthwaite",
+        pictures: bool = True,
+        profile: Profile | None = None,
+        bootstrap: Bootstrap | None = None,
+    ) -> str | None:
+        """Write a report to one HTML file: tables, pictures, convergence, and a glossary.
+
+        The file loads nothing from elsewhere and runs no script.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            The file. Without one, the HTML is returned.
+        title : str, optional
+            The formula by default.
+        ddf : str
+            As for `coef_table`.
+        pictures : bool
+            Draw them (with matplotlib; without it the report says that there are none).
+        profile, bootstrap : optional
+            From ``m.profile()`` and ``m.bootstrap()``: their intervals and pictures are shown too.
+
+        Returns
+        -------
+        str or None
+
+        Raises
+        ------
+        NotDefinedError
+            When the method of degrees of freedom is unknown or not defined for this design.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> page = m.to_html(title="Sleep", pictures=False)
+        >>> "<h1>Sleep</h1>" in page
+        True
+        """
+        from mixedfast.report.html import report_html
+
+        check_flag("pictures", pictures)
+        target = None if path is None else check_path("to_html", path)
+        return written(
+            report_html(self._in_pandas(), title, ddf, pictures, profile, bootstrap), target
+        )
+
+    @property
+    def plot(self) -> Plots:
+        """Pictures, drawn with matplotlib: ``m.plot.residuals()`` and others.
+
+        ``residuals``, ``qq``, ``caterpillar``, ``slopes``, ``shrinkage``, ``residuals_by_group``,
+        ``profile_zeta`` and ``bootstrap_densities`` draw; ``m.plot.data(name)`` gives the numbers of a
+        picture.
+        """
+        from mixedfast.report.plots import Plots
+
+        return Plots(self)
+
+    @in_callers_library
+    def tidy(
+        self,
+        effects: str | Sequence[str] = "fixed",
+        conf_int: bool = False,
+        level: float = 0.95,
+        method: str = "wald",
+        ddf: DDF = "satterthwaite",
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """Return one row per estimate, as broom.mixed's ``tidy``.
+
+        Parameters
+        ----------
+        effects : str or sequence of str
+            ``"fixed"`` (coefficients and tests), ``"ran_pars"`` (standard deviations and correlations),
+            ``"ran_vals"`` (conditional modes and their standard deviations), ``"ran_coefs"``
+            (coefficients of each group).
+        conf_int : bool
+            Add ``conf_low`` and ``conf_high``.
+        level : float
+        method : {"wald", "profile", "boot"}
+            Intervals of "fixed" and "ran_pars". "wald" has none for "ran_pars": they stay missing.
+        ddf : str or TraceMethod
+            As for `coef_table`.
+        seed : int, optional
+            Of the bootstrap.
+
+        Returns
+        -------
+        DataFrame
+            Columns, as far as the effects have them: ``effect, group, level, term, estimate,
+            std_error, df, statistic, p_value, conf_low, conf_high``.
+
+        Raises
+        ------
+        DataError
+            For unknown effects, method or level.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.tidy("ran_pars").round(3)
+             effect     group                 term  estimate
+        0  ran_pars   Subject        sd__Intercept    24.740
+        1  ran_pars   Subject             sd__Days     5.922
+        2  ran_pars   Subject  cor__Intercept.Days     0.066
+        3  ran_pars  Residual      sd__Observation    25.592
+        """
+        from mixedfast.report.tidy import tidy
+
+        return tidy(self._in_pandas(), effects, conf_int, level, method, ddf, seed)

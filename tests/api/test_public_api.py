@@ -15,14 +15,16 @@ import pytest
 import mixedfast as mf
 from mixedfast.compat import statsmodels as door
 from mixedfast.compat.statsmodels.results import MixedLMResults
-from mixedfast.inference.diagnostics.convergence import Convergence
-from mixedfast.inference.diagnostics.influence import Influence
-from mixedfast.inference.hypotheses.emmeans import MarginalMeans
 from mixedfast.report.page import Page
-from mixedfast.report.plots import Plots
-from mixedfast.results.bootstrap import Bootstrap
-from mixedfast.results.ols import OLSResult
-from mixedfast.results.profile import Profile
+from mixedfast.results import (
+    Bootstrap,
+    Convergence,
+    Influence,
+    MarginalMeans,
+    OLSResult,
+    Plots,
+    Profile,
+)
 
 #: Classes that users meet without naming them, beside those in ``mixedfast.__all__``.
 MET = [OLSResult, Influence, Bootstrap, Profile, MarginalMeans, Plots, Page, Convergence]

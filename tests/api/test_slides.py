@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 
 import mixedfast as mf
+from mixedfast.api import lm
 from mixedfast.report.describe import correlation, describe
-from mixedfast.results.ols import OLSResult, lm
+from mixedfast.results import OLSResult
 
 #: The slides' lmerTest was an older one: its df differ from today's in the fourth digit.
 OLDER_LMERTEST = 1e-3

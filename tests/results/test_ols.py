@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 
 import mixedfast as mf
+from mixedfast.api import lm
 from mixedfast.datasets import load_dataset
 from mixedfast.errors import ArgumentError, DataError, FormulaError
-from mixedfast.results.ols import OLSResult, lm
+from mixedfast.results import OLSResult
 
 #: Two correct QR factorizations of these small designs agree to a few thousand units in the last place.
 ALGEBRA = 1e-10

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast import __version__
 from mixedfast._validation import check_kind
+from mixedfast._version import __version__
 from mixedfast.errors import MissingLibraryError
 from mixedfast.inference.ddf.methods import METHODS
 from mixedfast.inference.hypotheses.coef_table import ddf_table
@@ -30,7 +30,7 @@ from mixedfast.report.text import anova_grid, ddf_words, random_grid
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfast.results import LMMResult
+    from mixedfast.report.protocols import MixedModel
 
 __all__ = ["document", "regression_html", "report_body", "report_html"]
 
@@ -61,7 +61,7 @@ _PART_TITLES = {
 
 
 def report_html(
-    m: LMMResult,
+    m: MixedModel,
     title: str | None = None,
     ddf: str = "satterthwaite",
     pictures: bool = True,
@@ -77,7 +77,7 @@ def report_html(
 
 
 def report_body(
-    m: LMMResult,
+    m: MixedModel,
     ddf: str = "satterthwaite",
     pictures: bool = True,
     profile: LikelihoodProfile | None = None,
@@ -87,7 +87,7 @@ def report_body(
 
     Parameters
     ----------
-    m : LMMResult
+    m : MixedModel
         With pandas tables.
     ddf : str
         For the tests of the tables.
@@ -152,7 +152,7 @@ def _tests(ddf: str) -> str:
 # --- tables ------------------------------------------------------------------------------------------------
 
 
-def _fixed(m: LMMResult, table: pd.DataFrame, ddf: str) -> list[Section]:
+def _fixed(m: MixedModel, table: pd.DataFrame, ddf: str) -> list[Section]:
     """Coefficients with intervals, then the F tests of the terms."""
     letter = "z" if ddf == "asymptotic" else "t"
     headers = {
@@ -187,7 +187,7 @@ def _like_errors(table: pd.DataFrame, name: str) -> tuple[str, ...]:
     )
 
 
-def _ddf(m: LMMResult) -> str:
+def _ddf(m: MixedModel) -> str:
     """Degrees of freedom and p values by every method, a row a coefficient."""
     methods, notes = list(METHODS), []
     counts = sorted(m.n_groups.values())
@@ -289,7 +289,7 @@ def _drawn(draw: Callable[..., str], *what: Any) -> str:
         return f"<p>There are none here: {escape(str(error))}.</p>"
 
 
-def _fit(m: LMMResult) -> str:
+def _fit(m: MixedModel) -> str:
     """What was done to find the estimates, with the log of the search folded away."""
     found = m.optimization
     told = _paragraphs(narrative.fit_told(m))
@@ -331,7 +331,7 @@ def _facts(facts: list[tuple[str, str]]) -> str:
     return page_html([Grid((Cells("", names, left=True), Cells("", values, left=True)))])
 
 
-def _glossary(m: LMMResult, table: pd.DataFrame, ddf: str) -> str:
+def _glossary(m: MixedModel, table: pd.DataFrame, ddf: str) -> str:
     entries = narrative.glossary(m, table, ddf, _LEVEL)
     told = "".join(
         f"<dt>{escape(entry.word)}</dt><dd>{prose(entry.meaning)}</dd>"

@@ -10,12 +10,12 @@ from mixedfast.report.number_format import significant
 from mixedfast.report.sections import Cells, Grid
 
 if TYPE_CHECKING:
-    from mixedfast.results import LMMResult
+    from mixedfast.report.protocols import MixedModel
 
 __all__ = ["rows_and_groups", "whole_model"]
 
 
-def rows_and_groups(m: LMMResult) -> list[Grid]:
+def rows_and_groups(m: MixedModel) -> list[Grid]:
     """The response, and how many rows the levels of each grouping factor have; without rows, how many levels there are."""
     names, counts = tuple(m.n_groups), tuple(f"{count:,}" for count in m.n_groups.values())
     columns = [Cells("Groups", names, left=True), Cells("Levels", counts)]
@@ -37,7 +37,7 @@ def rows_and_groups(m: LMMResult) -> list[Grid]:
     return [Grid(tuple(response)), Grid(tuple(columns))]
 
 
-def whole_model(m: LMMResult) -> Grid:
+def whole_model(m: MixedModel) -> Grid:
     """Likelihood, criteria and shares of variance."""
     r2, icc = m.r2(), m.icc()
     rows = {

@@ -19,8 +19,7 @@ from mixedfast.report.plots.regression import RegressionPlots
 if TYPE_CHECKING:
     from mixedfast.inference.intervals.bootstrap_intervals import Replicates
     from mixedfast.inference.intervals.profile import LikelihoodProfile
-    from mixedfast.results import LMMResult
-    from mixedfast.results.ols import OLSResult
+    from mixedfast.report.protocols import LeastSquaresModel, MixedModel
 
 __all__ = ["bootstrap_html", "pictures_html", "profile_html", "residual_pictures_html"]
 
@@ -52,7 +51,7 @@ class _Picture(NamedTuple):
     how_to_read: str
 
 
-def _wanted(m: LMMResult) -> list[_Picture]:
+def _wanted(m: MixedModel) -> list[_Picture]:
     first = next(iter(m.n_groups))
     return [
         _Picture(
@@ -87,7 +86,7 @@ def _wanted(m: LMMResult) -> list[_Picture]:
     ]
 
 
-def pictures_html(m: LMMResult) -> str:
+def pictures_html(m: MixedModel) -> str:
     """All pictures that this result can give, as figures of HTML; a note for those that it cannot.
 
     Raises
@@ -108,11 +107,11 @@ def pictures_html(m: LMMResult) -> str:
     return f"{_together(figures)}{missing}"
 
 
-def _draw(m: LMMResult, wanted: _Picture, new_figure: NewFigure) -> None:
+def _draw(m: MixedModel, wanted: _Picture, new_figure: NewFigure) -> None:
     wanted.draw(Plots(m, new_figure))
 
 
-def residual_pictures_html(m: OLSResult) -> str:
+def residual_pictures_html(m: LeastSquaresModel) -> str:
     """Residuals of a regression over fitted values, and their quantiles."""
 
     def panels(new_figure: NewFigure) -> None:

@@ -13,12 +13,12 @@ from mixedfast.report.page import page_html
 from mixedfast.report.text import ols_page, page
 
 if TYPE_CHECKING:
-    from mixedfast.results.ols import OLSResult
+    from mixedfast.report.protocols import LeastSquaresModel
 
 __all__ = ["regression_html"]
 
 
-def regression_html(m: OLSResult, title: str | None, ddf: str, pictures: bool) -> str:
+def regression_html(m: LeastSquaresModel, title: str | None, ddf: str, pictures: bool) -> str:
     """The report as one HTML document; see ``OLSResult.to_html``."""
     heading = m.formula if title is None else title
     check_kind("title", heading, str, "text")
@@ -32,7 +32,7 @@ def regression_html(m: OLSResult, title: str | None, ddf: str, pictures: bool) -
     return document(heading, f"<h1>{escape(heading)}</h1>\n<main>\n{body}\n</main>")
 
 
-def _drawn(m: OLSResult) -> str:
+def _drawn(m: LeastSquaresModel) -> str:
     try:
         return residual_pictures_html(m)
     except MissingLibraryError as error:

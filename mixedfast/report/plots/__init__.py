@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from mixedfast.results import LMMResult
+    from mixedfast.report.protocols import MixedModel
 
     OnAxes = Axes | Sequence[Axes] | None
 
@@ -42,7 +42,7 @@ class Plots(RowPictures):
 
     Parameters
     ----------
-    m : LMMResult
+    m : MixedModel
     new_figure : callable
         (width, height) in inches -> a matplotlib figure.
 
@@ -73,7 +73,7 @@ class Plots(RowPictures):
         ),
     }
 
-    _m: LMMResult
+    _m: MixedModel
 
     def qq(self, what: str | None = None, ax: OnAxes = None) -> np.ndarray:
         """Quantiles of the residuals and of the random effects against those of a normal distribution.

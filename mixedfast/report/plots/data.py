@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
     from mixedfast.inference.intervals.bootstrap_intervals import Replicates
     from mixedfast.inference.intervals.profile import LikelihoodProfile
-    from mixedfast.results import LMMResult
-    from mixedfast.results.ols import OLSResult
+    from mixedfast.report.protocols import MixedModel, Model
 
 __all__ = [
     "against_normal",
@@ -86,7 +85,7 @@ def sampled(n: int, most: int) -> np.ndarray:
 # --- residuals ---------------------------------------------------------------------------------------------
 
 
-def residuals(m: LMMResult | OLSResult, type: str = "scaled") -> pd.DataFrame:
+def residuals(m: Model, type: str = "scaled") -> pd.DataFrame:
     """``fitted`` and ``residual`` of every row used."""
     import pandas as pd
 
@@ -110,9 +109,7 @@ def trend(x: np.ndarray, y: np.ndarray, bins: int = 15) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["x", "y", "n"])
 
 
-def residuals_by_group(
-    m: LMMResult | OLSResult, group: str | None = None, type: str = "scaled"
-) -> pd.DataFrame:
+def residuals_by_group(m: Model, group: str | None = None, type: str = "scaled") -> pd.DataFrame:
     """Quantiles of the residuals of each group, sorted by their median: ``level, n, q05, q25, median, q75, q95``."""
     import pandas as pd
 
@@ -142,7 +139,7 @@ def residuals_by_group(
 # --- quantiles ---------------------------------------------------------------------------------------------
 
 
-def qq(m: LMMResult, what: str = "residuals") -> pd.DataFrame:
+def qq(m: MixedModel, what: str = "residuals") -> pd.DataFrame:
     """Sorted values against normal quantiles: columns ``term, theoretical, sample, line, low, high``.
 
     ``line`` goes through the quartiles. ``low`` and ``high`` hold 95 % of values at that place, if all are independent and
@@ -151,7 +148,7 @@ def qq(m: LMMResult, what: str = "residuals") -> pd.DataFrame:
 
     Parameters
     ----------
-    m : LMMResult
+    m : MixedModel
     what : str
         ``"residuals"`` (scaled by sigma), or a grouping factor, whose conditional modes are taken in the model's units.
     """
@@ -165,7 +162,7 @@ def qq(m: LMMResult, what: str = "residuals") -> pd.DataFrame:
     )
 
 
-def residual_quantiles(m: LMMResult | OLSResult) -> pd.DataFrame:
+def residual_quantiles(m: Model) -> pd.DataFrame:
     """`qq` of the residuals."""
     return against_normal("residuals", m.resid("scaled"))
 
@@ -202,7 +199,7 @@ def against_normal(name: str, values: np.ndarray) -> pd.DataFrame:
 # --- groups ------------------------------------------------------------------------------------------------
 
 
-def group_name(m: LMMResult | OLSResult, group: str | None) -> str:
+def group_name(m: Model, group: str | None) -> str:
     """The group asked for; the one with most levels by default."""
     names = list(m.n_groups)
     if not names:
@@ -214,7 +211,7 @@ def group_name(m: LMMResult | OLSResult, group: str | None) -> str:
     return group
 
 
-def caterpillar(m: LMMResult, group: str | None = None, level: float = 0.95) -> pd.DataFrame:
+def caterpillar(m: MixedModel, group: str | None = None, level: float = 0.95) -> pd.DataFrame:
     """Conditional modes with intervals: ``term, level, estimate, conf_low, conf_high``, each term sorted by estimate.
 
     The intervals are of the modes given beta and theta, at `level`.
@@ -235,7 +232,7 @@ def caterpillar(m: LMMResult, group: str | None = None, level: float = 0.95) -> 
     return pd.concat(parts, ignore_index=True)
 
 
-def shrinkage(m: LMMResult, group: str | None = None) -> pd.DataFrame:
+def shrinkage(m: MixedModel, group: str | None = None) -> pd.DataFrame:
     """What each group says by itself, and what the model makes of it: ``level, term, own, shrunken``.
 
     Coefficients, not deviations: the fixed effect of the same name is added. ``own`` is least squares on the group's own
@@ -262,7 +259,7 @@ def shrinkage(m: LMMResult, group: str | None = None) -> pd.DataFrame:
 # --- lines -------------------------------------------------------------------------------------------------
 
 
-def slope_variable(m: LMMResult, x: str | None = None, group: str | None = None) -> str:
+def slope_variable(m: MixedModel, x: str | None = None, group: str | None = None) -> str:
     """The variable that lines are drawn along: `x`, or the first number that varies by group, or the first number at all.
 
     Raises
@@ -304,7 +301,7 @@ def _is_predictor(design: Design, name: str, column: ColumnData) -> bool:
 
 
 def slopes(
-    m: LMMResult, x: str | None = None, group: str | None = None, most: int = 300
+    m: MixedModel, x: str | None = None, group: str | None = None, most: int = 300
 ) -> pd.DataFrame:
     """The fitted line of each group over the group's own range of `x`: ``level, x, y``.
 
@@ -313,7 +310,7 @@ def slopes(
 
     Parameters
     ----------
-    m : LMMResult
+    m : MixedModel
     x : str, optional
         A numeric variable; see `slope_variable`.
     group : str, optional
@@ -339,7 +336,7 @@ def slopes(
     return pd.DataFrame({"level": labels, "x": grid.x.ravel(), "y": y})
 
 
-def population_line(m: LMMResult, x: str | None = None, group: str | None = None) -> pd.DataFrame:
+def population_line(m: MixedModel, x: str | None = None, group: str | None = None) -> pd.DataFrame:
     """The line of the fixed effects over the whole range of `x`, averaged over the rows as `slopes` does: ``x, y``."""
     import pandas as pd
 
@@ -416,7 +413,7 @@ def _taken(column: ColumnData, rows: np.ndarray) -> ColumnData:
     return Numeric(column.values[rows])
 
 
-def _fixed_part(m: LMMResult, table: Table) -> np.ndarray:
+def _fixed_part(m: MixedModel, table: Table) -> np.ndarray:
     design = m._rows("slopes")
     recipe = replace(design.recipe, spec=replace(design.spec, offsets=()), offset_column=None)
     x = apply(recipe, table, groups=False).x
@@ -426,7 +423,7 @@ def _fixed_part(m: LMMResult, table: Table) -> np.ndarray:
     return out
 
 
-def _random_part(m: LMMResult, group: str, table: Table, levels: np.ndarray) -> np.ndarray:
+def _random_part(m: MixedModel, group: str, table: Table, levels: np.ndarray) -> np.ndarray:
     """Z b of one grouping factor on new rows whose levels are known by number."""
     design = m._rows("slopes")
     modes = m._fit.modes[list(m.n_groups).index(group)]
@@ -449,7 +446,7 @@ def _random_part(m: LMMResult, group: str, table: Table, levels: np.ndarray) -> 
     return out
 
 
-def points_behind(m: LMMResult, x: str, most: int) -> pd.DataFrame:
+def points_behind(m: MixedModel, x: str, most: int) -> pd.DataFrame:
     """A sample of the rows: ``x`` and the response, ``y``."""
     import pandas as pd
 

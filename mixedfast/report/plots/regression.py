@@ -23,7 +23,7 @@ class RegressionPlots(RowPictures):
 
     Parameters
     ----------
-    m : OLSResult
+    m : LeastSquaresModel
     new_figure : callable
         (width, height) in inches -> a matplotlib figure.
 

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from mixedfast.results import LMMResult
-    from mixedfast.results.ols import OLSResult
+    from mixedfast.report.protocols import Model
 
     OnAxes = Axes | Sequence[Axes] | None
 
@@ -40,7 +39,7 @@ class RowPictures:
 
     Parameters
     ----------
-    m : LMMResult or OLSResult
+    m : MixedModel or OLSResult
     new_figure : callable
         (width, height) in inches -> a matplotlib figure.
     """
@@ -52,9 +51,9 @@ class RowPictures:
         "qq": data.residual_quantiles,
     }
 
-    _m: LMMResult | OLSResult
+    _m: Model
 
-    def __init__(self, m: LMMResult | OLSResult, new_figure: NewFigure = on_screen) -> None:
+    def __init__(self, m: Model, new_figure: NewFigure = on_screen) -> None:
         self._library = m.library
         self._m = m._in_pandas()
         self._new_figure = new_figure
