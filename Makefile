@@ -123,6 +123,7 @@ test-pythons: sdist
 # The oldest versions have binaries for Python 3.10 and 3.11 only.
 OLDEST_PYTHON ?= $(firstword $(PYTHONS))
 test-lower-bounds: sdist
+	@mkdir -p build
 	$(BIN)/python build_support/lower_bounds.py test plots >build/lower-bounds.txt
 	build_support/test_away.sh $(OLDEST_PYTHON) dist/*.tar.gz dist/*.tar.gz --constraint build/lower-bounds.txt
 

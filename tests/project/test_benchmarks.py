@@ -13,7 +13,7 @@ pytest.importorskip("benchmarks", reason="the benchmarks are in the source tree 
 
 import mixedfast as mf
 from benchmarks import __main__ as command
-from benchmarks import runner
+from benchmarks import against_base, runner
 from benchmarks.agreement import compare
 from benchmarks.children import last_words
 from benchmarks.libraries import LIBRARIES, Library
@@ -368,3 +368,34 @@ def test_report_writes_tables_and_a_picture(tmp_path, capsys):
     assert to_csv(rows(CANNED)) == (tmp_path / "table.csv").read_text()
     assert (tmp_path / "table.md").read_text() in capsys.readouterr().out
     assert "<svg" in (tmp_path / "times.svg").read_text()
+
+
+def test_two_trees_are_compared_by_their_minima(tmp_path, capsys, monkeypatch):
+    seconds = {  # in the order of the runs: three rounds, then what looked slower once more
+        "base": iter([{"a": 2, "b": 3, "gone": 1}] * 3 + [{"a": 2, "b": 3}] * 3),
+        "head": iter([{"a": a, "b": 9, "new": 1} for a in (9, 3, 9)] + [{"a": 3, "b": 3}] * 3),
+    }
+    asked = []
+
+    def run_once(tree, selection):
+        asked.append((tree.name if tree == base else "head", list(selection)))
+        found = next(seconds[asked[-1][0]])
+        return {"benchmarks": [{"fullname": k, "stats": {"min": v}} for k, v in found.items()]}
+
+    base = tmp_path / "base"
+    monkeypatch.setattr(against_base, "run_once", run_once)
+    assert against_base.main([str(base)]) == 1
+    page = capsys.readouterr().out
+    assert "| a | 2000.000 | 3000.000 | **1.50** |" in page
+    assert "| b | 3000.000 | 3000.000 | 1.00 |" in page
+    assert "In one tree only: gone, new" in page
+    every, suspects = ["benchmarks/micro"], ["b", "a"]
+    assert (
+        asked
+        == [("base", every), ("head", every)] * 3
+        + [
+            ("base", suspects),
+            ("head", suspects),
+        ]
+        * 3
+    )
