@@ -14,12 +14,12 @@ from mixedfast.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfast.compat.statsmodels.model import MixedLM
+    from mixedfast.compat.statsmodels.protocols import Model
 
 __all__ = ["covariances", "modes"]
 
 
-def modes(model: MixedLM, slopes: np.ndarray, components: list[np.ndarray]) -> dict[Any, pd.Series]:
+def modes(model: Model, slopes: np.ndarray, components: list[np.ndarray]) -> dict[Any, pd.Series]:
     """Conditional means by group.
 
     Parameters
@@ -47,7 +47,7 @@ def modes(model: MixedLM, slopes: np.ndarray, components: list[np.ndarray]) -> d
     return out
 
 
-def covariances(model: MixedLM, params: MixedLMParams, scale: float) -> dict[Any, pd.DataFrame]:
+def covariances(model: Model, params: MixedLMParams, scale: float) -> dict[Any, pd.DataFrame]:
     """Conditional covariance of each group's random effects given the fixed ones.
 
     ``scale L (L'Z'ZL + I)^-1 L'`` with L L' the relative covariance: defined for singular ones too. Dense within a group.
@@ -81,7 +81,7 @@ def covariances(model: MixedLM, params: MixedLMParams, scale: float) -> dict[Any
     return out
 
 
-def _members(model: MixedLM) -> list[list[np.ndarray]]:
+def _members(model: Model) -> list[list[np.ndarray]]:
     """For each component, the effects of each group."""
     out = []
     for component in model.components:
@@ -91,7 +91,7 @@ def _members(model: MixedLM) -> list[list[np.ndarray]]:
     return out
 
 
-def _names(model: MixedLM, members: list[list[np.ndarray]], g: int) -> list[str]:
+def _names(model: Model, members: list[list[np.ndarray]], g: int) -> list[str]:
     names = list(model.data.exog_re_names)
     for component, effects in zip(model.components, members, strict=True):
         names += [f"{component.name}[{label}]" for label in component.labels[effects[g]]]

@@ -27,7 +27,7 @@ from mixedfast.inference.hypotheses.contrasts import hypothesis
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfast.compat.statsmodels.model import MixedLM
+    from mixedfast.compat.statsmodels.protocols import Model
     from mixedfast.compat.statsmodels.translate import Translation
     from mixedfast.results import LMMResult
 
@@ -63,7 +63,7 @@ class MixedLMResults:
 
     def __init__(
         self,
-        model: MixedLM,
+        model: Model,
         words: Translation,
         found: LMMResult,
         free: MixedLMParams | None,
