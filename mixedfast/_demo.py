@@ -1,8 +1,8 @@
-"""The analysis this library grew from, start to end, on the data it ships.
+"""The demonstration: a complete analysis of a data set of the package.
 
-Students' mathematics scores and socio-economic status in 160 high schools: describe, regress, see why
-ordinary regression will not do, fit the mixed model, and ask which degrees of freedom to use. Every
-number on the page is computed when it is printed.
+Students' mathematics scores and socio-economic status in 160 high schools: describe them, regress, see
+why ordinary regression is not enough, fit the mixed model, and compare methods of degrees of freedom.
+Every number on the page is computed when it is printed.
 """
 
 from __future__ import annotations
@@ -28,14 +28,17 @@ _TITLE = "Socio-economic status and mathematics"
 
 _FORMULA = "math ~ 1 + ses + (1 + ses | school)"
 
-#: A school leans to one side when at least this share of its residuals has one sign.
+#: The residuals of a school lean to one side when at least this share of them has one sign.
 _LEANING = 2 / 3
 
 _BINS = 10
 
+#: Times this the median absolute deviation of normal data estimates their standard deviation.
+_MAD_SCALE = 1.4826
+
 
 def demo_text() -> str:
-    """The whole analysis as text.
+    """Return the whole analysis as text.
 
     Returns
     -------
@@ -51,7 +54,7 @@ def demo_text() -> str:
 
 
 def demo_html() -> str:
-    """The whole analysis as one HTML page: what `demo_text` says, then the report of the mixed model with its pictures."""
+    """Return the whole analysis as one HTML page: `demo_text`, then the report of the mixed model."""
     from mixedfast.report.html import document, report_body
 
     m = _model()
@@ -67,7 +70,7 @@ def _model() -> LMMResult:
 
 
 def demo_sections(m: LMMResult | None = None) -> tuple[Section, ...]:
-    """The whole analysis as sections of a page, for text or HTML; `m` is the mixed model if it is fitted already."""
+    """Return the whole analysis as sections of a page; `m` is the mixed model if it is fitted already."""
     import mixedfast as mf
     from mixedfast.datasets import citation, load_dataset
 
@@ -88,7 +91,7 @@ def demo_sections(m: LMMResult | None = None) -> tuple[Section, ...]:
 
 
 def _compared(p: float) -> str:
-    """A p-value after the letter p: ``< 2.2e-16`` or ``= 0.012``."""
+    """Format a p value after the letter p: ``< 2.2e-16`` or ``= 0.012``."""
     shown = p_value(p)
     return shown if shown.startswith("<") else f"= {shown}"
 
@@ -101,18 +104,42 @@ def _say(*sentences: str) -> str:
 
 
 def _outcome(students: pd.DataFrame) -> tuple[Section, ...]:
-    from mixedfast.report.describe import correlation, describe
-
-    statistics = describe(students["math"])
-    names = Cells("", tuple(map(str, statistics.index)), left=True)
-    values = Cells("math", tuple(decimals(statistics.tolist(), 2)))
-    pair = correlation(students, ["ses", "math"])
+    statistics = _statistics(students["math"].to_numpy())
+    names = Cells("", tuple(statistics), left=True)
+    values = Cells("math", tuple(decimals(list(statistics.values()), 2)))
+    pair = students[["ses", "math"]].corr()
     return (
-        Heading("1. The outcome, and how it goes with socio-economic status"),
+        Heading("1. The outcome and its correlation with socio-economic status"),
         Grid((names, values)),
         matrix_grid(pair, "Correlation:"),
         f"Students of higher status score {'higher' if pair.to_numpy()[0, 1] > 0 else 'lower'}.",
     )
+
+
+def _statistics(values: np.ndarray) -> dict[str, float]:
+    """Compute the statistics of R's ``psych::describe``.
+
+    Skewness and kurtosis are central moments over powers of the standard deviation with divisor n - 1,
+    "type 3" of Joanes and Gill (1998, The Statistician 47).
+    """
+    from scipy import stats
+
+    n, sd = len(values), float(values.std(ddof=1))
+    shrunk = 1 - 1 / n
+    return {
+        "n": n,
+        "mean": values.mean(),
+        "sd": sd,
+        "median": np.median(values),
+        "trimmed": stats.trim_mean(values, 0.1),
+        "mad": _MAD_SCALE * stats.median_abs_deviation(values),
+        "min": values.min(),
+        "max": values.max(),
+        "range": np.ptp(values),
+        "skew": stats.skew(values) * shrunk**1.5,
+        "kurtosis": stats.kurtosis(values, fisher=False) * shrunk**2 - 3,
+        "se": sd / np.sqrt(n),
+    }
 
 
 def _case_level(cases: OLSResult) -> tuple[Section, ...]:
@@ -124,13 +151,13 @@ def _case_level(cases: OLSResult) -> tuple[Section, ...]:
         _say(
             f"Status explains {cases.r2().r2:.0%} of the variance of the scores:",
             f"F({f.df1}, {f.df2}) = {f.value:.4g}, p {_compared(f.p)}.",
-            f"The test counts {cases.nobs} students as independent.",
+            f"The test treats the {cases.nobs} students as independent.",
         ),
     )
 
 
 def _dependence(cases: OLSResult, school: np.ndarray) -> tuple[Section, ...]:
-    """The residuals school by school: they are not independent."""
+    """Show that the residuals of a school are not independent."""
     codes = np.unique(school.astype(str), return_inverse=True)[1]
     sizes = np.bincount(codes)
     positive = np.bincount(codes, weights=cases.resid() > 0) / sizes
@@ -140,15 +167,16 @@ def _dependence(cases: OLSResult, school: np.ndarray) -> tuple[Section, ...]:
         _histogram(positive),
         _say(
             f"In {leaning} of {len(sizes)} schools at least two thirds of the residuals have the same sign.",
-            f"Were the signs independent, one would expect {_expected_leaning(sizes):.1f} such schools.",
+            f"If the signs were independent, {_expected_leaning(sizes):.1f} such schools would be expected.",
         ),
         _say(
             f"The intraclass correlation of the residuals is {_intraclass(cases.resid(), codes):.3f};",
-            "independence would make it zero.",
+            "for independent residuals it would be about zero.",
         ),
         _say(
-            "Students of one school are alike beyond their status. The regression knows less than it thinks:",
-            "its residual degrees of freedom are too many and its standard errors too small.",
+            "Students in the same school are more alike than their status alone explains, so they carry less",
+            "information than the same number of unrelated students. The residual degrees of freedom of the",
+            "regression are too many and its standard errors too small.",
         ),
     )
 
@@ -167,7 +195,7 @@ def _histogram(share: np.ndarray) -> Grid:
 
 
 def _expected_leaning(sizes: np.ndarray) -> float:
-    """How many schools would lean to one side if each residual's sign were the toss of a coin."""
+    """Compute the expected number of schools that lean to one side if signs were tosses of a coin."""
     from scipy.special import bdtr
 
     least = np.ceil(_LEANING * sizes)
@@ -176,7 +204,7 @@ def _expected_leaning(sizes: np.ndarray) -> float:
 
 
 def _intraclass(values: np.ndarray, codes: np.ndarray) -> float:
-    """Intraclass correlation of grouped values, from the one-way analysis of variance.
+    """Compute the intraclass correlation of grouped values from the one-way analysis of variance.
 
     Source: Donner (1986), International Statistical Review 54, section 2: the estimator for unequal groups.
     """
@@ -196,12 +224,12 @@ def _school_level(students: pd.DataFrame) -> tuple[Section, ...]:
     schools = means.rename(columns={"math": "mean_math", "ses": "mean_ses"}).reset_index()
     fit = mf.lm("mean_math ~ mean_ses", schools)
     return (
-        Heading("4. One way out: regression on the school means"),
+        Heading("4. A first solution: regression on the school means"),
         *fit.summary().sections,
         _say(
-            f"Between schools status explains {fit.r2().r2:.0%} of the variance, and {fit.df_resid} residual",
-            "degrees of freedom are honest. But what happens within a school is gone, and a school",
-            "counts the same whether few or many of its students were asked.",
+            f"Between schools status explains {fit.r2().r2:.0%} of the variance, with {fit.df_resid} residual",
+            "degrees of freedom. But the differences between students within a school are lost, and all",
+            "schools have the same weight, with few or many students.",
         ),
     )
 
@@ -217,25 +245,24 @@ def _mixed(m: LMMResult, null: LMMResult) -> tuple[Section, ...]:
     table = m.anova()
     status, spread = float(m.params["ses"]), 1.96 * np.sqrt(slope)
     return (
-        Heading("5. The better way: a mixed model"),
+        Heading("5. A better solution: a mixed model"),
         "Each school has its own line, drawn from a population of lines.",
         *m.summary().sections,
         _say(
             f"A student of average status (ses = 0) in an average school is expected to score {m.params['Intercept']:.2f};",
-            f"one point of status more goes with {status:.2f} points more in mathematics.",
+            f"a one-unit increase in status is associated with a {status:.2f}-point increase in mathematics.",
         ),
         _say(
-            f"Variance within schools: {residual:.4f}. Between schools: {school:.4f} in the level at average",
-            f"status, {slope:.4f} in the slope.",
+            f"Variance within schools: {residual:.4f}. Variance between schools: {school:.4f} of the intercept,",
+            f"{slope:.4f} of the slope.",
         ),
         _say(
-            "How much do schools vary? Without status in the model, the share of the variance that lies",
-            "between schools (the intraclass correlation) is",
-            f"{null_school / (null_school + null_residual):.3f}.",
+            "How much do schools vary? Without status in the model, the share of the variance between",
+            f"schools (the intraclass correlation) is {null_school / (null_school + null_residual):.3f}.",
             f"For students of average status, in the model above, it is {school / (school + residual):.3f}.",
         ),
         _say(
-            f"Does the slope vary? It is {status:.2f} on average, and for 95% of schools it lies between",
+            f"Does the slope vary? It is {status:.2f} on average, and for 95% of schools it is between",
             f"{status - spread:.2f} and {status + spread:.2f}.",
         ),
         anova_grid(table, "Analysis of variance (type III, Satterthwaite's degrees of freedom):"),
@@ -247,25 +274,25 @@ def _mixed(m: LMMResult, null: LMMResult) -> tuple[Section, ...]:
 
 
 def _variance(m: LMMResult, group: str, place: int = 0) -> float:
-    """The variance in a given place among those of a group."""
+    """Return the variance at a given place among those of a group."""
     rows = m.varcorr[(m.varcorr["group"] == group) & m.varcorr["name2"].isna()]
     return float(rows["variance"].iloc[place])
 
 
 def _which_df(m: LMMResult) -> tuple[Section, ...]:
-    """The question the slides end on."""
+    """Compare the methods of degrees of freedom."""
     table = m.ddf_table().reset_index()
     of_status = table[table["term"] == "ses"]
     return (
         Heading("6. Which degrees of freedom?"),
         _say(
-            "The residual variance within schools is the right yardstick, but how many independent",
-            "observations stand behind it? At best all students count, at worst only the schools do.",
-            "Each rule of the field has its answer:",
+            "F compares with the residual variance within schools, but how many independent observations",
+            "does the test rest on? At most the number of students, at least the number of schools. Each",
+            "method gives its own number:",
         ),
         anova_grid(table.set_index("term")[["method", "df", "p_value"]], "", p_header="Pr(>|t|)"),
         _say(
-            f"The largest p-value for ses is {p_value(float(of_status['p_value'].max()))}:",
-            "here it does not matter. With few groups it can make all the difference.",
+            f"The largest p value for ses is {p_value(float(of_status['p_value'].max()))}: here the choice does",
+            "not matter. With few groups it can decide.",
         ),
     )

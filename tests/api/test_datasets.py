@@ -10,7 +10,6 @@ import pytest
 
 from mixedfast.datasets import citation, list_datasets, load_dataset, names
 from mixedfast.errors import DataError
-from mixedfast.report.describe import correlation, describe
 
 # rows, and levels of each factor, as in the sources
 SHAPES = {
@@ -87,55 +86,3 @@ def test_a_frame_may_be_changed_without_changing_the_next() -> None:
 def test_an_unknown_name_is_told_the_names_there_are(ask: object) -> None:
     with pytest.raises(DataError, match=r"'sleep'.*did you mean 'sleepstudy'.*penicillin"):
         ask("sleep")  # type: ignore[operator]
-
-
-def test_describe_leaves_missing_values_out() -> None:
-    known = np.array([3.0, 1.0, 4.0, 1.0, 5.0, 9.0])
-    pd.testing.assert_series_equal(describe(np.r_[known, np.nan]), describe(known))
-
-
-def test_describe_on_values_worked_by_hand() -> None:
-    # ten values, so the trimmed mean leaves out one at each end; deviations from 6: -5 -4 -3 -2 -1 0 1 2 3 9
-    values = pd.Series([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 15.0], name="x")
-    found = describe(values)
-    sd = np.sqrt(150 / 9)
-    by_hand = {
-        "n": 10,
-        "mean": 6,
-        "sd": sd,
-        "median": 5.5,
-        "trimmed": 5.5,
-        "mad": 1.4826 * 2.5,
-        "range": 14,
-    }
-    by_hand |= {"skew": 540 / 10 / sd**3, "kurtosis": 7638 / 10 / sd**4 - 3, "se": sd / np.sqrt(10)}
-    assert found.name == "x"
-    np.testing.assert_allclose(
-        [found[name] for name in by_hand], list(by_hand.values()), rtol=1e-14
-    )
-
-
-def test_describe_a_constant_has_no_shape() -> None:
-    found = describe([2.0, 2.0, 2.0])
-    assert found["sd"] == 0
-    assert np.isnan(found["skew"])
-
-
-@pytest.mark.parametrize("bad", [["a", "b"], [np.nan], [], np.ones((2, 2))])
-def test_describe_refuses_what_is_not_one_column_of_numbers(bad: object) -> None:
-    with pytest.raises(DataError, match="describe"):
-        describe(bad)
-
-
-def test_correlation_takes_numeric_columns_and_complete_rows() -> None:
-    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0, np.nan], "y": [2, 4, 5, 100], "g": list("aabb")})
-    found = correlation(frame)
-    assert list(found.columns) == ["x", "y"]
-    np.testing.assert_allclose(
-        found.to_numpy()[0, 1], np.corrcoef([1, 2, 3], [2, 4, 5])[0, 1], rtol=1e-14
-    )
-
-
-def test_correlation_names_the_column_that_is_not_numeric() -> None:
-    with pytest.raises(DataError, match="'g' is not numeric"):
-        correlation({"x": [1.0, 2.0], "g": ["a", "b"]}, ["x", "g"])
