@@ -8,10 +8,9 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mixedfast._lazy import lazy_attributes
 from mixedfast._version import __version__
 from mixedfast.errors import (
     ArgumentError,
@@ -37,23 +36,23 @@ if TYPE_CHECKING:
     from mixedfast.report.text import page
     from mixedfast.results import LMMResult
 
-#: Names that live in rooms of their own and are fetched when first asked for: `import mixedfast` stays quick.
-_ROOMS = {
-    "CrossProducts": "crossprod.types",
-    "KenwardRoger": "inference.ddf.trace_methods",
-    "LMMResult": "results",
-    "Satterthwaite": "inference.ddf.trace_methods",
-    "allow_in_formulas": "formula.expressions",
-    "anova": "api",
-    "crossproducts": "api",
-    "fit": "api",
-    "lm": "api",
-    "lmer": "api",
-    "load": "data.storage",
-    "list_datasets": "datasets",
-    "load_dataset": "datasets",
-    "page": "report.text",
-    "show_versions": "_versions",
+#: The module of each name. It is imported at the first use of the name, so that `import mixedfast` stays quick.
+_MODULES = {
+    "CrossProducts": "mixedfast.crossprod.types",
+    "KenwardRoger": "mixedfast.inference.ddf.trace_methods",
+    "LMMResult": "mixedfast.results",
+    "Satterthwaite": "mixedfast.inference.ddf.trace_methods",
+    "allow_in_formulas": "mixedfast.formula.expressions",
+    "anova": "mixedfast.api",
+    "crossproducts": "mixedfast.api",
+    "fit": "mixedfast.api",
+    "lm": "mixedfast.api",
+    "lmer": "mixedfast.api",
+    "load": "mixedfast.data.storage",
+    "list_datasets": "mixedfast.datasets",
+    "load_dataset": "mixedfast.datasets",
+    "page": "mixedfast.report.text",
+    "show_versions": "mixedfast._versions",
 }
 
 __all__ = [
@@ -86,14 +85,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
-        raise AttributeError(
-            f"module 'mixedfast' has no attribute {name!r}", name=name, obj=sys.modules[__name__]
-        )
-    value = getattr(import_module(f"mixedfast.{_ROOMS[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_attributes(__name__, _MODULES)
 
 
 def __dir__() -> list[str]:

@@ -25,6 +25,7 @@ from mixedfast.data.frames import library_of
 from mixedfast.data.frames_out import given_back
 from mixedfast.data.lazy_frames import is_lazy
 from mixedfast.design.build import build, check_whole
+from mixedfast.design.request import Request
 from mixedfast.design.types import Design
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.estimation.fit import fit_crossproducts
@@ -111,8 +112,8 @@ def lmer(
     {'Intercept': 12.665, 'ses': 2.3938}
     """
     given = dict(locals())
-    cp, rows = _products(
-        formula,
+    request = Request(
+        parse(formula),
         data,
         weights,
         offset,
@@ -122,8 +123,8 @@ def lmer(
         levels,
         checkpoint,
         progress,
-        True,
     )
+    cp, rows = _products(request)
     if not isinstance(
         rows, Design
     ):  # for a table in memory `build` took the levels that occur, and `check_whole` looked
@@ -312,8 +313,8 @@ def crossproducts(
     >>> cp.groups[0].A.shape
     (18, 2, 2)
     """
-    return _products(
-        formula,
+    request = Request(
+        parse(formula),
         data,
         weights,
         offset,
@@ -323,51 +324,29 @@ def crossproducts(
         levels,
         checkpoint,
         progress,
-        False,
-    )[0]
+        whole=False,
+    )
+    return _products(request)[0]
 
 
-def _products(
-    formula: str,
-    data: Any,
-    weights: Any,
-    offset: Any,
-    contrasts: Mapping[str, Any] | None,
-    na_action: str,
-    threads: int | None,
-    levels: Mapping[str, Sequence[Any]] | None,
-    checkpoint: str | PathLike[str] | None,
-    progress: Show,
-    whole: bool,
-) -> tuple[CrossProducts, Design | Stream | EngineRows]:
-    """The cross-products of any kind of data, and what can give the rows again; `whole` when no others will be added."""
-    spec = parse(formula)
+def _products(request: Request) -> tuple[CrossProducts, Design | Stream | EngineRows]:
+    """Sum the cross-products of any kind of data; return them and the source that gives the rows again."""
+    data = request.data
     if is_lazy(data):
-        cp, rows = push_down(spec, data, weights, offset, contrasts, na_action, levels, whole)
+        cp, rows = push_down(request)
         return replace(cp, meta=replace(cp.meta, library=library_of(data))), rows
-    if is_stream(data) or levels is not None:
-        batches = data if is_stream(data) else [data]
-        return stream_crossproducts(
-            spec,
-            batches,
-            weights,
-            offset,
-            contrasts,
-            na_action,
-            threads,
-            levels,
-            checkpoint,
-            progress,
-            whole,
-        )
-    if checkpoint is not None:
+    if is_stream(data):
+        return stream_crossproducts(request)
+    if request.levels is not None:
+        return stream_crossproducts(replace(request, data=[data]))
+    if request.checkpoint is not None:
         raise DataError("checkpoint= is for data read in batches; these are in memory")
     design = build(
-        spec, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action
+        request.spec, data, request.weights, request.offset, request.contrasts, request.na_action
     )
-    if whole:
+    if request.whole:
         check_whole(design)
-    return well_conditioned(design, threads), design
+    return well_conditioned(design, request.threads), design
 
 
 def anova(*models: LMMResult | OLSResult, refit: bool = True) -> pd.DataFrame:

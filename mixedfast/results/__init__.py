@@ -6,9 +6,9 @@ methods of these.
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mixedfast._lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from mixedfast.inference.diagnostics.convergence import Convergence
@@ -38,28 +38,21 @@ __all__ = [
 
 #: The module of each name. It is imported at the first use of the name.
 _MODULES = {
-    "Bootstrap": "results.bootstrap",
-    "Convergence": "inference.diagnostics.convergence",
-    "ICC": "inference.diagnostics.r2_icc",
-    "Influence": "inference.diagnostics.influence",
-    "LMMResult": "results.lmm",
-    "MarginalMeans": "inference.hypotheses.emmeans",
-    "OLSResult": "results.ols",
-    "Plots": "report.plots",
-    "Profile": "results.profile",
-    "R2": "inference.diagnostics.r2_icc",
-    "Summary": "report.text",
+    "Bootstrap": "mixedfast.results.bootstrap",
+    "Convergence": "mixedfast.inference.diagnostics.convergence",
+    "ICC": "mixedfast.inference.diagnostics.r2_icc",
+    "Influence": "mixedfast.inference.diagnostics.influence",
+    "LMMResult": "mixedfast.results.lmm",
+    "MarginalMeans": "mixedfast.inference.hypotheses.emmeans",
+    "OLSResult": "mixedfast.results.ols",
+    "Plots": "mixedfast.report.plots",
+    "Profile": "mixedfast.results.profile",
+    "R2": "mixedfast.inference.diagnostics.r2_icc",
+    "Summary": "mixedfast.report.text",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(
-            f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__]
-        )
-    value = getattr(import_module(f"mixedfast.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_attributes(__name__, _MODULES)
 
 
 def __dir__() -> list[str]:

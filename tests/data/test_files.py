@@ -208,11 +208,13 @@ class Recorded:
 def test_a_dataset_is_asked_for_the_columns_of_the_formula(rows, tmp_path):
     from mixedfast.crossprod.streaming import stream_crossproducts
     from mixedfast.data.batches import Dataset
+    from mixedfast.design.request import Request
     from mixedfast.formula.parser import parse
 
     write(tmp_path, [table(part.assign(other=1.0)) for part in cut(rows)])
     recorded = Recorded(datasets.dataset(tmp_path))
-    same(mf.fit(stream_crossproducts(parse(FORMULA), Dataset(recorded))[0]), mf.lmer(FORMULA, rows))
+    cp, _ = stream_crossproducts(Request(parse(FORMULA), Dataset(recorded)))
+    same(mf.fit(cp), mf.lmer(FORMULA, rows))
     assert {name for columns in recorded.asked for name in columns} == {
         "y",
         "x",

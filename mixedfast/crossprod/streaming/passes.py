@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,9 +38,9 @@ from mixedfast.data.files import Files
 from mixedfast.data.sources import as_source
 from mixedfast.data.work_units import Source, Unit
 from mixedfast.design.build import without_dot
+from mixedfast.design.request import Request
 from mixedfast.design.types import Design, Recipe
 from mixedfast.errors import DataError
-from mixedfast.formula.parser import ModelSpec
 
 __all__ = ["Stream", "stream_crossproducts"]
 
@@ -127,37 +126,20 @@ class Stream:
         return design, lambda: as_declared(rows, self.source.schema, where)
 
 
-def stream_crossproducts(
-    spec: ModelSpec,
-    data: Any,
-    weights: Any = None,
-    offset: Any = None,
-    contrasts: Mapping[str, Any] | None = None,
-    na_action: str = "omit",
-    threads: int | None = None,
-    levels: Mapping[str, Sequence[Any]] | None = None,
-    checkpoint: str | PathLike[str] | None = None,
-    progress: Show = "auto",
-    whole: bool = True,
-) -> tuple[CrossProducts, Stream]:
-    """The cross-products of a stream, and the stream with its plan (see `mixedfast.crossproducts`).
-
-    Parameters
-    ----------
-    whole : bool
-        Whether these are all rows: what the first pass finds must then tell the model's parameters apart.
-    """
-    threads = check_threads(threads)
-    source = as_source(data)
-    spec = without_dot(spec, source.schema.names, weights)
+def stream_crossproducts(request: Request) -> tuple[CrossProducts, Stream]:
+    """Sum the cross-products of a stream; return them and the stream with its plan."""
+    threads = check_threads(request.threads)
+    source = as_source(request.data)
+    weights, offset, contrasts = request.weights, request.offset, request.contrasts
+    spec = without_dot(request.spec, source.schema.names, weights)
     want = wanted(spec, weights, offset)
     check_columns(want, source.schema.names)
-    given = given_levels(levels, source.schema.names)
-    state = Progress(
-        checkpoint,
-        repr((spec.formula, weights, offset, na_action)) + digest(given) + digest(contrasts or {}),
+    given = given_levels(request.levels, source.schema.names)
+    arguments = repr((spec.formula, weights, offset, request.na_action))
+    state = Progress(request.checkpoint, arguments + digest(given) + digest(contrasts or {}))
+    asked = _Asked(
+        want, source, given, contrasts, request.na_action, threads, request.progress, request.whole
     )
-    asked = _Asked(want, source, given, contrasts, na_action, threads, progress, whole)
     with ExitStack() as cut_short:
         cut_short.callback(state.write)  # after an error or Ctrl-C, what was added is kept
         if state.now.plan is None and not asked.in_one_pass:

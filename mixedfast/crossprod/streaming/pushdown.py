@@ -36,36 +36,28 @@ from mixedfast.design.coding import Coding, Piece, products_of
 from mixedfast.design.columns import Column, Factor
 from mixedfast.design.covariates import Covariate
 from mixedfast.design.grouping import GroupRecipe, number_again
+from mixedfast.design.request import Request
 from mixedfast.design.types import Recipe
 from mixedfast.errors import DataError
-from mixedfast.formula.parser import ModelSpec, plain_name
+from mixedfast.formula.parser import plain_name
 from mixedfast.formula.variables import expression_names, python_factors, used_names
 
 __all__ = ["EngineRows", "push_down"]
 
 
-def push_down(
-    spec: ModelSpec,
-    data: Any,
-    weights: Any = None,
-    offset: Any = None,
-    contrasts: Mapping[str, Any] | None = None,
-    na_action: str = "omit",
-    levels: Mapping[str, Sequence[Any]] | None = None,
-    whole: bool = True,
-) -> tuple[CrossProducts, EngineRows]:
-    """The cross-products of a lazy frame (see `mixedfast.crossproducts`), and what can ask for more sums of its rows.
+def push_down(request: Request) -> tuple[CrossProducts, EngineRows]:
+    """Sum the cross-products of a lazy frame in its engine; return them and the source of further sums.
 
     Raises
     ------
     DataError
         Also for a part of the formula that the engine cannot compute, by name, with what to do first.
     """
-    frame = LazyFrame.of(data)
-    spec = without_dot(spec, frame.names, weights)
-    want = wanted(spec, weights, offset)
+    frame = LazyFrame.of(request.data)
+    spec = without_dot(request.spec, frame.names, request.weights)
+    want = wanted(spec, request.weights, request.offset)
     check_columns(want, frame.names)
-    given = given_levels(levels, frame.names)
+    given = given_levels(request.levels, frame.names)
     for name in want.columns:
         frame.require_usable(name)
     frame = frame.only(want.columns)
@@ -80,7 +72,7 @@ def push_down(
     rows, missing = frame.count_missing(want.columns)
     frame = frame.complete(want.columns) if missing else frame
     facts = _facts(want, frame, rows, missing, given)
-    plan = make_plan(want, facts, contrasts, na_action, whole=whole)
+    plan = make_plan(want, facts, request.contrasts, request.na_action, whole=request.whole)
     recipe = replace(plan.recipe, covariates=_covariates(want, frame, facts.n))
     rows_there = EngineRows(want, frame, recipe, facts)
     total = rows_there.products()
