@@ -12,24 +12,13 @@ from mixedfast._validation import check_threads
 from mixedfast.covariance.relative import TermShape
 from mixedfast.crossprod import _sums
 from mixedfast.crossprod.blocks import GroupProducts, PairProducts
+from mixedfast.crossprod.pool import CONSTANT, Placed, pool_of
 from mixedfast.crossprod.row_sums import RowSums, row_sums
-from mixedfast.crossprod.scaling import (
-    Basis,
-    adds_to_one,
-    check_size,
-    choose_basis,
-    group_layout,
-    response_column,
-    x_in_basis,
-    z_in_basis,
-)
+from mixedfast.crossprod.scaling import Basis, adds_to_one, check_size, choose_basis
 from mixedfast.crossprod.types import CrossProducts, Meta
 from mixedfast.errors import DataError
 
 if TYPE_CHECKING:
-    from mixedfast.crossprod.dummy_columns import Placed
-    from mixedfast.crossprod.row_sums import Grouped
-    from mixedfast.design.columns import Column
     from mixedfast.design.types import Design
 
 __all__ = ["Summed", "assemble", "sum_rows"]
@@ -149,46 +138,39 @@ def sum_rows(
         raise DataError(
             "the basis shifts columns, and the columns of X that add up to 1 in it do not do so in these rows"
         )
-    own_y = (response_column(design), basis.shift[-1], basis.scale[-1])
-    columns = [*x_in_basis(design.x, n, basis), own_y]
-    layout = group_layout(design)
-    z_columns: list[list[Placed]] = []
-    terms: list[TermShape] = []
-    groups: list[Grouped] = []
-    for g, members in enumerate(layout):
-        own: list[Column] = []
-        for term in (design.terms[t] for t in members):
-            terms.append(TermShape(g, len(own), len(term.columns), term.correlated))
-            own += term.columns
-        z_columns.append(z_in_basis(own, n, basis.groups[g]))
-        first = design.terms[members[0]]
-        on_left = z_columns[g] if () in own else [*z_columns[g], ((), 0.0, 1.0)]
-        groups.append((first.codes, len(first.levels), on_left))
-    order = np.argsort([t for members in layout for t in members], kind="stable")
-
-    sqrt_weights = None if design.weights is None else np.sqrt(design.weights)
-    rows = row_sums(columns, groups, n, sqrt_weights, threads, worth)
-    pairs = {}
-    for g, h in combinations(range(len(layout)), 2):
-        left_term, right_term = design.terms[layout[g][0]], design.terms[layout[h][0]]
-        both = _sums.ColumnPool([*z_columns[g], *z_columns[h]], n, sqrt_weights)
-        pairs[g, h] = PairProducts(
+    pool = pool_of(design, basis)
+    columns, z = pool.at(pool.xy), [pool.at(places) for places in pool.z]
+    rows = row_sums(
+        columns,
+        [
+            (codes, n_levels, own if _has_constant(own) else [*own, CONSTANT])
+            for (codes, n_levels), own in zip(pool.groups, z, strict=True)
+        ],
+        n,
+        pool.sqrt_weights,
+        threads,
+        worth,
+    )
+    pairs = {
+        (g, h): PairProducts(
             *_sums.pairs(
-                left_term.codes,
-                len(left_term.levels),
-                right_term.codes,
-                len(right_term.levels),
-                both,
-                len(z_columns[g]),
-                len(z_columns[h]),
+                *pool.groups[g],
+                *pool.groups[h],
+                pool.kernel([*z[g], *z[h]]),
+                len(z[g]),
+                len(z[h]),
             )
         )
+        for g, h in combinations(range(len(z)), 2)
+    }
     unweighted = None
-    if sqrt_weights is not None or basis.constant is None:
-        wanted = [((), 0.0, 1.0), *columns[:-1], *(column for own in z_columns for column in own)]
-        unweighted = row_sums(wanted, [], n, None, threads, worth)
+    if design.weights is not None or basis.constant is None:
+        unweighted = row_sums(
+            [CONSTANT, *columns[:-1], *chain.from_iterable(z)], [], n, None, threads, worth
+        )
     named = [
-        (design.terms[members[0]], [design.terms[t].names for t in members]) for members in layout
+        (design.terms[members[0]], [design.terms[t].names for t in members])
+        for members in design.recipe.terms_by_group
     ]
     return Summed(
         n=n,
@@ -200,7 +182,7 @@ def sum_rows(
         groups=tuple(
             (first.group, first.levels, tuple(chain.from_iterable(names))) for first, names in named
         ),
-        terms=tuple(terms[i] for i in order),
+        terms=design.recipe.term_shapes,
         x_names=design.x_names,
         meta=Meta(
             design.spec.formula,
@@ -214,3 +196,7 @@ def sum_rows(
             design.library,
         ),
     )
+
+
+def _has_constant(columns: list[Placed]) -> bool:
+    return any(not column for column, _, _ in columns)

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mixedfast.crossprod.pool import Placed
 from mixedfast.crossprod.scaling import column_key
 
 if TYPE_CHECKING:
     from mixedfast.design.columns import Column
 
-__all__ = ["Cells", "Expansion", "Placed", "by_cell", "square"]
+__all__ = ["Cells", "Expansion", "by_cell", "square"]
 
 #: Fewer columns are as quick multiplied row by row.
 _FEWEST_COLUMNS = 8
@@ -31,9 +32,6 @@ _WORTH = 15e6
 _MOST_SUMS = 2
 #: Rows a cell, and a level of a grouping factor, must have on average before it pays to multiply out what they sum to.
 _ROWS = 8
-
-#: A column, its shift and its scale.
-Placed = tuple["Column", float, float]
 
 
 @dataclass(frozen=True, eq=False)

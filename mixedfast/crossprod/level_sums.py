@@ -6,14 +6,14 @@ level, and whatever is nested in it, can be taken away without its rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mixedfast.crossprod import _sums
+from mixedfast.crossprod.pool import CONSTANT, Placed, pool_of
 from mixedfast.crossprod.row_sums import threaded
-from mixedfast.crossprod.scaling import group_layout, response_column, x_in_basis, z_in_basis
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.types import Design
 from mixedfast.errors import DataError
@@ -64,30 +64,22 @@ def sums_of_levels(cp: CrossProducts, designs: Iterable[Design], g: int) -> Leve
 
 
 def _sums_of_factor(cp: CrossProducts, design: Design, g: int) -> LevelSums:
-    n, basis = design.n, cp.basis
-    layout = group_layout(design)
-    codes, J = design.terms[layout[g][0]].codes, cp.groups[g].n_levels
-    columns = [
-        *x_in_basis(design.x, n, basis),
-        (response_column(design), basis.shift[-1], basis.scale[-1]),
-    ]
+    pool = pool_of(design, cp.basis)
+    codes, J = pool.groups[g]
 
-    def by_level(pool: _sums.ColumnPool, count: int) -> np.ndarray:
-        wanted = np.arange(count, dtype=np.int32)
-        _, sums = threaded(pool, n, wanted, [(codes, J, wanted, wanted)], 1)
-        return _sums.picked(sums[0], 0, count, wanted)
+    def by_level(columns: Sequence[Placed], weighted: bool) -> np.ndarray:
+        every = np.arange(len(columns), dtype=np.int32)
+        kernel = pool.kernel(columns, weighted)
+        _, sums = threaded(kernel, design.n, every, [(codes, J, every, every)], 1)
+        return _sums.picked(sums[0], 0, len(columns), every)
 
-    sqrt_weights = None if design.weights is None else np.sqrt(design.weights)
-    xy = by_level(_sums.ColumnPool(columns, n, sqrt_weights), len(columns))
+    columns = pool.at(pool.xy)
     unweighted = None
     if cp.unweighted is not None:
-        z = [
-            z_in_basis([column for t in members for column in design.terms[t].columns], n, own)
-            for members, own in zip(layout, basis.groups, strict=True)
-        ]
-        plain = [((), 0.0, 1.0), *columns[:-1], *(column for own in z for column in own)]
-        unweighted = by_level(_sums.ColumnPool(plain, n), len(plain))
+        z = pool.columns[len(columns) :]
+        unweighted = by_level([CONSTANT, *columns[:-1], *z], weighted=False)
     logs = np.zeros(J) if design.weights is None else np.bincount(codes, np.log(design.weights), J)
+    xy = by_level(columns, weighted=True)
     return LevelSums(np.bincount(codes, minlength=J), logs, xy, unweighted)
 
 

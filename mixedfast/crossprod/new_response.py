@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedfast.crossprod import _sums
+from mixedfast.crossprod.pool import pool_of
 from mixedfast.crossprod.row_sums import threaded
-from mixedfast.crossprod.scaling import (
-    group_layout,
-    response_column,
-    scale_of_response,
-    x_in_basis,
-    z_in_basis,
-)
+from mixedfast.crossprod.scaling import scale_of_response
 
 if TYPE_CHECKING:
     from mixedfast.crossprod.types import CrossProducts
@@ -45,31 +40,26 @@ def with_response(cp: CrossProducts, design: Design, threads: int | None = None)
     DataError
         When squares of the response overflow.
     """
-    n, p = design.n, cp.p
     shift, scale = scale_of_response(design, cp.basis)
-    columns = x_in_basis([design.x[j] for j in cp.kept], n, cp.basis)
-    at_y = np.array([p], dtype=np.int32)
-    columns.append((response_column(design), shift, scale))
-    described = [(np.zeros(n, dtype=np.int32), 1, np.arange(p, dtype=np.int32), at_y)]
-    for group, members in zip(cp.groups, group_layout(design), strict=True):
-        first = len(columns)
-        own_z = [column for t in members for column in design.terms[t].columns]
-        columns += z_in_basis(own_z, n, group.basis)
-        left = np.arange(first, len(columns), dtype=np.int32)
-        described.append((design.terms[members[0]].codes, group.n_levels, left, at_y))
-    sqrt_weights = None if design.weights is None else np.sqrt(design.weights)
-    wanted = described if p else described[1:]
-    yy, sums = threaded(_sums.ColumnPool(columns, n, sqrt_weights), n, at_y, wanted, threads)
+    basis = replace(
+        cp.basis,
+        shift=np.append(cp.shift[:-1], shift),
+        scale=np.append(cp.scale[:-1], scale),
+    )
+    pool = pool_of(design.keep_columns(cp.kept.tolist()), basis)
+    x, y = pool.xy[:-1], pool.xy[-1:]
+    described = [(codes, J, z, y) for (codes, J), z in zip(pool.groups, pool.z, strict=True)]
+    if cp.p:  # all rows are one group to X
+        described.insert(0, (np.zeros(design.n, dtype=np.int32), 1, x, y))
+    yy, sums = threaded(pool.kernel(), design.n, y, described, threads)
     only = np.zeros(1, dtype=np.int32)
     by_y = [
         _sums.picked(parts, 0, len(left), only)[:, :, 0]
-        for (_, _, left, _), parts in zip(wanted, sums, strict=True)
+        for (_, _, left, _), parts in zip(described, sums, strict=True)
     ]
-    xy = by_y.pop(0)[0] if p else np.empty(0)
+    xy = by_y.pop(0)[0] if cp.p else np.empty(0)
     changed = with_sums(cp, by_y, xy, float(yy[0, 0]))
-    return replace(
-        changed, shift=np.append(cp.shift[:-1], shift), scale=np.append(cp.scale[:-1], scale)
-    )
+    return replace(changed, shift=basis.shift, scale=basis.scale)
 
 
 def with_sums(cp: CrossProducts, zy: list[np.ndarray], xy: np.ndarray, yy: float) -> CrossProducts:

@@ -19,13 +19,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedfast.crossprod import _sums
+from mixedfast.crossprod.pool import Placed, pool_of
 from mixedfast.crossprod.row_sums import threaded
-from mixedfast.crossprod.scaling import group_layout, response_column, x_in_basis, z_in_basis
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.columns import Factor
 
 if TYPE_CHECKING:
-    from mixedfast.design.columns import Column
     from mixedfast.design.types import Design
 
 __all__ = ["Remainder", "is_rounding", "plus_x", "take_out"]
@@ -72,11 +71,6 @@ def plus_x(C: np.ndarray, gamma: np.ndarray) -> np.ndarray:
     return np.concatenate([C[..., :-1], C[..., -1:] + (C[..., :-1] @ gamma)[..., None]], axis=-1)
 
 
-def _columns(design: Design, members: list[int]) -> list[Column]:
-    """Columns of Z of the terms of one group."""
-    return [column for t in members for column in design.terms[t].columns]
-
-
 def take_out(
     cp: CrossProducts,
     design: Design,
@@ -103,19 +97,13 @@ def take_out(
     Remainder
     """
     n, p = design.n, cp.p
-    x = x_in_basis([design.x[j] for j in cp.kept], n, cp.basis)
-    y = (response_column(design), float(cp.shift[-1]), float(cp.scale[-1]))
-    layout = group_layout(design)
-    z = [
-        z_in_basis(_columns(design, members), n, group.basis)
-        for members, group in zip(layout, cp.groups, strict=True)
-    ]
-    rows = _sums.ColumnPool([*x, y, *(column for own in z for column in own)], n)
+    pool = pool_of(design.keep_columns(cp.kept.tolist()), cp.basis)
+    rows = pool.kernel(weighted=False)
     groups = [
-        (design.terms[members[0]].codes, len(own), taken)
-        for members, own, taken in zip(layout, z, delta, strict=True)
+        (codes, len(z), taken)
+        for (codes, _), z, taken in zip(pool.groups, pool.z, delta, strict=True)
     ]
-    sqrt_weights = None if design.weights is None else np.sqrt(design.weights)
+    sqrt_weights = pool.sqrt_weights
     ww, zw = np.zeros((p + 1, p + 1)), [np.zeros((len(taken), k, p + 1)) for _, k, taken in groups]
     of_rest = of_terms = 0.0
     for block in _row_blocks(n, cp):
@@ -175,9 +163,7 @@ def _products(
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """W'W (p+1,p+1) and Z'W (J,k,p+1) of each group, over one block of rows."""
     m = W.shape[1]
-    columns: list[tuple[Column, float, float]] = [
-        ((Factor(values),), 0.0, 1.0) for part in (W, *Z) for values in part
-    ]
+    columns: list[Placed] = [((Factor(values),), 0.0, 1.0) for part in (W, *Z) for values in part]
     gram, described, at = np.arange(len(W), dtype=np.int32), [], len(W)
     for (codes, n_levels), part in zip(groups, Z, strict=True):
         described.append((codes, n_levels, np.arange(at, at + len(part), dtype=np.int32), gram))

@@ -16,7 +16,8 @@ import numpy as np
 
 from mixedfast._validation import available_cores
 from mixedfast.crossprod import _sums
-from mixedfast.crossprod.dummy_columns import Expansion, Placed, by_cell, square
+from mixedfast.crossprod.dummy_columns import Expansion, by_cell, square
+from mixedfast.crossprod.pool import Placed
 from mixedfast.crossprod.scaling import column_key
 
 if TYPE_CHECKING:

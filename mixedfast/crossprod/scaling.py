@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.crossprod import _sums
-from mixedfast.design.columns import Factor, evaluate
+from mixedfast.design.columns import Factor
 from mixedfast.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,11 +29,8 @@ __all__ = [
     "adds_to_one",
     "check_size",
     "choose_basis",
-    "group_layout",
     "response_column",
     "scale_of_response",
-    "x_in_basis",
-    "z_in_basis",
 ]
 
 #: Rows looked at to choose shifts and scales. They need only be near the mean and the spread.
@@ -80,7 +77,7 @@ class Basis:
         The last is y's. Scales are powers of two, so scaling is exact. With weights all of them carry the root of a power
         of four that brings the weights near 1.
     groups : tuple of GroupBasis
-        Z's columns by grouping factor, in the order of `group_layout`. A term shifts only if its first column is the
+        Z's columns by grouping factor, in the order of `mixedfast.design.types.Recipe.terms_by_group`. A term shifts only if its first column is the
         constant.
     constant : (p,) array or None
         c with Xc = 1, in the user's columns. Shifts are zero where c is not; without c all are zero.
@@ -141,38 +138,6 @@ class Basis:
         return out if self.constant is None else out + self.shift[-1] * self.constant
 
 
-def x_in_basis(x: Sequence[Column], n: int, basis: Basis) -> list[tuple[Column, float, float]]:
-    """Columns of X with their shifts and scales; the ones that are mixed as new columns of numbers."""
-    return _placed(x, n, basis.shift[:-1], basis.scale[:-1], basis.mix)
-
-
-def z_in_basis(z: Sequence[Column], n: int, group: GroupBasis) -> list[tuple[Column, float, float]]:
-    """The same for the columns of Z of one grouping factor."""
-    return _placed(z, n, group.shift, group.scale, group.mix)
-
-
-def _placed(
-    columns: Sequence[Column], n: int, shift: np.ndarray, scale: np.ndarray, mix: np.ndarray | None
-) -> list[tuple[Column, float, float]]:
-    placed = list(zip(columns, shift.tolist(), scale.tolist(), strict=True))
-    if mix is None:
-        return placed
-    for j in np.flatnonzero((mix != np.eye(len(columns))).any(axis=0)).tolist():
-        mixed = np.zeros(n)
-        for k in np.flatnonzero(mix[:, j]).tolist():
-            mixed += mix[k, j] * ((evaluate(columns[k], n) - shift[k]) * scale[k])
-        placed[j] = (Factor(mixed),), 0.0, 1.0
-    return placed
-
-
-def group_layout(design: Design) -> list[list[int]]:
-    """Terms by grouping factor: lists of positions in design.terms, factors in the order they first appear."""
-    layout: dict[str, list[int]] = {}
-    for i, term in enumerate(design.terms):
-        layout.setdefault(term.group, []).append(i)
-    return list(layout.values())
-
-
 def response_column(design: Design) -> Column:
     """y less the offset, as a column."""
     y = design.y if design.offset is None else design.y - design.offset
@@ -217,7 +182,7 @@ def choose_basis(design: Design, look_at_rows: bool = True) -> Basis:
     ]
     known = {column_key(c): b for c, b in zip(columns, basis, strict=True)}
     groups = []
-    for members in group_layout(design):
+    for members in design.recipe.terms_by_group:
         own: list[tuple[float, float]] = []
         for term in (design.terms[t] for t in members):
             centred = term.correlated and len(term.columns) > 1 and not term.columns[0]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from mixedfast.covariance.relative import TermShape
 from mixedfast.design.coding import Coding, FixedTerm
 from mixedfast.design.columns import Column
 from mixedfast.design.covariates import Covariates
@@ -84,6 +85,27 @@ class Recipe:
     kept: tuple[int, ...]
     covariates: Covariates = field(default_factory=dict)
     weights_column: str | None = None
+
+    @property
+    def terms_by_group(self) -> list[list[int]]:
+        """Positions of the random terms by grouping factor, factors in the order they first appear."""
+        found: dict[str, list[int]] = {}
+        for t, group in enumerate(self.groups):
+            found.setdefault(group.label, []).append(t)
+        return list(found.values())
+
+    @property
+    def term_shapes(self) -> tuple[TermShape, ...]:
+        """Which columns of Z of its grouping factor each random term has, terms of one factor side by side."""
+        shapes: dict[int, TermShape] = {}
+        written = self.random_terms
+        for g, members in enumerate(self.terms_by_group):
+            start = 0
+            for t in members:
+                k = len(self.random[t].names)
+                shapes[t] = TermShape(g, start, k, written[t].correlated)
+                start += k
+        return tuple(shapes[t] for t in sorted(shapes))
 
     @property
     def random_terms(self) -> list[RandomTerm]:

@@ -11,8 +11,9 @@ import mixedfast as mf
 from mixedfast.crossprod import dummy_columns
 from mixedfast.crossprod.assemble import assemble
 from mixedfast.crossprod.dummy_columns import by_cell
+from mixedfast.crossprod.pool import place_x
 from mixedfast.crossprod.row_sums import row_sums
-from mixedfast.crossprod.scaling import choose_basis, x_in_basis
+from mixedfast.crossprod.scaling import choose_basis
 from mixedfast.design.build import build
 from mixedfast.design.columns import Factor, evaluate
 from mixedfast.formula.parser import parse
@@ -83,7 +84,7 @@ def test_products_are_those_of_the_rows(formula, seed, weighted, contrast, threa
     design = build(parse(formula), a_table(seed), "w" if weighted else None, contrasts=contrasts)
     n, basis = design.n, choose_basis(design)
     columns = [
-        *x_in_basis(design.x, n, basis),
+        *place_x(design.x, n, basis),
         ((Factor(design.y),), basis.shift[-1], basis.scale[-1]),
     ]
     assert [
@@ -136,14 +137,14 @@ def test_the_same_number_of_threads_gives_the_same_bits():
 )
 def test_columns_that_are_read_row_by_row(formula, n):
     design = build(parse(formula), a_table(5, n) | {"many": np.arange(n) // 4})
-    assert in_cells(design, x_in_basis(design.x, design.n, choose_basis(design))) == []
+    assert in_cells(design, place_x(design.x, design.n, choose_basis(design))) == []
 
 
 @pytest.mark.parametrize(("more", "kinds"), [(0, 1), (1, 0)])
 def test_few_rows_are_not_worth_it(monkeypatch, more, kinds):
     design = build(parse("y ~ f + (1 | a)"), a_table(5))
     monkeypatch.setattr(dummy_columns, "_WORTH", N * 9**2 + more)
-    assert len(in_cells(design, x_in_basis(design.x, design.n, choose_basis(design)))) == kinds
+    assert len(in_cells(design, place_x(design.x, design.n, choose_basis(design)))) == kinds
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from mixedfast._memo import cached_property
-from mixedfast.covariance.relative import TermShape
 from mixedfast.crossprod.blocks import GroupProducts, PairProducts
 from mixedfast.crossprod.collinearity import taken_apart
 from mixedfast.crossprod.residual_products import Remainder, is_rounding
@@ -226,11 +225,8 @@ class EngineRows:
 
     @cached_property
     def layout(self) -> list[list[int]]:
-        """Terms by grouping factor, as `mixedfast.crossprod.scaling.group_layout`."""
-        found: dict[str, list[int]] = {}
-        for i, group in enumerate(self.recipe.groups):
-            found.setdefault(group.label, []).append(i)
-        return list(found.values())
+        """Positions of the random terms by grouping factor."""
+        return self.recipe.terms_by_group
 
     @cached_property
     def z(self) -> list[list[Expr | None]]:
@@ -267,7 +263,7 @@ class EngineRows:
             scale=basis.scale,
             groups=groups,
             pairs=pairs,
-            terms=self._terms(),
+            terms=recipe.term_shapes,
             x_names=recipe.fixed.names,
             kept=np.arange(len(recipe.fixed.names)),
             constant=basis.constant,
@@ -400,14 +396,10 @@ class EngineRows:
         if self.weight is not None:
             mean_log = self.frame.sums({"w": self.weight.log()})["w"] / self.facts.n
             unit = float(2.0 ** -np.round(0.5 * mean_log / math.log(2.0)))
-        centred = []
-        for members, own in zip(self.layout, self.z, strict=True):
-            at, free = 0, []
-            for t, correlated in zip(members, self._correlated(members), strict=True):
-                k = len(self.recipe.random[t].names)
-                free += [correlated and k > 1 and own[at] is None] * k
-                at += k
-            centred.append(free)
+        centred = [[False] * len(own) for own in self.z]
+        for term in self.recipe.term_shapes:
+            if term.correlated and term.k > 1 and self.z[term.group][term.start] is None:
+                centred[term.group][term.start : term.start + term.k] = [True] * term.k
         return basis_from_moments(
             of("x", len(self.x) + 1),
             structural_constant(_as_columns(self.recipe.fixed)),
@@ -417,20 +409,6 @@ class EngineRows:
             ],
             unit,
         )
-
-    def _correlated(self, members: Sequence[int]) -> list[bool]:
-        terms = self.recipe.random_terms
-        return [terms[t].correlated for t in members]
-
-    def _terms(self) -> tuple[TermShape, ...]:
-        made = {}
-        for g, members in enumerate(self.layout):
-            at = 0
-            for t, correlated in zip(members, self._correlated(members), strict=True):
-                k = len(self.recipe.random[t].names)
-                made[t] = TermShape(g, at, k, correlated)
-                at += k
-        return tuple(made[t] for t in sorted(made))
 
     def _gram(self, columns: Sequence[Expr], weight: Expr | None) -> np.ndarray:
         places = list(combinations_with_replacement(range(len(columns)), 2))

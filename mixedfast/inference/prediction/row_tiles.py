@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfast.crossprod.scaling import x_in_basis
+from mixedfast.crossprod.pool import place_x
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.columns import Column, evaluate, take
 from mixedfast.design.new_data import NewData
@@ -133,5 +133,5 @@ def _made(
             kept[a] = column if chosen is None or chosen[g][a] else None
         groups[g] = GroupRows(groups[g].codes, tuple(kept), groups[g].to_internal)
     return ModelRows(
-        n, x_in_basis([x[j] for j in cp.kept], n, cp.basis), dict(sorted(groups.items())), offset
+        n, place_x([x[j] for j in cp.kept], n, cp.basis), dict(sorted(groups.items())), offset
     )
