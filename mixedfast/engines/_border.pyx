@@ -107,6 +107,7 @@ cdef class Border:
     cdef object column_work, met_work, level_size  # how much there is to do for a column, for a level met, for a level of the rest
     cdef readonly object TV
     cdef double[:, ::1] TV_
+    cdef const double[:, ::1] vals
 
     def __cinit__(self, const int64_t[::1] ptr, const int32_t[::1] cols, const double[:, ::1] vals,
                   const int32_t[::1] component, const int64_t[::1] start, const int64_t[::1] level_start,
@@ -129,9 +130,9 @@ cdef class Border:
         self.diagonal = np.empty(self.m)
         self.TV = np.empty((vals.shape[0], vals.shape[1]))
         self.dense_, self.diagonal_, self.TV_ = self.dense, self.diagonal, self.TV
-        self.base_at, self.base = base_at, base
-        self.keep = [ptr.base, cols.base, vals.base, component.base, start.base, level_start.base, first.base,
-                     k_level.base, lambda_at.base, base_at.base, base.base, offset_array]
+        self.base_at, self.base, self.vals = base_at, base, vals
+        self.keep = [ptr.base, cols.base, component.base, start.base, level_start.base, first.base, k_level.base,
+                     lambda_at.base, offset_array]
         self.border.n_levels = ptr.shape[0] - 1
         self.border.k = vals.shape[1]
         self.border.ptr = &ptr[0]
@@ -150,6 +151,13 @@ cdef class Border:
         self.rest.scalar = bool(np.max(k_level) == 1)
         self.lambdas_size = int((np.asarray(lambda_at) + np.asarray(k_level).astype(np.int64) ** 2).max())
         self.blocks_size = int((np.asarray(k_level).astype(np.int64) ** 2).sum())
+
+    def take(self, const double[:, ::1] vals, const double[::1] base):
+        """Take other values of A_1r and A_rr on the patterns that are known; `factor` must follow."""
+        if vals.shape[0] != self.TV_.shape[0] or vals.shape[1] != self.border.k or base.shape[0] != self.base_at.shape[0]:
+            raise ValueError("take: vals (nnz,k), base (e,)")
+        self.vals, self.base = vals, base
+        self.border.vals = &vals[0, 0] if vals.shape[0] else NULL
 
     def factor(self, const double[:, :, ::1] T, const double[::1] lambdas, workers=None):
         """S = A_rr - A_r1 T'T A_1r above the diagonal, the Cholesky factor of lambda'S lambda + I below.

@@ -1,8 +1,8 @@
-"""The block engine: eliminate the largest grouping factor level by level, keep the rest dense by component.
+"""The block engine: the largest grouping factor eliminated level by level, the rest dense by component.
 
-With one factor there is no rest and everything is batched k x k work. With several, the Schur complement S of the
-largest factor is formed once a theta *before* scaling by lambda, so that Z'V^-1 Z comes without dividing by lambda and
-singular covariances need no special road in the algebra.
+With one factor there is no rest and everything is batched k x k work. With several, the Schur complement S of the largest
+factor is formed once per theta, *before* it is scaled by lambda: Z'V^-1 Z then comes without a division by lambda, and
+singular covariances need no special case in the algebra.
 """
 
 from __future__ import annotations
@@ -16,27 +16,31 @@ from mixedfast.covariance._theta import lower_inverse
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines import _border, _levels
 from mixedfast.engines.dense_cholesky import LARGE, DenseWorkers
+from mixedfast.engines.interface import check_structure, shares_random_effects
 from mixedfast.engines.layout import Layout, lay_out, spread, spread_edges, times_a
 from mixedfast.engines.pair_traces import outer_sum, pair_traces
 from mixedfast.engines.threads import on_one_blas_thread
 
 __all__ = ["BlockEngine"]
 
-#: Below this relative size of lambda' K lambda, K is not read off I - M^-1 (cancellation would cost the digits) but
-#: formed directly.
+#: Diagonal elements of lambda below this: K is formed directly, because I - M^-1 would lose its digits to cancellation.
 _SMALL_LAMBDA = 1e-4
-#: From this on K and Z'V0^-1 may be had by dividing by lambda: an error of 1e-16 grows to 1e-14 at most.
+#: Diagonal elements of lambda from this on: K and Z'V0^-1 come from a division by lambda, which makes an error of 1e-16 no
+#: larger than 1e-14.
 _SAFE_LAMBDA = 1e-2
-#: Entries of Q read at a time by `posterior_pairs`.
+#: Entries of Q that `posterior_pairs` reads at a time.
 _BATCH_ENTRIES = 1_000_000
-#: Inverting a dense rest of so many columns takes tens of milliseconds; one that falls into small components, as nested
-#: factors leave it, takes as much as its components do.
-_DEAR_COLUMNS = 700
+#: Columns of a dense component from which its inverse takes tens of milliseconds. A rest of small components, as nested
+#: factors leave it, costs as much as its components do.
+_COSTLY_COLUMNS = 700
 
 
 class _Half(NamedTuple):
-    """Half of a solve: L^-1 Lambda' times rows of the lead factor, (J k,r), and of the rest, (m,r); that is None where the
-    factor has made room for Q. ``reduced`` are the rest's rows with the lead eliminated, not yet scaled."""
+    """Half of a solve: L^-1 Lambda' times rows.
+
+    ``lead`` (J k,r) of the eliminated factor; ``reduced`` (m,r), rows of the rest with the lead eliminated, not scaled yet;
+    ``rest`` (m,r), or None after `BlockEngine._invert`, when Q stands in the place of the factor.
+    """
 
     lead: np.ndarray
     reduced: np.ndarray
@@ -44,45 +48,53 @@ class _Half(NamedTuple):
 
 
 class BlockEngine:
-    """See `mixedfast.engines.Engine` for the methods.
+    """An `Engine` with `Traces` for one factor of any size, or several of which one is large.
 
     Parameters
     ----------
     cp : CrossProducts
     layout : Layout, optional
-        Who is eliminated and how the rest falls apart, when that is known already.
+        Of the same structure, when it is known already.
     """
 
     name = "block"
 
     def __init__(self, cp: CrossProducts, layout: Layout | None = None) -> None:
-        self.cp = cp
         self.layout = lay_out(cp) if layout is None else layout
-        self._lead = cp.groups[self.layout.lead]
-        self._A = np.ascontiguousarray(self._lead.A)
-        self._B = np.ascontiguousarray(self._lead.B)
-        self._T = np.empty_like(self._A)
-        self._K_rest: list[np.ndarray] = []
         self._border: Any = None
-        self._rest_rhs = np.empty((0, self._B.shape[2]))
-        self.dear = False
+        self.is_costly = False
         if self.layout.rest:
-            self.dear = self.layout.cubes >= _DEAR_COLUMNS**3
-            self._border = _border.Border(*self.layout.border_arguments)
+            self.is_costly = self.layout.cubes >= _COSTLY_COLUMNS**3
+            arguments = self.layout.border_arguments(cp)
+            self._border_values = arguments[2]
+            self._border = _border.Border(*arguments)
             self._workers = DenseWorkers() if self.layout.m >= LARGE else None
-            self._rest_rhs = self.layout.stack([cp.groups[g].B for g in self.layout.rest])
+        self._K_rest: list[np.ndarray] = []
+        self._read(cp)
+        self._T = np.empty_like(self._A)
 
-    def respond(self, cp: CrossProducts) -> None:
-        self.cp = cp
-        self._lead = cp.groups[self.layout.lead]
-        self._B = np.ascontiguousarray(self._lead.B)
-        if self.layout.rest:
-            self._rest_rhs = self.layout.stack([cp.groups[g].B for g in self.layout.rest])
+    def _read(self, cp: CrossProducts) -> None:
+        """Read the blocks of the eliminated factor and the products with [X y]."""
+        self.cp, lead = cp, cp.groups[self.layout.lead]
+        self._A, self._B = np.ascontiguousarray(lead.A), np.ascontiguousarray(lead.B)
+        self._rest_rhs = (
+            self.layout.stack([cp.groups[g].B for g in self.layout.rest])
+            if self.layout.rest
+            else np.empty((0, self._B.shape[2]))
+        )
+
+    def take(self, cp: CrossProducts) -> None:
+        if not shares_random_effects(cp, self.cp):
+            check_structure(cp, self.cp)
+            if self._border is not None:
+                self._border_values = self.layout.border_values(cp)
+                self._border.take(self._border_values, self.layout.rest_values(cp))
+        self._read(cp)
 
     def describe(self) -> dict[str, object]:
         return {
             "engine": self.name,
-            "eliminated": self._lead.name,
+            "eliminated": self.cp.groups[self.layout.lead].name,
             "dense_columns": int(self.layout.m),
             "components": int(self.layout.n_components),
         }
@@ -101,11 +113,11 @@ class BlockEngine:
             if failed:
                 return None
             logdet += more
-        self._mine = self._half(self._B, self._rest_rhs)
-        return logdet, self.cp.xy - self._inner(self._mine, self._mine)
+        self._xy_half = self._half(self._B, self._rest_rhs)
+        return logdet, self.cp.xy - self._inner(self._xy_half, self._xy_half)
 
     def _half(self, B: np.ndarray, B_rest: np.ndarray) -> _Half:
-        """Half of the way to Lambda M^-1 Lambda'B, for B (J,k,r) of the lead factor and (m,r) of the rest."""
+        """Compute half of Lambda M^-1 Lambda'B, for B (J,k,r) of the lead factor and (m,r) of the rest."""
         U = _levels.levels_half(self._T, B)
         flat = U.reshape(-1, U.shape[2])
         if self._border is None:
@@ -115,13 +127,11 @@ class BlockEngine:
         return _Half(flat, reduced, None if self._inverted else self._border.half(reduced))
 
     def _inner(self, left: _Half, right: _Half) -> np.ndarray:
-        """(left)'Lambda M^-1 Lambda'(right)."""
-        total = left.lead.T @ right.lead
-        return (
-            total
-            if self._border is None
-            else total + self._rest_inner(left.reduced, left.rest, right.reduced, right.rest)
-        )
+        """Compute (left)'Lambda M^-1 Lambda'(right)."""
+        lead = left.lead.T @ right.lead
+        if self._border is None:
+            return lead
+        return lead + self._rest_inner(left.reduced, left.rest, right.reduced, right.rest)
 
     def _rest_inner(
         self,
@@ -130,7 +140,7 @@ class BlockEngine:
         right: np.ndarray,
         right_half: np.ndarray | None,
     ) -> np.ndarray:
-        """(left)'Q(right) for rows of the rest, from their halves where both are there."""
+        """Compute (left)'Q(right) for rows of the rest, from their halves where both are known."""
         if left_half is None or right_half is None:
             return left.T @ self._border.times(np.asfortranarray(right), False)
         return left_half.T @ right_half
@@ -151,45 +161,44 @@ class BlockEngine:
         if self._border is None:
             return [_levels.levels_project(self._A, self._T, B)]
         return self._apply(
-            B, self._mine.reduced if weights is None else self._mine.reduced @ weights
+            B, self._xy_half.reduced if weights is None else self._xy_half.reduced @ weights
         )
 
     def _apply(self, B: np.ndarray, B_rest: np.ndarray) -> list[np.ndarray]:
-        """Z'V0^-1(.) from Z'(.); B_rest has the lead factor eliminated already."""
+        """Compute Z'V0^-1(.) from Z'(.); B_rest has the lead factor eliminated already."""
         layout = self.layout
         W = self._times_q(B_rest)
         reduced = self._border.back(B, np.ascontiguousarray(W))
-        if self._divides():  # (I - S Q) B = (lambda lambda')^-1 Q B
-            back = [lower_inverse(self._lambdas[g]) for g in layout.rest]
+        if self._can_divide():  # (I - S Q) B = (lambda lambda')^-1 Q B
+            inverses = [lower_inverse(self._lambdas[g]) for g in layout.rest]
             rest = [
-                (part.T @ part) @ rows for part, rows in zip(back, layout.unstack(W), strict=True)
+                (inverse.T @ inverse) @ rows
+                for inverse, rows in zip(inverses, layout.unstack(W), strict=True)
             ]
         else:
             rest = layout.unstack(B_rest - self._border.times(np.asfortranarray(W), True))
         return layout.join(_levels.levels_project(self._A, self._T, reduced), rest)
 
-    def _divides(self) -> bool:
-        """Whether every lambda of the rest can be divided by."""
+    def _can_divide(self) -> bool:
+        """Return whether the rest can be divided by every lambda."""
         return all(
             np.abs(self._lambdas[g].diagonal()).min() > _SAFE_LAMBDA for g in self.layout.rest
         )
 
     def _relative(self) -> dict[int, np.ndarray] | None:
-        """lambda lambda' of each group of the rest, when all of them can be divided by."""
-        return (
-            {g: self._lambdas[g] @ self._lambdas[g].T for g in self.layout.rest}
-            if self._divides()
-            else None
-        )
+        """Return lambda lambda' of each group of the rest, or None when one of them cannot be inverted."""
+        if not self._can_divide():
+            return None
+        return {g: self._lambdas[g] @ self._lambdas[g].T for g in self.layout.rest}
 
     def _times_q(self, B_rest: np.ndarray) -> np.ndarray:
-        """Q B for rows of the rest, by the factor or, when it has made room for it, by Q itself."""
+        """Compute Q B for rows of the rest, by the factor or, once inverted, by Q itself."""
         if self._inverted:
             return self._border.times(np.asfortranarray(B_rest), False)
         return self._border.solve(B_rest)
 
     @on_one_blas_thread
-    def modes(self, B: list[np.ndarray]) -> list[np.ndarray]:
+    def solve(self, B: list[np.ndarray]) -> list[np.ndarray]:
         own, turned = np.ascontiguousarray(B[self.layout.lead]), self._T.transpose(0, 2, 1)
         U = _levels.levels_half(self._T, own)
         if self._border is None:
@@ -201,7 +210,7 @@ class BlockEngine:
         return self.layout.join(b_lead, self.layout.unstack(b_rest))
 
     def _invert(self) -> list[np.ndarray]:
-        """Invert the dense rest, once a factorization; diagonal blocks of K for each remaining group."""
+        """Invert the dense rest, once per factorization; return the diagonal blocks of K of each remaining group."""
         if self._inverted:
             return self._K_rest
         layout, border = self.layout, self._border
@@ -215,10 +224,10 @@ class BlockEngine:
             flat,
         )
         if direct:
-            wanted = np.zeros(layout.n_rest_levels, dtype=np.uint8)
+            selected = np.zeros(layout.n_rest_levels, dtype=np.uint8)
             for g in direct:
-                wanted[layout.levels_of(g)] = 1
-            border.blocks_singular(wanted, flat)
+                selected[layout.levels_of(g)] = 1
+            border.blocks_singular(selected, flat)
         self._K_rest = layout.split_blocks(flat)
         return self._K_rest
 
@@ -234,15 +243,15 @@ class BlockEngine:
             FAF = np.tensordot(F, np.matmul(self._A, F), ((0, 1), (0, 1)))
             return FAF - half.T @ half, np.tensordot(
                 self._B, F, ((0, 1), (0, 1))
-            ) - self._mine.lead.T @ half
+            ) - self._xy_half.lead.T @ half
         F = self.layout.spread_rest(v, edges)
-        U = self._mine.lead.reshape(self._B.shape)
+        U = self._xy_half.lead.reshape(self._B.shape)
         FKF, cross, reduced = self._border.cross(self._A, self._T, self._B, U, own, F, edges[lead])
         cross += self._rest_rhs.T @ F
         right = None if self._inverted else self._border.half(reduced)
-        seen = self._rest_inner(reduced, right, reduced, right)
-        return FKF - seen, cross - self._rest_inner(
-            self._mine.reduced, self._mine.rest, reduced, right
+        explained = self._rest_inner(reduced, right, reduced, right)
+        return FKF - explained, cross - self._rest_inner(
+            self._xy_half.reduced, self._xy_half.rest, reduced, right
         )
 
     @on_one_blas_thread
@@ -264,7 +273,6 @@ class BlockEngine:
 
     @on_one_blas_thread
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
-        """sum_ij K_ij[b,c] K_ij[a,d] over all pairs of levels, (K_g,K_g,K_h,K_h) for groups g <= h."""
         if self._border is None:
             return {(0, 0): outer_sum(K[0])}
         D = _levels.levels_k(self._A, self._T)
@@ -286,18 +294,18 @@ class BlockEngine:
     def trace_bytes(self) -> float:
         if self._border is None:
             return 0.0
-        # S, Q, R and K of the rest, and W, QW and WR for each pair of the eliminated factor's columns (see `pair_traces`)
+        # S, Q, R and K of the rest, and W, QW and WR for each pair of columns of the eliminated factor (see `pair_traces`)
         numbers = float((np.diff(self.layout.start).astype(float) ** 2).sum())
-        return 8.0 * (4 + 3 * self._lead.k**2) * numbers
+        return 8.0 * (4 + 3 * self._A.shape[1] ** 2) * numbers
 
     @on_one_blas_thread
-    def posterior(self) -> list[np.ndarray]:
+    def posterior_blocks(self) -> list[np.ndarray]:
         Q = np.matmul(self._T.transpose(0, 2, 1), self._T)
         if self._border is None:
             return [Q]
         self._invert()
-        # Q_11 = T'T + (T'T A_1r) Q_rr (A_r1 T'T); subtract_k takes away, so the sign is turned twice
-        right = self.layout.border_times(Q)
+        # Q_11 = T'T + (T'T A_1r) Q_rr (A_r1 T'T); subtract_k subtracts, so the sign changes twice
+        right = self.layout.border_times(Q, self._border_values)
         minus = -Q
         self._border.subtract_k(right, minus, self._workers)
         return self.layout.join(-minus, self.layout.split_blocks(self._border.blocks_q()))
@@ -312,21 +320,21 @@ class BlockEngine:
             return self._q_rest(self.layout.columns_of(g)[i], columns)
         # Q_1r = -T'T A_1r Q_rr, and a row of A_1r has few columns
         Q = np.matmul(self._T.transpose(0, 2, 1), self._T)
-        ptr, cols, _ = self.layout.border
-        right = self.layout.border_times(Q)
+        ptr, cols = self.layout.border
+        right = self.layout.border_times(Q, self._border_values)
         out = np.zeros((len(i), right.shape[1], columns.shape[1]))
-        met = ptr[i + 1] - ptr[i]
-        for part in _batches(met, _BATCH_ENTRIES):
-            pair = np.repeat(part, met[part])
-            first = np.cumsum(met[part]) - met[part]
-            entry = np.repeat(ptr[i[part]] - first, met[part]) + np.arange(len(pair))
+        width = ptr[i + 1] - ptr[i]
+        for part in _batches(width, _BATCH_ENTRIES):
+            pair = np.repeat(part, width[part])
+            first = np.cumsum(width[part]) - width[part]
+            entry = np.repeat(ptr[i[part]] - first, width[part]) + np.arange(len(pair))
             products = right[entry][:, :, None] * self._q_rest(cols[entry][:, None], columns[pair])
-            filled = met[part] > 0
+            filled = width[part] > 0
             out[part[filled]] = -np.add.reduceat(products, first[filled])
         return out
 
     def _q_rest(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Q between columns of the rest: rows (m,a) and columns (m,b) -> (m,a,b); zero between components."""
+        """Read Q between rows (m,a) and columns (m,b) of the rest, (m,a,b); zero between components."""
         start = self.layout.start
         size = np.diff(start)
         offset = np.concatenate([[0], np.cumsum(size**2)])
@@ -342,12 +350,12 @@ class BlockEngine:
 
 
 def _pack(blocks: list[np.ndarray]) -> np.ndarray:
-    """One block a remaining group, as the Border reads them."""
+    """Pack one block per remaining group, as Border reads them."""
     return np.concatenate([block.ravel() for block in blocks])
 
 
 def _batches(sizes: np.ndarray, limit: int) -> Iterator[np.ndarray]:
-    """Positions in order, cut so that the sizes of a part sum to about the limit."""
+    """Cut positions into parts in order, so that the sizes of a part sum to about the limit."""
     total = np.cumsum(sizes)
     if not len(total):
         return

@@ -1,7 +1,7 @@
 """The cholmod engine: M(theta) as one sparse matrix, for any crossing or nesting.
 
-The pattern of M is that of Z'WZ whatever theta is, so its ordering and symbolic factor are made once; a new theta only scales
-the values and refactors in place. Traces come from the selected inverse (Takahashi, Fagan and Chen 1973).
+The pattern of M is that of Z'WZ whatever theta is, so that ordering and symbolic factor are computed once; a new theta only
+scales the values and factors again in place. Traces come from the selected inverse (Takahashi, Fagan and Chen 1973).
 """
 
 from __future__ import annotations
@@ -13,36 +13,36 @@ import numpy as np
 from mixedfast._memo import cached_property
 from mixedfast.covariance.relative import lower_root
 from mixedfast.crossprod.types import CrossProducts
+from mixedfast.engines.interface import check_structure, shares_random_effects
 from mixedfast.engines.layout import spread, spread_edges
-from mixedfast.engines.pair_traces import columns_bytes, pair_traces_by_columns, turns
+from mixedfast.engines.pair_traces import columns_bytes, pair_traces_by_columns, shared_columns
 from mixedfast.engines.threads import on_one_blas_thread
 from mixedfast.errors import BuildError
 
 __all__ = ["CholmodEngine", "Pattern"]
 
-#: K is read off (I - M^-1) where lambda's diagonal is at least this; below, a small multiple of the identity stands in for
-#: lambda (see `_stand_in`).
+#: Diagonal elements of lambda from this on: K comes from I - M^-1. Below, lambda is replaced by a small invertible one (see
+#: `_extrapolated`).
 _SMALL_LAMBDA = 1e-4
-#: Square of the stand-in, relative to the largest diagonal of Z'WZ. Two of them, one half the other, are extrapolated to
-#: zero: truncation is then its square, 1e-10, and cancellation 1e-11.
-_STAND_IN = 1e-5
-#: Numbers solved for at a time by `posterior_pairs`.
+#: Variance added to a singular lambda, relative to the largest diagonal of Z'WZ. Results at this and at half of it are
+#: extrapolated to zero: truncation is then its square, 1e-10, and cancellation 1e-11.
+_ADDED_VARIANCE = 1e-5
+#: Numbers that `posterior_pairs` solves for at a time.
 _BATCH_NUMBERS = 4_000_000
 #: Operations of a factorization from which its selected inverse takes tens of milliseconds.
-_DEAR_FLOPS = 1e8
+_COSTLY_FLOPS = 1e8
 
 
 class Pattern:
-    """Lower triangle of Z'WZ in compressed columns, and where each block of it sits.
+    """Lower triangle of Z'WZ in compressed columns, and the places of its blocks; no values.
 
     Attributes
     ----------
     q : int
     base : (G+1,) first scalar column of each group
     indptr, indices : int64 arrays
-    blocks : list of (g, h, positions, blocks)
-        ``positions`` (nnz,K_g,K_h) in the data array, -1 above the diagonal; ``blocks`` the values of Z_g'WZ_h. Group h comes
-        no later than g, so that rows are below columns.
+    positions : dict of (g, h) to (nnz,K_g,K_h) arrays
+        Places of each block of Z_g'WZ_h in the data array, -1 above the diagonal; g >= h, so that rows are below columns.
     """
 
     def __init__(self, cp: CrossProducts) -> None:
@@ -52,7 +52,7 @@ class Pattern:
         parts = []
         for g, group in enumerate(cp.groups):
             own = self.base[g] + np.arange(sizes[g]).reshape(group.n_levels, group.k)
-            parts.append((g, g, own, own, group.A))
+            parts.append((g, g, own, own))
         for (g, h), pair in cp.pairs.items():
             columns = self.base[g] + pair.rows[:, None] * cp.groups[g].k + np.arange(cp.groups[g].k)
             rows = (
@@ -60,9 +60,9 @@ class Pattern:
                 + pair.indices[:, None].astype(np.int64) * cp.groups[h].k
                 + np.arange(cp.groups[h].k)
             )
-            parts.append((h, g, rows, columns, pair.data.transpose(0, 2, 1)))
+            parts.append((h, g, rows, columns))
         rows_all, columns_all, keeps = [], [], []
-        for _, _, rows, columns, _ in parts:
+        for _, _, rows, columns in parts:
             row = np.broadcast_to(rows[:, :, None], (*rows.shape, columns.shape[1]))
             column = np.broadcast_to(columns[:, None, :], row.shape)
             keep = row >= column
@@ -77,29 +77,32 @@ class Pattern:
         ).astype(np.int64)
         rank = np.empty(len(order), dtype=np.int64)
         rank[order] = np.arange(len(order))
-        self.blocks = []
+        self.positions = {}
         at = 0
-        for (g, h, _, _, values), keep in zip(parts, keeps, strict=True):
+        for (g, h, _, _), keep in zip(parts, keeps, strict=True):
             positions = np.full(keep.shape, -1, dtype=np.int64)
             count = int(keep.sum())
             positions[keep] = rank[at : at + count]
             at += count
-            self.blocks.append((g, h, positions, values))
+            self.positions[g, h] = positions
 
-    @cached_property
-    def symmetric(self) -> Any:
-        """Z'WZ itself, SciPy CSR with both triangles."""
+    def symmetric(self, cp: CrossProducts) -> Any:
+        """Build Z'WZ itself, SciPy CSR with both triangles."""
         from scipy.sparse import csc_array, tril
 
-        lower = csc_array((self.values(), self.indices, self.indptr), shape=(self.q, self.q))
+        lower = csc_array((self.values(cp), self.indices, self.indptr), shape=(self.q, self.q))
         return (lower + tril(lower, -1).T).tocsr()
 
     def values(
-        self, lambdas: list[np.ndarray] | None = None, out: np.ndarray | None = None
+        self,
+        cp: CrossProducts,
+        lambdas: list[np.ndarray] | None = None,
+        out: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Data of Z'WZ, or of Lambda'Z'WZ Lambda + I."""
+        """Compute the data of Z'WZ, or of Lambda'Z'WZ Lambda + I."""
         data = np.empty(len(self.indices)) if out is None else out
-        for g, h, positions, blocks in self.blocks:
+        for (g, h), positions in self.positions.items():
+            blocks = cp.groups[g].A if g == h else cp.pairs[h, g].data.transpose(0, 2, 1)
             scaled = blocks if lambdas is None else lambdas[g].T @ blocks @ lambdas[h]
             if lambdas is not None and g == h:
                 scaled = scaled + np.eye(len(lambdas[g]))
@@ -109,14 +112,15 @@ class Pattern:
 
 
 class CholmodEngine:
-    """See `mixedfast.engines.Engine` for the methods.
+    """An `Engine` with `Traces` for any crossing or nesting.
 
     Parameters
     ----------
     cp : CrossProducts
     pattern : Pattern, optional
+        Of the same structure, when it is known already.
     factor : mixedfast.engines._cholmod.Factor, optional
-        The symbolic analysis, when it has been made already.
+        Its symbolic analysis.
     """
 
     name = "cholmod"
@@ -124,16 +128,30 @@ class CholmodEngine:
     def __init__(
         self, cp: CrossProducts, pattern: Pattern | None = None, factor: Any = None
     ) -> None:
-        self.cp = cp
         self.pattern = Pattern(cp) if pattern is None else pattern
         self._factor = analyse(self.pattern) if factor is None else factor
         self._data = np.empty(len(self.pattern.indices))
-        self._B = self._stack([g.B for g in cp.groups])
-        self.dear = self._factor.flops >= _DEAR_FLOPS
+        self.is_costly = self._factor.flops >= _COSTLY_FLOPS
+        self._symmetric: Any = None
+        self._read(cp)
 
-    def respond(self, cp: CrossProducts) -> None:
+    def _read(self, cp: CrossProducts) -> None:
+        """Read the products with [X y]."""
         self.cp = cp
         self._B = self._stack([g.B for g in cp.groups])
+
+    def take(self, cp: CrossProducts) -> None:
+        if not shares_random_effects(cp, self.cp):
+            check_structure(cp, self.cp)
+            self._symmetric = None
+        self._read(cp)
+
+    @property
+    def _zz(self) -> Any:
+        """Z'WZ of the cross-products last taken, sparse."""
+        if self._symmetric is None:
+            self._symmetric = self.pattern.symmetric(self.cp)
+        return self._symmetric
 
     def describe(self) -> dict[str, object]:
         f = self._factor
@@ -146,7 +164,7 @@ class CholmodEngine:
             "supernodal": f.is_supernodal,
         }
 
-    # -- one array a group <-> stacked rows ----------------------------------------------------------------
+    # -- one array per group and stacked rows ---------------------------------------------------------------
 
     def _stack(self, parts: list[np.ndarray]) -> np.ndarray:
         return np.concatenate([part.reshape(-1, part.shape[2]) for part in parts])
@@ -159,7 +177,7 @@ class CholmodEngine:
         ]
 
     def _scale(self, rows: np.ndarray, transpose: bool) -> np.ndarray:
-        """Lambda (or Lambda') times stacked rows."""
+        """Multiply stacked rows by Lambda or Lambda'."""
         parts = self._unstack(rows)
         return self._stack(
             [(lam.T if transpose else lam) @ p for lam, p in zip(self._lambdas, parts, strict=True)]
@@ -172,21 +190,21 @@ class CholmodEngine:
         self._lambdas = lambdas
         self._inverse_of: list[np.ndarray] | None = None
         self._inverse_data: np.ndarray | None = None  # M^-1 on the pattern of M
-        if self._factor.factorize(self.pattern.values(lambdas, self._data)):
+        if self._factor.factorize(self.pattern.values(self.cp, lambdas, self._data)):
             return None
         self._half = self._factor.half_solve(self._scale(self._B, transpose=True))
         return self._factor.logdet(), self.cp.xy - self._half.T @ self._half
 
     def _apply(self, B: np.ndarray) -> np.ndarray:
-        """Z'V0^-1(.) from Z'(.), stacked."""
+        """Compute Z'V0^-1(.) from Z'(.), stacked."""
         solved = self._factor.solve(self._scale(B, transpose=True))
-        return B - self.pattern.symmetric @ self._scale(solved, transpose=False)
+        return B - self._zz @ self._scale(solved, transpose=False)
 
     def _inverse_blocks(self) -> list[np.ndarray]:
-        """Diagonal blocks of M^-1 (J,K,K) a group, for the values last factored."""
+        """Compute the diagonal blocks of M^-1 of each group, (J,K,K), for the values last factored."""
         data = self._factor.selected_inverse()
         out: list[Any] = [None] * len(self.cp.groups)
-        for g, h, positions, _ in self.pattern.blocks:
+        for (g, h), positions in self.pattern.positions.items():
             if g == h:
                 block = np.where(positions >= 0, data[positions], 0.0)
                 lower = np.tril(block, -1)
@@ -202,44 +220,46 @@ class CholmodEngine:
         if self._inverse_of is None:
             self._inverse_of = self._inverse_blocks()
         K: list[Any] = [None] * len(self.cp.groups)
-        doubtful = []
+        singular = []
         for g, lam in enumerate(self._lambdas):
             if np.abs(np.diag(lam)).min() < _SMALL_LAMBDA:
-                doubtful.append(g)
+                singular.append(g)
             else:
                 K[g] = _from_inverse(lam, self._inverse_of[g])
-        if doubtful:
-            for g, block in zip(doubtful, self._stand_in(doubtful), strict=True):
+        if singular:
+            for g, block in zip(singular, self._extrapolated(singular), strict=True):
                 K[g] = block
         return K
 
-    def _stand_in(self, groups: list[int]) -> list[np.ndarray]:
-        """K of groups whose lambda is singular, from tiny invertible lambdas in its place, extrapolated to none.
+    def _extrapolated(self, groups: list[int]) -> list[np.ndarray]:
+        """Extrapolate K of groups with singular lambdas from lambdas with a small variance added.
 
-        A stand-in adds variance epsilon^2 to the singular directions, and K is linear in that to first order. Two more
-        factorizations, then the factor of the true lambdas is restored.
+        K is linear in the added variance to first order. Two more factorizations, then the factor of the true lambdas is
+        restored.
         """
-        K = [self._with_variance(groups, size) for size in (_STAND_IN, 0.5 * _STAND_IN)]
-        self._factor.factorize(self.pattern.values(self._lambdas, self._data))
+        sizes = (_ADDED_VARIANCE, 0.5 * _ADDED_VARIANCE)
+        K = [self._with_variance(groups, size) for size in sizes]
+        self._factor.factorize(self.pattern.values(self.cp, self._lambdas, self._data))
         return [2.0 * half - full for full, half in zip(*K, strict=True)]
 
     def _with_variance(self, groups: list[int], size: float) -> list[np.ndarray]:
+        """Compute K of some groups with so much variance added to their lambdas."""
         lambdas = list(self._lambdas)
         for g in groups:
             largest = np.einsum("jaa->ja", self.cp.groups[g].A).max(axis=0)
             lambdas[g] = _plus_variance(lambdas[g], size / np.maximum(largest, 1e-300))
-        self._factor.factorize(self.pattern.values(lambdas, self._data))
+        self._factor.factorize(self.pattern.values(self.cp, lambdas, self._data))
         inverse = self._inverse_blocks()
         return [_from_inverse(lambdas[g], inverse[g]) for g in groups]
 
     @on_one_blas_thread
-    def modes(self, B: list[np.ndarray]) -> list[np.ndarray]:
+    def solve(self, B: list[np.ndarray]) -> list[np.ndarray]:
         solved = self._factor.solve(self._scale(self._stack(B), transpose=True))
         return self._unstack(self._scale(solved, transpose=False))
 
     @on_one_blas_thread
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
-        return self._unstack(self._apply(self.pattern.symmetric @ self._stack(F)))
+        return self._unstack(self._apply(self._zz @ self._stack(F)))
 
     @on_one_blas_thread
     def cross_k(self, v: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -249,25 +269,26 @@ class CholmodEngine:
             stacked[base[g] : base[g + 1], edges[g] : edges[g + 1]] = spread(part).reshape(
                 -1, edges[g + 1] - edges[g]
             )
-        AF = self.pattern.symmetric @ stacked
+        AF = self._zz @ stacked
         half = self._factor.half_solve(self._scale(AF, transpose=True))
         return stacked.T @ AF - half.T @ half, self._B.T @ stacked - self._half.T @ half
 
     @cached_property
-    def _turns(self) -> list[np.ndarray]:
-        return turns(self.cp)
+    def _shared_columns(self) -> list[np.ndarray]:
+        """Column of `pair_traces` for each level; only the structure matters."""
+        return shared_columns(self.cp)
 
     @on_one_blas_thread
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
-        return pair_traces_by_columns(self, self._turns)
+        return pair_traces_by_columns(self.times_k, self.cp.groups, self._shared_columns)
 
     def product_operations(self) -> float:
         return 4.0 * self._factor.nnz_L
 
     def trace_operations(self) -> float:
         columns = sum(
-            group.k * (int(turn.max()) + 1)
-            for group, turn in zip(self.cp.groups, self._turns, strict=True)
+            group.k * (int(column.max()) + 1)
+            for group, column in zip(self.cp.groups, self._shared_columns, strict=True)
         )
         return 4.0 * columns * self._factor.nnz_L
 
@@ -275,7 +296,7 @@ class CholmodEngine:
         return columns_bytes()
 
     @on_one_blas_thread
-    def posterior(self) -> list[np.ndarray]:
+    def posterior_blocks(self) -> list[np.ndarray]:
         if self._inverse_of is None:
             self._inverse_of = self._inverse_blocks()
         return [
@@ -288,23 +309,23 @@ class CholmodEngine:
             return self.posterior_pairs(h, g, j, i).transpose(0, 2, 1)
         width = self.cp.groups[h].n_levels
         pair = self.cp.pairs[g, h]
-        met = pair.rows * np.int64(width) + pair.indices  # ascending
-        wanted = i * np.int64(width) + j
-        place = np.minimum(np.searchsorted(met, wanted), len(met) - 1)
-        known = met[place] == wanted
+        together = pair.rows * np.int64(width) + pair.indices  # ascending
+        requested = i * np.int64(width) + j
+        place = np.minimum(np.searchsorted(together, requested), len(together) - 1)
+        known = together[place] == requested
         out = np.empty((len(i), self.cp.groups[g].k, self.cp.groups[h].k))
         if known.any():  # levels that occur together: the selected inverse has their blocks
             if self._inverse_data is None:
                 self._inverse_data = self._factor.selected_inverse()
-            positions = next(at for a, b, at, _ in self.pattern.blocks if (a, b) == (h, g))
-            blocks = self._inverse_data[positions[place[known]]].transpose(0, 2, 1)
+            positions = self.pattern.positions[h, g][place[known]]
+            blocks = self._inverse_data[positions].transpose(0, 2, 1)
             out[known] = self._lambdas[g] @ blocks @ self._lambdas[h].T
         if not known.all():
             out[~known] = self._solved_pairs(g, h, i[~known], j[~known])
         return out
 
     def _solved_pairs(self, g: int, h: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        """`posterior_pairs` for levels that never met: a solve for each distinct level of h, some at a time."""
+        """Solve for `posterior_pairs` of levels that do not occur together, some distinct levels of h at a time."""
         k, base = self.cp.groups[h].k, self.pattern.base
         levels, column = np.unique(j, return_inverse=True)
         out = np.empty((len(i), self.cp.groups[g].k, k))
@@ -325,18 +346,18 @@ class CholmodEngine:
 
 
 def _plus_variance(lam: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """The lower Cholesky factor of lam lam' + diag(variance)."""
+    """Compute the lower Cholesky factor of lam lam' + diag(variance)."""
     return lower_root(np.hstack([lam, np.diag(np.sqrt(variance))]))
 
 
 def _from_inverse(lam: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-    """K_jj = lambda^-T (I - (M^-1)_jj) lambda^-1."""
-    back = np.linalg.inv(lam)
-    return back.T @ (np.eye(len(lam)) - inverse) @ back
+    """Compute K_jj = lambda^-T (I - (M^-1)_jj) lambda^-1."""
+    divisor = np.linalg.inv(lam)
+    return divisor.T @ (np.eye(len(lam)) - inverse) @ divisor
 
 
 def analyse(pattern: Pattern) -> Any:
-    """Symbolic factorization: AMD and METIS tried, the cheaper kept.
+    """Factor symbolically; AMD and METIS are tried, the cheaper is kept.
 
     Raises
     ------
@@ -347,7 +368,7 @@ def analyse(pattern: Pattern) -> Any:
         from mixedfast.engines import _cholmod
     except ImportError as error:
         raise BuildError(
-            "this model needs the sparse engine, and mixedfast was built without CHOLMOD: install SuiteSparse's headers "
-            "(Debian and Ubuntu: libsuitesparse-dev) and build again"
+            "this model needs the sparse engine, but mixedfast was built without CHOLMOD: install the SuiteSparse headers "
+            "(Debian and Ubuntu: libsuitesparse-dev) and build mixedfast again"
         ) from error
     return _cholmod.Factor(pattern.q, pattern.indptr, pattern.indices)

@@ -1,33 +1,29 @@
-"""What a factorization says of [X y], made exact where effects make nearly all of y (see `mixedfast.crossprod.residual_products`).
+"""Iterative refinement of [X y]'V0^-1[X y] where random effects make up nearly all of y.
 
-The engine's solutions are improved by the residuals that the remainder gives exactly, as iterative refinement does. What
-is left of their errors counts by its square.
+The residuals of a solution come from products of the residuals themselves (see `mixedfast.crossprod.residual_products`), which
+have all their digits. The error that remains in a solution enters the result by its square.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from mixedfast.crossprod.residual_products import Remainder, plus_x
+from mixedfast.engines.interface import Engine, traces_of
 from mixedfast.engines.layout import times_a
-
-if TYPE_CHECKING:
-    from mixedfast.engines import Engine
 
 __all__ = ["Refined"]
 
-#: Corrections of the engine's solution. One squares its relative error; the second is for what rounding left of the first.
+#: Corrections of the solution of the engine. One squares its relative error; the second removes the rounding of the first.
 _CORRECTIONS = 2
-#: In directions where lambda is this large, K = H^-1 - H^-1 Q H^-1 has lost no digit; where it is small, A - A Q A has not.
+#: Size of lambda from which K = H^-1 - H^-1 Q H^-1 loses no digit in that direction; below, A - A Q A loses none.
 _LARGE = 1.0
-#: Directions in which lambda is smaller (columns of Z of order one): U is read off Z'E there, elsewhere off B.
+#: Size of lambda (columns of Z of order one) below which U comes from Z'E in that direction, from B elsewhere.
 _WEAK = 1e-4
 
 
 class Refined:
-    """An engine and a remainder.
+    """An engine with products of residuals for refinement.
 
     Parameters
     ----------
@@ -43,32 +39,32 @@ class Refined:
         self._B = [plus_x(group.B, -gamma) for group in engine.cp.groups]
 
     def square(self, lambdas: list[np.ndarray]) -> np.ndarray:
-        """[X, y - X gamma]'V0^-1 [X, y - X gamma], (p+1,p+1), once the engine has factored at these lambdas."""
-        seen = [_directions(lam) for lam in lambdas]
+        """Compute [X, y - X gamma]'V0^-1 [X, y - X gamma], (p+1,p+1); the engine has factored at these lambdas."""
+        directions = [_directions(lam) for lam in lambdas]
         B = self._B
         b, ze = [np.zeros_like(part) for part in B], [np.zeros_like(part) for part in B]
         for _ in range(1 + _CORRECTIONS):
-            b = [old + more for old, more in zip(b, self.engine.modes(B), strict=True)]
+            b = [old + more for old, more in zip(b, self.engine.solve(B), strict=True)]
             u = [
                 inverse @ part + weak @ z
-                for (inverse, weak, _), part, z in zip(seen, b, ze, strict=True)
+                for (inverse, weak, _), part, z in zip(directions, b, ze, strict=True)
             ]
             b = [lam @ part for lam, part in zip(lambdas, u, strict=True)]
             ee, ze = self._rest(b)
             B = [
                 strong @ z - inverse.T @ part
-                for (inverse, _, strong), z, part in zip(seen, ze, u, strict=True)
+                for (inverse, _, strong), z, part in zip(directions, ze, u, strict=True)
             ]
-        # Z'V0^-1[X y] is Z'E, and lambda' Z'E = U, of which U is known better
+        # Z'V0^-1[X y] is Z'E, and lambda' Z'E = U, of which U is the more accurate
         self._C = [
             z + inverse.T @ (part - lam.T @ z)
-            for (inverse, _, _), z, part, lam in zip(seen, ze, u, lambdas, strict=True)
+            for (inverse, _, _), z, part, lam in zip(directions, ze, u, lambdas, strict=True)
         ]
         self._lambdas = lambdas
         return ee + sum(_over_levels(part, part) for part in u)
 
     def _rest(self, b: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
-        """E'E (p+1,p+1) and Z'E (J,K,p+1) a group, for ``E = [X, y - X gamma] - Z b``."""
+        """Compute E'E (p+1,p+1) and Z'E (J,K,p+1) of each group, for ``E = [X, y - X gamma] - Z b``."""
         taken = self.remainder
         f = [mine - known for mine, known in zip(b, taken.delta, strict=True)]
         ze = [
@@ -82,9 +78,9 @@ class Refined:
         return 0.5 * (ee + ee.T), ze
 
     def blocks_k(self) -> list[np.ndarray]:
-        """As `Engine.blocks_k` does, at the lambdas last given to `square`."""
-        K = self.engine.blocks_k()
-        Q = self.engine.posterior()
+        """Compute the blocks of `Traces.blocks_k` at the lambdas of the last `square`."""
+        K = traces_of(self.engine).blocks_k()
+        Q = self.engine.posterior_blocks()
         for g, lam in enumerate(self._lambdas):
             P, size, _ = np.linalg.svd(lam)
             large = P[:, size > _LARGE]
@@ -94,18 +90,18 @@ class Refined:
         return K
 
     def project(self, weights: np.ndarray | None = None) -> list[np.ndarray]:
-        """As `Engine.project` does, at the lambdas last given to `square`."""
+        """Compute the projections of `Engine.project` at the lambdas of the last `square`."""
         C = [plus_x(c, self.remainder.gamma) for c in self._C]
         return C if weights is None else [c @ weights for c in C]
 
 
 def _over_levels(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """left'right summed over the levels and columns of a group, (J,K,r) and (J,K,s) -> (r,s)."""
+    """Sum left'right over the levels and columns of a group, (J,K,r) and (J,K,s) to (r,s)."""
     return np.tensordot(left, right, ((0, 1), (0, 1)))
 
 
 def _directions(lam: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of one lambda: its inverse in strong directions, lambda' in weak ones, and the projection on the strong, (K,K) each."""
+    """Split a lambda: its inverse in strong directions, lambda' in weak ones, the projection on the strong, (K,K) each."""
     P, size, Qt = np.linalg.svd(lam)
     strong = size > _WEAK
     kept = P[:, strong]

@@ -1,9 +1,9 @@
-"""Traces of Z'V0^-1 Z and of its square from random probes (Hutchinson 1990, Commun. Stat. Simul. 19).
+"""Stochastic traces of Z'V0^-1 Z and of its square (Hutchinson 1990, Commun. Stat. Simul. 19).
 
-With z of independent signs on the levels of factor g, ``E z_g'(K z)_g = tr K_gg`` and ``E |(K z)_h|^2 = tr(K_hg K_gh)``. A
-probe costs a few solves. What it misses comes from products of different levels alone, which are small where each level has its
-own rows: one probe a factor tells the gradient of a million ratings to a hundredth of a standard error. Factors of few levels
-are met by unit vectors instead, exactly.
+With independent random signs z on the levels of factor g, ``E z_g'(K z)_g = tr K_gg`` and ``E |(K z)_h|^2 = tr(K_hg K_gh)``. A
+probe z costs a few solves. Its error comes only from products of different levels, which are small where each level has its
+own rows: one probe per factor gives the gradient of a million ratings to a hundredth of a standard error. Factors of few
+levels take unit vectors instead, which are exact.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from mixedfast.crossprod.blocks import GroupProducts
 
 __all__ = ["Multiply", "Probed", "probed"]
 
-#: K F for one (J,K,r) array a group; any symmetric matrix over the random effects will do.
+#: Multiplies one (J,K,r) array per group by K, or by any symmetric matrix over the random effects.
 Multiply = Callable[[list[np.ndarray]], list[np.ndarray]]
 
-#: Numbers held at a time by the probes.
+#: Numbers that the probes hold at a time.
 _BATCH_NUMBERS = 8_000_000
 
 
 class Probed(NamedTuple):
-    """Means of batches of probes along the first axis, of length one where they are exact.
+    """Estimated traces: means of batches of probes along the first axis, which has length one where they are exact.
 
     ``sums[g]`` sum_j K_jj, (batches,K,K); ``pairs[g,h]``, g <= h, sum_ij K_ij[b,c] K_ij[a,d], (batches,K_g,K_g,K_h,K_h).
     """
@@ -34,7 +34,7 @@ class Probed(NamedTuple):
     pairs: dict[tuple[int, int], np.ndarray]
 
     def mean(self) -> Probed:
-        """Over all batches, which are then one."""
+        """Average over all batches, to a single one."""
         return Probed(
             [part.mean(axis=0, keepdims=True) for part in self.sums],
             {key: part.mean(axis=0, keepdims=True) for key, part in self.pairs.items()},
@@ -49,15 +49,18 @@ def probed(
     batches: int,
     seed: int,
 ) -> Probed:
-    """Every pair of factors is probed from the side with fewer levels.
+    """Estimate traces from probes, each pair of factors from the side with fewer levels.
 
     Parameters
     ----------
     multiply : callable
     groups : sequence of GroupProducts
-    probes, few, batches : int
-        Random vectors a factor, or as many unit vectors as it has levels when these are but a few; and how many means the
-        probes are taken to, no more than there are probes.
+    probes : int
+        Random vectors per factor.
+    few : int
+        Factors with no more levels take one unit vector per level instead.
+    batches : int
+        Number of means that the probes are averaged to; at most `probes`.
     seed : int
         The same seed draws the same probes.
     """
@@ -77,14 +80,17 @@ def probed(
 
 
 def _signs(group: GroupProducts, probes: int, few: int, seed: list[int]) -> np.ndarray:
-    """(J, probes) random signs, or (J,J) unit vectors where there are but a few levels."""
+    """Draw (J, probes) random signs, or make (J,J) unit vectors for a factor of few levels."""
     if group.n_levels <= few:
         return np.eye(group.n_levels)
     return np.random.default_rng(seed).integers(0, 2, (group.n_levels, probes)) * 2.0 - 1.0
 
 
 def batch_means(each: np.ndarray, batches: int) -> np.ndarray:
-    """(probes, ...) -> (batches, ...), probe i in batch i modulo their number, weighted so that their mean is that of all."""
+    """Average probes (probes, ...) in batches (batches, ...), probe i in batch i modulo their number.
+
+    Batches are weighted so that their mean is the mean of all probes.
+    """
     counts = np.bincount(np.arange(len(each)) % batches)
     sums = np.array([each[i::batches].sum(axis=0) for i in range(batches)])
     return sums * (batches / counts.sum())
@@ -93,9 +99,9 @@ def batch_means(each: np.ndarray, batches: int) -> np.ndarray:
 def from_probes(
     multiply: Multiply, groups: Sequence[GroupProducts], signs: Sequence[np.ndarray]
 ) -> list[tuple[np.ndarray, dict[int, np.ndarray]]]:
-    """What each probe z of ``signs[g]`` (J,probes), at each component of factor g, tells; one answer a factor.
+    """Estimate traces from each probe z of ``signs[g]`` (J,probes) at each component of factor g; one pair per factor.
 
-    sum_j z_j (Kz)_j[a], (probes, K_g, K_g), and sum_j (Kz)_j[c] (Kz)_j[d]: h -> (probes, K_g, K_g, K_h, K_h), for the factors h
+    sum_j z_j (Kz)_j[a], (probes, K_g, K_g), and sum_j (Kz)_j[c] (Kz)_j[d], h -> (probes, K_g, K_g, K_h, K_h), for the factors h
     with as many levels or more.
     """
     q = sum(group.n_levels * group.k for group in groups)
@@ -126,7 +132,7 @@ def from_probes(
 def _columns(
     multiply: Multiply, groups: Sequence[GroupProducts], batch: Sequence[np.ndarray]
 ) -> list[list[np.ndarray]]:
-    """K z for all factors' probes at once: for each factor probed, one (J,K,K_g,probes) array a group."""
+    """Multiply the probes of all factors by K at once: for each factor probed, one (J,K,K_g,probes) array per group."""
     edges = np.cumsum([0, *(group.k * z.shape[1] for group, z in zip(groups, batch, strict=True))])
     F = [np.zeros((group.n_levels, group.k, edges[-1])) for group in groups]
     for g, (group, z) in enumerate(zip(groups, batch, strict=True)):

@@ -226,7 +226,7 @@ class Fit:
     def _lost_pivots(self) -> float:
         """Sum of M_ii (M^-1)_ii; of several factors, of what each takes from the others."""
         if len(self.cp.groups) > 1:
-            Q = self.system.engine.posterior()
+            Q = self.system.engine.posterior_blocks()
             return sum(
                 float(np.sum(group.A * part)) for group, part in zip(self.cp.groups, Q, strict=True)
             )
@@ -304,7 +304,7 @@ class Fit:
         """Var(b | y, beta) of each group, (J,K,K)."""
         return [
             self.sigma**2 * (back @ Q @ back.T)
-            for Q, back in zip(self.system.engine.posterior(), self._back, strict=True)
+            for Q, back in zip(self.system.engine.posterior_blocks(), self._back, strict=True)
         ]
 
     @property
@@ -369,7 +369,7 @@ def fit_crossproducts(
     check_identified(cp)
     system = PLSSystem(cp, choose(cp, engine), reml, remainder)
     first = first_theta(cp, reml) if start is None else _internal_theta(cp, start, "start")
-    left = DEAR_TOLERANCE if system.engine.dear else FORESEEN_TOLERANCE
+    left = DEAR_TOLERANCE if system.engine.is_costly else FORESEEN_TOLERANCE
     left = left if neighbour is None else NEIGHBOUR_TOLERANCE
     with bar(None, "fitting", progress, " evaluations") as system.tell:
         optimum = minimize(system, first, exact=len(cp.groups) == 1, left=left, outlook=neighbour)
@@ -409,7 +409,7 @@ def unproven(fit: Fit, message: str) -> Fit:
 
 def _can_be_exact(system: PLSSystem) -> bool:
     """Whether the traces of the exact Hessian can be had in seconds."""
-    return len(system.cp.groups) == 1 or system.engine.trace_operations() <= EXACT_OPERATIONS
+    return len(system.cp.groups) == 1 or system.traces.trace_operations() <= EXACT_OPERATIONS
 
 
 def _second_look(system: PLSSystem, found: Optimum, left: float) -> Optimum:

@@ -46,7 +46,7 @@ def fit_rows(
         if not fit.needs_rows or (isinstance(rows, Stream) and rows.source.once):
             break
         beta = fit.solution.beta
-        effects = fit.system.engine.modes([plus_x(group.B, -beta) for group in fit.cp.groups])
+        effects = fit.system.engine.solve([plus_x(group.B, -beta) for group in fit.cp.groups])
         remainder = _taken_out(fit.cp, rows, beta, effects, threads, progress)
         if remainder.rounding:
             return unproven(fit, NOTHING_LEFT)

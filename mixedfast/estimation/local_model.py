@@ -217,7 +217,7 @@ class Neighbour:
 
 def outlook_of(system: PLSSystem, exact: bool) -> Outlook:
     """`Probing` where the engine's derivatives are dear, unless the exact Hessian is asked for."""
-    return Probing() if system.engine.dear and not exact else Direct(exact)
+    return Probing() if system.engine.is_costly and not exact else Direct(exact)
 
 
 def newton_step(gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, float]:

@@ -125,7 +125,7 @@ def minimize(
     system : PLSSystem
     start : (n_theta,) array
     exact : bool
-        Use the exact Hessian in every step; otherwise average information, or where derivatives are dear (``engine.dear``)
+        Use the exact Hessian in every step; otherwise average information, or where derivatives are dear (``engine.is_costly``)
         random probes.
     enough : float
         The search ends with the step that follows a promise of less than this (deviance units).

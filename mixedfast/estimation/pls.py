@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mixedfast._memo import cached_property
 from mixedfast.covariance._theta import second_derivative, solved
 from mixedfast.crossprod.residual_products import Remainder
 from mixedfast.crossprod.types import CrossProducts
-from mixedfast.engines import Engine
+from mixedfast.engines import Engine, Traces, traces_of
 from mixedfast.engines._levels import moments
 from mixedfast.engines.layout import spread, spread_edges
 from mixedfast.engines.refinement import Refined
@@ -88,14 +89,23 @@ class PLSSystem:
     reml : bool
     remainder : Remainder, optional
         Of the same rows, where sums over them have too few digits.
+    columns : (q+1, p+1) array, optional
+        The columns of `cp` as combinations ``[X y] columns`` of those that the engine has, such as a model with a coefficient
+        fixed.
     """
 
     def __init__(
-        self, cp: CrossProducts, engine: Engine, reml: bool, remainder: Remainder | None = None
+        self,
+        cp: CrossProducts,
+        engine: Engine,
+        reml: bool,
+        remainder: Remainder | None = None,
+        columns: np.ndarray | None = None,
     ) -> None:
         self.cp = cp
         self.engine = engine
         self.reml = reml
+        self.columns = columns
         self._refined = None if remainder is None else Refined(engine, remainder)
         self.covariance = cp.covariance
         self.nu = cp.n - cp.p if reml else cp.n
@@ -106,6 +116,8 @@ class PLSSystem:
             - (2.0 * float(np.log(cp.scale[:-1]).sum()) if reml else 0.0)
         )
         self.solution: Solution
+        #: [X y]'V0^-1[X y] of the columns of the engine at the last theta solved.
+        self.products: np.ndarray
         #: L_X^-T at the last theta solved, (p,p) upper triangular: C_X L_X^-T L_X^-1 C_X' = C_X Phi C_X'.
         self.whiten: np.ndarray
         self.evaluations = 0
@@ -128,15 +140,27 @@ class PLSSystem:
         if self.tell is not None:
             self.tell(1)
         if factored is not None:
-            logdet, S = factored
-            solution = self._finish(
-                logdet, S if self._refined is None else self._refined.square(self.lambdas)
-            )
+            logdet, self.products = factored
+            if self._refined is not None:
+                self.products = self._refined.square(self.lambdas)
+            solution = self._finish(logdet, self._combined_products())
             if solution is not None:
                 self.solution = solution
                 return solution
         self.rejected += 1
         return None
+
+    def _combined_products(self) -> np.ndarray:
+        """[X y]'V0^-1[X y] of the columns of the model, (p+1,p+1)."""
+        if self.columns is None:
+            return self.products
+        return self.columns.T @ self.products @ self.columns
+
+    def _project(self, weights: np.ndarray | None = None) -> list[np.ndarray]:
+        """Compute Z'V0^-1[X y], or that times weights, for the columns of the model."""
+        if self.columns is not None:
+            weights = self.columns if weights is None else self.columns @ weights
+        return (self._refined or self.engine).project(weights)
 
     def _finish(self, ldL2: float, S: np.ndarray) -> Solution | None:
         found = solved(S)
@@ -154,20 +178,25 @@ class PLSSystem:
         )
         return Solution(deviance, beta, residual**2, LX, ldL2, ldRX2)
 
+    @cached_property
+    def traces(self) -> Traces:
+        """Products and traces of Z'V0^-1 Z that derivatives need."""
+        return traces_of(self.engine)
+
     # -- derivatives -------------------------------------------------------------------------------------------
 
     @property
     def K(self) -> list[np.ndarray]:
         """Diagonal blocks of Z'V0^-1 Z of each group, (J,K,K), at the last theta solved."""
         if self._K is None:
-            self._K = (self._refined or self.engine).blocks_k()
+            self._K = (self._refined or self.traces).blocks_k()
         return self._K
 
     @property
     def C(self) -> list[np.ndarray]:
         """Z'V0^-1[X y] of each group, (J,K,p+1), at the last theta solved."""
         if self._C is None:
-            self._C = (self._refined or self.engine).project()
+            self._C = self._project()
         return self._C
 
     @property
@@ -192,7 +221,7 @@ class PLSSystem:
         if (
             len(self.cp.groups) > 1 and not self.reml and not exact
         ):  # the columns of X have no part in it
-            left = (self._refined or self.engine).project(np.append(-beta, 1.0)[:, None])
+            left = self._project(np.append(-beta, 1.0)[:, None])
             return [
                 Moments(*moments(None, c, np.empty((0, 0)), np.empty(0), False, False))
                 for c in left
@@ -241,7 +270,9 @@ class PLSSystem:
         if len(sums) == 1:
             return {(0, 0): sums[0].vKv - _turned_dots(sums[0].vD, sums[0].vD)}
         sizes, width = [group.k for group in self.cp.groups], spread_edges(self.cp)
-        FKF, cross = self.engine.cross_k([m.v for m in sums])
+        FKF, cross = self.traces.cross_k([m.v for m in sums])
+        if self.columns is not None:
+            cross = self.columns.T @ cross
         if self._refined is not None:
             parts = [
                 np.tensordot(c, spread(m.v), ((0, 1), (0, 1)))
@@ -260,7 +291,7 @@ class PLSSystem:
 
     def times_q0(self, F: list[np.ndarray]) -> list[np.ndarray]:
         """Z'Q0 Z F for one (J,K,r) array a group."""
-        KF = self.engine.times_k(F)
+        KF = self.traces.times_k(F)
         if not self.reml:
             return KF
         DF = sum(np.tensordot(d, f, ((0, 1), (0, 1))) for d, f in zip(self.D, F, strict=True))
@@ -273,7 +304,7 @@ class PLSSystem:
             self._pairs = (
                 {(0, 0): self.moments(exact=True)[0].KK}
                 if one_factor
-                else self.engine.pair_traces(self.K)
+                else self.traces.pair_traces(self.K)
             )
         return self._pairs
 
@@ -302,7 +333,7 @@ class PLSSystem:
                 spread = [_spread_columns(D[g], g == h, k_h, p) for g in range(len(sums))]
                 KD = [
                     part.reshape(*part.shape[:2], k_h, k_h, p)
-                    for part in self.engine.times_k(spread)
+                    for part in self.traces.times_k(spread)
                 ]
                 once = {g: np.einsum("jbcds,jas->abcd", KD[g], D[g]) for g in range(h + 1)}
             for g, part in once.items():

@@ -703,6 +703,24 @@ def test_a_border_can_be_factored_again_and_again():
     assert fast.factor(case.T, case.lambdas) == once
 
 
+def test_a_border_takes_other_values():
+    case, other = (a_border(np.random.default_rng(8), 2, 3, (2, 1), 9, False) for _ in range(2))
+    rng = np.random.default_rng(9)
+    vals, base = rng.normal(size=case.arguments[2].shape), 1.1 * case.arguments[-1]
+    used = _border.Border(*case.arguments)
+    used.factor(case.T, case.lambdas)
+    used.invert(np.empty(case.blocks))
+    used.take(0.1 * vals, base)
+    arguments = (*other.arguments[:2], 0.1 * vals, *other.arguments[3:-1], base)
+    new, twin = _border.Border(*arguments), _reference.Border(*case.arguments)
+    twin.take(0.1 * vals, base)
+    assert used.factor(case.T, case.lambdas) == new.factor(case.T, case.lambdas)
+    close(used.factor(case.T, case.lambdas)[0], twin.factor(case.T, case.lambdas)[0], SOLVED)
+    rows = rng.normal(size=(case.m, 2))
+    assert np.array_equal(used.solve(rows), new.solve(rows))
+    close(used.solve(rows), twin.solve(rows), SOLVED)
+
+
 def test_the_component_that_is_not_positive_definite_is_named():
     case = a_border(np.random.default_rng(4), 1, 3, (1,), 6, False)
     sizes = np.diff(case.arguments[4])
@@ -771,6 +789,9 @@ def wrong_calls(case, fast):
         "back B": lambda: fast.back(zeros((J - 1, k, 1)), zeros((m, 1))),
         "back W": lambda: fast.back(zeros((J, k, 1)), zeros((m, 2))),
         "factor T": lambda: fast.factor(zeros((J - 1, k, k)), case.lambdas),
+        "take vals": lambda: fast.take(zeros((1, k)), case.arguments[-1]),
+        "take k": lambda: fast.take(case.arguments[2][:, 1:].copy(), case.arguments[-1]),
+        "take base": lambda: fast.take(case.arguments[2], zeros(1)),
         "factor lambdas": lambda: fast.factor(case.T, case.lambdas[:-1].copy()),
         "eliminate k": lambda: fast.eliminate(zeros((J, k - 1, 1)), zeros((m, 1))),
         "back k": lambda: fast.back(zeros((J, k - 1, 1)), zeros((m, 1))),

@@ -10,7 +10,7 @@ from helpers.cases import frame, golden
 
 import mixedfast as mf
 from mixedfast.engines import choose
-from mixedfast.engines.pair_traces import turns
+from mixedfast.engines.pair_traces import shared_columns
 from mixedfast.engines.stochastic_traces import batch_means, from_probes
 from mixedfast.estimation.pls import PLSSystem
 from mixedfast.inference.ddf import trace_methods as room
@@ -160,17 +160,17 @@ def test_the_rule_at_a_singular_fit_is_said(ddf, word):
 def test_nested_factors_share_columns():
     """No more columns than the largest school has classes; a crossed factor keeps one a level."""
     cp = model("classes_nested")._fit.cp
-    classes, schools = turns(cp)
+    classes, schools = shared_columns(cp)
     inside = cp.pairs[0, 1].indices
     assert schools.tolist() == [0] * cp.groups[1].n_levels
     assert classes.max() + 1 == np.bincount(inside).max()
     for school in range(cp.groups[1].n_levels):
         assert sorted(classes[inside == school]) == list(range((inside == school).sum()))
-    assert [place.tolist() for place in turns(model("penicillin")._fit.cp)] == [
+    assert [place.tolist() for place in shared_columns(model("penicillin")._fit.cp)] == [
         list(range(24)),
         list(range(6)),
     ]
-    assert turns(model("sleepstudy")._fit.cp)[0].max() == 0
+    assert shared_columns(model("sleepstudy")._fit.cp)[0].max() == 0
 
 
 @pytest.mark.parametrize(

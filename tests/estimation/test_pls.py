@@ -268,5 +268,5 @@ def test_components_make_derivatives_dear_and_not_how_many_there_are():
             {**table, "school": rng.permutation(school)},
         )
     )
-    assert not choose(nested).dear
-    assert choose(crossed).dear
+    assert not choose(nested).is_costly
+    assert choose(crossed).is_costly

@@ -265,15 +265,20 @@ class Border:
         self.start, self.cols = start, cols
         self.level = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
         self.A_1r = np.zeros((len(ptr) - 1, vals.shape[1], self.m))
-        self.A_1r[self.level, :, cols] = vals
+        self.base_at = base_at
+        self.take(vals, base)
         self.levels = [
             (int(at), int(k), int(place))
             for at, k, place in zip(first, k_level, lambda_at, strict=True)
         ]
-        sizes = np.diff(start)
+
+    def take(self, vals: Array, base: Array) -> None:
+        """Take other values on the same patterns."""
+        self.A_1r[self.level, :, self.cols] = vals
+        start, sizes = self.start, np.diff(self.start)
         offset = np.concatenate([[0], np.cumsum(sizes**2)])
         upper = np.zeros((self.m, self.m))
-        for at, value in zip(base_at, base, strict=True):
+        for at, value in zip(self.base_at, base, strict=True):
             c = int(np.searchsorted(offset, at, side="right")) - 1
             column, row = divmod(int(at - offset[c]), int(sizes[c]))
             upper[start[c] + row, start[c] + column] = value

@@ -190,7 +190,7 @@ def test_scores_together_are_those_of_one(name):
     found = together(f.cp)(f, drawn).scores()
     engine = new_engine(f)
     for r in range(3):
-        engine.respond(drawn.crossproducts(f.cp, r))
+        engine.take(drawn.crossproducts(f.cp, r))
         alone = _scores(f, engine)
         assert found[r] == pytest.approx(alone, rel=1e-8, abs=1e-8 * np.abs(alone).max())
 
@@ -204,7 +204,7 @@ def test_an_engine_that_takes_another_response_is_a_new_engine(kind):
     used.factor(lambdas)
     used.project()
     used.blocks_k()
-    used.respond(cp)
+    used.take(cp)
     for ours, theirs in zip(used.factor(lambdas), new.factor(lambdas), strict=True):
         assert np.array_equal(ours, theirs)
     for ours, theirs in zip(

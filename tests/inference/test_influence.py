@@ -105,13 +105,13 @@ def test_crossed_slopes_with_weights_and_missing_rows(engine):
         assert ours.rows[i] == m.nobs - rest.nobs
 
 
-def test_where_derivatives_are_dear(monkeypatch):
+def test_where_derivatives_are_costly(monkeypatch):
     """The same changes from the whole's Hessian as from searches of their own."""
     m = mf.lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", mf.load_dataset("penicillin"))
-    monkeypatch.setattr("mixedfast.engines.block._DEAR_COLUMNS", 1)
-    dear = m.update()
-    assert dear._fit.system.engine.dear and room._neighbour(dear._fit, 24) is not None
-    ours, theirs = (one.influence("plate") for one in (dear, m))
+    monkeypatch.setattr("mixedfast.engines.block._COSTLY_COLUMNS", 1)
+    costly = m.update()
+    assert costly._fit.system.engine.is_costly and room._neighbour(costly._fit, 24) is not None
+    ours, theirs = (one.influence("plate") for one in (costly, m))
     assert ours.converged.all()
     apart = np.abs(ours.variances - theirs.variances) / np.abs(theirs.variances - theirs.whole[:3])
     assert apart.to_numpy().max() < 0.01

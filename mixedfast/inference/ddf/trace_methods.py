@@ -14,7 +14,6 @@ import numpy as np
 
 from mixedfast._validation import check_count, check_seed, memory
 from mixedfast._warnings import warn
-from mixedfast.engines import Engine
 from mixedfast.engines.stochastic_traces import probed
 from mixedfast.errors import ArgumentError, NotDefinedError
 from mixedfast.estimation.pls import PLSSystem
@@ -139,12 +138,12 @@ def pair_traces(system: PLSSystem, how: TraceMethod) -> Sampled:
         When exact traces would not fit into memory.
     """
     if how.traces == "stochastic":
-        return _probed(system.engine, how.probes, how.seed)
-    _check_cost(system.engine, how)
+        return _probed(system, how.probes, how.seed)
+    _check_cost(system, how)
     return Sampled(system.pair_traces(), [])
 
 
-def _check_cost(engine: Engine, how: TraceMethod) -> None:
+def _check_cost(system: PLSSystem, how: TraceMethod) -> None:
     """Refuse exact traces that would not fit, and say beforehand when they will take minutes.
 
     Raises
@@ -152,17 +151,17 @@ def _check_cost(engine: Engine, how: TraceMethod) -> None:
     NotDefinedError
         With the size and what to use instead.
     """
-    needed, there = engine.trace_bytes(), memory()
+    needed, there = system.traces.trace_bytes(), memory()
     if needed > _MEMORY_SHARE * there:
-        size = sum(group.n_levels * group.k for group in engine.cp.groups)
+        size = sum(group.n_levels * group.k for group in system.cp.groups)
         raise NotDefinedError(
-            f"{how.name}: the exact traces of the crossed factors {', '.join(g.name for g in engine.cp.groups)} "
+            f"{how.name}: the exact traces of the crossed factors {', '.join(g.name for g in system.cp.groups)} "
             f"({size} random effects) need {needed / 2**30:.3g} GiB, and this machine has {there / 2**30:.3g}: use "
             f'ddf=mixedfast.{type(how).__name__}(traces="stochastic"), a few solves a probe, which tells its own standard error'
         )
     say_if_long(
-        f"{how.name}: the exact traces of the crossed factors {', '.join(g.name for g in engine.cp.groups)}",
-        engine.trace_operations(),
+        f"{how.name}: the exact traces of the crossed factors {', '.join(g.name for g in system.cp.groups)}",
+        system.traces.trace_operations(),
         f', and {needed / 2**30:.2g} GiB. ddf=mixedfast.{type(how).__name__}(traces="stochastic") takes a few solves a probe '
         "and tells its own standard error.",
     )
@@ -186,8 +185,8 @@ def say_if_long(what: str, operations: float, further: str) -> None:
         )
 
 
-def _probed(engine: Engine, probes: int, seed: int) -> Sampled:
-    batches = probed(engine.times_k, engine.cp.groups, probes, probes, _BATCHES, seed).pairs
+def _probed(system: PLSSystem, probes: int, seed: int) -> Sampled:
+    batches = probed(system.traces.times_k, system.cp.groups, probes, probes, _BATCHES, seed).pairs
     mean = {key: part.mean(axis=0) for key, part in batches.items()}
     without = [
         {

@@ -317,7 +317,7 @@ def _pieces(fit: Fit) -> _Pieces:
         P[r] = -np.einsum("ab,abst->st", E, R[g])
     Q = np.empty((count + 1, count + 1, p, p))
     for s, (h, E) in enumerate(elements):
-        KED = fit.system.engine.times_k(
+        KED = fit.system.traces.times_k(
             [
                 np.einsum("ab,jbs->jas", E, D[h]) if g == h else np.zeros_like(D[g])
                 for g in range(len(D))

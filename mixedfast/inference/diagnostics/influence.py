@@ -254,7 +254,7 @@ def _only(design: Design, rows: np.ndarray) -> Design:
 def _neighbour(fit: Fit, levels: int) -> Callable[[int], Neighbour] | None:
     """Rows left out -> how to look at what is left; None where the engine's own way costs as little, or sees more."""
     system = fit.system
-    if not system.engine.dear or any(fit.singular_terms) or not fit.curvature().exact:
+    if not system.engine.is_costly or any(fit.singular_terms) or not fit.curvature().exact:
         return None
     hessian = fit.curvature().hessian
     return lambda gone: Neighbour(hessian, levels, gone / fit.cp.n, outlook_of(system, False))

@@ -1,7 +1,7 @@
 """Maximum likelihood with one parameter held at a value: what a likelihood profile is made of.
 
 A coefficient is held by a linear map of the columns [X y]: with ``c'beta = value``, ``X beta = X N delta + X b0``, so the model
-is that of ``y - X b0`` on ``X N``, and every cross-product of it is a product of the old ones (`MappedEngine`).
+is that of ``y - X b0`` on ``X N``, and every cross-product of it is a product of the old ones (`PLSSystem.columns`).
 
 A standard deviation or a correlation is held by choosing coordinates in which it stands alone (`Chart`). With column a of a
 term first in the order, the lower triangular root of its covariance begins with ``sd_a``; with a and b first, its first two
@@ -25,7 +25,7 @@ from mixedfast.engines import Engine
 from mixedfast.estimation.pls import PLSSystem
 from mixedfast.inference.intervals.parameters import Parameter, absolute, transform
 
-__all__ = ["Chart", "MappedEngine", "Point", "chart_of", "hold_coefficient", "minimize_held"]
+__all__ = ["Chart", "Point", "chart_of", "hold_coefficient", "minimize_held"]
 
 #: The search ends when a quadratic model promises a fall of the deviance smaller than this. zeta = sqrt(fall of the
 #: deviance) then carries an error of 1e-9 / (2 zeta), far below what interpolation leaves.
@@ -39,69 +39,6 @@ _INSIDE = 0.05
 
 
 # -- a coefficient held --------------------------------------------------------------------------------------------
-
-
-class MappedEngine:
-    """An engine seen through a linear map M of the columns [X y].
-
-    Parameters
-    ----------
-    engine : Engine
-    M : (p+1, p'+1) array
-        New columns are ``[X y] M``.
-    """
-
-    name = "mapped"
-
-    def __init__(self, engine: Engine, M: np.ndarray) -> None:
-        self.engine, self.M, self.cp, self.dear = engine, M, engine.cp, engine.dear
-
-    def factor(self, lambdas: list[np.ndarray]) -> tuple[float, np.ndarray] | None:
-        found = self.engine.factor(lambdas)
-        if found is None:
-            return None
-        self.full = found[1]
-        return found[0], self.M.T @ found[1] @ self.M
-
-    def respond(self, cp: CrossProducts) -> None:
-        self.engine.respond(cp)
-
-    def blocks_k(self) -> list[np.ndarray]:
-        return self.engine.blocks_k()
-
-    def project(self, weights: np.ndarray | None = None) -> list[np.ndarray]:
-        return self.engine.project(self.M if weights is None else self.M @ weights)
-
-    def modes(self, B: list[np.ndarray]) -> list[np.ndarray]:
-        return self.engine.modes(B)
-
-    def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
-        return self.engine.times_k(F)
-
-    def product_operations(self) -> float:
-        return self.engine.product_operations()
-
-    def cross_k(self, v: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        FKF, cross = self.engine.cross_k(v)
-        return FKF, self.M.T @ cross
-
-    def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
-        return self.engine.pair_traces(K)
-
-    def trace_operations(self) -> float:
-        return self.engine.trace_operations()
-
-    def trace_bytes(self) -> float:
-        return self.engine.trace_bytes()
-
-    def posterior(self) -> list[np.ndarray]:
-        return self.engine.posterior()
-
-    def posterior_pairs(self, g: int, h: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        return self.engine.posterior_pairs(g, h, i, j)
-
-    def describe(self) -> dict[str, object]:
-        return self.engine.describe()
 
 
 def hold_coefficient(
@@ -144,17 +81,16 @@ def hold_coefficient(
         constant=None,
         sum_log_weights=cp.sum_log_weights,
     )
-    return PLSSystem(left, MappedEngine(engine, M), reml=False), direction
+    return PLSSystem(left, engine, reml=False, columns=M), direction
 
 
 def coefficient_slope(system: PLSSystem, direction: np.ndarray) -> float:
     """d deviance / d value at the last theta solved (envelope theorem: theta and the other coefficients are optimal)."""
-    engine = system.engine
-    assert isinstance(engine, MappedEngine)
-    beta = engine.M @ np.append(
-        -system.solution.beta, 1.0
-    )  # (-b, 1): residual y - X b as a combination of [X y]
-    score = engine.full[:-1] @ beta
+    columns = system.columns
+    assert columns is not None
+    # (-b, 1): the residual y - X b as a combination of [X y]
+    residual = columns @ np.append(-system.solution.beta, 1.0)
+    score = system.products[:-1] @ residual
     return float(-2.0 * system.nu * (direction @ score) / system.solution.r2)
 
 

@@ -71,7 +71,7 @@ def refit(fit: Fit, responses: Responses, engine: Engine) -> Refits:
         out = Refits(*found._replace(converged=found.converged & away), searches.scores())
     one_factor = len(fit.cp.groups) == 1
     for r in np.flatnonzero(~out.converged):
-        engine.respond(responses.crossproducts(fit.cp, int(r)))
+        engine.take(responses.crossproducts(fit.cp, int(r)))
         if common is None:
             out.scores[r] = _scores(fit, engine)
         system = PLSSystem(engine.cp, engine, fit.reml)

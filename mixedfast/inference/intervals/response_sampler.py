@@ -130,7 +130,7 @@ class ResponseSampler:
         left = cp.xy[:p, :p] - np.einsum("jas,jat->st", self._X_lead, self._X_lead)
         self._blocks: list[_Block] = []
         if layout.rest:
-            self._border, self._blocks, self._kept[1] = _eliminate(layout, H)
+            self._border, self._blocks, self._kept[1] = _eliminate(cp, layout, H)
             flat = self._X_lead.reshape(-1, p)
             X_rest = (
                 layout.stack([cp.groups[g].B[:, :, :p] for g in layout.rest])
@@ -212,7 +212,9 @@ class ResponseSampler:
         return Responses(zy, (xx @ self.beta)[None] + (Xzb + e_x).T, yy)
 
 
-def _eliminate(layout: Layout, H: np.ndarray) -> tuple[Any, list[_Block], np.ndarray]:
+def _eliminate(
+    cp: CrossProducts, layout: Layout, H: np.ndarray
+) -> tuple[Any, list[_Block], np.ndarray]:
     """H A_1r (sparse, (q_1, m)), the factored components of the Schur complement of the rest, and its directions (m,)."""
     from scipy.sparse import csr_array
 
@@ -222,15 +224,14 @@ def _eliminate(layout: Layout, H: np.ndarray) -> tuple[Any, list[_Block], np.nda
             f"the crossed factors leave a connected component of {largest} random effects; drawing responses without rows "
             f"factors it densely and stops at {_MAX_DENSE}. Use row_space_bootstrap, which simulates rows."
         )
-    ptr, cols, _ = layout.border
+    ptr, cols = layout.border
     k = H.shape[1]
-    level = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
-    rows = (level[:, None] * k + np.arange(k)).ravel()
+    rows = (layout.border_rows[:, None] * k + np.arange(k)).ravel()
     border = csr_array(
-        (layout.border_times(H).ravel(), (rows, np.repeat(cols, k))),
+        (layout.border_times(H, layout.border_values(cp)).ravel(), (rows, np.repeat(cols, k))),
         shape=(k * (len(ptr) - 1), layout.m),
     )
-    A_rr = layout.rest_matrix()
+    A_rr = layout.rest_matrix(cp)
     schur = (A_rr - border.T @ border).tocoo()
     original = A_rr.diagonal()
     sizes = np.diff(layout.start)

@@ -119,7 +119,7 @@ def _gradients(
     fit: Fit, terms: SatterthwaiteTerms, rows: ModelRows
 ) -> Iterator[tuple[slice, np.ndarray, list[np.ndarray]]]:
     """Some rows at a time: where they are, f (m,) and sum_j e_j e_j' (m,K,K) of each group."""
-    blocks, engine = joint(fit), fit.system.engine
+    blocks, traces = joint(fit), fit.system.traces
     D, one_factor = fit.system.D, len(fit.cp.groups) == 1
     effects = sum(group.n_levels * group.k for group in fit.cp.groups)
     solves = bool(rows.groups) and not one_factor
@@ -127,7 +127,7 @@ def _gradients(
     if solves:
         say_if_long(
             f"satterthwaite: solves with all {effects:,} random effects for each of {rows.n:,} predictions",
-            rows.n * engine.product_operations(),
+            rows.n * traces.product_operations(),
             '. ddf="asymptotic" needs none; predictions without random effects (re=False) neither.',
         )
     for tile in rows.tiles(size):
@@ -142,7 +142,7 @@ def _gradients(
         elif one_factor:
             squares = [_one_factor(fit, tile, D[0], E, f, explained[0])]
         else:
-            squares = _many_factors(tile, list(rows.groups), D, E, f, blocks.H, engine.times_k)
+            squares = _many_factors(tile, list(rows.groups), D, E, f, blocks.H, traces.times_k)
         for g, Z, codes in zip(rows.groups, tile.Z, tile.codes, strict=True):
             unknown = np.where((codes < 0)[:, None], Z, 0.0)
             f += np.einsum("ia,ab,ib->i", unknown, blocks.H[g], unknown)

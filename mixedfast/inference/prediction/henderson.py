@@ -62,7 +62,7 @@ def joint(fit: LinearFit) -> Joint:
         H = [block @ block.T for block in system.lambdas]
         P = [np.matmul(h, d) for h, d in zip(H, system.D, strict=True)]
         modes = [v @ h / fit.cp.scale[-1] for v, h in zip(system.v, H, strict=True)]
-        return Joint(W, P, system.engine.posterior(), H, modes, system.engine)
+        return Joint(W, P, system.engine.posterior_blocks(), H, modes, system.engine)
 
     return fit.memo("joint of beta and b", make)
 
