@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from mixedfast._versions import show_versions
     from mixedfast.api import anova, crossproducts, fit, lm, lmer
     from mixedfast.crossprod.types import CrossProducts
-    from mixedfast.data.storage import load
     from mixedfast.datasets import list_datasets, load_dataset
     from mixedfast.formula.expressions import allow_in_formulas
     from mixedfast.inference.ddf.trace_methods import KenwardRoger, Satterthwaite
     from mixedfast.report.text import page
     from mixedfast.results import LMMResult
+    from mixedfast.results.saved import load
 
 #: The module of each name. It is imported at the first use of the name, so that `import mixedfast` stays quick.
 _MODULES = {
@@ -48,7 +48,7 @@ _MODULES = {
     "fit": "mixedfast.api",
     "lm": "mixedfast.api",
     "lmer": "mixedfast.api",
-    "load": "mixedfast.data.storage",
+    "load": "mixedfast.results.saved",
     "list_datasets": "mixedfast.datasets",
     "load_dataset": "mixedfast.datasets",
     "page": "mixedfast.report.text",

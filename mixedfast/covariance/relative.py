@@ -17,6 +17,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from mixedfast._memo import cached_property
+from mixedfast._stored import stored
 from mixedfast.covariance._theta import theta_gradient, theta_hessian
 
 __all__ = ["SINGULAR_TOLERANCE", "Covariance", "TermShape", "lower_cholesky", "lower_root"]
@@ -26,6 +27,7 @@ __all__ = ["SINGULAR_TOLERANCE", "Covariance", "TermShape", "lower_cholesky", "l
 SINGULAR_TOLERANCE = 1e-4
 
 
+@stored("TermShape")
 @dataclass(frozen=True)
 class TermShape:
     """Where one random term lives: its group, its columns in that group's block, its kind of covariance."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfast._stored import is_array_of, stored
 from mixedfast._validation import check_threads
 from mixedfast.covariance.relative import TermShape
 from mixedfast.crossprod import _sums
-from mixedfast.crossprod.blocks import GroupProducts, PairProducts
+from mixedfast.crossprod.blocks import GroupProducts, PairProducts, check_pairs_and_terms
 from mixedfast.crossprod.pool import CONSTANT, Placed, pool_of
 from mixedfast.crossprod.row_sums import RowSums, row_sums
 from mixedfast.crossprod.scaling import Basis, adds_to_one, check_size, choose_basis
@@ -24,6 +26,27 @@ if TYPE_CHECKING:
 __all__ = ["Summed", "assemble", "sum_rows"]
 
 
+def _check_summed(fields: Any) -> Iterator[str]:
+    p, groups = len(fields.x_names), fields.groups
+    if len(fields.basis.shift) != p + 1 or len(set(fields.x_names)) != p:
+        yield f"a Summed has {len(fields.basis.shift) - 1} columns of X and {len(set(fields.x_names))} names"
+    if not all(
+        isinstance(levels, np.ndarray) and is_array_of("labels", levels) for _, levels, _ in groups
+    ):
+        yield "levels of a Summed are no labels, each once"
+        return
+    widths = [len(names) for _, _, names in groups]
+    if (
+        fields.rows.n_groups != len(groups)
+        or [len(group.shift) for group in fields.basis.groups] != widths
+    ):
+        yield "the sums of a Summed are of other groups"
+    yield from check_pairs_and_terms(
+        "Summed", fields, [(len(levels), len(names)) for _, levels, names in groups]
+    )
+
+
+@stored("Summed", relations=_check_summed)
 @dataclass(frozen=True, eq=False)
 class Summed:
     """Sums over some rows, on their way to cross-products: those of further rows in the same basis add as they are.

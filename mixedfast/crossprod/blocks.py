@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mixedfast.crossprod.scaling import GroupBasis
+from mixedfast._stored import are_within, stored
+from mixedfast.crossprod.scaling import GroupBasis, check_unit_upper
 
-__all__ = ["GroupProducts", "PairProducts"]
+__all__ = ["GroupProducts", "PairProducts", "check_pairs_and_terms"]
 
 
+def _check_group(fields: Any) -> Iterator[str]:
+    if len(fields.names) != len(fields.shift):
+        yield f"a GroupProducts has {len(fields.shift)} columns and {len(fields.names)} names"
+    yield from check_unit_upper("GroupProducts", fields)
+
+
+@stored(
+    "GroupProducts",
+    arrays={
+        "levels": "labels J",
+        "A": "finite J K K",
+        "B": "finite J K p+1",
+        "shift": "finite K",
+        "scale": "positive K",
+        "sums": "finite J p+1",
+        "mix": "finite K K",
+    },
+    relations=_check_group,
+)
 @dataclass(frozen=True, eq=False)
 class GroupProducts:
     """Cross-products of one grouping factor (all terms on it side by side).
@@ -44,6 +65,41 @@ class GroupProducts:
         return self.A.shape[1]
 
 
+def check_pairs_and_terms(name: str, fields: Any, sizes: list[tuple[int, int]]) -> Iterator[str]:
+    """Yield what is wrong with the pairs of groups and the terms in them, for groups of (levels, columns) `sizes`."""
+    if len(fields.pairs) != len(sizes) * (len(sizes) - 1) // 2:
+        yield f"a {name} has {len(sizes)} groups and {len(fields.pairs)} pairs of them"
+    for (g, h), pair in fields.pairs.items():
+        if not g < h < len(sizes) or (len(pair.indptr) - 1, *pair.data.shape[1:]) != (
+            *sizes[g],
+            sizes[h][1],
+        ):
+            yield f"the pair {g}, {h} of a {name} is of other groups"
+        elif not are_within(pair.indices, sizes[h][0]):
+            yield f"indices of the pair {g}, {h} of a {name} do not lie from 0 to {sizes[h][0] - 1}"
+    for term in fields.terms:
+        if not (
+            term.group < len(sizes) and term.k > 0 and term.start + term.k <= sizes[term.group][1]
+        ):
+            yield f"a term of a {name} lies outside of its group"
+
+
+def _check_pair(fields: Any) -> Iterator[str]:
+    ends = fields.indptr
+    if (
+        not len(ends)
+        or ends[0] != 0
+        or ends[-1] != len(fields.indices)
+        or bool((np.diff(ends.astype(np.int64)) < 0).any())
+    ):
+        yield f"indptr of a PairProducts does not lead from 0 to {len(fields.indices)}"
+
+
+@stored(
+    "PairProducts",
+    arrays={"indptr": "places J+1", "indices": "places z", "data": "finite z K k"},
+    relations=_check_pair,
+)
 @dataclass(frozen=True, eq=False)
 class PairProducts:
     """Z_g'WZ_h as block CSR: indptr (J_g+1), indices (nnz,) levels of h, data (nnz,K_g,K_h)."""

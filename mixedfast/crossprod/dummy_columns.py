@@ -8,14 +8,15 @@ additions where fifty dummies cost it a thousand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfast._stored import stored
 from mixedfast.crossprod.pool import Placed
 from mixedfast.crossprod.scaling import column_key
 
@@ -34,6 +35,14 @@ _MOST_SUMS = 2
 _ROWS = 8
 
 
+def _check_expansion(fields: Any) -> Iterator[str]:
+    if fields.width < 1 or fields.table.shape[1] % fields.width:
+        yield f"the table of an Expansion is not cells of {fields.width} columns"
+
+
+@stored(
+    "Expansion", arrays={"places": "places m", "table": "finite m c"}, relations=_check_expansion
+)
 @dataclass(frozen=True, eq=False)
 class Expansion:
     """How columns of [X y] follow from sums by cell; no rows.

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfast._stored import is_array_of, stored
 from mixedfast.crossprod import _sums
 from mixedfast.crossprod.pool import Placed, pool_of
 from mixedfast.crossprod.row_sums import threaded
@@ -35,6 +36,22 @@ _BLOCK_NUMBERS = 8_000_000
 _LAST_PLACES = 64.0
 
 
+def _check_remainder(fields: Any) -> Iterator[str]:
+    blocks = (*fields.delta, *fields.zw)
+    if len(fields.delta) != len(fields.zw) or any(
+        a.shape != b.shape for a, b in zip(fields.delta, fields.zw, strict=True)
+    ):
+        yield "delta and zw of a Remainder are of different shapes"
+    elif any(
+        block.ndim != 3 or block.shape[2] != len(fields.ww) or not is_array_of("finite", block)
+        for block in blocks
+    ):
+        yield "a block of a Remainder is no array (J, K, p+1) of finite numbers"
+
+
+@stored(
+    "Remainder", arrays={"gamma": "finite p", "ww": "finite p+1 p+1"}, relations=_check_remainder
+)
 @dataclass(frozen=True, eq=False)
 class Remainder:
     """Products of ``W = [X, y - X gamma] - Z delta`` with itself and with Z, in the basis of the cross-products.

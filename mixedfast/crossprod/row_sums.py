@@ -6,7 +6,7 @@ the model afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfast._stored import is_array_of, stored
 from mixedfast._validation import available_cores
 from mixedfast.crossprod import _sums
 from mixedfast.crossprod.dummy_columns import Expansion, by_cell, square
@@ -59,6 +60,19 @@ class _Pool:
         return np.array([self.add(*column) for column in columns], dtype=np.int32)
 
 
+def _check_row_sums(fields: Any) -> Iterator[str]:
+    blocks = [block for place in fields.levels for block in place]
+    if not all(block.ndim == 3 and is_array_of("finite", block) for block in blocks):
+        yield "a block of a RowSums is no array (cells, k, r) of finite numbers"
+    if not (len(fields.left) == len(fields.right) == len(fields.levels) >= fields.n_groups):
+        yield f"a RowSums has {len(fields.levels)} places, and columns of {len(fields.left)} and {len(fields.right)}"
+    if not all(
+        part.ndim == 1 and is_array_of("places", part) for part in (*fields.left, *fields.right)
+    ):
+        yield "left and right of a RowSums are no places"
+
+
+@stored("RowSums", arrays={"square": "finite c c", "rest": "places c"}, relations=_check_row_sums)
 @dataclass(frozen=True, eq=False)
 class RowSums:
     """Sums over rows as the kernel leaves them. Sums over more rows of the same columns add to them as they are.

@@ -8,13 +8,14 @@ factor, or any columns that add up to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfast._stored import stored
 from mixedfast.crossprod import _sums
 from mixedfast.design.columns import Factor
 from mixedfast.errors import DataError
@@ -28,6 +29,7 @@ __all__ = [
     "GroupBasis",
     "adds_to_one",
     "check_size",
+    "check_unit_upper",
     "choose_basis",
     "response_column",
     "scale_of_response",
@@ -49,6 +51,18 @@ _MAX_CELLS = 1e7
 _BLOCK = 1 << 16
 
 
+def check_unit_upper(name: str, fields: Any) -> Iterator[str]:
+    """Yield what is wrong with ``mix``: it must be upper triangular with a diagonal of ones."""
+    mix = fields.mix
+    if mix is not None and not (np.array_equal(mix, np.triu(mix)) and (np.diag(mix) == 1.0).all()):
+        yield f"mix of a {name} is no upper triangle with a diagonal of ones"
+
+
+@stored(
+    "GroupBasis",
+    arrays={"shift": "finite K", "scale": "positive K", "mix": "finite K K"},
+    relations=partial(check_unit_upper, "GroupBasis"),
+)
 @dataclass(frozen=True, eq=False)
 class GroupBasis:
     """Shifts and scales of the columns of Z of one grouping factor, each (K,), all terms on it side by side.
@@ -67,6 +81,16 @@ class GroupBasis:
         return [self.shift, self.scale] if self.mix is None else [self.shift, self.scale, self.mix]
 
 
+@stored(
+    "Basis",
+    arrays={
+        "shift": "finite p+1",
+        "scale": "positive p+1",
+        "constant": "finite p",
+        "mix": "finite p p",
+    },
+    relations=partial(check_unit_upper, "Basis"),
+)
 @dataclass(frozen=True, eq=False)
 class Basis:
     """Shifts and scales of [X y] and of Z.

@@ -9,6 +9,7 @@ the digits of the residual sum of squares.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast._memo import cached_property
+from mixedfast._stored import are_within, stored
 from mixedfast.covariance.relative import Covariance, TermShape
-from mixedfast.crossprod.blocks import GroupProducts, PairProducts
+from mixedfast.crossprod.blocks import GroupProducts, PairProducts, check_pairs_and_terms
 from mixedfast.crossprod.combine import add
 from mixedfast.crossprod.disclosure import small_cells
 from mixedfast.crossprod.scaling import Basis
@@ -30,6 +32,14 @@ if TYPE_CHECKING:
 __all__ = ["CrossProducts", "Meta"]
 
 
+def _check_meta(fields: Any) -> Iterator[str]:
+    if any(not are_within(term.columns, len(fields.x_names)) for term in fields.fixed_terms):
+        yield f"a term of a Meta points outside of its {len(fields.x_names)} columns"
+    if fields.library not in ("pandas", "polars", "pyarrow"):
+        yield f"library of a Meta is {fields.library!r}"
+
+
+@stored("Meta", relations=_check_meta)
 @dataclass(frozen=True, eq=False)
 class Meta:
     """What tables and predictions need of the model and numbers do not; no rows.
@@ -63,6 +73,43 @@ class Meta:
     library: str = "pandas"
 
 
+def _check_cross_products(fields: Any) -> Iterator[str]:
+    p, groups = len(fields.shift) - 1, fields.groups
+    if len(fields.x_names) != p or len(set(fields.x_names)) != p:
+        yield f"a CrossProducts has {p} columns of X and {len(set(fields.x_names))} names"
+    if bool((np.diff(fields.kept.astype(np.int64)) <= 0).any()) or not are_within(
+        fields.kept, len(fields.meta.x_names)
+    ):
+        yield f"kept of a CrossProducts are not among {len(fields.meta.x_names)} columns, ascending"
+    if fields.alias is not None and fields.alias.shape[1] != len(fields.meta.x_names):
+        yield f"alias of a CrossProducts has {fields.alias.shape[1]} columns, and there are {len(fields.meta.x_names)}"
+    if any(group.B.shape[2] != p + 1 for group in groups) or len(
+        {group.name for group in groups}
+    ) != len(groups):
+        yield "the groups of a CrossProducts are of another model, or one is there twice"
+    if fields.unweighted is not None and len(fields.unweighted) != 1 + p + sum(
+        group.k for group in groups
+    ):
+        yield f"unweighted of a CrossProducts has {len(fields.unweighted)} columns"
+    sizes = [(group.n_levels, group.k) for group in groups]
+    yield from check_pairs_and_terms("CrossProducts", fields, sizes)
+
+
+@stored(
+    "CrossProducts",
+    arrays={
+        "xy": "finite p+1 p+1",
+        "shift": "finite p+1",
+        "scale": "positive p+1",
+        "kept": "places p",
+        "constant": "finite p",
+        "mix": "finite p p",
+        "unweighted": "finite c c",
+        "alias": "finite p a",
+    },
+    relations=_check_cross_products,
+    whole=True,
+)
 @dataclass(frozen=True, eq=False, repr=False)
 class CrossProducts:
     """Everything a fit reads.

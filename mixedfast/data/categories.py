@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from mixedfast._stored import stored
 from mixedfast.data import _codes
 
 __all__ = [
@@ -24,6 +25,15 @@ __all__ = [
 _RANGE = 4
 
 
+def _check_categorical(fields: Any) -> Iterator[str]:
+    J = len(fields.levels)
+    if len(fields.codes) and not (fields.codes.min() >= -1 and fields.codes.max() < J):
+        yield f"codes of a Categorical do not lie from -1 to {J - 1}"
+
+
+@stored(
+    "Categorical", arrays={"codes": "codes n", "levels": "labels J"}, relations=_check_categorical
+)
 @dataclass(frozen=True, eq=False)
 class Categorical:
     """Categories. ``codes`` (n,) int32 index ``levels`` (J,); -1 is a missing value.

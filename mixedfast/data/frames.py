@@ -15,6 +15,7 @@ import narwhals as nw
 import numpy as np
 
 from mixedfast._memo import cached_property
+from mixedfast._stored import stored
 from mixedfast._validation import did_you_mean
 from mixedfast.data import _codes
 from mixedfast.data.categories import (
@@ -37,6 +38,7 @@ _WIDENED = {"float16": np.float32, "uint16": np.int32, "uint32": np.int64}
 _WHOLE_IN_FLOAT = 2**53  # whole numbers past this share a float64 with their neighbours
 
 
+@stored("Numeric", arrays={"values": "numbers n"})
 @dataclass(frozen=True, eq=False)
 class Numeric:
     """Numbers. ``values`` (n,) keeps float, int and bool dtypes; missing values are NaN.

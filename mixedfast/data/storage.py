@@ -19,15 +19,15 @@ import secrets
 import struct
 import zipfile
 from collections.abc import Mapping
-from importlib import import_module
 from itertools import pairwise
 from os import PathLike
 from typing import Any, NoReturn
 
 import numpy as np
 
+from mixedfast._stored import REGISTRY, name_of
 from mixedfast._validation import check_path
-from mixedfast.data.storage_schema import HOMES, TOP, complaint_of, is_plain_type
+from mixedfast.data.storage_schema import complaint_of, is_plain_type
 from mixedfast.errors import DataError
 
 __all__ = ["load", "save"]
@@ -72,7 +72,7 @@ def save(thing: Any, path: str | PathLike[str]) -> None:
     header = {
         "format": "mixedfast",
         "version": _VERSION,
-        "holds": type(thing).__name__,
+        "holds": name_of(type(thing)),
         "sha256": [hashlib.sha256(body).hexdigest() for body in arrays],
         "content": content,
     }
@@ -98,31 +98,12 @@ def save(thing: Any, path: str | PathLike[str]) -> None:
 
 
 def load(path: str | PathLike[str]) -> Any:
-    """Read what ``save`` wrote. Reading runs no code from the file.
-
-    Parameters
-    ----------
-    path : str or path
-
-    Returns
-    -------
-    LMMResult, OLSResult or CrossProducts
+    """Read an object of a class that is registered by now (see `mixedfast.load`, which registers all).
 
     Raises
     ------
     DataError
-        When the file is not one of ours, of another version, cut short or changed.
-
-    Examples
-    --------
-    >>> import tempfile, pathlib
-    >>> import mixedfast as mf
-    >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     m.save(pathlib.Path(folder) / "sleep.mf")
-    ...     again = mf.load(pathlib.Path(folder) / "sleep.mf")
-    >>> again.criterion == m.criterion
-    True
+        When the file is not a mixedfast file, of another version, cut short or changed.
     """
     check_path("mf.load", path)
     with open(path, "rb") as stream:
@@ -181,7 +162,7 @@ def _read(archive: zipfile.ZipFile, path: str | PathLike[str]) -> Any:
     if (
         header.keys() != _KEYS
         or not isinstance(header["sha256"], list)
-        or header["holds"] not in TOP
+        or not _is_whole(header["holds"])
     ):
         raise DataError(
             f"{path} holds what no save of mixedfast's wrote: its header has other parts"
@@ -191,9 +172,14 @@ def _read(archive: zipfile.ZipFile, path: str | PathLike[str]) -> Any:
         for i, digest in enumerate(header["sha256"])
     ]
     thing = _Reader(arrays, path).decode(header["content"])
-    if type(thing).__name__ != header["holds"]:
+    if name_of(type(thing)) != header["holds"]:
         raise DataError(f"{path} does not hold what it says, {header['holds']!r}")
     return thing
+
+
+def _is_whole(name: Any) -> bool:
+    """Return whether a file as a whole may be of a class."""
+    return isinstance(name, str) and name in REGISTRY and REGISTRY[name].whole
 
 
 def _header_of(text: bytes, path: str | PathLike[str]) -> dict[str, Any]:
@@ -334,10 +320,10 @@ class _Writer:
         return len(self.arrays) - 1
 
     def _object(self, value: Any) -> Any:
-        name = type(value).__name__
-        if not type(value).__module__.startswith(HOMES.get(name, " ")):
+        name = name_of(type(value))
+        if name is None:
             raise DataError(
-                f"{value!r} (a {name}) cannot be saved as plain data; pickle the object if you must keep it"
+                f"{value!r} (a {type(value).__name__}) cannot be saved as plain data; pickle the object if you must keep it"
             )
         return {
             "class": name,
@@ -458,7 +444,7 @@ class _Reader:
         return out
 
     def _object(self, name: Any, given: Any, depth: int) -> Any:
-        if not isinstance(name, str) or name not in HOMES:
+        if not isinstance(name, str) or name not in REGISTRY:
             self._refuse(f"a {name!r}, which is no part of a mixedfast file")
         if not isinstance(given, dict):
             self._refuse(f"a {name} of no fields")
@@ -466,7 +452,7 @@ class _Reader:
         complaint = complaint_of(name, values)
         if complaint is not None:
             self._refuse(complaint)
-        made = getattr(import_module(HOMES[name]), name)
+        made: Any = REGISTRY[name].made
         return made.__restore__(values) if hasattr(made, "__restore__") else made(**values)
 
 

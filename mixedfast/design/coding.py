@@ -10,13 +10,14 @@ with one value a level. Anything else (``poly``, ``bs``, ``log(x)``) is evaluate
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from mixedfast._stored import are_within, is_number, is_plain_value, stored
 from mixedfast.data.categories import Categorical
 from mixedfast.data.frames import ColumnData, Numeric
 from mixedfast.design.columns import Column, Factor
@@ -45,6 +46,19 @@ __all__ = [
 ]
 
 
+#: NumPy's names of the types of numbers and truth values.
+_NUMBER_TYPES = frozenset(np.dtype(code).name for code in "?bBhHiIqQefd")
+
+
+def _check_fixed_term(fields: Any) -> Iterator[str]:
+    if len(fields.factors) != len(fields.kinds) or not set(fields.kinds) <= {
+        "numeric",
+        "categorical",
+    }:
+        yield "kinds of a FixedTerm are not one for each factor"
+
+
+@stored("FixedTerm", relations=_check_fixed_term)
 @dataclass(frozen=True)
 class FixedTerm:
     """Which columns one term of a formula owns.
@@ -70,6 +84,16 @@ class FixedTerm:
     variables: tuple[str, ...]
 
 
+def _check_shape(fields: Any) -> Iterator[str]:
+    values = [value for _, value in fields.levels]
+    numbers = all(isinstance(value, (bool, np.bool_)) or is_number(value) for value in values)
+    if not (numbers or all(value is None or is_plain_value(value) for value in values)):
+        yield "levels of a Shape are no plain values"
+    if not fields.categorical and not (numbers and fields.dtype in _NUMBER_TYPES):
+        yield f"a Shape of numbers is of the type {fields.dtype!r}"
+
+
+@stored("Shape", relations=_check_shape)
 @dataclass(frozen=True)
 class Shape:
     """All that the coding of a variable depends on: its kind and its levels."""
@@ -88,6 +112,7 @@ class Shape:
         return levels
 
 
+@stored("Piece", arrays={"table": "finite c"})
 @dataclass(frozen=True, eq=False)
 class Piece:
     """One factor of a column to be: a variable, and the table its codes are looked up in."""
@@ -96,6 +121,36 @@ class Piece:
     table: np.ndarray | None
 
 
+_STORED_FIELDS = {
+    "formula": "str",
+    "contrasts": "Contrasts",
+    "shapes": "tuple[Shape, ...]",
+    "typical": "Mapping[str, float]",
+    "names": "tuple[str, ...]",
+}
+
+
+def _check_coding(fields: Any) -> Iterator[str]:
+    terms = getattr(fields, "terms", ())
+    if any(not are_within(term.columns, len(fields.names)) for term in terms):
+        yield f"a term of a Coding points outside of its {len(fields.names)} columns"
+    if hasattr(fields, "products") and len(fields.products) != len(fields.names):
+        yield f"a Coding has {len(fields.products)} columns and {len(fields.names)} names"
+
+
+@stored(
+    "Coding",
+    fields=(
+        {
+            **_STORED_FIELDS,
+            "terms": "tuple[FixedTerm, ...]",
+            "levels": "Mapping[str, np.ndarray]",
+            "products": "tuple[tuple[Piece, ...], ...]",
+        },
+        {**_STORED_FIELDS, "state": "Mapping[str, Mapping[str, Any]]"},
+    ),
+    relations=_check_coding,
+)
 @dataclass(frozen=True, eq=False)
 class Coding:
     """How a formula turns variables into columns. Picklable; holds no rows.

@@ -8,15 +8,30 @@ never made when it need not be.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+
+from mixedfast._stored import stored
 
 __all__ = ["Column", "Factor", "evaluate", "matrix", "same", "take"]
 
 
+def _check_factor(fields: Any) -> Iterator[str]:
+    if fields.table is None:
+        if fields.values.dtype.kind not in "biuf" or fields.values.dtype.name == "float16":
+            yield f"values of a Factor are {fields.values.dtype}, which no column is"
+    elif fields.values.dtype != np.int32:
+        yield "values of a Factor with a table are no codes (int32)"
+    elif len(fields.values) and not (
+        fields.values.min() >= 0 and fields.values.max() < len(fields.table)
+    ):
+        yield f"codes of a Factor do not lie from 0 to {len(fields.table) - 1}"
+
+
+@stored("Factor", arrays={"values": "numbers n", "table": "finite c"}, relations=_check_factor)
 @dataclass(frozen=True, eq=False)
 class Factor:
     """One factor of a column: numbers as they are, or codes with the value each code stands for.

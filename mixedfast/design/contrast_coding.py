@@ -7,11 +7,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from mixedfast._stored import stored
 from mixedfast.errors import DataError
 
 __all__ = ["Contrast", "Contrasts", "contrast_of"]
 
 
+@stored(
+    "Contrast",
+    arrays={"value": "numbers J c"},
+    fields=({"label": "str", "value": "np.ndarray | None"},),
+)
 @dataclass(frozen=True)
 class Contrast:
     """How a categorical column is coded: what formulaic needs, and a label that tells it from others."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mixedfast._stored import stored
+
 __all__ = ["ARRAY_OFFSET", "Covariate", "Covariates", "describe", "merge"]
 
 #: The name of an offset given as an array, which has none of its own.
@@ -19,6 +21,7 @@ ARRAY_OFFSET = "(offset)"
 _LOOK = 64
 
 
+@stored("Covariate")
 @dataclass(frozen=True)
 class Covariate:
     """``mean`` over rows, each counted once; ``values`` in ascending order when there are at most two, else empty."""

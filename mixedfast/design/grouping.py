@@ -5,17 +5,39 @@ For ``a:b`` only the combinations that occur are numbered, ``a`` varying slowest
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from mixedfast._stored import are_within, is_array_of, stored
 from mixedfast.data.categories import Categorical, drop_unused, factorize, labels, recode
 from mixedfast.errors import DataError
 
 __all__ = ["GroupRecipe", "number_again", "number_groups", "of_some", "union"]
 
 
+def _check_grouping(fields: Any) -> Iterator[str]:
+    if not (len(fields.part_levels) == len(fields.factors) == len(fields.ids) + 1):
+        yield f"a GroupRecipe has {len(fields.factors)} factors, {len(fields.part_levels)} of levels and {len(fields.ids)} of ids"
+    elif not all(is_array_of("labels", levels) for levels in fields.part_levels):
+        yield "part_levels of a GroupRecipe are no labels, each once"
+    else:
+        left = len(fields.part_levels[0])
+        for ids, part in zip(fields.ids, fields.part_levels[1:], strict=True):
+            if (
+                ids.ndim != 1
+                or not is_array_of("places", ids)
+                or not are_within(ids, left * len(part))
+            ):
+                yield f"ids of a GroupRecipe do not lie from 0 to {left * len(part) - 1}"
+            left = len(ids)
+        if left != len(fields.levels):
+            yield f"a GroupRecipe has {len(fields.levels)} levels, and numbers {left}"
+
+
+@stored("GroupRecipe", arrays={"levels": "labels J"}, relations=_check_grouping)
 @dataclass(frozen=True, eq=False)
 class GroupRecipe:
     """How a grouping factor numbers its groups; ``ids`` undo one ``:`` each."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from mixedfast._stored import stored
 from mixedfast.data.categories import Categorical
 from mixedfast.data.frames import ColumnData, Numeric, Table, as_table
 from mixedfast.design import checks
@@ -16,6 +17,19 @@ from mixedfast.errors import DataError
 __all__ = ["Rows", "Used", "complete", "missing_masks", "vector"]
 
 
+def _check_rows(fields: Any) -> Iterator[str]:
+    lengths = [
+        len(column.codes if hasattr(column, "codes") else column.values)
+        for column in fields.columns.values()
+    ]
+    if any(
+        length != fields.n
+        for length in (*lengths, *(len(column.codes) for column in fields.coded.values()))
+    ):
+        yield f"a column of Rows does not have {fields.n} values"
+
+
+@stored("Rows", relations=_check_rows)
 @dataclass(frozen=True, eq=False)
 class Rows:
     """The rows a formula is evaluated on, none with a missing value.

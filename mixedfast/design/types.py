@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
+from mixedfast._stored import are_within, stored
 from mixedfast.covariance.relative import TermShape
 from mixedfast.design.coding import Coding, FixedTerm
 from mixedfast.design.columns import Column
@@ -18,6 +20,19 @@ from mixedfast.formula.parser import ModelSpec, RandomTerm
 __all__ = ["Design", "ReTerm", "Recipe"]
 
 
+def _check_term(fields: Any) -> Iterator[str]:
+    J = len(fields.levels)
+    if len(fields.codes) and not (fields.codes.min() >= 0 and fields.codes.max() < J):
+        yield f"codes of a ReTerm do not lie from 0 to {J - 1}"
+    if len(fields.columns) != len(fields.names) or not fields.columns:
+        yield f"a ReTerm has {len(fields.columns)} columns and {len(fields.names)} names"
+    if any(
+        len(factor.values) != len(fields.codes) for column in fields.columns for factor in column
+    ):
+        yield "a column of a ReTerm is not as long as its codes"
+
+
+@stored("ReTerm", arrays={"codes": "codes n", "levels": "labels J"}, relations=_check_term)
 @dataclass(frozen=True, eq=False)
 class ReTerm:
     """The random effects of one term: which group each row is in, and the columns of Z.
@@ -49,6 +64,7 @@ class ReTerm:
         return f"({' + '.join(self.names)} {'|' if self.correlated else '||'} {self.group})"
 
 
+@stored("Recipe")
 @dataclass(frozen=True, eq=False)
 class Recipe:
     """All that new data need to be coded as the old were. Picklable; holds no rows.
@@ -122,6 +138,25 @@ class Recipe:
         return out
 
 
+def _check_design(fields: Any) -> Iterator[str]:
+    n = len(fields.y)
+    if fields.variables.n != n or any(len(term.codes) != n for term in fields.terms):
+        yield f"a part of a Design does not have its {n} rows"
+    if any(len(factor.values) != n for column in fields.x for factor in column):
+        yield f"a column of a Design does not have its {n} rows"
+    if not (len(fields.x) == len(fields.x_names) == len(fields.kept)) or not are_within(
+        fields.kept, len(fields.all_x_names)
+    ):
+        yield f"a Design has {len(fields.x)} columns, {len(fields.x_names)} names and {len(fields.kept)} places"
+    if fields.weights is not None and bool((fields.weights < 0.0).any()):
+        yield "weights of a Design are negative"
+
+
+@stored(
+    "Design",
+    arrays={"y": "finite n", "weights": "finite n", "offset": "finite n", "kept_rows": "places n"},
+    relations=_check_design,
+)
 @dataclass(frozen=True, eq=False)
 class Design:
     """A mixed model's data: y, the columns of X, the random terms.

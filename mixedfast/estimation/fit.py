@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from mixedfast._memo import cached_property
 from mixedfast._progress import Show, bar
+from mixedfast._stored import stored
 from mixedfast.covariance.relative import Covariance, lower_root
 from mixedfast.crossprod.collinearity import identifiable
 from mixedfast.crossprod.residual_products import Remainder
@@ -84,6 +85,22 @@ class Curvature:
     boundary_decrement: float
 
 
+def _check_fit(fields: Any) -> Iterator[str]:
+    m = sum(len(term.elements) for term in fields.cp.terms)
+    if len(fields.theta_internal) != m or (
+        fields.optimum is not None and len(fields.optimum.theta) != m
+    ):
+        yield f"theta of a Fit has {len(fields.theta_internal)} numbers, and its model {m}"
+    if len(fields.solution.beta) != fields.cp.p:
+        yield f"a Fit has {len(fields.solution.beta)} coefficients, and its model {fields.cp.p}"
+    left = fields.remainder
+    if left is not None and [part.shape for part in left.delta] != [
+        group.B.shape for group in fields.cp.groups
+    ]:
+        yield "the remainder of a Fit is of another model"
+
+
+@stored("Fit", arrays={"theta_internal": "finite m"}, relations=_check_fit)
 @dataclass(frozen=True, eq=False)
 class Fit:
     """The optimum of a linear mixed model (or the model at a given theta).

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from mixedfast._stored import stored
 from mixedfast.crossprod.collinearity import identifiable, well_conditioned
 from mixedfast.crossprod.subset import keep_columns
 from mixedfast.crossprod.types import CrossProducts
@@ -18,6 +19,14 @@ from mixedfast.errors import DataError
 __all__ = ["LeastSquares", "least_squares"]
 
 
+def _check_least_squares(fields: Any) -> Iterator[str]:
+    if len(fields.beta) != fields.cp.p:
+        yield f"a LeastSquares has {len(fields.beta)} coefficients, and its model {fields.cp.p}"
+
+
+@stored(
+    "LeastSquares", arrays={"beta": "finite p", "vcov": "real p p"}, relations=_check_least_squares
+)
 @dataclass(frozen=True, eq=False)
 class LeastSquares:
     """A solved regression; no rows. It answers what tests of coefficients ask of the fit of a mixed model.

@@ -23,6 +23,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from mixedfast._stored import stored
 from mixedfast.covariance.relative import lower_root
 from mixedfast.errors import NotIdentifiedError
 from mixedfast.estimation.local_model import (
@@ -73,6 +74,7 @@ _MAX_ESCAPES = 10
 _LONGEST_RESCALING = (-4.0, 2.0)
 
 
+@stored("Optimum", arrays={"theta": "finite m", "gradient": "real m", "hessian": "real m m"})
 @dataclass(frozen=True, eq=False)
 class Optimum:
     """Where the search ended and what proves it.

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixedfast._memo import cached_property
+from mixedfast._stored import stored
 from mixedfast.covariance._theta import second_derivative, solved
 from mixedfast.crossprod.residual_products import Remainder
 from mixedfast.crossprod.types import CrossProducts
@@ -55,6 +56,7 @@ class Moments:
     DxD: np.ndarray
 
 
+@stored("Solution", arrays={"beta": "finite p", "LX": "finite p p"})
 @dataclass(frozen=True, eq=False)
 class Solution:
     """The solved system at one theta, internal basis.

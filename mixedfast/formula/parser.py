@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from mixedfast._stored import stored
 from mixedfast.errors import FormulaError
 from mixedfast.formula.tokens import (
     is_call,
@@ -41,6 +42,7 @@ _STRUCTURED = re.compile(
 _HOLE = "\0"  # stands where a random or offset term was cut out; cannot occur in a formula
 
 
+@stored("RandomTerm")
 @dataclass(frozen=True)
 class RandomTerm:
     """One random-effects term ``(expr | group)``, nesting already written out.
@@ -71,6 +73,7 @@ class RandomTerm:
         return f"({self.expr} {'|' if self.correlated else '||'} {self.group})"
 
 
+@stored("ModelSpec")
 @dataclass(frozen=True)
 class ModelSpec:
     """A formula taken apart.

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["FixedPart"]
+__all__ = ["STORED_FIELDS", "FixedPart"]
+
+#: Fields of a saved result beside its fit.
+STORED_FIELDS = {"design": "Design | None", "keep_rows": "bool", "library": "str"}
 
 
 class FixedPart(Fitted, ABC):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast._progress import Show
+from mixedfast._stored import stored
 from mixedfast._validation import check_flag, check_path
 from mixedfast.crossprod.level_sums import parts_of_levels, sums_of_levels
 from mixedfast.crossprod.new_response import with_response
@@ -22,6 +23,7 @@ from mixedfast.inference.ddf.methods import method as ddf_method
 from mixedfast.inference.diagnostics.influence import Influence, influence, parts_of_rows
 from mixedfast.results.display import Display, written
 from mixedfast.results.estimates import Estimates
+from mixedfast.results.fixed_effects import STORED_FIELDS
 from mixedfast.results.mixed_tests import MixedTests
 from mixedfast.results.new_rows import NewRows
 from mixedfast.results.refit import Refit
@@ -45,6 +47,7 @@ __all__ = ["LMMResult"]
 _WITHOUT_ROWS = frozenset(["REML", "engine", "start"])
 
 
+@stored("LMMResult", fields=({"fit": "Fit", **STORED_FIELDS},), whole=True)
 class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
     """A fitted linear mixed model.
 

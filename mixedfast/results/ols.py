@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixedfast._stored import stored
 from mixedfast._validation import check_choice, check_flag, check_path
 from mixedfast.data.frames_out import in_callers_library
 from mixedfast.estimation.least_squares import LeastSquares, least_squares
@@ -22,6 +23,7 @@ from mixedfast.inference.hypotheses.regression import (
     regression_anova,
 )
 from mixedfast.results.display import Display, written
+from mixedfast.results.fixed_effects import STORED_FIELDS
 from mixedfast.results.hypothesis_tests import HypothesisTests
 from mixedfast.results.refit import Refit
 from mixedfast.results.row_methods import RowMethods
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["OLSResult"]
 
 
+@stored("OLSResult", fields=({"fit": "LeastSquares", **STORED_FIELDS},), whole=True)
 class OLSResult(Refit, HypothesisTests, RowMethods, Display):
     """A fitted linear regression; made by `mixedfast.lm`.
 

@@ -14,6 +14,8 @@ import pytest
 from helpers.cases import frame
 
 import mixedfast as mf
+import mixedfast.results.saved  # registers every class
+from mixedfast._stored import REGISTRY
 from mixedfast.crossprod.assemble import sum_rows
 from mixedfast.crossprod.scaling import choose_basis
 from mixedfast.crossprod.streaming.checkpoint import Checkpoint
@@ -439,11 +441,11 @@ def test_numbers_that_json_has_not_are_refused(originals, tmp_path, constant):
         mf.load(tmp_path / "m")
 
 
-@pytest.mark.parametrize("name", storage_schema.HOMES)
+@pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_every_class_is_told_whole(name):
     """Tables of arrays and relations name fields that there are; every array of a class is told of what it is."""
     for way in storage_schema.hints_of(name):
-        told = storage_schema.ARRAYS.get(name, {}).keys()
+        told = REGISTRY[name].arrays.keys()
         assert told <= way.keys()
         assert {
             key for key, hint in way.items() if hint is np.ndarray or hint == np.ndarray | None

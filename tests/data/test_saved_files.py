@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -13,8 +15,9 @@ import pandas as pd
 import pytest
 
 import mixedfast as mf
+from mixedfast._stored import REGISTRY
 from mixedfast.crossprod import dummy_columns
-from mixedfast.data import storage_schema, work_units
+from mixedfast.data import work_units
 
 SAVED = Path(__file__).parent / "saved"
 EXPECTED = json.loads((SAVED / "expected.json").read_text())
@@ -73,4 +76,22 @@ def test_every_class_that_a_file_may_hold_is_in_one_of_these():
     for path in SAVED.glob("*.mixedfast"):
         header = zipfile.ZipFile(path).read("header.json").decode()
         found |= set(re.findall(r'"class": "(\w+)"', header))
-    assert found >= set(storage_schema.HOMES)
+    assert found == set(REGISTRY)
+
+
+def test_a_fresh_process_knows_every_class():
+    """Nothing but `mixedfast.load` imports the classes."""
+    program = f"""
+import pathlib, mixedfast
+for path in pathlib.Path({str(SAVED)!r}).glob("*.mixedfast"):
+    print(type(mixedfast.load(path)).__name__)
+from mixedfast._stored import REGISTRY
+from mixedfast.data.storage_schema import hints_of
+assert all(hints_of(name) for name in REGISTRY)
+print(len(REGISTRY))
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    *kinds, count = told.stdout.split()
+    assert set(kinds) == {"LMMResult", "OLSResult", "CrossProducts", "Checkpoint"}
+    assert int(count) == len(REGISTRY)

@@ -6,11 +6,17 @@ import hashlib
 import time
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mixedfast._stored import stored
 from mixedfast._validation import check_path
 from mixedfast.data.storage import load, save
 from mixedfast.errors import DataError
+
+if TYPE_CHECKING:
+    from mixedfast.crossprod.assemble import Summed
+    from mixedfast.crossprod.streaming.first_pass import Seen
+    from mixedfast.crossprod.streaming.plan import Plan
 
 __all__ = ["Checkpoint", "Progress", "digest"]
 
@@ -18,6 +24,7 @@ __all__ = ["Checkpoint", "Progress", "digest"]
 _EVERY = 30.0
 
 
+@stored("Checkpoint", whole=True)
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """The state of a pass.
@@ -37,10 +44,10 @@ class Checkpoint:
     """
 
     model: str
-    seen: Any = None
+    seen: Seen | None = None
     seen_marks: tuple[str, ...] = ()
-    plan: Any = None
-    sums: Any = None
+    plan: Plan | None = None
+    sums: Summed | None = None
     summed_marks: tuple[str, ...] = ()
 
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from mixedfast._stored import stored
 from mixedfast.formula.expressions import Stateful
 
 __all__ = ["Moments", "state_of"]
 
 
+def _check_moments(fields: Any) -> Iterator[str]:
+    if fields.n and not (
+        math.isfinite(fields.squares) and fields.squares >= 0.0 and fields.low <= fields.high
+    ):
+        yield "Moments of no numbers"
+
+
+@stored("Moments", relations=_check_moments)
 @dataclass(frozen=True)
 class Moments:
     """Count, mean, sum of squares about the mean, smallest and largest value of a column; they add (Chan et al. 1983)."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from mixedfast._stored import stored
 from mixedfast.crossprod.streaming.column_statistics import Moments, state_of
 from mixedfast.crossprod.streaming.plan import Facts
 from mixedfast.crossprod.streaming.requirements import Wanted
@@ -45,6 +46,27 @@ _SAMPLE_UNIT, _SAMPLE_ALL = 1024, 8192
 _SAMPLE_READ = 1 << 15
 
 
+def _check_seen(fields: Any) -> Iterator[str]:
+    if not all(array.dtype == np.uint8 and array.ndim == 1 for array in fields.distinct.values()):
+        yield "distinct of a Seen is no array of bytes"
+
+
+@stored(
+    "Seen",
+    arrays={"rows": "bytes b"},
+    fields=(
+        {
+            "n": "int",
+            "n_rows": "int",
+            "missing": "Mapping[str, int]",
+            "dictionaries": "Mapping[str, tuple[Any, ...]]",
+            "distinct": "Mapping[tuple[str, ...], np.ndarray]",
+            "moments": "Mapping[str, Moments]",
+            "rows": "np.ndarray",
+        },
+    ),
+    relations=_check_seen,
+)
 @dataclass(frozen=True, eq=False)
 class Seen:
     """What has been seen of some units; what is seen of others adds.

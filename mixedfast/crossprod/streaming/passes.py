@@ -145,12 +145,11 @@ def stream_crossproducts(request: Request) -> tuple[CrossProducts, Stream]:
         if state.now.plan is None and not asked.in_one_pass:
             asked = replace(asked, source=_readable_again(source, want))
         try:
-            total = _plan_and_sum(asked, state, trusting=True)
+            total, plan = _plan_and_sum(asked, state, trusting=True)
         except _MissesValues:
             state.restart()
-            total = _plan_and_sum(asked, state, trusting=False)
+            total, plan = _plan_and_sum(asked, state, trusting=False)
         cut_short.pop_all()
-    plan = state.now.plan
     again = Progress(None, state.now.model)
     total = taken_apart(total, lambda basis: _sum(asked, replace(plan, basis=basis), again))
     state.finish()
@@ -185,13 +184,15 @@ class _Asked:
         return not self.keys and not self.want.transforms
 
 
-def _plan_and_sum(asked: _Asked, state: Progress, trusting: bool) -> CrossProducts:
-    if state.now.plan is None:
+def _plan_and_sum(asked: _Asked, state: Progress, trusting: bool) -> tuple[CrossProducts, Plan]:
+    plan = state.now.plan
+    if plan is None:
         trusting = (
             trusting and not asked.in_one_pass and asked.source.promises_values(asked.want.columns)
         )
-        state.update(plan=_plan(asked, state, trusting), seen=None, seen_marks=())
-    return _sum(asked, state.now.plan, state)
+        plan = _plan(asked, state, trusting)
+        state.update(plan=plan, seen=None, seen_marks=())
+    return _sum(asked, plan, state), plan
 
 
 def _sum(asked: _Asked, plan: Plan, state: Progress) -> CrossProducts:

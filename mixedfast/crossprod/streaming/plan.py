@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from mixedfast._stored import stored
 from mixedfast.crossprod.assemble import Summed, sum_rows
 from mixedfast.crossprod.scaling import Basis, choose_basis
 from mixedfast.crossprod.streaming.requirements import Wanted
@@ -69,6 +70,7 @@ class Facts:
     state: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
+@stored("Plan")
 @dataclass(frozen=True, eq=False)
 class Plan:
     """How every part is coded and summed.
