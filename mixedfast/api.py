@@ -32,7 +32,7 @@ from mixedfast.estimation.fit import fit_crossproducts
 from mixedfast.estimation.fit_rows import fit_rows
 from mixedfast.estimation.least_squares import least_squares
 from mixedfast.formula.parser import parse
-from mixedfast.inference.hypotheses.anova import compare
+from mixedfast.results import tables
 from mixedfast.results.base import Call
 from mixedfast.results.fixed_effects import FixedPart
 from mixedfast.results.lmm import LMMResult
@@ -387,5 +387,5 @@ def anova(*models: LMMResult | OLSResult, refit: bool = True) -> pd.DataFrame:
     for model in models:
         if not isinstance(model, FixedPart):
             raise DataError(f"mf.anova compares fitted models, not {type(model).__name__}")
-    table = compare([model._fit for model in models], refit=refit)
+    table = tables.compare([model._fit for model in models], refit=refit)
     return cast("pd.DataFrame", given_back(table, models[0].library if models else "pandas"))

@@ -12,13 +12,13 @@ from mixedfast._lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from mixedfast.inference.diagnostics.convergence import Convergence
-    from mixedfast.inference.diagnostics.influence import Influence
     from mixedfast.inference.diagnostics.r2_icc import ICC, R2
-    from mixedfast.inference.hypotheses.emmeans import MarginalMeans
     from mixedfast.report.plots import Plots
     from mixedfast.report.text import Summary
     from mixedfast.results.bootstrap import Bootstrap
+    from mixedfast.results.influence import Influence
     from mixedfast.results.lmm import LMMResult
+    from mixedfast.results.marginal_means import MarginalMeans
     from mixedfast.results.ols import OLSResult
     from mixedfast.results.profile import Profile
 
@@ -41,9 +41,9 @@ _MODULES = {
     "Bootstrap": "mixedfast.results.bootstrap",
     "Convergence": "mixedfast.inference.diagnostics.convergence",
     "ICC": "mixedfast.inference.diagnostics.r2_icc",
-    "Influence": "mixedfast.inference.diagnostics.influence",
+    "Influence": "mixedfast.results.influence",
     "LMMResult": "mixedfast.results.lmm",
-    "MarginalMeans": "mixedfast.inference.hypotheses.emmeans",
+    "MarginalMeans": "mixedfast.results.marginal_means",
     "OLSResult": "mixedfast.results.ols",
     "Plots": "mixedfast.report.plots",
     "Profile": "mixedfast.results.profile",

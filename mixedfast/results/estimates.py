@@ -13,11 +13,11 @@ from mixedfast.data.frames_out import in_callers_library
 from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarning
 from mixedfast.estimation.fit_rows import NOTHING_LEFT
 from mixedfast.estimation.newton import CERTIFICATE_TOLERANCE, Optimum
+from mixedfast.inference.ddf.kenward_roger import kenward_roger
 from mixedfast.inference.ddf.trace_methods import KenwardRoger
-from mixedfast.inference.ddf.variance_parameters import kenward_roger
 from mixedfast.inference.diagnostics.convergence import Convergence, convergence
 from mixedfast.inference.diagnostics.repca import components
-from mixedfast.inference.intervals.joint_information import joint, variance_errors
+from mixedfast.results import tables
 from mixedfast.results.fixed_effects import FixedPart
 
 if TYPE_CHECKING:
@@ -105,10 +105,7 @@ class Estimates(FixedPart):
         >>> m.vcov_joint().columns.tolist()
         ['Intercept', 'Days', 'var_Intercept|Subject']
         """
-        import pandas as pd
-
-        found = joint(self._fit)
-        return pd.DataFrame(found.vcov, index=list(found.names), columns=list(found.names))
+        return tables.joint_vcov(self._fit)
 
     @property
     def df_model(self) -> int:
@@ -159,7 +156,7 @@ class Estimates(FixedPart):
         >>> m.varcorr_se()[["name1", "sd_se"]].round(3).values.tolist()[:2]
         [['Intercept', 5.836], ['Days', 1.248]]
         """
-        return variance_errors(self._fit)
+        return tables.varcorr_errors(self._fit)
 
     @in_callers_library
     def ranef(self, cond_var: bool = False) -> dict[str, Any]:

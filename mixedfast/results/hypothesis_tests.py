@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mixedfast.data.frames_out import in_callers_library
-from mixedfast.inference.hypotheses import coef_table
-from mixedfast.inference.hypotheses.anova import drop1
-from mixedfast.inference.hypotheses.contrasts import contrast
-from mixedfast.inference.hypotheses.emmeans import MarginalMeans, emmeans
+from mixedfast.inference.hypotheses.emmeans import emmeans
+from mixedfast.results import tables
 from mixedfast.results.fixed_effects import FixedPart
+from mixedfast.results.marginal_means import MarginalMeans
+from mixedfast.results.tabled import tabled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +57,7 @@ class HypothesisTests(FixedPart):
         >>> m.coef_table().df.round(2).to_dict()
         {'Intercept': 17.0, 'Days': 17.0}
         """
-        return coef_table.coef_table(self._fit, ddf, level)
+        return tables.coef_table(self._fit, ddf, level)
 
     @in_callers_library
     def drop1(self, ddf: DDF = "satterthwaite") -> pd.DataFrame:
@@ -81,7 +80,7 @@ class HypothesisTests(FixedPart):
         >>> m.drop1().index.tolist()
         ['ses:sex']
         """
-        return drop1(self._fit, ddf)
+        return tables.drop1(self._fit, ddf)
 
     @in_callers_library
     def contrast(
@@ -125,7 +124,7 @@ class HypothesisTests(FixedPart):
         >>> m.contrast("Days = 10").p_value.round(3).tolist()
         [0.766]
         """
-        return contrast(self._fit, L, rhs, ddf, joint, level)
+        return tables.contrast(self._fit, L, rhs, ddf, joint, level)
 
     def emmeans(
         self,
@@ -184,4 +183,4 @@ class HypothesisTests(FixedPart):
             offset=offset,
             design=self._design,
         )
-        return replace(found, library=self.library)
+        return tabled(MarginalMeans, found, self.library)

@@ -20,13 +20,15 @@ from mixedfast.errors import DataError
 from mixedfast.estimation.fit import fit_crossproducts
 from mixedfast.estimation.fit_rows import fit_rows
 from mixedfast.inference.ddf.methods import method as ddf_method
-from mixedfast.inference.diagnostics.influence import Influence, influence, parts_of_rows
+from mixedfast.inference.diagnostics.influence import influence, parts_of_rows
 from mixedfast.results.display import Display, written
 from mixedfast.results.estimates import Estimates
 from mixedfast.results.fixed_effects import STORED_FIELDS
+from mixedfast.results.influence import Influence
 from mixedfast.results.mixed_tests import MixedTests
 from mixedfast.results.new_rows import NewRows
 from mixedfast.results.refit import Refit
+from mixedfast.results.tabled import tabled
 
 if TYPE_CHECKING:
     from typing import Self
@@ -150,7 +152,8 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
             design = self._rows("influence")
             name, codes, labels = self._levels(group, design)
             parts = parts_of_rows(cp, design, codes, len(labels))
-        return replace(influence(self._fit, parts, name, labels, progress), library=self.library)
+        found = influence(self._fit, parts, name, labels, progress)
+        return tabled(Influence, found, self.library)
 
     def _factor(self, group: str | None) -> int:
         """Return the place of a grouping factor among those of the model, by its name."""

@@ -11,10 +11,9 @@ from mixedfast.data.frames_out import in_callers_library
 from mixedfast.errors import ArgumentError
 from mixedfast.inference.diagnostics import r2_icc
 from mixedfast.inference.diagnostics.r2_icc import ICC, R2
-from mixedfast.inference.hypotheses import coef_table
-from mixedfast.inference.hypotheses.anova import anova_table, ranova
 from mixedfast.inference.intervals.bootstrap import bootstrap
 from mixedfast.inference.intervals.profile import profile
+from mixedfast.results import tables
 from mixedfast.results.bootstrap import Bootstrap
 from mixedfast.results.hypothesis_tests import HypothesisTests
 from mixedfast.results.profile import Profile
@@ -51,7 +50,7 @@ class MixedTests(HypothesisTests):
         >>> m.ddf_table().df["Days"].round(1).iloc[:3].to_dict()
         {'satterthwaite': 17.0, 'kenward-roger': 17.0, 'residual': 178.0}
         """
-        return coef_table.ddf_table(self._fit)
+        return tables.ddf_table(self._fit)
 
     @in_callers_library
     def anova(self, type: str = "III", ddf: DDF = "satterthwaite") -> pd.DataFrame:
@@ -86,7 +85,7 @@ class MixedTests(HypothesisTests):
         sex         1.0  6830.42    51.30
         ses:sex     1.0  7173.55     2.53
         """
-        return anova_table(self._fit, type, ddf)
+        return tables.anova_table(self._fit, type, ddf)
 
     @in_callers_library
     def ranova(self) -> pd.DataFrame:
@@ -107,7 +106,7 @@ class MixedTests(HypothesisTests):
         <none>                       6    NaN  NaN
         Days in (Days | Subject)     4  42.84  2.0
         """
-        return ranova(self._fit)
+        return tables.ranova(self._fit)
 
     @in_callers_library
     def confint(
@@ -167,7 +166,7 @@ class MixedTests(HypothesisTests):
         check_choice("method", method, ("wald", "profile", "boot"))
         check_level(level)
         if method == "wald":
-            return coef_table.wald_intervals(self._fit, level, ddf)
+            return tables.wald_intervals(self._fit, level, ddf)
         if method == "profile":
             return self.profile(max_level=max(level, 0.99), progress=progress).confint(level)
         found = self.bootstrap(n, seed=seed, progress=progress)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixedfast._progress import Show
 from mixedfast.errors import DataError
-from mixedfast.inference.prediction.augment_stream import augment_to, stream_of
+from mixedfast.results.augment_stream import augment_to, stream_of
 from mixedfast.results.row_methods import RowMethods
 
 if TYPE_CHECKING:

@@ -14,14 +14,13 @@ from mixedfast._validation import check_choice, check_flag, check_path
 from mixedfast.data.frames_out import in_callers_library
 from mixedfast.estimation.least_squares import LeastSquares, least_squares
 from mixedfast.inference.ddf.methods import DDF, without_groups
-from mixedfast.inference.hypotheses.coef_table import wald_intervals
 from mixedfast.inference.hypotheses.regression import (
     FStatistic,
     RSquared,
     overall_f,
     r_squared,
-    regression_anova,
 )
+from mixedfast.results import tables
 from mixedfast.results.display import Display, written
 from mixedfast.results.fixed_effects import STORED_FIELDS
 from mixedfast.results.hypothesis_tests import HypothesisTests
@@ -159,7 +158,7 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         >>> m.anova()["sum_sq"].round(6).to_dict()
         {'x': 9.8, 'Residuals': 0.2}
         """
-        return regression_anova(self._fit, type, ddf)
+        return tables.regression_anova(self._fit, type, ddf)
 
     @in_callers_library
     def confint(
@@ -194,7 +193,7 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         Days            8.0       12.9
         """
         check_choice("method", method, ("wald",))
-        return wald_intervals(self._fit, level, ddf)
+        return tables.wald_intervals(self._fit, level, ddf)
 
     def predict(
         self,

@@ -18,6 +18,7 @@ from mixedfast.inference.prediction.predict import INTERVALS, predict_new, predi
 from mixedfast.inference.prediction.re_form import chosen_effects
 from mixedfast.inference.prediction.row_arguments import recipe_of, weights_of_new
 from mixedfast.inference.prediction.simulate import simulate_new, simulate_old
+from mixedfast.results import tables
 from mixedfast.results.fixed_effects import FixedPart
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ class RowMethods(FixedPart):
             index, library = getattr(newdata, "index", None), table.library
         if not with_se:
             return found.fit
-        return given_back(found.to_frame(interval, level, index), library)
+        return given_back(tables.prediction_table(found, interval, level, index), library)
 
     def _simulate(
         self,

@@ -26,12 +26,10 @@ from mixedfast.estimation.local_model import Probing
 from mixedfast.estimation.newton import DEAR_TOLERANCE, minimize
 from mixedfast.estimation.pls import PLSSystem
 from mixedfast.formula.parser import parse
+from mixedfast.inference.ddf.information import hessian_theta_sigma
+from mixedfast.inference.ddf.kenward_roger import kenward_roger
 from mixedfast.inference.ddf.methods import f_test, t_test
-from mixedfast.inference.ddf.variance_parameters import (
-    hessian_theta_sigma,
-    kenward_roger,
-    satterthwaite,
-)
+from mixedfast.inference.ddf.satterthwaite import satterthwaite
 
 #: Central differences with step 1e-4 of values good to 1e-12: truncation and rounding are both near 1e-8.
 DIFFERENCES = 2e-6

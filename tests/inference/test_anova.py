@@ -11,10 +11,9 @@ import pytest
 from helpers.cases import frame, golden, golden_names, rename_term, topic
 
 import mixedfast as mf
-from mixedfast.crossprod.assemble import assemble
 from mixedfast.errors import DataError, NotDefinedError
-from mixedfast.inference.hypotheses.anova import anova_table, compare, drop1, ranova
-from mixedfast.inference.hypotheses.anova_types import alias_matrix, contains, hypotheses
+from mixedfast.inference.hypotheses.anova_types import contains, hypotheses
+from mixedfast.results.tables import anova_table, compare, drop1, ranova
 
 # lmerTest differentiates numerically: its df carry about 1e-5. It rounds the weights of type III to seven digits, which
 # shows when F is small: hence the absolute part of F.
@@ -168,10 +167,8 @@ def empty(request):
     record = topic("empty_cells")
     formula, names = EMPTY[request.param]
     m = mf.lmer(formula, pd.DataFrame(record["data"]))
-    alias = alias_matrix(assemble(m._design), m._fit.cp.kept)
     return (
         m._fit,
-        alias,
         record[request.param],
         {**names, "a:b": ":".join(names.get(v, v) for v in "ab")},
     )
@@ -179,8 +176,8 @@ def empty(request):
 
 @pytest.mark.parametrize("type", TYPES)
 def test_empty_cell(empty, type):
-    fit, alias, record, names = empty
-    table = anova_table(fit, type, alias=alias)
+    fit, record, names = empty
+    table = anova_table(fit, type)
     for row in record["anova"][type]:
         ours = table.loc[names.get(row["term"], row["term"])]
         assert ours.num_df == row["NumDF"]
@@ -189,8 +186,8 @@ def test_empty_cell(empty, type):
 
 
 def test_empty_cell_deletions(empty):
-    fit, alias, record, names = empty
-    table = drop1(fit, alias=alias)
+    fit, record, names = empty
+    table = drop1(fit)
     assert table.index.tolist() == [names.get(row["term"], row["term"]) for row in record["drop1"]]
     assert table["f_value"].tolist() == pytest.approx(
         [row["F value"] for row in record["drop1"]], **F
@@ -201,17 +198,9 @@ def test_empty_cell_hypotheses_are_those_of_sas():
     """Goodnight's hypotheses for an empty cell have odd weights such as -1/12; R's MASS::fractions agrees."""
     record = topic("empty_cells")
     m = mf.lmer(EMPTY["treatment"][0], pd.DataFrame(record["data"]))
-    found = hypotheses(m._fit.cp, "III", alias_matrix(assemble(m._design), m._fit.cp.kept))
+    found = hypotheses(m._fit.cp, "III")
     for term, L in record["treatment"]["L"].items():
         np.testing.assert_allclose(found[term], np.array(L), atol=1e-7)  # R writes seven digits
-
-
-def test_a_fit_knows_the_alias_of_its_empty_cell():
-    m = mf.lmer(EMPTY["mixed"][0], pd.DataFrame(topic("empty_cells")["data"]))
-    known = alias_matrix(assemble(m._design), m._fit.cp.kept)
-    pd.testing.assert_frame_equal(
-        anova_table(m._fit, "III"), anova_table(m._fit, "III", alias=known)
-    )
 
 
 def test_empty_cell_without_the_alias_is_refused():
@@ -230,8 +219,7 @@ def test_drop1(name):
 
 def test_drop1_of_a_term_another_can_stand_in_for():
     m = fitted("clinics_rank")
-    alias = alias_matrix(assemble(m._design), m._fit.cp.kept)
-    assert_f_table(drop1(m._fit, alias=alias), golden("clinics_rank")["drop1"], "clinics_rank")
+    assert_f_table(drop1(m._fit), golden("clinics_rank")["drop1"], "clinics_rank")
 
 
 # --- random terms -------------------------------------------------------------------------------------------

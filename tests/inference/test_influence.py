@@ -166,7 +166,7 @@ def test_interrupted(monkeypatch, capsys):
 
     monkeypatch.setattr(room, "bar", impatient)
     ours = m.influence("Subject")
-    assert "keeping the 4 levels" in capsys.readouterr().err
+    assert "the 4 levels finished so far are kept" in capsys.readouterr().err
     unchanged(m, before)
     monkeypatch.undo()
     whole = m.influence("Subject")

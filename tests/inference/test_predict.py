@@ -19,7 +19,7 @@ from mixedfast.crossprod.assemble import assemble
 from mixedfast.design.build import build
 from mixedfast.estimation.fit import solve_at
 from mixedfast.formula.parser import parse
-from mixedfast.inference.ddf.variance_parameters import satterthwaite
+from mixedfast.inference.ddf.satterthwaite import satterthwaite
 from mixedfast.results import LMMResult
 
 #: R's theta is good to 1e-7 where it was polished; what depends on it smoothly is good to about as much.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,13 +17,15 @@ from mixedfast.errors import FormulaError, NotDefinedError
 from mixedfast.estimation.fit import Fit
 from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.ddf import design_based
+from mixedfast.inference.ddf.kenward_roger import kenward_roger, reml_fit
+from mixedfast.inference.ddf.satterthwaite import satterthwaite
 from mixedfast.inference.ddf.trace_methods import KenwardRoger, Satterthwaite, TraceMethod
-from mixedfast.inference.ddf.variance_parameters import kenward_roger, reml_fit, satterthwaite
 from mixedfast.inference.distributions import f_tail, t_quantile, t_tails
 
 __all__ = [
     "DDF",
     "METHODS",
+    "FTest",
     "Method",
     "boundary_note",
     "f_test",
@@ -296,10 +299,19 @@ def rank_reduced(fit: LinearFit, L: np.ndarray, rhs: np.ndarray) -> tuple[np.nda
     return vectors[:, keep].T @ L, vectors[:, keep].T @ rhs
 
 
+class FTest(NamedTuple):
+    """An F test; `num_df` is a whole number, or NaN where the hypothesis cannot be tested."""
+
+    f_value: float
+    num_df: float
+    den_df: float
+    p_value: float
+
+
 def f_test(
     fit: LinearFit, L: np.ndarray, rhs: np.ndarray | float = 0.0, ddf: DDF = "satterthwaite"
-) -> tuple[float, int, float, float]:
-    """Joint test of L beta = rhs: (F, numerator df, denominator df, p value).
+) -> FTest:
+    """Test L beta = rhs jointly.
 
     Parameters
     ----------
@@ -316,6 +328,6 @@ def f_test(
     rows, right = rank_reduced(source, L, np.broadcast_to(np.asarray(rhs, dtype=float), (len(L),)))
     q = len(rows)
     if q == 0:
-        return np.nan, 0, np.nan, np.nan
+        return FTest(np.nan, 0, np.nan, np.nan)
     F, df = chosen.joint(source, rows, rows @ source.beta - right)
-    return F, q, df, f_tail(F, q, df)
+    return FTest(F, q, df, f_tail(F, q, df))

@@ -1,14 +1,15 @@
-"""What single groups do to a fit: leave one out, fit the rest, look at what moves.
+"""Influence of groups: fit the model without each group in turn, and compare.
 
-The rows of a group are summed once and their cross-products taken from those of all rows; the rest is never read again. (Rows
-that are not in memory are summed by level, all levels in one reading.) Each fit starts at the estimates of the whole, a few
-Newton steps from its own. Where derivatives are dear, the whole's Hessian serves them all: mostly one gradient and one step.
+The rows of a group are summed once and its cross-products are subtracted from those of all rows; the other rows are never read
+again. (Rows that are not in memory are summed by level, all levels in one reading.) Each fit starts at the estimates from all
+rows, a few Newton steps from its own. Where derivatives are costly the Hessian of the whole serves all of them: mostly one
+gradient and one step.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,6 @@ from mixedfast._progress import Show, bar
 from mixedfast.crossprod.assemble import assemble
 from mixedfast.crossprod.combine import take_away
 from mixedfast.crossprod.types import CrossProducts
-from mixedfast.data.frames_out import in_callers_library
 from mixedfast.design.columns import take
 from mixedfast.errors import NotIdentifiedError
 from mixedfast.estimation.fit import Fit, fit_crossproducts
@@ -26,38 +26,33 @@ from mixedfast.estimation.local_model import Neighbour, outlook_of
 from mixedfast.inference.intervals.parameters import Parameter, list_parameters, values
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mixedfast.design.types import Design
 
-__all__ = ["Influence", "influence", "parts_of_rows"]
-
-#: Groups that `repr` shows.
-_SHOWN = 5
+__all__ = ["Deletions", "cooks_distances", "influence", "parts_of_rows"]
 
 
 @dataclass(frozen=True, eq=False)
-class Influence:
-    """Estimates with each level left out in turn.
+class Deletions:
+    """Estimates without the rows of each level of a factor.
 
     Parameters
     ----------
     group : str
+        Name of the factor.
     levels : (D,) array
         Labels of the levels left out.
     rows : (D,) int array
-        Rows of each.
+        Rows of each level.
     parameters : tuple of Parameter
     whole : (P,) array
         Estimates from all rows.
     without : (D, P) array
-        Estimates without each level; NaN where the rest does not determine them.
+        Estimates without each level; NaN where the other rows do not determine them.
     bse : (D, p) array
         Standard errors of the coefficients without each level.
     information : (p, p) array
         Inverse covariance of the coefficients from all rows.
     converged : (D,) bool array
-    library : str
     """
 
     group: str
@@ -69,98 +64,24 @@ class Influence:
     bse: np.ndarray
     information: np.ndarray
     converged: np.ndarray
-    library: str = "pandas"
 
     @property
-    def _is_beta(self) -> np.ndarray:
+    def _is_coefficient(self) -> np.ndarray:
+        """Which parameters are coefficients, (P,) bool."""
         return np.array([parameter.kind == "beta" for parameter in self.parameters])
 
-    def _frame(self, numbers: np.ndarray, columns: Sequence[str]) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.DataFrame(
-            numbers, index=pd.Index(self.levels, name=self.group), columns=list(columns)
-        )
-
-    def _names(self, beta: bool) -> list[str]:
-        return [
-            p.name for p, own in zip(self.parameters, self._is_beta, strict=True) if own == beta
-        ]
-
     def _change(self) -> np.ndarray:
-        return self.without[:, self._is_beta] - self.whole[self._is_beta]
+        """Compute the change of the coefficients when a level is left out, (D, p)."""
+        return self.without[:, self._is_coefficient] - self.whole[self._is_coefficient]
 
-    @property
-    @in_callers_library
-    def params(self) -> pd.DataFrame:
-        """Coefficients without each level."""
-        return self._frame(self.without[:, self._is_beta], self._names(True))
 
-    @property
-    @in_callers_library
-    def dfbeta(self) -> pd.DataFrame:
-        """Coefficients without each level less those from all rows: the sign of lme4's ``dfbeta``."""
-        return self._frame(self._change(), self._names(True))
+def cooks_distances(deletions: Deletions) -> np.ndarray:
+    """Compute Cook's distance of each level, (D,): d' Var(beta)^-1 d / p, d the change of the coefficients.
 
-    @property
-    @in_callers_library
-    def dfbetas(self) -> pd.DataFrame:
-        """`dfbeta` in standard errors of the fit without the level."""
-        return self._frame(self._change() / self.bse, self._names(True))
-
-    @property
-    @in_callers_library
-    def variances(self) -> pd.DataFrame:
-        """Standard deviations, correlations and sigma without each level."""
-        return self._frame(self.without[:, ~self._is_beta], self._names(False))
-
-    @property
-    def cooks_distance(self) -> pd.Series:
-        """Cook's distance of each level: the change of all coefficients, d' Var(beta)^-1 d / p (Cook 1977, Technometrics 19).
-
-        lme4's for groups is (J - p) / J of this, J the number of levels.
-        """
-        import pandas as pd
-
-        return pd.Series(
-            self._cook(), index=pd.Index(self.levels, name=self.group), name="cooks_distance"
-        )
-
-    def _cook(self) -> np.ndarray:
-        d = self._change()
-        return np.einsum("ia,ab,ib->i", d, self.information, d) / max(1, d.shape[1])
-
-    @in_callers_library
-    def to_frame(self) -> pd.DataFrame:
-        """One row a level: ``rows, cooks_distance, converged``, then every estimate without the level.
-
-        Returns
-        -------
-        DataFrame
-
-        Examples
-        --------
-        >>> import mixedfast as mf
-        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
-        >>> m.influence("Subject").to_frame().round(3)[["rows", "cooks_distance"]].head(2)
-                 rows  cooks_distance
-        Subject
-        308        10           0.092
-        309        10           0.149
-        """
-        frame = self._frame(self.without, [p.name for p in self.parameters])
-        for name, numbers in (
-            ("converged", self.converged),
-            ("cooks_distance", self._cook()),
-            ("rows", self.rows),
-        ):
-            frame.insert(0, name, numbers)
-        return frame[["rows", "cooks_distance", "converged", *(p.name for p in self.parameters)]]
-
-    def __repr__(self) -> str:
-        pandas = replace(self, library="pandas")
-        top = pandas.to_frame().sort_values("cooks_distance", ascending=False).head(_SHOWN)
-        return f"<Influence: {len(self.levels)} levels of {self.group} left out in turn; the most influential are\n{top}>"
+    Cook (1977, Technometrics 19).
+    """
+    d = deletions._change()
+    return np.einsum("ia,ab,ib->i", d, deletions.information, d) / max(1, d.shape[1])
 
 
 def influence(
@@ -169,23 +90,24 @@ def influence(
     group: str,
     labels: np.ndarray,
     progress: Show = "auto",
-) -> Influence:
-    """Leave out the rows of each level of some factor in turn.
+) -> Deletions:
+    """Fit the model without the rows of each level of a factor.
 
     Parameters
     ----------
     fit : Fit
     parts : iterator of CrossProducts
-        Of each level's rows, in the basis of all (`parts_of_rows`, `mixedfast.crossprod.level_sums.parts_of_levels`).
+        Of the rows of each level, scaled as those of all rows (`parts_of_rows`,
+        `mixedfast.crossprod.level_sums.parts_of_levels`).
     group : str
-        What the factor is called.
+        Name of the factor.
     labels : (D,) array
     progress : {"auto", True, False}
 
     Returns
     -------
-    Influence
-        Of the levels that were done, when interrupted by Ctrl-C after the first.
+    Deletions
+        After Ctrl-C, of the levels finished, if there are any.
     """
     cp = fit.cp
     parameters = list_parameters(cp)
@@ -202,12 +124,12 @@ def influence(
     except KeyboardInterrupt:
         if not found:
             raise
-        sys.stderr.write(f"interrupted: keeping the {len(found)} levels that are done\n")
+        sys.stderr.write(f"interrupted: the {len(found)} levels finished so far are kept\n")
     done = len(found)
     without = np.array([one[0] for one in found]).reshape(done, len(parameters))
     bse = np.array([one[1] for one in found]).reshape(done, cp.p)
     converged = np.array([one[2] for one in found], dtype=bool)
-    return Influence(
+    return Deletions(
         group,
         np.asarray(labels)[:done],
         np.array(counts, dtype=int),
@@ -217,23 +139,25 @@ def influence(
         bse,
         np.linalg.inv(fit.vcov),
         converged,
-        cp.meta.library,
     )
 
 
 def parts_of_rows(
     cp: CrossProducts, design: Design, codes: np.ndarray, n_levels: int
 ) -> Iterator[CrossProducts]:
-    """Cross-products of each level's rows, in the basis of all; every row is read once, and those with code -1 never."""
+    """Sum the rows of each level, scaled as all rows are.
+
+    Each row is read once; rows with code -1 are left out.
+    """
     rows = np.argsort(codes, kind="stable")
     ends = np.searchsorted(codes[rows], np.arange(n_levels + 1))
-    mine = design.keep_columns(cp.kept.tolist())
+    kept = design.keep_columns(cp.kept.tolist())
     for level in range(n_levels):
-        yield assemble(_only(mine, rows[ends[level] : ends[level + 1]]), 1, cp.basis)
+        yield assemble(_only(kept, rows[ends[level] : ends[level + 1]]), 1, cp.basis)
 
 
 def _only(design: Design, rows: np.ndarray) -> Design:
-    """The design on some of its rows, groups numbered as before."""
+    """Restrict the design to some of its rows; the numbers of the levels stay."""
     return replace(
         design,
         y=design.y[rows],
@@ -252,7 +176,10 @@ def _only(design: Design, rows: np.ndarray) -> Design:
 
 
 def _neighbour(fit: Fit, levels: int) -> Callable[[int], Neighbour] | None:
-    """Rows left out -> how to look at what is left; None where the engine's own way costs as little, or sees more."""
+    """Return rows left out -> local model of the deviance without them.
+
+    None where the local model of the engine is as cheap, or at a singular fit, where the Hessian of the whole is no guide.
+    """
     system = fit.system
     if not system.engine.is_costly or any(fit.singular_terms) or not fit.curvature().exact:
         return None
@@ -263,7 +190,7 @@ def _neighbour(fit: Fit, levels: int) -> Callable[[int], Neighbour] | None:
 def _without(
     fit: Fit, part: CrossProducts, neighbour: Neighbour | None
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Estimates and standard errors of the coefficients without some rows, and whether the search ended well."""
+    """Fit without some rows: estimates, standard errors of the coefficients, and whether the search converged."""
     cp = fit.cp
     start = None if any(fit.singular_terms) else fit.theta
     unknown = np.full(cp.p, np.nan)

@@ -1,36 +1,42 @@
-"""Linear hypotheses about the fixed effects, in the user's words: arrays, weights by name, or equations."""
+"""Linear hypotheses about the fixed effects, written as arrays, weights by name, or equations."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from mixedfast._validation import check_flag, did_you_mean
+from mixedfast._validation import did_you_mean
 from mixedfast.errors import FormulaError, NotIdentifiedError
 from mixedfast.estimation.linear_fit import LinearFit
-from mixedfast.inference.ddf.methods import DDF, f_test, t_test
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["contrast", "hypothesis"]
+__all__ = ["Contrasts", "contrasts", "hypothesis"]
 
 _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
-def contrast(
-    fit: LinearFit,
-    L: Any,
-    rhs: float | Sequence[float] = 0.0,
-    ddf: DDF = "satterthwaite",
-    joint: bool = False,
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """Test linear combinations of the fixed effects.
+@dataclass(frozen=True, eq=False)
+class Contrasts:
+    """Linear combinations of the identifiable coefficients and their values under the null hypothesis.
+
+    Parameters
+    ----------
+    labels : tuple of str, length r
+        Equations such as ``"ses = 2"``.
+    L : (r, p) array
+    rhs : (r,) array
+    """
+
+    labels: tuple[str, ...]
+    L: np.ndarray
+    rhs: np.ndarray
+
+
+def contrasts(fit: LinearFit, L: Any, rhs: float | Sequence[float] = 0.0) -> Contrasts:
+    """Read linear combinations of the fixed effects.
 
     Parameters
     ----------
@@ -39,18 +45,7 @@ def contrast(
         Weights of all coefficients in their order; name -> weight; or an equation such as ``"ses = 0"``,
         ``"2*ses - sex[T.Male] = 1"``, ``"a = b = 0"``, several separated by commas.
     rhs : float or sequence of r floats
-        Values under the null hypothesis; added to what an equation says.
-    ddf : str or TraceMethod
-    joint : bool
-        One F test of all rows instead of a t test of each.
-    level : float
-        Of the confidence intervals, which are of the combination itself.
-
-    Returns
-    -------
-    DataFrame
-        One row a combination: ``estimate, std_error, df, statistic, p_value, conf_low, conf_high``.
-        Joint: one row ``num_df, den_df, f_value, p_value``.
+        Values under the null hypothesis; added to the right-hand sides of equations.
 
     Raises
     ------
@@ -63,31 +58,17 @@ def contrast(
     --------
     >>> import mixedfast as mf
     >>> m = mf.lmer("math ~ ses + sex + (1 | school)", mf.load_dataset("hsb"))
-    >>> contrast(m._fit, "ses = 2, 2*ses - sex[T.Male] = 0").round(3)[["estimate", "std_error"]]
-                              estimate  std_error
-    ses = 2                      2.356      0.105
-    2*ses - sex[T.Male] = 0      3.525      0.275
-    >>> contrast(m._fit, {"ses": 1, "sex[T.Male]": -1}, joint=True)["num_df"].tolist()
-    [1]
+    >>> contrasts(m._fit, "ses = 2, 2*ses - sex[T.Male] = 0").labels
+    ('ses = 2', '2*ses - sex[T.Male] = 0')
     """
-    import pandas as pd
-
-    check_flag("joint", joint)
-    weights, values = hypothesis(L, fit.cp.meta.x_names)
+    names = fit.cp.meta.x_names
+    weights, values = hypothesis(L, names)
     values = _plus(values, rhs)
-    labels = _labels(weights, values, fit.cp.meta.x_names)
-    kept = _identifiable(fit, weights)
-    if joint:
-        F, num_df, den_df, p_value = f_test(fit, kept, values, ddf)
-        return pd.DataFrame(
-            {"num_df": num_df, "den_df": den_df, "f_value": F, "p_value": p_value},
-            index=[", ".join(labels)],
-        )
-    return pd.DataFrame(t_test(fit, kept, values, ddf, level), index=labels)
+    return Contrasts(_labels(weights, values, names), _identifiable(fit, weights), values)
 
 
 def hypothesis(L: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """What a user wrote as a matrix and a right-hand side.
+    """Read a hypothesis as a matrix and a right-hand side.
 
     Parameters
     ----------
@@ -130,7 +111,7 @@ def hypothesis(L: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     matrix = np.atleast_2d(_numbers("L", L))
     if matrix.size and not matrix.any(axis=-1).all():
         raise FormulaError(
-            f"L is {np.array(L).tolist()}: weights of nothing but 0 say nothing about a coefficient"
+            f"L is {np.array(L).tolist()}: all weights are 0, give at least one coefficient a weight"
         )
     if matrix.ndim != 2 or matrix.shape[1] != len(names):
         raise FormulaError(
@@ -141,6 +122,7 @@ def hypothesis(L: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _numbers(what: str, values: Any) -> np.ndarray:
+    """Return finite numbers as an array, or raise FormulaError."""
     try:
         numbers = np.asarray(values, dtype=float)
     except (TypeError, ValueError) as error:
@@ -151,10 +133,12 @@ def _numbers(what: str, values: Any) -> np.ndarray:
 
 
 def _stack(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Stack several hypotheses."""
     return np.vstack([rows for rows, _ in parts]), np.concatenate([values for _, values in parts])
 
 
 def _plus(values: np.ndarray, rhs: float | Sequence[float]) -> np.ndarray:
+    """Add `rhs` to the right-hand sides."""
     added = _numbers("rhs", rhs)
     if added.ndim > 1 or added.size not in (1, len(values)):
         raise FormulaError(f"rhs holds {added.size} values for {len(values)} combinations")
@@ -162,17 +146,18 @@ def _plus(values: np.ndarray, rhs: float | Sequence[float]) -> np.ndarray:
 
 
 def _identifiable(fit: LinearFit, weights: np.ndarray) -> np.ndarray:
-    """The columns of the weights that are in the model; an error when another has a weight."""
+    """Return the weights of the identifiable columns; raise NotIdentifiedError when another column has a weight."""
     lost = np.setdiff1d(np.arange(weights.shape[1]), fit.cp.kept)
     bad = [fit.cp.meta.x_names[j] for j in lost if weights[:, j].any()]
     if bad:
         raise NotIdentifiedError(
-            f"the data do not determine {', '.join(bad)} (other columns say the same): leave it out of the contrast"
+            f"the data do not determine {', '.join(bad)} (a combination of other columns): leave it out of the contrast"
         )
     return weights[:, fit.cp.kept]
 
 
 def _place(name: str, names: Sequence[str]) -> int:
+    """Return the position of a coefficient, or raise FormulaError with a suggestion."""
     if name in names:
         return list(names).index(name)
     hint = did_you_mean(name, names, cutoff=0.4) or f"the coefficients are {', '.join(names)}"
@@ -182,11 +167,15 @@ def _place(name: str, names: Sequence[str]) -> int:
 # --- labels -------------------------------------------------------------------------------------------------
 
 
-def _labels(weights: np.ndarray, values: np.ndarray, names: Sequence[str]) -> list[str]:
-    return [f"{_sum(row, names)} = {value:g}" for row, value in zip(weights, values, strict=True)]
+def _labels(weights: np.ndarray, values: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
+    """Write each combination as an equation."""
+    return tuple(
+        f"{_sum(row, names)} = {value:g}" for row, value in zip(weights, values, strict=True)
+    )
 
 
 def _sum(row: np.ndarray, names: Sequence[str]) -> str:
+    """Write a weighted sum of coefficients."""
     text = ""
     for j in np.flatnonzero(row).tolist():
         size = abs(row[j])
@@ -206,30 +195,31 @@ class _Linear:
     constant: float = 0.0
 
     def plus(self, other: _Linear, sign: float = 1.0) -> _Linear:
+        """Add another expression, times 1 or -1."""
         return _Linear(self.weights + sign * other.weights, self.constant + sign * other.constant)
 
     def times(self, factor: float) -> _Linear:
+        """Multiply by a number."""
         return _Linear(self.weights * factor, self.constant * factor)
 
 
 def _equations(text: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """``a = b = 0`` as rows: each side but the last equals the last."""
+    """Read ``a = b = 0`` as rows: each side but the last equals the last."""
     pieces = _cut(text, "=")
-    written = [
-        piece for i, piece in enumerate(pieces) if piece or i in (0, len(pieces) - 1)
-    ]  # "==" is "=" too
+    # "==" leaves an empty piece and is read as "="
+    written = [piece for i, piece in enumerate(pieces) if piece or i in (0, len(pieces) - 1)]
     sides = [_Reader(side, names).read() for side in written]
     last = sides[-1] if len(sides) > 1 else _Linear(np.zeros(len(names)))
     rows = [side.plus(last, -1.0) for side in sides[: max(1, len(sides) - 1)]]
     if not all(row.weights.any() for row in rows):
-        raise FormulaError(f"{text.strip()!r} says nothing about a coefficient")
+        raise FormulaError(f"{text.strip()!r} contains no coefficient")
     return np.array([row.weights for row in rows]) + 0.0, np.array(
         [0.0 - row.constant for row in rows]
     )
 
 
 def _cut(text: str, mark: str) -> list[str]:
-    """The text cut at a mark, brackets left whole: names such as ``bs(x, df=4)[1]`` hold commas and equal signs."""
+    """Split the text at a mark outside brackets: names such as ``bs(x, df=4)[1]`` contain commas and equal signs."""
     pieces, depth, start = [], 0, 0
     for i, char in enumerate(text):
         depth += (char in "([{") - (char in ")]}")
@@ -240,9 +230,9 @@ def _cut(text: str, mark: str) -> list[str]:
 
 
 class _Reader:
-    """A linear expression in coefficients: sums, products with numbers, brackets.
+    """Reader of a linear expression in coefficients: sums, products with numbers, brackets.
 
-    A name is the longest coefficient that fits, so brackets and colons inside names need no quoting.
+    At each position the longest matching coefficient is read, so brackets and colons in names need no quotes.
     """
 
     def __init__(self, text: str, names: Sequence[str]) -> None:
@@ -252,17 +242,20 @@ class _Reader:
         self._longest_first = sorted(names, key=len, reverse=True)
 
     def read(self) -> _Linear:
+        """Read the whole text."""
         found = self._sum()
         if self._peek():
             raise self._unreadable()
         return found
 
     def _peek(self) -> str:
+        """Skip spaces and return the next character; empty at the end."""
         while self._at < len(self._text) and self._text[self._at].isspace():
             self._at += 1
         return self._text[self._at : self._at + 1]
 
     def _sum(self) -> _Linear:
+        """Read products joined by + and -."""
         total = self._product()
         while (sign := self._peek()) in ("+", "-") and sign:
             self._at += 1
@@ -270,6 +263,7 @@ class _Reader:
         return total
 
     def _product(self) -> _Linear:
+        """Read factors joined by * and /."""
         value = self._factor()
         while (mark := self._peek()) in ("*", "/") and mark:
             self._at += 1
@@ -293,6 +287,7 @@ class _Reader:
         return value
 
     def _factor(self) -> _Linear:
+        """Read a signed factor, a coefficient, a number or an expression in brackets."""
         char = self._peek()
         if char in ("+", "-") and char:
             self._at += 1
@@ -315,13 +310,14 @@ class _Reader:
         raise self._unreadable()
 
     def _name(self) -> str | None:
-        """The longest coefficient that stands here whole."""
+        """Return the longest coefficient at this position, if there is one."""
         rest = self._text[self._at :]
         return next(
             (n for n in self._longest_first if rest.startswith(n) and _ends(rest[len(n) :])), None
         )
 
     def _unreadable(self) -> FormulaError:
+        """Make the error for the text at this position."""
         word = re.match(
             r"[^\W\d][\w.]*(?:\[[^\]]*\]|\([^)]*\)|:[^\W\d][\w.]*)*", self._text[self._at :]
         )
@@ -337,5 +333,5 @@ class _Reader:
 
 
 def _ends(rest: str) -> bool:
-    """Whether a name can end before this text."""
+    """Check whether a name can end before this text."""
     return not rest or not (rest[0].isalnum() or rest[0] in "_.[:(")

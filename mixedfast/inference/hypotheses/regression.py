@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from mixedfast.estimation.least_squares import LeastSquares
 from mixedfast.inference.ddf.methods import DDF, without_groups
 from mixedfast.inference.distributions import f_tail
-from mixedfast.inference.hypotheses.anova import anova_table
+from mixedfast.inference.hypotheses.anova import term_tests
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["FStatistic", "RSquared", "overall_f", "r_squared", "regression_anova"]
-
-_COLUMNS = ["df", "sum_sq", "mean_sq", "f_value", "p_value"]
+__all__ = [
+    "FStatistic",
+    "RSquared",
+    "SquaresTest",
+    "overall_f",
+    "r_squared",
+    "regression_anova",
+]
 
 
 class FStatistic(NamedTuple):
@@ -51,20 +51,31 @@ def overall_f(fit: LeastSquares) -> FStatistic:
     return FStatistic(value, df, fit.nu, f_tail(value, df, fit.nu))
 
 
-def regression_anova(fit: LeastSquares, type: str, ddf: DDF) -> pd.DataFrame:
-    """Test the terms, with the residuals as last row; see ``OLSResult.anova``."""
-    import pandas as pd
+class SquaresTest(NamedTuple):
+    """The sum of squares of a term with its F test; of the residuals without one."""
 
+    term: str
+    df: float
+    sum_sq: float
+    mean_sq: float
+    f_value: float
+    p_value: float
+
+
+def regression_anova(fit: LeastSquares, type: str, ddf: DDF) -> list[SquaresTest]:
+    """Test the terms, with the residuals as last row; see ``OLSResult.anova``."""
     known, error = without_groups(ddf), fit.sigma**2
     if str(type) in ("I", "1"):
         den = math.inf if known == "asymptotic" else float(fit.nu)
-        rows = [
-            (df, ss, ss / df, ss / df / error, f_tail(ss / df / error, df, den))
-            for _, df, ss in fit.sequential
+        tests = [
+            SquaresTest(name, df, ss, ss / df, ss / df / error, f_tail(ss / df / error, df, den))
+            for name, df, ss in fit.sequential
         ]
-        table = pd.DataFrame(rows, [name for name, _, _ in fit.sequential], _COLUMNS)
     else:
-        table = anova_table(fit, type, known).rename(columns={"num_df": "df"})[_COLUMNS]
-    residuals = pd.DataFrame([(fit.nu, fit.rss, error, np.nan, np.nan)], ["Residuals"], _COLUMNS)
-    whole = pd.concat([table, residuals]) if len(table) else residuals
-    return whole.astype({"df": int} if whole["df"].notna().all() else {}).rename_axis("term")
+        tests = [
+            SquaresTest(
+                test.term, test.num_df, test.sum_sq, test.mean_sq, test.f_value, test.p_value
+            )
+            for test in term_tests(fit, type, known)
+        ]
+    return [*tests, SquaresTest("Residuals", fit.nu, fit.rss, error, math.nan, math.nan)]

@@ -1,4 +1,4 @@
-"""Fixed effects and variances together: their covariance from the observed information.
+"""Covariance of fixed effects and variances together, from the observed information.
 
 lme4 calls it ``vcov(full = TRUE)``; statsmodels' ``cov_params`` is the same matrix. Variances are relative (divided by
 sigma^2), because sigma is profiled out of the likelihood.
@@ -7,21 +7,18 @@ sigma^2), because sigma is profiled out of the likelihood.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from mixedfast.estimation.fit import Fit
-from mixedfast.inference.ddf.variance_parameters import satterthwaite
+from mixedfast.inference.ddf.satterthwaite import satterthwaite
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["Joint", "joint", "variance_errors"]
+__all__ = ["JointInformation", "VarianceErrors", "joint_information", "variance_errors"]
 
 
 @dataclass(frozen=True, eq=False)
-class Joint:
+class JointInformation:
     """The covariance of all estimates but sigma.
 
     Parameters
@@ -36,8 +33,22 @@ class Joint:
     vcov: np.ndarray
 
 
+class VarianceErrors(NamedTuple):
+    """Standard errors of one row of `varcorr`, NaN where a variance is estimated as zero.
+
+    With `name2` of a covariance (`variance_se`) and a correlation, otherwise of a variance and a standard deviation.
+    """
+
+    group: str
+    name1: str
+    name2: str | None
+    variance_se: float
+    sd_se: float
+    corr_se: float
+
+
 class _Element(NamedTuple):
-    """A variance or covariance relative to sigma^2: where it is in its term, its value, and how theta moves it."""
+    """A variance or covariance over sigma^2: position in its term, value, gradient in theta."""
 
     name: str
     term: int
@@ -49,7 +60,7 @@ class _Element(NamedTuple):
 
 
 def _elements(fit: Fit) -> list[_Element]:
-    """The elements of the terms' covariances, user's basis, in the order of `varcorr`: variances first, then covariances."""
+    """List the elements of the terms' covariances, user's basis, in the order of `varcorr`: variances, then covariances."""
     cov, lambdas = fit.covariance, fit.system.lambdas
     out = []
     for t, (term, H) in enumerate(zip(cov.terms, fit.relative, strict=True)):
@@ -73,42 +84,31 @@ def _elements(fit: Fit) -> list[_Element]:
     return out
 
 
-def variance_errors(fit: Fit) -> pd.DataFrame:
-    """Standard errors of variances, standard deviations and correlations, by the delta method.
+def variance_errors(fit: Fit) -> list[VarianceErrors]:
+    """Compute standard errors of variances, standard deviations and correlations by the delta method.
 
-    From the observed information of (theta, sigma), in closed form; under REML of the restricted likelihood. They are
+    From the observed information of (theta, sigma) in closed form, under REML of the restricted likelihood. They are
     symmetric where the likelihood is not: profiles and bootstraps give better intervals.
-
-    Parameters
-    ----------
-    fit : Fit
-
-    Returns
-    -------
-    DataFrame
-        The rows of `varcorr`; ``group, name1, name2, variance_se, sd_se, corr_se``. A row with ``name2`` has the standard
-        error of a covariance (in ``variance_se``) and of a correlation. NaN where a variance is estimated as zero.
 
     References
     ----------
     Lindstrom and Bates (1988), JASA 83(404).
     """
-    import pandas as pd
-
     A, sigma2 = satterthwaite(fit).inverse, fit.sigma**2
     elements = _elements(fit)
-    # sigma, in units of itself, moves every variance by twice its size
-    moves = {(e.term, e.a, e.b): np.append(e.gradient, 2.0 * e.value) for e in elements}
+    # gradients in (theta, sigma), sigma in units of itself: it changes every variance by twice its size
+    gradients = {(e.term, e.a, e.b): np.append(e.gradient, 2.0 * e.value) for e in elements}
     value = {(e.term, e.a, e.b): e.value for e in elements}
 
-    def error(move: np.ndarray) -> float:
-        return float(np.sqrt(move @ A @ move))
+    def error(gradient: np.ndarray) -> float:
+        """Return the standard error of a function with this gradient."""
+        return float(np.sqrt(gradient @ A @ gradient))
 
-    rows = []
+    out = []
     for e in elements:
         term = fit.cp.terms[e.term]
         group = fit.cp.groups[term.group]
-        names, own = group.names[term.start : term.start + term.k], moves[e.term, e.a, e.b]
+        names, own = group.names[term.start : term.start + term.k], gradients[e.term, e.a, e.b]
         variance = sd = corr = np.nan
         if not e.zero:
             variance = sigma2 * error(own)
@@ -116,57 +116,50 @@ def variance_errors(fit: Fit) -> pd.DataFrame:
             sd = fit.sigma * error(own) / (2.0 * np.sqrt(e.value))
         elif not e.zero:
             first, second = (e.term, e.a, e.a), (e.term, e.b, e.b)
-            turn = own - 0.5 * e.value * (
-                moves[first] / value[first] + moves[second] / value[second]
+            gradient = own - 0.5 * e.value * (
+                gradients[first] / value[first] + gradients[second] / value[second]
             )
-            corr = error(turn) / np.sqrt(value[first] * value[second])
-        rows.append(
-            (group.name, names[e.a], None if e.a == e.b else names[e.b], variance, sd, corr)
-        )
+            corr = error(gradient) / np.sqrt(value[first] * value[second])
+        name2 = None if e.a == e.b else names[e.b]
+        out.append(VarianceErrors(group.name, names[e.a], name2, variance, sd, corr))
     residual = float(np.sqrt(A[-1, -1]))
-    rows.append(("Residual", "", None, 2.0 * sigma2 * residual, fit.sigma * residual, np.nan))
-    return pd.DataFrame(
-        rows, columns=["group", "name1", "name2", "variance_se", "sd_se", "corr_se"]
+    out.append(
+        VarianceErrors("Residual", "", None, 2.0 * sigma2 * residual, fit.sigma * residual, np.nan)
     )
+    return out
 
 
-def joint(fit: Fit) -> Joint:
-    """Covariance of beta and of the relative variances, memoised.
+def joint_information(fit: Fit) -> JointInformation:
+    """Compute the covariance of beta and of the relative variances, memoised.
 
-    Both are functions of the data through the profiled likelihood of theta: beta moves with theta by
-    ``dbeta = -Phi X'V^-1 dV V^-1 (y - X beta)``, and the variances are ``lambda lambda'``. So with C the inverse
-    observed information of theta, Cov(beta) = Phi + B C B', and so on for the rest; in an interior optimum that is the
-    inverse of the whole negative Hessian (Lindstrom and Bates 1988, JASA 83(404), section 4).
-
-    Returns
-    -------
-    Joint
+    Both are functions of the data through the profiled likelihood of theta: beta changes with theta by
+    ``dbeta = -Phi X'V^-1 dV V^-1 (y - X beta)``, and the variances are ``lambda lambda'``. With C the inverse observed
+    information of theta, Cov(beta) = Phi + B C B', and likewise for the rest; at an interior optimum this is the inverse of
+    the whole negative Hessian (Lindstrom and Bates 1988, JASA 83(404), section 4).
     """
-    return fit.memo("joint", lambda: _joint(fit))
+    return fit.memo("joint information", lambda: _joint_information(fit))
 
 
-def _joint(fit: Fit) -> Joint:
-    known = satterthwaite(fit)
+def _joint_information(fit: Fit) -> JointInformation:
+    """Compute `joint_information`."""
+    terms = satterthwaite(fit)
     cov, m = fit.covariance, fit.covariance.n_theta
-    information = known.inverse[:m, :m]
+    information = terms.inverse[:m, :m]
     system = fit.system
     sigma = np.sqrt(system.solution.r2 / system.nu)
-    moves = [
+    products = [
         np.einsum("jas,jb->sab", d, w / sigma) for d, w in zip(system.D, system.v, strict=True)
     ]
-    moves = [0.5 * (part + part.transpose(0, 2, 1)) for part in moves]
+    products = [0.5 * (part + part.transpose(0, 2, 1)) for part in products]
     by_theta = np.array(
-        [cov.gradient(known.lambdas, [part[s] for part in moves]) for s in range(fit.cp.p)]
+        [cov.gradient(terms.lambdas, [part[s] for part in products]) for s in range(fit.cp.p)]
     )
-    B = -fit.sigma * known.half @ by_theta.reshape(fit.cp.p, m)
+    B = -fit.sigma * terms.half @ by_theta.reshape(fit.cp.p, m)
     elements = _elements(fit)
-    names = [element.name for element in elements]
-    relative = [element.gradient for element in elements]
-    zero = [element.zero for element in elements]
-    J = np.vstack([B, np.array(relative)])
+    J = np.vstack([B, np.array([element.gradient for element in elements])])
     vcov = J @ information @ J.T
     p = fit.cp.p
     vcov[:p, :p] += fit.vcov
-    lost = p + np.flatnonzero(zero)
-    vcov[lost, :] = vcov[:, lost] = np.nan
-    return Joint((*fit.cp.x_names, *names), vcov)
+    zero = p + np.flatnonzero([element.zero for element in elements])
+    vcov[zero, :] = vcov[:, zero] = np.nan
+    return JointInformation((*fit.cp.x_names, *(element.name for element in elements)), vcov)

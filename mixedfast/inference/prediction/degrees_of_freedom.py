@@ -21,8 +21,8 @@ from mixedfast.errors import NotDefinedError
 from mixedfast.estimation.fit import Fit
 from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.ddf.methods import DDF, method_for, t_test
+from mixedfast.inference.ddf.satterthwaite import SatterthwaiteTerms, satterthwaite
 from mixedfast.inference.ddf.trace_methods import Satterthwaite, say_if_long
-from mixedfast.inference.ddf.variance_parameters import SatterthwaiteTerms, satterthwaite
 from mixedfast.inference.prediction.henderson import joint
 from mixedfast.inference.prediction.predict import FindDF
 from mixedfast.inference.prediction.row_tiles import ModelRows, Tile

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from mixedfast.data.frames import Table
 from mixedfast.design.new_data import apply
 from mixedfast.design.types import Design, Recipe
 from mixedfast.estimation.linear_fit import LinearFit
-from mixedfast.inference.distributions import t_quantile
 from mixedfast.inference.prediction.henderson import (
     linear_predictor,
     prior_variance,
@@ -23,7 +21,7 @@ from mixedfast.inference.prediction.new_levels import known_levels
 from mixedfast.inference.prediction.row_tiles import ModelRows, rows_of_design, rows_of_new
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 __all__ = ["INTERVALS", "FindDF", "Prediction", "predict_new", "predict_old"]
 
@@ -63,23 +61,6 @@ class Prediction:
             for part in (self.se, self.spread, self.df)
         )
         return Prediction(spread_out(self.fit), *parts)
-
-    def to_frame(self, interval: str | None, level: float, index: Any = None) -> pd.DataFrame:
-        """Columns ``fit, se``, ``df`` where it differs by row and, for an interval, ``lower, upper``."""
-        import pandas as pd
-
-        of_rows = self.df is not None and self.df.ndim > 0
-        columns = {"fit": self.fit, "se": self.se} | ({"df": self.df} if of_rows else {})
-        if interval is not None:
-            width = self.se if interval == "confidence" else self.spread
-            reach = (
-                ndtri(0.5 + 0.5 * level)
-                if self.df is None
-                else t_quantile(0.5 + 0.5 * level, self.df)
-            )
-            half = reach * np.asarray(width)
-            columns |= {"lower": self.fit - half, "upper": self.fit + half}
-        return pd.DataFrame(columns, index=index)
 
 
 def predict_old(

@@ -14,7 +14,7 @@ from mixedfast._validation import check_kind
 from mixedfast._version import __version__
 from mixedfast.errors import MissingLibraryError
 from mixedfast.inference.ddf.methods import METHODS
-from mixedfast.inference.hypotheses.coef_table import ddf_table
+from mixedfast.inference.hypotheses.coefficients import MethodTests, tests_by_method
 from mixedfast.inference.intervals.bootstrap_intervals import Replicates, bootstrap_limits
 from mixedfast.inference.intervals.profile import LikelihoodProfile, profile_limits
 from mixedfast.report import narrative
@@ -197,25 +197,18 @@ def _ddf(m: MixedModel) -> str:
             f"Kenward-Roger is left out: with {sum(counts):,} levels of several factors it takes a while; "
             'coef_table("kenward-roger") computes it.'
         )
-    table = ddf_table(m._fit, tuple(methods))
-    said = (
-        table.loc[table["note"] != "", "note"]
-        .groupby(level="method", sort=False)
-        .first()
-        .astype(str)
-    )
+    found = tests_by_method(m._fit, tuple(methods))
     notes += [
-        note if note.startswith(str(method)) else f"{method}: {note}"
-        for method, note in said.items()
+        tests.note if tests.note.startswith(tests.method) else f"{tests.method}: {tests.note}"
+        for tests in found
+        if tests.note
     ]
-    defined = table["df"].notna().groupby(level="method", sort=False).any()
-    shown = [method for method in methods if defined[method]]
-    terms = [str(term) for term in dict.fromkeys(table.index.get_level_values("term"))]
+    shown = [tests for tests in found if not np.isnan(tests.df).all()]
     below = "".join(f'<p class="soft">{escape(note.rstrip("."))}.</p>' for note in notes)
-    return page_html(_side_by_side(table, terms, shown)) + below
+    return page_html(_side_by_side(shown, list(m._fit.cp.x_names))) + below
 
 
-def _side_by_side(table: pd.DataFrame, terms: list[str], methods: list[str]) -> list[Section]:
+def _side_by_side(found: list[MethodTests], terms: list[str]) -> list[Section]:
     """A row a method as long as the coefficients fit beside each other; else a row a coefficient."""
 
     def cells(values: list[float], what: str) -> tuple[str, ...]:
@@ -225,9 +218,9 @@ def _side_by_side(table: pd.DataFrame, terms: list[str], methods: list[str]) -> 
             else tuple(significant([round(value, 2) for value in values], 6))
         )
 
-    df, p = (
-        table[name].unstack("method").loc[terms, methods].to_numpy() for name in ("df", "p_value")
-    )
+    methods = [tests.method for tests in found]
+    df = np.array([tests.df for tests in found]).T
+    p = np.array([tests.p_value for tests in found]).T
     if len(terms) <= _BESIDE:
         columns = [
             Cells(f"{term}: {what}", cells(values[i].tolist(), what))

@@ -1,0 +1,57 @@
+"""Information about the variance parameters, shared by the methods of Satterthwaite and of Kenward and Roger.
+
+All in the metric V^-1 (docs/maths.md, "What inference needs") with sigma = 1, and in coordinates of beta where
+Phi = (X'V^-1 X)^-1 is the identity (``D = Z'V^-1 X L_X^-T``), so that the matrices are small and well scaled for data in any
+units. No n x n matrix, no numerical derivative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mixedfast.estimation.fit import Fit
+from mixedfast.estimation.pls import in_pairs
+from mixedfast.inference.ddf.trace_methods import PairTraces
+
+__all__ = ["covariance_root", "hessian_theta_sigma", "jackknife_error"]
+
+
+def covariance_root(fit: Fit) -> np.ndarray:
+    """Return W (p, p) with Phi_user = sigma^2 W W'."""
+    return fit.cp.basis.beta_transform() @ fit.whitening
+
+
+def hessian_theta_sigma(fit: Fit, pairs: PairTraces | None = None) -> np.ndarray:
+    """Compute the Hessian of the deviance in (theta, sigma), (m+1, m+1), sigma in units of its estimate.
+
+    The observed information in closed form, exact if the pair traces are. The row of sigma needs no traces of its own: V is
+    linear in the variances and P V P = P, so tr(P V P G) = tr(P G).
+    """
+    system = fit.system
+    cov = fit.covariance
+    sigma2 = system.solution.r2 / system.nu
+    sums = system.moments(exact=True)
+    vv = [m.vv / sigma2 for m in sums]
+    trace = system.trace_sums()
+    G = [t - w for t, w in zip(trace, vv, strict=True)]
+    quadratic, traces = system.quadratic_blocks(), system.trace_blocks(pairs)
+    blocks = in_pairs({key: 2.0 * Q / sigma2 - traces[key] for key, Q in quadratic.items()})
+    m = cov.n_theta
+    out = np.empty((m + 1, m + 1))
+    out[:m, :m] = cov.hessian(system.lambdas, G, blocks)
+    mixed = cov.gradient(
+        system.lambdas, [2.0 * (2.0 * w - t) for t, w in zip(trace, vv, strict=True)]
+    )
+    out[:m, m] = out[m, :m] = mixed
+    out[m, m] = 4.0 * system.nu
+    return out
+
+
+def jackknife_error(without: Sequence[float]) -> float:
+    """Compute the standard error from the values without each batch of probes (Tukey 1958); 0 without batches."""
+    if not without:
+        return 0.0
+    values = np.array(without)
+    return float(np.sqrt((len(values) - 1) * values.var()))

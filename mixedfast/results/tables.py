@@ -1,0 +1,212 @@
+"""Tables of tests and estimates in pandas, made of the numbers that `mixedfast.inference` computes.
+
+The methods of results give these tables in the data-frame library of the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import ndtri
+
+from mixedfast._validation import check_flag
+from mixedfast.inference.ddf.methods import DDF, METHODS, f_test, t_test
+from mixedfast.inference.distributions import t_quantile
+from mixedfast.inference.hypotheses import anova, contrasts, model_comparison, regression
+from mixedfast.inference.hypotheses.coefficients import coefficient_tests, tests_by_method
+from mixedfast.inference.hypotheses.ranova import random_term_tests
+from mixedfast.inference.intervals.joint_information import joint_information, variance_errors
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mixedfast.estimation.fit import Fit
+    from mixedfast.estimation.least_squares import LeastSquares
+    from mixedfast.estimation.linear_fit import LinearFit
+    from mixedfast.inference.prediction.predict import Prediction
+
+__all__ = [
+    "anova_table",
+    "coef_table",
+    "compare",
+    "contrast",
+    "ddf_table",
+    "drop1",
+    "joint_vcov",
+    "prediction_table",
+    "ranova",
+    "regression_anova",
+    "varcorr_errors",
+    "wald_intervals",
+]
+
+
+# --- coefficients -------------------------------------------------------------------------------------------
+
+
+def coef_table(fit: LinearFit, ddf: DDF = "satterthwaite", level: float = 0.95) -> pd.DataFrame:
+    """Make the table of all coefficients, index ``term``; rows of NaN for columns that could not be identified."""
+    import pandas as pd
+
+    index = pd.Index(list(fit.cp.meta.x_names), name="term")
+    return pd.DataFrame(coefficient_tests(fit, ddf, level), index=index)
+
+
+def ddf_table(fit: LinearFit, methods: tuple[str, ...] = METHODS) -> pd.DataFrame:
+    """Make the table of every method by coefficient: index ``(term, method)``, columns ``df, p_value, note``."""
+    import pandas as pd
+
+    rows = [
+        (term, tests.method, tests.df[i], tests.p_value[i], tests.note)
+        for found in [tests_by_method(fit, methods)]
+        for i, term in enumerate(fit.cp.x_names)
+        for tests in found
+    ]
+    frame = pd.DataFrame(rows, columns=["term", "method", "df", "p_value", "note"])
+    return frame.set_index(["term", "method"])
+
+
+def wald_intervals(fit: LinearFit, level: float, ddf: DDF) -> pd.DataFrame:
+    """Make the table of Wald intervals of the coefficients, ``conf_low, conf_high``."""
+    return coef_table(fit, ddf, level)[["conf_low", "conf_high"]]
+
+
+# --- hypotheses ---------------------------------------------------------------------------------------------
+
+
+def contrast(
+    fit: LinearFit,
+    L: Any,
+    rhs: float | Sequence[float] = 0.0,
+    ddf: DDF = "satterthwaite",
+    joint: bool = False,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Make the table of linear combinations, one row per combination; or one row of the F test of all.
+
+    See `mixedfast.inference.hypotheses.contrasts.contrasts` for `L` and `rhs`.
+
+    Examples
+    --------
+    >>> import mixedfast as mf
+    >>> m = mf.lmer("math ~ ses + sex + (1 | school)", mf.load_dataset("hsb"))
+    >>> contrast(m._fit, "ses = 2, 2*ses - sex[T.Male] = 0").round(3)[["estimate", "std_error"]]
+                              estimate  std_error
+    ses = 2                      2.356      0.105
+    2*ses - sex[T.Male] = 0      3.525      0.275
+    >>> contrast(m._fit, {"ses": 1, "sex[T.Male]": -1}, joint=True)["num_df"].tolist()
+    [1]
+    """
+    import pandas as pd
+
+    check_flag("joint", joint)
+    found = contrasts.contrasts(fit, L, rhs)
+    if not joint:
+        return pd.DataFrame(t_test(fit, found.L, found.rhs, ddf, level), index=list(found.labels))
+    test = f_test(fit, found.L, found.rhs, ddf)
+    columns = ["num_df", "den_df", "f_value", "p_value"]
+    return pd.DataFrame([test._asdict()], index=[", ".join(found.labels)])[columns]
+
+
+def anova_table(
+    fit: LinearFit, type: str | int = "III", ddf: DDF = "satterthwaite"
+) -> pd.DataFrame:
+    """Make the table of F tests of the terms of the fixed part, index ``term``."""
+    return _by_term(anova.term_tests(fit, type, ddf), anova.TermTest).astype(float)
+
+
+def drop1(fit: LinearFit, ddf: DDF = "satterthwaite") -> pd.DataFrame:
+    """Make the table of F tests of single deletions, as `anova_table`."""
+    return _by_term(anova.deletion_tests(fit, ddf), anova.TermTest).astype(float)
+
+
+def regression_anova(fit: LeastSquares, type: str, ddf: DDF) -> pd.DataFrame:
+    """Make the table of the terms of a regression and its residuals, index ``term``; ``df`` are whole numbers if known."""
+    table = _by_term(regression.regression_anova(fit, type, ddf), regression.SquaresTest)
+    return table.astype({"df": int} if table["df"].notna().all() else {})
+
+
+def ranova(fit: Fit) -> pd.DataFrame:
+    """Make the table of likelihood-ratio tests of the random terms, index ``term``.
+
+    Examples
+    --------
+    >>> import mixedfast as mf
+    >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    >>> ranova(m._fit)[["npar", "chisq", "df"]].round(3)
+                              npar   chisq   df
+    term
+    <none>                       6     NaN  NaN
+    Days in (Days | Subject)     4  42.837  2.0
+    """
+    tests = random_term_tests(fit)
+    return _by_term(tests, type(tests[0]))
+
+
+def compare(
+    fits: Sequence[LinearFit], names: Sequence[str] | None = None, refit: bool = True
+) -> pd.DataFrame:
+    """Make the table of nested models, fewest parameters first, with likelihood-ratio tests.
+
+    Examples
+    --------
+    >>> import mixedfast as mf
+    >>> data = mf.load_dataset("sleepstudy")
+    >>> small = mf.lmer("Reaction ~ Days + (1 | Subject)", data)
+    >>> large = mf.lmer("Reaction ~ Days + (Days | Subject)", data)
+    >>> compare([large._fit, small._fit], ["large", "small"])[["npar", "chisq", "df"]].round(3)
+           npar   chisq   df
+    small     4     NaN  NaN
+    large     6  42.139  2.0
+    """
+    import pandas as pd
+
+    table = pd.DataFrame(model_comparison.compare(fits, names, refit)).set_index("model")
+    return table.rename_axis(None)
+
+
+def _by_term(rows: Sequence[tuple[Any, ...]], kind: Any) -> pd.DataFrame:
+    """Make a table of named tuples, with the field ``term`` as index."""
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=list(kind._fields)).set_index("term")
+
+
+# --- variances ----------------------------------------------------------------------------------------------
+
+
+def joint_vcov(fit: Fit) -> pd.DataFrame:
+    """Make the table of the covariance of coefficients and relative variances."""
+    import pandas as pd
+
+    found = joint_information(fit)
+    return pd.DataFrame(found.vcov, index=list(found.names), columns=list(found.names))
+
+
+def varcorr_errors(fit: Fit) -> pd.DataFrame:
+    """Make the table of standard errors of variances, standard deviations and correlations."""
+    import pandas as pd
+
+    return pd.DataFrame(variance_errors(fit))
+
+
+# --- predictions --------------------------------------------------------------------------------------------
+
+
+def prediction_table(
+    found: Prediction, interval: str | None, level: float, index: Any = None
+) -> pd.DataFrame:
+    """Make the table of predictions: ``fit, se``, ``df`` where it differs by row and, for an interval, ``lower, upper``."""
+    import pandas as pd
+
+    of_rows = found.df is not None and found.df.ndim > 0
+    columns = {"fit": found.fit, "se": found.se} | ({"df": found.df} if of_rows else {})
+    if interval is not None:
+        width = found.se if interval == "confidence" else found.spread
+        tail = 0.5 + 0.5 * level
+        reach = ndtri(tail) if found.df is None else t_quantile(tail, found.df)
+        half = reach * np.asarray(width)
+        columns |= {"lower": found.fit - half, "upper": found.fit + half}
+    return pd.DataFrame(columns, index=index)
