@@ -22,7 +22,7 @@ from mixedfast.crossprod.streaming import (
 from mixedfast.crossprod.subset import keep_levels
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.data.frames import library_of
-from mixedfast.data.frames_out import given_back
+from mixedfast.data.frames_out import to_library
 from mixedfast.data.lazy_frames import is_lazy
 from mixedfast.design.build import build, check_whole
 from mixedfast.design.request import Request
@@ -388,4 +388,4 @@ def anova(*models: LMMResult | OLSResult, refit: bool = True) -> pd.DataFrame:
         if not isinstance(model, FixedPart):
             raise DataError(f"mf.anova compares fitted models, not {type(model).__name__}")
     table = tables.compare([model._fit for model in models], refit=refit)
-    return cast("pd.DataFrame", given_back(table, models[0].library if models else "pandas"))
+    return cast("pd.DataFrame", to_library(table, models[0].library if models else "pandas"))

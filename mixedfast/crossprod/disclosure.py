@@ -9,7 +9,7 @@ import numpy as np
 
 from mixedfast.crossprod.blocks import GroupProducts
 from mixedfast.crossprod.combine import in_basis
-from mixedfast.data.frames_out import given_back
+from mixedfast.data.frames_out import to_library
 from mixedfast.design.coding import Coding, products_of
 from mixedfast.errors import ArgumentError, DataError
 
@@ -38,7 +38,7 @@ def small_cells(cp: CrossProducts, k: int) -> pd.DataFrame:
         found += [(cells.what, cells.name(int(i)), int(cells.rows[i])) for i in few]
     table = pd.DataFrame(found, columns=["what", "cell", "rows"]).astype({"rows": int})
     ordered = table.sort_values("rows", kind="stable", ignore_index=True)
-    made: pd.DataFrame = given_back(ordered, cp.meta.library)
+    made: pd.DataFrame = to_library(ordered, cp.meta.library)
     return made
 
 

@@ -19,7 +19,7 @@ from mixedfast.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LIBRARIES", "beside", "given_back", "in_callers_library", "in_pandas"]
+__all__ = ["LIBRARIES", "beside", "in_pandas", "returns_callers_tables", "to_library"]
 
 LIBRARIES = ("pandas", "polars", "pyarrow")
 
@@ -36,7 +36,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def in_callers_library(
+def returns_callers_tables(
     method: Callable[Concatenate[Self, P], R],
 ) -> Callable[Concatenate[Self, P], R]:
     """A method that makes pandas tables, made to give them in the library that ``self.library`` names.
@@ -46,13 +46,13 @@ def in_callers_library(
 
     @wraps(method)
     def given(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        made: R = given_back(method(self, *args, **kwargs), self.library)
+        made: R = to_library(method(self, *args, **kwargs), self.library)
         return made
 
     return given
 
 
-def given_back(made: Any, library: str) -> Any:
+def to_library(made: Any, library: str) -> Any:
     """A pandas table, or a dict or tuple with some in it, in another library; anything else as it is.
 
     A named index becomes columns, an index of terms the column ``term``. Missing values become null. A column whose name is
@@ -71,7 +71,7 @@ def given_back(made: Any, library: str) -> Any:
     Examples
     --------
     >>> import pandas as pd
-    >>> given_back(pd.DataFrame({"estimate": [1.5]}, index=["x"]), "pyarrow").to_pylist()
+    >>> to_library(pd.DataFrame({"estimate": [1.5]}, index=["x"]), "pyarrow").to_pylist()
     [{'term': 'x', 'estimate': 1.5}]
     """
     import pandas as pd
@@ -81,9 +81,9 @@ def given_back(made: Any, library: str) -> Any:
     if library == "pandas":
         return made
     if isinstance(made, dict):
-        return {name: given_back(part, library) for name, part in made.items()}
+        return {name: to_library(part, library) for name, part in made.items()}
     if type(made) is tuple:
-        return tuple(given_back(part, library) for part in made)
+        return tuple(to_library(part, library) for part in made)
     return _made_by(library, _with_index(made)) if isinstance(made, pd.DataFrame) else made
 
 

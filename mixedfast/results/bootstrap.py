@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.data.frames_out import in_callers_library
+from mixedfast.data.frames_out import returns_callers_tables
 from mixedfast.inference.intervals.bootstrap_intervals import Replicates, bootstrap_limits
 from mixedfast.results.tabled import Intervals, interval_table
 
@@ -55,7 +55,7 @@ class Bootstrap(Replicates, Intervals):
 
         return pd.DataFrame(self.replicates, columns=self.names).rename_axis(index="replicate")
 
-    @in_callers_library
+    @returns_callers_tables
     def confint(self, level: float = 0.95, type: str = "percentile") -> pd.DataFrame:
         """Return confidence intervals from the converged replicates.
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixedfast.data.frames_out import beside, in_callers_library
+from mixedfast.data.frames_out import beside, returns_callers_tables
 from mixedfast.results.fixed_effects import FixedPart
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ __all__ = ["Display", "written"]
 class Display(FixedPart):
     """Plain tables of a result, in the manner of R's broom."""
 
-    @in_callers_library
+    @returns_callers_tables
     def glance(self) -> pd.DataFrame:
         """Summarize the model in one row, to compare models by.
 
@@ -48,7 +48,7 @@ class Display(FixedPart):
     def _measures(self) -> dict[str, float]:
         """Compute the columns of `glance` that only this kind of model has."""
 
-    @in_callers_library
+    @returns_callers_tables
     def augment(self: Model, data: Any = None) -> pd.DataFrame:
         """Return one row per row of the data used, with its fitted value, residual and leverage.
 

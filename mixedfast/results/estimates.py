@@ -9,7 +9,7 @@ import numpy as np
 from mixedfast._memo import cached_property
 from mixedfast._validation import check_flag
 from mixedfast._warnings import warn
-from mixedfast.data.frames_out import in_callers_library
+from mixedfast.data.frames_out import returns_callers_tables
 from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarning
 from mixedfast.estimation.fit_rows import NOTHING_LEFT
 from mixedfast.estimation.newton import CERTIFICATE_TOLERANCE, Optimum
@@ -50,7 +50,7 @@ class Estimates(FixedPart):
         """Free elements of the relative covariance factors, lme4's order, (m,)."""
         return self._fit.theta.copy()
 
-    @in_callers_library
+    @returns_callers_tables
     def vcov(self, ddf: str | KenwardRoger | None = None) -> pd.DataFrame:
         """Covariance matrix of the fixed effects.
 
@@ -87,7 +87,7 @@ class Estimates(FixedPart):
             kenward_roger(self._fit, how).vcov if adjusted else self._fit.vcov
         )
 
-    @in_callers_library
+    @returns_callers_tables
     def vcov_joint(self) -> pd.DataFrame:
         """Covariance of the fixed effects and of the relative variances (variances over sigma^2), (p+r, p+r).
 
@@ -113,7 +113,7 @@ class Estimates(FixedPart):
         return self._fit.cp.p + len(self._fit.theta) + 1
 
     @property
-    @in_callers_library
+    @returns_callers_tables
     def varcorr(self) -> pd.DataFrame:
         """Variances, standard deviations and correlations of the random effects.
 
@@ -138,7 +138,7 @@ class Estimates(FixedPart):
         rows.append(("Residual", "", None, self.sigma**2, self.sigma, np.nan))
         return pd.DataFrame(rows, columns=["group", "name1", "name2", "variance", "sd", "corr"])
 
-    @in_callers_library
+    @returns_callers_tables
     def varcorr_se(self) -> pd.DataFrame:
         """Standard errors of what `varcorr` holds, row by row, by the delta method on the observed information.
 
@@ -158,7 +158,7 @@ class Estimates(FixedPart):
         """
         return tables.varcorr_errors(self._fit)
 
-    @in_callers_library
+    @returns_callers_tables
     def ranef(self, cond_var: bool = False) -> dict[str, Any]:
         """Conditional modes (BLUPs) of the random effects.
 
@@ -198,7 +198,7 @@ class Estimates(FixedPart):
             out[group.name] = (frame, self._fit.posterior[g].copy()) if cond_var else frame
         return out
 
-    @in_callers_library
+    @returns_callers_tables
     def coef(self) -> dict[str, pd.DataFrame]:
         """Coefficients of each group: fixed effects plus conditional modes.
 
@@ -232,7 +232,7 @@ class Estimates(FixedPart):
             out[name] = frame
         return out
 
-    @in_callers_library
+    @returns_callers_tables
     def rePCA(self) -> dict[str, pd.DataFrame]:
         """Principal components of the random effects of each grouping factor, as lme4's ``rePCA``.
 

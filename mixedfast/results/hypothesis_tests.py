@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mixedfast.data.frames_out import in_callers_library
+from mixedfast.data.frames_out import returns_callers_tables
 from mixedfast.inference.hypotheses.emmeans import emmeans
 from mixedfast.results import tables
 from mixedfast.results.fixed_effects import FixedPart
@@ -22,7 +22,7 @@ __all__ = ["HypothesisTests"]
 class HypothesisTests(FixedPart):
     """Tests and intervals of the coefficients."""
 
-    @in_callers_library
+    @returns_callers_tables
     def coef_table(self, ddf: DDF = "satterthwaite", level: float = 0.95) -> pd.DataFrame:
         """Return the coefficients with standard errors, df, t tests and confidence intervals.
 
@@ -59,7 +59,7 @@ class HypothesisTests(FixedPart):
         """
         return tables.coef_table(self._fit, ddf, level)
 
-    @in_callers_library
+    @returns_callers_tables
     def drop1(self, ddf: DDF = "satterthwaite") -> pd.DataFrame:
         """Test the terms that may be dropped: those that no higher-order term contains.
 
@@ -82,7 +82,7 @@ class HypothesisTests(FixedPart):
         """
         return tables.drop1(self._fit, ddf)
 
-    @in_callers_library
+    @returns_callers_tables
     def contrast(
         self,
         L: Any,

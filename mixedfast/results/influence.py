@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixedfast.data.frames_out import in_callers_library
+from mixedfast.data.frames_out import returns_callers_tables
 from mixedfast.inference.diagnostics.influence import Deletions, cooks_distances
 from mixedfast.results.tabled import Tabled
 
@@ -52,25 +52,25 @@ class Influence(Deletions, Tabled):
     library: str = "pandas"
 
     @property
-    @in_callers_library
+    @returns_callers_tables
     def params(self) -> pd.DataFrame:
         """Coefficients without each level."""
         return self._frame(self.without[:, self._is_coefficient], self._names(True))
 
     @property
-    @in_callers_library
+    @returns_callers_tables
     def dfbeta(self) -> pd.DataFrame:
         """Coefficients without each level minus those from all rows, the sign of lme4's ``dfbeta``."""
         return self._frame(self._change(), self._names(True))
 
     @property
-    @in_callers_library
+    @returns_callers_tables
     def dfbetas(self) -> pd.DataFrame:
         """`dfbeta` in standard errors of the fit without the level."""
         return self._frame(self._change() / self.bse, self._names(True))
 
     @property
-    @in_callers_library
+    @returns_callers_tables
     def variances(self) -> pd.DataFrame:
         """Standard deviations, correlations and sigma without each level."""
         return self._frame(self.without[:, ~self._is_coefficient], self._names(False))

@@ -15,7 +15,7 @@ from mixedfast._stored import stored
 from mixedfast._validation import check_flag, check_path
 from mixedfast.crossprod.level_sums import parts_of_levels, sums_of_levels
 from mixedfast.crossprod.new_response import with_response
-from mixedfast.data.frames_out import in_callers_library
+from mixedfast.data.frames_out import returns_callers_tables
 from mixedfast.errors import DataError
 from mixedfast.estimation.fit import fit_crossproducts
 from mixedfast.estimation.fit_rows import fit_rows
@@ -284,7 +284,7 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
 
         return Plots(self)
 
-    @in_callers_library
+    @returns_callers_tables
     def tidy(
         self,
         effects: str | Sequence[str] = "fixed",

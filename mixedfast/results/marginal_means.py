@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mixedfast.data.frames_out import in_callers_library
+from mixedfast.data.frames_out import returns_callers_tables
 from mixedfast.inference.ddf.methods import boundary_note
 from mixedfast.inference.hypotheses.emmeans import (
     GridMeans,
@@ -60,7 +60,7 @@ class MarginalMeans(GridMeans, Tabled):
 
     library: str = "pandas"
 
-    @in_callers_library
+    @returns_callers_tables
     def pairs(self, adjust: str = "tukey") -> pd.DataFrame:
         """Return all differences of two means within each level of ``by``.
 
@@ -98,7 +98,7 @@ class MarginalMeans(GridMeans, Tabled):
             frames.append(pd.DataFrame({"contrast": labels, **own, **tests}))
         return pd.concat(frames, ignore_index=True)
 
-    @in_callers_library
+    @returns_callers_tables
     def joint(self) -> pd.DataFrame:
         """Test that all means of a family are equal, one row per level of ``by``.
 

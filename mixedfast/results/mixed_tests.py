@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mixedfast._progress import Show
 from mixedfast._validation import check_choice, check_level
-from mixedfast.data.frames_out import in_callers_library
+from mixedfast.data.frames_out import returns_callers_tables
 from mixedfast.errors import ArgumentError
 from mixedfast.inference.diagnostics import r2_icc
 from mixedfast.inference.diagnostics.r2_icc import ICC, R2
@@ -33,7 +33,7 @@ class MixedTests(HypothesisTests):
 
     _fit: Fit
 
-    @in_callers_library
+    @returns_callers_tables
     def ddf_table(self) -> pd.DataFrame:
         """Compare all df methods: index ``(term, method)``, columns ``df, p_value, note``.
 
@@ -52,7 +52,7 @@ class MixedTests(HypothesisTests):
         """
         return tables.ddf_table(self._fit)
 
-    @in_callers_library
+    @returns_callers_tables
     def anova(self, type: str = "III", ddf: DDF = "satterthwaite") -> pd.DataFrame:
         """Test the terms of the fixed part by F tests.
 
@@ -87,7 +87,7 @@ class MixedTests(HypothesisTests):
         """
         return tables.anova_table(self._fit, type, ddf)
 
-    @in_callers_library
+    @returns_callers_tables
     def ranova(self) -> pd.DataFrame:
         """Test the random terms by likelihood ratios, each dropped or reduced in turn.
 
@@ -108,7 +108,7 @@ class MixedTests(HypothesisTests):
         """
         return tables.ranova(self._fit)
 
-    @in_callers_library
+    @returns_callers_tables
     def confint(
         self,
         method: str = "wald",

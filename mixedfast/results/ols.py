@@ -11,7 +11,7 @@ import numpy as np
 
 from mixedfast._stored import stored
 from mixedfast._validation import check_choice, check_flag, check_path
-from mixedfast.data.frames_out import in_callers_library
+from mixedfast.data.frames_out import returns_callers_tables
 from mixedfast.estimation.least_squares import LeastSquares, least_squares
 from mixedfast.inference.ddf.methods import DDF, without_groups
 from mixedfast.inference.hypotheses.regression import (
@@ -98,7 +98,7 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         """
         return r_squared(self._fit)
 
-    @in_callers_library
+    @returns_callers_tables
     def vcov(self, ddf: DDF | None = None) -> pd.DataFrame:
         """Return the covariance matrix of the estimated coefficients.
 
@@ -128,7 +128,7 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
             without_groups(ddf)
         return self._coefficient_matrix(self._fit.vcov)
 
-    @in_callers_library
+    @returns_callers_tables
     def anova(self, type: str = "I", ddf: DDF = "residual") -> pd.DataFrame:
         """Compute the analysis of variance.
 
@@ -160,7 +160,7 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         """
         return tables.regression_anova(self._fit, type, ddf)
 
-    @in_callers_library
+    @returns_callers_tables
     def confint(
         self, method: str = "wald", level: float = 0.95, ddf: DDF = "residual"
     ) -> pd.DataFrame:
@@ -372,7 +372,7 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
 
         return RegressionPlots(self)
 
-    @in_callers_library
+    @returns_callers_tables
     def tidy(
         self, conf_int: bool = False, level: float = 0.95, ddf: DDF = "residual"
     ) -> pd.DataFrame:

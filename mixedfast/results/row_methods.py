@@ -10,7 +10,7 @@ import numpy as np
 from mixedfast._memo import cached_property
 from mixedfast._validation import check_choice, check_count, check_flag, check_level, check_seed
 from mixedfast.data.frames import as_table
-from mixedfast.data.frames_out import given_back, in_callers_library
+from mixedfast.data.frames_out import returns_callers_tables, to_library
 from mixedfast.errors import DataError
 from mixedfast.inference.prediction import fitted, leverage
 from mixedfast.inference.prediction.degrees_of_freedom import df_finder
@@ -123,7 +123,7 @@ class RowMethods(FixedPart):
         """
         return self._leverage().sum(axis=1)
 
-    @in_callers_library
+    @returns_callers_tables
     def leverage(self) -> pd.DataFrame:
         """Compute `hatvalues` and its two parts, one row of the table per row used.
 
@@ -204,7 +204,7 @@ class RowMethods(FixedPart):
             index, library = getattr(newdata, "index", None), table.library
         if not with_se:
             return found.fit
-        return given_back(tables.prediction_table(found, interval, level, index), library)
+        return to_library(tables.prediction_table(found, interval, level, index), library)
 
     def _simulate(
         self,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from mixedfast.data.frames_out import in_callers_library
+from mixedfast.data.frames_out import returns_callers_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ class Tabled(ABC):
     def _table(self) -> pd.DataFrame:
         """Make the table of `to_frame` in pandas."""
 
-    @in_callers_library
+    @returns_callers_tables
     def to_frame(self) -> pd.DataFrame:
         """Return the numbers as a table.
 
@@ -86,7 +86,7 @@ class Intervals(Tabled):
     def _draw(self, level: float, ax: Any) -> np.ndarray:
         """Draw the picture of `plot`."""
 
-    @in_callers_library
+    @returns_callers_tables
     def confint(self, level: float = 0.95) -> pd.DataFrame:
         """Return confidence intervals of the parameters.
 

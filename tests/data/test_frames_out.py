@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import mixedfast as mf
-from mixedfast.data.frames_out import beside, given_back
+from mixedfast.data.frames_out import beside, to_library
 from mixedfast.errors import DataError
 
 pl = pytest.importorskip("polars")
@@ -72,7 +72,7 @@ def test_the_numbers_are_the_same(case: tuple[mf.LMMResult, type]) -> None:
     m, kind = case
     reference = every_table(mf.lmer(FORMULA, sleep()))
     for name, table in every_table(m).items():
-        wanted = reference[name] if kind is pd.DataFrame else given_back(reference[name], m.library)
+        wanted = reference[name] if kind is pd.DataFrame else to_library(reference[name], m.library)
         plain = (
             [table, wanted] if kind is pd.DataFrame else [t.to_pandas() for t in (table, wanted)]
         )
@@ -137,7 +137,7 @@ def test_marginal_means_are_the_callers() -> None:
 
 def test_twice_the_same_name_is_numbered() -> None:
     frame = pd.DataFrame([[1, 2.0, True]], columns=["a", "a", "b"])
-    assert given_back(frame, "polars").columns == ["a", "a_2", "b"]
+    assert to_library(frame, "polars").columns == ["a", "a_2", "b"]
 
 
 def test_columns_beside_the_users_own() -> None:

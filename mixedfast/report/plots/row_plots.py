@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from mixedfast.data.frames_out import given_back
+from mixedfast.data.frames_out import to_library
 from mixedfast.errors import DataError
 from mixedfast.report.plots import data, draw
 from mixedfast.report.plots.canvas import NewFigure, axes_for, on_screen
@@ -95,7 +95,7 @@ class RowPictures:
         """
         if picture not in self._DATA:
             raise DataError(f"no picture called {picture!r}: choose from {', '.join(self._DATA)}")
-        frame: pd.DataFrame = given_back(self._DATA[picture](self._m, **options), self._library)
+        frame: pd.DataFrame = to_library(self._DATA[picture](self._m, **options), self._library)
         return frame
 
     def residuals(self, type: str = "scaled", ax: OnAxes = None) -> Axes:
