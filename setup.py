@@ -21,9 +21,25 @@ sys.path.insert(
 )  # a build front end does not put the project on the path
 import find_cholmod  # noqa: E402
 
+DEBUG = "MIXEDFAST_DEBUG"  # a build that checks itself, for developers: `make test-debug`
+
+# Of every .pyx: no file sets its own. A kernel's arguments are checked once, where Python calls it.
+DIRECTIVES = {
+    "language_level": "3",
+    "boundscheck": False,
+    "wraparound": False,
+    "initializedcheck": False,
+    "cdivision": True,
+}
+# wraparound stays off: with boundscheck on, a negative index is an error and not counted from the end.
+DEBUG_DIRECTIVES = DIRECTIVES | {"boundscheck": True, "initializedcheck": True, "nonecheck": True}
+
 # No -march=native: what is built here must run elsewhere. -fno-math-errno lets sqrt be one instruction.
-FLAGS = ["-O3", "-std=c99", "-fno-math-errno", "-DNDEBUG", "-g0"]
+# A kernel is called from its own module only, so that no module exports it.
+FLAGS = ["-O3", "-std=c99", "-fno-math-errno", "-fvisibility=hidden", "-DNDEBUG", "-g0"]
+DEBUG_FLAGS = ["-O1", "-std=c99", "-fno-math-errno", "-fvisibility=hidden", "-UNDEBUG", "-g"]
 MSVC_FLAGS = ["/O2", "/DNDEBUG"]
+MSVC_DEBUG_FLAGS = ["/Od", "/UNDEBUG", "/Zi"]
 # The place of the sources is in no binary: two builds in two folders are the same bytes.
 PLACELESS = [f"-ffile-prefix-map={ROOT}=."]
 REQUIRE = "MIXEDFAST_REQUIRE_CHOLMOD"
@@ -53,7 +69,10 @@ class BuildExtensions(build_ext):
 
     def build_extensions(self) -> None:
         msvc = self.compiler.compiler_type == "msvc"
-        self.flags = MSVC_FLAGS if msvc else FLAGS
+        if is_set(DEBUG):
+            self.flags = MSVC_DEBUG_FLAGS if msvc else DEBUG_FLAGS
+        else:
+            self.flags = MSVC_FLAGS if msvc else FLAGS
         for extension in self.extensions:
             extension.extra_compile_args = self.flags if msvc else self.flags + PLACELESS
         cholmod = self.look_for_cholmod()
@@ -162,16 +181,16 @@ def extensions() -> list[Extension]:
 
     return [
         extension("_locks"),
-        extension("data/_codes", "codes", "columns"),
+        extension("data/_codes", "mf_codes", "mf_columns"),
         extension("covariance/_theta"),
-        extension("crossprod/_sums", "columns", "crossprod", "pairs"),
-        extension("engines/_cooccurrence", "cooccurrence"),
-        extension("engines/_levels", "levels", "moments"),
+        extension("crossprod/_sums", "mf_columns", "mf_crossprod", "mf_pairs"),
+        extension("engines/_cooccurrence", "mf_cooccurrence"),
+        extension("engines/_levels", "mf_levels", "mf_moments"),
         extension("engines/_border_checks"),
-        extension("engines/_border", "schur", "rest"),
+        extension("engines/_border", "mf_schur", "mf_rest"),
         extension("engines/_blocked_cholesky"),
         extension("engines/_cholmod", libraries=["cholmod"]),
-        extension("engines/_selinv", "selinv"),  # reads CHOLMOD's structs and calls none of it
+        extension("engines/_selinv", "mf_selinv"),  # reads CHOLMOD's structs and calls none of it
     ]
 
 
@@ -181,7 +200,12 @@ if (
 ):  # for the Makefile, which compiles once, afterwards
     setup()
 else:
+    debug = is_set(DEBUG)
     setup(
-        ext_modules=cythonize(extensions(), build_dir="build/cython"),
+        ext_modules=cythonize(
+            extensions(),
+            build_dir="build/cython-debug" if debug else "build/cython",
+            compiler_directives=DEBUG_DIRECTIVES if debug else DIRECTIVES,
+        ),
         cmdclass={"build_ext": BuildExtensions},
     )

@@ -1,4 +1,3 @@
-# cython: language_level=3
 """Work under a lock that an interrupt cannot leave locked."""
 
 

@@ -49,7 +49,7 @@ def test_crossprod_by_group(benchmark, pool, rng, order):
 
 def test_pairs(benchmark, rng):
     pool = _sums.ColumnPool([((), 0.0, 1.0)] * 2, ROWS)
-    benchmark(_sums.pairs, codes(rng, GROUPS), GROUPS, codes(rng, 500), 500, pool, 1, 1)
+    benchmark(_sums.pair_products, codes(rng, GROUPS), GROUPS, codes(rng, 500), 500, pool, 1, 1)
 
 
 @pytest.fixture(scope="module", params=[1, 2, 4], ids="k={}".format)
@@ -67,8 +67,8 @@ def test_levels_factor(benchmark, levels):
     benchmark(_levels.levels_factor, A, lam, T.copy())
 
 
-def test_levels_half(benchmark, levels):
-    benchmark(_levels.levels_half, levels[1], levels[3])
+def test_levels_multiply(benchmark, levels):
+    benchmark(_levels.levels_multiply, levels[1], levels[3])
 
 
 def test_levels_project(benchmark, levels):

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The small dense algebra of one theta: what a search does a few times an evaluation on matrices of a few rows.
 
 Every function has a NumPy twin of the same name in ``_reference.py``.
@@ -11,7 +10,7 @@ from scipy.linalg.cython_lapack cimport dpotrf, dsyev, dtrtri
 import numpy as np
 
 
-def solved(const double[:, ::1] S):
+def solve_normal_equations(const double[:, ::1] S):
     """What [X y]'V0^-1[X y] (p+1,p+1) says of X and y, or None when it is not numerically positive definite or not finite.
 
     Returns
@@ -22,7 +21,7 @@ def solved(const double[:, ::1] S):
     cdef int i, j
     cdef double residual, total
     if S.shape[1] != n or n < 1:
-        raise ValueError("solved: S (p+1,p+1)")
+        raise ValueError("solve_normal_equations: S (p+1,p+1)")
     R, LX, W, beta = np.empty((n, n)), np.zeros((p, p)), np.zeros((p, p)), np.empty(p)
     cdef double[:, ::1] R_ = R, LX_ = LX, W_ = W
     cdef double[::1] beta_ = beta

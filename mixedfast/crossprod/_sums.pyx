@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The door to the C kernels: shapes are checked here, the GIL is released, a status becomes one exception.
 
 Every function has a NumPy twin of the same name in ``_reference.py``; the tests hold the two together.
@@ -12,7 +11,7 @@ from math import prod
 
 import numpy as np
 
-cdef extern from "columns.h" nogil:
+cdef extern from "mf_columns.h" nogil:
     ctypedef struct mf_factor:
         const char *values
         ptrdiff_t stride
@@ -26,7 +25,7 @@ cdef extern from "columns.h" nogil:
     int MF_TILE
     int mf_evaluate(const mf_column *, const int32_t *, int64_t, int, const double *, double *)
 
-cdef extern from "crossprod.h" nogil:
+cdef extern from "mf_crossprod.h" nogil:
     ctypedef struct mf_group:
         const int32_t *const *codes
         const int64_t *n_levels
@@ -41,15 +40,15 @@ cdef extern from "crossprod.h" nogil:
     int MF_SUMS(int)
     int mf_crossprod(const mf_column *, int32_t, int64_t, int64_t, const double *, const int32_t *, int32_t,
                      double *, const mf_group *, int32_t, double *)
-    void mf_picked(const double *const *, int32_t, int64_t, int32_t, int32_t, int32_t, int32_t,
+    void mf_select_sums(const double *const *, int32_t, int64_t, int32_t, int32_t, int32_t, int32_t,
                    const int32_t *, int32_t, double *)
 
-cdef extern from "pairs.h" nogil:
+cdef extern from "mf_pairs.h" nogil:
     ctypedef struct mf_entry:
         pass
-    int mf_pair_order(const int32_t *, int64_t, const int32_t *, int64_t, int64_t, mf_entry *, mf_entry *,
+    int mf_sort_pairs(const int32_t *, int64_t, const int32_t *, int64_t, int64_t, mf_entry *, mf_entry *,
                       const mf_entry **, int64_t *, int64_t *)
-    int mf_pair_sums(const mf_entry *, int64_t, const mf_column *, int32_t, int32_t, const double *, int32_t *,
+    int mf_sum_pairs(const mf_entry *, int64_t, const mf_column *, int32_t, int32_t, const double *, int32_t *,
                      double *, double *)
 
 _KINDS = {"f8": 0, "f4": 1, "i8": 2, "i4": 3, "i2": 4, "i1": 5, "u1": 6, "b1": 6}
@@ -255,7 +254,7 @@ def crossprod(ColumnPool pool, int64_t first, int64_t last, const int32_t[::1] g
     return square, totals
 
 
-def picked(parts, int32_t first_row, int32_t end_row, const int32_t[::1] columns):
+def select_sums(parts, int32_t first_row, int32_t end_row, const int32_t[::1] columns):
     """Some rows and columns of the sums of one group, added up over `parts` (from `crossprod`).
 
     Returns
@@ -282,14 +281,14 @@ def picked(parts, int32_t first_row, int32_t end_row, const int32_t[::1] columns
             pointers[p] = &part[0, 0, 0] if n_levels else NULL
         if n_levels:
             with nogil:
-                mf_picked(pointers, n_parts, n_levels, all_rows, width, first_row, end_row - first_row, &columns[0],
+                mf_select_sums(pointers, n_parts, n_levels, all_rows, width, first_row, end_row - first_row, &columns[0],
                           columns.shape[0], &sums[0, 0, 0])
     finally:
         free(pointers)
     return out
 
 
-def pairs(const int32_t[::1] left, int64_t n_left, const int32_t[::1] right, int64_t n_right, ColumnPool pool,
+def pair_products(const int32_t[::1] left, int64_t n_left, const int32_t[::1] right, int64_t n_right, ColumnPool pool,
           int32_t k_left, int32_t k_right):
     """Co-occurrence blocks Z_left'W Z_right: (indptr (n_left+1) int64, indices int32, data (nnz, k_left, k_right)).
 
@@ -316,14 +315,14 @@ def pairs(const int32_t[::1] left, int64_t n_left, const int32_t[::1] right, int
         if entries == NULL:
             raise MemoryError(f"sorting {n} rows by pairs of levels")
         with nogil:
-            status = mf_pair_order(&left[0] if n else NULL, n_left, &right[0] if n else NULL, n_right, n, entries,
+            status = mf_sort_pairs(&left[0] if n else NULL, n_left, &right[0] if n else NULL, n_right, n, entries,
                                    entries + n, &in_order, &indptr_[0], &found)
         check(status)
         indices, data = np.empty(found, dtype=np.int32), np.empty((found, k_left, k_right))
         indices_, data_ = indices, data
         if found:
             with nogil:
-                status = mf_pair_sums(in_order, n, pool.columns, k_left, k_right, pool.sqrt_weights, &indices_[0],
+                status = mf_sum_pairs(in_order, n, pool.columns, k_left, k_right, pool.sqrt_weights, &indices_[0],
                                       &data_[0, 0, 0], &work_[0])
             check(status)
     finally:

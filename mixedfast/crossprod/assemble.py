@@ -176,7 +176,7 @@ def sum_rows(
     )
     pairs = {
         (g, h): PairProducts(
-            *_sums.pairs(
+            *_sums.pair_products(
                 *pool.groups[g],
                 *pool.groups[h],
                 pool.kernel([*z[g], *z[h]]),

@@ -71,7 +71,7 @@ def _sums_of_factor(cp: CrossProducts, design: Design, g: int) -> LevelSums:
         every = np.arange(len(columns), dtype=np.int32)
         kernel = pool.kernel(columns, weighted)
         _, sums = threaded(kernel, design.n, every, [(codes, J, every, every)], 1)
-        return _sums.picked(sums[0], 0, len(columns), every)
+        return _sums.select_sums(sums[0], 0, len(columns), every)
 
     columns = pool.at(pool.xy)
     unweighted = None

@@ -54,7 +54,7 @@ def with_response(cp: CrossProducts, design: Design, threads: int | None = None)
     yy, sums = threaded(pool.kernel(), design.n, y, described, threads)
     only = np.zeros(1, dtype=np.int32)
     by_y = [
-        _sums.picked(parts, 0, len(left), only)[:, :, 0]
+        _sums.select_sums(parts, 0, len(left), only)[:, :, 0]
         for (_, _, left, _), parts in zip(described, sums, strict=True)
     ]
     xy = by_y.pop(0)[0] if cp.p else np.empty(0)

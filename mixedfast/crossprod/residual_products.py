@@ -187,6 +187,6 @@ def _products(
         at += len(part)
     square, sums = threaded(_sums.ColumnPool(columns, m, sqrt_weights), m, gram, described, threads)
     return square, [
-        _sums.picked(parts, 0, len(left), gram)
+        _sums.select_sums(parts, 0, len(left), gram)
         for (_, _, left, _), parts in zip(described, sums, strict=True)
     ]

@@ -251,13 +251,13 @@ def _split(
     """Sums of the left columns with each other, and with the first `width` of the right ones."""
     where = {c: i for i, c in reversed(list(enumerate(right.tolist())))}
     own = np.array([where[c] for c in left.tolist()], dtype=np.int32)
-    return _sums.picked(parts, 0, len(left), own), _sums.picked(
+    return _sums.select_sums(parts, 0, len(left), own), _sums.select_sums(
         parts, 0, len(left), np.arange(width, dtype=np.int32)
     )
 
 
 def _picked(parts: tuple[np.ndarray, ...], left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    return _sums.picked(parts, 0, len(left), np.arange(len(right), dtype=np.int32))
+    return _sums.select_sums(parts, 0, len(left), np.arange(len(right), dtype=np.int32))
 
 
 def _set(whole: np.ndarray, rows: np.ndarray, columns: np.ndarray, block: np.ndarray) -> None:
@@ -273,7 +273,7 @@ def _multiply_out(out: Expansion, parts: tuple[np.ndarray, ...], B: np.ndarray) 
     wanted = np.arange(out.width, dtype=np.int32)
     for start in range(0, J, step):
         end = min(start + step, J)
-        sums = _sums.picked(
+        sums = _sums.select_sums(
             [part[start * out.n_cells : end * out.n_cells] for part in parts], 0, k, wanted
         )
         by_effect = sums.reshape(end - start, out.n_cells, k, out.width).swapaxes(1, 2)
@@ -289,7 +289,7 @@ def threaded(
 ) -> tuple[np.ndarray, list[list[np.ndarray]]]:
     """What `_sums.crossprod` sums over rows, by chunks in threads: the square, and each thread's sums of each group.
 
-    `_sums.picked` adds the threads' sums up.
+    `_sums.select_sums` adds the threads' sums up.
     """
     most = max(1, n // _ROWS_PER_THREAD)
     count = min(threads or available_cores(), most) if most > 1 else 1

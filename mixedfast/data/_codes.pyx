@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """What is asked of a column before it is used: is all of it finite, and which whole numbers does it hold?
 
 Every function has a NumPy twin of the same name in ``tests/helpers/reference_kernels.py``.
@@ -9,10 +8,10 @@ from libc.stddef cimport ptrdiff_t
 
 import numpy as np
 
-cdef extern from "codes.h" nogil:
+cdef extern from "mf_codes.h" nogil:
     int mf_all_finite(const char *, ptrdiff_t, int64_t, int)
-    int64_t mf_number(const char *, ptrdiff_t, int64_t, int, int64_t, int64_t, int32_t *, int32_t *)
-    void mf_tick(const char *, ptrdiff_t, int64_t, int, int64_t, int64_t, uint8_t *)
+    int64_t mf_factorize(const char *, ptrdiff_t, int64_t, int, int64_t, int64_t, int32_t *, int32_t *)
+    void mf_mark_occurring(const char *, ptrdiff_t, int64_t, int, int64_t, int64_t, uint8_t *)
 
 _KINDS = {"f8": 0, "f4": 1, "i8": 2, "i4": 3, "i2": 4, "i1": 5, "u1": 6, "b1": 6}
 
@@ -41,7 +40,7 @@ cdef int kind_of_integers(values, int64_t size) except -1:
     return kind
 
 
-def number(values, int64_t low, int64_t size):
+def factorize_integers(values, int64_t low, int64_t size):
     """Number the integers low .. low + size - 1 that occur in an array (n,), in order.
 
     Returns
@@ -58,13 +57,13 @@ def number(values, int64_t low, int64_t size):
     codes, table = np.empty(n, dtype=np.int32), np.empty(size + 1, dtype=np.int32)
     cdef int32_t[::1] codes_ = codes, table_ = table
     with nogil:
-        found = mf_number(at, stride, n, kind, low, size, &codes_[0] if n else NULL, &table_[0])
+        found = mf_factorize(at, stride, n, kind, low, size, &codes_[0] if n else NULL, &table_[0])
     if found == size:
         return codes, np.arange(size) + low
     return codes, np.flatnonzero(table[:size] >= 0) + low
 
 
-def occurring(values, int64_t low, int64_t size):
+def unique_integers(values, int64_t low, int64_t size):
     """The integers among low .. low + size - 1 that occur in an array (n,), in order: (J,) int64."""
     cdef int kind = kind_of_integers(values, size)
     cdef const char *at = <const char *><size_t>values.__array_interface__["data"][0]
@@ -73,5 +72,5 @@ def occurring(values, int64_t low, int64_t size):
     seen = np.empty(size + 1, dtype=np.uint8)
     cdef uint8_t[::1] seen_ = seen
     with nogil:
-        mf_tick(at, stride, n, kind, low, size, &seen_[0])
+        mf_mark_occurring(at, stride, n, kind, low, size, &seen_[0])
     return np.flatnonzero(seen[:size]) + low

@@ -230,7 +230,7 @@ def _unique(column: Any) -> Any:
             values = column.to_numpy()
             if values.dtype.kind == "u" and values.itemsize > 1:
                 values = values.astype(np.int64)
-            return pa.array(_codes.occurring(values, ends["min"], size)).cast(column.type)
+            return pa.array(_codes.unique_integers(values, ends["min"], size)).cast(column.type)
     return pc.unique(column)
 
 

@@ -60,7 +60,7 @@ def factorize(values: np.ndarray) -> Categorical:
     (array([1, 0, 1], dtype=int32), array([10, 30]))
     """
     if values.dtype.kind == "b":
-        codes, used = _codes.number(values, 0, 2)
+        codes, used = _codes.factorize_integers(values, 0, 2)
         return Categorical(codes, used.astype(bool), full=True)
     if values.dtype.kind == "f":
         return _hashed(values)
@@ -69,7 +69,7 @@ def factorize(values: np.ndarray) -> Categorical:
     low, high = int(values.min()), int(values.max())
     if high - low > _RANGE * len(values) + 65536:
         return _hashed(values)
-    return Categorical(*_codes.number(values, low, high - low + 1), full=True)
+    return Categorical(*_codes.factorize_integers(values, low, high - low + 1), full=True)
 
 
 def drop_unused(column: Categorical) -> Categorical:
@@ -84,7 +84,7 @@ def drop_unused(column: Categorical) -> Categorical:
     """
     if column.full:
         return column
-    codes, used = _codes.number(column.codes, 0, len(column.levels))
+    codes, used = _codes.factorize_integers(column.codes, 0, len(column.levels))
     if len(used) == len(column.levels):
         return replace(column, full=True)
     return Categorical(codes, column.levels[used], column.ordered, full=True)
@@ -119,7 +119,7 @@ def whole_numbers(values: np.ndarray, known: np.ndarray) -> Categorical:
     ):
         low, high = int(known.min()), int(known.max())
         whole = np.where(np.isnan(values), low - 1, values).astype(np.int64)
-        return Categorical(*_codes.number(whole, low, high - low + 1), full=True)
+        return Categorical(*_codes.factorize_integers(whole, low, high - low + 1), full=True)
     found = _hashed(values)
     return Categorical(found.codes, found.levels.astype(np.int64), full=True)
 

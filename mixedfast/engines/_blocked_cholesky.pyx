@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Steps of a blocked Cholesky factorization and inverse, cut so that threads of ours can share each of them.
 
 A matrix is the n x n square, column-major, that begins at ``a[at]``; only its lower triangle is read and written. Every function
@@ -25,7 +24,7 @@ cdef int check(const double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b,
     return 0
 
 
-def potrf(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b):
+def factor_block(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b):
     """Factor the diagonal block; 0, or the column (counted from 1 in the block) that was not positive definite."""
     check(a, at, n, k, b, 0, 0)
     cdef int order = <int>b, ld = <int>n, info = 0
@@ -35,7 +34,7 @@ def potrf(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b):
     return info
 
 
-def panel(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t first, int64_t last):
+def factor_panel(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t first, int64_t last):
     """Rows first..last of L's block column k, below its diagonal block: A_ik L_kk^-T."""
     check(a, at, n, k, b, first, last)
     cdef int rows = <int>(last - first), columns = <int>b, ld = <int>n
@@ -44,7 +43,7 @@ def panel(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t fi
             dtrsm("R", "L", "T", "N", &rows, &columns, &ONE, &a[at + k * n + k], &ld, &a[at + k * n + first], &ld)
 
 
-def trailing(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t first, int64_t last):
+def update_trailing(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t first, int64_t last):
     """Columns first..last of what is right of block column k: minus L_.k L_.k'."""
     check(a, at, n, k, b, first, last)
     cdef int columns = <int>(last - first), inner = <int>b, below = <int>(n - last), ld = <int>n
@@ -57,7 +56,7 @@ def trailing(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t
                   &ONE, &a[at + first * n + last], &ld)
 
 
-def invert_times(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t first, int64_t last):
+def multiply_panel(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t first, int64_t last):
     """Columns first..last of L's block column k, below its diagonal block: times the inverse that is already below and right."""
     check(a, at, n, k, b, first, last)
     cdef int rows = <int>(n - k - b), columns = <int>(last - first), ld = <int>n
@@ -85,7 +84,7 @@ def invert_block(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b):
     return info
 
 
-def square(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t first, int64_t last):
+def square_row(double[::1] a, int64_t at, int64_t n, int64_t k, int64_t b, int64_t first, int64_t last):
     """Columns first..last of block row k of L'L, left of the diagonal block; L's rows below are as yet untouched."""
     check(a, at, n, k, b, first, last)
     cdef int rows = <int>b, columns = <int>(last - first), below = <int>(n - k - b), ld = <int>n

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The door to the C kernels of several grouping factors: the dense rest that the largest is eliminated into.
 
 Shapes are checked here and the GIL is released. Every function has a NumPy twin of the same name in ``_reference.py``; the
@@ -14,10 +13,10 @@ import numpy as np
 
 from mixedfast.engines._border_checks import check_border
 
-cdef extern from "levels.h" nogil:
+cdef extern from "mf_levels.h" nogil:
     int MF_MAX_K
 
-cdef extern from "schur.h" nogil:
+cdef extern from "mf_schur.h" nogil:
     ctypedef struct mf_border:
         int64_t n_levels
         int32_t k
@@ -37,12 +36,12 @@ cdef extern from "schur.h" nogil:
         const int64_t *lambda_ "lambda"
         const double *lambdas
         int scalar
-    void mf_border_half(const mf_border *, const double *, double *)
+    void mf_border_scale(const mf_border *, const double *, double *)
     void mf_schur_update(const mf_border *, const double *, int64_t, int64_t, double *)
     void mf_schur_rhs(const mf_border *, const double *, int32_t, const double *, double *)
-    void mf_border_back(const mf_border *, int32_t, const double *, const double *, double *)
+    void mf_border_back_substitute(const mf_border *, int32_t, const double *, const double *, double *)
     void mf_border_project(const mf_border *, const double *, const double *, const double *, double *)
-    void mf_border_k(const mf_border *, const double *, const double *, int64_t, int64_t, double *)
+    void mf_border_subtract_k(const mf_border *, const double *, const double *, int64_t, int64_t, double *)
     int64_t mf_border_cross_work(int32_t, int32_t, int32_t)
     ctypedef struct mf_spread:
         int32_t width
@@ -56,14 +55,14 @@ cdef extern from "schur.h" nogil:
         const double *v
         const double *rest_F
     void mf_border_cross(const mf_border *, const mf_spread *, double *, double *, double *, double *)
-    void mf_rest_times_base(const mf_border *, int64_t, const int64_t *, const double *, int32_t, const double *, double *)
+    void mf_border_multiply_rest(const mf_border *, int64_t, const int64_t *, const double *, int32_t, const double *, double *)
     void mf_rest_scale(const mf_rest *, int64_t, int64_t, double *, double *)
     void mf_rest_sandwich(const mf_rest *, int64_t, int64_t, double *)
-    void mf_rest_rows(const mf_rest *, int32_t, const double *, double *)
-    void mf_rest_rows_back(const mf_rest *, int32_t, const double *, double *)
-    void mf_rest_blocks(const mf_rest *, const double *, double *)
-    void mf_rest_k(const mf_rest *, const double *, double *)
-    void mf_rest_blocks_singular(const mf_rest *, const double *, const double *, const uint8_t *, double *,
+    void mf_rest_multiply_lambda_t(const mf_rest *, int32_t, const double *, double *)
+    void mf_rest_multiply_lambda(const mf_rest *, int32_t, const double *, double *)
+    void mf_rest_extract_blocks(const mf_rest *, const double *, double *)
+    void mf_rest_blocks_k(const mf_rest *, const double *, double *)
+    void mf_rest_blocks_k_singular(const mf_rest *, const double *, const double *, const uint8_t *, double *,
                                  double *)
 
 def share(workers, part, work):
@@ -191,7 +190,7 @@ cdef class Border:
             for i in range(self.base_at.shape[0]):
                 self.dense_[self.base_at[i]] = self.base[i]
             if self.TV_.shape[0]:
-                mf_border_half(&self.border, &T[0, 0, 0], &self.TV_[0, 0])
+                mf_border_scale(&self.border, &T[0, 0, 0], &self.TV_[0, 0])
 
     def reduce(self, int64_t first, int64_t last):
         """Columns first..last of S: minus A_r1 T'T A_1r."""
@@ -252,9 +251,9 @@ cdef class Border:
             with nogil:
                 mf_schur_rhs(&self.border, &self.TV_[0, 0], U.shape[2], &U[0, 0, 0], &rest[0, 0])
 
-    def half(self, const double[:, ::1] rows):
+    def forward_solve(self, const double[:, ::1] rows):
         """L^-1 lambda' rows (m,r), in Fortran order, with the factor of `factor`."""
-        out = self.scaled(rows, "half")
+        out = self.scaled(rows, "forward_solve")
         self.triangular(out, b"N")
         return out
 
@@ -267,7 +266,7 @@ cdef class Border:
         self.triangular(B, b"T")
         if out.size:
             with nogil:
-                mf_rest_rows_back(&self.rest, rows.shape[1], &B[0, 0], &result[0, 0])
+                mf_rest_multiply_lambda(&self.rest, rows.shape[1], &B[0, 0], &result[0, 0])
         return out
 
     cdef scaled(self, const double[:, ::1] rows, name):
@@ -278,7 +277,7 @@ cdef class Border:
         cdef double[::1, :] B = out
         if out.size:
             with nogil:
-                mf_rest_rows(&self.rest, rows.shape[1], &rows[0, 0], &B[0, 0])
+                mf_rest_multiply_lambda_t(&self.rest, rows.shape[1], &rows[0, 0], &B[0, 0])
         return out
 
     cdef void triangular(self, double[::1, :] B, char *transposed) noexcept:
@@ -308,7 +307,7 @@ cdef class Border:
         if failed:
             raise ValueError("invert: no factor to invert")
         with nogil:
-            mf_rest_blocks(&self.rest, &self.dense_[0], &out[0])
+            mf_rest_extract_blocks(&self.rest, &self.dense_[0], &out[0])
         share(workers, self.sandwich, self.level_size)
 
     def sandwich(self, int64_t first, int64_t last):
@@ -321,25 +320,25 @@ cdef class Border:
         if blocks.shape[0] != self.blocks_size or back.shape[0] < self.lambdas_size:
             raise ValueError("blocks_k: back as lambdas, blocks k*k numbers a level")
         with nogil:
-            mf_rest_k(&self.rest, &back[0], &blocks[0])
+            mf_rest_blocks_k(&self.rest, &back[0], &blocks[0])
 
     def blocks_q(self):
         """Diagonal blocks of Q, one after the other."""
         blocks = np.empty(self.blocks_size)
         cdef double[::1] out = blocks
         with nogil:
-            mf_rest_blocks(&self.rest, &self.dense_[0], &out[0])
+            mf_rest_extract_blocks(&self.rest, &self.dense_[0], &out[0])
         return blocks
 
-    def blocks_singular(self, const uint8_t[::1] wanted, double[::1] blocks):
+    def blocks_k_singular(self, const uint8_t[::1] wanted, double[::1] blocks):
         """Diagonal blocks of S - S Q S for the levels wanted."""
         if wanted.shape[0] != self.rest.level_start[self.rest.n_components] or blocks.shape[0] != self.blocks_size:
-            raise ValueError("blocks_singular: wanted has one entry a level, blocks k*k numbers a level")
+            raise ValueError("blocks_k_singular: wanted has one entry a level, blocks k*k numbers a level")
         cdef double[::1] work = np.empty(2 * self.largest)
         with nogil:
-            mf_rest_blocks_singular(&self.rest, &self.dense_[0], &self.diagonal_[0], &wanted[0], &blocks[0], &work[0])
+            mf_rest_blocks_k_singular(&self.rest, &self.dense_[0], &self.diagonal_[0], &wanted[0], &blocks[0], &work[0])
 
-    def times(self, const double[::1, :] X, bint upper):
+    def multiply(self, const double[::1, :] X, bint upper):
         """S X (upper) or Q X (lower), X (m,r) in Fortran order."""
         cdef int64_t c, i, size
         cdef int order, width = <int>X.shape[1], ld = <int>self.m
@@ -347,7 +346,7 @@ cdef class Border:
         cdef double *D
         cdef const double *own
         if X.shape[0] != self.m:
-            raise ValueError("times: X (m,r)")
+            raise ValueError("multiply: X (m,r)")
         out = np.empty((self.m, X.shape[1]), order="F")
         cdef double[::1, :] Y = out
         with nogil:
@@ -363,14 +362,14 @@ cdef class Border:
                     swap_diagonal(D, size, &self.diagonal_[self.rest.start[c]])
         return out
 
-    def back(self, const double[:, :, ::1] B, const double[:, ::1] W):
+    def back_substitute(self, const double[:, :, ::1] B, const double[:, ::1] W):
         """B - A_1r W, (J,k,r)."""
         out = np.empty((B.shape[0], B.shape[1], B.shape[2]))
         cdef double[:, :, ::1] result = out
         if B.shape[0] != self.border.n_levels or B.shape[1] != self.border.k or W.shape[0] != self.m or W.shape[1] != B.shape[2]:
-            raise ValueError("back: B (J,k,r), W (m,r)")
+            raise ValueError("back_substitute: B (J,k,r), W (m,r)")
         with nogil:
-            mf_border_back(&self.border, B.shape[2], &B[0, 0, 0], &W[0, 0], &result[0, 0, 0])
+            mf_border_back_substitute(&self.border, B.shape[2], &B[0, 0, 0], &W[0, 0], &result[0, 0, 0])
         return out
 
     def project(self, const double[:, :, ::1] A, const double[:, :, ::1] T):
@@ -403,7 +402,7 @@ cdef class Border:
         cdef double[::1] work = np.empty(mf_border_cross_work(k, width, r))
         if self.base.shape[0]:
             with nogil:
-                mf_rest_times_base(&self.border, self.base.shape[0], &self.base_at[0], &self.base[0], width, &F[0, 0], &rest_[0, 0])
+                mf_border_multiply_rest(&self.border, self.base.shape[0], &self.base_at[0], &self.base[0], width, &F[0, 0], &rest_[0, 0])
         FKF = np.dot(F.base.T, rest)
         cdef double[:, ::1] FKF_ = FKF
         cdef mf_spread spread
@@ -420,7 +419,7 @@ cdef class Border:
 
         def part(int64_t first, int64_t last):
             with nogil:
-                mf_border_k(&self.border, &H[0, 0], &self.dense_[0], first, last, &K[0, 0, 0])
+                mf_border_subtract_k(&self.border, &H[0, 0], &self.dense_[0], first, last, &K[0, 0, 0])
 
         self.check_levels(K, "subtract_k: K (J,k,k)")
         if H.shape[0] != self.TV_.shape[0] or H.shape[1] != self.border.k:

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Do the arrays that describe a Border belong together? The kernels trust them, so the door asks first."""
 
 from libc.stdint cimport INT32_MAX, int32_t, int64_t

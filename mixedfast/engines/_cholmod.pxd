@@ -102,8 +102,8 @@ cdef inline (int64_t *, double *, int64_t) column_of(const cholmod_factor *facto
     return (<int64_t *> factor.i + begin, <double *> factor.x + begin, rows)
 
 
-cdef extern from "selinv.h" nogil:
-    ctypedef struct selinv_blas:
+cdef extern from "mf_selinv.h" nogil:
+    ctypedef struct mf_selinv_blas:
         void (*dtrsm)(char *, char *, char *, char *, int *, int *, double *, double *, int *, double *,
                       int *) noexcept nogil
         void (*dsymm)(char *, char *, int *, int *, double *, double *, int *, double *, int *, double *,
@@ -112,7 +112,7 @@ cdef extern from "selinv.h" nogil:
                       double *, double *, int *) noexcept nogil
         void (*dpotri)(char *, int *, double *, int *, int *) noexcept nogil
 
-    ctypedef struct selinv_supernodes:
+    ctypedef struct mf_selinv_supernodes:
         int64_t n_super
         const int64_t *super
         const int64_t *pi
@@ -120,10 +120,10 @@ cdef extern from "selinv.h" nogil:
         const int64_t *rows
         const int64_t *owner
 
-    void selinv_simplicial(
+    void mf_selinv_simplicial(
         int64_t n, const int64_t *p, const int64_t *nz, const int64_t *row, const double *l, double *z,
         double *work)
-    void selinv_supernodal_sizes(const selinv_supernodes *, int64_t *work, int64_t *index)
-    int64_t selinv_supernodal(
-        const selinv_supernodes *, const double *l, double *z, double *work, int64_t *index,
-        const selinv_blas *)
+    void mf_selinv_supernodal_sizes(const mf_selinv_supernodes *, int64_t *work, int64_t *index)
+    int64_t mf_selinv_supernodal(
+        const mf_selinv_supernodes *, const double *l, double *z, double *work, int64_t *index,
+        const mf_selinv_blas *)

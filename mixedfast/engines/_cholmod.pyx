@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# distutils: language=c
 """The door to CHOLMOD: sparse Cholesky factors of one pattern, refactorized many times.
 
 Source: Chen, Davis, Hager & Rajamanickam (2008), Algorithm 887: CHOLMOD, ACM TOMS 35(3).

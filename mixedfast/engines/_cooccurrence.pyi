@@ -9,7 +9,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 
-def pairs_times(
+def pairs_multiply(
     indptr: Longs,
     indices: Ints,
     data: Floats,
@@ -21,6 +21,6 @@ def pairs_times(
 def pairs_moments(
     indptr: Longs, indices: Ints, data: Floats, D_left: Floats, D_right: Floats
 ) -> tuple[Floats, Floats]: ...
-def components(
+def connected_components(
     sizes: Sequence[int], pairs: Sequence[tuple[int, int, Longs, Ints]]
 ) -> tuple[Longs, int]: ...

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The door to products with co-occurrence blocks (block CSR, from `_kernels.pairs`), and to what hangs together by them.
 
 Shapes and indices are checked here and the GIL is released. Every function has a NumPy twin of the same name in
@@ -9,17 +8,17 @@ from libc.stdint cimport int32_t, int64_t
 
 import numpy as np
 
-cdef extern from "cooccurrence.h" nogil:
+cdef extern from "mf_cooccurrence.h" nogil:
     ctypedef struct mf_pairs:
         int64_t n_left
         int32_t k_left, k_right
         const int64_t *indptr
         const int32_t *indices
         const double *data
-    void mf_pairs_times(const mf_pairs *, int32_t, const double *, const double *, double *, double *)
+    void mf_pairs_multiply(const mf_pairs *, int32_t, const double *, const double *, double *, double *)
     void mf_pairs_moments(const mf_pairs *, int32_t, const double *, const double *, double *, double *, double *)
-    void mf_pairs_join(int64_t, const int64_t *, const int32_t *, int64_t, int64_t, int64_t *)
-    int64_t mf_number_trees(int64_t, int64_t *)
+    void mf_join_components(int64_t, const int64_t *, const int32_t *, int64_t, int64_t, int64_t *)
+    int64_t mf_label_components(int64_t, int64_t *)
 
 
 cdef int check_pattern(const int64_t[::1] indptr, const int32_t[::1] indices, int64_t n_left, int64_t n_right) except -1:
@@ -40,25 +39,25 @@ cdef bint same_shape(const double[:, :, ::1] a, const double[:, :, ::1] b):
     return a.shape[0] == b.shape[0] and a.shape[1] == b.shape[1] and a.shape[2] == b.shape[2]
 
 
-def pairs_times(const int64_t[::1] indptr, const int32_t[::1] indices, const double[:, :, ::1] data,
+def pairs_multiply(const int64_t[::1] indptr, const int32_t[::1] indices, const double[:, :, ::1] data,
                 const double[:, :, ::1] F_left, const double[:, :, ::1] F_right, double[:, :, ::1] left_out,
                 double[:, :, ::1] right_out):
     """left_out += A F_right and right_out += A'F_left, in place; all are (levels, columns of Z, r)."""
     cdef mf_pairs pairs
     cdef int32_t r = F_left.shape[2]
     if F_right.shape[2] != r or F_left.shape[1] != data.shape[1] or F_right.shape[1] != data.shape[2]:
-        raise ValueError("pairs_times: data (nnz,K,k), F_left (J,K,r), F_right (j,k,r)")
+        raise ValueError("pairs_multiply: data (nnz,K,k), F_left (J,K,r), F_right (j,k,r)")
     if not (same_shape(F_left, left_out) and same_shape(F_right, right_out)):
-        raise ValueError("pairs_times: left_out and right_out as F_left and F_right")
+        raise ValueError("pairs_multiply: left_out and right_out as F_left and F_right")
     if data.shape[0] != indices.shape[0]:
-        raise ValueError("pairs_times: data has one block an index")
+        raise ValueError("pairs_multiply: data has one block an index")
     check_pattern(indptr, indices, F_left.shape[0], F_right.shape[0])
     if data.shape[0] == 0 or r == 0 or data.shape[1] == 0 or data.shape[2] == 0:
         return
     pairs.n_left, pairs.k_left, pairs.k_right = F_left.shape[0], data.shape[1], data.shape[2]
     pairs.indptr, pairs.indices, pairs.data = &indptr[0], &indices[0], &data[0, 0, 0]
     with nogil:
-        mf_pairs_times(&pairs, r, &F_left[0, 0, 0], &F_right[0, 0, 0], &left_out[0, 0, 0], &right_out[0, 0, 0])
+        mf_pairs_multiply(&pairs, r, &F_left[0, 0, 0], &F_right[0, 0, 0], &left_out[0, 0, 0], &right_out[0, 0, 0])
 
 
 def pairs_moments(const int64_t[::1] indptr, const int32_t[::1] indices, const double[:, :, ::1] data,
@@ -81,7 +80,7 @@ def pairs_moments(const int64_t[::1] indptr, const int32_t[::1] indices, const d
     return AA, AE
 
 
-def components(sizes, pairs):
+def connected_components(sizes, pairs):
     """Which levels of some factors hang together by occurring in one row.
 
     Parameters
@@ -110,7 +109,7 @@ def components(sizes, pairs):
         check_pattern(indptr, indices, n_left, sizes[h])
         if indices.shape[0]:
             with nogil:
-                mf_pairs_join(n_left, &indptr[0], &indices[0], left, right, &parent[0])
+                mf_join_components(n_left, &indptr[0], &indices[0], left, right, &parent[0])
     with nogil:
-        count = mf_number_trees(parent.shape[0], &parent[0])
+        count = mf_label_components(parent.shape[0], &parent[0])
     return labels, count

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The door to the C kernels of the levels of one factor: k x k blocks, level by level, and sums over them.
 
 Shapes are checked here and the GIL is released. Every function has a NumPy twin of the same name in ``_reference.py``; the
@@ -12,14 +11,14 @@ from math import prod
 
 import numpy as np
 
-cdef extern from "levels.h" nogil:
+cdef extern from "mf_levels.h" nogil:
     int MF_MAX_K
     int64_t mf_levels_factor(int64_t, int32_t, const double *, const double *, double *, double *)
-    void mf_levels_half(int64_t, int32_t, int32_t, const double *, const double *, double *)
+    void mf_levels_multiply(int64_t, int32_t, int32_t, const double *, const double *, double *)
     void mf_levels_project(int64_t, int32_t, int32_t, const double *, const double *, const double *, double *)
     void mf_levels_k(int64_t, int32_t, const double *, const double *, double *)
 
-cdef extern from "moments.h" nogil:
+cdef extern from "mf_moments.h" nogil:
     ctypedef struct mf_moments:
         double *K
         double *vv
@@ -29,7 +28,7 @@ cdef extern from "moments.h" nogil:
         double *KK
         double *KDD
         double *DxD
-    int64_t mf_moments_work(int32_t, int32_t, int)
+    int64_t mf_level_moments_work(int32_t, int32_t, int)
     void mf_level_moments(int64_t, int32_t, int32_t, const double *, const double *, const double *, const double *,
                           double *, const mf_moments *, double *)
 
@@ -57,16 +56,16 @@ def levels_factor(const double[:, :, ::1] A, const double[:, ::1] lambda_, doubl
     return logdet, status
 
 
-def levels_half(const double[:, :, ::1] T, const double[:, :, ::1] B):
+def levels_multiply(const double[:, :, ::1] T, const double[:, :, ::1] B):
     """U_j = T_j B_j, (J,k,r)."""
     cdef int64_t J = T.shape[0]
     if B.shape[0] != J or B.shape[1] != T.shape[1] or T.shape[2] != T.shape[1]:
-        raise ValueError("levels_half: T (J,k,k), B (J,k,r)")
+        raise ValueError("levels_multiply: T (J,k,k), B (J,k,r)")
     out = np.empty((J, B.shape[1], B.shape[2]))
     cdef double[:, :, ::1] U = out
     if out.size:
         with nogil:
-            mf_levels_half(J, B.shape[1], B.shape[2], &T[0, 0, 0], &B[0, 0, 0], &U[0, 0, 0])
+            mf_levels_multiply(J, B.shape[1], B.shape[2], &T[0, 0, 0], &B[0, 0, 0], &U[0, 0, 0])
     return out
 
 
@@ -98,7 +97,7 @@ def levels_k(const double[:, :, ::1] A, const double[:, :, ::1] T):
     return out
 
 
-def moments(K, const double[:, :, ::1] C, const double[:, ::1] W, const double[::1] beta,
+def level_moments(K, const double[:, :, ::1] C, const double[:, ::1] W, const double[::1] beta,
             bint pairs, bint fixed):
     """Sums over levels that derivatives are made of (see moments.h).
 
@@ -110,9 +109,9 @@ def moments(K, const double[:, :, ::1] C, const double[:, ::1] W, const double[:
     cdef const double[:, :, ::1] blocks = K
     cdef bint with_k = K is not None
     if with_k and (blocks.shape[0] != J or blocks.shape[1] != k or blocks.shape[2] != k):
-        raise ValueError("moments: K (J,k,k), C (J,k,p+1)")
+        raise ValueError("level_moments: K (J,k,k), C (J,k,p+1)")
     if C.shape[2] != p + 1 or W.shape[0] != p or W.shape[1] != p:
-        raise ValueError("moments: C (J,k,p+1), W (p,p), beta (p,)")
+        raise ValueError("level_moments: C (J,k,p+1), W (p,p), beta (p,)")
     check_width(k)
     square, fourth, empty = (k, k), (k, k, k, k), (0, 0, 0, 0)
     shapes = [(J, k), square if with_k else (0, 0), square, square, fourth if with_k else empty, (k, k, p)]
@@ -127,7 +126,7 @@ def moments(K, const double[:, :, ::1] C, const double[:, ::1] W, const double[:
     cdef int i
     if J == 0 or k == 0:
         return out
-    numbers, work = all_of_them, np.empty(mf_moments_work(k, p, fixed))
+    numbers, work = all_of_them, np.empty(mf_level_moments_work(k, p, fixed))
     for i in range(9):
         at[i] = &numbers[<int64_t>edges[i]] if edges[i] < edges[i + 1] else NULL
     sums.K, sums.vv, sums.DD, sums.vKv, sums.vD = at[1], at[2], at[3], at[4], at[5]

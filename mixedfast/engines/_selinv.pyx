@@ -1,8 +1,6 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# distutils: language=c
 """Entries of an inverse on the pattern of its matrix, by Takahashi's recurrence on a factor of CHOLMOD's.
 
-Source: Takahashi, Fagan & Chen (1973). The loops are in csrc/selinv.c; here is what they work in.
+Source: Takahashi, Fagan & Chen (1973). The loops are in csrc/mf_selinv.c; here is what they work in.
 """
 
 from libc.limits cimport INT_MAX
@@ -13,11 +11,11 @@ import numpy as np
 from mixedfast.engines._cholmod cimport (
     block_of,
     column_of,
-    selinv_blas,
-    selinv_simplicial,
-    selinv_supernodal,
-    selinv_supernodal_sizes,
-    selinv_supernodes,
+    mf_selinv_blas,
+    mf_selinv_simplicial,
+    mf_selinv_supernodal,
+    mf_selinv_supernodal_sizes,
+    mf_selinv_supernodes,
 )
 
 
@@ -26,15 +24,15 @@ cdef class SelectedInverse:
 
     cdef int64_t compute(self, double[:] out) noexcept nogil:
         cdef const cholmod_factor *factor = self.factor
-        cdef selinv_supernodes supernodes
-        cdef selinv_blas blas
+        cdef mf_selinv_supernodes supernodes
+        cdef mf_selinv_blas blas
         cdef int64_t k, failed = 0
         if self.is_supernodal:
             supernodes, blas = _supernodes(factor, &self.owner[0]), _blas()
-            failed = selinv_supernodal(&supernodes, <double *> factor.x, &self.values[0], &self.work[0],
+            failed = mf_selinv_supernodal(&supernodes, <double *> factor.x, &self.values[0], &self.work[0],
                                        &self.index[0], &blas)
         else:
-            selinv_simplicial(<int64_t> factor.n, <int64_t *> factor.p, <int64_t *> factor.nz, <int64_t *> factor.i,
+            mf_selinv_simplicial(<int64_t> factor.n, <int64_t *> factor.p, <int64_t *> factor.nz, <int64_t *> factor.i,
                               <double *> factor.x, &self.values[0], &self.work[0])
         if not failed:
             for k in range(out.shape[0]):
@@ -45,7 +43,7 @@ cdef class SelectedInverse:
 cdef SelectedInverse selected_inverse_of(const cholmod_factor *factor, bint is_supernodal, rows, columns):
     cdef SelectedInverse made = SelectedInverse.__new__(SelectedInverse)
     cdef int64_t work = 2 * <int64_t> factor.n, index = 0, size = factor.nzmax, s
-    cdef selinv_supernodes supernodes
+    cdef mf_selinv_supernodes supernodes
     made.factor, made.is_supernodal = factor, is_supernodal
     if is_supernodal:
         starts = np.asarray(<int64_t[:factor.nsuper + 1]> <int64_t *> factor.super)
@@ -54,7 +52,7 @@ cdef SelectedInverse selected_inverse_of(const cholmod_factor *factor, bint is_s
             if block_of(factor, s)[2] > INT_MAX:
                 raise OverflowError(f"supernode {s} has more rows than BLAS can count")
         supernodes = _supernodes(factor, &made.owner[0])
-        selinv_supernodal_sizes(&supernodes, &work, &index)
+        mf_selinv_supernodal_sizes(&supernodes, &work, &index)
         size = factor.xsize
     made.places = np.empty(len(rows), np.int64)
     _locate(made, rows, columns)
@@ -90,8 +88,8 @@ cdef int64_t _search(const int64_t *sorted_values, int64_t count, int64_t value)
     return low
 
 
-cdef selinv_supernodes _supernodes(const cholmod_factor *factor, const int64_t *owner) noexcept nogil:
-    cdef selinv_supernodes view
+cdef mf_selinv_supernodes _supernodes(const cholmod_factor *factor, const int64_t *owner) noexcept nogil:
+    cdef mf_selinv_supernodes view
     view.n_super = <int64_t> factor.nsuper
     view.super = <int64_t *> factor.super
     view.pi = <int64_t *> factor.pi
@@ -101,9 +99,9 @@ cdef selinv_supernodes _supernodes(const cholmod_factor *factor, const int64_t *
     return view
 
 
-cdef selinv_blas _blas() noexcept nogil:
+cdef mf_selinv_blas _blas() noexcept nogil:
     """SciPy's BLAS and LAPACK, which NumPy users have anyway."""
-    cdef selinv_blas table
+    cdef mf_selinv_blas table
     table.dtrsm = cython_blas.dtrsm
     table.dsymm = cython_blas.dsymm
     table.dgemm = cython_blas.dgemm

@@ -118,13 +118,13 @@ class BlockEngine:
 
     def _half(self, B: np.ndarray, B_rest: np.ndarray) -> _Half:
         """Compute half of Lambda M^-1 Lambda'B, for B (J,k,r) of the lead factor and (m,r) of the rest."""
-        U = _levels.levels_half(self._T, B)
+        U = _levels.levels_multiply(self._T, B)
         flat = U.reshape(-1, U.shape[2])
         if self._border is None:
             return _Half(flat, B_rest, B_rest)
         reduced = B_rest.copy()
         self._border.eliminate(U, reduced)
-        return _Half(flat, reduced, None if self._inverted else self._border.half(reduced))
+        return _Half(flat, reduced, None if self._inverted else self._border.forward_solve(reduced))
 
     def _inner(self, left: _Half, right: _Half) -> np.ndarray:
         """Compute (left)'Lambda M^-1 Lambda'(right)."""
@@ -142,7 +142,7 @@ class BlockEngine:
     ) -> np.ndarray:
         """Compute (left)'Q(right) for rows of the rest, from their halves where both are known."""
         if left_half is None or right_half is None:
-            return left.T @ self._border.times(np.asfortranarray(right), False)
+            return left.T @ self._border.multiply(np.asfortranarray(right), False)
         return left_half.T @ right_half
 
     @on_one_blas_thread
@@ -168,7 +168,7 @@ class BlockEngine:
         """Compute Z'V0^-1(.) from Z'(.); B_rest has the lead factor eliminated already."""
         layout = self.layout
         W = self._times_q(B_rest)
-        reduced = self._border.back(B, np.ascontiguousarray(W))
+        reduced = self._border.back_substitute(B, np.ascontiguousarray(W))
         if self._can_divide():  # (I - S Q) B = (lambda lambda')^-1 Q B
             inverses = [lower_inverse(self._lambdas[g]) for g in layout.rest]
             rest = [
@@ -176,7 +176,7 @@ class BlockEngine:
                 for inverse, rows in zip(inverses, layout.unstack(W), strict=True)
             ]
         else:
-            rest = layout.unstack(B_rest - self._border.times(np.asfortranarray(W), True))
+            rest = layout.unstack(B_rest - self._border.multiply(np.asfortranarray(W), True))
         return layout.join(_levels.levels_project(self._A, self._T, reduced), rest)
 
     def _can_divide(self) -> bool:
@@ -194,19 +194,21 @@ class BlockEngine:
     def _times_q(self, B_rest: np.ndarray) -> np.ndarray:
         """Compute Q B for rows of the rest, by the factor or, once inverted, by Q itself."""
         if self._inverted:
-            return self._border.times(np.asfortranarray(B_rest), False)
+            return self._border.multiply(np.asfortranarray(B_rest), False)
         return self._border.solve(B_rest)
 
     @on_one_blas_thread
     def solve(self, B: list[np.ndarray]) -> list[np.ndarray]:
         own, turned = np.ascontiguousarray(B[self.layout.lead]), self._T.transpose(0, 2, 1)
-        U = _levels.levels_half(self._T, own)
+        U = _levels.levels_multiply(self._T, own)
         if self._border is None:
             return [np.matmul(turned, U)]
         rest = self.layout.stack([B[g] for g in self.layout.rest])
         self._border.eliminate(U, rest)
         b_rest = np.ascontiguousarray(self._times_q(rest))
-        b_lead = np.matmul(turned, _levels.levels_half(self._T, self._border.back(own, b_rest)))
+        b_lead = np.matmul(
+            turned, _levels.levels_multiply(self._T, self._border.back_substitute(own, b_rest))
+        )
         return self.layout.join(b_lead, self.layout.unstack(b_rest))
 
     def _invert(self) -> list[np.ndarray]:
@@ -227,7 +229,7 @@ class BlockEngine:
             selected = np.zeros(layout.n_rest_levels, dtype=np.uint8)
             for g in direct:
                 selected[layout.levels_of(g)] = 1
-            border.blocks_singular(selected, flat)
+            border.blocks_k_singular(selected, flat)
         self._K_rest = layout.split_blocks(flat)
         return self._K_rest
 
@@ -237,7 +239,7 @@ class BlockEngine:
         own = v[lead]
         if self._border is None:
             F = spread(own)
-            half = _levels.levels_half(self._T, _levels.levels_half(self._A, F)).reshape(
+            half = _levels.levels_multiply(self._T, _levels.levels_multiply(self._A, F)).reshape(
                 -1, edges[1]
             )
             FAF = np.tensordot(F, np.matmul(self._A, F), ((0, 1), (0, 1)))
@@ -248,7 +250,7 @@ class BlockEngine:
         U = self._xy_half.lead.reshape(self._B.shape)
         FKF, cross, reduced = self._border.cross(self._A, self._T, self._B, U, own, F, edges[lead])
         cross += self._rest_rhs.T @ F
-        right = None if self._inverted else self._border.half(reduced)
+        right = None if self._inverted else self._border.forward_solve(reduced)
         explained = self._rest_inner(reduced, right, reduced, right)
         return FKF - explained, cross - self._rest_inner(
             self._xy_half.reduced, self._xy_half.rest, reduced, right
@@ -261,7 +263,7 @@ class BlockEngine:
         if self._border is None:
             return [_levels.levels_project(self._A, self._T, B)]
         B_rest = self.layout.stack([AF[g] for g in self.layout.rest])
-        self._border.eliminate(_levels.levels_half(self._T, B), B_rest)
+        self._border.eliminate(_levels.levels_multiply(self._T, B), B_rest)
         return self._apply(B, B_rest)
 
     def product_operations(self) -> float:

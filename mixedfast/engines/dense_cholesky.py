@@ -42,13 +42,16 @@ class DenseWorkers(Workers):
     def factor(self, a: np.ndarray, at: int, n: int) -> int:
         """The Cholesky factor; 0, or the column (counted from 1) where the matrix is not positive definite."""
         for k, b in _blocks(n):
-            failed = _blocked_cholesky.potrf(a, at, n, k, b)
+            failed = _blocked_cholesky.factor_block(a, at, n, k, b)
             if failed:
                 return k + failed
             end = k + b
-            self.share(partial(_blocked_cholesky.panel, a, at, n, k, b), _even(end, n, self.count))
             self.share(
-                partial(_blocked_cholesky.trailing, a, at, n, k, b), _triangle(end, n, self.count)
+                partial(_blocked_cholesky.factor_panel, a, at, n, k, b), _even(end, n, self.count)
+            )
+            self.share(
+                partial(_blocked_cholesky.update_trailing, a, at, n, k, b),
+                _triangle(end, n, self.count),
             )
         return 0
 
@@ -57,7 +60,7 @@ class DenseWorkers(Workers):
         for k, b in reversed(_blocks(n)):
             end = k + b
             self.share(
-                partial(_blocked_cholesky.invert_times, a, at, n, k, b), _even(k, end, self.count)
+                partial(_blocked_cholesky.multiply_panel, a, at, n, k, b), _even(k, end, self.count)
             )
             self.share(
                 partial(_blocked_cholesky.invert_panel, a, at, n, k, b), _even(end, n, self.count)
@@ -66,7 +69,9 @@ class DenseWorkers(Workers):
             if failed:
                 return k + failed
         for k, b in _blocks(n):
-            self.share(partial(_blocked_cholesky.square, a, at, n, k, b), _even(0, k, self.count))
+            self.share(
+                partial(_blocked_cholesky.square_row, a, at, n, k, b), _even(0, k, self.count)
+            )
             _blocked_cholesky.square_block(a, at, n, k, b)
         return 0
 

@@ -10,8 +10,8 @@ import numpy as np
 from mixedfast._memo import cached_property
 from mixedfast.crossprod.blocks import PairProducts
 from mixedfast.crossprod.types import CrossProducts
-from mixedfast.engines._cooccurrence import components, pairs_times
-from mixedfast.engines._levels import levels_half
+from mixedfast.engines._cooccurrence import connected_components, pairs_multiply
+from mixedfast.engines._levels import levels_multiply
 
 __all__ = ["Layout", "lay_out", "spread", "spread_edges", "times_a"]
 
@@ -91,7 +91,7 @@ class Layout:
 
     def _components(self) -> tuple[np.ndarray, int]:
         pairs = [(g, h, *pattern.arrays[:2]) for (g, h), pattern in self._patterns.items()]
-        labels, count = components(self.n_levels, pairs)
+        labels, count = connected_components(self.n_levels, pairs)
         edges = [0, *accumulate(self.n_levels)]
         first, end = edges[self.lead], edges[self.lead + 1]
         rest = np.delete(labels, slice(first, end))
@@ -284,11 +284,11 @@ def times_a(cp: CrossProducts, F: list[np.ndarray]) -> list[np.ndarray]:
     """Multiply by A: A F = Z'WZ F; F and the result are one (J,K,r) array per group."""
     F = [np.ascontiguousarray(part) for part in F]
     out = [
-        levels_half(np.ascontiguousarray(group.A), part)
+        levels_multiply(np.ascontiguousarray(group.A), part)
         for group, part in zip(cp.groups, F, strict=True)
     ]
     for (g, h), pair in cp.pairs.items():
-        pairs_times(*pair.arrays, F[g], F[h], out[g], out[h])
+        pairs_multiply(*pair.arrays, F[g], F[h], out[g], out[h])
     return out
 
 

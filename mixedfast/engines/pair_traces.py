@@ -19,7 +19,7 @@ import numpy as np
 
 from mixedfast.crossprod.blocks import GroupProducts
 from mixedfast.crossprod.types import CrossProducts
-from mixedfast.engines._cooccurrence import components
+from mixedfast.engines._cooccurrence import connected_components
 from mixedfast.engines.layout import Layout
 from mixedfast.engines.stochastic_traces import Multiply
 
@@ -203,7 +203,7 @@ def shared_columns(cp: CrossProducts) -> list[np.ndarray]:
     K is zero between components, so levels of one factor with the same number can share a column.
     """
     sizes = [group.n_levels for group in cp.groups]
-    labels, _ = components(
+    labels, _ = connected_components(
         sizes, [(g, h, pair.indptr, pair.indices) for (g, h), pair in cp.pairs.items()]
     )
     ends = [0, *accumulate(sizes)]

@@ -22,11 +22,11 @@ import numpy as np
 
 from mixedfast._memo import cached_property
 from mixedfast._stored import stored
-from mixedfast.covariance._theta import second_derivative, solved
+from mixedfast.covariance._theta import second_derivative, solve_normal_equations
 from mixedfast.crossprod.residual_products import Remainder
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines import Engine, Traces, traces_of
-from mixedfast.engines._levels import moments
+from mixedfast.engines._levels import level_moments
 from mixedfast.engines.layout import spread, spread_edges
 from mixedfast.engines.refinement import Refined
 from mixedfast.engines.stochastic_traces import Probed, probed
@@ -165,7 +165,7 @@ class PLSSystem:
         return (self._refined or self.engine).project(weights)
 
     def _finish(self, ldL2: float, S: np.ndarray) -> Solution | None:
-        found = solved(S)
+        found = solve_normal_equations(S)
         if found is None:
             return None
         LX, self.whiten, beta, residual = found
@@ -225,14 +225,14 @@ class PLSSystem:
         ):  # the columns of X have no part in it
             left = self._project(np.append(-beta, 1.0)[:, None])
             return [
-                Moments(*moments(None, c, np.empty((0, 0)), np.empty(0), False, False))
+                Moments(*level_moments(None, c, np.empty((0, 0)), np.empty(0), False, False))
                 for c in left
             ]
         C = [np.ascontiguousarray(c) for c in self.C]
         # of several groups the engine sums the pairs of levels
         K = self.K if len(C) == 1 else [None] * len(C)
         return [
-            Moments(*moments(k, c, self.whiten, beta, exact, exact))
+            Moments(*level_moments(k, c, self.whiten, beta, exact, exact))
             for k, c in zip(K, C, strict=True)
         ]
 

@@ -13,12 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from mixedfast.covariance._theta import solved
+from mixedfast.covariance._theta import solve_normal_equations
 from mixedfast.covariance.relative import Covariance
 from mixedfast.crossprod.blocks import GroupProducts
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines._cooccurrence import pairs_moments
-from mixedfast.engines._levels import moments
+from mixedfast.engines._levels import level_moments
 from mixedfast.engines.block import BlockEngine
 from mixedfast.estimation.newton import minimize
 from mixedfast.estimation.pls import Moments, PLSSystem
@@ -62,14 +62,14 @@ def starting_theta(cp: CrossProducts) -> np.ndarray:
     (n_theta,) array
     """
     cov = cp.covariance
-    found = solved(cp.xy)
+    found = solve_normal_equations(cp.xy)
     if found is None:  # y is all but a combination of X's columns
         return cov.identity
     _, whiten, beta, norm = found
     residual = norm**2
     # at zero variance ratios Z'V0^-1 is Z', so these are the sums of the system there: v = Z'e, D D' what X takes of Z'Z
     sums = [
-        Moments(*moments(g.A, np.ascontiguousarray(g.B), whiten, beta, True, True))
+        Moments(*level_moments(g.A, np.ascontiguousarray(g.B), whiten, beta, True, True))
         for g in cp.groups
     ]
     size = cov.n_theta

@@ -27,7 +27,7 @@ def kernels(tmp_path_factory):
     if COMPILER is None or not CSRC.is_dir():
         pytest.skip("no C compiler, or no sources beside the tests")
     library = tmp_path_factory.mktemp("sizes") / "kernels.so"
-    sources = [str(CSRC / name) for name in ("moments.c", "selinv.c")]
+    sources = [str(CSRC / name) for name in ("mf_moments.c", "mf_selinv.c")]
     subprocess.run(
         [COMPILER, "-std=c99", "-O1", "-shared", "-fPIC", *sources, "-o", str(library), "-lm"],
         check=True,
@@ -40,14 +40,14 @@ def kernels(tmp_path_factory):
 )
 @pytest.mark.parametrize("third", [False, True])
 def test_workspace_of_the_moments(kernels, k, p, third):
-    kernels.mf_moments_work.restype = ctypes.c_int64
+    kernels.mf_level_moments_work.restype = ctypes.c_int64
     h, kp = k * (k + 1) // 2, k * p
     size = 3 * h + 3 * h * h + k * kp + third * kp * kp
-    assert kernels.mf_moments_work(k, p, third) == 2 * size + kp + 3 * h
+    assert kernels.mf_level_moments_work(k, p, third) == 2 * size + kp + 3 * h
 
 
 class Supernodes(ctypes.Structure):
-    """selinv_supernodes of csrc/selinv.h."""
+    """mf_selinv_supernodes of csrc/mf_selinv.h."""
 
     _fields_ = [
         ("n_super", ctypes.c_int64),
@@ -60,7 +60,7 @@ def test_workspace_of_the_selected_inverse(kernels):
     starts, rows = np.array([0, 100, 70_100]), np.array([0, 70_100, 70_100 + 70_000])
     nodes = Supernodes(2, starts.ctypes.data, rows.ctypes.data, None, None, None)
     work, index = ctypes.c_int64(), ctypes.c_int64()
-    kernels.selinv_supernodal_sizes(ctypes.byref(nodes), ctypes.byref(work), ctypes.byref(index))
+    kernels.mf_selinv_supernodal_sizes(ctypes.byref(nodes), ctypes.byref(work), ctypes.byref(index))
     assert (work.value, index.value) == (70_000 * 70_100, 70_000)
 
 
@@ -80,8 +80,8 @@ def test_more_levels_than_codes_tell_apart_are_refused():
     code = np.zeros(1, dtype=np.int32)
     for n_left, n_right in ((BIG + 1, 1), (1, BIG + 1), (2**40, 2**40), (-1, 1)):
         with pytest.raises(ValueError, match="levels"):
-            _sums.pairs(code, n_left, code, n_right, pool, 1, 1)
-    indptr, indices, data = _sums.pairs(
+            _sums.pair_products(code, n_left, code, n_right, pool, 1, 1)
+    indptr, indices, data = _sums.pair_products(
         code, 1, np.array([BIG - 1], dtype=np.int32), BIG, pool, 1, 1
     )
     assert (indptr.tolist(), indices.tolist(), data.tolist()) == ([0, 1], [BIG - 1], [[[1.0]]])

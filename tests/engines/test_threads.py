@@ -72,9 +72,9 @@ def test_parts_outside_the_square_are_refused():
     a = np.zeros(16)
     for arguments in [(a, 1, 4, 0, 1), (a, 0, 4, 3, 2), (a, -1, 3, 0, 1), (a, 0, 4, -1, 1)]:
         with pytest.raises(ValueError, match="outside"):
-            _blocked_cholesky.potrf(*arguments)
+            _blocked_cholesky.factor_block(*arguments)
     with pytest.raises(ValueError, match="outside"):
-        _blocked_cholesky.panel(a, 0, 4, 0, 1, 2, 5)
+        _blocked_cholesky.factor_panel(a, 0, 4, 0, 1, 2, 5)
 
 
 class Small(DenseWorkers):

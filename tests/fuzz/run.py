@@ -29,16 +29,16 @@ ROOT = HERE.parents[1]
 BUILD = ROOT / "build" / "fuzz"
 #: Target -> the kernels it is linked with.
 KERNELS = {
-    "codes": ("codes",),
-    "columns": ("columns",),
-    "crossprod": ("crossprod", "columns"),
-    "pairs": ("pairs", "columns"),
-    "cooccurrence": ("cooccurrence",),
-    "levels": ("levels",),
-    "moments": ("moments",),
-    "border": ("schur", "rest"),
-    "cross": ("schur", "rest"),
-    "selinv": ("selinv",),
+    "codes": ("mf_codes",),
+    "columns": ("mf_columns",),
+    "crossprod": ("mf_crossprod", "mf_columns"),
+    "pairs": ("mf_pairs", "mf_columns"),
+    "cooccurrence": ("mf_cooccurrence",),
+    "levels": ("mf_levels",),
+    "moments": ("mf_moments",),
+    "border": ("mf_schur", "mf_rest"),
+    "cross": ("mf_schur", "mf_rest"),
+    "selinv": ("mf_selinv",),
 }
 #: Target -> the extension module that it calls.
 EXTENSIONS = {"theta": "covariance/_theta", "dense": "engines/_blocked_cholesky"}

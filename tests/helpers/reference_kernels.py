@@ -16,24 +16,26 @@ __all__ = [
     "Border",
     "ColumnPool",
     "all_finite",
-    "components",
+    "connected_components",
     "crossprod",
+    "factorize_integers",
+    "level_moments",
     "levels_factor",
-    "levels_half",
     "levels_k",
+    "levels_multiply",
     "levels_project",
-    "moments",
+    "lower_inverse",
     "newton_step",
-    "number",
-    "pairs",
+    "pair_products",
     "pairs_moments",
-    "pairs_times",
-    "picked",
+    "pairs_multiply",
     "product_of",
     "second_derivative",
-    "solved",
+    "select_sums",
+    "solve_normal_equations",
     "theta_gradient",
     "theta_hessian",
+    "unique_integers",
 ]
 
 Array = np.ndarray
@@ -47,14 +49,14 @@ def all_finite(values: Array) -> bool:
     return bool(np.isfinite(values).all())
 
 
-def number(values: Array, low: int, size: int) -> tuple[Array, Array]:
+def factorize_integers(values: Array, low: int, size: int) -> tuple[Array, Array]:
     """Number the integers low .. low + size - 1 that occur, in order; -1 for others."""
-    used = occurring(values, low, size)
+    used = unique_integers(values, low, size)
     place = {v: i for i, v in enumerate(used.tolist())}
     return np.array([place.get(v, -1) for v in values.tolist()], dtype=np.int32), used
 
 
-def occurring(values: Array, low: int, size: int) -> Array:
+def unique_integers(values: Array, low: int, size: int) -> Array:
     """The integers low .. low + size - 1 that occur, in order."""
     return np.array(sorted({v for v in values.tolist() if low <= v < low + size}), dtype=np.int64)
 
@@ -110,13 +112,13 @@ def crossprod(
     return columns @ columns.T, totals
 
 
-def picked(parts: Sequence[Array], first_row: int, end_row: int, columns: Array) -> Array:
+def select_sums(parts: Sequence[Array], first_row: int, end_row: int, columns: Array) -> Array:
     """Some rows and columns of the sums of one group, added up over `parts`."""
     total: Array = np.sum(parts, axis=0)
     return total[:, first_row:end_row, columns]
 
 
-def pairs(
+def pair_products(
     left: Array,
     n_left: int,
     right: Array,
@@ -140,7 +142,7 @@ def pairs(
     )
 
 
-def pairs_times(
+def pairs_multiply(
     indptr: Array,
     indices: Array,
     data: Array,
@@ -164,7 +166,7 @@ def pairs_moments(
     return np.einsum("nbc,nad->abcd", data, data), np.einsum("nbc,nad->abcd", data, E)
 
 
-def components(
+def connected_components(
     sizes: Sequence[int], pairs: Sequence[tuple[int, int, Array, Array]]
 ) -> tuple[Array, int]:
     """The connected component of each level, numbered by first members: labels pulled down until they agree."""
@@ -202,7 +204,7 @@ def levels_factor(A: Array, lambda_: Array, T: Array) -> tuple[float, int]:
     return logdet, 0
 
 
-def levels_half(T: Array, B: Array) -> Array:
+def levels_multiply(T: Array, B: Array) -> Array:
     """U_j = T_j B_j."""
     out: Array = T @ B
     return out
@@ -220,10 +222,10 @@ def levels_k(A: Array, T: Array) -> Array:
     return out
 
 
-def moments(
+def level_moments(
     K: Array | None, C: Array, W: Array, beta: Array, pairs: bool, fixed: bool
 ) -> tuple[Array, ...]:
-    """Sums over levels that derivatives are made of (see moments.h)."""
+    """Sums over levels that derivatives are made of (see mf_moments.h)."""
     p = len(beta)
     D, v = C[:, :, :p] @ W, C[:, :, p] - C[:, :, :p] @ beta
     E = D @ D.transpose(0, 2, 1)
@@ -301,7 +303,7 @@ class Border:
         """rest (m,r) -= A_r1 T'U, in place."""
         rest -= np.einsum("jam,jar->mr", self.TA, U)
 
-    def half(self, rows: Array) -> Array:
+    def forward_solve(self, rows: Array) -> Array:
         """L^-1 lambda' rows."""
         return np.linalg.solve(np.linalg.cholesky(self.M), self.Lambda.T @ rows)
 
@@ -336,17 +338,17 @@ class Border:
         """Diagonal blocks of Q, one after the other."""
         return self._diagonal_blocks(self.Q)
 
-    def blocks_singular(self, wanted: Array, blocks: Array) -> None:
+    def blocks_k_singular(self, wanted: Array, blocks: Array) -> None:
         """Diagonal blocks of S - S Q S for the levels wanted."""
         mine = np.repeat(wanted.astype(bool), [k * k for _, k, _ in self.levels])
         blocks[mine] = self._diagonal_blocks(self.S - self.S @ self.Q @ self.S)[mine]
 
-    def times(self, X: Array, upper: bool) -> Array:
+    def multiply(self, X: Array, upper: bool) -> Array:
         """S X (upper) or Q X."""
         out: Array = (self.S if upper else self.Q) @ X
         return out
 
-    def back(self, B: Array, W: Array) -> Array:
+    def back_substitute(self, B: Array, W: Array) -> Array:
         """B - A_1r W."""
         out: Array = B - self.A_1r @ W
         return out
@@ -382,7 +384,7 @@ class Border:
 # -- one theta -------------------------------------------------------------------------------------------
 
 
-def solved(S: Array) -> tuple[Array, Array, Array, float] | None:
+def solve_normal_equations(S: Array) -> tuple[Array, Array, Array, float] | None:
     """LX, W = LX^-T, beta and the norm of the residual from [X y]'V0^-1[X y]; None when it is not positive definite."""
     try:
         R = np.linalg.cholesky(S)

@@ -5,10 +5,13 @@ The tests of the search need the source tree; away from it (a wheel's test run) 
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
+import re
 import subprocess
 import sys
+import sysconfig
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -244,6 +247,24 @@ def test_the_build_says_what_was_built():
         assert info.METIS == _cholmod.METIS_AVAILABLE
         assert info.SUPERNODAL == _cholmod.SUPERNODAL_AVAILABLE
         assert _cholmod.version().split(".")[0] == info.CHOLMOD.split(".")[0]
+
+
+@needs_tree
+def test_no_module_exports_a_kernel():
+    """Two modules that carry one kernel, or another package with a function of its name, must not meet in the loader."""
+    kernels = {
+        name
+        for header in (TREE / "csrc").glob("*.h")
+        for name in re.findall(r"\b(mf_\w+)\(", header.read_text())
+    }
+    assert {"mf_crossprod", "mf_levels_factor", "mf_selinv_simplicial"} <= kernels
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    modules = sorted(Path(mixedfast.__file__).parent.rglob(f"*{suffix}"))
+    assert modules
+    for module in modules:
+        library = ctypes.CDLL(str(module))
+        assert hasattr(library, f"PyInit_{module.name.removesuffix(suffix)}")
+        assert [name for name in sorted(kernels) if hasattr(library, name)] == []
 
 
 def test_the_package_carries_its_data_and_its_types():

@@ -233,14 +233,14 @@ class OneFactor(Together):
         for i, r in enumerate(which):
             logdet[i], status = _levels.levels_factor(self.A, lambdas[i], T[i])
             bad[i] = status != 0
-            U = _levels.levels_half(T[i], self.B[r]).reshape(-1, self.p + 1)
+            U = _levels.levels_multiply(T[i], self.B[r]).reshape(-1, self.p + 1)
             S[i] = self.G[r] - U.T @ U
         return logdet, bad, T, S
 
     def _explained(self, T: np.ndarray) -> np.ndarray:
         out = np.empty_like(self.G)
         for r, B in enumerate(self.B):
-            U = _levels.levels_half(T, B).reshape(-1, self.p + 1)
+            U = _levels.levels_multiply(T, B).reshape(-1, self.p + 1)
             out[r] = U.T @ U
         return out
 

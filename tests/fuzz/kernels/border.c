@@ -24,7 +24,7 @@ static void check_k(bytes *in, const problem *made, const double *inv, const dou
         free(own);
     }
     memcpy(ours, blocks, (size_t)made->blocks * sizeof *ours);
-    mf_rest_k(&made->rest, back, ours);
+    mf_rest_blocks_k(&made->rest, back, ours);
     for (int64_t i = 0; i < made->L; i++) {
         int32_t k = made->k_level[i];
         double *own = room((size_t)(k * k), sizeof *own), *own_size = room((size_t)(k * k), sizeof *own);
@@ -53,7 +53,7 @@ static void check(bytes *in, problem *made)
     for (int64_t row = 0; row < m; row++)
         for (int64_t column = row; column < m; column++)
             if (component_of(made, row) == component_of(made, column)) *entry(made, dense, row, column) = made->A_rr[row * m + column];
-    mf_border_half(&made->border, made->T, TV);
+    mf_border_scale(&made->border, made->T, TV);
     int64_t middle = cut(in, m);
     mf_schur_update(&made->border, TV, middle, m, dense);
     mf_schur_update(&made->border, TV, 0, middle, dense);
@@ -101,7 +101,7 @@ static void check(bytes *in, problem *made)
     double *inv_size = absolute(m * m, inv), *before_size = product(m, m, m, Lambda_size, 0, inv_size, 0);
     double *Q_size = product(m, m, m, before_size, 0, Lambda_size, 1);
     double *blocks = nothing(made->blocks), *at = blocks;
-    mf_rest_blocks(&made->rest, dense, blocks);
+    mf_rest_extract_blocks(&made->rest, dense, blocks);
     for (int64_t i = 0; i < made->L; i++)
         for (int32_t a = 0; a < made->k_level[i]; a++)
             for (int32_t b = 0; b < made->k_level[i]; b++, at++) {
@@ -121,7 +121,7 @@ static void check(bytes *in, problem *made)
     double *work = nothing(2 * m), *SQ = product(m, m, m, S, 0, Q, 0), *SQS = product(m, m, m, SQ, 0, S, 0);
     double *SQ_size = product(m, m, m, S_size, 0, Q_size, 0), *SQS_size = product(m, m, m, SQ_size, 0, S_size, 0);
     for (int64_t i = 0; i < made->L; i++) wanted[i] = (uint8_t)below(in, 2);
-    mf_rest_blocks_singular(&made->rest, dense, diagonal, wanted, blocks, work);
+    mf_rest_blocks_k_singular(&made->rest, dense, diagonal, wanted, blocks, work);
     at = blocks;
     for (int64_t i = 0; i < made->L; i++)
         for (int32_t a = 0; a < made->k_level[i]; a++)
@@ -132,13 +132,13 @@ static void check(bytes *in, problem *made)
 
     /* lambda' times rows that the rest has, as columns; and lambda times columns, as rows */
     double *rows = numbers(in, m * r), *turned = nothing(m * r), *scaled = product(m, m, r, Lambda, 1, rows, 0);
-    mf_rest_rows(&made->rest, r, rows, turned);
+    mf_rest_multiply_lambda_t(&made->rest, r, rows, turned);
     for (int64_t i = 0; i < m; i++)
         for (int32_t c = 0; c < r; c++) require(turned[i + c * m] == scaled[i * r + c], "lambda' rows");
     double *columns = numbers(in, m * r), *back_again = nothing(m * r), *plain = product(m, m, r, Lambda, 0, columns, 0);
     for (int64_t i = 0; i < m; i++)
         for (int32_t c = 0; c < r; c++) turned[i + c * m] = columns[i * r + c];
-    mf_rest_rows_back(&made->rest, r, turned, back_again);
+    mf_rest_multiply_lambda(&made->rest, r, turned, back_again);
     equal(m * r, back_again, plain, "lambda columns");
 
     /* right-hand sides, and back to the levels that were eliminated */
@@ -149,16 +149,16 @@ static void check(bytes *in, problem *made)
     for (int64_t i = 0; i < m * r; i++) require(rounded(rest[i], expected[i], expected_size[i]), "the right side of the rest");
     double *back = nothing(Jk * r), *AW = product(Jk, m, r, made->A_1r, 0, rest, 0);
     double *rest_size = absolute(m * r, rest), *AW_size = product(Jk, m, r, A_1r_size, 0, rest_size, 0);
-    mf_border_back(&made->border, r, U, rest, back);
+    mf_border_back_substitute(&made->border, r, U, rest, back);
     for (int64_t i = 0; i < Jk * r; i++) require(rounded(back[i], U[i] - AW[i], U_size[i] + AW_size[i]), "B - A_1r W");
-    mf_border_back(&made->border, r, U, rest, U); /* in place */
+    mf_border_back_substitute(&made->border, r, U, rest, U); /* in place */
     for (int64_t i = 0; i < Jk * r; i++) require(U[i] == back[i], "B - A_1r W in place");
 
     mf_border_project(&made->border, made->A, made->T, TV, H);
     double *K = zeros(J * k * k), *A_size = absolute(J * k * k, made->A);
     middle = cut(in, J);
-    mf_border_k(&made->border, H, dense, middle, J, K);
-    mf_border_k(&made->border, H, dense, 0, middle, K);
+    mf_border_subtract_k(&made->border, H, dense, middle, J, K);
+    mf_border_subtract_k(&made->border, H, dense, 0, middle, K);
     for (int64_t j = 0; j < J; j++) {
         double *full = projected(k, m, made->A_1r + j * k * m, made->A + j * k * k, made->T + j * k * k, TA + j * k * m, -1.0);
         double *size = projected(k, m, A_1r_size + j * k * m, A_size + j * k * k, T_size + j * k * k, TA_size + j * k * m, 1.0);

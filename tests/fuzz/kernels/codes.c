@@ -1,6 +1,6 @@
-/* mf_all_finite, mf_number and mf_tick against plain loops, on raw bytes: any number there is. */
+/* mf_all_finite, mf_factorize and mf_mark_occurring against plain loops, on raw bytes: any number there is. */
 #include "bytes.h"
-#include "codes.h"
+#include "mf_codes.h"
 
 static const int SIZES[] = {8, 4, 8, 4, 2, 1, 1};
 
@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(mf_all_finite(at, stride, n, kind) == finite, "whether all is finite");
     } else {
         int32_t *codes = room((size_t)n, sizeof *codes), *table = room((size_t)range + 1, sizeof *table);
-        int64_t used = mf_number(at, stride, n, kind, low, range, codes, table), met = 0;
+        int64_t used = mf_factorize(at, stride, n, kind, low, range, codes, table), met = 0;
         for (int64_t v = 0; v < range; v++) {
             int occurs = 0;
             for (int64_t i = 0; i < n; i++) occurs |= whole(at + i * stride, kind) == low + v;
@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         require(used == met, "how many values occur");
         uint8_t *seen = room((size_t)range + 1, 1);
-        mf_tick(at, stride, n, kind, low, range, seen);
+        mf_mark_occurring(at, stride, n, kind, low, range, seen);
         for (int64_t v = 0; v < range; v++) require(seen[v] == (table[v] >= 0), "whether a value occurs");
         free(seen);
         for (int64_t i = 0; i < n; i++) {

@@ -1,5 +1,5 @@
 /* Products with co-occurrence blocks against dense ones, and the trees that levels of several factors fall into. */
-#include "cooccurrence.h"
+#include "mf_cooccurrence.h"
 #include "dense.h"
 
 #define MOST 6
@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int64_t i = 0; i < rows * r; i++) to_left[i] += left[i];
     for (int64_t i = 0; i < columns * r; i++) to_right[i] += right[i];
     mf_pairs pairs = {n_left, k_left, k_right, indptr, indices, blocks};
-    mf_pairs_times(&pairs, r, F_left, F_right, left, right);
+    mf_pairs_multiply(&pairs, r, F_left, F_right, left, right);
     equal(rows * r, left, to_left, "A F");
     equal(columns * r, right, to_right, "A'F");
     check_moments(&in, &pairs, n_right);
@@ -75,8 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (n_other && below(&in, 2)) other[links[j]] = (int32_t)below(&in, n_other), links[j + 1] = links[j] + 1;
         else links[j + 1] = links[j];
     }
-    mf_pairs_join(n_left, indptr, indices, 0, n_left, parent);
-    mf_pairs_join(n_right, links, other, n_left, n_left + n_right, parent);
+    mf_join_components(n_left, indptr, indices, 0, n_left, parent);
+    mf_join_components(n_right, links, other, n_left, n_left + n_right, parent);
     for (int64_t i = 0; i < n; i++) require(parent[i] <= i && root(parent, i) <= i, "a tree hangs from its smallest member");
     for (int64_t round = 0; round < n; round++) { /* the plain way: the smaller label, until nothing changes */
         for (int64_t i = 0; i < n_left; i++)
@@ -90,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 *a = *b = *a < *b ? *a : *b;
             }
     }
-    int64_t found = mf_number_trees(n, parent), met = 0;
+    int64_t found = mf_label_components(n, parent), met = 0;
     for (int64_t i = 0; i < n; i++) {
         if (label[i] == i) require(parent[i] == met++, "trees are numbered by their smallest member");
         else require(parent[i] == parent[label[i]], "one tree, one number");

@@ -1,4 +1,4 @@
-/* mf_border_cross and mf_rest_times_base of schur.h: F'V^-1 F, [X y]'V^-1 F and Z_r'V^-1 F, still without Q, level by level in plain
+/* mf_border_cross and mf_border_multiply_rest of schur.h: F'V^-1 F, [X y]'V^-1 F and Z_r'V^-1 F, still without Q, level by level in plain
  * algebra. Levels may be more than one run of the kernel takes. */
 #include "problem.h"
 
@@ -36,7 +36,7 @@ static void check_base(bytes *in, const problem *made, int32_t width, const doub
             at[count] = place_of(made, row, column);
             values[count++] = made->A_rr[row * m + column];
         }
-    mf_rest_times_base(&made->border, count, at, values, width, F, ours);
+    mf_border_multiply_rest(&made->border, count, at, values, width, F, ours);
     equal(m * width, ours, plain, "A_rr F");
     free(at);
     free(values);
@@ -51,7 +51,7 @@ static void check_cross(bytes *in, const problem *made)
     mf_spread spread = {width, (int32_t)below(in, other + 1), r, made->A, made->T, NULL, NULL, NULL, NULL, NULL};
     double *TV = nothing(nnz * k), *B = numbers(in, J * k * r), *U = each_level(J, k, r, made->T, B), *v = numbers(in, J * k);
     double *F = rest_columns(in, m, &spread, k), *work = nothing(mf_border_cross_work(k, width, r));
-    mf_border_half(&made->border, made->T, TV);
+    mf_border_scale(&made->border, made->T, TV);
     spread.TV = TV, spread.B = B, spread.U = U, spread.v = v, spread.rest_F = F;
     check_base(in, made, width, F);
 

@@ -1,6 +1,6 @@
-/* mf_crossprod and mf_picked: the sums of plain loops, bit by bit, whatever the runs of levels; of one factor or the cells
+/* mf_crossprod and mf_select_sums: the sums of plain loops, bit by bit, whatever the runs of levels; of one factor or the cells
  * of two. */
-#include "crossprod.h"
+#include "mf_crossprod.h"
 #include "pool.h"
 
 static int32_t *some_columns(bytes *in, int32_t count, int32_t size)
@@ -33,7 +33,7 @@ static void check_picked(bytes *in, const mf_group *group, int64_t n_cells)
     int32_t *columns = some_columns(in, n_columns, group->n_right);
     const double *parts[] = {group->sums, group->sums};
     double *out = nothing(n_cells * n_rows * n_columns), *at = out;
-    mf_picked(parts, 2, n_cells, group->n_left, width, first, n_rows, columns, n_columns, out);
+    mf_select_sums(parts, 2, n_cells, group->n_left, width, first, n_rows, columns, n_columns, out);
     for (int64_t j = 0; j < n_cells; j++)
         for (int32_t a = first; a < first + n_rows; a++)
             for (int32_t c = 0; c < n_columns; c++)

@@ -1,6 +1,6 @@
 /* mf_levels_*: T, U, C and D of each level by dense algebra, for k up to 9 and singular lambda too. */
 #include "dense.h"
-#include "levels.h"
+#include "mf_levels.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(status == 0 || status == bad + 1, "the level at fault is named");
     } else {
         require(status == 0, "A is positive semidefinite: M is positive definite");
-        mf_levels_half(J, k, r, T, B, U);
+        mf_levels_multiply(J, k, r, T, B, U);
         mf_levels_project(J, k, r, A, T, B, C);
         mf_levels_k(J, k, A, T, D);
         double total = 0.0;

@@ -1,6 +1,6 @@
 /* mf_level_moments: each sum over levels as its definition has it. */
 #include "dense.h"
-#include "moments.h"
+#include "mf_moments.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     for (int32_t t = 0; t < p; t++)
         for (int32_t s = 0; s < t; s++) W[t * p + s] = 0.0;
-    double *v = nothing(J * k), *work = nothing(mf_moments_work(k, p, third));
+    double *v = nothing(J * k), *work = nothing(mf_level_moments_work(k, p, third));
     mf_moments sums = {nothing(kk), nothing(kk), nothing(kk), nothing(kk * kk), nothing(k * kp),
                        with_K && second ? nothing(kk * kk) : NULL, with_K && third ? nothing(kk * kk) : NULL,
                        third ? nothing(kp * kp) : NULL};

@@ -1,5 +1,5 @@
-/* mf_pair_order and mf_pair_sums: rows in order of their pairs, each block the sum over the rows of its pair. */
-#include "pairs.h"
+/* mf_sort_pairs and mf_sum_pairs: rows in order of their pairs, each block the sum over the rows of its pair. */
+#include "mf_pairs.h"
 #include "pool.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mf_entry *entries = room((size_t)n, sizeof *entries), *spare = room((size_t)n, sizeof *spare);
     const mf_entry *sorted = NULL;
     int64_t *indptr = room((size_t)n_left + 1, sizeof *indptr), found = -1;
-    int status = mf_pair_order(left, n_left, right, n_right, n, entries, spare, &sorted, indptr, &found);
+    int status = mf_sort_pairs(left, n_left, right, n_right, n, entries, spare, &sorted, indptr, &found);
     require(status == (bad ? MF_BAD_CODE : MF_OK), "codes outside their range, and no others, are refused");
     if (!bad) {
         uint8_t *met = room((size_t)n, 1);
@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         int32_t *indices = room((size_t)pairs, sizeof *indices);
         int64_t block = (int64_t)k_left * k_right;
         double *sums = nothing(pairs * block), *work = nothing((k_left + k_right) * MF_TILE);
-        status = mf_pair_sums(sorted, n, made.columns, k_left, k_right, made.weights, indices, sums, work);
+        status = mf_sum_pairs(sorted, n, made.columns, k_left, k_right, made.weights, indices, sums, work);
         require(status == MF_OK || (status == MF_BAD_CODE && made.bad_code), "only a code outside its table is refused");
         for (int64_t pair = 0; !status && pair < pairs; pair++) {
             double expected[9] = {0};

@@ -3,7 +3,7 @@
 #define FUZZ_POOL_H
 
 #include "bytes.h"
-#include "columns.h"
+#include "mf_columns.h"
 
 #define MOST_FACTORS 2
 

@@ -3,7 +3,7 @@
 #define FUZZ_PROBLEM_H
 
 #include "dense.h"
-#include "schur.h"
+#include "mf_schur.h"
 
 #define MOST_LEVELS 12
 

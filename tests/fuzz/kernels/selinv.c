@@ -1,6 +1,6 @@
 /* The selected inverse: entries on the pattern of L are those of the whole inverse, simplicial and by supernodes. */
 #include "dense.h"
-#include "selinv.h"
+#include "mf_selinv.h"
 
 #define MOST 14
 
@@ -57,7 +57,7 @@ static void plain_dpotri(char *uplo, int *n, double *a, int *lda, int *info)
     free(L);
 }
 
-static const selinv_blas BLAS = {plain_dtrsm, plain_dsymm, plain_dgemm, plain_dpotri};
+static const mf_selinv_blas BLAS = {plain_dtrsm, plain_dsymm, plain_dgemm, plain_dpotri};
 
 /* A closed pattern: all rows below the diagonal of column j but its first are rows of the column of its first. */
 static void close_pattern(int64_t n, uint8_t *pattern)
@@ -102,7 +102,7 @@ static void simplicial(bytes *in, int64_t n, const uint8_t *pattern)
         nz[j] = at - p[j];
         at += below(in, 2) && at < most - (n - j) * (n - j + 1) / 2; /* CHOLMOD may leave room after a column */
     }
-    selinv_simplicial(n, p, nz, row, l, z, work);
+    mf_selinv_simplicial(n, p, nz, row, l, z, work);
     for (int64_t j = 0; j < n; j++)
         for (int64_t t = p[j]; t < p[j] + nz[j]; t++)
             require(close(z[t], expected[row[t] * n + j], largest(n * n, expected)), "an entry of the inverse");
@@ -145,12 +145,12 @@ static void supernodal(bytes *in, int64_t n, uint8_t *pattern)
         for (int64_t j = super[s]; j < super[s + 1]; j++)
             for (int64_t t = pi[s]; t < pi[s + 1]; t++)
                 l[px[s] + (j - super[s]) * (pi[s + 1] - pi[s]) + t - pi[s]] = rows[t] >= j ? L[rows[t] * n + j] : NAN;
-    selinv_supernodes sn = {n_super, super, pi, px, rows, owner};
+    mf_selinv_supernodes sn = {n_super, super, pi, px, rows, owner};
     int64_t work_size, index_size;
-    selinv_supernodal_sizes(&sn, &work_size, &index_size);
+    mf_selinv_supernodal_sizes(&sn, &work_size, &index_size);
     double *work = nothing(work_size);
     int64_t *index = room((size_t)index_size, sizeof *index);
-    int64_t failed = selinv_supernodal(&sn, l, z, work, index, &BLAS);
+    int64_t failed = mf_selinv_supernodal(&sn, l, z, work, index, &BLAS);
     require(failed == broken + 1, "the singular supernode is named");
     if (!failed) {
         double *expected = inverse_of_root(n, L);

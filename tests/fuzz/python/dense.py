@@ -12,8 +12,8 @@ import numpy as np
 from harness import Choices, Numbers, compiled, fuzz, within
 
 dense = compiled("engines/_blocked_cholesky")
-IN_PARTS = ("panel", "trailing", "invert_times", "invert_panel", "square")
-WHOLE = ("potrf", "invert_block", "square_block")
+IN_PARTS = ("factor_panel", "update_trailing", "multiply_panel", "invert_panel", "square_row")
+WHOLE = ("factor_block", "invert_block", "square_block")
 ODD = (-1, 0, 1, 2, 3, 7, 8, 1 << 16, (1 << 31) - 1, 1 << 31, 1 << 32, (1 << 63) - 1, -(1 << 63))
 
 
@@ -48,24 +48,24 @@ def blocks(choices: Choices, n: int) -> list[tuple[int, int]]:
 
 def factor(choices: Choices, a: np.ndarray, at: int, n: int) -> int:
     for k, b in blocks(choices, n):
-        failed = dense.potrf(a, at, n, k, b)
+        failed = dense.factor_block(a, at, n, k, b)
         if failed:
             return k + failed
-        share(choices, "panel", a, at, n, (k, b), k + b, n)
-        share(choices, "trailing", a, at, n, (k, b), k + b, n)
+        share(choices, "factor_panel", a, at, n, (k, b), k + b, n)
+        share(choices, "update_trailing", a, at, n, (k, b), k + b, n)
     return 0
 
 
 def invert(choices: Choices, a: np.ndarray, at: int, n: int) -> int:
     cut = blocks(choices, n)
     for k, b in reversed(cut):
-        share(choices, "invert_times", a, at, n, (k, b), k, k + b)
+        share(choices, "multiply_panel", a, at, n, (k, b), k, k + b)
         share(choices, "invert_panel", a, at, n, (k, b), k + b, n)
         failed = dense.invert_block(a, at, n, k, b)
         if failed:
             return k + failed
     for k, b in cut:
-        share(choices, "square", a, at, n, (k, b), 0, k)
+        share(choices, "square_row", a, at, n, (k, b), 0, k)
         dense.square_block(a, at, n, k, b)
     return 0
 

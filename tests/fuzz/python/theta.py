@@ -16,7 +16,7 @@ theta = compiled("covariance/_theta")
 ODD_PLACES = (-1, 4, 1 << 31, (1 << 63) - 1, -(1 << 63))
 
 
-def solved(choices: Choices, numbers: Numbers) -> None:
+def solve_normal_equations(choices: Choices, numbers: Numbers) -> None:
     n = choices.below(7)
     Z = numbers((choices.below(9), n))
     S = Z.T @ Z + choices.below(3) * np.eye(n)
@@ -29,7 +29,7 @@ def solved(choices: Choices, numbers: Numbers) -> None:
     if kind == 2:
         S = np.ascontiguousarray(S[:, : choices.below(n + 1)])
     try:
-        answer = theta.solved(S)
+        answer = theta.solve_normal_equations(S)
     except ValueError:
         assert n < 1 or S.shape != (n, n)
         return
@@ -222,7 +222,14 @@ def second_derivative(choices: Choices, numbers: Numbers) -> None:
     assert within(out, plain, size, 8)
 
 
-FUNCTIONS = (solved, lower_inverse, newton_step, theta_gradient, theta_hessian, second_derivative)
+FUNCTIONS = (
+    solve_normal_equations,
+    lower_inverse,
+    newton_step,
+    theta_gradient,
+    theta_hessian,
+    second_derivative,
+)
 
 
 def one_input(data: bytes) -> None:

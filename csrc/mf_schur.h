@@ -26,7 +26,7 @@ typedef struct {
 } mf_border;
 
 /* TV (nnz,k): T_j times each column of A_1r. */
-void mf_border_half(const mf_border *border, const double *T, double *TV);
+void mf_border_scale(const mf_border *border, const double *T, double *TV);
 
 /* S -= TV'TV on the upper triangles, in the columns first_column .. last_column of the rest. */
 void mf_schur_update(const mf_border *border, const double *TV, int64_t first_column, int64_t last_column,
@@ -36,13 +36,13 @@ void mf_schur_update(const mf_border *border, const double *TV, int64_t first_co
 void mf_schur_rhs(const mf_border *border, const double *TV, int32_t r, const double *U, double *rest);
 
 /* out (J,k,r) = B_1 - A_1r W. */
-void mf_border_back(const mf_border *border, int32_t r, const double *B, const double *W, double *out);
+void mf_border_back_substitute(const mf_border *border, int32_t r, const double *B, const double *W, double *out);
 
 /* H (nnz,k) = (I - A_j T_j'T_j) A_1r: Z_1'V_1^-1 Z_r on the pattern of A_1r, from TV. */
 void mf_border_project(const mf_border *border, const double *A, const double *T, const double *TV, double *H);
 
 /* K_j (k,k) -= H_j Q H_j' for the levels first_level .. last_level; Q in the lower triangles of dense. */
-void mf_border_k(const mf_border *border, const double *H, const double *dense, int64_t first_level,
+void mf_border_subtract_k(const mf_border *border, const double *H, const double *dense, int64_t first_level,
                  int64_t last_level, double *K_blocks);
 
 /* F (q,width) and what it is multiplied with. For level j of a factor with k columns F has v_j[d] at row c of its column (c,d). The
@@ -50,7 +50,7 @@ void mf_border_k(const mf_border *border, const double *H, const double *dense, 
 typedef struct {
     int32_t width, own, r;
     const double *A, *T;  /* (J,k,k) of the eliminated factor */
-    const double *TV;     /* (nnz,k) from mf_border_half */
+    const double *TV;     /* (nnz,k) from mf_border_scale */
     const double *B, *U;  /* (J,k,r): Z_1'[X y], and T times that */
     const double *v;      /* (J,k) */
     const double *rest_F; /* (m,width) */
@@ -65,7 +65,7 @@ void mf_border_cross(const mf_border *border, const mf_spread *spread, double *F
 
 /* out (m,width) += A_rr F, from A_rr's `count` entries on and above the diagonal: places in the dense blocks, ascending from
  * component to component, and values. */
-void mf_rest_times_base(const mf_border *border, int64_t count, const int64_t *at, const double *values, int32_t width,
+void mf_border_multiply_rest(const mf_border *border, int64_t count, const int64_t *at, const double *values, int32_t width,
                         const double *F, double *out);
 
 /* Levels of the remaining factors, in the order of their scalar columns. Level i covers k_i columns from
@@ -89,20 +89,20 @@ void mf_rest_scale(const mf_rest *rest, int64_t first_level, int64_t last_level,
 void mf_rest_sandwich(const mf_rest *rest, int64_t first_level, int64_t last_level, double *dense);
 
 /* out (m,r), column-major = lambda' rows, level by level; rows (m,r) in C order. */
-void mf_rest_rows(const mf_rest *rest, int32_t r, const double *rows, double *out);
+void mf_rest_multiply_lambda_t(const mf_rest *rest, int32_t r, const double *rows, double *out);
 
 /* The way back: out (m,r) = lambda times the rows of `columns`, (m,r) column-major. */
-void mf_rest_rows_back(const mf_rest *rest, int32_t r, const double *columns, double *out);
+void mf_rest_multiply_lambda(const mf_rest *rest, int32_t r, const double *columns, double *out);
 
 /* blocks[i] (k_i x k_i, one after the other) = diagonal blocks of the lower triangles. */
-void mf_rest_blocks(const mf_rest *rest, const double *dense, double *blocks);
+void mf_rest_extract_blocks(const mf_rest *rest, const double *dense, double *blocks);
 
 /* blocks[i] = back'(I - blocks[i]) back in place, `back` = lambda^-1 packed as `lambdas` are: K_ii from (M^-1)_ii. */
-void mf_rest_k(const mf_rest *rest, const double *back, double *blocks);
+void mf_rest_blocks_k(const mf_rest *rest, const double *back, double *blocks);
 
 /* blocks[i] = (S - S Q S)_ii for the levels with wanted[i], S above (its diagonal in diagonal[]), Q below. The
  * road for a singular lambda, where nothing can be divided by it: m^2 operations a column. `work` (2 m). */
-void mf_rest_blocks_singular(const mf_rest *rest, const double *dense, const double *diagonal,
+void mf_rest_blocks_k_singular(const mf_rest *rest, const double *dense, const double *diagonal,
                              const uint8_t *wanted, double *blocks, double *work);
 
 #endif

@@ -1,8 +1,8 @@
-#include "moments.h"
+#include "mf_moments.h"
 
 #include <string.h>
 
-#include "dispatch.h"
+#include "mf_dispatch.h"
 
 /* Symmetric k x k matrices are summed by their lower triangle, h = k (k + 1) / 2 numbers. The sums follow
  * one another: K, vv, DD (h each); v v' x K, K x K, K x D D' (h x h each); v x D (k, k p); D x D (k p, k p). */
@@ -27,7 +27,7 @@ static layout lay_out(int32_t k, int32_t p, int third)
     return at;
 }
 
-int64_t mf_moments_work(int32_t k, int32_t p, int third)
+int64_t mf_level_moments_work(int32_t k, int32_t p, int third)
 {
     layout at = lay_out(k, p, third);
     return 2 * at.size + at.kp + 3 * at.h;

@@ -2,7 +2,7 @@
 #ifndef MF_PAIRS_H
 #define MF_PAIRS_H
 
-#include "columns.h"
+#include "mf_columns.h"
 
 typedef struct {
     uint32_t left, right, row;
@@ -11,12 +11,12 @@ typedef struct {
 /* Sorts rows by (left code, right code), rows of one pair in their own order. `entries` and `spare` (n) are
  * both written to; *sorted is the one that holds the result. indptr (n_left + 1) gets the CSR row pointers of
  * the distinct pairs, *n_pairs their number. n < 2^31. */
-int mf_pair_order(const int32_t *left, int64_t n_left, const int32_t *right, int64_t n_right, int64_t n,
+int mf_sort_pairs(const int32_t *left, int64_t n_left, const int32_t *right, int64_t n_right, int64_t n,
                   mf_entry *entries, mf_entry *spare, const mf_entry **sorted, int64_t *indptr, int64_t *n_pairs);
 
-/* Fills indices (n_pairs) and data (n_pairs, k_left, k_right) in the order of mf_pair_order; work holds
+/* Fills indices (n_pairs) and data (n_pairs, k_left, k_right) in the order of mf_sort_pairs; work holds
  * (k_left + k_right) * MF_TILE doubles. */
-int mf_pair_sums(const mf_entry *sorted, int64_t n, const mf_column *columns, int32_t k_left, int32_t k_right,
+int mf_sum_pairs(const mf_entry *sorted, int64_t n, const mf_column *columns, int32_t k_left, int32_t k_right,
                  const double *sqrt_weights, int32_t *indices, double *data, double *work);
 
 #endif

@@ -6,7 +6,7 @@
 #ifndef MF_DISPATCH_H
 #define MF_DISPATCH_H
 
-#include "portable.h"
+#include "mf_portable.h"
 
 /* Levels summed before the sum is added to the total: rounding grows with the square root of runs. */
 #define MF_RUN 1024

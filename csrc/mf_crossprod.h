@@ -2,7 +2,7 @@
 #ifndef MF_CROSSPROD_H
 #define MF_CROSSPROD_H
 
-#include "columns.h"
+#include "mf_columns.h"
 
 /* Sums kept for each level of one grouping factor, or each cell of several: left_a * right_b for every a, b.
  * Rows of more than two sums are padded to a multiple of MF_PAD doubles; what is in the padding means nothing. */
@@ -31,7 +31,7 @@ int mf_crossprod(const mf_column *columns, int32_t n_columns, int64_t first, int
 
 /* out (n_levels, n_rows, n_columns) = rows and columns of sums (n_levels, all_rows, width), added up over the
  * sums of n_parts threads; the rows are those from first_row on. */
-void mf_picked(const double *const *parts, int32_t n_parts, int64_t n_levels, int32_t all_rows, int32_t width,
+void mf_select_sums(const double *const *parts, int32_t n_parts, int64_t n_levels, int32_t all_rows, int32_t width,
                int32_t first_row, int32_t n_rows, const int32_t *columns, int32_t n_columns, double *out);
 
 #endif

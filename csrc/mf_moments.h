@@ -22,7 +22,7 @@ typedef struct {
 } mf_moments;
 
 /* Numbers of workspace that mf_level_moments needs; third: whether DxD is wanted. */
-int64_t mf_moments_work(int32_t k, int32_t p, int third);
+int64_t mf_level_moments_work(int32_t k, int32_t p, int third);
 
 /* v (J,k) and the sums, from blocks K_j (J,k,k) and C (J,k,p+1). W (p,p) is upper triangular. Without blocks (NULL)
  * K, vKv, KK and KDD are left alone. */

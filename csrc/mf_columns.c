@@ -1,6 +1,6 @@
-#include "columns.h"
+#include "mf_columns.h"
 
-#include "portable.h"
+#include "mf_portable.h"
 
 #define ROW(t) (rows ? (int64_t)rows[first + (t)] : first + (t))
 
@@ -80,12 +80,12 @@ static const int8_t number_size[] = {8, 4, 8, 4, 2, 1, 1}; /* by mf_kind */
 
 #define LINE 64 /* bytes that memory gives at a time */
 
-void mf_ask(const mf_column *column, int64_t first, int count)
+void mf_prefetch(const mf_column *column, int64_t first, int count)
 {
     for (int32_t f = 0; f < column->n_factors; f++) {
         const mf_factor *factor = &column->factors[f];
         if (factor->kind == MF_CODED || factor->stride != number_size[factor->kind]) continue;
         const char *at = factor->values + first * factor->stride, *end = at + count * factor->stride;
-        for (; at < end; at += LINE) MF_PREFETCH(at);
+        for (; at < end; at += LINE) MF_PREFETCH_LINE(at);
     }
 }

@@ -1,4 +1,4 @@
-#include "selinv.h"
+#include "mf_selinv.h"
 
 #include <string.h>
 
@@ -9,7 +9,7 @@
  * has every pair of rows of r in it. Only its lower triangle is stored: each stored entry
  * Z[i, k] is used for (i, k) and for (k, i).
  */
-void selinv_simplicial(int64_t n, const int64_t *p, const int64_t *nz, const int64_t *row,
+void mf_selinv_simplicial(int64_t n, const int64_t *p, const int64_t *nz, const int64_t *row,
                        const double *l, double *z, double *work)
 {
     double *column = work;   /* L[:, j], zero outside the pattern of column j */
@@ -45,7 +45,7 @@ void selinv_simplicial(int64_t n, const int64_t *p, const int64_t *nz, const int
 
 static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
-void selinv_supernodal_sizes(const selinv_supernodes *sn, int64_t *work, int64_t *index)
+void mf_selinv_supernodal_sizes(const mf_selinv_supernodes *sn, int64_t *work, int64_t *index)
 {
     *work = 0;
     *index = 0;
@@ -60,7 +60,7 @@ void selinv_supernodal_sizes(const selinv_supernodes *sn, int64_t *work, int64_t
 /* The lower triangle of Z[r, r] as a dense m x m block. r is cut into runs that one supernode
  * owns; all later elements of r are rows of that supernode, so one walk along both sorted
  * lists finds their places. */
-static void gather(const selinv_supernodes *sn, const double *z, const int64_t *r, int64_t m,
+static void gather(const mf_selinv_supernodes *sn, const double *z, const int64_t *r, int64_t m,
                    double *block, int64_t *place)
 {
     int64_t begin = 0;
@@ -91,8 +91,8 @@ static void gather(const selinv_supernodes *sn, const double *z, const int64_t *
  *     Z[r, c] = -Z[r, r] Y
  *     Z[c, c] = inv(T T') - Y' Z[r, c]
  */
-int64_t selinv_supernodal(const selinv_supernodes *sn, const double *l, double *z, double *work,
-                          int64_t *index, const selinv_blas *blas)
+int64_t mf_selinv_supernodal(const mf_selinv_supernodes *sn, const double *l, double *z, double *work,
+                          int64_t *index, const mf_selinv_blas *blas)
 {
     double one = 1.0, minus_one = -1.0, zero = 0.0;
     for (int64_t s = sn->n_super - 1; s >= 0; s--) {

@@ -18,7 +18,7 @@ int64_t mf_levels_factor(int64_t n_levels, int32_t k, const double *A, const dou
                          double *logdet);
 
 /* U = T B, level by level: B, U are (J,k,r). */
-void mf_levels_half(int64_t n_levels, int32_t k, int32_t r, const double *T, const double *B, double *U);
+void mf_levels_multiply(int64_t n_levels, int32_t k, int32_t r, const double *T, const double *B, double *U);
 
 /* C = B - A T'T B: Z_j'V^-1 (.) from Z_j'(.), when no other factor is in the model. B, C are (J,k,r). */
 void mf_levels_project(int64_t n_levels, int32_t k, int32_t r, const double *A, const double *T,

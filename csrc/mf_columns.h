@@ -40,6 +40,6 @@ int mf_evaluate(const mf_column *column, const int32_t *rows, int64_t first, int
                 const double *sqrt_weights, double *out);
 
 /* Asks memory for the rows first .. first+count of a column, as far as they are numbers that lie one after the other. */
-void mf_ask(const mf_column *column, int64_t first, int count);
+void mf_prefetch(const mf_column *column, int64_t first, int count);
 
 #endif

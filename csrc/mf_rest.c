@@ -1,8 +1,8 @@
 /* The dense rest: scaling by Lambda and reading out blocks (declared in schur.h). */
 #include <string.h>
 
-#include "levels.h"
-#include "schur.h"
+#include "mf_levels.h"
+#include "mf_schur.h"
 
 #define PANEL 48 /* columns copied at a time when an upper triangle is turned into a lower one */
 
@@ -121,7 +121,7 @@ void mf_rest_sandwich(const mf_rest *rest, int64_t first_level, int64_t last_lev
     }
 }
 
-void mf_rest_rows(const mf_rest *rest, int32_t r, const double *rows, double *out)
+void mf_rest_multiply_lambda_t(const mf_rest *rest, int32_t r, const double *rows, double *out)
 {
     int64_t m = rest->start[rest->n_components];
     for (int64_t i = 0; i < rest->level_start[rest->n_components]; i++) {
@@ -136,7 +136,7 @@ void mf_rest_rows(const mf_rest *rest, int32_t r, const double *rows, double *ou
     }
 }
 
-void mf_rest_rows_back(const mf_rest *rest, int32_t r, const double *columns, double *out)
+void mf_rest_multiply_lambda(const mf_rest *rest, int32_t r, const double *columns, double *out)
 {
     int64_t m = rest->start[rest->n_components];
     for (int64_t i = 0; i < rest->level_start[rest->n_components]; i++) {
@@ -152,7 +152,7 @@ void mf_rest_rows_back(const mf_rest *rest, int32_t r, const double *columns, do
     }
 }
 
-void mf_rest_k(const mf_rest *rest, const double *back, double *blocks)
+void mf_rest_blocks_k(const mf_rest *rest, const double *back, double *blocks)
 {
     for (int64_t i = 0; i < rest->level_start[rest->n_components]; i++) {
         int32_t k = rest->k[i];
@@ -163,7 +163,7 @@ void mf_rest_k(const mf_rest *rest, const double *back, double *blocks)
     }
 }
 
-void mf_rest_blocks(const mf_rest *rest, const double *dense, double *blocks)
+void mf_rest_extract_blocks(const mf_rest *rest, const double *dense, double *blocks)
 {
     for (int64_t c = 0; c < rest->n_components; c++) {
         const double *D = dense + rest->offset[c];
@@ -201,7 +201,7 @@ static double upper_entry(const double *D, int64_t size, const double *diagonal,
     return row < col ? D[row + col * size] : D[col + row * size];
 }
 
-void mf_rest_blocks_singular(const mf_rest *rest, const double *dense, const double *diagonal,
+void mf_rest_blocks_k_singular(const mf_rest *rest, const double *dense, const double *diagonal,
                              const uint8_t *wanted, double *blocks, double *work)
 {
     for (int64_t c = 0; c < rest->n_components; c++) {

@@ -1,7 +1,7 @@
-#include "crossprod.h"
+#include "mf_crossprod.h"
 
-#include "dispatch.h"
-#include "portable.h"
+#include "mf_dispatch.h"
+#include "mf_portable.h"
 
 /* Adds the dot products of two columns with four to out[2][4]. Every column read from cache serves several
  * products, and eight independent chains of additions keep the processor busy. */
@@ -50,7 +50,7 @@ MF_CLONES static void add_gram(const double *tile, int count, const int32_t *gra
         int rows = n_gram - i < 2 ? 1 : 2;
         const double *a[2], *b[4];
         int64_t end = (int64_t)next->n_columns * (i + rows) / n_gram;
-        for (; asked < end; asked++) mf_ask(&next->columns[asked], next->first, next->count);
+        for (; asked < end; asked++) mf_prefetch(&next->columns[asked], next->first, next->count);
         for (int k = 0; k < 2; k++) a[k] = tile + (size_t)gram[k < rows ? i + k : i] * MF_TILE;
         for (int32_t j = 0; j < i + rows; j += 4) {
             int columns = n_gram - j < 4 ? n_gram - j : 4;
@@ -87,7 +87,7 @@ MF_INLINE void add_rows_body(const int32_t *MF_RESTRICT codes, const double *MF_
     for (int t = 0; t < count; t++, rows += stride) {
         if (t + AHEAD < known) {
             const double *next = all + (size_t)codes[t + AHEAD] * size;
-            for (size_t at = 0; at < size; at += 8) MF_PREFETCH(next + at);
+            for (size_t at = 0; at < size; at += 8) MF_PREFETCH_LINE(next + at);
         }
         double *MF_RESTRICT sums = all + (size_t)codes[t] * size;
         for (int32_t a = 0; a < n_left; a++, sums += width) {
@@ -185,9 +185,9 @@ static void add_parts(const mf_group *group, const int32_t *codes, const double 
     for (int at = 0; at < count; at += PART) {
         int part = smaller(count - at, PART), wanted = smaller(next->count - at, PART);
         if (wanted > 0) {
-            for (int32_t c = 0; c < next->n_columns; c++) mf_ask(&next->columns[c], next->first + at, wanted);
+            for (int32_t c = 0; c < next->n_columns; c++) mf_prefetch(&next->columns[c], next->first + at, wanted);
             for (int32_t i = 0; i < group->n_codes; i++)
-                for (int t = 0; t < wanted; t += 16) MF_PREFETCH(group->codes[i] + next->first + at + t);
+                for (int t = 0; t < wanted; t += 16) MF_PREFETCH_LINE(group->codes[i] + next->first + at + t);
         }
         to_rows(tile + at, part, group->columns, group->n_columns, rows);
         add_rows(group, codes + at, rows, part, count - at);
@@ -230,7 +230,7 @@ int mf_crossprod(const mf_column *columns, int32_t n_columns, int64_t first, int
     return MF_OK;
 }
 
-void mf_picked(const double *const *parts, int32_t n_parts, int64_t n_levels, int32_t all_rows, int32_t width,
+void mf_select_sums(const double *const *parts, int32_t n_parts, int64_t n_levels, int32_t all_rows, int32_t width,
                int32_t first_row, int32_t n_rows, const int32_t *columns, int32_t n_columns, double *out)
 {
     for (int64_t j = 0; j < n_levels; j++)

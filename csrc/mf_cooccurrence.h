@@ -13,7 +13,7 @@ typedef struct {
 } mf_pairs;
 
 /* left_out (n_left, k_left, r) += A F_right and right_out (n_right, k_right, r) += A'F_left. */
-void mf_pairs_times(const mf_pairs *pairs, int32_t r, const double *F_left, const double *F_right, double *left_out,
+void mf_pairs_multiply(const mf_pairs *pairs, int32_t r, const double *F_left, const double *F_right, double *left_out,
                     double *right_out);
 
 /* AA[a,b,c,d] = sum of A_ij[b,c] A_ij[a,d] and AE[a,b,c,d] = sum of A_ij[b,c] (D_i D_j')[a,d] over all pairs; both are
@@ -24,10 +24,10 @@ void mf_pairs_moments(const mf_pairs *pairs, int32_t p, const double *D_left, co
 
 /* Joins levels that occur together in one tree; parent[] holds the trees, left levels from base_left on, right ones from
  * base_right on. A root is its tree's smallest member and its own parent, as every level is before the first call. */
-void mf_pairs_join(int64_t n_left, const int64_t *indptr, const int32_t *indices, int64_t base_left, int64_t base_right,
+void mf_join_components(int64_t n_left, const int64_t *indptr, const int32_t *indices, int64_t base_left, int64_t base_right,
                    int64_t *parent);
 
 /* parent[i] = the number of i's tree, trees numbered by their smallest member. Returns how many there are. */
-int64_t mf_number_trees(int64_t n, int64_t *parent);
+int64_t mf_label_components(int64_t n, int64_t *parent);
 
 #endif

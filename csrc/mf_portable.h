@@ -11,10 +11,10 @@
 
 #if defined(__GNUC__)
 #define MF_INLINE static inline __attribute__((always_inline))
-#define MF_PREFETCH(address) __builtin_prefetch(address)
+#define MF_PREFETCH_LINE(address) __builtin_prefetch(address)
 #else
 #define MF_INLINE static inline
-#define MF_PREFETCH(address) ((void)0)
+#define MF_PREFETCH_LINE(address) ((void)0)
 #endif
 
 #if defined(_MSC_VER)

@@ -1,8 +1,8 @@
-#include "codes.h"
+#include "mf_codes.h"
 
 #include <string.h>
 
-#include "portable.h"
+#include "mf_portable.h"
 
 #define BLOCK 4096 /* values looked at before asking whether one was not finite */
 
@@ -64,7 +64,7 @@ int mf_all_finite(const char *values, ptrdiff_t stride, int64_t n, int kind)
     default: EACH(uint8_t, DO)               \
     }
 
-int64_t mf_number(const char *values, ptrdiff_t stride, int64_t n, int kind, int64_t low, int64_t size,
+int64_t mf_factorize(const char *values, ptrdiff_t stride, int64_t n, int kind, int64_t low, int64_t size,
                   int32_t *codes, int32_t *table)
 {
     int64_t used = 0;
@@ -78,7 +78,7 @@ int64_t mf_number(const char *values, ptrdiff_t stride, int64_t n, int kind, int
     return used;
 }
 
-void mf_tick(const char *values, ptrdiff_t stride, int64_t n, int kind, int64_t low, int64_t size, uint8_t *seen)
+void mf_mark_occurring(const char *values, ptrdiff_t stride, int64_t n, int kind, int64_t low, int64_t size, uint8_t *seen)
 {
     memset(seen, 0, (size_t)(size + 1));
     EACH_OF_KIND(seen[inside ? place : (uint64_t)size] = 1;)

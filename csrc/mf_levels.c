@@ -1,6 +1,6 @@
-#include "levels.h"
+#include "mf_levels.h"
 
-#include "dispatch.h"
+#include "mf_dispatch.h"
 
 #include <math.h>
 
@@ -116,7 +116,7 @@ int64_t mf_levels_factor(int64_t n_levels, int32_t k, const double *A, const dou
     return status;
 }
 
-void mf_levels_half(int64_t n_levels, int32_t k, int32_t r, const double *T, const double *B, double *U)
+void mf_levels_multiply(int64_t n_levels, int32_t k, int32_t r, const double *T, const double *B, double *U)
 {
     DISPATCH(k, half_body(n_levels, K, r, T, B, U));
 }

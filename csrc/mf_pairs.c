@@ -1,4 +1,4 @@
-#include "pairs.h"
+#include "mf_pairs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,7 @@ static void pass(const mf_entry *from, mf_entry *to, int64_t n, plan how, int di
     for (int64_t i = 0; i < n; i++) to[counts[key(from[i], how.right_bits) >> (digit * how.bits) & mask]++] = from[i];
 }
 
-int mf_pair_order(const int32_t *left, int64_t n_left, const int32_t *right, int64_t n_right, int64_t n,
+int mf_sort_pairs(const int32_t *left, int64_t n_left, const int32_t *right, int64_t n_right, int64_t n,
                   mf_entry *entries, mf_entry *spare, const mf_entry **sorted, int64_t *indptr, int64_t *n_pairs)
 {
     plan how = plan_passes(n_left, n_right);
@@ -79,7 +79,7 @@ int mf_pair_order(const int32_t *left, int64_t n_left, const int32_t *right, int
     return MF_OK;
 }
 
-int mf_pair_sums(const mf_entry *sorted, int64_t n, const mf_column *columns, int32_t k_left, int32_t k_right,
+int mf_sum_pairs(const mf_entry *sorted, int64_t n, const mf_column *columns, int32_t k_left, int32_t k_right,
                  const double *sqrt_weights, int32_t *indices, double *data, double *work)
 {
     int32_t k = k_left + k_right, rows[MF_TILE];

@@ -1,8 +1,8 @@
-#include "cooccurrence.h"
+#include "mf_cooccurrence.h"
 
 #include <string.h>
 
-#include "dispatch.h"
+#include "mf_dispatch.h"
 
 /* out (rows, r) += A (rows, columns; or its transpose) F (columns, r). */
 MF_INLINE void add_product(int32_t rows, int32_t columns, int32_t row_step, int32_t column_step, int32_t r,
@@ -27,7 +27,7 @@ MF_INLINE void times_body(const mf_pairs *pairs, int32_t kl, int32_t kr, int32_t
         }
 }
 
-void mf_pairs_times(const mf_pairs *pairs, int32_t r, const double *F_left, const double *F_right, double *left_out,
+void mf_pairs_multiply(const mf_pairs *pairs, int32_t r, const double *F_left, const double *F_right, double *left_out,
                     double *right_out)
 {
     const int32_t kr = pairs->k_right;
@@ -92,7 +92,7 @@ static int64_t root(int64_t i, int64_t *parent)
     return i;
 }
 
-void mf_pairs_join(int64_t n_left, const int64_t *indptr, const int32_t *indices, int64_t base_left, int64_t base_right,
+void mf_join_components(int64_t n_left, const int64_t *indptr, const int32_t *indices, int64_t base_left, int64_t base_right,
                    int64_t *parent)
 {
     for (int64_t j = 0; j < n_left; j++)
@@ -103,7 +103,7 @@ void mf_pairs_join(int64_t n_left, const int64_t *indptr, const int32_t *indices
         }
 }
 
-int64_t mf_number_trees(int64_t n, int64_t *parent)
+int64_t mf_label_components(int64_t n, int64_t *parent)
 {
     int64_t found = 0;
     for (int64_t i = 0; i < n; i++) parent[i] = parent[i] == i ? found++ : parent[parent[i]]; /* parents come first */

@@ -5,8 +5,8 @@
  *
  * All arrays belong to the caller. Nothing is allocated and there is no hidden state.
  */
-#ifndef MIXEDFAST_SELINV_H
-#define MIXEDFAST_SELINV_H
+#ifndef MF_SELINV_H
+#define MF_SELINV_H
 
 #include <stdint.h>
 
@@ -19,7 +19,7 @@ typedef struct {
     void (*dgemm)(char *transa, char *transb, int *m, int *n, int *k, double *alpha, double *a,
                   int *lda, double *b, int *ldb, double *beta, double *c, int *ldc);
     void (*dpotri)(char *uplo, int *n, double *a, int *lda, int *info);
-} selinv_blas;
+} mf_selinv_blas;
 
 /* A supernodal factor, as CHOLMOD stores it. Supernode s owns columns super[s] .. super[s+1]-1.
  * Its rows are rows[pi[s]] .. rows[pi[s+1]-1], ascending, the first of them its own columns.
@@ -31,19 +31,19 @@ typedef struct {
     const int64_t *px;    /* n_super + 1 */
     const int64_t *rows;
     const int64_t *owner; /* n: the supernode that owns each column */
-} selinv_supernodes;
+} mf_selinv_supernodes;
 
 /* Z on the pattern of a simplicial L: column j holds entries p[j] .. p[j]+nz[j]-1, rows
  * ascending, the diagonal first. `z` has the layout of `l`; `work` has 2n elements. */
-void selinv_simplicial(int64_t n, const int64_t *p, const int64_t *nz, const int64_t *row,
+void mf_selinv_simplicial(int64_t n, const int64_t *p, const int64_t *nz, const int64_t *row,
                        const double *l, double *z, double *work);
 
-/* Elements of `work`, and of `index`, that selinv_supernodal needs. */
-void selinv_supernodal_sizes(const selinv_supernodes *sn, int64_t *work, int64_t *index);
+/* Elements of `work`, and of `index`, that mf_selinv_supernodal needs. */
+void mf_selinv_supernodal_sizes(const mf_selinv_supernodes *sn, int64_t *work, int64_t *index);
 
 /* Z on the pattern of a supernodal L, lower triangles of the diagonal blocks only.
  * `z` has the layout of `l`. Returns 0, or s + 1 when the diagonal block of supernode s is singular. */
-int64_t selinv_supernodal(const selinv_supernodes *sn, const double *l, double *z, double *work,
-                          int64_t *index, const selinv_blas *blas);
+int64_t mf_selinv_supernodal(const mf_selinv_supernodes *sn, const double *l, double *z, double *work,
+                          int64_t *index, const mf_selinv_blas *blas);
 
 #endif

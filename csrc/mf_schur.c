@@ -1,9 +1,9 @@
-#include "schur.h"
+#include "mf_schur.h"
 
 #include <string.h>
 
-#include "dispatch.h"
-#include "levels.h"
+#include "mf_dispatch.h"
+#include "mf_levels.h"
 
 static double *block_of(const mf_border *border, int64_t j, double *dense, int64_t *size, int64_t *first)
 {
@@ -26,7 +26,7 @@ MF_INLINE void half_body(const mf_border *border, int32_t k, const double *T, do
         }
 }
 
-void mf_border_half(const mf_border *border, const double *T, double *TV)
+void mf_border_scale(const mf_border *border, const double *T, double *TV)
 {
     DISPATCH(border->k, half_body(border, K, T, TV));
 }
@@ -102,7 +102,7 @@ MF_INLINE void back_body(const mf_border *border, int32_t k, int32_t r, const do
         }
 }
 
-void mf_border_back(const mf_border *border, int32_t r, const double *B, const double *W, double *out)
+void mf_border_back_substitute(const mf_border *border, int32_t r, const double *B, const double *W, double *out)
 {
     if (out != B) memcpy(out, B, (size_t)border->n_levels * border->k * r * sizeof *out);
     DISPATCH(border->k, back_body(border, K, r, W, out));
@@ -158,7 +158,7 @@ MF_INLINE void k_body(const mf_border *border, int32_t k, const double *H, const
     }
 }
 
-void mf_border_k(const mf_border *border, const double *H, const double *dense, int64_t first_level,
+void mf_border_subtract_k(const mf_border *border, const double *H, const double *dense, int64_t first_level,
                  int64_t last_level, double *K_blocks)
 {
     DISPATCH(border->k, k_body(border, K, H, dense, first_level, last_level, K_blocks));
@@ -259,7 +259,7 @@ void mf_border_cross(const mf_border *border, const mf_spread *spread, double *F
     }
 }
 
-void mf_rest_times_base(const mf_border *border, int64_t count, const int64_t *at, const double *values, int32_t width,
+void mf_border_multiply_rest(const mf_border *border, int64_t count, const int64_t *at, const double *values, int32_t width,
                         const double *F, double *out)
 {
     int64_t c = 0;
