@@ -13,7 +13,7 @@ from mixedfast._progress import Show
 from mixedfast.crossprod.collinearity import well_conditioned
 from mixedfast.crossprod.identifiability import check_sums
 from mixedfast.crossprod.streaming import (
-    EngineRows,
+    LazyRows,
     Stream,
     is_stream,
     push_down,
@@ -134,7 +134,7 @@ def lmer(
         rows = rows.coded_by(cp.meta.recipe)
     first = None if start is None else np.asarray(start)
     found = fit_rows(cp, rows, REML, first, engine, progress, threads)
-    if isinstance(rows, EngineRows):
+    if isinstance(rows, LazyRows):
         result = LMMResult(found)
     else:
         result = (
@@ -329,7 +329,7 @@ def crossproducts(
     return _products(request)[0]
 
 
-def _products(request: Request) -> tuple[CrossProducts, Design | Stream | EngineRows]:
+def _products(request: Request) -> tuple[CrossProducts, Design | Stream | LazyRows]:
     """Sum the cross-products of any kind of data; return them and the source that gives the rows again."""
     data = request.data
     if is_lazy(data):

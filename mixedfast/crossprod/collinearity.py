@@ -22,7 +22,13 @@ from mixedfast.crossprod.scaling import Basis, GroupBasis
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.types import Design
 
-__all__ = ["LENGTH_TOLERANCE", "RANK_TOLERANCE", "identifiable", "taken_apart", "well_conditioned"]
+__all__ = [
+    "LENGTH_TOLERANCE",
+    "RANK_TOLERANCE",
+    "identifiable",
+    "orthogonalized",
+    "well_conditioned",
+]
 
 #: A column of X is dropped when what earlier columns leave of its sum of squares is below this fraction. Sums of
 #: squares carry 16 digits, so a column that is free to 1e-5 of its length is still told from a dependent one.
@@ -58,10 +64,10 @@ def well_conditioned(design: Design, threads: int | None = None) -> CrossProduct
     CrossProducts
         With ``mix`` (its own or a group's) where columns had to be taken apart.
     """
-    return taken_apart(assemble(design, threads), lambda basis: assemble(design, threads, basis))
+    return orthogonalized(assemble(design, threads), lambda basis: assemble(design, threads, basis))
 
 
-def taken_apart(cp: CrossProducts, again: Callable[[Basis], CrossProducts]) -> CrossProducts:
+def orthogonalized(cp: CrossProducts, again: Callable[[Basis], CrossProducts]) -> CrossProducts:
     """The same for rows that only their owner can read.
 
     Parameters

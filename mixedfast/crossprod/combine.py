@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mixedfast.crossprod.types import CrossProducts, Meta
     from mixedfast.design.coding import Coding
 
-__all__ = ["add", "in_basis", "most_levels_first", "take_away"]
+__all__ = ["add", "in_basis", "most_levels_first", "subtract"]
 
 #: What is left of a sum when all its parts have been taken away again, relative to the sum.
 _ROUNDING = 1e-12
@@ -384,7 +384,7 @@ def _add_meta(a: CrossProducts, b: CrossProducts, groups: Sequence[GroupRecipe])
 # --- rows taken away ---------------------------------------------------------------------------------------
 
 
-def take_away(cp: CrossProducts, part: CrossProducts) -> CrossProducts:
+def subtract(cp: CrossProducts, part: CrossProducts) -> CrossProducts:
     """The cross-products of the rows of `cp` without those of `part`, which are among them.
 
     Levels that lose all their rows stay, with sums of zero: they add nothing to any likelihood. Their labels, and what `meta`

@@ -42,7 +42,7 @@ def check_sums(cp: CrossProducts) -> None:
         told.append((term.group, names))
     for (g, names), (h, other) in combinations(told, 2):
         codes = _levels_together(cp, g, h)
-        checks.told_apart(
+        checks.check_aliased_terms(
             [
                 (cp.groups[g].name, names, codes[0], cp.groups[g].n_levels),
                 (cp.groups[h].name, other, codes[1], cp.groups[h].n_levels),

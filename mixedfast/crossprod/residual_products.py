@@ -28,7 +28,7 @@ from mixedfast.design.columns import Factor
 if TYPE_CHECKING:
     from mixedfast.design.types import Design
 
-__all__ = ["Remainder", "is_rounding", "plus_x", "take_out"]
+__all__ = ["Remainder", "is_rounding", "plus_x", "residual_products"]
 
 #: Numbers of a block of rows, W and Z: 64 MB.
 _BLOCK_NUMBERS = 8_000_000
@@ -88,7 +88,7 @@ def plus_x(C: np.ndarray, gamma: np.ndarray) -> np.ndarray:
     return np.concatenate([C[..., :-1], C[..., -1:] + (C[..., :-1] @ gamma)[..., None]], axis=-1)
 
 
-def take_out(
+def residual_products(
     cp: CrossProducts,
     design: Design,
     gamma: np.ndarray,

@@ -9,7 +9,7 @@ import numpy as np
 from mixedfast.crossprod.blocks import GroupProducts, PairProducts
 from mixedfast.crossprod.combine import in_basis, most_levels_first
 from mixedfast.crossprod.types import CrossProducts
-from mixedfast.design.grouping import of_some
+from mixedfast.design.grouping import keep_groups
 
 __all__ = ["keep_columns", "keep_levels"]
 
@@ -110,7 +110,7 @@ def keep_levels(cp: CrossProducts) -> CrossProducts:
     recipe = cp.meta.recipe
     if recipe is not None:
         groups = (
-            of_some(group, stay[term.group])
+            keep_groups(group, stay[term.group])
             for group, term in zip(recipe.groups, cp.terms, strict=True)
         )
         recipe = replace(recipe, groups=tuple(groups))

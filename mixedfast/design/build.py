@@ -19,7 +19,7 @@ from mixedfast.design.coding import Coding, code, evaluate_expression
 from mixedfast.design.contrast_coding import Contrast, contrast_of
 from mixedfast.design.covariates import ARRAY_OFFSET, Covariate, describe
 from mixedfast.design.grouping import GroupRecipe, number_groups
-from mixedfast.design.model_frame import Rows, Used, complete, vector
+from mixedfast.design.model_frame import ModelFrame, Rows, complete, vector
 from mixedfast.design.types import Design, Recipe, ReTerm
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.formula.parser import ModelSpec, expand_dot, plain_name
@@ -55,7 +55,7 @@ def check_whole(design: Design) -> None:
         checks.random_term(
             term.group, str(written), term.names, term.columns, term.codes, len(term.levels)
         )
-    checks.told_apart(
+    checks.check_aliased_terms(
         [(term.group, term.names, term.codes, len(term.levels)) for term in design.terms]
     )
 
@@ -103,15 +103,15 @@ def build(
         raise DataError("the data have no rows")
     spec = without_dot(spec, table.names, weights)
     refuse_response_as_predictor(spec)
-    used = _gather(spec, table, weights, offset)
-    used, kept_rows, missing = complete(used, na_action)
-    rows = _rows(used, spec)
+    frame = _gather(spec, table, weights, offset)
+    frame, kept_rows, missing = complete(frame, na_action)
+    rows = _rows(frame, spec)
     coded_as = contrasts_of(contrasts, rows, formulas(spec))
     y = response(spec, rows)
     fixed, x = code(spec.fixed, rows, coded_as)
-    terms, codings, groups = _random_part(spec, used, rows, coded_as)
-    if "weights" in used.vectors:
-        checks.weights(used.vectors["weights"])
+    terms, codings, groups = _random_part(spec, frame, rows, coded_as)
+    if "weights" in frame.vectors:
+        checks.weights(frame.vectors["weights"])
     recipe = Recipe(
         spec=spec,
         fixed=fixed,
@@ -123,13 +123,13 @@ def build(
         ),
         offset_column=offset if isinstance(offset, str) else None,
         kept=tuple(range(len(x))),
-        covariates=covariates_of(spec, rows, used.vectors.get("offset"), offset),
+        covariates=covariates_of(spec, rows, frame.vectors.get("offset"), offset),
         weights_column=weights if isinstance(weights, str) else None,
     )
     return Design(
         y=y,
-        weights=used.vectors.get("weights"),
-        offset=offset_of(spec, used.vectors.get("offset"), rows),
+        weights=frame.vectors.get("weights"),
+        offset=offset_of(spec, frame.vectors.get("offset"), rows),
         x=x,
         x_names=fixed.names,
         all_x_names=fixed.names,
@@ -138,7 +138,7 @@ def build(
         terms=terms,
         fixed_terms=fixed.terms,
         kept_rows=kept_rows,
-        n_dropped=table.n - used.n,
+        n_dropped=table.n - frame.n,
         missing=missing,
         recipe=recipe,
         variables=rows,
@@ -182,14 +182,14 @@ def refuse_response_as_predictor(spec: ModelSpec) -> None:
             )
 
 
-def _gather(spec: ModelSpec, table: Table, weights: Any, offset: Any) -> Used:
+def _gather(spec: ModelSpec, table: Table, weights: Any, offset: Any) -> ModelFrame:
     names = list(expression_names(spec.response))
     for formula in formulas(spec):
         names += used_names(formula)
     for expr in spec.offsets:
         names += expression_names(expr)
     given = {"weights": weights, "offset": offset}
-    return Used(
+    return ModelFrame(
         table.n,
         {name: table.column(name) for name in dict.fromkeys(names)},
         {name: table.grouping(name) for term in spec.random for name in term.factors},
@@ -197,17 +197,17 @@ def _gather(spec: ModelSpec, table: Table, weights: Any, offset: Any) -> Used:
     )
 
 
-def _rows(used: Used, spec: ModelSpec) -> Rows:
+def _rows(frame: ModelFrame, spec: ModelSpec) -> Rows:
     """The variables of the formulas, categories without their unused levels."""
-    columns = dict(used.columns)
+    columns = dict(frame.columns)
     coded: dict[str, Categorical] = {}
     under_c, bare = named_in(spec, coded_names), named_in(spec, bare_names)
-    for name, column in used.columns.items():
+    for name, column in frame.columns.items():
         if isinstance(column, Categorical):
             columns[name] = coded[name] = drop_unused(column)
         elif name in under_c or (column.is_boolean and name in bare):
             coded[name] = factorize(column.values)
-    return Rows(used.n, columns, coded)
+    return Rows(frame.n, columns, coded)
 
 
 def contrasts_of(
@@ -268,14 +268,14 @@ def offset_of(spec: ModelSpec, given: np.ndarray | None, rows: Rows) -> np.ndarr
 
 
 def _random_part(
-    spec: ModelSpec, used: Used, rows: Rows, contrasts: tuple[tuple[str, Contrast], ...]
+    spec: ModelSpec, frame: ModelFrame, rows: Rows, contrasts: tuple[tuple[str, Contrast], ...]
 ) -> tuple[tuple[ReTerm, ...], tuple[Coding, ...], tuple[GroupRecipe, ...]]:
     """The random terms with what codes them again, most groups first."""
     found: dict[tuple[str, ...], tuple[np.ndarray, GroupRecipe]] = {}
     parts = []
     for term in spec.random:
         if term.factors not in found:  # terms on one group share its codes
-            found[term.factors] = number_groups(term.group, term.factors, used.groups)
+            found[term.factors] = number_groups(term.group, term.factors, frame.groups)
         codes, group = found[term.factors]
         coding, columns = code(term.expr, rows, contrasts)
         if not columns:

@@ -18,12 +18,12 @@ from mixedfast.design.columns import Column, evaluate, matrix, take
 from mixedfast.errors import DataError, NotIdentifiedError
 
 __all__ = [
+    "check_aliased_terms",
     "enough_rows",
     "labels",
     "no_infinities",
     "random_sums",
     "random_term",
-    "told_apart",
     "weight_range",
     "weights",
 ]
@@ -165,7 +165,7 @@ def _warn_constant_within(term: str, name: str, group: str) -> None:
     )
 
 
-def told_apart(terms: Sequence[tuple[str, Sequence[str], np.ndarray, int]]) -> None:
+def check_aliased_terms(terms: Sequence[tuple[str, Sequence[str], np.ndarray, int]]) -> None:
     """Whether the variances of different random terms can be told apart.
 
     Parameters

@@ -37,8 +37,8 @@ from mixedfast.formula.variables import (
 __all__ = [
     "Coding",
     "FixedTerm",
+    "apply_coding",
     "code",
-    "code_again",
     "code_shapes",
     "evaluate_expression",
     "products_of",
@@ -311,7 +311,7 @@ def _typical(formula: str, rows: Rows) -> dict[str, float]:
     }
 
 
-def code_again(coding: Coding, rows: Rows) -> tuple[Column, ...]:
+def apply_coding(coding: Coding, rows: Rows) -> tuple[Column, ...]:
     """The columns of the same coding on other rows, whose codes already follow the coding's levels."""
     if coding.products is not None:
         return _multiply(coding, rows)

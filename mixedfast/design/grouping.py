@@ -15,7 +15,7 @@ from mixedfast._stored import are_within, is_array_of, stored
 from mixedfast.data.categories import Categorical, drop_unused, factorize, labels, recode
 from mixedfast.errors import DataError
 
-__all__ = ["GroupRecipe", "number_again", "number_groups", "of_some", "union"]
+__all__ = ["GroupRecipe", "apply_numbering", "keep_groups", "number_groups", "union"]
 
 
 def _check_grouping(fields: Any) -> Iterator[str]:
@@ -97,7 +97,7 @@ def _joined(left: np.ndarray, right: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return joined
 
 
-def number_again(group: GroupRecipe, groups: Mapping[str, Categorical]) -> np.ndarray:
+def apply_numbering(group: GroupRecipe, groups: Mapping[str, Categorical]) -> np.ndarray:
     """The group of each new row under the old numbering, shape (n,) int32; -1 for a new group."""
     parts = [
         recode(groups[name], levels)
@@ -112,7 +112,7 @@ def number_again(group: GroupRecipe, groups: Mapping[str, Categorical]) -> np.nd
     return codes
 
 
-def of_some(group: GroupRecipe, stay: np.ndarray) -> GroupRecipe:
+def keep_groups(group: GroupRecipe, stay: np.ndarray) -> GroupRecipe:
     """The numbering of some of the groups, in their order; `stay` are their codes, ascending."""
     levels = group.levels[stay]
     if not group.ids:

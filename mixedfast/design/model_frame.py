@@ -14,7 +14,7 @@ from mixedfast.data.frames import ColumnData, Numeric, Table, as_table
 from mixedfast.design import checks
 from mixedfast.errors import DataError
 
-__all__ = ["Rows", "Used", "complete", "missing_masks", "vector"]
+__all__ = ["ModelFrame", "Rows", "complete", "missing_masks", "vector"]
 
 
 def _check_rows(fields: Any) -> Iterator[str]:
@@ -43,7 +43,7 @@ class Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class Used:
+class ModelFrame:
     """The columns a model uses, before and after rows with missing values are left out."""
 
     n: int
@@ -51,8 +51,8 @@ class Used:
     groups: Mapping[str, Categorical]
     vectors: Mapping[str, np.ndarray]  # "weights" and "offset" when given
 
-    def take(self, rows: np.ndarray) -> Used:
-        return Used(
+    def take(self, rows: np.ndarray) -> ModelFrame:
+        return ModelFrame(
             len(rows),
             {name: _taken(column, rows) for name, column in self.columns.items()},
             {
@@ -83,14 +83,16 @@ def vector(label: str, value: Any, table: Table) -> np.ndarray:
     return values
 
 
-def complete(used: Used, na_action: str) -> tuple[Used, np.ndarray | None, dict[str, int]]:
+def complete(
+    frame: ModelFrame, na_action: str
+) -> tuple[ModelFrame, np.ndarray | None, dict[str, int]]:
     """The rows without a missing value, which they are (None: all), and what was missing where."""
     if na_action not in ("omit", "raise"):
         raise DataError(f"na_action is 'omit' or 'raise', not {na_action!r}")
-    masks = missing_masks(used)
+    masks = missing_masks(frame)
     counts = {name: int(mask.sum()) for name, mask in masks.items()}
     for name, count in counts.items():
-        if count == used.n:
+        if count == frame.n:
             raise DataError(f"every value of {name!r} is missing")
     kept = None
     if masks:
@@ -102,19 +104,19 @@ def complete(used: Used, na_action: str) -> tuple[Used, np.ndarray | None, dict[
             raise DataError(
                 f"no row is complete: every row misses a value in one of {', '.join(counts)}"
             )
-        used = used.take(kept)
-    checks.no_infinities(used.columns)
-    return used, kept, counts
+        frame = frame.take(kept)
+    checks.no_infinities(frame.columns)
+    return frame, kept, counts
 
 
-def missing_masks(used: Used) -> dict[str, np.ndarray]:
+def missing_masks(frame: ModelFrame) -> dict[str, np.ndarray]:
     """Where values are missing, shape (n,) bool, for the variables that miss any."""
     masks: dict[str, np.ndarray] = {}
-    for name, column in (*used.columns.items(), *used.groups.items()):
+    for name, column in (*frame.columns.items(), *frame.groups.items()):
         mask = _missing(column)
         if mask is not None:
             masks[name] = mask
-    for label, values in used.vectors.items():
+    for label, values in frame.vectors.items():
         if np.isnan(values).any():
             masks[label] = np.isnan(values)
     return masks

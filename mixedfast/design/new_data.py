@@ -12,15 +12,15 @@ from mixedfast.data.categories import Categorical, drop_unused, factorize, recod
 from mixedfast.data.frames import Numeric, as_table
 from mixedfast.design import checks
 from mixedfast.design.build import offset_of
-from mixedfast.design.coding import code_again
+from mixedfast.design.coding import apply_coding
 from mixedfast.design.columns import Column
-from mixedfast.design.grouping import number_again
-from mixedfast.design.model_frame import Rows, Used, missing_masks, vector
+from mixedfast.design.grouping import apply_numbering
+from mixedfast.design.model_frame import ModelFrame, Rows, missing_masks, vector
 from mixedfast.design.types import Recipe
 from mixedfast.errors import DataError
 from mixedfast.formula.variables import expression_names, used_names
 
-__all__ = ["NewData", "apply"]
+__all__ = ["NewData", "code_new_data"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class NewData:
         )
 
 
-def apply(
+def code_new_data(
     recipe: Recipe,
     data: Any,
     groups: bool | Iterable[int] = True,
@@ -92,7 +92,7 @@ def apply(
     >>> from mixedfast.formula.parser import parse
     >>> data = {"y": [1, 2, 4, 3], "x": [0, 1, 0, 1], "g": list("aabb")}
     >>> recipe = build(parse("y ~ x + (1 | g)"), data).recipe
-    >>> apply(recipe, {"x": [5, 6], "g": ["b", "new"]}).terms[0][0]
+    >>> code_new_data(recipe, {"x": [5, 6], "g": ["b", "new"]}).terms[0][0]
     array([ 1, -1], dtype=int32)
     """
     table = as_table(data)
@@ -110,33 +110,35 @@ def apply(
     if recipe.offset_column is not None:
         vectors["offset"] = vector("offset", recipe.offset_column, table)
     part_names = {name for t in grouped for name in recipe.groups[t].factors}
-    used = Used(table.n, columns, {name: table.grouping(name) for name in part_names}, vectors)
-    masks = missing_masks(replace(used, groups={}))
+    frame = ModelFrame(
+        table.n, columns, {name: table.grouping(name) for name in part_names}, vectors
+    )
+    masks = missing_masks(replace(frame, groups={}))
     kept_rows = np.flatnonzero(~np.logical_or.reduce(list(masks.values()))) if masks else None
-    used = used if kept_rows is None else used.take(kept_rows)
-    checks.no_infinities(used.columns)
-    rows = _new_rows(recipe, used)
-    all_x = code_again(recipe.fixed, rows)
-    nobody = np.full(used.n, -1, dtype=np.int32)
+    frame = frame if kept_rows is None else frame.take(kept_rows)
+    checks.no_infinities(frame.columns)
+    rows = _new_rows(recipe, frame)
+    all_x = apply_coding(recipe.fixed, rows)
+    nobody = np.full(frame.n, -1, dtype=np.int32)
     terms = tuple(
         (
-            number_again(recipe.groups[t], used.groups) if t in grouped else nobody,
-            code_again(recipe.random[t], rows)
+            apply_numbering(recipe.groups[t], frame.groups) if t in grouped else nobody,
+            apply_coding(recipe.random[t], rows)
             if t in shown
             else ((),) * len(recipe.random[t].names),
         )
         for t in everything
         if groups is not False
     )
-    offset = offset_of(spec, used.vectors.get("offset"), rows)
-    return NewData(used.n, kept_rows, tuple(all_x[i] for i in recipe.kept), terms, offset)
+    offset = offset_of(spec, frame.vectors.get("offset"), rows)
+    return NewData(frame.n, kept_rows, tuple(all_x[i] for i in recipe.kept), terms, offset)
 
 
-def _new_rows(recipe: Recipe, used: Used) -> Rows:
+def _new_rows(recipe: Recipe, frame: ModelFrame) -> Rows:
     """New variables under the old levels."""
-    columns = dict(used.columns)
+    columns = dict(frame.columns)
     coded: dict[str, Categorical] = {}
-    for name, column in used.columns.items():
+    for name, column in frame.columns.items():
         if name not in recipe.levels:
             if isinstance(column, Categorical):
                 raise DataError(f"column {name!r} was numeric in the fit and holds categories now")
@@ -161,4 +163,4 @@ def _new_rows(recipe: Recipe, used: Used) -> Rows:
             columns[name] = Numeric(
                 levels[codes]
             )  # True and False also where they came as 1 and 0, or as categories
-    return Rows(used.n, columns, coded)
+    return Rows(frame.n, columns, coded)

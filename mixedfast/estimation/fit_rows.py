@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from mixedfast._progress import Show
-from mixedfast.crossprod.residual_products import Remainder, plus_x, take_out
-from mixedfast.crossprod.streaming import EngineRows, Stream
+from mixedfast.crossprod.residual_products import Remainder, plus_x, residual_products
+from mixedfast.crossprod.streaming import LazyRows, Stream
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.types import Design
 from mixedfast.estimation.fit import Fit, fit_crossproducts, unproven
@@ -23,7 +23,7 @@ NOTHING_LEFT = "nothing is left of the response"
 
 def fit_rows(
     cp: CrossProducts,
-    rows: Design | Stream | EngineRows,
+    rows: Design | Stream | LazyRows,
     reml: bool = True,
     start: np.ndarray | None = None,
     engine: str = "auto",
@@ -35,7 +35,7 @@ def fit_rows(
     Parameters
     ----------
     cp : CrossProducts
-    rows : Design, Stream or EngineRows
+    rows : Design, Stream or LazyRows
         Whose products they are. What can be read but once is not read again.
     reml, start, engine, progress
         As for `fit_crossproducts`.
@@ -58,23 +58,23 @@ def fit_rows(
 
 def _taken_out(
     cp: CrossProducts,
-    rows: Design | Stream | EngineRows,
+    rows: Design | Stream | LazyRows,
     gamma: np.ndarray,
     delta: list[np.ndarray],
     threads: int | None,
     progress: Show,
 ) -> Remainder:
     """What is left of all rows, at once, batch by batch, or by an engine."""
-    if isinstance(rows, EngineRows):
-        return rows.take_out(cp, gamma, delta)
+    if isinstance(rows, LazyRows):
+        return rows.residual_products(cp, gamma, delta)
     if isinstance(rows, Stream):
         return rows.total(
-            lambda batch: take_out(cp, batch, gamma, delta, 1),
+            lambda batch: residual_products(cp, batch, gamma, delta, 1),
             "reading once more",
             threads,
             progress,
         )
-    return take_out(cp, rows, gamma, delta, threads)
+    return residual_products(cp, rows, gamma, delta, threads)
 
 
 def _growth(fit: Fit, remainder: Remainder) -> float:

@@ -37,7 +37,7 @@ def stream_of(fit: Fit, data: Any) -> Stream:
             "augment_to reads rows batch by batch, and this frame is lazy: give its batches, such as "
             "relation.to_arrow_reader() of DuckDB, or its files"
         )
-    return Stream.again(recipe, data if is_stream(data) else [data])
+    return Stream.of_recipe(recipe, data if is_stream(data) else [data])
 
 
 def augment_to(

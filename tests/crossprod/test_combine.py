@@ -13,7 +13,7 @@ from mixedfast.crossprod.assemble import assemble
 from mixedfast.crossprod.combine import in_basis
 from mixedfast.crossprod.scaling import choose_basis
 from mixedfast.design.build import build
-from mixedfast.design.new_data import apply
+from mixedfast.design.new_data import code_new_data
 from mixedfast.formula.parser import parse
 
 # sums in another order, in shifted and scaled columns
@@ -212,7 +212,7 @@ def test_predictions_after_an_addition_know_all_groups():
     recipe = (a + b).meta.recipe
     assert recipe is not None
     groups = {g.name: g for g in (a + b).groups}
-    for group, (codes, _) in zip(recipe.groups, apply(recipe, table).terms, strict=True):
+    for group, (codes, _) in zip(recipe.groups, code_new_data(recipe, table).terms, strict=True):
         assert (codes >= 0).all()
         levels = np.asarray(groups[group.label].levels)
         assert len(np.unique(codes)) == len(levels)

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mixedfast as mf
-from mixedfast.crossprod import residual_products
+import mixedfast.crossprod.residual_products as module
 from mixedfast.crossprod.collinearity import well_conditioned
-from mixedfast.crossprod.residual_products import take_out
+from mixedfast.crossprod.residual_products import residual_products
 from mixedfast.design.build import build
 from mixedfast.engines import choose
 from mixedfast.engines.refinement import Refined
@@ -128,7 +128,7 @@ def test_whatever_is_taken_out_the_square_is_the_same(
     _, S = chosen.factor(lambdas)
     gamma = random.normal(size=cp.p)
     delta = [random.normal(size=(g.n_levels, g.k, cp.p + 1)) for g in cp.groups]
-    refined = Refined(chosen, take_out(cp, design, gamma, delta))
+    refined = Refined(chosen, residual_products(cp, design, gamma, delta))
     T = np.eye(cp.p + 1)
     T[:-1, -1] = -gamma
     size = np.sqrt(np.diag(T.T @ cp.xy @ T))
@@ -264,10 +264,10 @@ def test_rows_taken_out_in_blocks_give_the_same_sums(monkeypatch, weighted: bool
     design, cp = prepared("y ~ x + (x | g) + (1 | h)", data, "w" if weighted else None)
     gamma = random.normal(size=cp.p)
     delta = [random.normal(size=(g.n_levels, g.k, cp.p + 1)) for g in cp.groups]
-    whole = take_out(cp, design, gamma, delta)
-    monkeypatch.setattr(residual_products, "_BLOCK_NUMBERS", 1)
-    assert len(list(residual_products._row_blocks(len(data), cp))) == 5
-    blocks = take_out(cp, design, gamma, delta)
+    whole = residual_products(cp, design, gamma, delta)
+    monkeypatch.setattr(module, "_BLOCK_NUMBERS", 1)
+    assert len(list(module._row_blocks(len(data), cp))) == 5
+    blocks = residual_products(cp, design, gamma, delta)
     np.testing.assert_allclose(blocks.ww, whole.ww, rtol=1e-12)
     for part, own in zip(blocks.zw, whole.zw, strict=True):
         np.testing.assert_allclose(part, own, rtol=1e-12, atol=1e-12)

@@ -15,7 +15,7 @@ from helpers.cases import frame, golden, golden_names
 
 import mixedfast as mf
 from mixedfast.data import storage
-from mixedfast.design.new_data import apply
+from mixedfast.design.new_data import code_new_data
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
 
@@ -71,7 +71,9 @@ def test_results_come_back(formula, tmp_path):
     pd.testing.assert_frame_equal(back.anova(), m.anova())
     new = {"Days": [0.5, 3.0, 7.25], "Subject": ["308", "309", "372"]}
     for ours, theirs in zip(
-        apply(back._fit.cp.meta.recipe, new).x, apply(m._fit.cp.meta.recipe, new).x, strict=True
+        code_new_data(back._fit.cp.meta.recipe, new).x,
+        code_new_data(m._fit.cp.meta.recipe, new).x,
+        strict=True,
     ):
         for a, b in zip(ours, theirs, strict=True):
             _same(a.values, b.values)

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from mixedfast.data.categories import factorize
 from mixedfast.design.build import build, check_whole
 from mixedfast.design.columns import Factor, evaluate, matrix, same, take
-from mixedfast.design.grouping import number_again, number_groups
-from mixedfast.design.new_data import apply
+from mixedfast.design.grouping import apply_numbering, number_groups
+from mixedfast.design.new_data import code_new_data
 from mixedfast.design.types import Design
 from mixedfast.errors import DataError, FormulaError, NotIdentifiedError
 from mixedfast.formula.parser import parse
@@ -272,7 +272,7 @@ def test_combinations_are_numbered_in_order(seed: int, how: str, n: int) -> None
     assert recipe.levels.tolist() == [f"{i}:{j}" for i, j in pairs]
     assert codes.dtype == np.int32
     assert [pairs[code] for code in codes] == list(zip(a.tolist(), b.tolist(), strict=True))
-    np.testing.assert_array_equal(number_again(recipe, groups), codes)
+    np.testing.assert_array_equal(apply_numbering(recipe, groups), codes)
 
 
 def test_nested_groups_number_only_what_occurs() -> None:
@@ -314,7 +314,7 @@ def test_any_interaction_of_groups_agrees_with_its_labels(rows: list[tuple[int, 
     assert term.levels[term.codes].tolist() == [
         f"{i}:{j}:{k}" for i, j, k in zip(a, b, c, strict=True)
     ]
-    again, _ = apply(made.recipe, data).terms[0]
+    again, _ = code_new_data(made.recipe, data).terms[0]
     np.testing.assert_array_equal(again, term.codes)
 
 
@@ -524,7 +524,7 @@ def test_keep_columns() -> None:
     made = design("y ~ x*f").keep_columns([1, 2, 5]).keep_columns([0, 2])
     assert (made.x_names, made.kept, made.has_intercept) == (("x", "x:f[T.b]"), (1, 5), False)
     assert len(made.all_x_names) == 6
-    assert [len(apply(made.recipe, FRAME).x), made.recipe.kept] == [2, (1, 5)]
+    assert [len(code_new_data(made.recipe, FRAME).x), made.recipe.kept] == [2, (1, 5)]
 
 
 @pytest.mark.parametrize(
@@ -535,7 +535,7 @@ def test_new_data_are_coded_as_the_old_ones(formula: str) -> None:
     made = design(formula, contrasts={"f": "sum"})
     recipe = pickle.loads(pickle.dumps(made.recipe))
     rows = np.array([7, 3, 11, 4])
-    new = apply(recipe, FRAME.drop(columns="y").iloc[rows].astype({"f": str}))
+    new = code_new_data(recipe, FRAME.drop(columns="y").iloc[rows].astype({"f": str}))
     assert new.n == 4 and new.kept_rows is None
     np.testing.assert_allclose(matrix(new.x, 4), matrix(made.x, N)[rows], **ROUNDING)
     for (codes, columns), term in zip(new.terms, made.terms, strict=True):
@@ -553,7 +553,7 @@ def test_recipes_hold_no_rows() -> None:
 
 def test_new_groups_missing_groups_and_missing_rows() -> None:
     recipe = design("y ~ x + (1 | g/s)").recipe
-    new = apply(
+    new = code_new_data(
         recipe,
         {"x": [1.0, np.nan, 2.0, 3.0], "g": [99.0, 1.0, np.nan, 1.0], "s": ["u", "u", "u", "new"]},
     )
@@ -564,13 +564,13 @@ def test_new_groups_missing_groups_and_missing_rows() -> None:
 
 
 def test_population_predictions_need_no_groups() -> None:
-    new = apply(design("y ~ x + (z | g)").recipe, {"x": [1.0]}, groups=False)
+    new = code_new_data(design("y ~ x + (z | g)").recipe, {"x": [1.0]}, groups=False)
     assert new.terms == () and matrix(new.x, 1).tolist() == [[1.0, 1.0]]
 
 
 def test_offsets_of_new_data() -> None:
     recipe = design("y ~ x + offset(z) + (1 | g)", offset="h").recipe
-    new = apply(recipe, {"x": [1.0], "z": [2.0], "h": [0.5], "g": [1]})
+    new = code_new_data(recipe, {"x": [1.0], "z": [2.0], "h": [0.5], "g": [1]})
     assert new.offset is not None and new.offset.tolist() == [2.5]
 
 
@@ -579,17 +579,17 @@ def test_offsets_of_new_data() -> None:
 )
 def test_unknown_level_in_new_data(formula: str) -> None:
     with pytest.raises(DataError, match="'f' has levels the fit never saw: q"):
-        apply(design(formula).recipe, FRAME.assign(f="q"))
+        code_new_data(design(formula).recipe, FRAME.assign(f="q"))
 
 
 def test_unknown_value_under_C_in_new_data() -> None:
     with pytest.raises(DataError, match="'k' has levels the fit never saw: 7"):
-        apply(design("y ~ C(k)").recipe, {"k": [7]})
+        code_new_data(design("y ~ C(k)").recipe, {"k": [7]})
 
 
 def test_numbers_that_became_categories() -> None:
     with pytest.raises(DataError, match="'x' was numeric"):
-        apply(design("y ~ x").recipe, {"x": ["a"]})
+        code_new_data(design("y ~ x").recipe, {"x": ["a"]})
 
 
 # --- columns --------------------------------------------------------------------------------------
@@ -636,5 +636,5 @@ def test_functions_that_users_of_r_expect() -> None:
     design = build(parse("sqrt(y) ~ sqrt(x) + abs(x - 2) + (log1p(x) | g)"), frame)
     assert design.x_names == ("Intercept", "sqrt(x)", "abs(x - 2)")
     np.testing.assert_array_equal(design.y, np.sqrt(np.arange(9.0)))
-    again = apply(design.recipe, {"x": [9.0], "g": [1]})
+    again = code_new_data(design.recipe, {"x": [9.0], "g": [1]})
     np.testing.assert_array_equal(evaluate(again.x[1], 1), [3.0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mixedfast.crossprod.assemble import assemble
-from mixedfast.crossprod.combine import take_away
+from mixedfast.crossprod.combine import subtract
 from mixedfast.design.build import build
 from mixedfast.engines import choose
 from mixedfast.estimation.fit import fit_crossproducts
@@ -111,7 +111,7 @@ def test_a_neighbours_hessian_leads_to_the_optimum(formula):
         for level in np.argsort(sizes)[:: max(1, len(sizes) // 5)]:
             part = next(parts_of_rows(whole, design, np.where(term.codes == level, 0, -1), 1))
             rest = PLSSystem(
-                take_away(whole, part), choose(take_away(whole, part), "block"), fit.reml
+                subtract(whole, part), choose(subtract(whole, part), "block"), fit.reml
             )
             outlook = Neighbour(
                 fit.curvature().hessian, len(sizes), part.n / whole.n, Direct(False)

@@ -13,7 +13,7 @@ from hypothesis import given
 
 import mixedfast as mf
 from mixedfast.crossprod.assemble import assemble
-from mixedfast.crossprod.combine import take_away
+from mixedfast.crossprod.combine import subtract
 from mixedfast.inference.diagnostics import influence as room
 
 MODELS = {
@@ -67,7 +67,7 @@ def test_rows_taken_away_are_rows_never_read(formula, weighted, seed):
         assemble(room._only(design, np.flatnonzero(rows)), basis=whole.basis)
         for rows in (gone, ~gone)
     )
-    ours = take_away(whole, part)
+    ours = subtract(whole, part)
     assert ours.n == rest.n and ours.sum_log_weights == pytest.approx(rest.sum_log_weights)
     close(ours.xy, rest.xy)
     if weighted:

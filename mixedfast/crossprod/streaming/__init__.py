@@ -1,7 +1,8 @@
 """Cross-products from data that are not in memory: batches of rows, and engines that add up for us."""
 
+from mixedfast.crossprod.streaming.lazy_rows import LazyRows
 from mixedfast.crossprod.streaming.passes import Stream, stream_crossproducts
-from mixedfast.crossprod.streaming.pushdown import EngineRows, push_down
+from mixedfast.crossprod.streaming.pushdown import push_down
 from mixedfast.data.sources import is_stream
 
-__all__ = ["EngineRows", "Stream", "is_stream", "push_down", "stream_crossproducts"]
+__all__ = ["LazyRows", "Stream", "is_stream", "push_down", "stream_crossproducts"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mixedfast.crossprod.streaming.first_pass import Seen
     from mixedfast.crossprod.streaming.plan import Plan
 
-__all__ = ["Checkpoint", "Progress", "digest"]
+__all__ = ["Checkpoint", "CheckpointFile", "digest"]
 
 #: Seconds between two writes.
 _EVERY = 30.0
@@ -56,7 +56,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(repr(value).encode()).hexdigest()
 
 
-class Progress:
+class CheckpointFile:
     """A checkpoint file, or none at all: then nothing is kept."""
 
     def __init__(self, path: str | PathLike[str] | None, model: str) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 
 from mixedfast._stored import stored
 from mixedfast.crossprod.streaming.column_statistics import Moments, state_of
-from mixedfast.crossprod.streaming.plan import Facts
-from mixedfast.crossprod.streaming.requirements import Wanted
+from mixedfast.crossprod.streaming.plan import GlobalFacts
+from mixedfast.crossprod.streaming.requirements import Requirements
 from mixedfast.data.arrow import (
     complete_rows,
     distinct,
@@ -33,8 +33,8 @@ from mixedfast.formula.variables import expression_names
 __all__ = [
     "Seen",
     "columns_of_keys",
-    "facts_of",
-    "keys_of",
+    "global_facts",
+    "keys_to_find",
     "listed_columns",
     "look",
     "spread_sample",
@@ -135,8 +135,8 @@ class Seen:
         return cls(**{**fields, "distinct": tables, "rows": from_bytes(fields["rows"])})
 
 
-def keys_of(
-    want: Wanted, schema: Any, given: Mapping[str, Sequence[Any]]
+def keys_to_find(
+    needs: Requirements, schema: Any, given: Mapping[str, Sequence[Any]]
 ) -> tuple[tuple[str, ...], ...]:
     """The columns, and combinations of columns, whose distinct values must be found: those with no levels given.
 
@@ -145,32 +145,34 @@ def keys_of(
     DataError
         When a column is of a type that a model cannot use.
     """
-    for name in want.columns:
+    for name in needs.columns:
         kind = kind_of(schema.field(name).type)
         if kind not in ("number", "boolean", "text", "null") and not kind.startswith("category"):
             raise DataError(
                 f"column {name!r} holds {kind}, which a model cannot use: convert it to numbers or strings"
             )
-    single = [(name,) for name in want.variables if is_category(want, schema, name)]
+    single = [(name,) for name in needs.variables if is_category(needs, schema, name)]
     return tuple(
-        key for key in dict.fromkeys([*single, *want.groups]) if len(key) > 1 or key[0] not in given
+        key
+        for key in dict.fromkeys([*single, *needs.groups])
+        if len(key) > 1 or key[0] not in given
     )
 
 
-def is_category(want: Wanted, schema: Any, name: str) -> bool:
+def is_category(needs: Requirements, schema: Any, name: str) -> bool:
     """Whether a variable of the formulas is used as categories."""
-    return want.is_category(name, kind_of(schema.field(name).type))
+    return needs.is_category(name, kind_of(schema.field(name).type))
 
 
-def columns_of_keys(want: Wanted, keys: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+def columns_of_keys(needs: Requirements, keys: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     """The columns that the first pass must read when no row misses a value."""
-    of_transforms = {name for call in want.transforms for name in expression_names(call.inside)}
+    of_transforms = {name for call in needs.transforms for name in expression_names(call.inside)}
     of_keys = {name for key in keys for name in key}
-    return tuple(name for name in want.columns if name in of_keys or name in of_transforms)
+    return tuple(name for name in needs.columns if name in of_keys or name in of_transforms)
 
 
 def look(
-    want: Wanted,
+    needs: Requirements,
     columns: Sequence[str],
     keys: Sequence[tuple[str, ...]],
     given: Mapping[str, Any],
@@ -180,7 +182,7 @@ def look(
 
     Parameters
     ----------
-    want : Wanted
+    needs : Requirements
     columns : sequence of str
         A row is complete when it misses none of these.
     keys : sequence of tuple of str
@@ -209,26 +211,26 @@ def look(
             missing,
             {key: _readable(distinct(rows, key), where) for key in keys},
             {name: _dictionary(table.column(name)) for name in columns if name in listed},
-            {call.inside: _moments(call.inside, rows) for call in want.transforms},
+            {call.inside: _moments(call.inside, rows) for call in needs.transforms},
             plain_table(sample(rows, _SAMPLE_UNIT)),
         )
 
     return at
 
 
-def spread_sample(source: Source, want: Wanted, given: Mapping[str, Any]) -> Any:
+def spread_sample(source: Source, needs: Requirements, given: Mapping[str, Any]) -> Any:
     """Some complete rows of some units, evenly spread over the source; their levels are among those given."""
     import pyarrow as pa
 
-    units = list(source.units(want.columns))
+    units = list(source.units(needs.columns))
     parts = []
     for i in np.unique(np.linspace(0, len(units) - 1, _SAMPLE_ALL // _SAMPLE_UNIT).astype(int)):
         first = next(units[i].read(_SAMPLE_READ), None)
         if first is None:
             raise DataError(f"{units[i].name} has no rows where it says it has {units[i].rows}")
-        rows, _ = complete_rows(first, want.columns, units[i].name)
+        rows, _ = complete_rows(first, needs.columns, units[i].name)
         for name, labels in given.items():
-            if name in want.columns:
+            if name in needs.columns:
                 labels.codes(rows.column(name), units[i].name)
         parts.append(plain_table(sample(rows, _SAMPLE_UNIT)))
     return pa.concat_tables(parts, promote_options="permissive")
@@ -275,7 +277,9 @@ def _moments(expr: str, rows: Any) -> Moments:
     return Moments.of(evaluate_expression(expr, Rows(table.n, columns, {})))
 
 
-def facts_of(want: Wanted, seen: Seen, schema: Any, given: Mapping[str, Sequence[Any]]) -> Facts:
+def global_facts(
+    needs: Requirements, seen: Seen, schema: Any, given: Mapping[str, Sequence[Any]]
+) -> GlobalFacts:
     """What the recipe is made from. Levels come from one row each by the code that reads tables in memory.
 
     ``given`` levels take the place of those seen.
@@ -287,30 +291,31 @@ def facts_of(want: Wanted, seen: Seen, schema: Any, given: Mapping[str, Sequence
             given,
         )
         for key in dict.fromkeys(
-            [*((n,) for n in want.variables if is_category(want, schema, n)), *want.groups]
+            [*((n,) for n in needs.variables if is_category(needs, schema, n)), *needs.groups]
         )
     }
     sampled = as_table(seen.rows)
-    columns = {name: sampled.column(name) for name in want.variables if not is_text(schema, name)}
+    columns = {name: sampled.column(name) for name in needs.variables if not is_text(schema, name)}
     numbers = {
         name: column.values for name, column in columns.items() if isinstance(column, Numeric)
     }
     categories = {
         name: _categories(tables[name,], name)
-        for name in want.variables
-        if is_category(want, schema, name)
+        for name in needs.variables
+        if is_category(needs, schema, name)
     }
-    return Facts(
+    return GlobalFacts(
         n=seen.n,
         n_dropped=seen.n_rows - seen.n,
-        missing=want.told(seen.missing),
+        missing=needs.missing_by_role(seen.missing),
         numbers={name: values.dtype.name for name, values in numbers.items()},
         categories=categories,
         groups={
-            key: {name: as_table(tables[key]).grouping(name) for name in key} for key in want.groups
+            key: {name: as_table(tables[key]).grouping(name) for name in key}
+            for key in needs.groups
         },
         typical={name: float(values.mean()) for name, values in numbers.items() if len(values)},
-        state={call.text: state_of(call, seen.moments[call.inside]) for call in want.transforms},
+        state={call.text: state_of(call, seen.moments[call.inside]) for call in needs.transforms},
     )
 
 

@@ -10,10 +10,10 @@ from mixedfast.crossprod.assemble import Summed
 from mixedfast.crossprod.blocks import PairProducts
 from mixedfast.design.covariates import merge
 
-__all__ = ["add_same"]
+__all__ = ["add_in_place"]
 
 
-def add_same(a: Summed, b: Summed) -> Summed:
+def add_in_place(a: Summed, b: Summed) -> Summed:
     """a + b, in a's own memory where that is possible: a is used up.
 
     Parameters

@@ -15,21 +15,26 @@ from mixedfast._progress import Show
 from mixedfast._validation import check_threads
 from mixedfast._warnings import warn
 from mixedfast.crossprod.assemble import Summed
-from mixedfast.crossprod.collinearity import taken_apart
-from mixedfast.crossprod.streaming.checkpoint import Progress, digest
+from mixedfast.crossprod.collinearity import orthogonalized
+from mixedfast.crossprod.streaming.checkpoint import CheckpointFile, digest
 from mixedfast.crossprod.streaming.first_pass import (
     Seen,
     columns_of_keys,
-    facts_of,
-    keys_of,
+    global_facts,
+    keys_to_find,
     listed_columns,
     look,
     spread_sample,
 )
 from mixedfast.crossprod.streaming.map_reduce import reduce_units
-from mixedfast.crossprod.streaming.merge import add_same
-from mixedfast.crossprod.streaming.plan import Plan, coded_design, make_plan, sums_of
-from mixedfast.crossprod.streaming.requirements import Wanted, check_columns, given_levels, wanted
+from mixedfast.crossprod.streaming.merge import add_in_place
+from mixedfast.crossprod.streaming.plan import Plan, coded_design, make_plan, sum_batch
+from mixedfast.crossprod.streaming.requirements import (
+    Requirements,
+    check_columns,
+    given_levels,
+    requirements_of,
+)
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.data.arrow import CodedTable, Labels, as_declared, complete_rows
 from mixedfast.data.batches import Batches
@@ -61,7 +66,7 @@ class Stream:
     plan: Plan
 
     @classmethod
-    def again(cls, recipe: Recipe, data: Any) -> Stream:
+    def of_recipe(cls, recipe: Recipe, data: Any) -> Stream:
         """Rows to be coded by the recipe of an earlier fit."""
         return cls(as_source(data), Plan(recipe, "omit", None))
 
@@ -73,7 +78,7 @@ class Stream:
     def columns(self) -> tuple[str, ...]:
         """The columns the model uses."""
         recipe = self.plan.recipe
-        return wanted(recipe.spec, recipe.weights_column, recipe.offset_column).columns
+        return requirements_of(recipe.spec, recipe.weights_column, recipe.offset_column).columns
 
     def designs(self) -> Iterator[Design]:
         """The designs of all batches in order."""
@@ -132,26 +137,26 @@ def stream_crossproducts(request: Request) -> tuple[CrossProducts, Stream]:
     source = as_source(request.data)
     weights, offset, contrasts = request.weights, request.offset, request.contrasts
     spec = without_dot(request.spec, source.schema.names, weights)
-    want = wanted(spec, weights, offset)
-    check_columns(want, source.schema.names)
+    needs = requirements_of(spec, weights, offset)
+    check_columns(needs, source.schema.names)
     given = given_levels(request.levels, source.schema.names)
     arguments = repr((spec.formula, weights, offset, request.na_action))
-    state = Progress(request.checkpoint, arguments + digest(given) + digest(contrasts or {}))
+    state = CheckpointFile(request.checkpoint, arguments + digest(given) + digest(contrasts or {}))
     asked = _Asked(
-        want, source, given, contrasts, request.na_action, threads, request.progress, request.whole
+        needs, source, given, contrasts, request.na_action, threads, request.progress, request.whole
     )
     with ExitStack() as cut_short:
         cut_short.callback(state.write)  # after an error or Ctrl-C, what was added is kept
         if state.now.plan is None and not asked.in_one_pass:
-            asked = replace(asked, source=_readable_again(source, want))
+            asked = replace(asked, source=_readable_again(source, needs))
         try:
             total, plan = _plan_and_sum(asked, state, trusting=True)
         except _MissesValues:
             state.restart()
             total, plan = _plan_and_sum(asked, state, trusting=False)
         cut_short.pop_all()
-    again = Progress(None, state.now.model)
-    total = taken_apart(total, lambda basis: _sum(asked, replace(plan, basis=basis), again))
+    again = CheckpointFile(None, state.now.model)
+    total = orthogonalized(total, lambda basis: _sum(asked, replace(plan, basis=basis), again))
     state.finish()
     return total, Stream(asked.source, plan)
 
@@ -164,7 +169,7 @@ class _MissesValues(Exception):
 class _Asked:
     """What cross-products are asked for, and of what rows."""
 
-    want: Wanted
+    needs: Requirements
     source: Source
     given: Mapping[str, Any]
     contrasts: Mapping[str, Any] | None
@@ -176,49 +181,53 @@ class _Asked:
     @property
     def keys(self) -> tuple[tuple[str, ...], ...]:
         """What a first pass must find the values of."""
-        return keys_of(self.want, self.source.schema, self.given)
+        return keys_to_find(self.needs, self.source.schema, self.given)
 
     @property
     def in_one_pass(self) -> bool:
         """Whether the caller has said all that a first pass would find."""
-        return not self.keys and not self.want.transforms
+        return not self.keys and not self.needs.transforms
 
 
-def _plan_and_sum(asked: _Asked, state: Progress, trusting: bool) -> tuple[CrossProducts, Plan]:
+def _plan_and_sum(
+    asked: _Asked, state: CheckpointFile, trusting: bool
+) -> tuple[CrossProducts, Plan]:
     plan = state.now.plan
     if plan is None:
         trusting = (
-            trusting and not asked.in_one_pass and asked.source.promises_values(asked.want.columns)
+            trusting and not asked.in_one_pass and asked.source.promises_values(asked.needs.columns)
         )
         plan = _plan(asked, state, trusting)
         state.update(plan=plan, seen=None, seen_marks=())
     return _sum(asked, plan, state), plan
 
 
-def _sum(asked: _Asked, plan: Plan, state: Progress) -> CrossProducts:
+def _sum(asked: _Asked, plan: Plan, state: CheckpointFile) -> CrossProducts:
     category, group = plan.category_labels, plan.group_labels
-    want = asked.want
+    needs = asked.needs
 
     def work(unit: Unit) -> Summed:
         total: Summed | None = None
         for table in unit.read():
-            rows, missing = complete_rows(table, want.columns, unit.name)
+            rows, missing = complete_rows(table, needs.columns, unit.name)
             if missing and plan.trusting:
                 raise _MissesValues
             if missing and plan.na_action == "raise":
                 raise DataError(f"{unit.name}: missing values in {', '.join(map(repr, missing))}")
             coded = CodedTable(rows, category, group, unit.name)
-            part = sums_of(plan, coded, table.num_rows - rows.num_rows, want.told(missing))
-            total = part if total is None else add_same(total, part)
+            part = sum_batch(
+                plan, coded, table.num_rows - rows.num_rows, needs.missing_by_role(missing)
+            )
+            total = part if total is None else add_in_place(total, part)
         if total is None:
             raise DataError(f"{unit.name} has no rows")
         return total
 
     summed: Summed = reduce_units(
         asked.source,
-        want.columns,
+        needs.columns,
         work,
-        add_same,
+        add_in_place,
         "adding up",
         asked.threads,
         asked.progress,
@@ -229,13 +238,13 @@ def _sum(asked: _Asked, plan: Plan, state: Progress) -> CrossProducts:
     return summed.products()
 
 
-def _plan(asked: _Asked, state: Progress, trusting: bool) -> Plan:
+def _plan(asked: _Asked, state: CheckpointFile, trusting: bool) -> Plan:
     """What the first pass finds; where no value is missing it reads only the columns whose levels are wanted."""
-    want, source, keys = asked.want, asked.source, asked.keys
+    needs, source, keys = asked.needs, asked.source, asked.keys
     schema, counted = source.schema, not asked.in_one_pass
     known = {name: Labels(name, _labels_of(values)) for name, values in asked.given.items()}
-    columns = columns_of_keys(want, keys) if trusting else want.columns
-    looking = look(want, columns, keys, known, listed_columns(schema))
+    columns = columns_of_keys(needs, keys) if trusting else needs.columns
+    looking = look(needs, columns, keys, known, listed_columns(schema))
     if counted:
         seen = reduce_units(
             source,
@@ -250,14 +259,14 @@ def _plan(asked: _Asked, state: Progress, trusting: bool) -> Plan:
             lambda total, marks: state.update(seen=total, seen_marks=marks),
         )
     else:
-        seen = _first_seen(source, want, looking)
+        seen = _first_seen(source, needs, looking)
     if trusting:
         if seen.missing:
             raise _MissesValues
-        seen = replace(seen, rows=spread_sample(source, want, known))
+        seen = replace(seen, rows=spread_sample(source, needs, known))
     plan = make_plan(
-        want,
-        facts_of(want, seen, schema, asked.given),
+        needs,
+        global_facts(needs, seen, schema, asked.given),
         asked.contrasts,
         asked.na_action,
         counted,
@@ -271,13 +280,13 @@ def _coded(plan: Plan, rows: Any, where: str) -> CodedTable:
     return CodedTable(rows, plan.category_labels, plan.group_labels, where)
 
 
-def _first_seen(source: Source, want: Wanted, looking: Callable[[Unit], Seen]) -> Seen:
+def _first_seen(source: Source, needs: Requirements, looking: Callable[[Unit], Seen]) -> Seen:
     """What is seen of the first unit that has a complete row; of the last when none has one."""
     seen: Seen | None = None
     for unit in (
-        source.units_ahead(want.columns)
+        source.units_ahead(needs.columns)
         if isinstance(source, Batches)
-        else source.units(want.columns)
+        else source.units(needs.columns)
     ):
         seen = looking(unit)
         if seen.n:
@@ -287,7 +296,7 @@ def _first_seen(source: Source, want: Wanted, looking: Callable[[Unit], Seen]) -
     return seen
 
 
-def _readable_again(source: Source, want: Wanted) -> Source:
+def _readable_again(source: Source, needs: Requirements) -> Source:
     """The source itself, or what an iterator yields written to a file first."""
     if not source.once:
         return source
@@ -301,7 +310,7 @@ def _readable_again(source: Source, want: Wanted) -> Source:
     path = Path(folder.name) / "batches.parquet"
     writer = None
     try:
-        for unit in source.units(want.columns):
+        for unit in source.units(needs.columns):
             for table in unit.read():
                 writer = writer or pq.ParquetWriter(path, table.schema)
                 writer.write_table(table.cast(writer.schema))

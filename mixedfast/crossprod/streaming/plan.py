@@ -15,31 +15,31 @@ import numpy as np
 from mixedfast._stored import stored
 from mixedfast.crossprod.assemble import Summed, sum_rows
 from mixedfast.crossprod.scaling import Basis, choose_basis
-from mixedfast.crossprod.streaming.requirements import Wanted
+from mixedfast.crossprod.streaming.requirements import Requirements
 from mixedfast.data.arrow import CodedTable, Labels
 from mixedfast.data.categories import Categorical
 from mixedfast.data.frames import ColumnData, Numeric
 from mixedfast.data.work_units import BATCH_ROWS
 from mixedfast.design import checks
 from mixedfast.design.build import contrasts_of, covariates_of, formulas, offset_of, response
-from mixedfast.design.coding import code_again, code_shapes, shape_of
-from mixedfast.design.grouping import GroupRecipe, number_again, number_groups
+from mixedfast.design.coding import apply_coding, code_shapes, shape_of
+from mixedfast.design.grouping import GroupRecipe, apply_numbering, number_groups
 from mixedfast.design.model_frame import Rows, vector
 from mixedfast.design.types import Design, Recipe, ReTerm
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.formula.variables import expression_names, used_names
 
 __all__ = [
-    "Facts",
+    "GlobalFacts",
     "Plan",
     "coded_design",
     "make_plan",
-    "sums_of",
+    "sum_batch",
 ]
 
 
 @dataclass(frozen=True, eq=False)
-class Facts:
+class GlobalFacts:
     """What a first look at all the data finds. No rows; of numbers only moments.
 
     Parameters
@@ -111,8 +111,8 @@ class Plan:
 
 
 def make_plan(
-    want: Wanted,
-    facts: Facts,
+    needs: Requirements,
+    facts: GlobalFacts,
     contrasts: Mapping[str, Any] | None,
     na_action: str,
     counted: bool = True,
@@ -126,7 +126,7 @@ def make_plan(
         As for data in memory: no complete row, missing values with ``na_action="raise"``, one group only, ...
     """
     _check_missing(facts, na_action)
-    spec = want.spec
+    spec = needs.spec
     rows = _skeleton_rows(facts)
     if counted and whole:
         checks.labels(
@@ -169,9 +169,9 @@ def make_plan(
         groups=tuple(group for _, group in parts),
         levels={name: column.levels for name, column in facts.categories.items()},
         numeric=frozenset(facts.numbers),
-        offset_column=want.offset,
+        offset_column=needs.offset,
         kept=tuple(range(len(fixed.names))),
-        weights_column=want.weights,
+        weights_column=needs.weights,
     )
     return Plan(recipe, na_action, facts.n if counted else None)
 
@@ -181,7 +181,7 @@ def _shared(known: np.ndarray, own: np.ndarray) -> np.ndarray:
     return known if len(known) == len(own) and known.tolist() == own.tolist() else own
 
 
-def _check_missing(facts: Facts, na_action: str) -> None:
+def _check_missing(facts: GlobalFacts, na_action: str) -> None:
     if na_action not in ("omit", "raise"):
         raise DataError(f"na_action is 'omit' or 'raise', not {na_action!r}")
     told = ", ".join(f"{name!r} ({count})" for name, count in facts.missing.items())
@@ -193,7 +193,7 @@ def _check_missing(facts: Facts, na_action: str) -> None:
         )
 
 
-def _skeleton_rows(facts: Facts) -> Rows:
+def _skeleton_rows(facts: GlobalFacts) -> Rows:
     columns: dict[str, ColumnData] = {
         name: Numeric(np.ones(1, dtype)) for name, dtype in facts.numbers.items()
     }
@@ -221,7 +221,7 @@ def coded_design(
     variables = [*recipe.levels, *recipe.numeric]
     rows = Rows(table.n, {name: table.column(name) for name in dict.fromkeys(variables)}, coded)
     groups = {name: table.grouping(name) for group in recipe.groups for name in group.factors}
-    numbered = {group.factors: number_again(group, groups) for group in recipe.groups}
+    numbered = {group.factors: apply_numbering(group, groups) for group in recipe.groups}
     for group in recipe.groups:
         if len(numbered[group.factors]) and numbered[group.factors].min() < 0:
             raise DataError(
@@ -235,7 +235,7 @@ def coded_design(
             kind,
             numbered[group.factors],
             group.levels,
-            code_again(coding, rows),
+            apply_coding(coding, rows),
         )
         for group, coding, kind in zip(recipe.groups, recipe.random, correlated, strict=True)
     )
@@ -245,7 +245,7 @@ def coded_design(
     if weights is not None:
         checks.weights(weights)
     offset = None if recipe.offset_column is None else vector("offset", recipe.offset_column, table)
-    x = code_again(recipe.fixed, rows)
+    x = apply_coding(recipe.fixed, rows)
     covariates = covariates_of(spec, rows, offset, recipe.offset_column) if table.n else {}
     return Design(
         y=response(spec, rows),
@@ -269,7 +269,7 @@ def coded_design(
     )
 
 
-def sums_of(plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping[str, int]) -> Summed:
+def sum_batch(plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping[str, int]) -> Summed:
     """The sums of a batch, in the plan's basis."""
     worth = BATCH_ROWS if plan.n_rows is None else min(plan.n_rows, BATCH_ROWS)
     return sum_rows(coded_design(plan, table, n_dropped, missing), 1, plan.basis, worth)

@@ -22,11 +22,11 @@ from mixedfast.formula.variables import (
     used_names,
 )
 
-__all__ = ["Wanted", "check_columns", "given_levels", "wanted"]
+__all__ = ["Requirements", "check_columns", "given_levels", "requirements_of"]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Requirements:
     """What a model asks of the data.
 
     Parameters
@@ -70,14 +70,14 @@ class Wanted:
             or (kind == "boolean" and name in self.bare)
         )
 
-    def told(self, missing: Mapping[str, int]) -> dict[str, int]:
+    def missing_by_role(self, missing: Mapping[str, int]) -> dict[str, int]:
         """Missing values by what is told to users: weights and an offset by what they are for."""
         roles = {self.weights: "weights", self.offset: "offset"}
         own = {name for name in roles if name not in self.variables}
         return {roles[name] if name in own else name: count for name, count in missing.items()}
 
 
-def wanted(spec: ModelSpec, weights: Any, offset: Any) -> Wanted:
+def requirements_of(spec: ModelSpec, weights: Any, offset: Any) -> Requirements:
     """The columns and statistics a model needs of data whose rows are not at hand.
 
     Raises
@@ -100,7 +100,7 @@ def wanted(spec: ModelSpec, weights: Any, offset: Any) -> Wanted:
             raise DataError(
                 f"{call.text} in a response or an offset needs all rows at once: compute the column first"
             )
-    return Wanted(
+    return Requirements(
         spec,
         weights,
         offset,
@@ -112,9 +112,9 @@ def wanted(spec: ModelSpec, weights: Any, offset: Any) -> Wanted:
     )
 
 
-def check_columns(want: Wanted, names: Sequence[str]) -> None:
+def check_columns(needs: Requirements, names: Sequence[str]) -> None:
     """Raise DataError unless the data have every column that is read, and once; close names are suggested."""
-    for name in want.columns:
+    for name in needs.columns:
         if name not in names:
             raise no_column(name, names)
         if list(names).count(name) > 1:

@@ -17,7 +17,7 @@ import numpy as np
 
 from mixedfast._progress import Show, bar
 from mixedfast.crossprod.assemble import assemble
-from mixedfast.crossprod.combine import take_away
+from mixedfast.crossprod.combine import subtract
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.columns import take
 from mixedfast.errors import NotIdentifiedError
@@ -196,7 +196,7 @@ def _without(
     unknown = np.full(cp.p, np.nan)
     try:
         rest = fit_crossproducts(
-            take_away(cp, part), fit.reml, start, fit.engine_wanted, neighbour=neighbour
+            subtract(cp, part), fit.reml, start, fit.engine_wanted, neighbour=neighbour
         )
     except NotIdentifiedError:
         return np.full(len(list_parameters(cp)), np.nan), unknown, False

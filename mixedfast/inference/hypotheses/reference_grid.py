@@ -18,7 +18,7 @@ from mixedfast.crossprod.row_moments import column_means
 from mixedfast.data.frames import Numeric
 from mixedfast.design.columns import matrix
 from mixedfast.design.covariates import ARRAY_OFFSET
-from mixedfast.design.new_data import apply
+from mixedfast.design.new_data import code_new_data
 from mixedfast.design.types import Design, Recipe
 from mixedfast.errors import DataError, FormulaError, NotDefinedError
 from mixedfast.estimation.linear_fit import LinearFit
@@ -193,7 +193,7 @@ def _evaluate(
     recipe: Recipe, columns: Mapping[str, list[Any]], n: int, p_all: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Evaluate all columns of X on the grid, (n, p_all), and the offset, (n,)."""
-    coded = apply(
+    coded = code_new_data(
         recipe, {name: np.asarray(column) for name, column in columns.items()}, groups=False
     )
     X = np.zeros((n, p_all))

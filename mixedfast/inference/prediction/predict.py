@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.data.frames import Table
-from mixedfast.design.new_data import apply
+from mixedfast.design.new_data import code_new_data
 from mixedfast.design.types import Design, Recipe
 from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.prediction.henderson import (
@@ -123,7 +123,7 @@ def predict_new(
         Names the column that is missing or the level that is new.
     """
     grouped = [t for t, shape in enumerate(fit.cp.terms) if chosen[shape.group].any()]
-    new = apply(recipe, table, grouped, range(len(fit.cp.terms)) if spread else grouped)
+    new = code_new_data(recipe, table, grouped, range(len(fit.cp.terms)) if spread else grouped)
     kept = np.arange(table.n) if new.kept_rows is None else new.kept_rows
     known = np.ones(new.n, dtype=bool)
     if not allow_new_levels:

@@ -6,7 +6,7 @@ import numpy as np
 
 from mixedfast._validation import check_room
 from mixedfast.data.frames import Table
-from mixedfast.design.new_data import apply
+from mixedfast.design.new_data import code_new_data
 from mixedfast.design.types import Design, Recipe
 from mixedfast.errors import ArgumentError
 from mixedfast.estimation.fit import Fit
@@ -73,7 +73,7 @@ def simulate_new(
     _check_draws(fit, table.n, n)
     _require_whole_terms(fit, kept)
     shapes = fit.cp.terms
-    new = apply(recipe, table)
+    new = code_new_data(recipe, table)
     where = np.arange(table.n) if new.kept_rows is None else new.kept_rows
     usable = np.ones(new.n, dtype=bool)
     for t, shape in enumerate(shapes):

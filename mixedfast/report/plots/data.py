@@ -15,7 +15,7 @@ import numpy as np
 from mixedfast.data.categories import Categorical
 from mixedfast.data.frames import ColumnData, Numeric, Table
 from mixedfast.design.columns import evaluate
-from mixedfast.design.new_data import apply
+from mixedfast.design.new_data import code_new_data
 from mixedfast.design.types import Design
 from mixedfast.errors import DataError
 from mixedfast.formula.variables import expression_names
@@ -416,7 +416,7 @@ def _taken(column: ColumnData, rows: np.ndarray) -> ColumnData:
 def _fixed_part(m: MixedModel, table: Table) -> np.ndarray:
     design = m._rows("slopes")
     recipe = replace(design.recipe, spec=replace(design.spec, offsets=()), offset_column=None)
-    x = apply(recipe, table, groups=False).x
+    x = code_new_data(recipe, table, groups=False).x
     out = np.zeros(table.n)
     for j, coefficient in zip(m._fit.cp.kept, m._fit.beta, strict=True):
         out += coefficient * evaluate(x[j], table.n)
@@ -441,7 +441,7 @@ def _random_part(m: MixedModel, group: str, table: Table, levels: np.ndarray) ->
             kept=tuple(range(len(coding.names))),
             offset_column=None,
         )
-        for a, column in enumerate(apply(recipe, table, groups=False).x, shape.start):
+        for a, column in enumerate(code_new_data(recipe, table, groups=False).x, shape.start):
             out += modes[levels, a] * evaluate(column, table.n)
     return out
 

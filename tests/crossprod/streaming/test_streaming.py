@@ -12,7 +12,7 @@ from helpers.cases import frame, golden, golden_names
 from helpers.streams import ROUNDING, as_text, batches, options, same_fit, same_sums
 
 import mixedfast as mf
-from mixedfast.crossprod.streaming.merge import add_same
+from mixedfast.crossprod.streaming.merge import add_in_place
 from mixedfast.data.work_units import BATCH_ROWS
 
 pa = pytest.importorskip("pyarrow")
@@ -558,10 +558,10 @@ def test_ctrl_c_in_the_middle_of_an_addition_comes_after_it(
         done.append(part.n)
         if len(done) == 2:
             signal.raise_signal(signal.SIGINT)
-        return add_same(total, part)
+        return add_in_place(total, part)
 
     with monkeypatch.context() as patched:
-        patched.setattr("mixedfast.crossprod.streaming.passes.add_same", add_and_press)
+        patched.setattr("mixedfast.crossprod.streaming.passes.add_in_place", add_and_press)
         with pytest.raises(KeyboardInterrupt):
             mf.crossproducts(FORMULA, folder, checkpoint=path)
     kept = mf.load(path)
