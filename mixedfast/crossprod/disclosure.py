@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mixedfast.crossprod.blocks import GroupProducts
 from mixedfast.crossprod.combine import in_basis
-from mixedfast.data.frames_out import to_library
 from mixedfast.design.coding import Coding, products_of
 from mixedfast.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mixedfast.crossprod.types import CrossProducts
 
 __all__ = ["small_cells"]
 
 
-def small_cells(cp: CrossProducts, k: int) -> pd.DataFrame:
-    """Cells of fewer than `k` rows (see `CrossProducts.small_cells`)."""
-    import pandas as pd
+def small_cells(cp: CrossProducts, k: int) -> dict[str, list[Any]]:
+    """Find the cells of fewer than `k` rows, fewest first (see `CrossProducts.small_cells`).
 
+    Returns
+    -------
+    dict
+        Columns of the table: ``what``, ``cell`` and ``rows``.
+    """
     if not isinstance(k, (int, np.integer)) or k < 1:
         raise ArgumentError(f"small_cells(k={k!r}): a whole number from 1")
     if cp.meta.weighted:
@@ -36,10 +37,8 @@ def small_cells(cp: CrossProducts, k: int) -> pd.DataFrame:
     for cells in _counted(plain):
         few = np.flatnonzero((cells.rows > 0) & (cells.rows < k))
         found += [(cells.what, cells.name(int(i)), int(cells.rows[i])) for i in few]
-    table = pd.DataFrame(found, columns=["what", "cell", "rows"]).astype({"rows": int})
-    ordered = table.sort_values("rows", kind="stable", ignore_index=True)
-    made: pd.DataFrame = to_library(ordered, cp.meta.library)
-    return made
+    found.sort(key=lambda cell: cell[2])
+    return {name: [cell[i] for cell in found] for i, name in enumerate(("what", "cell", "rows"))}
 
 
 class _Cells(NamedTuple):

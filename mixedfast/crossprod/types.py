@@ -23,6 +23,7 @@ from mixedfast.crossprod.blocks import GroupProducts, PairProducts, check_pairs_
 from mixedfast.crossprod.combine import add
 from mixedfast.crossprod.disclosure import small_cells
 from mixedfast.crossprod.scaling import Basis
+from mixedfast.data.frames_out import table_of
 from mixedfast.data.storage import save
 
 if TYPE_CHECKING:
@@ -256,4 +257,4 @@ class CrossProducts:
         0  school & sex  a & M     1
         1  school & sex  b & F     1
         """
-        return small_cells(self, k)
+        return table_of(small_cells(self, k), self.meta.library, {"rows": int})

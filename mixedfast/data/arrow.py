@@ -21,11 +21,16 @@ from mixedfast.errors import DataError, MissingLibraryError
 __all__ = [
     "CodedTable",
     "Labels",
+    "appended",
     "as_declared",
+    "check_text",
     "complete_rows",
     "distinct",
+    "is_listed",
     "kind_of",
+    "listed_categories",
     "need_pyarrow",
+    "one_column",
     "plain_table",
     "sample",
     "with_dictionary",
@@ -388,6 +393,48 @@ class CodedTable(Table):
             codes = labels.codes(self._table.column(labels.name), self._where)
             self._coded[id(labels)] = Categorical(codes, labels.levels)
         return self._coded[id(labels)]
+
+
+def appended(tables: Sequence[Any]) -> Any:
+    """Return the rows of several Arrow tables as one, each column in a type that all its parts fit."""
+    import pyarrow as pa
+
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def one_column(name: str, values: Any) -> Any:
+    """Return an Arrow table of one column."""
+    import pyarrow as pa
+
+    return pa.table({name: pa.array(np.asarray(values).tolist())})
+
+
+def is_listed(dtype: Any) -> bool:
+    """Return whether a type of Arrow's lists the categories of its columns."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_dictionary(dtype))
+
+
+def listed_categories(column: Any) -> tuple[Any, ...]:
+    """Return the categories that a column lists, in their order; of a column that lists none its values, sorted."""
+    import pyarrow.compute as pc
+
+    if not is_listed(column.type):
+        return tuple(sorted(pc.unique(column.drop_null()).to_pylist()))
+    lists = [chunk.dictionary.to_pylist() for chunk in column.chunks]
+    return tuple(dict.fromkeys(value for values in lists for value in values))
+
+
+def check_text(table: Any, where: str) -> None:
+    """Raise DataError for labels that are not UTF-8: they come of damage that Arrow does not look for."""
+    import pyarrow as pa
+
+    for name in table.column_names:
+        try:
+            table.column(name).validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{where}: column {name!r} is damaged: {error}") from error
 
 
 def to_bytes(table: Any) -> np.ndarray:

@@ -6,8 +6,9 @@ tables, Arrow data Arrow tables, everything else pandas ones. The columns are th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast
 
 import narwhals as nw
@@ -19,7 +20,7 @@ from mixedfast.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LIBRARIES", "beside", "in_pandas", "returns_callers_tables", "to_library"]
+__all__ = ["LIBRARIES", "beside", "in_pandas", "returns_callers_tables", "table_of", "to_library"]
 
 LIBRARIES = ("pandas", "polars", "pyarrow")
 
@@ -85,6 +86,30 @@ def to_library(made: Any, library: str) -> Any:
     if type(made) is tuple:
         return tuple(to_library(part, library) for part in made)
     return _made_by(library, _with_index(made)) if isinstance(made, pd.DataFrame) else made
+
+
+def table_of(
+    columns: Mapping[str, Sequence[Any]],
+    library: str,
+    types: Mapping[str, type] = MappingProxyType({}),
+) -> Any:
+    """Return columns as a table of a library.
+
+    Parameters
+    ----------
+    columns : dict of str to sequence, all of one length
+    library : {"pandas", "polars", "pyarrow"}
+    types : dict of str to type
+        Of columns that may be empty.
+
+    Examples
+    --------
+    >>> table_of({"cell": ["a"], "rows": [1]}, "polars").to_dicts()
+    [{'cell': 'a', 'rows': 1}]
+    """
+    import pandas as pd
+
+    return to_library(pd.DataFrame(dict(columns)).astype(dict(types)), library)
 
 
 def in_pandas(table: Any) -> pd.DataFrame:

@@ -5,12 +5,13 @@ A name means what it means in R: True and False by their bare name are a categor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mixedfast.data.frames import ColumnData, Numeric
+from mixedfast.data.frames import Numeric
+from mixedfast.data.pandas_columns import pandas_column, pandas_table
 from mixedfast.design.contrast_coding import Contrasts
 from mixedfast.design.model_frame import Rows
 from mixedfast.errors import DataError, FormulaError
@@ -84,15 +85,13 @@ def _frame(rows: Rows, formula: str, contrasts: Contrasts) -> Any:
 
 def _context(rows: Rows, formula: str, contrasts: Contrasts) -> dict[str, Any]:
     """Columns marked as categories: those with a contrast given, and True and False, which stay 1 and 0 in arithmetic."""
-    import pandas as pd
     from formulaic.transforms.contrasts import C
 
     marked = {
-        name: C(pd.Series(_series(column)), None) for name, column in _truths(rows, formula).items()
+        name: C(pandas_column(column), None) for name, column in _truths(rows, formula).items()
     }
     return marked | {
-        name: C(pd.Series(_series(rows.columns[name])), contrast.value)
-        for name, contrast in contrasts
+        name: C(pandas_column(rows.columns[name]), contrast.value) for name, contrast in contrasts
     }
 
 
@@ -106,24 +105,9 @@ def _truths(rows: Rows, formula: str) -> dict[str, Numeric]:
     }
 
 
-def _table(rows: Rows, names: Sequence[str], reckoned: frozenset[str]) -> Any:
-    """Some variables as a pandas frame; whole numbers that are reckoned with as floats, as in R.
-
-    In NumPy's integers ``year**6`` overflows without a word.
-    """
-    import pandas as pd
-
-    data = {name: _series(rows.columns[name], name in reckoned) for name in names}
-    return pd.DataFrame(data, index=pd.RangeIndex(rows.n), copy=False)
-
-
-def _series(column: ColumnData, reckoned: bool = False) -> Any:
-    import pandas as pd
-
-    if isinstance(column, Numeric):
-        whole = column.values.dtype.kind in "iu"
-        return column.values.astype(np.float64) if reckoned and whole else column.values
-    return pd.Categorical.from_codes(column.codes, categories=pd.Index(column.levels.tolist()))
+def _table(rows: Rows, names: Sequence[str], reckoned: Collection[str]) -> Any:
+    """Some variables as a pandas frame; whole numbers that are reckoned with as floats, as in R."""
+    return pandas_table({name: rows.columns[name] for name in names}, rows.n, reckoned)
 
 
 # --- the matrix ------------------------------------------------------------------------------------------

@@ -13,10 +13,15 @@ from mixedfast.crossprod.streaming.column_statistics import Moments, state_of
 from mixedfast.crossprod.streaming.plan import GlobalFacts
 from mixedfast.crossprod.streaming.requirements import Requirements
 from mixedfast.data.arrow import (
+    appended,
+    check_text,
     complete_rows,
     distinct,
     from_bytes,
+    is_listed,
     kind_of,
+    listed_categories,
+    one_column,
     plain_table,
     sample,
     to_bytes,
@@ -95,22 +100,18 @@ class Seen:
     rows: Any
 
     def __add__(self, other: Seen) -> Seen:
-        import pyarrow as pa
-
         names = dict.fromkeys([*self.missing, *other.missing])
         dictionaries = {
             name: tuple(dict.fromkeys([*values, *other.dictionaries.get(name, ())]))
             for name, values in self.dictionaries.items()
         }
-        rows = pa.concat_tables([self.rows, other.rows], promote_options="permissive")
+        rows = appended([self.rows, other.rows])
         return Seen(
             self.n + other.n,
             self.n_rows + other.n_rows,
             {name: self.missing.get(name, 0) + other.missing.get(name, 0) for name in names},
             {
-                key: distinct(
-                    pa.concat_tables([own, other.distinct[key]], promote_options="permissive"), key
-                )
+                key: distinct(appended([own, other.distinct[key]]), key)
                 for key, own in self.distinct.items()
             },
             dictionaries,
@@ -205,12 +206,15 @@ def look(
         for name, labels in given.items():
             if name in columns:
                 labels.codes(rows.column(name), where)
+        found = {key: distinct(rows, key) for key in keys}
+        for values in found.values():
+            check_text(values, where)
         return Seen(
             rows.num_rows,
             table.num_rows,
             missing,
-            {key: _readable(distinct(rows, key), where) for key in keys},
-            {name: _dictionary(table.column(name)) for name in columns if name in listed},
+            found,
+            {name: listed_categories(table.column(name)) for name in columns if name in listed},
             {call.inside: _moments(call.inside, rows) for call in needs.transforms},
             plain_table(sample(rows, _SAMPLE_UNIT)),
         )
@@ -220,8 +224,6 @@ def look(
 
 def spread_sample(source: Source, needs: Requirements, given: Mapping[str, Any]) -> Any:
     """Some complete rows of some units, evenly spread over the source; their levels are among those given."""
-    import pyarrow as pa
-
     units = list(source.units(needs.columns))
     parts = []
     for i in np.unique(np.linspace(0, len(units) - 1, _SAMPLE_ALL // _SAMPLE_UNIT).astype(int)):
@@ -233,42 +235,12 @@ def spread_sample(source: Source, needs: Requirements, given: Mapping[str, Any])
             if name in needs.columns:
                 labels.codes(rows.column(name), units[i].name)
         parts.append(plain_table(sample(rows, _SAMPLE_UNIT)))
-    return pa.concat_tables(parts, promote_options="permissive")
-
-
-def _readable(table: Any, where: str) -> Any:
-    """The table itself. Labels that are no UTF-8 come of damage that Arrow does not look for.
-
-    Raises
-    ------
-    DataError
-    """
-    import pyarrow as pa
-
-    for name in table.column_names:
-        try:
-            table.column(name).validate(full=True)
-        except pa.ArrowInvalid as error:
-            raise DataError(f"{where}: column {name!r} is damaged: {error}") from error
-    return table
-
-
-def _dictionary(column: Any) -> tuple[Any, ...]:
-    """The categories that a column lists; the values themselves in a part that lists none."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not pa.types.is_dictionary(column.type):
-        return tuple(sorted(pc.unique(column.drop_null()).to_pylist()))
-    lists = [chunk.dictionary.to_pylist() for chunk in column.chunks]
-    return tuple(dict.fromkeys(value for values in lists for value in values))
+    return appended(parts)
 
 
 def listed_columns(schema: Any) -> frozenset[str]:
-    """The columns whose type lists their categories."""
-    import pyarrow as pa
-
-    return frozenset(field.name for field in schema if pa.types.is_dictionary(field.type))
+    """Return the columns whose type lists their categories."""
+    return frozenset(field.name for field in schema if is_listed(field.type))
 
 
 def _moments(expr: str, rows: Any) -> Moments:
@@ -286,7 +258,7 @@ def global_facts(
     """
     tables = {
         key: _with_dictionaries(
-            seen.distinct[key] if key in seen.distinct else _listed(key[0], given[key[0]]),
+            seen.distinct[key] if key in seen.distinct else one_column(key[0], given[key[0]]),
             seen,
             given,
         )
@@ -330,12 +302,6 @@ def _with_dictionaries(table: Any, seen: Seen, given: Mapping[str, Sequence[Any]
         if values is not None and (name in seen.dictionaries or isinstance(values[0], str)):
             table = with_dictionary(table, name, values)
     return table
-
-
-def _listed(name: str, levels: Sequence[Any]) -> Any:
-    import pyarrow as pa
-
-    return pa.table({name: pa.array(np.asarray(levels).tolist())})
 
 
 def _categories(table: Any, name: str) -> Categorical:

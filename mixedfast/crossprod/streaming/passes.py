@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from pathlib import Path
 from typing import Any, TypeVar
 
 from mixedfast._progress import Show
@@ -39,7 +37,7 @@ from mixedfast.crossprod.types import CrossProducts
 from mixedfast.data.arrow import CodedTable, Labels, as_declared, complete_rows
 from mixedfast.data.batches import Batches
 from mixedfast.data.categories import factorize, labels
-from mixedfast.data.files import Files
+from mixedfast.data.parquet_out import rows_on_disk
 from mixedfast.data.sources import as_source
 from mixedfast.data.work_units import Source, Unit
 from mixedfast.design.build import without_dot
@@ -300,24 +298,11 @@ def _readable_again(source: Source, needs: Requirements) -> Source:
     """The source itself, or what an iterator yields written to a file first."""
     if not source.once:
         return source
-    import pyarrow.parquet as pq
-
     warn(
         "an iterator of batches can be read once, and two passes are needed: its batches are written to a temporary file. "
         "To avoid that give a function that makes the iterator, or levels= for every category and grouping factor",
     )
-    folder = tempfile.TemporaryDirectory(prefix="mixedfast-")
-    path = Path(folder.name) / "batches.parquet"
-    writer = None
-    try:
-        for unit in source.units(needs.columns):
-            for table in unit.read():
-                writer = writer or pq.ParquetWriter(path, table.schema)
-                writer.write_table(table.cast(writer.schema))
-    finally:
-        if writer is not None:
-            writer.close()
-    return Files((path,), keep=folder)
+    return rows_on_disk(source, needs.columns)
 
 
 def _labels_of(values: Sequence[Any]) -> Any:
