@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 from mixedfast._progress import Show, bar
 from mixedfast.crossprod.streaming import Stream, is_stream
 from mixedfast.data.lazy_frames import is_lazy
+from mixedfast.data.parquet_out import parquet_writer
 from mixedfast.design.types import Design
 from mixedfast.errors import DataError
 from mixedfast.estimation.fit import Fit
@@ -49,41 +48,13 @@ def augment_to(
     progress: Show,
 ) -> None:
     """Write the rows of a stream with what belongs to them (see `LMMResult.augment_to`)."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    target = Path(path)
-    unfinished = target.with_name(f"{target.name}.{os.getpid()}.part")
-    writer = None
-    try:
-        # Compressing takes longer than all the rest: it has a thread, one batch behind.
-        with (
-            bar(stream.source.rows, "fitted values", progress, unit=" rows") as advance,
-            ThreadPoolExecutor(1) as beside,
-        ):
-            written: Future[None] | None = None
-            for design, rows in stream.designs_and_rows(columns):
-                table = rows()
-                own = table.column_names
-                for name, values in _augmented(fit, design, with_leverage).items():
-                    table = table.append_column(name, pa.array(values))
-                if writer is None:  # what is made here hardly repeats: no dictionaries of it
-                    writer = pq.ParquetWriter(
-                        unfinished, table.schema, compression="zstd", use_dictionary=own
-                    )
-                if written is not None:
-                    written.result()
-                written = beside.submit(writer.write_table, table)
-                advance(design.n + design.n_dropped)
-            if written is not None:
-                written.result()
-        if writer is not None:
-            writer.close()
-            os.replace(unfinished, target)
-    finally:
-        if writer is not None:
-            writer.close()
-        unfinished.unlink(missing_ok=True)
+    with (
+        bar(stream.source.rows, "fitted values", progress, unit=" rows") as advance,
+        parquet_writer(Path(path)) as write,
+    ):
+        for design, rows in stream.designs_and_rows(columns):
+            write(rows(), _augmented(fit, design, with_leverage))
+            advance(design.n + design.n_dropped)
 
 
 def _augmented(fit: Fit, design: Design, with_leverage: bool) -> dict[str, np.ndarray]:
