@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from mixedfast.results import LMMResult
     from mixedfast.results.saved import load
 
-#: The module of each name. It is imported at the first use of the name, so that `import mixedfast` stays quick.
+#: The module of each name. It is imported at the first use of the name, so that `import mixedfast`
+#: stays quick.
 _MODULES = {
     "CrossProducts": "mixedfast.crossprod.types",
     "KenwardRoger": "mixedfast.inference.ddf.trace_methods",

@@ -1,8 +1,8 @@
 """The demonstration: a complete analysis of a data set of the package.
 
-Students' mathematics scores and socio-economic status in 160 high schools: describe them, regress, see
-why ordinary regression is not enough, fit the mixed model, and compare methods of degrees of freedom.
-Every number on the page is computed when it is printed.
+Students' mathematics scores and socio-economic status in 160 high schools: describe them, regress,
+see why ordinary regression is not enough, fit the mixed model, and compare methods of degrees of
+freedom. Every number on the page is computed when it is printed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def demo_text() -> str:
 
 
 def demo_html() -> str:
-    """Return the whole analysis as one HTML page: `demo_text`, then the report of the mixed model."""
+    """Return the whole analysis as an HTML page: `demo_text` and the report of the mixed model."""
     from mixedfast.report.html import document, report_body
 
     m = _model()
@@ -70,7 +70,7 @@ def _model() -> LMMResult:
 
 
 def demo_sections(m: LMMResult | None = None) -> tuple[Section, ...]:
-    """Return the whole analysis as sections of a page; `m` is the mixed model if it is fitted already."""
+    """Return the whole analysis as sections; `m` is the mixed model if it is fitted already."""
     import mixedfast as mf
     from mixedfast.datasets import citation, load_dataset
 
@@ -119,8 +119,8 @@ def _outcome(students: pd.DataFrame) -> tuple[Section, ...]:
 def _statistics(values: np.ndarray) -> dict[str, float]:
     """Compute the statistics of R's ``psych::describe``.
 
-    Skewness and kurtosis are central moments over powers of the standard deviation with divisor n - 1,
-    "type 3" of Joanes and Gill (1998, The Statistician 47).
+    Skewness and kurtosis are central moments over powers of the standard deviation with divisor n -
+    1, "type 3" of Joanes and Gill (1998, The Statistician 47).
     """
     from scipy import stats
 
@@ -166,16 +166,21 @@ def _dependence(cases: OLSResult, school: np.ndarray) -> tuple[Section, ...]:
         Heading("3. They are not independent: the residuals by school"),
         _histogram(positive),
         _say(
-            f"In {leaning} of {len(sizes)} schools at least two thirds of the residuals have the same sign.",
-            f"If the signs were independent, {_expected_leaning(sizes):.1f} such schools would be expected.",
+            f"In {leaning} of {len(sizes)} schools at least two thirds of the residuals have the "
+            "same sign.",
+            f"If the signs were independent, {_expected_leaning(sizes):.1f} such schools would be "
+            "expected.",
         ),
         _say(
-            f"The intraclass correlation of the residuals is {_intraclass(cases.resid(), codes):.3f};",
+            "The intraclass correlation of the residuals is "
+            f"{_intraclass(cases.resid(), codes):.3f};",
             "for independent residuals it would be about zero.",
         ),
         _say(
-            "Students in the same school are more alike than their status alone explains, so they carry less",
-            "information than the same number of unrelated students. The residual degrees of freedom of the",
+            "Students in the same school are more alike than their status alone explains, so they "
+            "carry less",
+            "information than the same number of unrelated students. The residual degrees of "
+            "freedom of the",
             "regression are too many and its standard errors too small.",
         ),
     )
@@ -195,7 +200,7 @@ def _histogram(share: np.ndarray) -> Grid:
 
 
 def _expected_leaning(sizes: np.ndarray) -> float:
-    """Compute the expected number of schools that lean to one side if signs were tosses of a coin."""
+    """Compute the expected number of leaning schools if signs were tosses of a coin."""
     from scipy.special import bdtr
 
     least = np.ceil(_LEANING * sizes)
@@ -206,7 +211,8 @@ def _expected_leaning(sizes: np.ndarray) -> float:
 def _intraclass(values: np.ndarray, codes: np.ndarray) -> float:
     """Compute the intraclass correlation of grouped values from the one-way analysis of variance.
 
-    Source: Donner (1986), International Statistical Review 54, section 2: the estimator for unequal groups.
+    Source: Donner (1986), International Statistical Review 54, section 2: the estimator for unequal
+    groups.
     """
     sizes = np.bincount(codes)
     means = np.bincount(codes, weights=values) / sizes
@@ -227,8 +233,10 @@ def _school_level(students: pd.DataFrame) -> tuple[Section, ...]:
         Heading("4. A first solution: regression on the school means"),
         *fit.summary().sections,
         _say(
-            f"Between schools status explains {fit.r2().r2:.0%} of the variance, with {fit.df_resid} residual",
-            "degrees of freedom. But the differences between students within a school are lost, and all",
+            f"Between schools status explains {fit.r2().r2:.0%} of the variance, with "
+            f"{fit.df_resid} residual",
+            "degrees of freedom. But the differences between students within a school are lost, "
+            "and all",
             "schools have the same weight, with few or many students.",
         ),
     )
@@ -249,20 +257,27 @@ def _mixed(m: LMMResult, null: LMMResult) -> tuple[Section, ...]:
         "Each school has its own line, drawn from a population of lines.",
         *m.summary().sections,
         _say(
-            f"A student of average status (ses = 0) in an average school is expected to score {m.params['Intercept']:.2f};",
-            f"a one-unit increase in status is associated with a {status:.2f}-point increase in mathematics.",
+            "A student of average status (ses = 0) in an average school is expected to score "
+            f"{m.params['Intercept']:.2f};",
+            f"a one-unit increase in status is associated with a {status:.2f}-point increase in "
+            "mathematics.",
         ),
         _say(
-            f"Variance within schools: {residual:.4f}. Variance between schools: {school:.4f} of the intercept,",
+            f"Variance within schools: {residual:.4f}. Variance between schools: {school:.4f} of "
+            "the intercept,",
             f"{slope:.4f} of the slope.",
         ),
         _say(
-            "How much do schools vary? Without status in the model, the share of the variance between",
-            f"schools (the intraclass correlation) is {null_school / (null_school + null_residual):.3f}.",
-            f"For students of average status, in the model above, it is {school / (school + residual):.3f}.",
+            "How much do schools vary? Without status in the model, the share of the variance "
+            "between",
+            "schools (the intraclass correlation) is "
+            f"{null_school / (null_school + null_residual):.3f}.",
+            "For students of average status, in the model above, it is "
+            f"{school / (school + residual):.3f}.",
         ),
         _say(
-            f"Does the slope vary? It is {status:.2f} on average, and for 95% of schools it is between",
+            f"Does the slope vary? It is {status:.2f} on average, and for 95% of schools it is "
+            "between",
             f"{status - spread:.2f} and {status + spread:.2f}.",
         ),
         anova_grid(table, "Analysis of variance (type III, Satterthwaite's degrees of freedom):"),
@@ -286,13 +301,16 @@ def _which_df(m: LMMResult) -> tuple[Section, ...]:
     return (
         Heading("6. Which degrees of freedom?"),
         _say(
-            "F compares with the residual variance within schools, but how many independent observations",
-            "does the test rest on? At most the number of students, at least the number of schools. Each",
+            "F compares with the residual variance within schools, but how many independent "
+            "observations",
+            "does the test rest on? At most the number of students, at least the number of "
+            "schools. Each",
             "method gives its own number:",
         ),
         anova_grid(table.set_index("term")[["method", "df", "p_value"]], "", p_header="Pr(>|t|)"),
         _say(
-            f"The largest p value for ses is {p_value(float(of_status['p_value'].max()))}: here the choice does",
+            f"The largest p value for ses is {p_value(float(of_status['p_value'].max()))}: here "
+            "the choice does",
             "not matter. With few groups it can decide.",
         ),
     )

@@ -1,4 +1,4 @@
-"""The doors users come in by: `lmer`, `fit`, `crossproducts`."""
+"""The functions that fit and compare models: `lmer`, `lm`, `fit`, `crossproducts`, `anova`."""
 
 from __future__ import annotations
 
@@ -66,9 +66,10 @@ def lmer(
     formula : str
         lme4's language: ``"math ~ ses + (1 + ses | school)"``.
     data : data frame, mapping of arrays, path, batches or lazy frame
-        In memory: pandas, polars, pyarrow or any eager frame narwhals takes; or a dict of arrays.
-        Read in batches: a path, folder, glob or list of Parquet or CSV files; Arrow batches from a list, an iterable or a
-        function that makes one. Summed where they are: a DuckDB relation, a polars LazyFrame, a Dask or Spark frame.
+        In memory: pandas, polars, pyarrow or any eager frame that narwhals supports; or a dict of
+        arrays. Read in batches: a path, folder, glob or list of Parquet or CSV files; Arrow batches
+        from a list, an iterable or a function that makes one. Summed inside their engine: a DuckDB
+        relation, a polars LazyFrame, a Dask or Spark frame.
     REML : bool
         Restricted maximum likelihood (the default), or maximum likelihood.
     weights : str or (n,) array, optional
@@ -76,24 +77,27 @@ def lmer(
     offset : str or (n,) array, optional
         Subtracted from the response before fitting, added to fitted values.
     contrasts : dict, optional
-        Categorical column -> contrast: ``"sum"``, ``"helmert"``, ``"poly"``, ``"treatment"`` or a matrix.
+        Categorical column -> contrast: ``"sum"``, ``"helmert"``, ``"poly"``, ``"treatment"`` or a
+        matrix.
     na_action : {"omit", "raise"}
-        What to do with rows that have a missing value in a variable used.
+        Leave out rows with a missing value in a variable used, or refuse them.
     start : sequence of float, optional
-        theta to start from; the default is a moment estimate.
+        Starting values of theta; the default is a moment estimate.
     engine : {"auto", "block", "cholmod"}
-        How M(theta) is factored; chosen by structure unless said.
+        The factorization of M(theta); "auto" chooses by structure.
     threads : int, optional
-        Threads that read the rows.
+        Number of threads that read the rows.
     levels, checkpoint
         For data read in batches; see `crossproducts`.
     progress : {"auto", True, False}
-        Show a bar while batches are read and while a long search runs; "auto" where somebody may be looking.
+        Show a bar while batches are read and during a long search; "auto" in a terminal or
+        notebook.
 
     Returns
     -------
     LMMResult
-        From batches and lazy frames without rows: ``augment_to`` reads batches again and writes fitted values to Parquet.
+        From batches and lazy frames without rows: ``augment_to`` reads batches again and writes
+        fitted values to Parquet.
 
     Raises
     ------
@@ -125,21 +129,15 @@ def lmer(
         progress,
     )
     cp, rows = _products(request)
-    if not isinstance(
-        rows, Design
-    ):  # for a table in memory `build` took the levels that occur, and `check_whole` looked
+    if not isinstance(rows, Design):  # `build` and `check_whole` did the same for a table in memory
         cp = keep_levels(cp)
         check_sums(cp)
     if isinstance(rows, Stream) and cp.meta.recipe is not None:
         rows = rows.coded_by(cp.meta.recipe)
     first = None if start is None else np.asarray(start)
     found = fit_rows(cp, rows, REML, first, engine, progress, threads)
-    if isinstance(rows, LazyRows):
-        result = LMMResult(found)
-    else:
-        result = (
-            LMMResult(found, stream=rows) if isinstance(rows, Stream) else LMMResult(found, rows)
-        )
+    design = rows if isinstance(rows, Design) else None
+    result = LMMResult(found, design, rows if isinstance(rows, Stream) else None)
     result._call = Call(lmer, given)
     result._warn()
     return result
@@ -161,14 +159,14 @@ def lm(
         ``"y ~ x + f"``, without random terms.
     data : pandas or polars DataFrame, pyarrow Table or dict of arrays
     weights : str or array, shape (n,), optional
-        A column's name, or one number a row. Precision weights: the variance of a row's error is sigma squared over
-        its weight.
+        The name of a column, or one number per row. Precision weights: the error variance of a row
+        is sigma^2 / weight.
     offset : str or array, shape (n,), optional
         Subtracted from the response before fitting, added to fitted values.
     contrasts : dict, optional
         Categorical column to contrast: ``"sum"``, ``"helmert"``, ``"poly"``, a matrix.
     na_action : {"omit", "raise"}
-        What to do with rows that miss a value in any variable used.
+        Leave out rows with a missing value in a variable used, or refuse them.
 
     Returns
     -------
@@ -239,7 +237,7 @@ def fit(
     DataError
         When given anything but cross-products.
     NotIdentifiedError
-        When the sums do not tell the parameters apart.
+        When the sums do not identify the parameters.
 
     Examples
     --------
@@ -250,7 +248,8 @@ def fit(
     """
     if not isinstance(crossproducts, CrossProducts):
         raise DataError(
-            f"mf.fit takes cross-products (mf.crossproducts, mf.load), not {type(crossproducts).__name__}: for data use mf.lmer"
+            "mf.fit takes cross-products (mf.crossproducts, mf.load), not "
+            f"{type(crossproducts).__name__}: for data use mf.lmer"
         )
     first, cp = None if start is None else np.asarray(start), keep_levels(crossproducts)
     check_sums(cp)
@@ -271,21 +270,22 @@ def crossproducts(
     checkpoint: str | PathLike[str] | None = None,
     progress: Show = "auto",
 ) -> CrossProducts:
-    """The cross-products of a model: all that fitting, testing and refitting need of the rows.
+    """Sum the cross-products of a model, from which it is fitted, tested and refitted without rows.
 
     Parameters
     ----------
     formula, data, weights, offset, contrasts, na_action, threads
         As for `lmer`. Of batches and lazy frames weights and offset are columns, by name.
     levels : dict of str to sequence, optional
-        The levels of categorical columns and grouping factors. Tables read apart then have the same columns even where a
-        part lacks a level, and a stream whose levels are all given is read once instead of twice. A value that is not
-        among them is an error. A level that no row has stays in the sums, and is no group of a fit.
+        The levels of categorical columns and grouping factors. Cross-products of several tables
+        then have the same columns even where a table lacks a level, and a stream whose levels are
+        all given is read once instead of twice. A value that is not among the levels is an error. A
+        level without rows stays in the sums, and is not a group of a fit.
     checkpoint : path, optional
-        A file where batches done so far are kept, twice a minute and when something goes wrong; the same call again goes on
-        from there. It is deleted at the end.
+        A file that keeps the sums of the batches read so far, written twice a minute and after an
+        error. The same call continues from it. It is deleted at the end.
     progress : {"auto", True, False}
-        A bar with rows a second.
+        Show a bar with rows per second.
 
     Returns
     -------
@@ -294,15 +294,17 @@ def crossproducts(
     Raises
     ------
     DataError
-        Also names the file and the column when a part cannot be read, lacks a column, or holds another type. Parts are added
-        whole or not at all.
+        Names the file and the column when a file cannot be read, lacks a column, or has a column of
+        another type. A file is added completely or not at all.
 
     Notes
     -----
-    Cross-products can be shared where rows cannot: they hold sums by group and by pair of groups, no row. That is
-    aggregation, not anonymity. A group (or a pair of levels, or a category) of one row *is* that row: its sums are its values.
-    Few rows can be worked out from their sums, two files that differ by one row give it away, and the labels of all groups are
-    in the file in the clear. Drop or merge small groups before you share, or agree on who may read the file.
+    Cross-products can be shared where rows cannot: they contain sums by group and by pair of
+    groups, and no rows. This is aggregation, not anonymity. The sums of a group (or of a pair of
+    levels, or of a category) with one row are the values of that row. A few rows can be computed
+    from their sums, the difference of two files shows the rows by which they differ, and the labels
+    of all groups are in the file as plain text. Drop or merge small groups before you share a file,
+    or agree on who may read it.
 
     Examples
     --------
@@ -330,7 +332,7 @@ def crossproducts(
 
 
 def _products(request: Request) -> tuple[CrossProducts, Design | Stream | LazyRows]:
-    """Sum the cross-products of any kind of data; return them and the source that gives the rows again."""
+    """Sum the cross-products of any kind of data; return them and the source of the rows."""
     data = request.data
     if is_lazy(data):
         cp, rows = push_down(request)
@@ -350,22 +352,22 @@ def _products(request: Request) -> tuple[CrossProducts, Design | Stream | LazyRo
 
 
 def anova(*models: LMMResult | OLSResult, refit: bool = True) -> pd.DataFrame:
-    """Likelihood-ratio tests of nested models fitted to the same data.
+    """Compare nested models fitted to the same data by likelihood-ratio tests.
 
     Parameters
     ----------
     *models : LMMResult or OLSResult
-        Two or more, in any order. A regression by `lm` is the model whose groups do not differ; on that boundary p-values are
-        too large (see `LMMResult.ranova`).
+        Two or more, in any order. A regression by `lm` is the model without differences between
+        groups. Its comparison is on the boundary, where p values are too large (see
+        `LMMResult.ranova`).
     refit : bool
-        Refit models fitted by REML by maximum likelihood first (the models themselves do not change).
+        Refit models fitted by REML by maximum likelihood first. The models given do not change.
 
     Returns
     -------
     DataFrame
-        One row a model, fewest parameters first, with its formula for a name: ``npar, aic, bic, loglik, deviance, chisq, df,
-        p_value``, which lme4 calls npar, AIC, BIC, logLik, deviance, Chisq, Df and Pr(>Chisq). ``chisq`` compares a model
-        with the one above it.
+        One row per model, fewest parameters first, with the formulas as index: ``npar, aic, bic,
+        loglik, deviance, chisq, df, p_value``. ``chisq`` compares a model with the one above it.
 
     Raises
     ------
@@ -378,10 +380,9 @@ def anova(*models: LMMResult | OLSResult, refit: bool = True) -> pd.DataFrame:
     --------
     >>> import mixedfast as mf
     >>> sleep = mf.load_dataset("sleepstudy")
-    >>> table = mf.anova(
-    ...     mf.lmer("Reaction ~ Days + (1 | Subject)", sleep), mf.lmer("Reaction ~ Days + (Days | Subject)", sleep)
-    ... )
-    >>> table.chisq.round(3).tolist()
+    >>> parallel = mf.lmer("Reaction ~ Days + (1 | Subject)", sleep)
+    >>> varying = mf.lmer("Reaction ~ Days + (Days | Subject)", sleep)
+    >>> mf.anova(parallel, varying).chisq.round(3).tolist()
     [nan, 42.139]
     """
     for model in models:

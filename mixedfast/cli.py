@@ -42,7 +42,8 @@ examples:
 _STATUS = """\
 exit status:
   0    all went well (warnings, on standard error, do not change it)
-  1    a formula, data or model that cannot be used, or a file that cannot be read or written: one line on standard error
+  1    a formula, data or model that cannot be used, or a file that cannot be read or written;
+       one line on standard error says which
   2    wrong usage
   130  interrupted (Ctrl-C)
 """
@@ -61,8 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0; 1 after one line on standard error that says what is wrong; 130 when interrupted; 141 when nobody reads
-        the output any more, as in ``mixedfast versions | head -1``.
+        Exit status: 0; 1 after one line on standard error that says what is wrong; 130 when
+        interrupted; 141 when nobody reads the output any more, as in ``mixedfast versions | head
+        -1``.
 
     Raises
     ------
@@ -118,7 +120,7 @@ def _warnings_in_one_line() -> Iterator[None]:
         yield
 
 
-# --- usage -------------------------------------------------------------------------------------------------
+# --- usage ----------------------------------------------------------------------------------------
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -150,7 +152,8 @@ def _add_fit(commands: Any) -> None:
     fit = commands.add_parser(
         "fit",
         help="fit a mixed model to a CSV or Parquet file and print its summary",
-        description="Fit a linear mixed model to a file and print its summary; without a random term, a linear regression.",
+        description="Fit a linear mixed model to a file and print its summary; without a random "
+        "term, fit a linear regression.",
         epilog=f"{_EXAMPLES}\n{_STATUS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -160,8 +163,8 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument(
         "file",
         metavar="FILE",
-        help=".csv, .tsv (.gz and other packings too) or .parquet; - for CSV from a pipe; a folder, or a pattern in quotes, "
-        "such as 'parts/*.parquet', for data larger than memory",
+        help=".csv, .tsv (.gz and other compressions too) or .parquet; - for CSV from a pipe; a "
+        "folder, or a pattern in quotes, such as 'parts/*.parquet', for data larger than memory",
     )
     fit.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
     fit.add_argument(
@@ -169,13 +172,14 @@ def _add_fit(commands: Any) -> None:
         metavar="M",
         choices=_DDF,
         default="satterthwaite",
-        help=f"method of the denominator degrees of freedom: {', '.join(_DDF)} (default: %(default)s)",
+        help=f"method of the denominator degrees of freedom: {', '.join(_DDF)} "
+        "(default: %(default)s)",
     )
     fit.add_argument("--anova", action="store_true", help="also print the analysis of variance")
     fit.add_argument(
         "--type",
         choices=("I", "II", "III"),
-        help="its sums of squares; goes with --anova (default: III)",
+        help="sums of squares of --anova (default: III)",
     )
     fit.add_argument(
         "--weights",
@@ -202,12 +206,12 @@ def _add_fit(commands: Any) -> None:
         "--html",
         metavar="OUT",
         type=Path,
-        help="also write a report: tables, pictures, and what the words mean",
+        help="also write a report: tables, pictures, and a glossary",
     )
     fit.set_defaults(run=_fit, wrong_usage=fit.error)
 
 
-# --- commands ----------------------------------------------------------------------------------------------
+# --- commands -------------------------------------------------------------------------------------
 
 
 def _fit(options: argparse.Namespace) -> None:
@@ -216,7 +220,7 @@ def _fit(options: argparse.Namespace) -> None:
     from mixedfast.report.text import anova_text
 
     if options.type and not options.anova:
-        options.wrong_usage("--type goes with --anova")
+        options.wrong_usage("--type needs --anova")
     data = _data(options.file, options.categorical)
     common = {"weights": options.weights, "offset": options.offset, "na_action": options.na}
     m: LMMResult | OLSResult
@@ -240,7 +244,7 @@ def _fit(options: argparse.Namespace) -> None:
 
 
 def _data(file: str, categorical: Sequence[str]) -> Any:
-    """The table of one file; of a folder or a pattern the name itself, which is read in batches."""
+    """Read one file as a table; return a folder or a pattern as it is, to be read in batches."""
     from mixedfast.data.read_table import read_table, with_categories
 
     if not (Path(file).is_dir() or any(mark in file for mark in "*?[")):

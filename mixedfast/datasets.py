@@ -36,7 +36,10 @@ def _given(*levels: str) -> LevelOrder:
 
 @dataclass(frozen=True)
 class _Source:
-    """What a data set is: in words, its citation, the order of levels of its factors, and which are ordered."""
+    """A data set: its description, its citation, its factors with the order of levels.
+
+    ``ordered`` names the factors whose order has a meaning.
+    """
 
     about: str
     citation: str
@@ -50,16 +53,19 @@ _HSB = (
     "Analysis Methods, 2nd ed. Thousand Oaks, CA: Sage."
 )
 _DAVIES = (
-    "Davies, O. L. and Goldsmith, P. L., eds. (1972). Statistical Methods in Research and Production, "
-    "4th ed. Edinburgh: Oliver and Boyd."
+    "Davies, O. L. and Goldsmith, P. L., eds. (1972). Statistical Methods in Research and "
+    "Production, 4th ed. Edinburgh: Oliver and Boyd."
 )
 _STUDENTS: dict[str, LevelOrder] = {"school": _by_number, "minority": _sorted, "sex": _sorted}
 _SCHOOLS: dict[str, LevelOrder] = {"school": _by_number, "sector": _sorted, "himinty": _sorted}
 
-_OF_STUDENTS = "math, a test score, and ses, socio-economic status with mean zero, sex and minority of 7,185 students"
+_OF_STUDENTS = (
+    "math, a test score, and ses, socio-economic status with mean zero, sex and minority of 7,185 "
+    "students"
+)
 _OF_SCHOOLS = (
-    "size, sector, pracad (share of students on the academic track), disclim (how unfair discipline is felt to be), himinty "
-    "(1: more than 40 % of minorities) and mean_ses"
+    "size, sector, pracad (share of students on the academic track), disclim (how unfair "
+    "discipline is felt to be), himinty (1: more than 40 % of minorities) and mean_ses"
 )
 
 _SOURCES = {
@@ -71,23 +77,23 @@ _SOURCES = {
     "hsb_students": _Source(f"{_OF_STUDENTS} in 160 U.S. high schools (school).", _HSB, _STUDENTS),
     "hsb_schools": _Source(f"The 160 schools (school) of hsb: {_OF_SCHOOLS}.", _HSB, _SCHOOLS),
     "sleepstudy": _Source(
-        "Reaction, the mean reaction time in milliseconds, of 18 people (Subject) on Days 0 to 9 of a study in which they "
-        "slept three hours a night.",
-        "Belenky, G., Wesensten, N. J., Thorne, D. R., Thomas, M. L., Sing, H. C., Redmond, D. P., "
-        "Russo, M. B. and Balkin, T. J. (2003). Patterns of performance degradation and restoration "
-        "during sleep restriction and subsequent recovery: a sleep dose-response study. Journal of "
-        "Sleep Research 12, 1-12.",
+        "Reaction, the mean reaction time in milliseconds, of 18 people (Subject) on Days 0 to 9 "
+        "of a study in which they slept three hours a night.",
+        "Belenky, G., Wesensten, N. J., Thorne, D. R., Thomas, M. L., Sing, H. C., Redmond, D. "
+        "P., Russo, M. B. and Balkin, T. J. (2003). Patterns of performance degradation and "
+        "restoration during sleep restriction and subsequent recovery: a sleep dose-response "
+        "study. Journal of Sleep Research 12, 1-12.",
         {"Subject": _by_number},
     ),
     "penicillin": _Source(
-        "diameter in mm of the zone in which penicillin stops growth: 6 samples (sample), each on every one of 24 plates "
-        "(plate).",
+        "diameter in mm of the zone in which penicillin stops growth: 6 samples (sample), each on "
+        "every one of 24 plates (plate).",
         _DAVIES,
         {"plate": _sorted, "sample": _sorted},
     ),
     "pastes": _Source(
-        "strength of a chemical paste: two tests of each of 3 casks (cask) from each of 10 deliveries (batch). sample names a "
-        "cask and its batch in one.",
+        "strength of a chemical paste: two tests of each of 3 casks (cask) from each of 10 "
+        "deliveries (batch). sample names a cask and its batch in one.",
         _DAVIES,
         {"batch": _sorted, "cask": _sorted, "sample": _sorted},
     ),
@@ -97,27 +103,29 @@ _SOURCES = {
         {"Batch": _sorted},
     ),
     "dyestuff2": _Source(
-        "Made-up Yield in the layout of dyestuff; the batches (Batch) differ so little that their variance is estimated as "
-        "zero.",
+        "Made-up Yield in the layout of dyestuff; the batches (Batch) differ so little that their "
+        "variance is estimated as zero.",
         "Box, G. E. P. and Tiao, G. C. (1973). Bayesian Inference in Statistical Analysis. "
         "Reading, MA: Addison-Wesley. Simulated data.",
         {"Batch": _sorted},
     ),
     "cake": _Source(
-        "angle in degrees at which a chocolate cake broke: 3 recipes (recipe), 15 replicates of each (replicate), baked "
-        "at 6 temperatures in Fahrenheit. temperature is an ordered factor, temp the number.",
-        "Cook, F. E. (1938). Chocolate Cake, I. Optimum Baking Temperature. Master's thesis, Iowa State "
-        "College. Printed in Cochran, W. G. and Cox, G. M. (1957). Experimental Designs, 2nd ed. "
-        "New York: Wiley.",
+        "angle in degrees at which a chocolate cake broke: 3 recipes (recipe), 15 replicates of "
+        "each (replicate), baked at 6 temperatures in Fahrenheit. temperature is an ordered "
+        "factor, temp the number.",
+        "Cook, F. E. (1938). Chocolate Cake, I. Optimum Baking Temperature. Master's thesis, Iowa "
+        "State College. Printed in Cochran, W. G. and Cox, G. M. (1957). Experimental Designs, "
+        "2nd ed. New York: Wiley.",
         {"replicate": _by_number, "recipe": _sorted, "temperature": _by_number},
         frozenset({"temperature"}),
     ),
     "insteval": _Source(
-        "y, 73,421 ratings from 1 to 5 that students s gave to lecturers d: studage, semesters the student has studied; "
-        "lectage, semesters since the lecture; service, 1 for a lecture to another department; dept, the lecturer's.",
-        "University lecture evaluations by students at ETH Zurich, made anonymous; distributed with the "
-        "R package lme4: Bates, D., Maechler, M., Bolker, B. and Walker, S. (2015). Fitting Linear "
-        "Mixed-Effects Models Using lme4. Journal of Statistical Software 67(1).",
+        "y, 73,421 ratings from 1 to 5 that students s gave to lecturers d: studage, semesters "
+        "the student has studied; lectage, semesters since the lecture; service, 1 for a lecture "
+        "to another department; dept, the lecturer's.",
+        "University lecture evaluations by students at ETH Zurich, made anonymous; distributed "
+        "with the R package lme4: Bates, D., Maechler, M., Bolker, B. and Walker, S. (2015). "
+        "Fitting Linear Mixed-Effects Models Using lme4. Journal of Statistical Software 67(1).",
         {
             "s": _by_number,
             "d": _by_number,
@@ -135,7 +143,7 @@ _SOURCES = {
 
 
 def names() -> list[str]:
-    """Names of the data sets.
+    """List the names of the data sets.
 
     Examples
     --------
@@ -146,7 +154,7 @@ def names() -> list[str]:
 
 
 def list_datasets() -> pd.DataFrame:
-    """The data sets: what each holds and where it comes from.
+    """List the data sets with their contents and sources.
 
     Returns
     -------
@@ -165,7 +173,7 @@ def list_datasets() -> pd.DataFrame:
 
 
 def citation(name: str) -> str:
-    """Where a data set comes from.
+    """Cite the source of a data set.
 
     Parameters
     ----------
@@ -185,7 +193,7 @@ def citation(name: str) -> str:
 
 
 def load_dataset(name: str) -> pd.DataFrame:
-    """A data set by name.
+    """Load a data set by name.
 
     Parameters
     ----------
@@ -205,7 +213,7 @@ def load_dataset(name: str) -> pd.DataFrame:
         insteval       73,421 ratings of 1,128 lecturers by 2,972 students
         ============== =================================================================
 
-        `list_datasets` tells the columns and the source of each.
+        `list_datasets` describes the columns and the source of each.
 
     Returns
     -------
@@ -215,7 +223,7 @@ def load_dataset(name: str) -> pd.DataFrame:
     Raises
     ------
     DataError
-        When there is no such data set; the message lists those there are.
+        When there is no such data set; the message lists the names.
 
     Examples
     --------
@@ -256,7 +264,7 @@ def _students_in_schools(source: _Source) -> pd.DataFrame:
 
 
 def _read(name: str, source: _Source) -> pd.DataFrame:
-    """The file of a data set, factors as strings."""
+    """Read the file of a data set, factors as strings."""
     from importlib.resources import files
 
     import pandas as pd

@@ -1,7 +1,8 @@
-"""A fit told in words, every sentence from the fit's own numbers.
+"""A fit described in sentences, each from the numbers of the fit.
 
-For readers who know their subject and not the method. Nothing is said that the tables do not hold; where a sentence would
-need care that a sentence cannot give (interactions, transformed variables), it is left out.
+For readers who know their subject and not the method. The sentences repeat what the tables hold.
+Where a sentence cannot be both short and right (interactions, transformed variables), there is
+none.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from mixedfast.inference.diagnostics.r2_icc import by_group, variances
 from mixedfast.report.number_format import decimals, p_value, significant
+from mixedfast.report.wording import counted, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,34 +26,37 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Entry",
+    "convergence_sentences",
     "findings",
-    "fit_told",
     "glossary",
     "lead",
-    "methods_told",
+    "methods_paragraph",
     "notices",
     "number",
     "to_half_width",
     "usable",
 ]
 
-#: A normal distribution holds this many standard deviations each way for 95 %.
+#: A normal distribution holds 95 % within this many standard deviations of its mean.
 _NORMAL_95 = 1.959963984540054
 
 #: More decimals than this are hard to read.
 _MOST_PLACES = 6
 
+#: A possible improvement of the deviance below this is reported as "less than" that.
+_NEGLIGIBLE = 1e-6
+
 
 class Entry(NamedTuple):
-    """A word of the glossary, what it means, and what it is in this model."""
+    """A term of the glossary, its meaning, and its value in this model."""
 
-    word: str
+    term: str
     meaning: str
     here: str = ""
 
 
 def number(value: float, digits: int = 4) -> str:
-    """A number in running text.
+    """Format a number for running text.
 
     Examples
     --------
@@ -64,7 +69,7 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def to_half_width(values: Sequence[float], half_width: float) -> list[str]:
-    """Numbers with common decimals, as many as show two digits of the half width of their interval.
+    """Format numbers with as many decimals as show two digits of the half width of their interval.
 
     Examples
     --------
@@ -85,7 +90,7 @@ def to_half_width(values: Sequence[float], half_width: float) -> list[str]:
 
 
 def _share(value: float) -> str:
-    """A share as a percentage: 18 %, 0.4 %, 0 %."""
+    """Format a share as a percentage: 18 %, 0.4 %, 0 %."""
     if value == 0:
         return "0 %"
     if value < 0.001:
@@ -106,12 +111,15 @@ def _response(m: MixedModel) -> str:
     return m._fit.cp.meta.response
 
 
-# --- what is asked -----------------------------------------------------------------------------------------
+def _groups(m: MixedModel) -> str:
+    return _listed([counted(count, name) for name, count in m.n_groups.items()])
+
+
+# --- the question ---------------------------------------------------------------------------------
 
 
 def lead(m: MixedModel) -> str:
-    """One paragraph: what was modelled, on how many rows, how."""
-    groups = _listed([f"{count:,} levels of {name}" for name, count in m.n_groups.items()])
+    """Describe the model in one paragraph: the response, the rows and groups, the method."""
     how = "restricted maximum likelihood (REML)" if m.reml else "maximum likelihood"
     dropped = (
         f" {m.n_dropped:,} more rows were left out because a value is missing."
@@ -119,18 +127,22 @@ def lead(m: MixedModel) -> str:
         else ""
     )
     weights = (
-        " Rows are weighted: a row's residual variance is the model's divided by its weight."
+        " Rows are weighted: the residual variance of a row is that of the model divided by its "
+        "weight."
         if m.weights_used
         else ""
     )
-    return f"A linear mixed model of {_response(m)} on {m.nobs:,} rows in {groups}, fitted by {how}.{dropped}{weights}"
+    return (
+        f"A linear mixed model of {_response(m)} for {m.nobs:,} rows in {_groups(m)}, fitted by "
+        f"{how}.{dropped}{weights}"
+    )
 
 
-# --- what was found ----------------------------------------------------------------------------------------
+# --- the findings ---------------------------------------------------------------------------------
 
 
 def findings(m: MixedModel, table: pd.DataFrame, level: float) -> list[str]:
-    """The answers, a sentence each: where the variance lies, what predictors do, how much groups differ.
+    """Answer in sentences: variance components, effects of predictors, variation of slopes.
 
     Parameters
     ----------
@@ -141,10 +153,10 @@ def findings(m: MixedModel, table: pd.DataFrame, level: float) -> list[str]:
     level : float
     """
     return [
-        *_variance_told(m),
-        *_coefficients_told(m, table, level),
-        *_slopes_told(m),
-        *_explained_told(m),
+        *_variance_sentences(m),
+        *_coefficient_sentences(m, table, level),
+        *_slope_sentences(m),
+        *_explained_sentences(m),
     ]
 
 
@@ -152,34 +164,31 @@ def _predictors(m: MixedModel) -> list[str]:
     return [term.name for term in m._fit.cp.meta.fixed_terms if term.variables]
 
 
-def _left(m: MixedModel) -> str:
-    """The variance that shares are of: what the predictors leave."""
+def _unexplained(m: MixedModel) -> str:
+    """Name the variance that the shares refer to: the part that the predictors do not explain."""
     names = _predictors(m)
     if not names:
         return f"Of the variance of {_response(m)}"
-    if len(names) > 3:
-        return f"Of the variance of {_response(m)} that the predictors leave"
-    return f"Of the variance of {_response(m)} that {_listed(names)} {'leave' if len(names) > 1 else 'leaves'}"
+    by = _listed(names) if len(names) <= 3 else "the predictors"
+    return f"Of the variance of {_response(m)} that is not explained by {by}"
 
 
-def _variance_told(m: MixedModel) -> list[str]:
+def _variance_sentences(m: MixedModel) -> list[str]:
     _, random, residual = variances(m._fit)
     total = random + residual
+    between = by_group(m._fit)
     shares = [
-        f"{_share(value / total)} lies between one {group} and another"
-        for group, value in by_group(m._fit).items()
+        f"{_share(value / total)} is between {plural(name)}" for name, value in between.items()
     ]
-    same = next(iter(m.n_groups)) if len(shares) == 1 else "groups"
-    return [
-        f"{_left(m)}, {', '.join(shares)}, and {_share(residual / total)} between rows of the same {same}."
-    ]
+    rest = f"within {plural(next(iter(between)))}" if len(between) == 1 else "residual"
+    return [f"{_unexplained(m)}, {', '.join(shares)} and {_share(residual / total)} is {rest}."]
 
 
-def _coefficients_told(m: MixedModel, table: pd.DataFrame, level: float) -> list[str]:
-    """A sentence for each coefficient of a variable that enters plainly and alone."""
-    meta = m._fit.cp.meta
-    told = []
-    others = ", the other predictors being equal" if len(_predictors(m)) > 1 else ""
+def _coefficient_sentences(m: MixedModel, table: pd.DataFrame, level: float) -> list[str]:
+    """Write a sentence for each coefficient of a variable that enters untransformed and alone."""
+    meta, response = m._fit.cp.meta, _response(m)
+    sentences = []
+    others = ", with the other predictors held constant" if len(_predictors(m)) > 1 else ""
     for term in _plain_terms(m):
         for column in term.columns:
             name = meta.x_names[column]
@@ -190,23 +199,35 @@ def _coefficients_told(m: MixedModel, table: pd.DataFrame, level: float) -> list
                 continue
             low, high = row["conf_low"], row["conf_high"]
             amount, *shown = to_half_width([abs(row["estimate"]), low, high], 0.5 * (high - low))
-            more = "more" if row["estimate"] >= 0 else "less"
-            known = f"{100 * level:g} % interval {shown[0]} to {shown[1]}, {_p(row['p_value'])}"
+            up = row["estimate"] >= 0
+            interval = f"{100 * level:g} % interval {shown[0]} to {shown[1]}, {_p(row['p_value'])}"
             if name == term.name:
-                told.append(
-                    f"One unit more of {name} goes with {amount} {more} {_response(m)} on average{others} ({known})."
+                change = "increase" if up else "decrease"
+                sentences.append(
+                    f"A one-unit increase in {name} is associated with {_article(amount)} "
+                    f"{amount}-unit {change} in {response} on average{others} ({interval})."
                 )
             elif name.startswith(f"{term.name}[T."):
-                reference = _reference(m, term.name)
-                told.append(
-                    f"{term.name} = {name[len(term.name) + 3 : -1]} has {amount} {more} {_response(m)} than "
-                    f"{term.name} = {reference} on average{others} ({known})."
+                category, reference = name[len(term.name) + 3 : -1], _reference(m, term.name)
+                sentences.append(
+                    f"{response} is {amount} {'higher' if up else 'lower'} on average for "
+                    f"{term.name} = {category} than for {term.name} = {reference}{others} "
+                    f"({interval})."
                 )
-    return told
+    return sentences
+
+
+def _article(amount: str) -> str:
+    """Choose the article of a number as it is spoken: an 8.2-unit, an 11-unit, a 1-unit change."""
+    whole = amount.partition(".")[0]
+    return "an" if whole.startswith("8") or whole in ("11", "18") else "a"
 
 
 def _plain_terms(m: MixedModel) -> list[FixedTerm]:
-    """Terms that are one variable as it is, in no other term: of others, a sentence about one coefficient would mislead."""
+    """Find the terms that are one untransformed variable, which is in no other term.
+
+    Of the other terms a sentence about one coefficient would mislead.
+    """
     terms = m._fit.cp.meta.fixed_terms
     used = Counter(variable for term in terms for variable in set(term.variables))
     return [
@@ -222,56 +243,61 @@ def _reference(m: MixedModel, variable: str) -> str:
     return "the reference" if levels is None else str(levels[0])
 
 
-def _slopes_told(m: MixedModel) -> list[str]:
-    """How much the groups' slopes spread around the average one."""
-    told = []
+def _slope_sentences(m: MixedModel) -> list[str]:
+    """Describe how the slopes of the groups vary around the average slope."""
+    sentences = []
     plain = {term.name for term in _plain_terms(m) if term.kinds == ("numeric",)}
     rows = m.varcorr
     for row in rows[rows["name2"].isna() & rows["name1"].isin(plain)].to_dict("records"):
-        name, sd = row["name1"], row["sd"]
+        name, sd, groups = row["name1"], row["sd"], plural(row["group"])
         if math.isnan(m.params[name]):
             continue
         low, high = m.params[name] - _NORMAL_95 * sd, m.params[name] + _NORMAL_95 * sd
         if sd == 0:
-            told.append(
-                f"The slope of {name} does not differ between levels of {row['group']}, as far as these data tell."
-            )
+            sentences.append(f"The slope of {name} is estimated to be the same in all {groups}.")
         else:
             average, *ends = to_half_width([m.params[name], low, high], 0.5 * (high - low))
-            told.append(
-                f"The slope of {name} is {average} on average and differs from one {row['group']} to another: "
-                f"for 95 % of them it lies between {ends[0]} and {ends[1]}, by the model's normal distribution."
+            sentences.append(
+                f"The slope of {name} is {average} on average and varies between {groups}: under "
+                f"the normal distribution of the model it is between {ends[0]} and {ends[1]} for "
+                "95 % of them."
             )
-    return told
+    return sentences
 
 
-def _explained_told(m: MixedModel) -> list[str]:
+def _explained_sentences(m: MixedModel) -> list[str]:
     if not _predictors(m):
         return []
     r2 = m.r2()
     return [
-        f"The predictors account for {_share(r2.marginal)} of the variance of {_response(m)}, predictors and groups together "
-        f"for {_share(r2.conditional)} (Nakagawa's R²)."
+        f"The predictors explain {_share(r2.marginal)} of the variance of {_response(m)}; "
+        f"predictors and groups together explain {_share(r2.conditional)} (Nakagawa's R²)."
     ]
 
 
-# --- how the fit went --------------------------------------------------------------------------------------
+# --- convergence ----------------------------------------------------------------------------------
 
 
-def fit_told(m: MixedModel) -> list[str]:
-    """How the search for the estimates went, and whether they can be used."""
+def convergence_sentences(m: MixedModel) -> list[str]:
+    """Describe how the search for the estimates ended, and whether they can be used."""
     found = m.optimization
-    told = []
+    sentences = []
     if "iterations" not in found:
-        told.append("The variance parameters were given, not searched for.")
+        sentences.append("The variance parameters were given, not estimated.")
     elif m.converged:
-        promised = max(found["decrement"], found["boundary_decrement"])
-        left = "less than a millionth" if promised < 1e-6 else number(promised, 1)
-        told.append(
-            f"The search ended at an optimum after {found['iterations']} steps and {found['evaluations']} evaluations of the "
-            f"likelihood. By its curvature there, the deviance could still fall by {left}; a whole unit would begin to matter."
+        possible = max(found["decrement"], found["boundary_decrement"])
+        left = "less than 0.000001" if possible < _NEGLIGIBLE else number(possible, 1)
+        steps = _times(found["iterations"], "step")
+        evaluations = _times(found["evaluations"], "evaluation")
+        sentences.append(
+            f"Converged after {steps} and {evaluations} of the likelihood. "
+            f"Largest possible further improvement in the deviance: {left}."
         )
-    return [*told, *notices(m)]
+    return [*sentences, *notices(m)]
+
+
+def _times(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def usable(m: MixedModel) -> bool:
@@ -280,49 +306,52 @@ def usable(m: MixedModel) -> bool:
 
 
 def notices(m: MixedModel) -> list[str]:
-    """What one must know before one uses the estimates."""
-    told = []
+    """List what readers must know before they use the estimates."""
+    sentences = []
     if not usable(m):
-        told.append(
-            f"The search did not end at an optimum ({m.optimization['message']}): do not use these estimates. Try other "
-            "starting values, rescale the predictors, or simplify the random effects."
+        sentences.append(
+            f"The search did not end at an optimum ({m.optimization['message']}): do not use these "
+            "estimates. Try other starting values, rescale the predictors, or simplify the random "
+            "effects."
         )
     if m.is_singular:
-        told.append(
-            "The fit is singular: a variance of the random effects is estimated as zero, or a correlation as one. The data "
-            "hold no sign of that part of the model. The other estimates stand, and a simpler random part would fit as well."
+        sentences.append(
+            "The fit is singular: a variance of the random effects is estimated as zero, or a "
+            "correlation as one. The other estimates are valid, and a simpler random part would "
+            "fit equally well."
         )
     if m.dropped_columns:
-        told.append(
+        sentences.append(
             f"Left out because other columns determine them: {', '.join(m.dropped_columns)}."
         )
-    return told
+    return sentences
 
 
-def methods_told(m: MixedModel, tests: str, version: str) -> str:
-    """Sentences for the methods section of a paper.
+def methods_paragraph(m: MixedModel, tests: str, version: str) -> str:
+    """Write the sentences for the methods section of a paper.
 
     Parameters
     ----------
     m : MixedModel
     tests : str
-        Whose degrees of freedom the tests have, in words.
+        The degrees of freedom of the tests, in words.
     version : str
         Of the library.
     """
     how = "restricted maximum likelihood" if m.reml else "maximum likelihood"
     groups = _listed([f"{name} ({count:,} levels)" for name, count in m.n_groups.items()])
     return (
-        f"A linear mixed-effects model of {_response(m)} with random effects of {groups} was fitted to {m.nobs:,} rows by "
-        f"{how} with mixedfast {version} (formula in the notation of lme4: {m.formula}). Tests of fixed effects use {tests}."
+        f"A linear mixed-effects model of {_response(m)} with random effects of {groups} was "
+        f"fitted to {m.nobs:,} rows by {how} with mixedfast {version} (formula in the notation of "
+        f"lme4: {m.formula}). Tests of fixed effects use {tests}."
     )
 
 
-# --- what the words mean -----------------------------------------------------------------------------------
+# --- glossary -------------------------------------------------------------------------------------
 
 
 def glossary(m: MixedModel, table: pd.DataFrame, ddf: str, level: float) -> list[Entry]:
-    """The words of the tables, each with what it is in this model."""
+    """Explain the terms of the tables, each with its value in this model."""
     response = _response(m)
     group = next(iter(m.n_groups))
     name = str(table.index[-1])
@@ -330,65 +359,74 @@ def glossary(m: MixedModel, table: pd.DataFrame, ddf: str, level: float) -> list
     entries = [
         Entry(
             "Fixed effects",
-            f"What holds for all groups: how {response} goes with the predictors on average.",
+            f"The part that is the same for all groups: how {response} depends on the predictors "
+            "on average.",
         ),
         Entry(
             "Random effects",
-            "How groups differ from that average. They are not estimated one by one but as a distribution, of which the groups "
-            "in the data are a sample.",
-            f"Here: {_listed([f'{c:,} levels of {g}' for g, c in m.n_groups.items()])}.",
+            "The differences between groups. They are not estimated one by one, but as a "
+            "distribution from which the groups in the data are a sample.",
+            f"Here: {_groups(m)}.",
         ),
         Entry(
             "Standard deviation of a random effect",
-            f"How far groups typically lie from the average, in units of {response} (a slope: per unit of its variable).",
+            f"The typical distance of a group from the average, in units of {response} (of a "
+            "slope: per unit of its variable).",
             _sds_here(m),
         ),
         Entry(
             "Residual standard deviation",
-            f"How far rows typically lie from their own groups' line, in units of {response}.",
+            "The typical distance of a row from the line of its own groups, in units of "
+            f"{response}.",
             f"Here: {number(m.sigma)}.",
         ),
         Entry(
             "Intraclass correlation (ICC)",
-            "The share of the variance left by the predictors that lies between groups; equally, how alike two rows of the "
-            "same groups are.",
-            f"Here: {number(m.icc().adjusted, 3)}. Near zero, ordinary regression would do.",
+            "The share of the variance not explained by the predictors that is between groups; "
+            "equally, the correlation of two rows in the same groups.",
+            f"Here: {number(m.icc().adjusted, 3)}. Near zero, ordinary regression is enough.",
         ),
         Entry(
             "Shrinkage",
-            "A group with few rows says little by itself, so the model moves its estimate towards the average; a group with "
-            "many rows stays where it is.",
+            "A group with few rows carries little information, so the model moves its estimate "
+            "towards the average. The estimate of a group with many rows hardly moves.",
             f"The picture of shrinkage shows it for {group}.",
         ),
         Entry(
-            "Standard error and interval",
-            "How far an estimate would typically be from the truth in repeated samples; the interval is built to hold the "
-            f"truth in {100 * level:g} % of them.",
+            "Standard error and confidence interval",
+            "The typical distance of an estimate from the true value in repeated samples. The "
+            f"interval is built to contain the true value in {100 * level:g} % of them.",
             f"{name}: {number(row['estimate'])} with standard error {number(row['std_error'])}, "
             f"interval {number(row['conf_low'])} to {number(row['conf_high'])}.",
         ),
         Entry(
             "Degrees of freedom",
-            "How many independent pieces of information a test stands on. With groups that lies somewhere between the number "
-            "of groups and the number of rows, and there are several rules; the table above has them side by side.",
+            "The number of independent pieces of information behind a test. In grouped data it is "
+            "between the number of groups and the number of rows. There are several methods; the "
+            "table above compares them.",
             f"{name}: {number(row['df'])} by {ddf}." if np.isfinite(row["df"]) else "",
         ),
         Entry(
             "p value",
-            "How often an estimate this far from zero would come about if the truth were zero. It is not the probability that "
-            "the effect is zero, and says nothing of the effect's size.",
+            "The probability of an estimate at least this far from zero if the true value were "
+            "zero. It is not the probability that the effect is zero, and it does not measure the "
+            "size of the effect.",
             f"{name}: {_p(row['p_value'])}.",
         ),
     ]
     if m.reml:
         meaning = (
-            "The likelihood that the variances are judged by, after the fixed effects are taken out; it makes up for the "
-            "degrees of freedom that they cost. Models with different fixed effects cannot be compared by it: fit them by "
-            "maximum likelihood (ML)."
+            "Restricted maximum likelihood: the variances are estimated from the likelihood after "
+            "the fixed effects are removed, which corrects for the degrees of freedom that these "
+            "use. It cannot compare models with different fixed effects: fit those by maximum "
+            "likelihood (ML)."
         )
         entries.append(Entry("REML", meaning, f"Criterion here: {number(m.criterion, 6)}."))
     else:
-        meaning = "Smaller is better; each pays for the number of parameters. They compare models of the same data."
+        meaning = (
+            "Criteria for comparing models of the same data; smaller is better. Both include a "
+            "penalty for the number of parameters."
+        )
         entries.append(
             Entry("AIC and BIC", meaning, f"Here: {number(m.aic, 6)} and {number(m.bic, 6)}.")
         )
@@ -398,7 +436,7 @@ def glossary(m: MixedModel, table: pd.DataFrame, ddf: str, level: float) -> list
 def _sds_here(m: MixedModel) -> str:
     rows = m.varcorr
     sds = rows[rows["name2"].isna() & (rows["group"] != "Residual")]
-    told = [
+    listed = [
         f"{row['name1']} by {row['group']} {number(row['sd'])}" for row in sds.to_dict("records")
     ]
-    return f"Here: {', '.join(told)}."
+    return f"Here: {', '.join(listed)}."

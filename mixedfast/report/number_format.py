@@ -1,8 +1,8 @@
-"""How numbers look on a printed page.
+"""Formats of numbers on a printed page.
 
-The rules are those readers of R's pages know: the numbers of a column share one count of decimals,
-large enough for the smallest of them to show the digits asked for; p-values too small for double
-precision are shown as a bound.
+The rules are those of R's printed tables: the numbers of a column have the same number of decimals,
+enough for the smallest of them to show the digits wanted. p values too small for double precision
+are shown as a bound.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ __all__ = [
 
 MISSING = "NA"
 
-#: No t, F or z tail below this is worth a number: it is the spacing of doubles at 1.
+#: Smaller tails of t, F and z are printed as a bound: the spacing of doubles at 1.
 _SMALLEST_P = 2.0**-52
 
-#: Smaller p-values are written with a power of ten, apart from the others of their column.
+#: Smaller p values are written with a power of ten, separately from the others of their column.
 _SMALLEST_FIXED_P = 1e-4
 
 _STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"), (0.1, "."))
@@ -34,14 +34,14 @@ STARS_LEGEND = "Signif. codes: 0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1"
 
 
 def significant(values: Sequence[float], digits: int) -> list[str]:
-    """Numbers with common decimals, the fewest that show `digits` significant digits of each.
+    """Format numbers with common decimals, as few as show `digits` significant digits of each.
 
     Parameters
     ----------
     values : sequence of float
         NaN is written as ``NA``.
     digits : int
-        Significant digits, at least 1. Trailing zeros that no number of the column needs are left out.
+        Significant digits, at least 1. Trailing zeros that the column does not need are left out.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def significant(values: Sequence[float], digits: int) -> list[str]:
 
 
 def _shape(value: float, digits: int) -> tuple[int, int]:
-    """Power of ten of a number, and how many of its first `digits` digits it needs."""
+    """Find the power of ten of a number, and how many of its first `digits` digits it needs."""
     mantissa, exponent = f"{abs(value):.{digits - 1}e}".split("e")
     needed = mantissa.replace(".", "").rstrip("0")
     return int(exponent), max(len(needed), 1)
@@ -83,7 +83,7 @@ def _unbounded(value: float) -> str:
 
 
 def decimals(values: Sequence[float], places: int) -> list[str]:
-    """Numbers with a given count of decimals.
+    """Format numbers with a given number of decimals.
 
     Examples
     --------
@@ -97,9 +97,9 @@ def decimals(values: Sequence[float], places: int) -> list[str]:
 
 
 def chop(values: Sequence[float], digits: int) -> list[float]:
-    """Numbers rounded to what `digits` significant digits of the largest of them can show.
+    """Round numbers to the decimals that `digits` significant digits of the largest of them show.
 
-    A sum of squares of 41.2 next to one of 44233 is 41: the rest would be noise on the page.
+    A sum of squares of 41.2 next to one of 44233 becomes 41.
 
     Examples
     --------
@@ -113,7 +113,7 @@ def chop(values: Sequence[float], digits: int) -> list[float]:
 
 
 def p_values(values: Sequence[float], digits: int = 3) -> list[str]:
-    """p-values of one column.
+    """Format the p values of one column.
 
     Parameters
     ----------
@@ -139,14 +139,14 @@ def p_values(values: Sequence[float], digits: int = 3) -> list[str]:
 
 
 def _p_ranges(values: Sequence[float]) -> list[list[int]]:
-    """Positions of the p-values shown plainly, and of those shown with a power of ten."""
+    """Find the positions of the p values shown plainly, and of those shown with a power of ten."""
     plain = [i for i, value in enumerate(values) if value >= _SMALLEST_FIXED_P]
     small = [i for i, value in enumerate(values) if _SMALLEST_P <= value < _SMALLEST_FIXED_P]
     return [plain, small]
 
 
 def _p_bound(digits: int, widest: int) -> str:
-    """What stands for a p-value too small to tell from zero, next to others `widest` wide."""
+    """Format the bound of a p value of nearly zero, next to others `widest` wide."""
     kept = max(1, digits - 2)
     if widest and kept > 1 and kept + 6 > widest:
         kept = max(1, widest - 7)
@@ -155,7 +155,7 @@ def _p_bound(digits: int, widest: int) -> str:
 
 
 def p_value(value: float, digits: int = 4) -> str:
-    """One p-value in running text.
+    """Format one p value for running text.
 
     Examples
     --------
@@ -166,7 +166,7 @@ def p_value(value: float, digits: int = 4) -> str:
 
 
 def stars(value: float) -> str:
-    """The mark of a p-value; empty when there is nothing to mark.
+    """Choose the stars of a p value; empty when it is not significant.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A page in four forms: plain text, HTML, Markdown and LaTeX. The sections are the same, only their dress differs."""
+"""A page in four formats: plain text, HTML, Markdown and LaTeX, all from the same sections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["RULE", "Page", "page_html", "page_latex", "page_markdown", "page_tex
 #: Longer lines of prose are broken; tables are not.
 _WIDTH = 96
 
-#: What text puts between a table and the legend of its stars.
+#: The line between a table and the legend of its stars, in text.
 RULE = "---\n"
 
 _LATEX = {
@@ -75,7 +75,7 @@ class Page:
         return page_html(self.sections)
 
     def to_markdown(self) -> str:
-        """The page in Markdown, tables as pipe tables.
+        """Format the page in Markdown, with pipe tables.
 
         Returns
         -------
@@ -94,7 +94,7 @@ class Page:
         return page_markdown(self.sections)
 
     def to_latex(self) -> str:
-        r"""The page in LaTeX, tables as ``tabular`` of the booktabs package.
+        r"""Format the page in LaTeX, with ``tabular`` and the rules of the booktabs package.
 
         Returns
         -------
@@ -102,15 +102,14 @@ class Page:
 
         Examples
         --------
-        >>> import mixedfast as mf
-        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
-        >>> print(mf.page(m.coef_table()[["estimate"]]).to_latex())
-        \begin{tabular}{lr}
+        >>> print(Page([Grid((Cells("x", ("1", "-10")),), heading="Numbers:")]).to_latex())
+        \noindent Numbers:\\
+        \begin{tabular}{r}
         \toprule
-         & estimate \\
+        x \\
         \midrule
-        Intercept & 251.405 \\
-        Days & 10.467 \\
+        1 \\
+        $-$10 \\
         \bottomrule
         \end{tabular}
         """
@@ -121,7 +120,7 @@ class Page:
 
 
 def page_text(sections: Sequence[Section]) -> str:
-    """The sections as plain text, one blank line between two of them."""
+    """Format sections as plain text, with a blank line between two of them."""
     return "\n\n".join(map(_text, sections))
 
 
@@ -147,7 +146,7 @@ def _padded(column: Cells) -> list[str]:
 
 
 def page_html(sections: Sequence[Section]) -> str:
-    """The sections as HTML: headings, paragraphs and tables with captions; nothing but alignment is styled."""
+    """Format sections as HTML: headings, paragraphs, captioned tables; no style but alignment."""
     return "\n".join(map(_html, sections))
 
 
@@ -184,7 +183,7 @@ def _html_row(tag: str, cells: Sequence[str], sides: Sequence[str]) -> str:
 
 
 def page_markdown(sections: Sequence[Section]) -> str:
-    """The sections in Markdown with pipe tables (GitHub's, pandoc's and Quarto's)."""
+    """Format sections in Markdown with pipe tables, as GitHub, pandoc and Quarto read them."""
     return "\n\n".join(map(_markdown, sections))
 
 
@@ -213,7 +212,7 @@ def _markdown(section: Section) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text in which Markdown sees no markup."""
+    """Escape text so that Markdown finds no markup in it."""
     return re.sub(r"([\\`*_{}\[\]<>|#~$])", r"\\\1", text)
 
 
@@ -221,7 +220,7 @@ def _plain(text: str) -> str:
 
 
 def page_latex(sections: Sequence[Section]) -> str:
-    """The sections in LaTeX: ``\\section*``, paragraphs, and tabulars with booktabs' rules."""
+    """Format sections in LaTeX: ``\\section*``, paragraphs, and tabulars with rules of booktabs."""
     return "\n\n".join(map(_latex, sections))
 
 
@@ -252,6 +251,6 @@ def _latex(section: Section) -> str:
 def _escaped(text: str) -> str:
     if re.match(r"-[\d.]", text):  # a number: a minus, not a hyphen
         return f"$-${_escaped(text[1:])}"
-    if text.startswith("["):  # after a line break LaTeX would take it for a length
+    if text.startswith("["):  # after a line break LaTeX would read it as a length
         return f"{{[}}{_escaped(text[1:])}"
     return "".join(_LATEX.get(letter, letter) for letter in text)

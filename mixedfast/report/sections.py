@@ -1,4 +1,4 @@
-"""What a page is made of: paragraphs, headings and tables, before anybody decides how they look."""
+"""The parts of a page: paragraphs, headings and tables, without any format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Cells", "Grid", "Heading", "Section"]
 
 @dataclass(frozen=True)
 class Cells:
-    """One column of a printed table: a header over cells, set right unless `left`."""
+    """One column of a printed table: a header over cells, aligned right unless `left`."""
 
     header: str
     cells: tuple[str, ...]
@@ -33,7 +33,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Heading:
-    """A line that names what follows; level 1 is the page's title."""
+    """A heading; level 1 is the title of the page."""
 
     text: str
     level: int = 2

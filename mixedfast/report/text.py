@@ -1,7 +1,7 @@
-"""Pages of text: the tables users of lme4, lmerTest and R's lm know how to read.
+"""Printed pages of models, in the layout of lme4, lmerTest and R's ``lm``.
 
-A page is a tuple of sections (`mixedfast.report.sections`), which `mixedfast.report.page` prints. Functions
-here only lay out what a result already knows; they compute nothing about the model.
+A page is a list of sections (`mixedfast.report.sections`), which `mixedfast.report.page` formats.
+Functions here lay out the numbers of a result; they compute nothing about the model.
 """
 
 from __future__ import annotations
@@ -40,13 +40,11 @@ __all__ = [
     "anova_text",
     "matrix_grid",
     "ols_page",
-    "ols_text",
     "page",
     "random_grid",
-    "summary_text",
 ]
 
-#: Above this many coefficients their correlations fill the screen and help nobody.
+#: The correlations of more coefficients than this would fill the screen.
 _MOST_CORRELATIONS = 12
 
 _DDF_WORDS = {
@@ -87,7 +85,7 @@ def _star_cells(values: Sequence[float]) -> Cells:
 
 
 def _quantile_grid(residuals: np.ndarray, heading: str) -> Grid:
-    """Five quantiles of the residuals."""
+    """Lay out five quantiles of the residuals."""
     values = chop(np.quantile(residuals, [0, 0.25, 0.5, 0.75, 1]).tolist(), 5)
     names = ("Min", "1Q", "Median", "3Q", "Max")
     shown = significant(values, 4)
@@ -99,12 +97,12 @@ def _quantile_grid(residuals: np.ndarray, heading: str) -> Grid:
 def _coefficient_grid(
     table: pd.DataFrame, heading: str, letter: str, with_df: bool, tests: bool
 ) -> Grid:
-    """Estimates, standard errors and their tests.
+    """Lay out estimates, standard errors and their tests.
 
     Parameters
     ----------
     table : DataFrame
-        As ``coef_table`` gives it.
+        From ``coef_table``.
     heading : str
     letter : str
         ``"t"`` or ``"z"``.
@@ -112,7 +110,7 @@ def _coefficient_grid(
         Whether to show the degrees of freedom, and the p-values.
     """
     scale = ["estimate", "std_error", *(["df"] if with_df else [])]
-    # one count of decimals for the whole block, so that estimates compare with their errors
+    # the same decimals for the whole block, so that estimates compare with their errors
     block = significant(table[scale].to_numpy(dtype=float).T.ravel().tolist(), 4)
     n = len(table)
     headers = ("Estimate", "Std. Error", "df")
@@ -128,7 +126,7 @@ def _coefficient_grid(
 
 
 def matrix_grid(frame: pd.DataFrame, heading: str = "", digits: int = 7) -> Grid:
-    """A square table of numbers, such as a correlation matrix, with its names on both sides."""
+    """Lay out a square table of numbers, such as a correlation matrix, with names on both sides."""
     columns = (
         Cells(str(name), tuple(significant(frame[name].tolist(), digits))) for name in frame.columns
     )
@@ -136,16 +134,16 @@ def matrix_grid(frame: pd.DataFrame, heading: str = "", digits: int = 7) -> Grid
 
 
 def anova_grid(frame: pd.DataFrame, heading: str, p_header: str = "Pr(>F)") -> Grid:
-    """An analysis-of-variance or likelihood-ratio table laid out as R prints it.
+    """Lay out an analysis-of-variance or likelihood-ratio table as R prints it.
 
     Parameters
     ----------
     frame : DataFrame, terms or models as index
-        Columns ``p_value``, ``f_value`` or ``chisq`` and any others: degrees of freedom, sums of squares.
-        A missing value leaves its cell blank, a column of strings is set left.
+        Columns ``p_value``, ``f_value`` or ``chisq`` and any others: degrees of freedom, sums of
+        squares. A missing value leaves its cell blank; a column of strings is aligned left.
     heading : str
     p_header : str
-        Header of the p-values; ``Pr(>Chisq)`` when there is a column ``chisq``.
+        Header of the p values; ``Pr(>Chisq)`` when there is a column ``chisq``.
     """
     p_header = "Pr(>Chisq)" if "chisq" in frame.columns else p_header
     columns = [
@@ -161,7 +159,7 @@ def anova_grid(frame: pd.DataFrame, heading: str, p_header: str = "Pr(>F)") -> G
 
 
 def _anova_cells(name: str, values: list[Any], p_header: str) -> Cells:
-    """One column of an analysis of variance: p-values, test statistics and amounts each have a rule."""
+    """Lay out one column of an analysis of variance: p values, test statistics or amounts."""
     if any(isinstance(value, str | bool) for value in values):
         return _labels(("" if value is None or value != value else value for value in values), name)
     if name == "p_value":
@@ -175,12 +173,13 @@ def _anova_cells(name: str, values: list[Any], p_header: str) -> Cells:
 
 
 def page(table: Any, heading: str = "") -> Page:
-    """A table of results as a page: R's digits, and text, HTML, Markdown or LaTeX.
+    """Format a table of results as a page, with the digits of R, in text, HTML, Markdown or LaTeX.
 
     Parameters
     ----------
     table : DataFrame or pyarrow Table
-        What methods such as ``coef_table``, ``anova``, ``tidy`` or ``emmeans(...).to_frame`` give, in any library.
+        From methods such as ``coef_table``, ``anova``, ``tidy`` or ``emmeans(...).to_frame``, in
+        any library.
     heading : str
 
     Returns
@@ -191,7 +190,7 @@ def page(table: Any, heading: str = "") -> Page:
     Raises
     ------
     DataError
-        When this is no table.
+        When `table` is not a table.
 
     Examples
     --------
@@ -208,7 +207,7 @@ def page(table: Any, heading: str = "") -> Page:
 
     if hasattr(table, "summary"):
         raise DataError(
-            "mf.page makes a page of a table, m.coef_table() say; the page of a model is m.summary()"
+            "mf.page formats a table, such as m.coef_table(); the page of a model is m.summary()"
         )
     check_kind("heading", heading, str, "text")
     frame, first = in_pandas(table), ""
@@ -224,7 +223,7 @@ def page(table: Any, heading: str = "") -> Page:
 
 
 def anova_text(frame: pd.DataFrame, heading: str) -> str:
-    """The table of `anova_grid` as text.
+    """Format the table of `anova_grid` as text.
 
     Parameters
     ----------
@@ -246,7 +245,7 @@ def anova_text(frame: pd.DataFrame, heading: str) -> str:
 
 
 def _row_notes(n_dropped: int, dropped_columns: Sequence[str]) -> list[str]:
-    """Notes on what the data lost on the way into the model."""
+    """Write notes on rows and columns left out of the model."""
     notes = []
     if n_dropped:
         notes.append(f"{n_dropped} row{'s' if n_dropped > 1 else ''} left out: missing values.")
@@ -265,18 +264,13 @@ class Summary(Page):
 
     Parameters
     ----------
-    m : MixedModel
+    m : LMMResult
     ddf : str or None
         The method of the denominator degrees of freedom; None leaves tests out.
     """
 
     def __init__(self, m: MixedModel, ddf: DDF | None = "satterthwaite") -> None:
         super().__init__(_lmm_sections(m, ddf))
-
-
-def summary_text(m: MixedModel, ddf: DDF | None = "satterthwaite") -> str:
-    """The page of a mixed model as text; see `Summary`."""
-    return str(Summary(m, ddf))
 
 
 def _lmm_sections(m: MixedModel, ddf: DDF | None) -> list[Section]:
@@ -302,12 +296,13 @@ def _lmm_title(m: MixedModel, ddf: DDF | None) -> str:
 
 
 def ddf_words(ddf: DDF | None) -> str:
+    """Name a method of degrees of freedom in words."""
     name, _, how = str(ddf).partition(" (")
     return _DDF_WORDS.get(name, f"{name} degrees of freedom") + (f" ({how}" if how else "")
 
 
 def _criterion(m: MixedModel) -> Section:
-    """The REML criterion, or under ML the likelihood and what is made of it."""
+    """Lay out the REML criterion, or under ML the likelihood and the information criteria."""
     if m.reml:
         return f"REML criterion at the optimum: {m.criterion:.1f}"
     numbers = {"AIC": m.aic, "BIC": m.bic, "logLik": m.loglik, "deviance": m.criterion}
@@ -316,18 +311,23 @@ def _criterion(m: MixedModel) -> Section:
 
 
 def _scaled_residuals(m: MixedModel) -> Section:
-    """Quantiles of the scaled residuals, or why there are none."""
-    if m.is_streamed:  # nobody wants a page to take as long as the fit
-        return "Scaled residuals: not shown, the rows are not in memory (resid and augment_to read them again)."
+    """Lay out quantiles of the scaled residuals, or say why there are none."""
+    if m.is_streamed:  # reading the rows again would take as long as the fit
+        return (
+            "Scaled residuals: not shown because the rows are not in memory "
+            "(resid() and augment_to() read them again)."
+        )
     try:
         residuals = m.resid(type="scaled")
     except DataError:  # fitted from cross-products, or unpickled: the rows are elsewhere
-        return "Scaled residuals: not shown, this result does not hold the rows of the data."
+        return (
+            "Scaled residuals: not shown because this result was made without the rows of the data."
+        )
     return _quantile_grid(residuals, "Scaled residuals:")
 
 
 def random_grid(varcorr: pd.DataFrame, nobs: int, n_groups: Mapping[str, int]) -> Grid:
-    """Variances, standard deviations and correlations of the random effects."""
+    """Lay out variances, standard deviations and correlations of the random effects."""
     rows = _random_rows(varcorr)
     columns = [
         _labels([group for group, *_ in rows], "Groups"),
@@ -343,10 +343,10 @@ def random_grid(varcorr: pd.DataFrame, nobs: int, n_groups: Mapping[str, int]) -
 
 
 def _random_rows(varcorr: pd.DataFrame) -> list[tuple[str, str, float, float, list[float]]]:
-    """Group, name, variance, standard deviation and correlations with the rows above, for each variance.
+    """List group, name, variance, standard deviation and correlations with the rows above.
 
-    The group is named on the first row of a set of correlated effects only, so an effect that stands
-    alone (``||``) names its group again.
+    The group is named on the first row of a set of correlated effects only, so an uncorrelated
+    effect (``||``) names its group again.
     """
     records = varcorr.to_dict("records")
     pairs = {
@@ -372,7 +372,7 @@ def _is_covariance(record: Mapping[Any, Any]) -> bool:
 
 
 def _fixed_grid(m: MixedModel, ddf: DDF | None) -> Grid:
-    """The fixed effects; without a method of degrees of freedom, no tests either."""
+    """Lay out the fixed effects; without a method of degrees of freedom, no tests either."""
     table = m.coef_table(ddf=ddf or "asymptotic")
     letter = "z" if ddf == "asymptotic" else "t"
     return _coefficient_grid(
@@ -385,12 +385,15 @@ def _fixed_grid(m: MixedModel, ddf: DDF | None) -> Grid:
 
 
 def _correlation_section(vcov: pd.DataFrame) -> Section | None:
-    """Correlations of the estimated coefficients, the lower triangle; nothing for a single one."""
+    """Lay out the lower triangle of the correlations of the coefficients; None for a single one."""
     names = [str(name) for name in vcov.index]
     if len(names) < 2:
         return None
     if len(names) > _MOST_CORRELATIONS:
-        return f"Correlation of fixed effects: {len(names)} coefficients, too many to show; vcov() has them."
+        return (
+            f"Correlation of fixed effects: not shown for {len(names)} coefficients; "
+            "vcov() has the covariances."
+        )
     covariance = vcov.to_numpy(dtype=float)
     sds = np.sqrt(np.diag(covariance))
     shown = [decimals(row, 3) for row in (covariance / np.outer(sds, sds)).tolist()]
@@ -404,7 +407,7 @@ def _correlation_section(vcov: pd.DataFrame) -> Section | None:
 
 
 def _abbreviate(name: str, length: int) -> str:
-    """A shorter name: its last small vowels go first, then its last small letters, then its end."""
+    """Shorten a name: drop its last small vowels, then its last small letters, then its end."""
     for droppable in ("aeiou", "abcdefghijklmnopqrstuvwxyz"):
         for position in range(len(name) - 1, 0, -1):
             if len(name) > length and name[position] in droppable and name[position - 1].isalnum():
@@ -413,24 +416,26 @@ def _abbreviate(name: str, length: int) -> str:
 
 
 def _lmm_notes(m: MixedModel, ddf: DDF | None) -> list[str]:
-    """What a reader of the page must know about the data and the fit."""
+    """Write the notes that a reader of the page must know about the data and the fit."""
     notes = _row_notes(m.n_dropped, m.dropped_columns)
     name = str(ddf).partition(" (")[0]
     if m.is_singular:
         notes.append(
             "Singular fit: a variance is estimated as zero, or a correlation as one. "
-            "The estimates stand; a simpler random part fits as well."
+            "The estimates are valid; a simpler random part fits equally well."
         )
         if name == "satterthwaite":
             notes.append(
-                "Satterthwaite's degrees of freedom take what is estimated as zero for known, as lmerTest does."
+                "Satterthwaite's degrees of freedom treat a variance estimated as zero as known, "
+                "as in lmerTest."
             )
         if name == "kenward-roger":
             notes.append(
-                "Kenward and Roger's degrees of freedom take what is estimated as zero for estimated, as pbkrtest."
+                "Kenward and Roger's degrees of freedom treat a variance estimated as zero as "
+                "estimated, as in pbkrtest."
             )
     if name == "kenward-roger" and not m.reml:
-        notes.append("Kenward and Roger's tests come from the same model refitted by REML.")
+        notes.append("Kenward and Roger's tests are those of the same model refitted by REML.")
     if not m.converged:
         notes.append(
             "The optimizer stopped before it reached an optimum: do not use these estimates."
@@ -441,13 +446,8 @@ def _lmm_notes(m: MixedModel, ddf: DDF | None) -> list[str]:
 # --- ordinary regression -------------------------------------------------------------------------
 
 
-def ols_text(lm: LeastSquaresModel) -> str:
-    """The page of an ordinary regression as text; see `ols_page`."""
-    return str(ols_page(lm))
-
-
 def ols_page(lm: LeastSquaresModel, ddf: DDF = "residual") -> Page:
-    """The page of an ordinary regression, as users of R's lm know it.
+    """Lay out the page of a regression by least squares, like that of R's ``lm``.
 
     Parameters
     ----------
@@ -456,7 +456,8 @@ def ols_page(lm: LeastSquaresModel, ddf: DDF = "residual") -> Page:
     """
     weighted = lm.weights_used
     parts: list[Section] = [
-        f"Linear model fit by {'weighted ' if weighted else ''}least squares\nFormula: {lm.formula}",
+        f"Linear model fit by {'weighted ' if weighted else ''}least squares\nFormula: "
+        f"{lm.formula}",
         _coefficient_grid(
             lm.coef_table(ddf),
             "Coefficients:",

@@ -1,6 +1,6 @@
-"""The estimates as plain tables, one question a table, in the words of R's broom and broom.mixed.
+"""The estimates and rows of a model as plain tables, in the manner of R's broom and broom.mixed.
 
-``tidy`` has one row an estimate, ``glance`` one row a model, ``augment`` one row a row of the data. The column names follow
+``tidy`` has one row per estimate, ``augment`` one row per row of the data. The column names follow
 broom.mixed (Bolker and Robinson), with underscores for its dots.
 """
 
@@ -44,7 +44,7 @@ def tidy(
     ddf: DDF,
     seed: int | None,
 ) -> pd.DataFrame:
-    """Rows of the kinds named in `effects`, one kind below the other; see ``LMMResult.tidy``."""
+    """Tabulate the kinds of estimates named in `effects`, stacked; see ``LMMResult.tidy``."""
     import pandas as pd
 
     wanted = check_names("effects", effects)
@@ -78,7 +78,7 @@ def tidy(
     ]
     if len(parts) == 1:
         whole = parts[0]
-    else:  # columns that a kind has not are missing there, whatever the others hold
+    else:  # a kind has missing values in the columns of the others
         columns = [name for name in order if any(name in part for part in parts)]
         whole = pd.DataFrame({name: _stacked(parts, name) for name in columns})
     return whole[[name for name in order if name in whole]].reset_index(drop=True)
@@ -104,7 +104,7 @@ def _fixed(
 
 
 def fixed_rows(m: LeastSquaresModel, conf_int: bool, level: float, ddf: DDF) -> pd.DataFrame:
-    """The coefficients of an ordinary regression as `tidy` has them."""
+    """Tabulate the coefficients of a regression as `tidy` does."""
     check_level(level)
     rows = _fixed(m, conf_int, level, ddf, None)
     rows.insert(0, "effect", "fixed")
@@ -112,7 +112,10 @@ def fixed_rows(m: LeastSquaresModel, conf_int: bool, level: float, ddf: DDF) -> 
 
 
 def _ran_pars(m: MixedModel, conf_int: bool, ends: pd.DataFrame | None) -> pd.DataFrame:
-    """Standard deviations and correlations, named as broom.mixed does: ``sd__x``, ``cor__Intercept.x``, ``sd__Observation``."""
+    """Tabulate standard deviations and correlations.
+
+    Names are those of broom.mixed: ``sd__x``, ``cor__Intercept.x``, ``sd__Observation``.
+    """
     import pandas as pd
 
     rows = m.varcorr
@@ -142,7 +145,7 @@ def _ran_pars(m: MixedModel, conf_int: bool, ends: pd.DataFrame | None) -> pd.Da
 
 
 def _ran_vals(m: MixedModel, conf_int: bool, level: float) -> pd.DataFrame:
-    """Conditional modes with their conditional standard deviations."""
+    """Tabulate conditional modes with their conditional standard deviations."""
     import pandas as pd
 
     parts = []
@@ -163,7 +166,7 @@ def _ran_coefs(m: MixedModel) -> pd.DataFrame:
 
 
 def _long(group: str, wide: pd.DataFrame) -> pd.DataFrame:
-    """A level-by-term table with one row a value, the terms of a level together."""
+    """Reshape a level-by-term table to one row per value, the terms of a level together."""
     import pandas as pd
 
     count, k = wide.shape
@@ -178,7 +181,7 @@ def _long(group: str, wide: pd.DataFrame) -> pd.DataFrame:
 
 
 def model_frame(m: Model) -> pd.DataFrame:
-    """The variables of the model on the rows used; index ``row``, the place of each in the data."""
+    """Tabulate the variables of the model on the rows used; the index is the place in the data."""
     import pandas as pd
 
     design = m._rows("augment")

@@ -1,7 +1,7 @@
 """Results of fits, and the objects that their methods return.
 
-`LMMResult` and `OLSResult` are made by `mixedfast.lmer`, `mixedfast.fit` and `mixedfast.lm`; the other classes by
-methods of these.
+`LMMResult` and `OLSResult` are made by `mixedfast.lmer`, `mixedfast.fit` and `mixedfast.lm`; the
+other classes by methods of these.
 """
 
 from __future__ import annotations

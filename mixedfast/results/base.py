@@ -29,9 +29,9 @@ _KEEP = "set keep_rows = True before saving"
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """The call that made a result: the function and its arguments by name, with the table itself and no copy of it."""
+    """The call that made a result: the function and its arguments, with the table, not a copy."""
 
-    door: Callable[..., Any]
+    function: Callable[..., Any]
     arguments: dict[str, Any]
 
     def without_rows(self) -> Call:
@@ -44,7 +44,7 @@ class Call:
 
 
 class Fitted:
-    """A fit with the rows it was made from: a design in memory, a stream that is read again, or neither.
+    """A fit with the rows it was made from: a design in memory, a stream to read again, or neither.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Fitted:
     keep_rows = False
     _call: Call | None = None
     #: The function that fits such a model.
-    _door: ClassVar[str]
+    _function: ClassVar[str]
     #: Advice where rows are missing, by the method that needs them.
     _instead: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
@@ -65,7 +65,8 @@ class Fitted:
         self._fit = fit
         self._design = design
         self._stream = stream
-        #: The library of the tables: "pandas", "polars" or "pyarrow", as the data came in. May be set.
+        #: The library of the tables: "pandas", "polars" or "pyarrow", as the data came in. May be
+        #: set.
         self.library = fit.cp.meta.library
 
     @property
@@ -103,13 +104,13 @@ class Fitted:
             remedy = "augment_to(path) writes fitted values, residuals and leverage"
         else:
             lacking = "the rows of the data, and this result was made without them"
-            remedy = f"call {self._door} on the table, or {_KEEP}"
+            remedy = f"call {self._function} on the table, or {_KEEP}"
         raise DataError(f"{what} needs {lacking}: {self._instead.get(what, remedy)}")
 
     def _levels_of(
         self, group: str, design: Design, what: str
     ) -> tuple[str, np.ndarray, np.ndarray]:
-        """Return the name, codes (n,) and labels of a grouping factor or of another column of the data.
+        """Return name, codes (n,) and labels of a grouping factor or of another column of the data.
 
         The code of a row without a level is -1.
         """
@@ -143,8 +144,8 @@ class Fitted:
         """
         if self._call is None:
             raise DataError(
-                "update: this result was made from cross-products, by refit or from a file, so there is no call to repeat: "
-                f"call {self._door}"
+                "update: this result was made from cross-products, by refit or from a file, so "
+                f"there is no call to repeat: call {self._function}"
             )
         arguments = {**self._call.arguments, **changes}
         if data is not None:
@@ -155,7 +156,7 @@ class Fitted:
             )
         own = self._fit.cp.meta.formula
         arguments["formula"] = own if formula is None else update_formula(own, formula)
-        made: Self = self._call.door(**arguments)
+        made: Self = self._call.function(**arguments)
         return made
 
     def __copy__(self) -> Self:
@@ -165,7 +166,7 @@ class Fitted:
         return same
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return a copy as `__copy__` does: fit and rows never change, so that no part needs a second instance."""
+        """Return a shallow copy: fit and rows never change."""
         return copy(self)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -22,8 +22,9 @@ __all__ = ["Bootstrap"]
 class Bootstrap(Replicates, Intervals):
     """Replicates of a parametric bootstrap; made by ``m.bootstrap()``.
 
-    ``to_frame()`` has one row per replicate and one column per parameter. ``plot()`` draws a histogram of the converged
-    replicates of each parameter, with the estimate and the percentile interval.
+    ``to_frame()`` has one row per replicate and one column per parameter. ``plot()`` draws a
+    histogram of the converged replicates of each parameter, with the estimate and the percentile
+    interval.
 
     Parameters
     ----------
@@ -39,7 +40,8 @@ class Bootstrap(Replicates, Intervals):
     converged : (n_done,) bool array
         Rows of replicates that did not converge are kept; NaN where the search failed outright.
     scores : (n_done, s) array or None
-        Sufficient statistics of the score at the fitted parameters, for the acceleration of BCa intervals.
+        Sufficient statistics of the score at the fitted parameters, for the acceleration of BCa
+        intervals.
     library : {"pandas", "polars", "pyarrow"}
         The data-frame library of the tables.
     """
@@ -63,8 +65,8 @@ class Bootstrap(Replicates, Intervals):
         ----------
         level : float
         type : {"percentile", "basic", "bca"}
-            Quantiles of the replicates; the same reflected at the estimate and limited to the parameter's bounds;
-            bias-corrected and accelerated (Efron 1987, JASA 82).
+            Quantiles of the replicates; the same reflected at the estimate and limited to the
+            parameter's bounds; bias-corrected and accelerated (Efron 1987, JASA 82).
 
         Returns
         -------
@@ -78,9 +80,9 @@ class Bootstrap(Replicates, Intervals):
 
         Notes
         -----
-        The acceleration of BCa is a sixth of the skewness of the score in the least favourable direction, Efron's
-        definition for parametric models. That score is the regression of the replicates' estimates on their scores at the
-        fitted parameters.
+        The acceleration of BCa is a sixth of the skewness of the score in the least favourable
+        direction, Efron's definition for parametric models. That score is the regression of the
+        replicates' estimates on their scores at the fitted parameters.
 
         Examples
         --------

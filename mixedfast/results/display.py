@@ -1,4 +1,4 @@
-"""Tables and files that show a result of any kind. The report rooms are imported when they are needed."""
+"""Tables and files of a result of any kind. The report rooms are imported when they are needed."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Display(FixedPart):
         Returns
         -------
         DataFrame
-            ``nobs, sigma, loglik, aic, bic, criterion, reml, df_model, df_residual`` and, for a mixed
-            model, ``icc, r2_marginal, r2_conditional, converged, singular``; for a regression
+            ``nobs, sigma, loglik, aic, bic, criterion, reml, df_model, df_residual`` and, for a
+            mixed model, ``icc, r2_marginal, r2_conditional, converged, singular``; for a regression
             ``r2, r2_adjusted, f_value, p_value``, with n - p as ``df_residual``.
 
         Examples
@@ -55,17 +55,17 @@ class Display(FixedPart):
         Parameters
         ----------
         data : data frame, optional
-            The table the model was fitted to: all its columns are kept, also those the model does not
-            use. Without it, the variables of the model.
+            The table the model was fitted to: all its columns are kept, also those the model does
+            not use. Without it, the variables of the model.
 
         Returns
         -------
         DataFrame
             The variables and ``.fitted``, ``.resid``, ``.hat`` (leverage), ``.cooksd`` (Cook's
-            distance); for a mixed model ``.fixed`` (the fixed part alone) and ``.mu`` (the conditional
-            mean, which is ``.fitted`` in a linear model); ``.offset`` and ``.weights`` if there are any.
-            Rows left out for missing values are not in it. The index, or the column ``row``, has the
-            place of each row in the data.
+            distance); for a mixed model ``.fixed`` (the fixed part alone) and ``.mu`` (the
+            conditional mean, which is ``.fitted`` in a linear model); ``.offset`` and ``.weights``
+            if there are any. Rows left out for missing values are not in it. The index, or the
+            column ``row``, has the place of each row in the data.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What was estimated, and how the search went."""
+"""Estimates of a mixed model, and the convergence of the search for them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Estimates(FixedPart):
         """Levels of each grouping factor."""
         return {g.name: g.n_levels for g in self._fit.cp.groups}
 
-    # -- estimates -----------------------------------------------------------------------------------------
+    # -- estimates ---------------------------------------------------------------------------------
 
     @property
     def theta(self) -> np.ndarray:
@@ -52,7 +52,7 @@ class Estimates(FixedPart):
 
     @returns_callers_tables
     def vcov(self, ddf: str | KenwardRoger | None = None) -> pd.DataFrame:
-        """Covariance matrix of the fixed effects.
+        """Return the covariance matrix of the fixed effects.
 
         Parameters
         ----------
@@ -89,10 +89,11 @@ class Estimates(FixedPart):
 
     @returns_callers_tables
     def vcov_joint(self) -> pd.DataFrame:
-        """Covariance of the fixed effects and of the relative variances (variances over sigma^2), (p+r, p+r).
+        """Compute the covariance of the fixed effects and of the relative variances, (p+r, p+r).
 
-        From the observed information, in closed form. Rows and columns: the identifiable coefficients, then the variances
-        and covariances in the order of `varcorr`. NaN where a variance is estimated as zero.
+        Relative variances are variances over sigma^2. From the observed information, in closed
+        form. Rows and columns: the identifiable coefficients, then the variances and covariances in
+        the order of `varcorr`. NaN where a variance is estimated as zero.
 
         Returns
         -------
@@ -117,8 +118,8 @@ class Estimates(FixedPart):
     def varcorr(self) -> pd.DataFrame:
         """Variances, standard deviations and correlations of the random effects.
 
-        Columns ``group, name1, name2, variance, sd, corr``: one row a variance; a row with ``name2`` holds a covariance
-        (in ``variance``) and a correlation; last row ``Residual``.
+        Columns ``group, name1, name2, variance, sd, corr``: one row per variance; a row with
+        ``name2`` holds a covariance (in ``variance``) and a correlation; last row ``Residual``.
         """
         import pandas as pd
 
@@ -140,14 +141,16 @@ class Estimates(FixedPart):
 
     @returns_callers_tables
     def varcorr_se(self) -> pd.DataFrame:
-        """Standard errors of what `varcorr` holds, row by row, by the delta method on the observed information.
+        """Compute standard errors of the rows of `varcorr`.
 
-        Variance components have skewed likelihoods: for intervals prefer ``confint("profile")`` or ``confint("boot")``.
+        By the delta method on the observed information. Variance components have skewed
+        likelihoods: for intervals prefer ``confint("profile")`` or ``confint("boot")``.
 
         Returns
         -------
         DataFrame
-            ``group, name1, name2, variance_se, sd_se, corr_se``; NaN where a variance is estimated as zero.
+            ``group, name1, name2, variance_se, sd_se, corr_se``; NaN where a variance is estimated
+            as zero.
 
         Examples
         --------
@@ -160,17 +163,18 @@ class Estimates(FixedPart):
 
     @returns_callers_tables
     def ranef(self, cond_var: bool = False) -> dict[str, Any]:
-        """Conditional modes (BLUPs) of the random effects.
+        """Return the conditional modes (BLUPs) of the random effects.
 
         Parameters
         ----------
         cond_var : bool
-            Also their conditional variances given beta.
+            Return their conditional variances given beta too.
 
         Returns
         -------
         dict
-            Grouping factor -> frame (levels as index); with `cond_var`, (frame, array (levels, k, k)).
+            Grouping factor -> frame (levels as index); with `cond_var`, (frame, array (levels, k,
+            k)).
 
         Examples
         --------
@@ -200,12 +204,12 @@ class Estimates(FixedPart):
 
     @returns_callers_tables
     def coef(self) -> dict[str, pd.DataFrame]:
-        """Coefficients of each group: fixed effects plus conditional modes.
+        """Return the coefficients of each group: fixed effects plus conditional modes.
 
         Returns
         -------
         dict
-            Grouping factor -> table, levels as index, a column a coefficient.
+            Grouping factor -> table, levels as index, one column per coefficient.
 
         Examples
         --------
@@ -234,14 +238,15 @@ class Estimates(FixedPart):
 
     @returns_callers_tables
     def rePCA(self) -> dict[str, pd.DataFrame]:
-        """Principal components of the random effects of each grouping factor, as lme4's ``rePCA``.
+        """Compute principal components of the random effects of each grouping factor, as in lme4.
 
         Returns
         -------
         dict
-            Grouping factor -> table, a row a component (index ``component``): ``sd`` relative to sigma, ``proportion`` of the
-            variance, ``cumulative``, and the loading of each random effect. Components of no variance show in how many
-            directions the groups do not differ.
+            Grouping factor -> table, one row per component (index ``component``): ``sd`` relative
+            to sigma, ``proportion`` of the variance, ``cumulative``, and the loading of each random
+            effect. The number of components without variance is that of the directions in which the
+            groups do not differ.
 
         Examples
         --------
@@ -266,7 +271,7 @@ class Estimates(FixedPart):
             )
         return out
 
-    # -- how the fit went ----------------------------------------------------------------------------------
+    # -- convergence -------------------------------------------------------------------------------
 
     @property
     def is_singular(self) -> bool:
@@ -285,14 +290,16 @@ class Estimates(FixedPart):
 
     @cached_property
     def optimization(self) -> dict[str, Any]:
-        """How the search went: evaluations, certificate, log.
+        """Convergence in numbers: evaluations, certificate, log of the search.
 
-        ``decrement`` and ``boundary_decrement`` say by how much (in deviance) a quadratic model thinks the fit could
-        still improve, inside, and by leaving the boundary or changing the scale of a term. ``gradient`` and
-        ``min_hessian_eigenvalue`` are in theta, for columns of Z scaled to order one. ``hessian`` says whether they and
-        the decrement rest on the exact Hessian, or on average information for crossed models so large that it would take
-        minutes. All of these are evaluated at the estimates when this is first read; ``converged`` rests on what the search
-        saw, which on large crossed models is foreseen from the step before (``log`` has the promise of every step).
+        ``decrement`` and ``boundary_decrement`` are the decreases of the deviance that a quadratic
+        model at the estimates predicts: in the interior, and by leaving the boundary or changing
+        the scale of a term. ``gradient`` and ``min_hessian_eigenvalue`` are in theta, for columns
+        of Z scaled to order one. ``hessian`` says whether they and the decrement use the exact
+        Hessian, or average information for crossed models so large that the Hessian would take
+        minutes. All of these are computed at the estimates at the first access. ``converged`` uses
+        the values of the search itself, which on large crossed models predicts the last decrease
+        from the step before (``log`` has the predicted decrease of every step).
         """
         best = self._fit.optimum
         if best is None:
@@ -314,7 +321,7 @@ class Estimates(FixedPart):
         }
 
     def convergence(self) -> Convergence:
-        """How the search went and what a singular fit means, in plain words: ``print(m.convergence())``.
+        """Describe convergence, and the meaning of a singular fit: ``print(m.convergence())``.
 
         Returns
         -------
@@ -331,33 +338,39 @@ class Estimates(FixedPart):
         return convergence(self._fit)
 
     def _why_not_converged(self, found: Optimum) -> str:
+        """Explain in a sentence why the search did not converge, and what to do."""
         fit = self._fit
         if found.message == NOTHING_LEFT:
             return (
-                "the residual variance runs to zero: fixed and random effects together reproduce the response, so there is "
-                "no finite estimate. Simplify the model."
+                "the residual variance runs to zero: fixed and random effects together reproduce "
+                "the response, so there is no finite estimate. Simplify the model."
             )
         if fit.resolution > CERTIFICATE_TOLERANCE:
-            remedy = " mf.lmer on the rows, in memory, in files or in an engine, reads them once more and has the digits."
+            remedy = (
+                " Fit the rows with mf.lmer (in memory, from files or from an engine): it reads "
+                "them again and then has enough digits."
+            )
             return (
-                "the random effects are so much larger than the residuals, or some value of a covariate than all others, that "
-                f"sums of 16 digits give the deviance to {fit.resolution:.1g} only. Coefficients and large variances stand; "
-                "the small ones are known roughly." + (remedy if fit.needs_rows else "")
+                "the random effects are so much larger than the residuals, or one value of a "
+                "covariate so much larger than all others, that sums of 16 digits determine the "
+                f"deviance only to {fit.resolution:.1g}. Coefficients and large variances are "
+                "accurate; small variances are approximate." + (remedy if fit.needs_rows else "")
             )
         if fit.out_of_digits:
             return (
-                f"the residuals are so small beside the random effects (a standard deviation {np.abs(fit.theta).max():.0e} "
-                "times theirs) that sums of 16 digits end before the optimum is found. Coefficients and large variances stand; "
-                "the small ones are known roughly."
+                "the residuals are so small compared with the random effects (a standard deviation "
+                f"{np.abs(fit.theta).max():.0e} times theirs) that sums of 16 digits do not "
+                "determine the optimum. Coefficients and large variances are accurate; small "
+                "variances are approximate."
             )
         still = max(found.decrement, found.boundary_decrement)
         return (
-            f"the deviance could still fall by about {still:.2g}. Estimates may be off; try other starting values (start=), "
-            "rescale covariates or simplify the random part."
+            f"the deviance could still fall by about {still:.2g}. The estimates may be inaccurate: "
+            "try other starting values (start=), rescale covariates or simplify the random part."
         )
 
     def _warn(self) -> None:
-        """Say what a user must not overlook; called once, by the doors that fit."""
+        """Warn of a search without convergence and of a singular fit; called once per fit."""
         best = self._fit.optimum
         if best is not None and not best.converged:
             warn(f"{best.message}: {self._why_not_converged(best)}", ConvergenceWarning)
@@ -371,7 +384,8 @@ class Estimates(FixedPart):
                 }
             )
             warn(
-                f"singular fit: the estimated covariance of the random effects of {', '.join(bad)} has a zero variance "
-                "or a correlation of one. The fit is valid; a simpler random part would fit as well.",
+                "singular fit: the estimated covariance of the random effects of "
+                f"{', '.join(bad)} has a zero variance or a correlation of one. The fit is valid; "
+                "a simpler random part would fit equally well.",
                 SingularFitWarning,
             )

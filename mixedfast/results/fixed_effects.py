@@ -74,17 +74,26 @@ class FixedPart(Fitted, ABC):
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion, `criterion` + 2 `df_model`, as in lme4; variances count as parameters."""
+        """Akaike's criterion, `criterion` + 2 `df_model`, as in lme4.
+
+        Variances count as parameters.
+        """
         return self.criterion + 2.0 * self.df_model
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion, `criterion` + log(`nobs`) `df_model`, as in lme4; variances count as parameters."""
+        """Schwarz's criterion, `criterion` + log(`nobs`) `df_model`, as in lme4.
+
+        Variances count as parameters.
+        """
         return self.criterion + float(np.log(self.nobs)) * self.df_model
 
     @property
     def params(self) -> pd.Series:
-        """Coefficients (of a mixed model the fixed effects), (p,); NaN for columns that could not be identified."""
+        """Coefficients, of a mixed model the fixed effects, (p,).
+
+        NaN for columns that could not be identified.
+        """
         return self._series(self._fit.beta)
 
     @property
@@ -108,12 +117,12 @@ class FixedPart(Fitted, ABC):
         names = list(self._fit.cp.x_names)
         return pd.DataFrame(values, index=names, columns=names)
 
-    # -- files ---------------------------------------------------------------------------------------
+    # -- files -------------------------------------------------------------------------------------
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the result to a file that `mixedfast.load` reads, without rows unless ``keep_rows`` is set.
+        """Write the result to a file that `mixedfast.load` reads.
 
-        The file is plain data: reading it runs no code.
+        Without rows unless ``keep_rows`` is set. The file is plain data: reading it runs no code.
 
         Parameters
         ----------

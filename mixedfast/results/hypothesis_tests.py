@@ -1,4 +1,4 @@
-"""Tests of coefficients that every result has: tables, contrasts, marginal means. None of them needs rows."""
+"""Tests of coefficients of any result: tables, contrasts, marginal means. They need no rows."""
 
 from __future__ import annotations
 
@@ -96,7 +96,8 @@ class HypothesisTests(FixedPart):
         Parameters
         ----------
         L : array, dict or str, or list of them
-            Weights of all coefficients in order; name -> weight; or an equation such as ``"ses = 0"``.
+            Weights of all coefficients in order; name -> weight; or an equation such as ``"ses =
+            0"``.
         rhs : float or array
             Values under the null hypothesis.
         ddf, level
@@ -136,10 +137,10 @@ class HypothesisTests(FixedPart):
         weights: str = "equal",
         offset: float | None = None,
     ) -> MarginalMeans:
-        """Compute estimated marginal means: predictions on a grid of the factors, averaged over the others.
+        """Compute estimated marginal means: predictions on a grid, averaged over the other factors.
 
-        The grid is that of R's emmeans: factors at all levels, covariates at their means, a covariate
-        with two values only at both.
+        The grid is that of R's emmeans: factors at all levels, covariates at their means, a
+        covariate with two values only at both.
 
         Parameters
         ----------
@@ -149,12 +150,13 @@ class HypothesisTests(FixedPart):
         ddf, level
             As for `coef_table`.
         at : dict, optional
-            Values of covariates (or levels of factors) to use instead of their means (or all levels).
-            Several values of a covariate that is not in `specs` are averaged over.
+            Values of covariates (or levels of factors) to use instead of their means (or all
+            levels). Several values of a covariate that is not in `specs` are averaged over.
         by : str or list of str, optional
             Variables that comparisons stay within.
         weights : {"equal", "proportional"}
-            Weights of the cells in averages over the other factors: equal, or the number of their rows.
+            Weights of the cells in averages over the other factors: equal, or the number of their
+            rows.
         offset : float, optional
             Added in the place of the model's offset, which otherwise is held at its mean.
 

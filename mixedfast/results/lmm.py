@@ -1,4 +1,4 @@
-"""`LMMResult`: a fitted mixed model in the user's words. Methods only orchestrate; numbers come from the rooms below."""
+"""`LMMResult`: a fitted mixed model. Methods are thin; the numbers come from the rooms below."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ _WITHOUT_ROWS = frozenset(["REML", "engine", "start"])
 class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
     """A fitted linear mixed model.
 
-    Made by `mixedfast.lmer` (from a table) or `mixedfast.fit` (from cross-products). Pickles and files
-    hold no rows until ``keep_rows`` is set to True.
+    Made by `mixedfast.lmer` (from a table) or `mixedfast.fit` (from cross-products). Pickles and
+    files hold no rows until ``keep_rows`` is set to True.
 
     Examples
     --------
@@ -66,12 +66,12 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
     1743.6283
     """
 
-    _door = "lmer"
+    _function = "lmer"
     _instead = MappingProxyType(
         {
             "refit": "call lmer with the other column as the response",
-            "simulate without newdata": "give newdata= (bootstrap() needs no rows: it draws their sums)",
-            "predict without newdata": "give newdata=, or write the fitted values of all rows with augment_to()",
+            "simulate without newdata": "give newdata= (bootstrap() needs no rows)",
+            "predict without newdata": "give newdata=, or call augment_to() for the fitted values",
             "influence": "call lmer on the rows",
             "slopes": "call lmer on a table in memory",
             "residuals_by_group": "call lmer on a table in memory",
@@ -81,9 +81,12 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
     def __repr__(self) -> str:
         kind = "REML" if self.reml else "ML"
         groups = ", ".join(f"{name} {count}" for name, count in self.n_groups.items())
-        return f"<LMMResult {self.formula}; {kind}; {self.nobs} rows; groups: {groups}; criterion {self.criterion:.4f}>"
+        return (
+            f"<LMMResult {self.formula}; {kind}; {self.nobs} rows; groups: {groups}; "
+            f"criterion {self.criterion:.4f}>"
+        )
 
-    # -- other fits ----------------------------------------------------------------------------------
+    # -- other fits --------------------------------------------------------------------------------
 
     def _fit_response(self, design: Design) -> Fit:
         cp = with_response(self._fit.cp, design)
@@ -110,15 +113,15 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
     def influence(self, group: str | None = None, progress: Show = "auto") -> Influence:
         """Leave out one group at a time and fit again.
 
-        The rows of a group are summed once and subtracted from the cross-products of all rows. The rest
-        is fitted again, variances included. The result itself does not change.
+        The rows of a group are summed once and subtracted from the cross-products of all rows. The
+        rest is fitted again, variances included. The result itself does not change.
 
         Parameters
         ----------
         group : str, optional
             A grouping factor of the model, or another column of the data. Default: every row on its
-            own. Of a stream only a grouping factor in which all others are nested: the stream is read
-            once more, and summed by level.
+            own. Of a stream only a grouping factor in which all others are nested: the stream is
+            read once more, and summed by level.
         progress : {"auto", True, False}
             Show a bar. Ctrl-C keeps the levels that are done.
 
@@ -133,8 +136,8 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
         ArgumentError
             When `group` is not a name.
         DataError
-            When there is no such column, or no rows; of a stream also when another factor is crossed
-            with this one.
+            When there is no such column, or no rows; of a stream also when another factor is
+            crossed with this one.
 
         Examples
         --------
@@ -163,8 +166,9 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
             if sorted(name.split(":")) == wanted:
                 return g
         raise DataError(
-            f"influence({'' if group is None else repr(group)}) of rows that are not in memory: only a grouping factor "
-            f"of the model can be left out, level by level ({', '.join(names)}), no single rows and no other groups"
+            f"influence({'' if group is None else repr(group)}) of rows that are not in memory: "
+            "only a grouping factor of the model can be left out, level by level "
+            f"({', '.join(names)}), no single rows and no other groups"
         )
 
     def _levels(self, group: str | None, design: Design) -> tuple[str, np.ndarray, np.ndarray]:
@@ -174,7 +178,7 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
             return "row", np.arange(design.n), labels
         return self._levels_of(group, design, "influence")
 
-    # -- display -------------------------------------------------------------------------------------
+    # -- display -----------------------------------------------------------------------------------
 
     def _measures(self) -> dict[str, float]:
         icc, r2 = self.icc(), self.r2()
@@ -277,8 +281,8 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
         """Pictures, drawn with matplotlib: ``m.plot.residuals()`` and others.
 
         ``residuals``, ``qq``, ``caterpillar``, ``slopes``, ``shrinkage``, ``residuals_by_group``,
-        ``profile_zeta`` and ``bootstrap_densities`` draw; ``m.plot.data(name)`` gives the numbers of a
-        picture.
+        ``profile_zeta`` and ``bootstrap_densities`` draw; ``m.plot.data(name)`` gives the numbers
+        of a picture.
         """
         from mixedfast.report.plots import Plots
 
@@ -299,9 +303,9 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
         Parameters
         ----------
         effects : str or sequence of str
-            ``"fixed"`` (coefficients and tests), ``"ran_pars"`` (standard deviations and correlations),
-            ``"ran_vals"`` (conditional modes and their standard deviations), ``"ran_coefs"``
-            (coefficients of each group).
+            ``"fixed"`` (coefficients and tests), ``"ran_pars"`` (standard deviations and
+            correlations), ``"ran_vals"`` (conditional modes and their standard deviations),
+            ``"ran_coefs"`` (coefficients of each group).
         conf_int : bool
             Add ``conf_low`` and ``conf_high``.
         level : float

@@ -1,4 +1,4 @@
-"""Tests and intervals of a mixed model: analysis of variance, variance parameters, shares of variance."""
+"""Tests and intervals of a mixed model: analysis of variance, profiles, bootstrap, ICC and R2."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class MixedTests(HypothesisTests):
         Parameters
         ----------
         type : {"I", "II", "III"}
-            Sums of squares: sequential, by containment, or marginal. Type III does not depend on the
-            contrasts of the fit.
+            Sums of squares: sequential, by containment, or marginal. Type III does not depend on
+            the contrasts of the fit.
         ddf : str or TraceMethod
             As for `coef_table`.
 
@@ -123,8 +123,8 @@ class MixedTests(HypothesisTests):
         Parameters
         ----------
         method : {"wald", "profile", "boot"}
-            Wald intervals of the fixed effects; profile likelihood or percentile bootstrap intervals
-            of all parameters.
+            Wald intervals of the fixed effects; profile likelihood or percentile bootstrap
+            intervals of all parameters.
         level : float
         ddf : str or TraceMethod
             For Wald intervals.
@@ -220,7 +220,7 @@ class MixedTests(HypothesisTests):
         progress: Show = "auto",
         threads: int | None = None,
     ) -> Bootstrap:
-        """Run a parametric bootstrap on cross-products: its cost does not depend on the number of rows.
+        """Run a parametric bootstrap on cross-products; its cost does not grow with the rows.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Predictions and simulated responses of a mixed model, and fitted values of rows that are read batch by batch."""
+"""Predictions and simulated responses of a mixed model, and fitted values of streamed rows."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class NewRows(RowMethods):
         Parameters
         ----------
         newdata : data frame or mapping of arrays, optional
-            Default: the rows used. Only columns that the prediction needs must be there; the response
-            need not.
+            Default: the rows used. Only columns that the prediction needs must be there; the
+            response need not.
         re : bool, str or list of str
-            Random effects to add: True (all), False (none: the population mean), or those named, as a
-            formula ``"(1 | school)"`` or as grouping factors ``["school"]``.
+            Random effects to add: True (all), False (none: the population mean), or those named, as
+            a formula ``"(1 | school)"`` or as grouping factors ``["school"]``.
         allow_new_levels : bool
-            Predict groups that are not in the fit (or are missing) with random effects of zero; their
-            uncertainty is the whole variance of the effects.
+            Predict groups that are not in the fit (or are missing) with random effects of zero;
+            their uncertainty is the whole variance of the effects.
         interval : {None, "confidence", "prediction"}
             Limits for the mean x'beta + z'b, or for a new observation.
         level : float
@@ -59,17 +59,17 @@ class NewRows(RowMethods):
             Of the new observations of a prediction interval: their residual variance is
             sigma^2 / weight. Default: 1 (for the rows used, their own weights).
         ddf : str or TraceMethod
-            Take limits from t distributions with these degrees of freedom: ``"satterthwaite"`` for any
-            prediction; other methods of `coef_table` for confidence intervals of the population mean
-            (``re=False``), which are contrasts. The default takes the normal distribution, as if the
-            variances were known.
+            Take limits from t distributions with these degrees of freedom: ``"satterthwaite"`` for
+            any prediction; other methods of `coef_table` for confidence intervals of the population
+            mean (``re=False``), which are contrasts. The default takes the normal distribution, as
+            if the variances were known.
 
         Returns
         -------
         (n,) array, or table
-            With `interval` or `se` a table ``fit, se`` (and ``df`` unless `ddf` is "asymptotic") and,
-            with `interval`, ``lower, upper``; in the library of `newdata` and, in pandas, with its
-            index. Rows with a missing value are NaN.
+            With `interval` or `se` a table ``fit, se`` (and ``df`` unless `ddf` is "asymptotic")
+            and, with `interval`, ``lower, upper``; in the library of `newdata` and, in pandas, with
+            its index. Rows with a missing value are NaN.
 
         Raises
         ------
@@ -82,12 +82,12 @@ class NewRows(RowMethods):
 
         Notes
         -----
-        ``se`` is the standard error of x'beta^ + z'b^ as a prediction of x'beta + z'b: exact, from the
-        joint covariance of beta^ and b^ - b given theta (Henderson 1975, Biometrics 31). A prediction
-        interval adds the residual variance, and the variance of random effects that `re` leaves out,
-        for a new observation has them too. Satterthwaite's df are those of that whole variance:
-        2 f^2 / (g'Ag), f the variance, g its gradient in the variance components and A their
-        covariance.
+        ``se`` is the standard error of x'beta^ + z'b^ as a prediction of x'beta + z'b: exact, from
+        the joint covariance of beta^ and b^ - b given theta (Henderson 1975, Biometrics 31). A
+        prediction interval adds the residual variance, and the variance of random effects that `re`
+        leaves out, for a new observation has them too. Satterthwaite's df are those of that whole
+        variance: 2 f^2 / (g'Ag), f the variance, g its gradient in the variance components and A
+        their covariance.
 
         Examples
         --------
@@ -166,7 +166,7 @@ class NewRows(RowMethods):
         leverage: bool = False,
         progress: Show = "auto",
     ) -> None:
-        """Write every complete row with its fitted value and residual to a Parquet file, batch by batch.
+        """Write all complete rows with fitted values and residuals to Parquet, batch by batch.
 
         Parameters
         ----------
@@ -184,13 +184,13 @@ class NewRows(RowMethods):
         Raises
         ------
         DataError
-            When there is neither a stream nor `data`, the data have levels that are not in the fit, or
-            weights were an array.
+            When there is neither a stream nor `data`, the data have levels that are not in the fit,
+            or weights were an array.
 
         Notes
         -----
-        The file holds ``.fitted``, ``.resid``, ``.fixed`` (without random effects) and the columns of the
-        model, in the order of the rows.
+        The file holds ``.fitted``, ``.resid``, ``.fixed`` (without random effects) and the columns
+        of the model, in the order of the rows.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""`OLSResult`: a fitted regression, with the methods of `mixedfast.LMMResult` that need no groups."""
+"""`OLSResult`: a fitted regression, with the methods of `LMMResult` that need no groups."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
     """
 
     _fit: LeastSquares
-    _door = "lm"
+    _function = "lm"
     _instead = MappingProxyType({"predict without newdata": "give newdata="})
     reml = False
     #: Levels of each grouping factor: there are none.
@@ -135,16 +135,16 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         Parameters
         ----------
         type : {"I", "II", "III"}
-            Each term after those before it, as R's ``anova`` of a linear model; or by containment, or
-            marginal.
+            Each term after those before it, as R's ``anova`` of a linear model; or by containment,
+            or marginal.
         ddf : str
             As for `coef_table`.
 
         Returns
         -------
         DataFrame, terms and ``Residuals`` as index
-            ``df, sum_sq, mean_sq, f_value, p_value``; the last two are NaN for the residuals. A table
-            of type I leaves out terms without an identifiable column.
+            ``df, sum_sq, mean_sq, f_value, p_value``; the last two are NaN for the residuals. A
+            table of type I leaves out terms without an identifiable column.
 
         Raises
         ------
@@ -225,8 +225,8 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         Returns
         -------
         (n,) array, or table
-            With `interval` or `se` a table ``fit, se`` and, with `interval`, ``lower, upper``. NaN for
-            a row with a missing predictor.
+            With `interval` or `se` a table ``fit, se`` and, with `interval`, ``lower, upper``. NaN
+            for a row with a missing predictor.
 
         Raises
         ------
@@ -282,7 +282,7 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         """
         return self._simulate(n, seed, True, newdata, False, weights)
 
-    # -- display -------------------------------------------------------------------------------------
+    # -- display -----------------------------------------------------------------------------------
 
     def _measures(self) -> dict[str, float]:
         r2, f = self.r2(), self.fstatistic
@@ -305,12 +305,14 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         Returns
         -------
         Page
-            ``str()`` gives text, a notebook shows HTML, ``to_markdown()`` and ``to_latex()`` the rest.
+            ``str()`` gives text, a notebook shows HTML, ``to_markdown()`` and ``to_latex()`` the
+            rest.
 
         Examples
         --------
         >>> import mixedfast as mf
-        >>> print(str(mf.lm("Reaction ~ Days", mf.load_dataset("sleepstudy")).summary()).splitlines()[-1])
+        >>> m = mf.lm("Reaction ~ Days", mf.load_dataset("sleepstudy"))
+        >>> print(str(m.summary()).splitlines()[-1])
         F-statistic: 71.46 on 1 and 178 DF, p-value: 9.894e-15
         """
         from mixedfast.report.text import ols_page
@@ -324,7 +326,9 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         ddf: str = "residual",
         pictures: bool = True,
     ) -> str | None:
-        """Write a report to one HTML file that loads nothing: the page, intervals, pictures of the residuals.
+        """Write a report to one HTML file: the summary, intervals, pictures of the residuals.
+
+        The file loads nothing from elsewhere.
 
         Parameters
         ----------

@@ -21,8 +21,8 @@ __all__ = ["Profile"]
 class Profile(LikelihoodProfile, Intervals):
     """Likelihood profiles of a fit; made by ``m.profile()``.
 
-    ``to_frame()`` has one row per point computed: ``parameter, value, zeta``. ``plot()`` draws zeta against the parameter: a
-    straight line means that the usual symmetric interval is appropriate.
+    ``to_frame()`` has one row per point computed: ``parameter, value, zeta``. ``plot()`` draws zeta
+    against the parameter: a straight line means that the usual symmetric interval is appropriate.
 
     Parameters
     ----------

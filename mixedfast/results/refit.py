@@ -33,13 +33,16 @@ class Refit(FixedPart):
         """Warn of what a user must not overlook."""
 
     def refit(self, y: Any) -> Self:
-        """Fit the same model to another response for the same rows; only products with y are summed again.
+        """Fit the same model to another response for the same rows.
+
+        Only products with y are summed again.
 
         Parameters
         ----------
         y : (n,) array or series
             One number for each row used, or for each row of the data (rows left out of the fit are
-            left out again). On the scale of the model's response: where that is ``log(y)``, logarithms.
+            left out again). On the scale of the model's response: where that is ``log(y)``,
+            logarithms.
 
         Returns
         -------

@@ -61,8 +61,8 @@ class RowMethods(FixedPart):
         Parameters
         ----------
         type : {"response", "pearson", "scaled", "standardized"}
-            y - fitted; that times sqrt(weight); the latter divided by sigma; and divided by
-            sqrt(1 - leverage) too. ``"marginal"`` is short for ``"response"`` with ``marginal=True``.
+            y - fitted; that times sqrt(weight); the latter divided by sigma; and divided by sqrt(1
+            - leverage) too. ``"marginal"`` is short for ``"response"`` with ``marginal=True``.
         marginal : bool
             Residuals about the population mean X beta instead of the fitted values.
 
@@ -107,8 +107,8 @@ class RowMethods(FixedPart):
     def hatvalues(self) -> np.ndarray:
         """Compute the leverage of each row used, (n,), as lme4's ``hatvalues``.
 
-        The diagonal of the conditional hat matrix, d fitted_i / d y_i with theta fixed, random effects
-        included. The sum is the effective number of parameters.
+        The diagonal of the conditional hat matrix, d fitted_i / d y_i with theta fixed, random
+        effects included. The sum is the effective number of parameters.
 
         Returns
         -------
@@ -127,7 +127,8 @@ class RowMethods(FixedPart):
     def leverage(self) -> pd.DataFrame:
         """Compute `hatvalues` and its two parts, one row of the table per row used.
 
-        Columns ``hat``, ``fixed`` (through the estimate of beta) and ``random`` (through b given beta).
+        Columns ``hat``, ``fixed`` (through the estimate of beta) and ``random`` (through b given
+        beta).
 
         Returns
         -------
@@ -148,7 +149,9 @@ class RowMethods(FixedPart):
         return pd.DataFrame({"hat": of_beta + of_b, "fixed": of_beta, "random": of_b})
 
     def cooks_distance(self) -> np.ndarray:
-        """Compute Cook's distance of each row used, (n,), with variances fixed, as lme4's ``cooks.distance``.
+        """Compute Cook's distance of each row used, (n,), as lme4's ``cooks.distance``.
+
+        The variances stay fixed.
 
         Returns
         -------
@@ -215,7 +218,7 @@ class RowMethods(FixedPart):
         allow_new_levels: bool,
         weights: Any,
     ) -> np.ndarray:
-        """Draw responses, with the effects `kept` (see `chosen_effects`) at their modes; see `LMMResult.simulate`."""
+        """Draw responses; the effects `kept` stay at their modes. See `LMMResult.simulate`."""
         n = check_count("n", n)
         check_seed(seed)
         check_flag("allow_new_levels", allow_new_levels)

@@ -1,7 +1,7 @@
 """Tables, intervals and pictures that several results give in the same way.
 
-`mixedfast.inference` computes numbers in frozen dataclasses. A public result is such a dataclass with a `library`: it makes
-tables in the data-frame library of the user, and pictures.
+`mixedfast.inference` computes numbers in frozen dataclasses. A public result is such a dataclass
+with a `library`: it makes tables in the data-frame library of the user, and pictures.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ class Intervals(Tabled):
         Returns
         -------
         DataFrame
-            Index: parameters; columns ``conf_low, conf_high``. An end that the likelihood does not limit is the
-            parameter's bound: 0 for a standard deviation, -1 or 1 for a correlation.
+            Index: parameters; columns ``conf_low, conf_high``. An end that the likelihood does not
+            limit is the parameter's bound: 0 for a standard deviation, -1 or 1 for a correlation.
 
         Raises
         ------

@@ -322,7 +322,7 @@ def test_names_are_left_out_where_they_would_overlap(size: tuple[float, float]) 
     _, axes = plt.subplots(1, 2, figsize=(2 * size[0], size[1]))
     ax = model("sleepstudy").plot.caterpillar(ax=axes)[0]
     assert bool(len(ax.get_yticks())) == (size[1] > 10)
-    assert ("18 levels" in ax.get_ylabel()) == (size[1] < 10)
+    assert ("18 Subjects" in ax.get_ylabel()) == (size[1] < 10)
 
 
 def test_legends_stay_inside_the_picture() -> None:
@@ -389,7 +389,7 @@ def test_wrong_names_are_told() -> None:
 
 def test_without_matplotlib_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(MissingLibraryError, match=r"mixedfast\[plots\]"):
+    with pytest.raises(MissingLibraryError, match="pip install matplotlib"):
         model("hsb").plot.residuals()
     assert len(model("hsb").plot.data("residuals")) == 7185
 
@@ -417,7 +417,7 @@ def test_pictures_of_a_regression() -> None:
     np.testing.assert_allclose(
         by_school.set_index("level")["median"].sort_index(), ours.sort_index(), rtol=EXACT
     )
-    assert m.plot.residuals_by_group("school").get_ylabel() == "160 levels of school, by median"
+    assert m.plot.residuals_by_group("school").get_ylabel() == "160 schools, sorted by median"
     with pytest.raises(
         mf.NotDefinedError, match=r"plot\.caterpillar: a linear model has no random effects to draw"
     ):

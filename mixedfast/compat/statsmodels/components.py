@@ -1,8 +1,9 @@
 """Variance components as grouping factors.
 
-statsmodels describes a component by a matrix for each group, whose columns carry independent effects of one common
-variance. When every row has at most one nonzero number in it, the columns are the levels of a factor nested in the groups
-and the component is the random term ``(1 | factor)`` or ``(0 + z | factor)``; nothing of the size of the matrix is kept.
+statsmodels describes a component by a matrix for each group, whose columns carry independent
+effects of one common variance. When every row has at most one nonzero number in it, the columns are
+the levels of a factor nested in the groups and the component is the random term ``(1 | factor)`` or
+``(0 + z | factor)``; nothing of the size of the matrix is kept.
 """
 
 from __future__ import annotations
@@ -190,8 +191,8 @@ def _from_blocks(
     for g, (block, part, own) in enumerate(zip(blocks, rows, names, strict=True)):
         if block.shape != (len(part), len(own)):
             raise DataError(
-                f"component {name!r}, group {groups.labels[g]!r}: the matrix has shape {block.shape}, "
-                f"for {len(part)} rows and {len(own)} column names"
+                f"component {name!r}, group {groups.labels[g]!r}: the matrix has shape "
+                f"{block.shape}, for {len(part)} rows and {len(own)} column names"
             )
         entries = sparse.coo_array(getattr(block, "__wrapped__", block))
         place = np.array([labels[str(c)] for c in own], dtype=int)
@@ -214,9 +215,9 @@ def _from_sparse(name: str, whole: Any, labels: list[str], groups: Groups) -> Co
     if count.max(initial=0) > 1:
         pieces = ", ".join(f"'{name}.{label}': '0 + {label}'" for label in labels[:2])
         raise NotDefinedError(
-            f"the variance component {name!r} adds several columns with one common variance to a row, which no random term "
-            f"does: write each column as a component of its own, vc_formula={{{pieces}, ...}} "
-            f"(in lmer: (0 + {' + '.join(labels[:2])} + ... || group))"
+            f"the variance component {name!r} adds several columns with one common variance to a "
+            "row, which no random term does: write each column as a component of its own, "
+            f"vc_formula={{{pieces}, ...}} (in lmer: (0 + {' + '.join(labels[:2])} + ... || group))"
         )
     columns, values = np.zeros(len(count), dtype=np.int64), np.zeros(len(count))
     columns[count == 1], values[count == 1] = rows.indices, rows.data

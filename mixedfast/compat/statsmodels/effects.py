@@ -50,7 +50,8 @@ def modes(model: Model, slopes: np.ndarray, components: list[np.ndarray]) -> dic
 def covariances(model: Model, params: MixedLMParams, scale: float) -> dict[Any, pd.DataFrame]:
     """Conditional covariance of each group's random effects given the fixed ones.
 
-    ``scale L (L'Z'ZL + I)^-1 L'`` with L L' the relative covariance: defined for singular ones too. Dense within a group.
+    ``scale L (L'Z'ZL + I)^-1 L'`` with L L' the relative covariance: defined for singular ones too.
+    Dense within a group.
     """
     import pandas as pd
 

@@ -69,7 +69,8 @@ class FixedPart:
 def namespace(depth: int, eval_env: Any = None) -> Mapping[str, Any]:
     """What names in a formula mean besides columns: the caller's variables `depth` frames up.
 
-    ``eval_env`` as in statsmodels: -1 for none, a number of further frames to go up, a mapping, or a patsy environment.
+    ``eval_env`` as in statsmodels: -1 for none, a number of further frames to go up, a mapping, or
+    a patsy environment.
     """
     from formulaic.utils.context import capture_context
 
@@ -155,7 +156,8 @@ def evaluate(
     left, right = found.lhs, found.rhs
     if left.shape[1] != 1:
         raise FormulaError(
-            f"the response of {formula!r} gives {left.shape[1]} columns: it must be one numeric column"
+            f"the response of {formula!r} gives {left.shape[1]} columns: it must be one numeric "
+            "column"
         )
     spec = right.model_spec
     order = _patsy_order(spec, formula)
@@ -217,8 +219,9 @@ def parsed(formula: str, **options: Any) -> Any:
 def _patsy_order(spec: Any, formula: str) -> np.ndarray:
     """Positions of formulaic's columns in patsy's order.
 
-    Patsy sorts terms by the numeric factors they share, those without any first, then in the order they are written;
-    inside each bucket by degree. formulaic sorts by degree alone. What a power stands for is written lower degrees first.
+    Patsy sorts terms by the numeric factors they share, those without any first, then in the order
+    they are written; inside each bucket by degree. formulaic sorts by degree alone. What a power
+    stands for is written lower degrees first.
     """
     numeric = {expr for expr, state in spec.encoder_state.items() if state[0].value == "numerical"}
     ordering = "degree" if _has_power(formula) else "none"

@@ -132,8 +132,8 @@ def f_results(
 def _quadratic(difference: np.ndarray, covariance: np.ndarray) -> tuple[float, float]:
     if not np.isfinite(covariance).all():
         raise NotDefinedError(
-            "the hypothesis names a parameter without a standard error: a variance at zero, or a column that the data do not "
-            "determine"
+            "the hypothesis names a parameter without a standard error: a variance at zero, or a "
+            "column that the data do not determine"
         )
     return float(difference @ np.linalg.pinv(covariance) @ difference), float(
         np.linalg.matrix_rank(covariance)

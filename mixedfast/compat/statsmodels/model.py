@@ -25,7 +25,8 @@ from mixedfast.estimation.fit import Fit, solve_at
 
 __all__ = ["MixedLM"]
 
-#: What scripts pass to steer statsmodels' optimizers. There is nothing to steer here: one search with a certificate.
+#: What scripts pass to steer statsmodels' optimizers. There is nothing to steer here: one search
+#: with a certificate.
 OPTIMIZER_ARGUMENTS = frozenset(
     [
         "gtol",
@@ -71,9 +72,11 @@ class MixedLM:
     groups : (n,) array
         Labels; rows with different labels are independent.
     exog_re : (n, k_re) array or DataFrame, optional
-        Columns whose coefficients vary between groups; a random intercept when neither this nor `exog_vc` is given.
+        Columns whose coefficients vary between groups; a random intercept when neither this nor
+        `exog_vc` is given.
     exog_vc : VCSpec or dict, optional
-        Variance components: ``exog_vc[name][group]`` is a matrix whose columns have independent effects of equal variance.
+        Variance components: ``exog_vc[name][group]`` is a matrix whose columns have independent
+        effects of equal variance.
     use_sqrt : bool
         No effect: the covariance is always kept as a square root.
     missing : {"none", "drop", "raise"}
@@ -110,7 +113,8 @@ class MixedLM:
 
         if isinstance(exog_vc, Mapping):
             warn(
-                "Using deprecated variance components format: statsmodels takes a VCSpec instead of a dict",
+                "Using deprecated variance components format: statsmodels takes a VCSpec instead "
+                "of a dict",
                 FutureWarning,
             )
         X, x_names, x_pandas = arrays.matrix("exog", exog, "x")
@@ -205,10 +209,12 @@ class MixedLM:
         Parameters
         ----------
         formula : str
-            ``"y ~ x"``; the fixed part, in Python's names: functions of the caller's namespace may be used.
+            ``"y ~ x"``; the fixed part, in Python's names: functions of the caller's namespace may
+            be used.
         data : DataFrame
         re_formula : str, optional
-            ``"~ x"``: the columns whose coefficients vary between groups; a random intercept unless given.
+            ``"~ x"``: the columns whose coefficients vary between groups; a random intercept unless
+            given.
         vc_formula : dict of str to str, optional
             ``{"classroom": "0 + C(classroom)"}``: components with one variance each.
         subset : optional
@@ -252,7 +258,8 @@ class MixedLM:
         group_name = groups if isinstance(groups, str) else "Group"
         if isinstance(groups, str) and groups not in table.columns:
             raise DataError(
-                f"groups={groups!r} is no column of the data: {', '.join(map(str, table.columns[:8]))}"
+                f"groups={groups!r} is no column of the data: "
+                f"{', '.join(map(str, table.columns[:8]))}"
             )
         labels = np.asarray(table[groups] if isinstance(groups, str) else groups)
         if len(labels) != len(table):
@@ -295,7 +302,7 @@ class MixedLM:
         model.fixed, model.formula = fixed, formula
         return model
 
-    # -- the data as statsmodels shows them ------------------------------------------------------------------
+    # -- the data as statsmodels shows them --------------------------------------------------------
 
     @property
     def group_labels(self) -> list[Any]:
@@ -358,7 +365,7 @@ class MixedLM:
             replace(component, codes=no_codes, z=None) for component in self._components
         )
 
-    # -- fitting -----------------------------------------------------------------------------------------------
+    # -- fitting -----------------------------------------------------------------------------------
 
     def fit(
         self,
@@ -377,8 +384,10 @@ class MixedLM:
 
         Parameters
         ----------
-        start_params, niter_sa, method, and what optimizers take (``maxiter``, ``gtol``, ``disp``, ...)
-            Accepted and of no effect: the search needs no start, does not stop early and carries a certificate.
+        start_params, niter_sa, method, and what optimizers take (``maxiter``, ``gtol``, ``disp``,
+        ...)
+            Accepted and of no effect: the search needs no start, does not stop early and carries a
+            certificate.
         reml : bool
             REML (the default) or maximum likelihood.
         do_cg : bool
@@ -386,7 +395,8 @@ class MixedLM:
         fe_pen, cov_pen
             Penalties are not offered.
         free : MixedLMParams, optional
-            Ones for parameters to estimate. Offered for ``cov_re`` of ones, or the identity: independent random effects.
+            Ones for parameters to estimate. Offered for ``cov_re`` of ones, or the identity:
+            independent random effects.
         full_output : bool
             Whether to keep ``result.hist``.
 
@@ -403,7 +413,8 @@ class MixedLM:
         -----
         SingularFitWarning, ConvergenceWarning
         FutureWarning
-            For ``cov_type``, ``cov_kwds`` and ``use_t``, which have no effect here or in statsmodels.
+            For ``cov_type``, ``cov_kwds`` and ``use_t``, which have no effect here or in
+            statsmodels.
         """
         _refuse("fit", fit_kwargs, OPTIMIZER_ARGUMENTS | _OF_OTHER_MODELS)
         unused = sorted(_OF_OTHER_MODELS & set(fit_kwargs))
@@ -417,7 +428,8 @@ class MixedLM:
         unknown = [name for name in methods if str(name).lower() not in METHODS]
         if unknown:
             raise NotDefinedError(
-                f"method={unknown[0]!r} is no optimizer of statsmodels: {', '.join(sorted(METHODS))}"
+                f"method={unknown[0]!r} is no optimizer of statsmodels: "
+                f"{', '.join(sorted(METHODS))}"
             )
         if fe_pen is not None or cov_pen is not None:
             raise NotDefinedError(
@@ -425,7 +437,8 @@ class MixedLM:
             )
         if not do_cg:
             raise NotDefinedError(
-                "do_cg=False is not offered: model.loglike(params) evaluates the likelihood at given values"
+                "do_cg=False is not offered: model.loglike(params) evaluates the likelihood at "
+                "given values"
             )
         self._check_start(start_params)
         words = self._words(self._is_correlated(free))
@@ -474,7 +487,8 @@ class MixedLM:
         sizes = (self.k_fe + self.k_re2 + self.k_vc, self.k_re2 + self.k_vc)
         if len(start_params) not in sizes:
             raise DataError(
-                f"start_params holds {len(start_params)} numbers, not {sizes[0]} (or {sizes[1]}: random part only)"
+                f"start_params holds {len(start_params)} numbers, not {sizes[0]} (or {sizes[1]}: "
+                "random part only)"
             )
 
     def _is_correlated(self, free: MixedLMParams | None) -> bool:
@@ -485,7 +499,8 @@ class MixedLM:
             raise DataError(f"free.cov_re has shape {pattern.shape} for {self.k_re} random effects")
         if not (np.all(free.fe_params) and np.all(free.vcomp)):
             raise NotDefinedError(
-                "free holds zeros in fe_params or vcomp: leave those effects out of the model instead"
+                "free holds zeros in fe_params or vcomp: leave those effects out of the model "
+                "instead"
             )
         if pattern.all():
             return True
@@ -496,7 +511,7 @@ class MixedLM:
             'mixedfast.lmer("y ~ x + (1 + a | g) + (0 + b | g)", data)'
         )
 
-    # -- at given parameters -----------------------------------------------------------------------------------
+    # -- at given parameters -----------------------------------------------------------------------
 
     def loglike(self, params: Any, profile_fe: bool = True) -> float:
         """Log-likelihood (REML or ML as ``model.reml`` says) at given relative covariances, scale profiled out.

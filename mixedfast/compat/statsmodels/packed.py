@@ -24,7 +24,8 @@ class VCSpec:
     colnames : list of list of list of str
         ``colnames[k][i]`` names the columns of ``mats[k][i]``.
     mats : list of list of (n_i, c) arrays or sparse matrices
-        ``mats[k][i]`` belongs to component k and group i, groups in sorted order, rows in the order of the data.
+        ``mats[k][i]`` belongs to component k and group i, groups in sorted order, rows in the order
+        of the data.
     """
 
     names: list[str]
@@ -96,7 +97,8 @@ class MixedLMParams:
         stop = start + k_re * (k_re + 1) // 2
         if len(values) < stop:
             raise DataError(
-                f"{len(values)} packed parameters are too few for {k_fe} fixed effects and {k_re} random effects"
+                f"{len(values)} packed parameters are too few for {k_fe} fixed effects and {k_re} "
+                "random effects"
             )
         triangle = np.zeros((k_re, k_re))
         triangle[np.tril_indices(k_re)] = values[start:stop]

@@ -37,14 +37,15 @@ __all__ = ["MixedLMResults"]
 class MixedLMResults:
     """What ``MixedLM.fit`` returns.
 
-    ``params``, ``bse``, ``cov_params`` hold the fixed effects, then the lower triangle of the covariance of the random
-    effects row by row and the variance components, *these divided by* ``scale``: statsmodels' convention. The
-    summary, ``cov_re`` and ``vcomp`` show them undivided.
+    ``params``, ``bse``, ``cov_params`` hold the fixed effects, then the lower triangle of the
+    covariance of the random effects row by row and the variance components, *these divided by*
+    ``scale``: statsmodels' convention. The summary, ``cov_re`` and ``vcomp`` show them undivided.
 
     Attributes
     ----------
     mixedfast : LMMResult
-        The same fit under mixedfast's own names: Satterthwaite and Kenward-Roger df, profiles, bootstrap, plots.
+        The same fit under mixedfast's own names: Satterthwaite and Kenward-Roger df, profiles,
+        bootstrap, plots.
     model : MixedLM
     fe_params : (k_fe,)
     cov_re, cov_re_unscaled : (k_re, k_re)
@@ -127,7 +128,7 @@ class MixedLMResults:
 
         return pd.DataFrame(values, index=names, columns=names)
 
-    # -- uncertainty ---------------------------------------------------------------------------------------
+    # -- uncertainty -------------------------------------------------------------------------------
 
     @cached_property
     def _cov(self) -> np.ndarray:
@@ -199,8 +200,8 @@ class MixedLMResults:
     def bse_re(self) -> Any:
         """statsmodels' standard errors of the random parameters: ``sqrt(scale)`` times those in ``bse``.
 
-        Kept for scripts that read it. The delta method would multiply by ``scale`` and add the uncertainty of ``scale``;
-        ``mixedfast.profile()`` gives intervals to rely on.
+        Kept for scripts that read it. The delta method would multiply by ``scale`` and add the
+        uncertainty of ``scale``; ``mixedfast.profile()`` gives intervals to rely on.
         """
         values = np.sqrt(self.scale) * np.asarray(self.bse)[self.k_fe :]
         return self._named(values, self.model.data.param_names[self.k_fe :])
@@ -225,7 +226,7 @@ class MixedLMResults:
 
         return pd.DataFrame(limits, index=self.model.data.param_names)
 
-    # -- likelihood ----------------------------------------------------------------------------------------
+    # -- likelihood --------------------------------------------------------------------------------
 
     @property
     def df_modelwc(self) -> int:
@@ -251,7 +252,7 @@ class MixedLMResults:
         """Schwarz's criterion; NaN under REML."""
         return np.nan if self.reml else -2.0 * self.llf + float(np.log(self.nobs)) * self._count
 
-    # -- tests ---------------------------------------------------------------------------------------------
+    # -- tests -------------------------------------------------------------------------------------
 
     def _constraints(self, wanted: Any) -> tuple[np.ndarray, np.ndarray]:
         """R and q over all parameters; matrices may stop after the fixed effects."""
@@ -290,7 +291,8 @@ class MixedLMResults:
         ----------
         r_matrix : (r, k_fe) array, str such as ``"x1 = 0, x2 = x3"``, or (array, values)
         use_t : bool, optional
-            t with ``df_resid`` df instead of normal. For df that mean something see ``mixedfast.design.contrast_coding``.
+            t with ``df_resid`` df instead of normal. For df that mean something see
+            ``mixedfast.design.contrast_coding``.
         cov_p : (k, k) array, optional
 
         Raises
@@ -322,8 +324,8 @@ class MixedLMResults:
 
         Parameters
         ----------
-        r_matrix : array with a column for each parameter (or each fixed effect), str, or (array, values)
-        cov_p : (k, k) array, optional
+        r_matrix : array with a column for each parameter (or each fixed effect), str, or (array,
+        values) cov_p : (k, k) array, optional
             Covariance to use instead of the estimated one.
         invcov : (r, r) array, optional
             Inverse of the covariance of the constraints.
@@ -347,7 +349,8 @@ class MixedLMResults:
 
         if self.model.fixed is None:
             raise NotDefinedError(
-                "wald_test_terms needs a model made from a formula: name columns in wald_test instead"
+                "wald_test_terms needs a model made from a formula: name columns in wald_test "
+                "instead"
             )
         rows = {}
         for term, columns in self.model.fixed.terms.items():
@@ -358,7 +361,7 @@ class MixedLMResults:
             rows, orient="index", columns=["chi2", "P>chi2", "df constraint"]
         )
 
-    # -- rows ----------------------------------------------------------------------------------------------
+    # -- rows --------------------------------------------------------------------------------------
 
     @cached_property
     def fittedvalues(self) -> Any:
@@ -401,7 +404,7 @@ class MixedLMResults:
 
         return pd.Series(predicted, index=columns.index)
 
-    # -- random effects ------------------------------------------------------------------------------------
+    # -- random effects ----------------------------------------------------------------------------
 
     @cached_property
     def random_effects(self) -> dict[Any, pd.Series]:
@@ -428,7 +431,7 @@ class MixedLMResults:
         "t_test_pairwise", "result.mixedfast.emmeans(factor).pairs() compares all levels"
     )
 
-    # -- page and files ------------------------------------------------------------------------------------
+    # -- page and files ----------------------------------------------------------------------------
 
     def summary(
         self,
@@ -455,7 +458,8 @@ class MixedLMResults:
             if given is not None:
                 if len(given) != len(names[part]):
                     raise DataError(
-                        f"{len(given)} names for {len(names[part])} parameters: {', '.join(names[part])}"
+                        f"{len(given)} names for {len(names[part])} parameters: "
+                        f"{', '.join(names[part])}"
                     )
                 names[part] = given
         info = {
@@ -495,8 +499,8 @@ class MixedLMResults:
     def save(self, fname: str | PathLike[str], remove_data: bool = False) -> None:
         """Pickle the result to a file that `load` reads, as statsmodels does.
 
-        Reading a pickle runs code that is in it. ``result.mixedfast.save(path)`` writes plain data instead, for
-        `mixedfast.load`.
+        Reading a pickle runs code that is in it. ``result.mixedfast.save(path)`` writes plain data
+        instead, for `mixedfast.load`.
 
         Parameters
         ----------

@@ -209,5 +209,6 @@ def _refuse_repeats(effects: list[Effect]) -> None:
     for i, effect in enumerate(effects):
         if effect in effects[:i]:
             raise NotIdentifiedError(
-                f"two random effects are the same: column {effect.name!r} for each {effect.group!r}; leave one out"
+                f"two random effects are the same: column {effect.name!r} for each "
+                f"{effect.group!r}; leave one out"
             )

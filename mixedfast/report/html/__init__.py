@@ -1,4 +1,4 @@
-"""A report of a fit in one HTML file that loads nothing: tables, pictures, and what the words mean."""
+"""A report of a fit in one HTML file that loads nothing: tables, pictures, and a glossary."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mixedfast.inference.hypotheses.coefficients import MethodTests, tests_by_me
 from mixedfast.inference.intervals.bootstrap_intervals import Replicates, bootstrap_limits
 from mixedfast.inference.intervals.profile import LikelihoodProfile, profile_limits
 from mixedfast.report import narrative
-from mixedfast.report.html.about import rows_and_groups, whole_model
+from mixedfast.report.html.about import model_fit, rows_and_groups
 from mixedfast.report.html.frame import document
 from mixedfast.report.html.pictures import bootstrap_html, pictures_html, profile_html
 from mixedfast.report.html.regression import regression_html
@@ -36,13 +36,14 @@ __all__ = ["document", "regression_html", "report_body", "report_html"]
 
 _LEVEL = 0.95
 
-#: With several grouping factors Kenward and Roger's method takes a dense matrix of this side; beyond it a report leaves it out.
+#: With several grouping factors Kenward and Roger's method needs a dense matrix of this order; a
+#: report leaves out larger ones.
 _MOST_DENSE = 4000
 
 #: More decimals than this are hard to read.
 _MOST_DECIMALS = 7
 
-#: So many coefficients fit beside each other.
+#: Number of coefficients that fit beside each other.
 _BESIDE = 4
 
 _PART_TITLES = {
@@ -50,13 +51,13 @@ _PART_TITLES = {
     "data": "The data",
     "fixed": "Fixed effects",
     "random": "Random effects",
-    "whole": "The model as a whole",
-    "ddf": "Degrees of freedom side by side",
-    "intervals": "Intervals of all parameters",
+    "whole": "Model fit",
+    "ddf": "Comparison of degrees of freedom",
+    "intervals": "Confidence intervals of all parameters",
     "pictures": "Pictures",
-    "fit": "How the fit went",
+    "fit": "Convergence",
     "methods": "For a methods section",
-    "glossary": "What the words mean",
+    "glossary": "Glossary",
 }
 
 
@@ -68,7 +69,7 @@ def report_html(
     profile: LikelihoodProfile | None = None,
     bootstrap: Replicates | None = None,
 ) -> str:
-    """The report as one HTML document; see ``LMMResult.to_html``."""
+    """Build the report as one HTML document; see ``LMMResult.to_html``."""
     heading = m.formula if title is None else title
     check_kind("title", heading, str, "text")
     return document(
@@ -83,7 +84,7 @@ def report_body(
     profile: LikelihoodProfile | None = None,
     bootstrap: Replicates | None = None,
 ) -> str:
-    """The sections of a report, without the document around them.
+    """Build the sections of a report, without the document around them.
 
     Parameters
     ----------
@@ -102,12 +103,12 @@ def report_body(
         "data": page_html(rows_and_groups(m)),
         "fixed": page_html(_fixed(m, table, ddf)),
         "random": page_html([replace(random_grid(m.varcorr, m.nobs, m.n_groups), heading="")]),
-        "whole": page_html([whole_model(m)]),
+        "whole": page_html([model_fit(m)]),
         "ddf": _ddf(m),
         "intervals": _profiled(profile, pictures) + _bootstrapped(bootstrap, pictures),
         "pictures": _drawn(pictures_html, m) if pictures else "",
         "fit": _fit(m),
-        "methods": f"<p>{prose(narrative.methods_told(m, _tests(ddf), __version__))}</p>"
+        "methods": f"<p>{prose(narrative.methods_paragraph(m, _tests(ddf), __version__))}</p>"
         if usable
         else "",
         "glossary": _glossary(m, table, ddf),
@@ -122,14 +123,16 @@ def report_body(
         f'<p class="notice" role="note">{prose(notice)}</p>\n' for notice in narrative.notices(m)
     )
     return (
-        f'<p class="lead">{prose(narrative.lead(m))}</p>\n{notices}<p>Formula: <code>{escape(m.formula)}</code></p>\n'
-        f'<nav aria-label="Contents"><ul>{links}</ul></nav>\n<main>\n{sections}\n</main>\n'
-        f'<footer><p class="soft">Made by mixedfast {escape(__version__)}. This page loads nothing from elsewhere.</p></footer>'
+        f'<p class="lead">{prose(narrative.lead(m))}</p>\n{notices}<p>Formula: '
+        f"<code>{escape(m.formula)}</code></p>\n<nav "
+        f'aria-label="Contents"><ul>{links}</ul></nav>\n<main>\n{sections}\n</main>\n<footer><p '
+        f'class="soft">Made by mixedfast {escape(__version__)}. This page loads nothing from '
+        "elsewhere.</p></footer>"
     )
 
 
 def prose(text: str) -> str:
-    """Text of a sentence: a number and its per cent sign stay on one line."""
+    """Escape a sentence for HTML; a number and its per cent sign stay on one line."""
     return escape(text).replace(" %", "&nbsp;%")
 
 
@@ -149,11 +152,11 @@ def _tests(ddf: str) -> str:
     return "the normal distribution" if ddf == "asymptotic" else ddf_words(ddf)
 
 
-# --- tables ------------------------------------------------------------------------------------------------
+# --- tables ---------------------------------------------------------------------------------------
 
 
 def _fixed(m: MixedModel, table: pd.DataFrame, ddf: str) -> list[Section]:
-    """Coefficients with intervals, then the F tests of the terms."""
+    """Tabulate the coefficients with intervals, then the F tests of the terms."""
     letter = "z" if ddf == "asymptotic" else "t"
     headers = {
         "estimate": "Estimate",
@@ -172,12 +175,15 @@ def _fixed(m: MixedModel, table: pd.DataFrame, ddf: str) -> list[Section]:
     ]
     sections: list[Section] = [Grid(tuple(columns), "Coefficients:", STARS_LEGEND)]
     if any(term.variables for term in m._fit.cp.meta.fixed_terms):
-        sections.append(anova_grid(m.anova("III", ddf), f"Tests of whole terms (type III, {ddf}):"))
+        sections.append(anova_grid(m.anova("III", ddf), f"F tests of the terms (type III, {ddf}):"))
     return sections
 
 
 def _like_errors(table: pd.DataFrame, name: str) -> tuple[str, ...]:
-    """A column in the decimals that show four digits of the smallest standard error; in powers of ten if those are many."""
+    """Format a column in decimals that show four digits of the smallest standard error.
+
+    In powers of ten if those would be many decimals.
+    """
     errors = table["std_error"].to_numpy(dtype=float)
     smallest = np.nanmin(errors, initial=np.inf, where=errors > 0)
     places = 3 - math.floor(math.log10(smallest)) if np.isfinite(smallest) else 4
@@ -188,13 +194,13 @@ def _like_errors(table: pd.DataFrame, name: str) -> tuple[str, ...]:
 
 
 def _ddf(m: MixedModel) -> str:
-    """Degrees of freedom and p values by every method, a row a coefficient."""
+    """Tabulate degrees of freedom and p values by every method."""
     methods, notes = list(METHODS), []
     counts = sorted(m.n_groups.values())
     if len(counts) > 1 and sum(counts[:-1]) > _MOST_DENSE:
         methods.remove("kenward-roger")
         notes.append(
-            f"Kenward-Roger is left out: with {sum(counts):,} levels of several factors it takes a while; "
+            f"Kenward-Roger is left out: it is slow for {sum(counts):,} levels of several factors; "
             'coef_table("kenward-roger") computes it.'
         )
     found = tests_by_method(m._fit, tuple(methods))
@@ -209,7 +215,7 @@ def _ddf(m: MixedModel) -> str:
 
 
 def _side_by_side(found: list[MethodTests], terms: list[str]) -> list[Section]:
-    """A row a method as long as the coefficients fit beside each other; else a row a coefficient."""
+    """Lay out one row per method, or one per coefficient where there are many coefficients."""
 
     def cells(values: list[float], what: str) -> tuple[str, ...]:
         return (
@@ -244,7 +250,7 @@ def _side_by_side(found: list[MethodTests], terms: list[str]) -> list[Section]:
     ]
 
 
-# --- the rest ----------------------------------------------------------------------------------------------
+# --- the rest -------------------------------------------------------------------------------------
 
 
 def _profiled(profile: LikelihoodProfile | None, pictures: bool) -> str:
@@ -261,13 +267,14 @@ def _bootstrapped(bootstrap: Replicates | None, pictures: bool) -> str:
         return ""
     check_kind("bootstrap", bootstrap, Replicates, "what m.bootstrap() gave")
     estimates = zip(bootstrap.names, bootstrap.estimates.tolist(), strict=True)
-    heading = f"By parametric bootstrap ({bootstrap.n_done:,} replicates, {bootstrap.n_singular:,} of them singular):"
+    counts = f"{bootstrap.n_done:,} replicates, {bootstrap.n_singular:,} of them singular"
+    heading = f"By parametric bootstrap ({counts}):"
     table = _interval_table(estimates, bootstrap_limits(bootstrap, _LEVEL), heading)
     return page_html([table]) + (_drawn(bootstrap_html, bootstrap, _LEVEL) if pictures else "")
 
 
 def _interval_table(estimates: Iterable[tuple[str, float]], ends: np.ndarray, heading: str) -> Grid:
-    """A row a parameter, in digits of its own: standard deviations, correlations and coefficients do not share a scale."""
+    """Tabulate one row per parameter, each in digits of its own, for parameters differ in scale."""
     names, values = zip(*estimates, strict=True)
     rows = [significant([value, *own], 4) for value, own in zip(values, ends.tolist(), strict=True)]
     headers = ("Estimate", f"{100 * _LEVEL:g} % from", f"{100 * _LEVEL:g} % to")
@@ -279,13 +286,13 @@ def _drawn(draw: Callable[..., str], *what: Any) -> str:
     try:
         return draw(*what)
     except MissingLibraryError as error:
-        return f"<p>There are none here: {escape(str(error))}.</p>"
+        return f"<p>Not drawn: {escape(str(error))}.</p>"
 
 
 def _fit(m: MixedModel) -> str:
-    """What was done to find the estimates, with the log of the search folded away."""
+    """Describe the search for the estimates, with its log folded away."""
     found = m.optimization
-    told = _paragraphs(narrative.fit_told(m))
+    sentences = _paragraphs(narrative.convergence_sentences(m))
     facts = [
         (
             "Criterion",
@@ -294,29 +301,31 @@ def _fit(m: MixedModel) -> str:
         ("Engine", _engine(found["engine"])),
     ]
     if "log" not in found:
-        return f"{told}\n{_facts(facts)}"
+        return f"{sentences}\n{_facts(facts)}"
     facts += [
         ("Largest gradient", narrative.number(found["max_gradient"], 2)),
         ("Smallest curvature", narrative.number(found["min_hessian_eigenvalue"], 3)),
         ("Rejected steps", str(found["rejected"])),
     ]
-    numbers, deviance, promised = zip(*found["log"], strict=True)
+    numbers, deviance, predicted = zip(*found["log"], strict=True)
     log = Grid(
         (
             Cells("Evaluation", tuple(map(str, numbers))),
             Cells("Criterion", tuple(f"{value:.6f}" for value in deviance)),
-            Cells("Could still fall by", tuple(f"{value:.2g}" for value in promised)),
+            Cells("Predicted decrease", tuple(f"{value:.2g}" for value in predicted)),
         )
     )
-    return f"{told}\n{_facts(facts)}\n<details><summary>The search step by step</summary>{page_html([log])}</details>"
+    details = f"<details><summary>The search step by step</summary>{page_html([log])}</details>"
+    return f"{sentences}\n{_facts(facts)}\n{details}"
 
 
-def _engine(said: dict[str, object]) -> str:
-    """What the engine says of itself, its name first."""
+def _engine(described: dict[str, object]) -> str:
+    """Describe the engine, its name first."""
     rest = "; ".join(
-        f"{key.replace('_', ' ')}: {value}" for key, value in said.items() if key != "engine"
+        f"{key.replace('_', ' ')}: {value}" for key, value in described.items() if key != "engine"
     )
-    return f"{said['engine']} ({rest})" if rest else str(said["engine"])
+    name = str(described["engine"])
+    return f"{name} ({rest})" if rest else name
 
 
 def _facts(facts: list[tuple[str, str]]) -> str:
@@ -326,9 +335,9 @@ def _facts(facts: list[tuple[str, str]]) -> str:
 
 def _glossary(m: MixedModel, table: pd.DataFrame, ddf: str) -> str:
     entries = narrative.glossary(m, table, ddf, _LEVEL)
-    told = "".join(
-        f"<dt>{escape(entry.word)}</dt><dd>{prose(entry.meaning)}</dd>"
+    listed = "".join(
+        f"<dt>{escape(entry.term)}</dt><dd>{prose(entry.meaning)}</dd>"
         + (f'<dd class="here">{prose(entry.here)}</dd>' if entry.here else "")
         for entry in entries
     )
-    return f"<dl>{told}</dl>"
+    return f"<dl>{listed}</dl>"

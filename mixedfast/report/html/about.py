@@ -1,4 +1,4 @@
-"""Tables of a report that the printed summary does not have: the rows, the groups, and the model as a whole."""
+"""Tables of a report that the printed summary does not have: rows, groups, and measures of fit."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from mixedfast.report.sections import Cells, Grid
 if TYPE_CHECKING:
     from mixedfast.report.protocols import MixedModel
 
-__all__ = ["rows_and_groups", "whole_model"]
+__all__ = ["model_fit", "rows_and_groups"]
 
 
 def rows_and_groups(m: MixedModel) -> list[Grid]:
-    """The response, and how many rows the levels of each grouping factor have; without rows, how many levels there are."""
+    """Tabulate the response and the number of rows per level of each grouping factor.
+
+    Without the rows, tabulate the numbers of levels alone.
+    """
     names, counts = tuple(m.n_groups), tuple(f"{count:,}" for count in m.n_groups.values())
     columns = [Cells("Groups", names, left=True), Cells("Levels", counts)]
     design = m._design
@@ -37,8 +40,8 @@ def rows_and_groups(m: MixedModel) -> list[Grid]:
     return [Grid(tuple(response)), Grid(tuple(columns))]
 
 
-def whole_model(m: MixedModel) -> Grid:
-    """Likelihood, criteria and shares of variance."""
+def model_fit(m: MixedModel) -> Grid:
+    """Tabulate likelihood, criteria and shares of variance."""
     r2, icc = m.r2(), m.icc()
     rows = {
         "Log-likelihood" + (" (restricted)" if m.reml else ""): f"{m.loglik:.2f}",

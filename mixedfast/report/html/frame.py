@@ -9,14 +9,18 @@ __all__ = ["document"]
 
 
 def document(title: str, body: str) -> str:
-    """A whole HTML document around a body. Its policy forbids the browser to load or run anything."""
+    """Build an HTML document around a body.
+
+    Its policy forbids the browser to load or run anything.
+    """
     style = files("mixedfast.report.html").joinpath("style.css").read_text(encoding="utf-8")
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <link rel="icon" href="data:,">
 <title>{escape(title)}</title>
 <style>

@@ -1,4 +1,4 @@
-"""The pictures of a report: SVG in the page itself, one panel a figure, each with words for those who cannot see it."""
+"""Pictures of a report: SVG inside the page, one figure per panel, with text alternatives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mixedfast.errors import DataError
-from mixedfast.report.plots import Plots, plot_bootstrap, plot_profile
+from mixedfast.report.plots import Plots, draw, plot_bootstrap, plot_profile
 from mixedfast.report.plots.canvas import NewFigure, off_screen, style
 from mixedfast.report.plots.regression import RegressionPlots
 
@@ -23,16 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = ["bootstrap_html", "pictures_html", "profile_html", "residual_pictures_html"]
 
-#: Dots per inch of what is drawn as points inside an SVG: clouds of thousands.
+#: Dots per inch of the parts of an SVG that are images: clouds of thousands of points.
 _DPI = 150
 
-
-#: Inches: the same for all, so that their letters are of one size.
+#: Inches: the same for all figures, so that their letters are of one size.
 _WIDTH = 5.6
 
 
 class _Album:
-    """A figure that puts each panel on a page of its own, so that a narrow screen shows one below the other."""
+    """A figure with each panel on a page of its own, which a narrow screen shows in a column."""
 
     def __init__(self, width: float, height: float) -> None:
         self.size = width, height
@@ -51,43 +50,52 @@ class _Picture(NamedTuple):
     how_to_read: str
 
 
-def _wanted(m: MixedModel) -> list[_Picture]:
+def _album_of(m: MixedModel) -> list[_Picture]:
+    """List the pictures of a mixed model, each with a caption on how to read it."""
     first = next(iter(m.n_groups))
+    singly = max(m.n_groups.values()) <= draw.SINGLY
     return [
         _Picture(
             lambda plot: plot.slopes(),
-            "One line a group, over the values that occur in it, and the line of the average group. Lines that fan out mean "
-            "that the predictor matters more in some groups than in others.",
+            "One line per group, over the values that occur in it, and the line of the average "
+            "group. Lines that fan out mean that the effect of the predictor differs between "
+            "groups.",
         ),
         _Picture(
             lambda plot: plot.caterpillar(),
-            "How far each group lies from the average, with an interval. Blue diamonds are groups whose interval leaves zero "
-            "out, grey dots the others.",
+            "The deviation of each group from the average, with an interval."
+            + (
+                " Blue diamonds are groups whose interval excludes zero, grey dots the others."
+                if singly
+                else " Where there are very many groups the intervals form a band."
+            ),
         ),
         _Picture(
             lambda plot: plot.shrinkage(first),
-            "What each group says by itself and what the model makes of it: the less a group can say, the further it is moved "
-            "towards the average.",
+            "The estimate from each group's own rows, and the estimate of the model. The fewer "
+            "rows a group has, the further the model moves its estimate towards the average.",
         ),
         _Picture(
             lambda plot: plot.residuals(),
-            "What the model leaves unexplained, over what it predicts. It should be a band without a trend and of even width.",
+            "Residuals against fitted values. They should form a band without a trend and of even "
+            "width.",
         ),
         _Picture(
             lambda plot: plot.qq(),
-            "Points on the line are distributed like a normal distribution, as the model supposes. Ends that bend away mean "
-            "more, or fewer, extreme values; nineteen points in twenty stay in the grey band by chance alone.",
+            "Points on the line follow a normal distribution, as the model assumes. Ends that bend "
+            "away mean more, or fewer, extreme values. By chance alone 95 % of the points stay in "
+            "the grey band.",
         ),
         _Picture(
             lambda plot: plot.residuals_by_group(first),
-            "The residuals of each group. All should lie around zero; groups of very different width have different residual "
-            "variances, which the model does not allow for.",
+            "The residuals of each group. All should be centred on zero. Groups of very different "
+            "width have different residual variances, which the model does not allow for.",
         ),
     ]
 
 
 def pictures_html(m: MixedModel) -> str:
-    """All pictures that this result can give, as figures of HTML; a note for those that it cannot.
+    """Draw all pictures of a result as figures of HTML, with a note for those it cannot give.
 
     Raises
     ------
@@ -96,9 +104,9 @@ def pictures_html(m: MixedModel) -> str:
     """
     figures: list[str] = []
     notes: list[str] = []
-    for wanted in _wanted(m):
+    for picture in _album_of(m):
         try:
-            figures += _figures(partial(_draw, m, wanted), wanted.how_to_read)
+            figures += _figures(partial(_draw, m, picture), picture.how_to_read)
         except DataError as reason:
             notes.append(str(reason))
     missing = "".join(
@@ -107,12 +115,12 @@ def pictures_html(m: MixedModel) -> str:
     return f"{_together(figures)}{missing}"
 
 
-def _draw(m: MixedModel, wanted: _Picture, new_figure: NewFigure) -> None:
-    wanted.draw(Plots(m, new_figure))
+def _draw(m: MixedModel, picture: _Picture, new_figure: NewFigure) -> None:
+    picture.draw(Plots(m, new_figure))
 
 
 def residual_pictures_html(m: LeastSquaresModel) -> str:
-    """Residuals of a regression over fitted values, and their quantiles."""
+    """Draw the residuals of a regression over fitted values, and their quantiles."""
 
     def panels(new_figure: NewFigure) -> None:
         plot = RegressionPlots(m, new_figure)
@@ -122,30 +130,30 @@ def residual_pictures_html(m: LeastSquaresModel) -> str:
     return _together(
         _figures(
             panels,
-            "What the model leaves unexplained should be a band without a trend and of even width, and lie along the line of "
-            "the normal distribution.",
+            "Residuals should form a band without a trend and of even width, and follow the line "
+            "of the normal distribution.",
         )
     )
 
 
 def profile_html(profile: LikelihoodProfile, level: float) -> str:
-    """The panels of a profile as figures of HTML."""
+    """Draw the panels of a profile as figures of HTML."""
     return _together(
         _figures(
             lambda new_figure: plot_profile(profile, level, None, new_figure),
-            "How fast the likelihood falls away from the estimate, a panel a parameter. Where the curve leaves the grey band, "
-            "the interval ends; a straight curve means that the interval is symmetric.",
+            "The likelihood profile of each parameter. The interval ends where the curve leaves "
+            "the grey band. A straight curve means that the interval is symmetric.",
         )
     )
 
 
 def bootstrap_html(bootstrap: Replicates, level: float) -> str:
-    """The panels of a bootstrap as figures of HTML."""
+    """Draw the panels of a bootstrap as figures of HTML."""
     return _together(
         _figures(
             lambda new_figure: plot_bootstrap(bootstrap, level, None, new_figure),
-            f"Estimates from {bootstrap.n_done:,} data sets drawn from the model, a panel a parameter. The line is the "
-            "estimate, the bar below the interval.",
+            f"Estimates from {bootstrap.n_done:,} data sets drawn from the model, one panel per "
+            "parameter. The line is the estimate, the bar below is the interval.",
         )
     )
 
@@ -155,7 +163,7 @@ def _together(figures: list[str]) -> str:
 
 
 def _figures(panels: Callable[[NewFigure], Any], how_to_read: str) -> list[str]:
-    """What a function draws, a figure a panel."""
+    """Collect the panels that a function draws, one figure per panel."""
     albums: list[_Album] = []
 
     def new_figure(width: float, height: float) -> _Album:
@@ -169,7 +177,7 @@ def _figures(panels: Callable[[NewFigure], Any], how_to_read: str) -> list[str]:
 
 
 def _figure(page: Any, how_to_read: str, first: bool) -> str:
-    """One figure; what it shows in words, and once how to read its kind."""
+    """Build one figure with its text alternative; the first of a kind also says how to read it."""
     ax = page.axes[0]
     named = {"": ax.get_title(), "Across: ": ax.get_xlabel(), "Upwards: ": ax.get_ylabel()}
     alternative = " ".join(f"{where}{what}." for where, what in named.items() if what)
@@ -178,7 +186,10 @@ def _figure(page: Any, how_to_read: str, first: bool) -> str:
 
 
 def _data_uri(page: Any) -> str:
-    """The picture as an address that holds it: nothing is fetched, and identical fits give identical bytes."""
+    """Encode the picture in an address, so that nothing is fetched.
+
+    Identical fits give identical bytes.
+    """
     held = io.BytesIO()
     page.savefig(held, format="svg", dpi=_DPI, metadata={"Date": None, "Creator": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(held.getvalue()).decode('ascii')}"

@@ -19,7 +19,7 @@ __all__ = ["regression_html"]
 
 
 def regression_html(m: LeastSquaresModel, title: str | None, ddf: str, pictures: bool) -> str:
-    """The report as one HTML document; see ``OLSResult.to_html``."""
+    """Build the report as one HTML document; see ``OLSResult.to_html``."""
     heading = m.formula if title is None else title
     check_kind("title", heading, str, "text")
     parts = {"The regression": page_html(ols_page(m, ddf).sections)}
@@ -36,4 +36,4 @@ def _drawn(m: LeastSquaresModel) -> str:
     try:
         return residual_pictures_html(m)
     except MissingLibraryError as error:
-        return f"<p>There are none here: {escape(str(error))}.</p>"
+        return f"<p>Not drawn: {escape(str(error))}.</p>"

@@ -1,8 +1,8 @@
 """Pictures of a fit: `Plots`, which results carry as ``m.plot``.
 
-A picture is two functions: one in `data` makes a table of the fit, one in `draw` puts the table on axes. `rows` has the
-pictures that a regression (`regression`) has too. `canvas` is the only room that imports matplotlib's figures, and does so when
-the first picture is drawn.
+A picture is two functions: one in `data` makes a table of the fit, one in `draw` puts the table on
+axes. `row_plots` has the pictures of any result, `regression` those of a regression. `canvas` is
+the only module that imports figures of matplotlib, when the first picture is drawn.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Plots", "plot_bootstrap", "plot_profile"]
 
-#: Inches of one of many panels.
+#: Width and height in inches of one of many panels.
 _SMALL = (3.1, 2.6)
-#: Points of the data behind lines.
+#: Most rows drawn as points behind lines.
 _BEHIND = 3000
 
 
 class Plots(RowPictures):
     """The pictures of a fitted model; each method draws one and returns matplotlib axes.
 
-    Every method takes ``ax=``: axes to draw on, as many as the picture has panels. Without it a new figure is made.
+    Every method takes ``ax=``: axes to draw on, one per panel. Without it a new figure is made.
 
     Parameters
     ----------
-    m : MixedModel
+    m : LMMResult
     new_figure : callable
         (width, height) in inches -> a matplotlib figure.
 
@@ -76,7 +76,7 @@ class Plots(RowPictures):
     _m: MixedModel
 
     def qq(self, what: str | None = None, ax: OnAxes = None) -> np.ndarray:
-        """Quantiles of the residuals and of the random effects against those of a normal distribution.
+        """Compare the residuals and the random effects with a normal distribution.
 
         Parameters
         ----------
@@ -87,8 +87,9 @@ class Plots(RowPictures):
         Returns
         -------
         ndarray of Axes
-            One panel for the residuals and one for each random effect. The band holds 95 % of values, point by point, if they
-            are independent and normal; random effects of groups of unequal size are so only roughly.
+            One panel for the residuals and one for each random effect. The band contains 95 % of
+            values, point by point, if they are independent and normal. Random effects of groups of
+            unequal size are so only approximately.
 
         Examples
         --------
@@ -103,29 +104,29 @@ class Plots(RowPictures):
         if what != "residuals":
             for group in self._m.n_groups if what is None else [what]:
                 for term, part in data.qq(self._m, group).groupby("term", sort=False):
-                    panels.append((f"{term} by {group}", "Deviation of a level", part))
+                    panels.append((f"{term} by {group}", "Deviation from average", part))
         return self._quantiles(panels, ax)
 
-    # -- groups --------------------------------------------------------------------------------------------
+    # -- groups ------------------------------------------------------------------------------------
 
     def caterpillar(
         self, group: str | None = None, level: float = 0.95, ax: OnAxes = None
     ) -> np.ndarray:
-        """The conditional modes of the random effects with intervals, sorted.
+        """Draw the conditional modes of the random effects with intervals, sorted.
 
         Parameters
         ----------
         group : str, optional
             All grouping factors by default.
         level : float
-            Of the intervals, which take beta and theta as known.
+            Of the intervals, which treat beta and theta as known.
         ax : Axes or sequence of Axes, optional
 
         Returns
         -------
         ndarray of Axes
-            A panel for each random effect. Few levels carry their names, and share their order when they have several effects;
-            very many become a band.
+            One panel for each random effect. Few levels are labelled with their names, and have the
+            same order in all panels; very many become a band.
 
         Examples
         --------
@@ -152,21 +153,21 @@ class Plots(RowPictures):
         )
         axes = self._axes(len(panels), ax, (PANEL[0], height(tallest)))
         for one, (name, term, frame) in zip(axes, panels, strict=True):
-            draw.caterpillar(one, frame, name, term, level, "by effect")
+            draw.caterpillar(one, frame, name, term, level, "sorted by effect")
         return axes
 
     def shrinkage(
         self, group: str | None = None, terms: tuple[str, str] | None = None, ax: OnAxes = None
     ) -> Axes:
-        """What each group says by itself, and what the model makes of it.
+        """Compare the estimate from each group's own rows with the estimate of the model.
 
         Parameters
         ----------
         group : str, optional
             The grouping factor with most levels by default.
         terms : (str, str), optional
-            Which two random effects span the plane; the first two by default. With one effect only, the picture sets the
-            model's estimate against the group's own.
+            The two random effects of the axes; the first two by default. With one effect only, the
+            picture shows the estimate of the model against the group's own.
         ax : Axes, optional
 
         Returns
@@ -176,7 +177,8 @@ class Plots(RowPictures):
         Raises
         ------
         DataError
-            For terms that are not two of the factor's effects, or when no level has rows enough for estimates of its own.
+            For terms that are not two of the factor's effects, or when no level has enough rows for
+            estimates of its own.
 
         Examples
         --------
@@ -195,7 +197,8 @@ class Plots(RowPictures):
         known = frame[frame["own"].notna()]
         if known.empty:
             raise DataError(
-                f"shrinkage: no level of {name} has rows enough to tell its effects by itself"
+                f"shrinkage: no level of {name} has enough rows to estimate its effects from them "
+                "alone"
             )
         axes = self._axes(1, ax, (5.8, 5.0))
         if len(chosen) == 1:
@@ -211,16 +214,16 @@ class Plots(RowPictures):
     def slopes(
         self, x: str | None = None, group: str | None = None, most: int = 300, ax: OnAxes = None
     ) -> Axes:
-        """The fitted line of each group over its own range of x, and the line of the average group.
+        """Draw the fitted line of each group over its own range of x, and of the average group.
 
         Parameters
         ----------
         x : str, optional
-            A numeric predictor; by default one whose slope varies between groups, or else the first.
+            A numeric predictor; by default one whose slope varies between groups, else the first.
         group : str, optional
             The grouping factor with most levels by default.
         most : int
-            Lines at most.
+            Most lines.
         ax : Axes, optional
 
         Returns
@@ -250,17 +253,17 @@ class Plots(RowPictures):
         )
         return axes[0]
 
-    # -- parameters ----------------------------------------------------------------------------------------
+    # -- parameters --------------------------------------------------------------------------------
 
     def profile_zeta(
         self, profile: LikelihoodProfile | None = None, level: float = 0.95, ax: OnAxes = None
     ) -> np.ndarray:
-        """Likelihood profiles of all parameters; see ``Profile.plot``.
+        """Draw the likelihood profiles of all parameters; see ``Profile.plot``.
 
         Parameters
         ----------
         profile : Profile, optional
-            Made by ``m.profile()``; computed now unless given.
+            From ``m.profile()``; computed now unless given.
         level : float
         ax : sequence of Axes, optional
 
@@ -287,12 +290,12 @@ class Plots(RowPictures):
         level: float = 0.95,
         ax: OnAxes = None,
     ) -> np.ndarray:
-        """Distributions of bootstrap replicates; see ``Bootstrap.plot``.
+        """Draw the distributions of bootstrap replicates; see ``Bootstrap.plot``.
 
         Parameters
         ----------
         bootstrap : Bootstrap, optional
-            Made by ``m.bootstrap()``; made now from `n` and `seed` unless given.
+            From ``m.bootstrap()``; computed now with `n` and `seed` unless given.
         n, seed, level, ax
 
         Returns
@@ -313,7 +316,7 @@ class Plots(RowPictures):
 def plot_profile(
     profile: LikelihoodProfile, level: float, ax: OnAxes, new_figure: NewFigure = on_screen
 ) -> np.ndarray:
-    """A panel of zeta for each parameter profiled."""
+    """Draw one panel of zeta for each parameter profiled."""
     frame = data.profile_zeta(profile)
     names = list(profile.traces)
     axes = axes_for(len(names), ax, _SMALL, new_figure)
@@ -331,7 +334,7 @@ def plot_profile(
 def plot_bootstrap(
     boot: Replicates, level: float, ax: OnAxes, new_figure: NewFigure = on_screen
 ) -> np.ndarray:
-    """A histogram of the replicates for each parameter."""
+    """Draw a histogram of the replicates of each parameter."""
     frame = data.bootstrap_densities(boot)
     ends = bootstrap_limits(boot, level)
     axes = axes_for(len(boot.names), ax, _SMALL, new_figure)
@@ -351,6 +354,6 @@ def plot_bootstrap(
 
 
 def _columns(axes: np.ndarray) -> int:
-    """Columns of the grid that the axes lie in, to label its left edge only."""
+    """Count the columns of the grid of axes, to label its left edge only."""
     spec = axes[0].get_subplotspec()
     return 1 if spec is None else int(spec.get_gridspec().ncols)

@@ -1,4 +1,4 @@
-"""Where pictures are drawn: the only door to matplotlib, opened when the first picture is asked for."""
+"""Figures, axes and legends of matplotlib, which is imported when the first picture is drawn."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = [
     "style",
 ]
 
-#: Inches that a letter of a legend, and a legend's key and gap take, at matplotlib's usual letters.
+#: Inches of a letter of a legend, and of its key and gap, at the default size of letters.
 LETTER, KEY = 0.06, 0.45
 #: Inches beside a legend of a whole figure.
 _MARGIN = 0.2
-#: How legends look.
+#: The style of legends.
 LEGEND: dict[str, Any] = {
     "frameon": False,
     "fontsize": "small",
@@ -44,18 +44,18 @@ NewFigure: TypeAlias = Callable[[float, float], Any]
 
 
 def on_screen(width: float, height: float) -> Any:
-    """A figure that notebooks and ``plt.show()`` know of."""
+    """Make a figure that notebooks and ``plt.show()`` display."""
     plt = _matplotlib("pyplot")
     return plt.figure(figsize=(width, height), layout="constrained")
 
 
 def off_screen(width: float, height: float) -> Any:
-    """A figure for a file, which nobody shows."""
+    """Make a figure for a file, which no window displays."""
     return _matplotlib("figure").Figure(figsize=(width, height), layout="constrained")
 
 
 def style() -> AbstractContextManager[None]:
-    """matplotlib's own looks whatever the user has set, and SVG whose names do not change from run to run."""
+    """Set the default style of matplotlib, and names in SVG files that are the same in each run."""
     context: AbstractContextManager[None] = _matplotlib("style").context(
         ["default", {"svg.hashsalt": "mixedfast"}]
     )
@@ -66,13 +66,11 @@ def _matplotlib(part: str) -> Any:
     try:
         return import_module(f"matplotlib.{part}")
     except ModuleNotFoundError as error:
-        raise MissingLibraryError(
-            "pictures need matplotlib: pip install 'mixedfast[plots]'"
-        ) from error
+        raise MissingLibraryError("pictures need matplotlib: pip install matplotlib") from error
 
 
 def grid_size(count: int, most_columns: int = 3) -> tuple[int, int]:
-    """Rows and columns for `count` panels.
+    """Choose rows and columns for `count` panels.
 
     Examples
     --------
@@ -86,12 +84,21 @@ def grid_size(count: int, most_columns: int = 3) -> tuple[int, int]:
 def axes_for(
     count: int, ax: Axes | Sequence[Axes] | None, panel: tuple[float, float], new_figure: NewFigure
 ) -> np.ndarray:
-    """Axes for `count` panels, (count,): those given, or those of a new figure of panels of a size in inches.
+    """Return axes for `count` panels, (count,): the given ones, or those of a new figure.
+
+    Parameters
+    ----------
+    count : int
+    ax : Axes, sequence of Axes or None
+    panel : (float, float)
+        Width and height of a panel in inches.
+    new_figure : callable
+        (width, height) in inches -> a figure.
 
     Raises
     ------
     DataError
-        When axes are given and their number is another.
+        When axes are given and their number is not `count`.
     MissingLibraryError
         Without matplotlib.
     """
@@ -109,7 +116,7 @@ def axes_for(
 
 
 def key_above(axes: np.ndarray) -> None:
-    """One legend above all panels of a figure that mean the same by their lines."""
+    """Put one legend above all panels of a figure whose lines have the same meaning."""
     for figure in dict.fromkeys(ax.figure for ax in axes):
         known: dict[str, Any] = {}
         for ax in figure.axes:
@@ -122,6 +129,9 @@ def key_above(axes: np.ndarray) -> None:
 
 
 def columns_of_key(labels: Sequence[str], room: float) -> int:
-    """In how many columns a legend fits into `room` inches: all beside each other, or as many as the longest label allows."""
+    """Compute the number of columns of a legend that fits into `room` inches.
+
+    One column per label if they fit beside each other, else as many as the longest label allows.
+    """
     wide = [KEY + LETTER * len(label) for label in labels]
     return len(labels) if sum(wide) <= room else max(int(room // max(wide)), 1)

@@ -1,7 +1,8 @@
-"""The colours of pictures, chosen for the ground they are drawn on.
+"""The colours of pictures, chosen for the background they are drawn on.
 
-Blue, sky and orange are those of Okabe and Ito (2008, Color Universal Design): who sees no red or no green tells them apart.
-What a colour says, a shape, a place or a width says too, for print without colour.
+Blue, sky blue and orange are those of Okabe and Ito (2008, Color Universal Design), which readers
+with red-green colour blindness can distinguish. Each colour has a shape, a place or a width of its
+own too, for print without colour.
 """
 
 from __future__ import annotations
@@ -14,23 +15,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Inks", "counts", "inks"]
 
-#: Grounds darker than this luminance (0 black, 1 white) get the light colours: it lies halfway in contrast between both.
+#: Backgrounds darker than this luminance (0 black, 1 white) get the light colours. Black and white
+#: have equal contrast with it.
 _DARK = 0.18
 
 
 class Inks(NamedTuple):
-    """Named by what they look like on white.
+    """Colours, named by their look on white.
 
     Attributes
     ----------
     strong, soft : str
-        What a picture is about, as points or lines, and as areas or intervals behind them.
+        The subject of a picture, as points or lines, and as areas or intervals behind them.
     mark : str
-        What one compares with: an average, a line of no effect, an estimate.
+        A reference: an average, a line of no effect, an estimate.
     grey, pale : str
-        What stands back, and what stands further back.
+        The background of a picture, near and far.
     ink, paper : str
-        The letters' colour and the ground's.
+        The colour of letters and of the paper.
     """
 
     strong: str
@@ -47,7 +49,7 @@ _ON_DARK = Inks("#56B4E9", "#25607F", "#E69F00", "#A3A3A3", "#5C5C5C", "white", 
 
 
 def inks(ax: Axes) -> Inks:
-    """The colours that show on the ground of these axes, or, where those are clear, of their figure."""
+    """Choose the colours for the background of these axes or, if clear, of their figure."""
     import numpy as np
     from matplotlib.colors import to_rgba
 
@@ -62,7 +64,7 @@ def inks(ax: Axes) -> Inks:
 
 
 def counts(ax: Axes) -> ListedColormap:
-    """Shades from few to many; the palest still shows on the ground."""
+    """Make shades from few to many; the palest one is visible on the background."""
     import numpy as np
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap

@@ -1,7 +1,7 @@
-"""The data half of every picture: functions of a result that return plain tables. Nothing here knows how to draw.
+"""The numbers of every picture, as plain tables made from a result.
 
-Tables keep all rows and all groups; what is too much for paper is thinned by `thinned` and `sampled` just before it is
-drawn, always in the same way for the same data.
+Tables keep all rows and all groups. `thinned` and `sampled` choose the part of large tables that is
+drawn, always the same part of the same data.
 """
 
 from __future__ import annotations
@@ -48,22 +48,22 @@ __all__ = [
     "trend",
 ]
 
-#: Points on a line that may be curved.
+#: Points of a line that may be curved.
 _POINTS = 25
-#: Rows that lines are averaged over, at most.
+#: Most rows that lines are averaged over.
 _AVERAGED = 10_000
-#: Points on a profile's curve.
+#: Points of the curve of a profile.
 _CURVE = 200
-#: A normal distribution holds this many standard deviations each way for 95 %.
+#: A normal distribution holds 95 % within this many standard deviations of its mean.
 _NORMAL_95 = NormalDist().inv_cdf(0.975)
 _QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 
 
-# --- fewer points, always the same ones ------------------------------------------------------------------
+# --- fewer points, always the same ones -----------------------------------------------------------
 
 
 def thinned(n: int, most: int) -> np.ndarray:
-    """At most `most` of the places 0 .. n-1, evenly spaced, both ends among them.
+    """Choose at most `most` of the places 0 .. n-1, evenly spaced, both ends included.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def thinned(n: int, most: int) -> np.ndarray:
 
 
 def sampled(n: int, most: int) -> np.ndarray:
-    """At most `most` of the places 0 .. n-1, ascending: a random sample that is the same every time."""
+    """Choose at most `most` of the places 0 .. n-1 at random, ascending, the same every time."""
     return (
         np.arange(n)
         if n <= most
@@ -82,18 +82,18 @@ def sampled(n: int, most: int) -> np.ndarray:
     )
 
 
-# --- residuals ---------------------------------------------------------------------------------------------
+# --- residuals ------------------------------------------------------------------------------------
 
 
 def residuals(m: Model, type: str = "scaled") -> pd.DataFrame:
-    """``fitted`` and ``residual`` of every row used."""
+    """Tabulate ``fitted`` and ``residual`` of every row used."""
     import pandas as pd
 
     return pd.DataFrame({"fitted": m.fitted, "residual": m.resid(type)})
 
 
 def trend(x: np.ndarray, y: np.ndarray, bins: int = 15) -> pd.DataFrame:
-    """Means of `y` in bins of `x` that hold equally many rows: columns ``x, y, n``.
+    """Average `y` in bins of `x` with equally many rows: columns ``x, y, n``.
 
     Examples
     --------
@@ -110,12 +110,15 @@ def trend(x: np.ndarray, y: np.ndarray, bins: int = 15) -> pd.DataFrame:
 
 
 def residuals_by_group(m: Model, group: str | None = None, type: str = "scaled") -> pd.DataFrame:
-    """Quantiles of the residuals of each group, sorted by their median: ``level, n, q05, q25, median, q75, q95``."""
+    """Compute quantiles of the residuals of each group, sorted by their median.
+
+    Columns ``level, n, q05, q25, median, q75, q95``.
+    """
     import pandas as pd
 
     design = m._rows("residuals_by_group")
-    asked = group_name(m, None) if group is None else group
-    _, codes, levels = m._levels_of(asked, design, "residuals_by_group")
+    name = group_name(m, None) if group is None else group
+    _, codes, levels = m._levels_of(name, design, "residuals_by_group")
     values = m.resid(type)
     known = np.flatnonzero(codes >= 0)
     order = known[np.lexsort((values[known], codes[known]))]
@@ -123,34 +126,33 @@ def residuals_by_group(m: Model, group: str | None = None, type: str = "scaled")
     first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     sorted_values = values[order]
     columns: dict[str, Any] = {"level": levels, "n": sizes}
-    for (
-        name,
-        share,
-    ) in _QUANTILES.items():  # linear interpolation between order statistics, as np.quantile's
+    for column, share in _QUANTILES.items():  # interpolated linearly, as by np.quantile
         place = share * (sizes - 1)
         below = first + np.floor(place).astype(int)
         above = np.minimum(below + 1, first + sizes - 1)
-        columns[name] = sorted_values[below] + (place % 1.0) * (
+        columns[column] = sorted_values[below] + (place % 1.0) * (
             sorted_values[above] - sorted_values[below]
         )
     return pd.DataFrame(columns).sort_values("median", kind="stable", ignore_index=True)
 
 
-# --- quantiles ---------------------------------------------------------------------------------------------
+# --- quantiles ------------------------------------------------------------------------------------
 
 
 def qq(m: MixedModel, what: str = "residuals") -> pd.DataFrame:
-    """Sorted values against normal quantiles: columns ``term, theoretical, sample, line, low, high``.
+    """Compare sorted values with normal quantiles: ``term, theoretical, sample, line, low, high``.
 
-    ``line`` goes through the quartiles. ``low`` and ``high`` hold 95 % of values at that place, if all are independent and
-    normal with the line's mean and standard deviation: by the asymptotic standard error of an order statistic,
-    ``sd * sqrt(p (1 - p) / n) / phi(z)`` (David and Nagaraja 2003, *Order Statistics*, section 10.2).
+    ``line`` goes through the quartiles. ``low`` and ``high`` contain 95 % of the values at that
+    place, if all are independent and normal with the mean and standard deviation of the line: by
+    the asymptotic standard error of an order statistic, ``sd * sqrt(p (1 - p) / n) / phi(z)``
+    (David and Nagaraja 2003, *Order Statistics*, section 10.2).
 
     Parameters
     ----------
     m : MixedModel
     what : str
-        ``"residuals"`` (scaled by sigma), or a grouping factor, whose conditional modes are taken in the model's units.
+        ``"residuals"`` (scaled by sigma), or a grouping factor: its conditional modes, in units of
+        the response.
     """
     import pandas as pd
 
@@ -163,11 +165,12 @@ def qq(m: MixedModel, what: str = "residuals") -> pd.DataFrame:
 
 
 def residual_quantiles(m: Model) -> pd.DataFrame:
-    """`qq` of the residuals."""
+    """Compare the residuals with normal quantiles; see `qq`."""
     return against_normal("residuals", m.resid("scaled"))
 
 
 def against_normal(name: str, values: np.ndarray) -> pd.DataFrame:
+    """Compare values with normal quantiles; see `qq`."""
     import pandas as pd
     from scipy.special import ndtr, ndtri
 
@@ -196,11 +199,11 @@ def against_normal(name: str, values: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"term": name, **columns})
 
 
-# --- groups ------------------------------------------------------------------------------------------------
+# --- groups ---------------------------------------------------------------------------------------
 
 
 def group_name(m: Model, group: str | None) -> str:
-    """The group asked for; the one with most levels by default."""
+    """Check the name of a grouping factor; by default, take the one with most levels."""
     names = list(m.n_groups)
     if not names:
         raise DataError("a regression has no grouping factors: name a column of the data (group=)")
@@ -212,9 +215,10 @@ def group_name(m: Model, group: str | None) -> str:
 
 
 def caterpillar(m: MixedModel, group: str | None = None, level: float = 0.95) -> pd.DataFrame:
-    """Conditional modes with intervals: ``term, level, estimate, conf_low, conf_high``, each term sorted by estimate.
+    """Tabulate conditional modes with intervals, each term sorted by estimate.
 
-    The intervals are of the modes given beta and theta, at `level`.
+    Columns ``term, level, estimate, conf_low, conf_high``. The intervals are of the modes given
+    beta and theta, at `level`.
     """
     import pandas as pd
 
@@ -233,10 +237,12 @@ def caterpillar(m: MixedModel, group: str | None = None, level: float = 0.95) ->
 
 
 def shrinkage(m: MixedModel, group: str | None = None) -> pd.DataFrame:
-    """What each group says by itself, and what the model makes of it: ``level, term, own, shrunken``.
+    """Tabulate the estimates from each group's own rows and those of the model.
 
-    Coefficients, not deviations: the fixed effect of the same name is added. ``own`` is least squares on the group's own
-    rows, given the other fixed effects and the other grouping factors' modes; missing where those rows cannot tell.
+    Columns ``level, term, own, shrunken``. Coefficients, not deviations: the fixed effect of the
+    same name is added. ``own`` is least squares on the group's own rows, given the other fixed
+    effects and the modes of the other grouping factors; missing where these rows do not identify
+    it.
     """
     import pandas as pd
 
@@ -256,16 +262,18 @@ def shrinkage(m: MixedModel, group: str | None = None) -> pd.DataFrame:
     )
 
 
-# --- lines -------------------------------------------------------------------------------------------------
+# --- lines ----------------------------------------------------------------------------------------
 
 
 def slope_variable(m: MixedModel, x: str | None = None, group: str | None = None) -> str:
-    """The variable that lines are drawn along: `x`, or the first number that varies by group, or the first number at all.
+    """Choose the variable of the horizontal axis: `x`, or a default.
+
+    The default is the first numeric predictor whose slope varies by group, else the first one.
 
     Raises
     ------
     DataError
-        When `x` is no numeric variable of the model, or the model has no numeric predictor.
+        When `x` is not a numeric predictor of the model, or the model has none.
     """
     design = m._rows("slopes")
     numbers = [
@@ -274,7 +282,8 @@ def slope_variable(m: MixedModel, x: str | None = None, group: str | None = None
     if x is not None:
         if x not in numbers:
             raise DataError(
-                f"slopes(x={x!r}): not a numeric predictor of the model ({', '.join(numbers) or 'it has none'})"
+                f"slopes(x={x!r}): not a numeric predictor of the model "
+                f"({', '.join(numbers) or 'it has none'})"
             )
         return x
     random = [
@@ -290,7 +299,7 @@ def slope_variable(m: MixedModel, x: str | None = None, group: str | None = None
 
 
 def _is_predictor(design: Design, name: str, column: ColumnData) -> bool:
-    """Whether a variable is a number that lines can be drawn along: not the response, no truth value, not under C()."""
+    """Whether a variable is a numeric predictor: no response, no boolean, not inside ``C()``."""
     if (
         not isinstance(column, Numeric)
         or column.values.dtype.kind == "b"
@@ -303,10 +312,10 @@ def _is_predictor(design: Design, name: str, column: ColumnData) -> bool:
 def slopes(
     m: MixedModel, x: str | None = None, group: str | None = None, most: int = 300
 ) -> pd.DataFrame:
-    """The fitted line of each group over the group's own range of `x`: ``level, x, y``.
+    """Compute the fitted line of each group over its own range of `x`: ``level, x, y``.
 
-    A point is the mean over the group's rows of what the model expects of them at that `x`, their other variables as they
-    are; the effects of other grouping factors are zero.
+    A point is the mean over the group's rows of their expectations at that `x`, with their other
+    variables as they are. The effects of other grouping factors are zero.
 
     Parameters
     ----------
@@ -315,7 +324,7 @@ def slopes(
         A numeric variable; see `slope_variable`.
     group : str, optional
     most : int
-        Groups at most; more are thinned evenly over the order of levels.
+        Most groups; more are thinned evenly over the order of levels.
     """
     import pandas as pd
 
@@ -337,7 +346,7 @@ def slopes(
 
 
 def population_line(m: MixedModel, x: str | None = None, group: str | None = None) -> pd.DataFrame:
-    """The line of the fixed effects over the whole range of `x`, averaged over the rows as `slopes` does: ``x, y``."""
+    """Compute the line of the fixed effects over the range of `x`: ``x, y``; see `slopes`."""
     import pandas as pd
 
     design = m._rows("slopes")
@@ -356,11 +365,11 @@ class _Grid:
     ----------
     design : Design
     variable : str
-        What the grid goes along, over its range in each set of rows.
+        The variable of the grid, over its range in each set of rows.
     rows : (r,) array
         The rows of all sets.
     at : (r,) array
-        Which of the sets, 0 .. count-1, a row is in; none is empty.
+        The set of each row, 0 .. count-1; no set is empty.
     count : int
 
     Attributes
@@ -388,7 +397,7 @@ class _Grid:
         self.offset = np.repeat(
             np.bincount(at, offset, count) / np.bincount(at, minlength=count), _POINTS
         )
-        # a sample of the rows stands for them all, with one row of each set at least
+        # a sample represents all rows, with at least one row of each set
         some = np.union1d(sampled(len(rows), _AVERAGED), np.unique(at, return_index=True)[1])
         self._count = count
         self._place = (at[some][:, None] * _POINTS + np.arange(_POINTS)).ravel()
@@ -402,7 +411,7 @@ class _Grid:
         self.table = Table(list(columns), len(repeated), columns.__getitem__)
 
     def averaged(self, values: np.ndarray) -> np.ndarray:
-        """Means over each set's rows at each of its points, (count * points,)."""
+        """Average over the rows of each set at each of its points, (count * points,)."""
         size = self._count * _POINTS
         return np.bincount(self._place, values, size) / np.bincount(self._place, minlength=size)
 
@@ -424,7 +433,7 @@ def _fixed_part(m: MixedModel, table: Table) -> np.ndarray:
 
 
 def _random_part(m: MixedModel, group: str, table: Table, levels: np.ndarray) -> np.ndarray:
-    """Z b of one grouping factor on new rows whose levels are known by number."""
+    """Compute Z b of one grouping factor on new rows with given codes of levels."""
     design = m._rows("slopes")
     modes = m._fit.modes[list(m.n_groups).index(group)]
     out = np.zeros(table.n)
@@ -447,7 +456,7 @@ def _random_part(m: MixedModel, group: str, table: Table, levels: np.ndarray) ->
 
 
 def points_behind(m: MixedModel, x: str, most: int) -> pd.DataFrame:
-    """A sample of the rows: ``x`` and the response, ``y``."""
+    """Sample the rows: ``x`` and the response, ``y``."""
     import pandas as pd
 
     design = m._rows("slopes")
@@ -457,13 +466,14 @@ def points_behind(m: MixedModel, x: str, most: int) -> pd.DataFrame:
     return pd.DataFrame({"x": column.values[rows], "y": design.y[rows]})
 
 
-# --- intervals ---------------------------------------------------------------------------------------------
+# --- intervals ------------------------------------------------------------------------------------
 
 
 def profile_zeta(profile: LikelihoodProfile) -> pd.DataFrame:
-    """zeta along each parameter, close enough for a smooth curve: ``parameter, value, zeta, computed``.
+    """Tabulate zeta along each parameter, densely enough for a smooth curve.
 
-    ``computed`` marks the constrained fits; the other rows lie on the curve between them.
+    Columns ``parameter, value, zeta, computed``: ``computed`` marks the constrained fits, the other
+    rows are on the curve between them.
     """
     import pandas as pd
 
@@ -488,7 +498,7 @@ def profile_zeta(profile: LikelihoodProfile) -> pd.DataFrame:
 
 
 def bootstrap_densities(boot: Replicates) -> pd.DataFrame:
-    """Histograms of the converged replicates, scaled to area one: ``parameter, low, high, density``."""
+    """Compute histograms of converged replicates, of area 1: ``parameter, low, high, density``."""
     import pandas as pd
 
     parts = []

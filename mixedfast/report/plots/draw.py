@@ -1,6 +1,6 @@
-"""The drawing half of every picture: tables from `mixedfast.report.plots.data` on axes of matplotlib.
+"""Functions that draw the tables of `mixedfast.report.plots.data` on axes of matplotlib.
 
-Each function draws on axes it is given and returns nothing.
+Each draws on the axes it is given and returns nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from mixedfast.report.plots import data
 from mixedfast.report.plots.canvas import KEY, LEGEND, LETTER, columns_of_key
 from mixedfast.report.plots.colours import counts, inks
+from mixedfast.report.wording import counted, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LABELLED",
+    "SINGLY",
     "bootstrap_density",
     "caterpillar",
     "profile_zeta",
@@ -32,30 +34,30 @@ __all__ = [
     "slopes",
 ]
 
-#: Up to so many groups have their names on the axis.
+#: Up to this number of groups have their names on the axis.
 LABELLED = 45
-#: Up to so many points are drawn one by one; more are counted in hexagons.
+#: Up to this number of points are drawn one by one; more are counted in hexagons.
 _POINTS = 5000
-#: Rows that a mean of residuals is taken of, at least.
+#: Fewest rows in a bin whose mean residual is drawn.
 _ROWS_A_BIN = 20
-#: Inches that a name on an axis takes, at matplotlib's usual letters.
+#: Inches of a name on an axis, at the default size of letters.
 _NAME = 0.12
-#: Letters that a line of a legend has at least.
+#: Fewest letters of a line of a legend.
 _SHORTEST = 10
 _POINTS_AN_INCH = 72
 #: Points of space above a picture for each line of its legend, and once.
 _LEGEND_LINE, _LEGEND_ROOM = 13, 12
-#: Up to so many groups are drawn one by one; more become a band.
-_SINGLY = 800
-_BAND = 2000
+#: Up to this number of groups are drawn one by one; more become a band, of so many points.
+SINGLY, _BAND = 800, 2000
 
 
 def _finish(ax: Axes) -> None:
-    """A frame open to the right and above; words broken to fit, and names as they are: a dollar starts no formula."""
+    """Remove the upper and right lines of the frame, wrap long labels, switch off math in names."""
     ax.spines[["top", "right"]].set_visible(False)
     wide, high = _inches(ax)
     for text, room in ((ax.title, wide), (ax.xaxis.label, wide), (ax.yaxis.label, high)):
-        # a letter is about half as wide as high; names of many capitals are wider, the margins beside the axes give room
+        # a letter is about half as wide as high; names with many capitals are wider, and the
+        # margins beside the axes give room
         letters = int(room * _POINTS_AN_INCH / (0.5 * float(text.get_fontsize())))
         text.set_text(
             textwrap.fill(
@@ -73,13 +75,13 @@ def _finish(ax: Axes) -> None:
 
 
 def _inches(ax: Axes) -> tuple[float, float]:
-    """Width and height of the axes as they are before the figure is laid out."""
+    """Measure the axes, width and height, before the figure is laid out."""
     box = ax.get_window_extent()
     return box.width / ax.figure.dpi, box.height / ax.figure.dpi
 
 
 def _titled(ax: Axes, title: str) -> None:
-    """A legend above the axes in as many columns as fit, long words broken, and the title above that."""
+    """Put a legend above the axes, in as many columns as fit, and the title above the legend."""
     handles, labels = ax.get_legend_handles_labels()
     room = _inches(ax)[0]
     columns = columns_of_key(labels, room)
@@ -102,7 +104,7 @@ def _titled(ax: Axes, title: str) -> None:
 
 
 def _cloud(ax: Axes, x: np.ndarray, y: np.ndarray, what: str = "rows") -> None:
-    """Points, or for very many a map of how many there are, with its key."""
+    """Draw points; for very many, a map of their number with its key."""
     if len(x) <= _POINTS:
         size = float(np.clip(4000 / max(len(x), 1), 3, 22))
         ax.scatter(
@@ -121,11 +123,11 @@ def _cloud(ax: Axes, x: np.ndarray, y: np.ndarray, what: str = "rows") -> None:
     ax.figure.colorbar(cells, ax=ax, label=f"Number of {what}", pad=0.01, format="{x:,.0f}")
 
 
-# --- residuals ---------------------------------------------------------------------------------------------
+# --- residuals ------------------------------------------------------------------------------------
 
 
 def residuals(ax: Axes, frame: pd.DataFrame, response: str, unit: str) -> None:
-    """Residuals over fitted values, with their mean in bins of equally many rows."""
+    """Draw residuals against fitted values, with their means in bins of equally many rows."""
     x, y = frame["fitted"].to_numpy(), frame["residual"].to_numpy()
     color = inks(ax)
     _cloud(ax, x, y)
@@ -140,17 +142,17 @@ def residuals(ax: Axes, frame: pd.DataFrame, response: str, unit: str) -> None:
             linewidth=2,
             marker="o",
             markersize=3.5,
-            label=f"means of {bins} bins of equal size",
+            label=f"means in {bins} bins of equal size",
         )
     ax.set(xlabel=f"Fitted {response}", ylabel=unit)
-    _titled(ax, "Residuals and fitted values")
+    _titled(ax, "Residuals against fitted values")
     _finish(ax)
 
 
 def residuals_by_group(ax: Axes, frame: pd.DataFrame, group: str, unit: str) -> None:
-    """Median, middle half and middle nine tenths of each group's residuals."""
+    """Draw the median, the middle 50 % and the middle 90 % of each group's residuals."""
     count, color = len(frame), inks(ax)
-    if count <= _SINGLY:
+    if count <= SINGLY:
         place = np.arange(count)
         thick = float(np.clip(300 / count, 0.8, 5.0))
         ax.hlines(
@@ -167,7 +169,7 @@ def residuals_by_group(ax: Axes, frame: pd.DataFrame, group: str, unit: str) -> 
             frame["q75"],
             color=color.soft,
             linewidth=thick,
-            label="middle half",
+            label="middle 50 %",
         )
         ax.plot(
             frame["median"],
@@ -186,20 +188,20 @@ def residuals_by_group(ax: Axes, frame: pd.DataFrame, group: str, unit: str) -> 
             place, part["q05"], part["q95"], color=color.pale, linewidth=0, label="middle 90 %"
         )
         ax.fill_betweenx(
-            place, part["q25"], part["q75"], color=color.soft, linewidth=0, label="middle half"
+            place, part["q25"], part["q75"], color=color.soft, linewidth=0, label="middle 50 %"
         )
         ax.plot(part["median"], place, color=color.mark, linewidth=2, label="median")
     ax.axvline(0, color=color.grey, linewidth=1)
-    _levels(ax, frame["level"].tolist(), group, "by median")
+    _levels(ax, frame["level"].tolist(), group, "sorted by median")
     ax.set_xlabel(unit)
     _titled(ax, f"Residuals by {group}")
     _finish(ax)
 
 
 def qq(ax: Axes, frame: pd.DataFrame, title: str, unit: str, most: int = 3000) -> None:
-    """Sorted values against normal quantiles, over a line through the quartiles and the band around it."""
+    """Draw sorted values against normal quantiles, a line through the quartiles, and its band."""
     color, count = inks(ax), len(frame)
-    # both tails whole, for that is where one looks; the middle thinned
+    # both tails complete, because they matter most; the middle thinned
     tail = most // 6
     ends = (np.arange(min(tail, count)), np.arange(count)[-tail:])
     part = frame.iloc[np.unique(np.concatenate([data.thinned(count, most), *ends]))]
@@ -222,11 +224,11 @@ def qq(ax: Axes, frame: pd.DataFrame, title: str, unit: str, most: int = 3000) -
     _finish(ax)
 
 
-# --- groups ------------------------------------------------------------------------------------------------
+# --- groups ---------------------------------------------------------------------------------------
 
 
 def _levels(ax: Axes, levels: list[object], group: str, sorted_how: str) -> None:
-    """The axis of groups, from bottom to top: their names when they can be read, or how many there are."""
+    """Label the axis of groups, from bottom to top: with legible names, else with their number."""
     count = len(levels)
     named = count <= LABELLED and count * _NAME <= _inches(ax)[1]
     pad = 0.6 if count <= LABELLED else 0.02 * count
@@ -239,11 +241,11 @@ def _levels(ax: Axes, levels: list[object], group: str, sorted_how: str) -> None
         ax.tick_params(axis="y", length=0)
     else:
         ax.set_yticks([])
-        ax.set_ylabel(f"{count:,} levels of {group}, {sorted_how}")
+        ax.set_ylabel(f"{counted(count, group)}, {sorted_how}")
 
 
 def _short(label: object, most: int = 18) -> str:
-    """Both ends of a long name: names of one kind often differ at their ends only."""
+    """Shorten a long name to both its ends: names of one kind often differ only there."""
     text = str(label)
     half = (most - 1) // 2
     return text if len(text) <= most else f"{text[: most - 1 - half]}…{text[-half:]}"
@@ -252,10 +254,13 @@ def _short(label: object, most: int = 18) -> str:
 def caterpillar(
     ax: Axes, frame: pd.DataFrame, group: str, term: str, level: float, sorted_how: str
 ) -> None:
-    """One term's modes with intervals, in the order of the rows; intervals that leave zero out are the coloured ones."""
+    """Draw the modes of one term with intervals, in the order of the rows.
+
+    Intervals that exclude zero are coloured.
+    """
     count, color = len(frame), inks(ax)
     estimate, low, high = (frame[name].to_numpy() for name in ("estimate", "conf_low", "conf_high"))
-    if count <= _SINGLY:
+    if count <= SINGLY:
         place = np.arange(count)
         apart = (low > 0) | (high < 0)
         width = float(np.clip(220 / count, 0.7, 2.5))
@@ -282,7 +287,8 @@ def caterpillar(
     ax.axvline(0, color=color.mark, linewidth=1.2, zorder=2.5)
     _levels(ax, frame["level"].tolist(), group, sorted_how)
     ax.set(
-        xlabel=f"Deviation of a level, with {100 * level:g} % interval", title=f"{term} by {group}"
+        xlabel=f"Deviation from average, with {100 * level:g} % interval",
+        title=f"{term} by {group}",
     )
     _finish(ax)
 
@@ -290,19 +296,19 @@ def caterpillar(
 def shrinkage_plane(
     ax: Axes, wide: pd.DataFrame, group: str, terms: tuple[str, str], center: tuple[float, float]
 ) -> None:
-    """Arrows from each group's own estimate of two coefficients to the model's.
+    """Draw arrows from each group's own estimate of two coefficients to the estimate of the model.
 
     Parameters
     ----------
     ax : Axes
     wide : DataFrame
-        Columns ``own_x, own_y, shrunken_x, shrunken_y``; a row a group.
+        Columns ``own_x, own_y, shrunken_x, shrunken_y``; one row per group.
     group : str
     terms : (str, str)
     center : (float, float)
         The fixed effects.
     """
-    part = wide.iloc[data.thinned(len(wide), _SINGLY // 2)]
+    part = wide.iloc[data.thinned(len(wide), SINGLY // 2)]
     start = part[["own_x", "own_y"]].to_numpy()
     end = part[["shrunken_x", "shrunken_y"]].to_numpy()
     way = end - start
@@ -336,7 +342,7 @@ def shrinkage_plane(
         edgecolors=color.grey,
         linewidths=0.8,
         zorder=2,
-        label="from its own rows alone" + (f" ({outside:,} outside)" if outside else ""),
+        label="from the group's own rows" + (f" ({outside:,} outside)" if outside else ""),
     )
     ax.scatter(
         end[:, 0],
@@ -345,7 +351,7 @@ def shrinkage_plane(
         color=color.strong,
         linewidths=0,
         zorder=3,
-        label="in the model",
+        label="model estimate",
     )
     ax.plot(
         *center,
@@ -368,9 +374,9 @@ def shrinkage_plane(
 
 
 def shrinkage_single(ax: Axes, frame: pd.DataFrame, group: str, term: str, center: float) -> None:
-    """The model's estimate over each group's own, with the line of no shrinkage and the line of full shrinkage."""
+    """Draw the estimate of the model against each group's own; lines show no and full shrinkage."""
     own, shrunken, color = frame["own"].to_numpy(), frame["shrunken"].to_numpy(), inks(ax)
-    _cloud(ax, own, shrunken, what=f"levels of {group}")
+    _cloud(ax, own, shrunken, what=plural(group))
     low, high = _room(own, shrunken)
     ax.plot(
         [low, high],
@@ -384,22 +390,22 @@ def shrinkage_single(ax: Axes, frame: pd.DataFrame, group: str, term: str, cente
     ax.set_xlim(low, high)
     ax.set_ylim(*_room(shrunken, shrunken, pad=0.25))
     ax.set(
-        xlabel=f"{term}, each level of {group} from its own rows alone",
-        ylabel=f"{term} in the model",
+        xlabel=f"{term} by {group}, from the group's own rows",
+        ylabel=f"{term} by {group}, model estimate",
     )
     _titled(ax, f"Shrinkage of {group}")
     _finish(ax)
 
 
 def _room(own: np.ndarray, shrunken: np.ndarray, pad: float = 0.06) -> tuple[float, float]:
-    """Limits that hold all shrunken estimates and all but the wildest hundredths of the groups' own."""
+    """Choose limits that contain all shrunken estimates and the inner 98 % of the groups' own."""
     values = np.concatenate([np.quantile(own, [0.01, 0.99]), [shrunken.min(), shrunken.max()]])
     low, high = float(values.min()), float(values.max())
     margin = pad * (high - low) or 1.0
     return low - margin, high + margin
 
 
-# --- lines -------------------------------------------------------------------------------------------------
+# --- lines ----------------------------------------------------------------------------------------
 
 
 def slopes(
@@ -410,7 +416,7 @@ def slopes(
     words: tuple[str, str, str],
     of: int,
 ) -> None:
-    """Each group's line over its own range, the line of the fixed effects, and the data behind them.
+    """Draw each group's line over its own range, the line of the fixed effects, and the data.
 
     Parameters
     ----------
@@ -422,7 +428,7 @@ def slopes(
     words : (str, str, str)
         Names of x, the response and the grouping factor.
     of : int
-        How many groups there are, of which some have lines.
+        Number of groups, of which some have lines.
     """
     from matplotlib.collections import LineCollection
 
@@ -443,8 +449,7 @@ def slopes(
         part[["x", "y"]].to_numpy() for _, part in lines.groupby("level", sort=False, observed=True)
     ]
     width = float(np.clip(100 / len(paths), 0.6, 1.6))
-    drawn = f"{len(paths):,}" if len(paths) == of else f"{len(paths):,} of {of:,}"
-    label = f"{drawn} levels of {group}"
+    label = counted(of, group) if len(paths) == of else f"{len(paths):,} of {counted(of, group)}"
     ax.add_collection(
         LineCollection(
             paths, colors=color.strong, linewidths=width, alpha=0.55, zorder=2, label=label
@@ -456,17 +461,20 @@ def slopes(
     )
     ax.autoscale_view()
     ax.set(xlabel=x, ylabel=response)
-    _titled(ax, f"{response} and {x}, a line for each {group}")
+    _titled(ax, f"{response} and {x}, one line per {group}")
     _finish(ax)
 
 
-# --- intervals ---------------------------------------------------------------------------------------------
+# --- intervals ------------------------------------------------------------------------------------
 
 
 def profile_zeta(
     ax: Axes, frame: pd.DataFrame, parameter: str, estimate: float, level: float
 ) -> None:
-    """zeta of one parameter: straight means that a symmetric interval is right. The band is the interval at `level`."""
+    """Draw zeta of one parameter; the band is the interval at `level`.
+
+    A straight line means that a symmetric interval is appropriate.
+    """
     quantile, color = NormalDist().inv_cdf(0.5 + 0.5 * level), inks(ax)
     ax.axhspan(
         -quantile,
@@ -503,7 +511,7 @@ def bootstrap_density(
     ends: tuple[float, float],
     level: float,
 ) -> None:
-    """The replicates of one parameter as a histogram, the estimate, and an interval below."""
+    """Draw the replicates of one parameter as a histogram, the estimate, and an interval below."""
     color, widths = inks(ax), frame["high"] - frame["low"]
     ax.bar(
         frame["low"],

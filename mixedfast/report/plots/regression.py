@@ -23,7 +23,7 @@ class RegressionPlots(RowPictures):
 
     Parameters
     ----------
-    m : LeastSquaresModel
+    m : OLSResult
     new_figure : callable
         (width, height) in inches -> a matplotlib figure.
 
@@ -43,7 +43,7 @@ class RegressionPlots(RowPictures):
     """
 
     def qq(self, ax: OnAxes = None) -> np.ndarray:
-        """Quantiles of the residuals against those of a normal distribution.
+        """Compare the residuals with a normal distribution.
 
         Parameters
         ----------
@@ -52,7 +52,8 @@ class RegressionPlots(RowPictures):
         Returns
         -------
         ndarray of Axes
-            Of one panel. The band holds 95 % of values, point by point, if they are independent and normal.
+            One panel. The band contains 95 % of values, point by point, if they are independent and
+            normal.
 
         Examples
         --------
@@ -66,11 +67,11 @@ class RegressionPlots(RowPictures):
         )
 
     def __getattr__(self, name: str) -> Any:
-        """Only asked for what is not here."""
+        """Refuse the pictures of a mixed model, and unknown ones."""
         if name in Plots.__dict__ and not name.startswith("_"):
             raise NotDefinedError(
-                f"plot.{name}: a linear model has no random effects to draw; it has {', '.join(self._DATA)}, "
-                "and mf.lmer's results have this picture"
+                f"plot.{name}: a linear model has no random effects to draw; it has "
+                f"{', '.join(self._DATA)}, and results of mf.lmer have this picture"
             )
         raise AttributeError(
             f"{type(self).__name__!r} has no picture {name!r}: there are {', '.join(self._DATA)}"

@@ -1,4 +1,4 @@
-"""Pictures of what a model leaves of the rows: those that any result has."""
+"""Pictures of residuals, which any result has."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PANEL", "WIDE", "RowPictures", "height"]
 
-#: Inches of one panel.
+#: Width and height in inches of one panel.
 WIDE, PANEL = (6.4, 4.4), (4.6, 4.2)
 
 _RESIDUALS = {
@@ -39,12 +39,12 @@ class RowPictures:
 
     Parameters
     ----------
-    m : MixedModel or OLSResult
+    m : LMMResult or OLSResult
     new_figure : callable
         (width, height) in inches -> a matplotlib figure.
     """
 
-    #: The data half of each picture by the picture's name.
+    #: The function that makes the numbers of each picture.
     _DATA: ClassVar[dict[str, Callable[..., pd.DataFrame]]] = {
         "residuals": data.residuals,
         "residuals_by_group": data.residuals_by_group,
@@ -66,14 +66,15 @@ class RowPictures:
         return self._m._fit.cp.meta.response
 
     def data(self, picture: str, **options: Any) -> pd.DataFrame:
-        """The numbers behind a picture, all of them, in the library the data came in.
+        """Return all numbers of a picture, in the data-frame library of the data.
 
         Parameters
         ----------
         picture : str
             The name of the method that draws it.
         **options
-            Those of the method that choose numbers (``group``, ``type``, ``level``, ``profile``, …), not looks.
+            Arguments of the method that choose numbers (``group``, ``type``, ``level``,
+            ``profile``, …), not style.
 
         Returns
         -------
@@ -99,7 +100,7 @@ class RowPictures:
         return frame
 
     def residuals(self, type: str = "scaled", ax: OnAxes = None) -> Axes:
-        """Residuals against fitted values: a trend or a funnel means that something is missing.
+        """Draw residuals against fitted values: a trend or a funnel shows a wrong model.
 
         Parameters
         ----------
@@ -110,7 +111,7 @@ class RowPictures:
         Returns
         -------
         Axes
-            Above five thousand rows, hexagons coloured by the number of rows in them.
+            Above 5,000 rows, hexagons coloured by the number of their rows.
 
         Examples
         --------
@@ -127,12 +128,13 @@ class RowPictures:
     def residuals_by_group(
         self, group: str | None = None, type: str = "scaled", ax: OnAxes = None
     ) -> Axes:
-        """How the residuals of each group lie: they should all lie around zero, about equally wide.
+        """Draw the residuals of each group: all should be centred on zero and about equally wide.
 
         Parameters
         ----------
         group : str, optional
-            A grouping factor or another column of the data; by default the grouping factor with most levels.
+            A grouping factor or another column of the data; by default the grouping factor with
+            most levels.
         type : str
             As for ``resid``.
         ax : Axes, optional
@@ -155,7 +157,7 @@ class RowPictures:
         return axes[0]
 
     def _quantiles(self, panels: list[tuple[str, str, pd.DataFrame]], ax: OnAxes) -> np.ndarray:
-        """A panel for each (title, unit, table of quantiles)."""
+        """Draw one panel for each (title, unit, table of quantiles)."""
         axes = self._axes(len(panels), ax, PANEL)
         for one, (title, unit, frame) in zip(axes, panels, strict=True):
             draw.qq(one, frame, title, unit)
@@ -163,5 +165,5 @@ class RowPictures:
 
 
 def height(labelled: int) -> float:
-    """Inches for an axis with so many names; of usual height when there are too many to name."""
+    """Compute the height in inches of an axis with so many names, or with too many to name."""
     return max(PANEL[1], 1.2 + 0.17 * labelled) if labelled <= draw.LABELLED else PANEL[1] + 0.8
