@@ -44,6 +44,9 @@ class StoredClass:
         within an object: ``"finite J p+1"``.
     fields : tuple of mappings of str to str
         Names and types of the fields, each way the class may be written; empty for a dataclass, whose annotations say it.
+    renamed : mapping of str to str
+        The name in files of each field that has another name in the code. Files keep the name a field was first written
+        with; all checks here are in the names of the code.
     relations : callable
         Yields a message for every disagreement between fields, given an object with the fields as attributes.
     whole : bool
@@ -54,6 +57,7 @@ class StoredClass:
     made: type
     arrays: Mapping[str, str] = field(default_factory=dict)
     fields: tuple[Mapping[str, str], ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
     relations: Callable[[Any], Iterator[str]] = lambda fields: iter(())
     whole: bool = False
 
@@ -70,7 +74,7 @@ def stored(name: str, **checks: Any) -> Callable[[type[T]], type[T]]:
     ----------
     name : str
     checks
-        `arrays`, `fields`, `relations` and `whole` of `StoredClass`.
+        `arrays`, `fields`, `renamed`, `relations` and `whole` of `StoredClass`.
 
     Raises
     ------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mixedfast.crossprod import _sums
-from mixedfast.design.columns import Factor
+from mixedfast.design.columns import ColumnFactor
 from mixedfast.engines import _levels
 
 ROWS, GROUPS = 200_000, 2_000
@@ -21,7 +21,7 @@ def rng():
 def pool(rng):
     """An intercept and nine columns of doubles, shifted and scaled."""
     columns = [((), 0.0, 1.0)] + [
-        ((Factor(rng.standard_normal(ROWS)),), 0.1, 0.9) for _ in range(9)
+        ((ColumnFactor(rng.standard_normal(ROWS)),), 0.1, 0.9) for _ in range(9)
     ]
     return _sums.ColumnPool(columns, ROWS)
 

@@ -4,7 +4,7 @@ A term ``(… | g)`` with k columns has a relative covariance ``H = lambda lambd
 lambda lower triangular, or diagonal for ``||``. ``theta`` lists the free elements of every lambda column by
 column, term after term, as lme4 does. Terms that share a grouping factor share one block-diagonal lambda.
 
-Inside a fit the columns of Z are shifted and scaled (`Basis`), because ``(1 + year | g)`` with years near 2000
+Inside a fit the columns of Z are shifted and scaled (`Scaling`), because ``(1 + year | g)`` with years near 2000
 is a badly conditioned way to write a well conditioned model. The likelihood does not notice; theta is translated at the doors.
 """
 
@@ -64,7 +64,7 @@ class Covariance:
     shift, scale : sequences of (K,) arrays
         Basis of each group: the fit's column is ``(z - shift) * scale`` ...
     mix : sequence of (K,K) arrays or None, optional
-        ... and all of them times this (see `mixedfast.crossprod.scaling.GroupBasis`).
+        ... and all of them times this (see `mixedfast.crossprod.scaling.GroupScaling`).
 
     Examples
     --------

@@ -16,20 +16,20 @@ from mixedfast.crossprod import _sums
 from mixedfast.crossprod.blocks import GroupProducts, PairProducts, check_pairs_and_terms
 from mixedfast.crossprod.pool import CONSTANT, Placed, pool_of
 from mixedfast.crossprod.row_sums import RowSums, row_sums
-from mixedfast.crossprod.scaling import Basis, adds_to_one, check_size, choose_basis
+from mixedfast.crossprod.scaling import Scaling, adds_to_one, check_size, choose_scaling
 from mixedfast.crossprod.types import CrossProducts, Meta
 from mixedfast.errors import DataError
 
 if TYPE_CHECKING:
     from mixedfast.design.types import Design
 
-__all__ = ["Summed", "assemble", "sum_rows"]
+__all__ = ["PartialSums", "assemble", "sum_rows"]
 
 
 def _check_summed(fields: Any) -> Iterator[str]:
     p, groups = len(fields.x_names), fields.groups
-    if len(fields.basis.shift) != p + 1 or len(set(fields.x_names)) != p:
-        yield f"a Summed has {len(fields.basis.shift) - 1} columns of X and {len(set(fields.x_names))} names"
+    if len(fields.scaling.shift) != p + 1 or len(set(fields.x_names)) != p:
+        yield f"a Summed has {len(fields.scaling.shift) - 1} columns of X and {len(set(fields.x_names))} names"
     if not all(
         isinstance(levels, np.ndarray) and is_array_of("labels", levels) for _, levels, _ in groups
     ):
@@ -38,7 +38,7 @@ def _check_summed(fields: Any) -> Iterator[str]:
     widths = [len(names) for _, _, names in groups]
     if (
         fields.rows.n_groups != len(groups)
-        or [len(group.shift) for group in fields.basis.groups] != widths
+        or [len(group.shift) for group in fields.scaling.groups] != widths
     ):
         yield "the sums of a Summed are of other groups"
     yield from check_pairs_and_terms(
@@ -46,9 +46,9 @@ def _check_summed(fields: Any) -> Iterator[str]:
     )
 
 
-@stored("Summed", relations=_check_summed)
+@stored("Summed", renamed={"scaling": "basis"}, relations=_check_summed)
 @dataclass(frozen=True, eq=False)
-class Summed:
+class PartialSums:
     """Sums over some rows, on their way to cross-products: those of further rows in the same basis add as they are.
 
     Parameters
@@ -61,7 +61,7 @@ class Summed:
         Of [1 X Z] without weights, where `CrossProducts.unweighted` is wanted.
     pairs : dict (g, h) -> PairProducts, g < h
     sum_log_weights : float
-    basis : Basis
+    scaling : Scaling
     groups : tuple of (name, levels, names)
         The grouping factors, and Z's columns.
     terms : tuple of TermShape
@@ -74,7 +74,7 @@ class Summed:
     unweighted: RowSums | None
     pairs: dict[tuple[int, int], PairProducts]
     sum_log_weights: float
-    basis: Basis
+    scaling: Scaling
     groups: tuple[tuple[str, Any, tuple[str, ...]], ...]
     terms: tuple[TermShape, ...]
     x_names: tuple[str, ...]
@@ -82,11 +82,13 @@ class Summed:
 
     def products(self) -> CrossProducts:
         """The cross-products of the rows summed so far."""
-        basis = self.basis
+        scaling = self.scaling
         xy, sums = self.rows.products()
         check_size((*self.x_names, self.meta.response), np.diagonal(xy))
         products = []
-        for (name, levels, names), (A, B), own in zip(self.groups, sums, basis.groups, strict=True):
+        for (name, levels, names), (A, B), own in zip(
+            self.groups, sums, scaling.groups, strict=True
+        ):
             k, level_sums = len(own.shift), None
             if A.shape[1] > k:
                 level_sums = np.concatenate([A[:, k, k:], B[:, k, :-1]], axis=1)
@@ -98,15 +100,15 @@ class Summed:
         return CrossProducts(
             n=self.n,
             xy=xy,
-            shift=basis.shift,
-            scale=basis.scale,
+            shift=scaling.shift,
+            scale=scaling.scale,
             groups=tuple(products),
             pairs=self.pairs,
             terms=self.terms,
             x_names=self.x_names,
             kept=np.arange(len(self.x_names)),
-            constant=basis.constant,
-            mix=basis.mix,
+            constant=scaling.constant,
+            mix=scaling.mix,
             sum_log_weights=self.sum_log_weights,
             unweighted=None if self.unweighted is None else self.unweighted.products()[0],
             meta=self.meta,
@@ -114,7 +116,7 @@ class Summed:
 
 
 def assemble(
-    design: Design, threads: int | None = None, basis: Basis | None = None
+    design: Design, threads: int | None = None, scaling: Scaling | None = None
 ) -> CrossProducts:
     """Read the rows of a design once and return their cross-products.
 
@@ -125,7 +127,7 @@ def assemble(
     threads : int, optional
         Threads over chunks of rows; default: the cores this process may use, fewer for few rows. The sums are the same bits
         for the same number of threads.
-    basis : Basis, optional
+    scaling : Scaling, optional
         Shifts and scales; default: chosen from a sample of the rows. Cross-products of batches in one basis add exactly.
 
     Returns
@@ -140,12 +142,15 @@ def assemble(
         When squares overflow, or the basis relies on columns of X adding up to 1
         that do not do so here.
     """
-    return sum_rows(design, threads, basis).products()
+    return sum_rows(design, threads, scaling).products()
 
 
 def sum_rows(
-    design: Design, threads: int | None = None, basis: Basis | None = None, worth: int | None = None
-) -> Summed:
+    design: Design,
+    threads: int | None = None,
+    scaling: Scaling | None = None,
+    worth: int | None = None,
+) -> PartialSums:
     """What `assemble` makes cross-products of.
 
     Parameters
@@ -155,13 +160,13 @@ def sum_rows(
     """
     threads = check_threads(threads)
     n = design.n
-    if basis is None:
-        basis = choose_basis(design)
-    elif basis.constant is not None and not adds_to_one(design, basis.constant):
+    if scaling is None:
+        scaling = choose_scaling(design)
+    elif scaling.constant is not None and not adds_to_one(design, scaling.constant):
         raise DataError(
             "the basis shifts columns, and the columns of X that add up to 1 in it do not do so in these rows"
         )
-    pool = pool_of(design, basis)
+    pool = pool_of(design, scaling)
     columns, z = pool.at(pool.xy), [pool.at(places) for places in pool.z]
     rows = row_sums(
         columns,
@@ -187,7 +192,7 @@ def sum_rows(
         for g, h in combinations(range(len(z)), 2)
     }
     unweighted = None
-    if design.weights is not None or basis.constant is None:
+    if design.weights is not None or scaling.constant is None:
         unweighted = row_sums(
             [CONSTANT, *columns[:-1], *chain.from_iterable(z)], [], n, None, threads, worth
         )
@@ -195,13 +200,13 @@ def sum_rows(
         (design.terms[members[0]], [design.terms[t].names for t in members])
         for members in design.recipe.terms_by_group
     ]
-    return Summed(
+    return PartialSums(
         n=n,
         rows=rows,
         unweighted=unweighted,
         pairs=pairs,
         sum_log_weights=0.0 if design.weights is None else float(np.log(design.weights).sum()),
-        basis=basis,
+        scaling=scaling,
         groups=tuple(
             (first.group, first.levels, tuple(chain.from_iterable(names))) for first, names in named
         ),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mixedfast._stored import are_within, stored
-from mixedfast.crossprod.scaling import GroupBasis, check_unit_upper
+from mixedfast.crossprod.scaling import GroupScaling, check_unit_upper
 
 __all__ = ["GroupProducts", "PairProducts", "check_pairs_and_terms"]
 
@@ -38,7 +38,7 @@ class GroupProducts:
     """Cross-products of one grouping factor (all terms on it side by side).
 
     ``A`` (J,K,K) holds Z_j'WZ_j, ``B`` (J,K,p+1) holds Z_j'W[X y], in the basis ``(z - shift) * scale``, times ``mix`` where
-    there is one (see `GroupBasis`). Where no column of Z_j is the constant, ``sums`` (J,1+p) holds 1'W[1 X] of each level, for
+    there is one (see `GroupScaling`). Where no column of Z_j is the constant, ``sums`` (J,1+p) holds 1'W[1 X] of each level, for
     rules that ask what varies within levels.
     """
 
@@ -53,8 +53,8 @@ class GroupProducts:
     mix: np.ndarray | None = None
 
     @property
-    def basis(self) -> GroupBasis:
-        return GroupBasis(self.shift, self.scale, self.mix)
+    def scaling(self) -> GroupScaling:
+        return GroupScaling(self.shift, self.scale, self.mix)
 
     @property
     def n_levels(self) -> int:

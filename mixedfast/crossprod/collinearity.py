@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from mixedfast.crossprod.assemble import assemble
-from mixedfast.crossprod.scaling import Basis, GroupBasis
+from mixedfast.crossprod.scaling import GroupScaling, Scaling
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.types import Design
 
@@ -64,10 +64,12 @@ def well_conditioned(design: Design, threads: int | None = None) -> CrossProduct
     CrossProducts
         With ``mix`` (its own or a group's) where columns had to be taken apart.
     """
-    return orthogonalized(assemble(design, threads), lambda basis: assemble(design, threads, basis))
+    return orthogonalized(
+        assemble(design, threads), lambda scaling: assemble(design, threads, scaling)
+    )
 
 
-def orthogonalized(cp: CrossProducts, again: Callable[[Basis], CrossProducts]) -> CrossProducts:
+def orthogonalized(cp: CrossProducts, again: Callable[[Scaling], CrossProducts]) -> CrossProducts:
     """The same for rows that only their owner can read.
 
     Parameters
@@ -78,30 +80,30 @@ def orthogonalized(cp: CrossProducts, again: Callable[[Basis], CrossProducts]) -
         ``again(basis)`` sums all rows once more, in another basis.
     """
     for _ in range(_MAX_PASSES):
-        basis = _clearer_basis(cp)
-        if basis is None:
+        scaling = _clearer_basis(cp)
+        if scaling is None:
             break
-        cp = again(basis)
+        cp = again(scaling)
     return cp
 
 
-def _clearer_basis(cp: CrossProducts) -> Basis | None:
+def _clearer_basis(cp: CrossProducts) -> Scaling | None:
     """A basis in which what earlier clear columns explain is taken out of the doubtful ones; None when there are none."""
     clear, doubtful = _look(cp)
     groups = [_clearer_group(cp, g) for g in range(len(cp.groups))]
     if not len(doubtful) and not any(groups):
         return None
-    basis = replace(
-        cp.basis,
-        groups=tuple(new or group.basis for new, group in zip(groups, cp.groups, strict=True)),
+    scaling = replace(
+        cp.scaling,
+        groups=tuple(new or group.scaling for new, group in zip(groups, cp.groups, strict=True)),
     )
     if len(doubtful):
         mix, unit = _clearer(cp.xy[:-1, :-1], cp.mix, clear, doubtful)
-        basis = replace(basis, scale=basis.scale * np.append(unit, 1.0), mix=mix)
-    return basis
+        scaling = replace(scaling, scale=scaling.scale * np.append(unit, 1.0), mix=mix)
+    return scaling
 
 
-def _clearer_group(cp: CrossProducts, g: int) -> GroupBasis | None:
+def _clearer_group(cp: CrossProducts, g: int) -> GroupScaling | None:
     """The same for the columns of Z of one grouping factor, each correlated term for itself."""
     group = cp.groups[g]
     square = group.A.sum(axis=0)
@@ -126,7 +128,7 @@ def _clearer_group(cp: CrossProducts, g: int) -> GroupBasis | None:
         elif group.mix is not None and (again := _seen(G, mix[own, own])) is not None:
             mix[own, own], unit[own] = again
             changed = True
-    return GroupBasis(group.shift, group.scale * unit, mix) if changed else None
+    return GroupScaling(group.shift, group.scale * unit, mix) if changed else None
 
 
 def _seen(G: np.ndarray, mix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

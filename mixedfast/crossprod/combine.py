@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.crossprod.blocks import GroupProducts, PairProducts
-from mixedfast.crossprod.scaling import Basis, GroupBasis
+from mixedfast.crossprod.scaling import GroupScaling, Scaling
 from mixedfast.design.covariates import merge
 from mixedfast.design.grouping import GroupRecipe, union
 from mixedfast.errors import DataError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mixedfast.crossprod.types import CrossProducts, Meta
     from mixedfast.design.coding import Coding
 
-__all__ = ["add", "in_basis", "most_levels_first", "subtract"]
+__all__ = ["add", "in_scaling", "most_levels_first", "subtract"]
 
 #: What is left of a sum when all its parts have been taken away again, relative to the sum.
 _ROUNDING = 1e-12
@@ -48,8 +48,8 @@ def add(a: CrossProducts, b: CrossProducts) -> CrossProducts:
     """
     b = _in_order(b, a)
     _check_same_model(a, b)
-    basis = _common_basis(a, b)
-    a, b = in_basis(a, basis), in_basis(b, basis)
+    scaling = _common_basis(a, b)
+    a, b = in_scaling(a, scaling), in_scaling(b, scaling)
     merged = [_merge(a, b, g) for g in range(len(a.groups))]
     groups, recipes, places = zip(*merged, strict=True) if merged else ((), (), ())
     size = [group.n_levels for group in groups]
@@ -202,27 +202,27 @@ def _transposed(pair: PairProducts, n_right: int) -> PairProducts:
 # --- one basis ---------------------------------------------------------------------------------------------
 
 
-def _common_basis(a: CrossProducts, b: CrossProducts) -> Basis:
+def _common_basis(a: CrossProducts, b: CrossProducts) -> Scaling:
     """a's basis, unless it shifts by columns that add up to 1 in a's rows and perhaps not in b's."""
     if a.constant is None or (b.constant is not None and np.array_equal(a.constant, b.constant)):
-        return a.basis
-    return a.basis.unshifted()
+        return a.scaling
+    return a.scaling.unshifted()
 
 
-def in_basis(cp: CrossProducts, basis: Basis) -> CrossProducts:
+def in_scaling(cp: CrossProducts, scaling: Scaling) -> CrossProducts:
     """The same cross-products in another basis.
 
     Parameters
     ----------
     cp : CrossProducts
-    basis : Basis
+    basis : Scaling
         With cp's constant, or without a shift of X and y.
     """
-    own = cp.basis
-    if own.same(basis):
+    own = cp.scaling
+    if own.same(scaling):
         return cp
-    R = _turn(basis, own)
-    Z = [_turn_group(cp, g, new) for g, new in enumerate(basis.groups)]
+    R = _turn(scaling, own)
+    Z = [_turn_group(cp, g, new) for g, new in enumerate(scaling.groups)]
     groups = tuple(
         replace(
             g,
@@ -235,14 +235,14 @@ def in_basis(cp: CrossProducts, basis: Basis) -> CrossProducts:
             if g.sums is None
             else np.column_stack([g.sums[:, :1], g.sums[:, 1:] @ R[:-1, :-1]]),
         )
-        for g, z, new in zip(cp.groups, Z, basis.groups, strict=True)
+        for g, z, new in zip(cp.groups, Z, scaling.groups, strict=True)
     )
     pairs = {
         (g, h): replace(pair, data=np.ascontiguousarray(Z[g].T @ pair.data @ Z[h]))
         for (g, h), pair in cp.pairs.items()
     }
     unweighted = cp.unweighted
-    if unweighted is None and basis.constant is None:
+    if unweighted is None and scaling.constant is None:
         unweighted = _plain_products(cp)
     if unweighted is not None:
         turn = np.zeros(unweighted.shape)
@@ -255,17 +255,17 @@ def in_basis(cp: CrossProducts, basis: Basis) -> CrossProducts:
     return replace(
         cp,
         xy=R.T @ cp.xy @ R,
-        shift=basis.shift,
-        scale=basis.scale,
-        constant=basis.constant,
-        mix=basis.mix,
+        shift=scaling.shift,
+        scale=scaling.scale,
+        constant=scaling.constant,
+        mix=scaling.mix,
         groups=groups,
         pairs=pairs,
         unweighted=unweighted,
     )
 
 
-def _turn(new: Basis, old: Basis) -> np.ndarray:
+def _turn(new: Scaling, old: Scaling) -> np.ndarray:
     """R with [X y]_new = [X y]_old R; the columns that add up to 1 take up the difference of the shifts."""
     R = np.diag(new.scale / old.scale)
     if old.ones is not None:
@@ -277,7 +277,7 @@ def _turn(new: Basis, old: Basis) -> np.ndarray:
     return R
 
 
-def _turn_group(cp: CrossProducts, g: int, new: GroupBasis) -> np.ndarray:
+def _turn_group(cp: CrossProducts, g: int, new: GroupScaling) -> np.ndarray:
     """The same for the columns of Z of one grouping factor."""
     group = cp.groups[g]
     R = np.diag(new.scale / group.scale)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mixedfast.crossprod.blocks import GroupProducts
-from mixedfast.crossprod.combine import in_basis
+from mixedfast.crossprod.combine import in_scaling
 from mixedfast.design.coding import Coding, products_of
 from mixedfast.errors import ArgumentError, DataError
 
@@ -32,7 +32,7 @@ def small_cells(cp: CrossProducts, k: int) -> dict[str, list[Any]]:
         raise DataError(
             "these sums hold weights, not numbers of rows: make them without weights to count cells"
         )
-    plain = in_basis(cp, cp.basis.unshifted())
+    plain = in_scaling(cp, cp.scaling.unshifted())
     found: list[tuple[str, str, int]] = []
     for cells in _counted(plain):
         few = np.flatnonzero((cells.rows > 0) & (cells.rows < k))

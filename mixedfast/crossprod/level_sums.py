@@ -64,7 +64,7 @@ def sums_of_levels(cp: CrossProducts, designs: Iterable[Design], g: int) -> Leve
 
 
 def _sums_of_factor(cp: CrossProducts, design: Design, g: int) -> LevelSums:
-    pool = pool_of(design, cp.basis)
+    pool = pool_of(design, cp.scaling)
     codes, J = pool.groups[g]
 
     def by_level(columns: Sequence[Placed], weighted: bool) -> np.ndarray:

@@ -40,13 +40,13 @@ def with_response(cp: CrossProducts, design: Design, threads: int | None = None)
     DataError
         When squares of the response overflow.
     """
-    shift, scale = scale_of_response(design, cp.basis)
-    basis = replace(
-        cp.basis,
+    shift, scale = scale_of_response(design, cp.scaling)
+    scaling = replace(
+        cp.scaling,
         shift=np.append(cp.shift[:-1], shift),
         scale=np.append(cp.scale[:-1], scale),
     )
-    pool = pool_of(design.keep_columns(cp.kept.tolist()), basis)
+    pool = pool_of(design.keep_columns(cp.kept.tolist()), scaling)
     x, y = pool.xy[:-1], pool.xy[-1:]
     described = [(codes, J, z, y) for (codes, J), z in zip(pool.groups, pool.z, strict=True)]
     if cp.p:  # all rows are one group to X
@@ -59,7 +59,7 @@ def with_response(cp: CrossProducts, design: Design, threads: int | None = None)
     ]
     xy = by_y.pop(0)[0] if cp.p else np.empty(0)
     changed = with_sums(cp, by_y, xy, float(yy[0, 0]))
-    return replace(changed, shift=basis.shift, scale=basis.scale)
+    return replace(changed, shift=scaling.shift, scale=scaling.scale)
 
 
 def with_sums(cp: CrossProducts, zy: list[np.ndarray], xy: np.ndarray, yy: float) -> CrossProducts:

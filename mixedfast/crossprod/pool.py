@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedfast.crossprod import _sums
-from mixedfast.crossprod.scaling import Basis, GroupBasis, response_column
-from mixedfast.design.columns import Factor, evaluate
+from mixedfast.crossprod.scaling import GroupScaling, Scaling, response_column
+from mixedfast.design.columns import ColumnFactor, evaluate
 
 if TYPE_CHECKING:
     from mixedfast.design.columns import Column
@@ -61,20 +61,20 @@ class DesignPool:
         return _sums.ColumnPool(chosen, self.n, self.sqrt_weights if weighted else None)
 
 
-def pool_of(design: Design, basis: Basis) -> DesignPool:
+def pool_of(design: Design, scaling: Scaling) -> DesignPool:
     """Place all columns of a design in a basis.
 
     Parameters
     ----------
     design : Design
-    basis : Basis
+    basis : Scaling
         With the columns of X that the design has.
     """
     n = design.n
-    columns = place_x(design.x, n, basis)
-    columns.append((response_column(design), float(basis.shift[-1]), float(basis.scale[-1])))
+    columns = place_x(design.x, n, scaling)
+    columns.append((response_column(design), float(scaling.shift[-1]), float(scaling.scale[-1])))
     xy, z, groups = _range(0, len(columns)), [], []
-    for members, own in zip(design.recipe.terms_by_group, basis.groups, strict=True):
+    for members, own in zip(design.recipe.terms_by_group, scaling.groups, strict=True):
         first, start = design.terms[members[0]], len(columns)
         own_z = [column for t in members for column in design.terms[t].columns]
         columns += _place_z(own_z, n, own)
@@ -88,12 +88,12 @@ def _range(start: int, stop: int) -> np.ndarray:
     return np.arange(start, stop, dtype=np.int32)
 
 
-def place_x(x: Sequence[Column], n: int, basis: Basis) -> list[Placed]:
+def place_x(x: Sequence[Column], n: int, scaling: Scaling) -> list[Placed]:
     """Return columns of X with their shifts and scales; mixed columns are new columns of numbers."""
-    return _place(x, n, basis.shift[:-1], basis.scale[:-1], basis.mix)
+    return _place(x, n, scaling.shift[:-1], scaling.scale[:-1], scaling.mix)
 
 
-def _place_z(z: Sequence[Column], n: int, group: GroupBasis) -> list[Placed]:
+def _place_z(z: Sequence[Column], n: int, group: GroupScaling) -> list[Placed]:
     """Return the columns of Z of one grouping factor with their shifts and scales."""
     return _place(z, n, group.shift, group.scale, group.mix)
 
@@ -108,5 +108,5 @@ def _place(
         mixed = np.zeros(n)
         for k in np.flatnonzero(mix[:, j]).tolist():
             mixed += mix[k, j] * ((evaluate(columns[k], n) - shift[k]) * scale[k])
-        placed[j] = (Factor(mixed),), 0.0, 1.0
+        placed[j] = (ColumnFactor(mixed),), 0.0, 1.0
     return placed

@@ -23,12 +23,12 @@ from mixedfast.crossprod import _sums
 from mixedfast.crossprod.pool import Placed, pool_of
 from mixedfast.crossprod.row_sums import threaded
 from mixedfast.crossprod.types import CrossProducts
-from mixedfast.design.columns import Factor
+from mixedfast.design.columns import ColumnFactor
 
 if TYPE_CHECKING:
     from mixedfast.design.types import Design
 
-__all__ = ["Remainder", "is_rounding", "plus_x", "residual_products"]
+__all__ = ["ResidualProducts", "is_rounding", "plus_x", "residual_products"]
 
 #: Numbers of a block of rows, W and Z: 64 MB.
 _BLOCK_NUMBERS = 8_000_000
@@ -53,7 +53,7 @@ def _check_remainder(fields: Any) -> Iterator[str]:
     "Remainder", arrays={"gamma": "finite p", "ww": "finite p+1 p+1"}, relations=_check_remainder
 )
 @dataclass(frozen=True, eq=False)
-class Remainder:
+class ResidualProducts:
     """Products of ``W = [X, y - X gamma] - Z delta`` with itself and with Z, in the basis of the cross-products.
 
     Remainders of different rows, from which the same was taken out, add.
@@ -76,7 +76,7 @@ class Remainder:
     ww: np.ndarray
     rounding: bool
 
-    def __add__(self, other: Remainder) -> Remainder:
+    def __add__(self, other: ResidualProducts) -> ResidualProducts:
         zw = tuple(mine + theirs for mine, theirs in zip(self.zw, other.zw, strict=True))
         return replace(
             self, zw=zw, ww=self.ww + other.ww, rounding=self.rounding and other.rounding
@@ -94,7 +94,7 @@ def residual_products(
     gamma: np.ndarray,
     delta: list[np.ndarray],
     threads: int | None = None,
-) -> Remainder:
+) -> ResidualProducts:
     """Read the rows once more and sum what is left of them.
 
     Parameters
@@ -111,10 +111,10 @@ def residual_products(
 
     Returns
     -------
-    Remainder
+    ResidualProducts
     """
     n, p = design.n, cp.p
-    pool = pool_of(design.keep_columns(cp.kept.tolist()), cp.basis)
+    pool = pool_of(design.keep_columns(cp.kept.tolist()), cp.scaling)
     rows = pool.kernel(weighted=False)
     groups = [
         (codes, len(z), taken)
@@ -134,7 +134,7 @@ def residual_products(
         ww += square
         for total, part in zip(zw, sums, strict=True):
             total += part
-    return Remainder(gamma, tuple(delta), tuple(zw), ww, is_rounding(of_rest, of_terms))
+    return ResidualProducts(gamma, tuple(delta), tuple(zw), ww, is_rounding(of_rest, of_terms))
 
 
 def is_rounding(of_rest: float, of_terms: float) -> bool:
@@ -180,7 +180,9 @@ def _products(
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """W'W (p+1,p+1) and Z'W (J,k,p+1) of each group, over one block of rows."""
     m = W.shape[1]
-    columns: list[Placed] = [((Factor(values),), 0.0, 1.0) for part in (W, *Z) for values in part]
+    columns: list[Placed] = [
+        ((ColumnFactor(values),), 0.0, 1.0) for part in (W, *Z) for values in part
+    ]
     gram, described, at = np.arange(len(W), dtype=np.int32), [], len(W)
     for (codes, n_levels), part in zip(groups, Z, strict=True):
         described.append((codes, n_levels, np.arange(at, at + len(part), dtype=np.int32), gram))

@@ -17,7 +17,7 @@ import numpy as np
 
 from mixedfast._stored import stored
 from mixedfast.crossprod import _sums
-from mixedfast.design.columns import Factor
+from mixedfast.design.columns import ColumnFactor
 from mixedfast.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from mixedfast.design.types import Design
 
 __all__ = [
-    "Basis",
-    "GroupBasis",
+    "GroupScaling",
+    "Scaling",
     "adds_to_one",
     "check_size",
     "check_unit_upper",
-    "choose_basis",
+    "choose_scaling",
     "response_column",
     "scale_of_response",
 ]
@@ -64,10 +64,10 @@ def check_unit_upper(name: str, fields: Any) -> Iterator[str]:
     relations=partial(check_unit_upper, "GroupBasis"),
 )
 @dataclass(frozen=True, eq=False)
-class GroupBasis:
+class GroupScaling:
     """Shifts and scales of the columns of Z of one grouping factor, each (K,), all terms on it side by side.
 
-    ``mix`` (K,K), unit upper triangular within each term, as `Basis.mix`; None where nothing is mixed. An intercept is as it
+    ``mix`` (K,K), unit upper triangular within each term, as `Scaling.mix`; None where nothing is mixed. An intercept is as it
     was, and so are the columns of uncorrelated terms.
     """
 
@@ -92,7 +92,7 @@ class GroupBasis:
     relations=partial(check_unit_upper, "Basis"),
 )
 @dataclass(frozen=True, eq=False)
-class Basis:
+class Scaling:
     """Shifts and scales of [X y] and of Z.
 
     Parameters
@@ -100,7 +100,7 @@ class Basis:
     shift, scale : (p+1,) arrays
         The last is y's. Scales are powers of two, so scaling is exact. With weights all of them carry the root of a power
         of four that brings the weights near 1.
-    groups : tuple of GroupBasis
+    groups : tuple of GroupScaling
         Z's columns by grouping factor, in the order of `mixedfast.design.types.Recipe.terms_by_group`. A term shifts only if its first column is the
         constant.
     constant : (p,) array or None
@@ -112,13 +112,13 @@ class Basis:
 
     shift: np.ndarray
     scale: np.ndarray
-    groups: tuple[GroupBasis, ...]
+    groups: tuple[GroupScaling, ...]
     constant: np.ndarray | None = None
     mix: np.ndarray | None = None
 
-    def unshifted(self) -> Basis:
+    def unshifted(self) -> Scaling:
         """The same scales with X and y where they are, unmixed."""
-        return Basis(np.zeros_like(self.shift), self.scale, self.groups)
+        return Scaling(np.zeros_like(self.shift), self.scale, self.groups)
 
     @property
     def ones(self) -> np.ndarray | None:
@@ -128,7 +128,7 @@ class Basis:
         c: np.ndarray = self.constant / self.scale[:-1] / (1.0 - self.shift[:-1] @ self.constant)
         return c
 
-    def same(self, other: Basis) -> bool:
+    def same(self, other: Scaling) -> bool:
         """Whether sums in this basis and in the other add as they are."""
         mine, theirs = (
             (
@@ -155,7 +155,7 @@ class Basis:
         --------
         >>> import mixedfast as mf
         >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
-        >>> cp.basis.to_user_beta(mf.fit(cp)._fit.solution.beta).round(4)
+        >>> cp.scaling.to_user_beta(mf.fit(cp)._fit.solution.beta).round(4)
         array([251.4051,  10.4673])
         """
         out: np.ndarray = beta @ self.beta_transform().T / self.scale[-1]
@@ -165,10 +165,10 @@ class Basis:
 def response_column(design: Design) -> Column:
     """y less the offset, as a column."""
     y = design.y if design.offset is None else design.y - design.offset
-    return (Factor(y),)
+    return (ColumnFactor(y),)
 
 
-def choose_basis(design: Design, look_at_rows: bool = True) -> Basis:
+def choose_scaling(design: Design, look_at_rows: bool = True) -> Scaling:
     """Shifts and scales from a sample of the rows.
 
     Parameters
@@ -180,7 +180,7 @@ def choose_basis(design: Design, look_at_rows: bool = True) -> Basis:
 
     Returns
     -------
-    Basis
+    Scaling
 
     Raises
     ------
@@ -200,11 +200,11 @@ def choose_basis(design: Design, look_at_rows: bool = True) -> Basis:
     )
     unit = _unit(design.weights)
     names = (*design.x_names, design.response_name)
-    basis = [
+    scaling = [
         (0.0, 1.0) if s is None else _scale_of(name, s, not fixed)
         for name, s, fixed in zip(names, sample, free, strict=True)
     ]
-    known = {column_key(c): b for c, b in zip(columns, basis, strict=True)}
+    known = {column_key(c): b for c, b in zip(columns, scaling, strict=True)}
     groups = []
     for members in design.recipe.terms_by_group:
         own: list[tuple[float, float]] = []
@@ -220,12 +220,12 @@ def choose_basis(design: Design, look_at_rows: bool = True) -> Basis:
                 else:
                     values = _sums.ColumnPool([(column, 0.0, 1.0)], n).evaluate(0, rows)
                     own.append(_scale_of(name, values, centred))
-        groups.append(GroupBasis(*_arrays(own, unit)))
-    shift, scale = _arrays(basis, unit)
-    return Basis(shift, scale, tuple(groups), constant)
+        groups.append(GroupScaling(*_arrays(own, unit)))
+    shift, scale = _arrays(scaling, unit)
+    return Scaling(shift, scale, tuple(groups), constant)
 
 
-def scale_of_response(design: Design, basis: Basis) -> tuple[float, float]:
+def scale_of_response(design: Design, scaling: Scaling) -> tuple[float, float]:
     """Shift and scale of a design's response where the other columns are in a basis already.
 
     Raises
@@ -235,7 +235,7 @@ def scale_of_response(design: Design, basis: Basis) -> tuple[float, float]:
     """
     rows = np.arange(0, design.n, max(1, design.n // _SAMPLE), dtype=np.int32)
     values = _sums.ColumnPool([(response_column(design), 0.0, 1.0)], design.n).evaluate(0, rows)
-    shift, scale = _scale_of(design.response_name, values, basis.constant is not None)
+    shift, scale = _scale_of(design.response_name, values, scaling.constant is not None)
     return shift, scale * _unit(design.weights)
 
 
@@ -244,8 +244,8 @@ def column_key(column: Column) -> tuple[int, ...]:
     return tuple(id(part) for f in column for part in (f.values, f.table))
 
 
-def _arrays(basis: Sequence[tuple[float, float]], unit: float) -> tuple[np.ndarray, np.ndarray]:
-    shift, scale = np.array(basis, dtype=float).reshape(-1, 2).T.copy()
+def _arrays(scaling: Sequence[tuple[float, float]], unit: float) -> tuple[np.ndarray, np.ndarray]:
+    shift, scale = np.array(scaling, dtype=float).reshape(-1, 2).T.copy()
     return shift, scale * unit
 
 
@@ -303,12 +303,12 @@ def _scale_from(mean: float, variance: float, shifted: bool) -> tuple[float, flo
 Spread = tuple[float, float] | None
 
 
-def basis_from_moments(
+def scaling_from_moments(
     xy: Sequence[Spread],
     constant: np.ndarray | None,
     groups: Sequence[tuple[Sequence[Spread], Sequence[bool]]],
     unit: float,
-) -> Basis:
+) -> Scaling:
     """Shifts and scales from means and spreads that somebody else worked out.
 
     Parameters
@@ -334,8 +334,8 @@ def basis_from_moments(
             (0.0, 1.0) if m is None else _scale_from(*m, moves)
             for m, moves in zip(spreads, centred, strict=True)
         ]
-        z.append(GroupBasis(*_arrays(own, unit)))
-    return Basis(shift, scale, tuple(z), constant)
+        z.append(GroupScaling(*_arrays(own, unit)))
+    return Scaling(shift, scale, tuple(z), constant)
 
 
 def _unit(weights: np.ndarray | None) -> float:

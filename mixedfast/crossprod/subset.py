@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from mixedfast.crossprod.blocks import GroupProducts, PairProducts
-from mixedfast.crossprod.combine import in_basis, most_levels_first
+from mixedfast.crossprod.combine import in_scaling, most_levels_first
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.grouping import keep_groups
 
@@ -43,7 +43,7 @@ def keep_columns(cp: CrossProducts, columns: np.ndarray) -> CrossProducts:
     internal = np.linalg.solve(X[np.ix_(columns, columns)], X[columns])
     constant = _constant_of(cp, columns, internal)
     if constant is None and cp.constant is not None:  # nothing is left that could give a shift back
-        return keep_columns(in_basis(cp, cp.basis.unshifted()), columns)
+        return keep_columns(in_scaling(cp, cp.scaling.unshifted()), columns)
     fewer = replace(
         cp,
         xy=np.ascontiguousarray(cp.xy[np.ix_(both, both)]),
@@ -64,7 +64,8 @@ def keep_columns(cp: CrossProducts, columns: np.ndarray) -> CrossProducts:
         mix=None if cp.mix is None else cp.mix[np.ix_(columns, columns)],
     )
     alias = (
-        fewer.basis.beta_transform() @ np.linalg.solve(cp.basis.beta_transform().T, internal.T).T
+        fewer.scaling.beta_transform()
+        @ np.linalg.solve(cp.scaling.beta_transform().T, internal.T).T
     )
     return replace(fewer, alias=alias)
 

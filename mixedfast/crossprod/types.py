@@ -22,7 +22,7 @@ from mixedfast.covariance.relative import Covariance, TermShape
 from mixedfast.crossprod.blocks import GroupProducts, PairProducts, check_pairs_and_terms
 from mixedfast.crossprod.combine import add
 from mixedfast.crossprod.disclosure import small_cells
-from mixedfast.crossprod.scaling import Basis
+from mixedfast.crossprod.scaling import Scaling
 from mixedfast.data.frames_out import table_of
 from mixedfast.data.storage import save
 
@@ -122,7 +122,7 @@ class CrossProducts:
     xy : (p+1, p+1) array
         [X y]'W[X y] in the basis ``([X y] - shift) * scale``, X then times ``mix`` where there is one.
     shift, scale : (p+1,) arrays
-        See `Basis`.
+        See `Scaling`.
     groups : tuple of GroupProducts
         Most levels first.
     pairs : dict (g, h) -> PairProducts, g < h
@@ -135,7 +135,7 @@ class CrossProducts:
         c with Xc = 1 in the user's columns, for an intercept a unit vector; None when no shift was taken.
     sum_log_weights : float
     mix : (p, p) array or None
-        See `Basis`.
+        See `Scaling`.
     unweighted : (c, c) array or None
         Products of [1 X Z] without weights, same basis (Z's columns group after group): means and variances over rows need
         them. None when `xy` and the groups say as much: no weights, and a constant.
@@ -177,10 +177,10 @@ class CrossProducts:
         )
 
     @property
-    def basis(self) -> Basis:
+    def scaling(self) -> Scaling:
         """What the sums are in; further tables assembled in it add exactly."""
-        return Basis(
-            self.shift, self.scale, tuple(g.basis for g in self.groups), self.constant, self.mix
+        return Scaling(
+            self.shift, self.scale, tuple(g.scaling for g in self.groups), self.constant, self.mix
         )
 
     @property
@@ -194,7 +194,7 @@ class CrossProducts:
     @property
     def ones(self) -> np.ndarray | None:
         """The constant 1 in the internal columns of X, (p,); None when no shift was taken."""
-        return self.basis.ones
+        return self.scaling.ones
 
     def __repr__(self) -> str:
         groups = ", ".join(f"{group.name} {group.n_levels}" for group in self.groups)

@@ -327,7 +327,10 @@ class _Writer:
             )
         return {
             "class": name,
-            "fields": {key: self.encode(item) for key, item in _fields(value).items()},
+            "fields": {
+                REGISTRY[name].renamed.get(key, key): self.encode(item)
+                for key, item in _fields(value).items()
+            },
         }
 
 
@@ -448,7 +451,14 @@ class _Reader:
             self._refuse(f"a {name!r}, which is no part of a mixedfast file")
         if not isinstance(given, dict):
             self._refuse(f"a {name} of no fields")
-        values = {key: self.decode(item, depth) for key, item in given.items()}
+        renamed = REGISTRY[name].renamed
+        attributes = {in_file: key for key, in_file in renamed.items()}
+        if not given.keys().isdisjoint(renamed):
+            self._refuse(f"a {name} of {', '.join(given)}")
+        values = {
+            attributes.get(str(key), str(key)): self.decode(item, depth)
+            for key, item in given.items()
+        }
         complaint = complaint_of(name, values)
         if complaint is not None:
             self._refuse(complaint)

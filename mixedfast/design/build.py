@@ -19,7 +19,7 @@ from mixedfast.design.coding import Coding, code, evaluate_expression
 from mixedfast.design.contrast_coding import Contrast, contrast_of
 from mixedfast.design.covariates import ARRAY_OFFSET, Covariate, describe
 from mixedfast.design.grouping import GroupRecipe, number_groups
-from mixedfast.design.model_frame import ModelFrame, Rows, complete, vector
+from mixedfast.design.model_frame import ModelFrame, Variables, complete, vector
 from mixedfast.design.types import Design, Recipe, ReTerm
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.formula.parser import ModelSpec, expand_dot, plain_name
@@ -197,7 +197,7 @@ def _gather(spec: ModelSpec, table: Table, weights: Any, offset: Any) -> ModelFr
     )
 
 
-def _rows(frame: ModelFrame, spec: ModelSpec) -> Rows:
+def _rows(frame: ModelFrame, spec: ModelSpec) -> Variables:
     """The variables of the formulas, categories without their unused levels."""
     columns = dict(frame.columns)
     coded: dict[str, Categorical] = {}
@@ -207,11 +207,11 @@ def _rows(frame: ModelFrame, spec: ModelSpec) -> Rows:
             columns[name] = coded[name] = drop_unused(column)
         elif name in under_c or (column.is_boolean and name in bare):
             coded[name] = factorize(column.values)
-    return Rows(frame.n, columns, coded)
+    return Variables(frame.n, columns, coded)
 
 
 def contrasts_of(
-    contrasts: Mapping[str, Any] | None, rows: Rows, formulas: Sequence[str]
+    contrasts: Mapping[str, Any] | None, rows: Variables, formulas: Sequence[str]
 ) -> tuple[tuple[str, Contrast], ...]:
     if contrasts is not None and not isinstance(contrasts, Mapping):
         raise DataError(f"contrasts= is a dict such as {{'f': 'sum'}}, not {contrasts!r}")
@@ -233,7 +233,7 @@ def contrasts_of(
     return tuple(out)
 
 
-def response(spec: ModelSpec, rows: Rows) -> np.ndarray:
+def response(spec: ModelSpec, rows: Variables) -> np.ndarray:
     for name in expression_names(spec.response):
         if isinstance(rows.columns[name], Categorical):
             raise DataError(
@@ -243,7 +243,7 @@ def response(spec: ModelSpec, rows: Rows) -> np.ndarray:
 
 
 def covariates_of(
-    spec: ModelSpec, rows: Rows, values: np.ndarray | None, given: Any
+    spec: ModelSpec, rows: Variables, values: np.ndarray | None, given: Any
 ) -> dict[str, Covariate]:
     """The numeric variables of the fixed part and its offsets."""
     names = dict.fromkeys(
@@ -256,7 +256,7 @@ def covariates_of(
     return out
 
 
-def offset_of(spec: ModelSpec, given: np.ndarray | None, rows: Rows) -> np.ndarray | None:
+def offset_of(spec: ModelSpec, given: np.ndarray | None, rows: Variables) -> np.ndarray | None:
     """The offset of each row: what is given apart, and the formula's ``offset()`` terms."""
     parts = [evaluate_expression(expr, rows) for expr in spec.offsets]
     if given is not None:
@@ -268,7 +268,7 @@ def offset_of(spec: ModelSpec, given: np.ndarray | None, rows: Rows) -> np.ndarr
 
 
 def _random_part(
-    spec: ModelSpec, frame: ModelFrame, rows: Rows, contrasts: tuple[tuple[str, Contrast], ...]
+    spec: ModelSpec, frame: ModelFrame, rows: Variables, contrasts: tuple[tuple[str, Contrast], ...]
 ) -> tuple[tuple[ReTerm, ...], tuple[Coding, ...], tuple[GroupRecipe, ...]]:
     """The random terms with what codes them again, most groups first."""
     found: dict[tuple[str, ...], tuple[np.ndarray, GroupRecipe]] = {}

@@ -20,9 +20,9 @@ import numpy as np
 from mixedfast._stored import are_within, is_number, is_plain_value, stored
 from mixedfast.data.categories import Categorical
 from mixedfast.data.frames import ColumnData, Numeric
-from mixedfast.design.columns import Column, Factor
+from mixedfast.design.columns import Column, ColumnFactor
 from mixedfast.design.contrast_coding import Contrasts
-from mixedfast.design.model_frame import Rows
+from mixedfast.design.model_frame import Variables
 from mixedfast.design.model_matrix import evaluate, kinds_of, materialize
 from mixedfast.errors import DataError
 from mixedfast.formula.parser import plain_name
@@ -222,7 +222,9 @@ class Coding:
         return made
 
 
-def code(formula: str, rows: Rows, contrasts: Contrasts = ()) -> tuple[Coding, tuple[Column, ...]]:
+def code(
+    formula: str, rows: Variables, contrasts: Contrasts = ()
+) -> tuple[Coding, tuple[Column, ...]]:
     """The columns of a formula on some rows, and the coding that makes them again elsewhere.
 
     Raises
@@ -302,7 +304,7 @@ def _coding(
     )
 
 
-def _typical(formula: str, rows: Rows) -> dict[str, float]:
+def _typical(formula: str, rows: Variables) -> dict[str, float]:
     columns = {name: rows.columns[name] for name in used_names(formula)}
     return {
         name: float(column.values.mean())
@@ -311,7 +313,7 @@ def _typical(formula: str, rows: Rows) -> dict[str, float]:
     }
 
 
-def apply_coding(coding: Coding, rows: Rows) -> tuple[Column, ...]:
+def apply_coding(coding: Coding, rows: Variables) -> tuple[Column, ...]:
     """The columns of the same coding on other rows, whose codes already follow the coding's levels."""
     if coding.products is not None:
         return _multiply(coding, rows)
@@ -319,7 +321,7 @@ def apply_coding(coding: Coding, rows: Rows) -> tuple[Column, ...]:
     return _dense_columns(matrix, coding)
 
 
-def evaluate_expression(expr: str, rows: Rows) -> np.ndarray:
+def evaluate_expression(expr: str, rows: Variables) -> np.ndarray:
     """A response or an offset, shape (n,) float64: a column, or Python on columns such as ``log(y)``.
 
     Raises
@@ -348,7 +350,7 @@ def evaluate_expression(expr: str, rows: Rows) -> np.ndarray:
 # --- the skeleton ------------------------------------------------------------------------------------
 
 
-def shape_of(name: str, rows: Rows) -> Shape:
+def shape_of(name: str, rows: Variables) -> Shape:
     """Kind and levels of a variable: all that its coding depends on."""
     column = rows.columns[name]
     coded = rows.coded.get(name)
@@ -385,7 +387,7 @@ def products_of(coding: Coding) -> tuple[tuple[Piece, ...], ...]:
     return _products(coding.formula, coding.model_spec, _skeleton(coding.shapes, coding.typical))
 
 
-def _products(formula: str, spec: Any, rows: Rows) -> tuple[tuple[Piece, ...], ...]:
+def _products(formula: str, spec: Any, rows: Variables) -> tuple[tuple[Piece, ...], ...]:
     info = factors(formula)
     products: list[tuple[Piece, ...]] = []
     for structure in spec.structure:
@@ -398,7 +400,7 @@ def _products(formula: str, spec: Any, rows: Rows) -> tuple[tuple[Piece, ...], .
     return tuple(products)
 
 
-def _skeleton(shapes: Sequence[Shape], typical: Mapping[str, float] | None = None) -> Rows:
+def _skeleton(shapes: Sequence[Shape], typical: Mapping[str, float] | None = None) -> Variables:
     """A few rows that hold every level of every variable at least once."""
     n = max([1, *(len(shape.levels) for shape in shapes)])
     columns: dict[str, ColumnData] = {}
@@ -419,10 +421,10 @@ def _skeleton(shapes: Sequence[Shape], typical: Mapping[str, float] | None = Non
             columns[shape.name] = Numeric(np.full(n, typical[shape.name]).astype(shape.dtype))
         else:
             columns[shape.name] = Numeric(np.linspace(1.0, 2.0, n))
-    return Rows(n, columns, coded)
+    return Variables(n, columns, coded)
 
 
-def _pieces(info: FactorInfo, reduced: bool, spec: Any, rows: Rows) -> list[Piece]:
+def _pieces(info: FactorInfo, reduced: bool, spec: Any, rows: Variables) -> list[Piece]:
     """The columns one factor contributes to a product."""
     state = {factor.expr: state for factor, state in spec.factor_contrasts.items()}.get(info.expr)
     if info.kind == "python":
@@ -443,7 +445,7 @@ def _pieces(info: FactorInfo, reduced: bool, spec: Any, rows: Rows) -> list[Piec
     return [Piece(name, np.ascontiguousarray(table[:, j])) for j in range(table.shape[1])]
 
 
-def _require_all_levels(info: FactorInfo, state: Any, rows: Rows) -> None:
+def _require_all_levels(info: FactorInfo, state: Any, rows: Variables) -> None:
     """Raise DataError when ``C(f, levels=...)`` leaves out a level that occurs."""
     name = info.variables[0]
     missing = [
@@ -455,17 +457,17 @@ def _require_all_levels(info: FactorInfo, state: Any, rows: Rows) -> None:
         )
 
 
-def _multiply(coding: Coding, rows: Rows) -> tuple[Column, ...]:
+def _multiply(coding: Coding, rows: Variables) -> tuple[Column, ...]:
     assert coding.products is not None
     return tuple(tuple(_factor(piece, rows) for piece in pieces) for pieces in coding.products)
 
 
-def _factor(piece: Piece, rows: Rows) -> Factor:
+def _factor(piece: Piece, rows: Variables) -> ColumnFactor:
     if piece.table is not None:
-        return Factor(rows.coded[piece.variable].codes, piece.table)
+        return ColumnFactor(rows.coded[piece.variable].codes, piece.table)
     column = rows.columns[piece.variable]
     assert isinstance(column, Numeric)
-    return Factor(column.values)
+    return ColumnFactor(column.values)
 
 
 # --- what formulaic decided -----------------------------------------------------------------------------
@@ -475,7 +477,9 @@ def _dense_columns(matrix: np.ndarray, coding: Coding) -> tuple[Column, ...]:
     for j, name in enumerate(coding.names):
         _require_finite(matrix[:, j], name)
     constant = {j for term in coding.terms if not term.factors for j in term.columns}
-    return tuple(() if j in constant else (Factor(matrix[:, j]),) for j in range(matrix.shape[1]))
+    return tuple(
+        () if j in constant else (ColumnFactor(matrix[:, j]),) for j in range(matrix.shape[1])
+    )
 
 
 def _require_finite(values: np.ndarray, name: str) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from mixedfast._stored import stored
 
-__all__ = ["Column", "Factor", "evaluate", "matrix", "same", "take"]
+__all__ = ["Column", "ColumnFactor", "evaluate", "matrix", "same", "take"]
 
 
 def _check_factor(fields: Any) -> Iterator[str]:
@@ -33,7 +33,7 @@ def _check_factor(fields: Any) -> Iterator[str]:
 
 @stored("Factor", arrays={"values": "numbers n", "table": "finite c"}, relations=_check_factor)
 @dataclass(frozen=True, eq=False)
-class Factor:
+class ColumnFactor:
     """One factor of a column: numbers as they are, or codes with the value each code stands for.
 
     Parameters
@@ -47,7 +47,7 @@ class Factor:
     Examples
     --------
     >>> import numpy as np
-    >>> sex = Factor(np.array([0, 1, 1], dtype=np.int32), table=np.array([0.0, 1.0]))
+    >>> sex = ColumnFactor(np.array([0, 1, 1], dtype=np.int32), table=np.array([0.0, 1.0]))
     >>> evaluate((sex,), 3)
     array([0., 1., 1.])
     """
@@ -56,11 +56,11 @@ class Factor:
     table: np.ndarray | None = None
 
 
-Column: TypeAlias = tuple[Factor, ...]
+Column: TypeAlias = tuple[ColumnFactor, ...]
 """A product of factors; the empty product ``()`` is the constant 1."""
 
 
-def _numbers(factor: Factor) -> np.ndarray:
+def _numbers(factor: ColumnFactor) -> np.ndarray:
     """The values of a factor, shape (n,), any numeric dtype; not a copy when there is no table."""
     return factor.values if factor.table is None else factor.table[factor.values]
 
@@ -84,7 +84,7 @@ def evaluate(column: Column, n: int) -> np.ndarray:
     >>> import numpy as np
     >>> evaluate((), 2)
     array([1., 1.])
-    >>> x = Factor(np.array([1, 2, 3]))
+    >>> x = ColumnFactor(np.array([1, 2, 3]))
     >>> evaluate((x, x), 3)
     array([1., 4., 9.])
     """
@@ -104,7 +104,7 @@ def matrix(columns: Sequence[Column], n: int) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> matrix([(), (Factor(np.array([5.0, 6.0])),)], 2)
+    >>> matrix([(), (ColumnFactor(np.array([5.0, 6.0])),)], 2)
     array([[1., 5.],
            [1., 6.]])
     """
@@ -120,10 +120,10 @@ def take(column: Column, rows: np.ndarray | slice) -> Column:
     Examples
     --------
     >>> import numpy as np
-    >>> evaluate(take((Factor(np.array([1.0, 2.0, 3.0])),), np.array([2, 0])), 2)
+    >>> evaluate(take((ColumnFactor(np.array([1.0, 2.0, 3.0])),), np.array([2, 0])), 2)
     array([3., 1.])
     """
-    return tuple(Factor(factor.values[rows], factor.table) for factor in column)
+    return tuple(ColumnFactor(factor.values[rows], factor.table) for factor in column)
 
 
 def same(a: Column, b: Column) -> bool:
@@ -133,9 +133,9 @@ def same(a: Column, b: Column) -> bool:
     --------
     >>> import numpy as np
     >>> x = np.array([1.0, 2.0])
-    >>> same((Factor(x),), (Factor(x),))
+    >>> same((ColumnFactor(x),), (ColumnFactor(x),))
     True
-    >>> same((Factor(x),), (Factor(x.copy()),))
+    >>> same((ColumnFactor(x),), (ColumnFactor(x.copy()),))
     False
     """
     return len(a) == len(b) and all(

@@ -14,7 +14,7 @@ from mixedfast.data.frames import ColumnData, Numeric, Table, as_table
 from mixedfast.design import checks
 from mixedfast.errors import DataError
 
-__all__ = ["ModelFrame", "Rows", "complete", "missing_masks", "vector"]
+__all__ = ["ModelFrame", "Variables", "complete", "missing_masks", "vector"]
 
 
 def _check_rows(fields: Any) -> Iterator[str]:
@@ -31,7 +31,7 @@ def _check_rows(fields: Any) -> Iterator[str]:
 
 @stored("Rows", relations=_check_rows)
 @dataclass(frozen=True, eq=False)
-class Rows:
+class Variables:
     """The rows a formula is evaluated on, none with a missing value.
 
     ``columns`` are the variables by name; ``coded`` holds the codes of the ones used as categories.

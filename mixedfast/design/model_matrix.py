@@ -13,7 +13,7 @@ import numpy as np
 from mixedfast.data.frames import Numeric
 from mixedfast.data.pandas_columns import pandas_column, pandas_table
 from mixedfast.design.contrast_coding import Contrasts
-from mixedfast.design.model_frame import Rows
+from mixedfast.design.model_frame import Variables
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.formula.expressions import functions
 from mixedfast.formula.variables import bare_names, expression_names, factors, one_line, used_names
@@ -23,7 +23,7 @@ __all__ = ["evaluate", "kinds_of", "materialize"]
 
 def materialize(
     formula: str,
-    rows: Rows,
+    rows: Variables,
     contrasts: Contrasts = (),
     recipe: Any = None,
     state: Mapping[str, Mapping[str, Any]] | None = None,
@@ -33,7 +33,7 @@ def materialize(
     Parameters
     ----------
     formula : str
-    rows : Rows
+    rows : Variables
     contrasts : tuple
         Of variables that the formula uses.
     recipe : formulaic.ModelSpec, optional
@@ -55,7 +55,7 @@ def materialize(
     )
 
 
-def evaluate(expr: str, rows: Rows) -> tuple[np.ndarray, Any]:
+def evaluate(expr: str, rows: Variables) -> tuple[np.ndarray, Any]:
     """As `materialize`, of Python on columns that are numbers there, True and False among them."""
     names = expression_names(expr)
     return _matrix(f"0 + {{{expr}}}", _table(rows, names, frozenset(names)), {}, {})
@@ -72,7 +72,7 @@ def kinds_of(recipe: Any) -> dict[str, str]:
 # --- the variables ---------------------------------------------------------------------------------------
 
 
-def _frame(rows: Rows, formula: str, contrasts: Contrasts) -> Any:
+def _frame(rows: Variables, formula: str, contrasts: Contrasts) -> Any:
     """The variables of a formula as a pandas frame, without those that come by the context."""
     aside = {*_truths(rows, formula), *(name for name, _ in contrasts)}
     kinds: dict[str, set[str]] = {}
@@ -83,7 +83,7 @@ def _frame(rows: Rows, formula: str, contrasts: Contrasts) -> Any:
     return _table(rows, [name for name in used_names(formula) if name not in aside], reckoned)
 
 
-def _context(rows: Rows, formula: str, contrasts: Contrasts) -> dict[str, Any]:
+def _context(rows: Variables, formula: str, contrasts: Contrasts) -> dict[str, Any]:
     """Columns marked as categories: those with a contrast given, and True and False, which stay 1 and 0 in arithmetic."""
     from formulaic.transforms.contrasts import C
 
@@ -95,7 +95,7 @@ def _context(rows: Rows, formula: str, contrasts: Contrasts) -> dict[str, Any]:
     }
 
 
-def _truths(rows: Rows, formula: str) -> dict[str, Numeric]:
+def _truths(rows: Variables, formula: str) -> dict[str, Numeric]:
     """The variables of True and False that a formula uses by their bare name."""
     found = {name: rows.columns[name] for name in bare_names(formula) if name in rows.coded}
     return {
@@ -105,7 +105,7 @@ def _truths(rows: Rows, formula: str) -> dict[str, Numeric]:
     }
 
 
-def _table(rows: Rows, names: Sequence[str], reckoned: Collection[str]) -> Any:
+def _table(rows: Variables, names: Sequence[str], reckoned: Collection[str]) -> Any:
     """Some variables as a pandas frame; whole numbers that are reckoned with as floats, as in R."""
     return pandas_table({name: rows.columns[name] for name in names}, rows.n, reckoned)
 

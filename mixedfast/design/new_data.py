@@ -15,7 +15,7 @@ from mixedfast.design.build import offset_of
 from mixedfast.design.coding import apply_coding
 from mixedfast.design.columns import Column
 from mixedfast.design.grouping import apply_numbering
-from mixedfast.design.model_frame import ModelFrame, Rows, missing_masks, vector
+from mixedfast.design.model_frame import ModelFrame, Variables, missing_masks, vector
 from mixedfast.design.types import Recipe
 from mixedfast.errors import DataError
 from mixedfast.formula.variables import expression_names, used_names
@@ -134,7 +134,7 @@ def code_new_data(
     return NewData(frame.n, kept_rows, tuple(all_x[i] for i in recipe.kept), terms, offset)
 
 
-def _new_rows(recipe: Recipe, frame: ModelFrame) -> Rows:
+def _new_rows(recipe: Recipe, frame: ModelFrame) -> Variables:
     """New variables under the old levels."""
     columns = dict(frame.columns)
     coded: dict[str, Categorical] = {}
@@ -163,4 +163,4 @@ def _new_rows(recipe: Recipe, frame: ModelFrame) -> Rows:
             columns[name] = Numeric(
                 levels[codes]
             )  # True and False also where they came as 1 and 0, or as categories
-    return Rows(frame.n, columns, coded)
+    return Variables(frame.n, columns, coded)

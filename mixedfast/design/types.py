@@ -14,7 +14,7 @@ from mixedfast.design.coding import Coding, FixedTerm
 from mixedfast.design.columns import Column
 from mixedfast.design.covariates import Covariates
 from mixedfast.design.grouping import GroupRecipe
-from mixedfast.design.model_frame import Rows
+from mixedfast.design.model_frame import Variables
 from mixedfast.formula.parser import ModelSpec, RandomTerm
 
 __all__ = ["Design", "ReTerm", "Recipe"]
@@ -186,7 +186,7 @@ class Design:
     missing : dict of str to int
         Missing values by variable, for those that have any.
     recipe : Recipe
-    variables : Rows
+    variables : Variables
         The data columns behind ``x`` and ``terms``, on the rows used.
     spec : ModelSpec
     response_name : str
@@ -208,7 +208,7 @@ class Design:
     n_dropped: int
     missing: Mapping[str, int]
     recipe: Recipe
-    variables: Rows
+    variables: Variables
     spec: ModelSpec
     response_name: str
     library: str = "pandas"

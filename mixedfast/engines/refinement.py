@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixedfast.crossprod.residual_products import Remainder, plus_x
+from mixedfast.crossprod.residual_products import ResidualProducts, plus_x
 from mixedfast.engines.interface import Engine, traces_of
 from mixedfast.engines.layout import times_a
 
@@ -28,10 +28,10 @@ class Refined:
     Parameters
     ----------
     engine : Engine
-    remainder : Remainder
+    remainder : ResidualProducts
     """
 
-    def __init__(self, engine: Engine, remainder: Remainder) -> None:
+    def __init__(self, engine: Engine, remainder: ResidualProducts) -> None:
         self.engine = engine
         self.remainder = remainder
         gamma = remainder.gamma

@@ -14,7 +14,7 @@ from mixedfast._progress import Show, bar
 from mixedfast._stored import stored
 from mixedfast.covariance.relative import Covariance, lower_root
 from mixedfast.crossprod.collinearity import identifiable
-from mixedfast.crossprod.residual_products import Remainder
+from mixedfast.crossprod.residual_products import ResidualProducts
 from mixedfast.crossprod.subset import keep_columns
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines import choose
@@ -117,7 +117,7 @@ class Fit:
         None when theta was given, not searched for.
     engine : dict
         What the engine says of itself.
-    remainder : Remainder or None
+    remainder : ResidualProducts or None
         What was left of the rows near the optimum, where sums over them have too few digits.
     """
 
@@ -128,7 +128,7 @@ class Fit:
     optimum: Optimum | None
     engine: dict[str, object]
     engine_wanted: str = "auto"
-    remainder: Remainder | None = None
+    remainder: ResidualProducts | None = None
     _memo: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def memo(self, name: str, make: Callable[[], Any]) -> Any:
@@ -269,7 +269,7 @@ class Fit:
 
     @cached_property
     def beta(self) -> np.ndarray:
-        return self.cp.basis.to_user_beta(self.solution.beta)
+        return self.cp.scaling.to_user_beta(self.solution.beta)
 
     @property
     def sigma(self) -> float:
@@ -278,7 +278,7 @@ class Fit:
     @cached_property
     def vcov(self) -> np.ndarray:
         """Covariance of beta, (p,p): sigma^2 (X'V0^-1 X)^-1."""
-        half = self.cp.basis.beta_transform() @ np.linalg.inv(self.solution.LX).T * self.sigma
+        half = self.cp.scaling.beta_transform() @ np.linalg.inv(self.solution.LX).T * self.sigma
         return half @ half.T
 
     @property
@@ -350,7 +350,7 @@ def fit_crossproducts(
     start: np.ndarray | None = None,
     engine: str = "auto",
     progress: Show = False,
-    remainder: Remainder | None = None,
+    remainder: ResidualProducts | None = None,
     neighbour: Neighbour | None = None,
 ) -> Fit:
     """Fit a model from its cross-products.
@@ -364,7 +364,7 @@ def fit_crossproducts(
     engine : {"auto", "block", "cholmod"}
     progress : {"auto", True, False}
         Show a bar that counts evaluations.
-    remainder : Remainder, optional
+    remainder : ResidualProducts, optional
         From an earlier fit of the same cross-products.
     neighbour : Neighbour, optional
         How to look at a model of nearly the same rows as one that is fitted, from whose theta it starts.
@@ -455,7 +455,7 @@ def _says_little(cp: CrossProducts) -> bool:
 
 
 def _elsewhere(
-    system: PLSSystem, found: Optimum, left: float, remainder: Remainder | None
+    system: PLSSystem, found: Optimum, left: float, remainder: ResidualProducts | None
 ) -> Optimum:
     """The lowest of an optimum and of those that searches from near zero and from far out prove.
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from mixedfast._progress import Show
-from mixedfast.crossprod.residual_products import Remainder, plus_x, residual_products
+from mixedfast.crossprod.residual_products import ResidualProducts, plus_x, residual_products
 from mixedfast.crossprod.streaming import LazyRows, Stream
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.types import Design
@@ -63,7 +63,7 @@ def _taken_out(
     delta: list[np.ndarray],
     threads: int | None,
     progress: Show,
-) -> Remainder:
+) -> ResidualProducts:
     """What is left of all rows, at once, batch by batch, or by an engine."""
     if isinstance(rows, LazyRows):
         return rows.residual_products(cp, gamma, delta)
@@ -77,7 +77,7 @@ def _taken_out(
     return residual_products(cp, rows, gamma, delta, threads)
 
 
-def _growth(fit: Fit, remainder: Remainder) -> float:
+def _growth(fit: Fit, remainder: ResidualProducts) -> float:
     """By what theta is to grow as the residuals of the rows have less variance than sums over them could show."""
     free = fit.cp.n - fit.cp.p - sum(group.n_levels * group.k for group in fit.cp.groups)
     if free <= 0:

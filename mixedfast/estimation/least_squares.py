@@ -69,7 +69,7 @@ class LeastSquares:
     @property
     def beta_internal(self) -> np.ndarray:
         """Coefficients of the shifted and scaled columns of X, in units of the response, (p,)."""
-        basis = self.cp.basis
+        basis = self.cp.scaling
         moved = 0.0 if basis.constant is None else basis.shift[-1] * basis.constant
         return np.linalg.solve(basis.beta_transform(), self.beta - moved)
 

@@ -23,7 +23,7 @@ import numpy as np
 from mixedfast._memo import cached_property
 from mixedfast._stored import stored
 from mixedfast.covariance._theta import second_derivative, solve_normal_equations
-from mixedfast.crossprod.residual_products import Remainder
+from mixedfast.crossprod.residual_products import ResidualProducts
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines import Engine, Traces, traces_of
 from mixedfast.engines._levels import level_moments
@@ -89,7 +89,7 @@ class PLSSystem:
         Of full column rank in X.
     engine : Engine
     reml : bool
-    remainder : Remainder, optional
+    remainder : ResidualProducts, optional
         Of the same rows, where sums over them have too few digits.
     columns : (q+1, p+1) array, optional
         The columns of `cp` as combinations ``[X y] columns`` of those that the engine has, such as a model with a coefficient
@@ -101,7 +101,7 @@ class PLSSystem:
         cp: CrossProducts,
         engine: Engine,
         reml: bool,
-        remainder: Remainder | None = None,
+        remainder: ResidualProducts | None = None,
         columns: np.ndarray | None = None,
     ) -> None:
         self.cp = cp

@@ -130,7 +130,7 @@ def test_the_sums_are_those_of_the_columns_they_name(nearly):
     design = build(parse("y ~ 0 + t + I(t**2) + I(t**3) + x + (1 | g)"), nearly)
     cp = well_conditioned(design)
     assert cp.mix is not None
-    own = matrix(design.x, design.n) @ cp.basis.beta_transform()
+    own = matrix(design.x, design.n) @ cp.scaling.beta_transform()
     scale = np.sqrt(np.diag(cp.xy)[:-1])
     assert cp.xy[:-1, :-1] / np.outer(scale, scale) == pytest.approx(
         own.T @ own / np.outer(scale, scale), abs=1e-7
@@ -162,8 +162,8 @@ def test_parts_of_a_table_add(nearly):
 def test_a_basis_can_be_given_on(nearly):
     design = build(parse("y ~ x + x2 + (1 | g)"), nearly)
     cp = well_conditioned(design)
-    again = assemble(design, basis=cp.basis)
-    assert again.basis.same(cp.basis)
+    again = assemble(design, scaling=cp.scaling)
+    assert again.scaling.same(cp.scaling)
     scale = np.sqrt(np.diag(cp.xy))
     assert again.xy / np.outer(scale, scale) == pytest.approx(
         cp.xy / np.outer(scale, scale), abs=1e-12

@@ -10,8 +10,8 @@ from helpers.cases import frame, golden
 
 import mixedfast as mf
 from mixedfast.crossprod.assemble import assemble
-from mixedfast.crossprod.combine import in_basis
-from mixedfast.crossprod.scaling import choose_basis
+from mixedfast.crossprod.combine import in_scaling
+from mixedfast.crossprod.scaling import choose_scaling
 from mixedfast.design.build import build
 from mixedfast.design.new_data import code_new_data
 from mixedfast.formula.parser import parse
@@ -101,7 +101,7 @@ def two_parts(n=300):
 
 def same_products(ours, theirs):
     """In one basis the sums of the parts are the sums of the whole, group by group and pair by pair."""
-    ours = in_basis(ours, theirs.basis)
+    ours = in_scaling(ours, theirs.scaling)
     assert (ours.n, ours.terms, ours.x_names) == (theirs.n, theirs.terms, theirs.x_names)
 
     def close(a, b):
@@ -156,10 +156,10 @@ def test_the_order_of_factors_does_differ():
 def test_a_shared_basis_adds_to_the_bit():
     table, (first, second) = two_parts()
     design = [build(parse("y ~ x + (x | a) + (1 | b)"), part) for part in (table, first, second)]
-    basis = choose_basis(design[1], look_at_rows=False)
-    a = assemble(design[1], basis=basis)
+    basis = choose_scaling(design[1], look_at_rows=False)
+    a = assemble(design[1], scaling=basis)
     back = in_order_of(design[2], design[1])
-    b = assemble(back, basis=basis)
+    b = assemble(back, scaling=basis)
     np.testing.assert_array_equal((a + b).xy, a.xy + b.xy)
     same_products(a + b, assemble(design[0]))
 

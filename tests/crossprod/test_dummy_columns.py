@@ -13,9 +13,9 @@ from mixedfast.crossprod.assemble import assemble
 from mixedfast.crossprod.dummy_columns import by_cell
 from mixedfast.crossprod.pool import place_x
 from mixedfast.crossprod.row_sums import row_sums
-from mixedfast.crossprod.scaling import choose_basis
+from mixedfast.crossprod.scaling import choose_scaling
 from mixedfast.design.build import build
-from mixedfast.design.columns import Factor, evaluate
+from mixedfast.design.columns import ColumnFactor, evaluate
 from mixedfast.formula.parser import parse
 
 #: Sums of two thousand products, each sum measured by the sizes of its two columns.
@@ -82,10 +82,10 @@ def numbers(columns, n, root):
 def test_products_are_those_of_the_rows(formula, seed, weighted, contrast, threads):
     contrasts = {"f": contrast} if "f" in formula else None
     design = build(parse(formula), a_table(seed), "w" if weighted else None, contrasts=contrasts)
-    n, basis = design.n, choose_basis(design)
+    n, basis = design.n, choose_scaling(design)
     columns = [
         *place_x(design.x, n, basis),
-        ((Factor(design.y),), basis.shift[-1], basis.scale[-1]),
+        ((ColumnFactor(design.y),), basis.shift[-1], basis.scale[-1]),
     ]
     assert [
         (len(c.expansion.places), c.levels, len(c.base)) for c in in_cells(design, columns)
@@ -137,14 +137,14 @@ def test_the_same_number_of_threads_gives_the_same_bits():
 )
 def test_columns_that_are_read_row_by_row(formula, n):
     design = build(parse(formula), a_table(5, n) | {"many": np.arange(n) // 4})
-    assert in_cells(design, place_x(design.x, design.n, choose_basis(design))) == []
+    assert in_cells(design, place_x(design.x, design.n, choose_scaling(design))) == []
 
 
 @pytest.mark.parametrize(("more", "kinds"), [(0, 1), (1, 0)])
 def test_few_rows_are_not_worth_it(monkeypatch, more, kinds):
     design = build(parse("y ~ f + (1 | a)"), a_table(5))
     monkeypatch.setattr(dummy_columns, "_WORTH", N * 9**2 + more)
-    assert len(in_cells(design, place_x(design.x, design.n, choose_basis(design)))) == kinds
+    assert len(in_cells(design, place_x(design.x, design.n, choose_scaling(design)))) == kinds
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import mixedfast as mf
 from mixedfast.crossprod.assemble import assemble
-from mixedfast.crossprod.combine import in_basis
+from mixedfast.crossprod.combine import in_scaling
 from mixedfast.crossprod.row_moments import row_moments
-from mixedfast.crossprod.scaling import choose_basis
+from mixedfast.crossprod.scaling import choose_scaling
 from mixedfast.crossprod.subset import keep_columns
 from mixedfast.design.build import build
 from mixedfast.design.columns import evaluate, matrix
@@ -144,7 +144,7 @@ def test_transform_takes_coefficients_back_to_the_user_s_columns():
     cp = assemble(design)
     internal = np.linalg.solve(cp.xy[:-1, :-1], cp.xy[:-1, -1])
     expected = np.linalg.lstsq(matrix(design.x, design.n), design.y, rcond=None)[0]
-    np.testing.assert_allclose(cp.basis.to_user_beta(internal), expected, rtol=1e-9)
+    np.testing.assert_allclose(cp.scaling.to_user_beta(internal), expected, rtol=1e-9)
 
 
 def test_keep_is_as_if_the_other_columns_had_never_been_there():
@@ -180,7 +180,7 @@ def test_keep_without_the_constant(formula, weights):
     assert fewer.constant is None
     assert not fewer.shift.any()
     assert fewer.x_names == alone.x_names
-    alone = in_basis(alone, fewer.basis)
+    alone = in_scaling(alone, fewer.scaling)
     close(fewer.xy, alone.xy, 1e-10)
     close(fewer.groups[0].B, alone.groups[0].B, 1e-10)
     close(fewer.unweighted, alone.unweighted, 1e-10)
@@ -215,10 +215,10 @@ def test_proportions_that_add_up_to_one_take_a_shift_up():
         "a": np.arange(n) % 20,
     }
     design = build(parse("y ~ 0 + p + q + r + (1 | a)"), table)
-    np.testing.assert_allclose(choose_basis(design).constant, np.ones(3), rtol=1e-9)
-    assert choose_basis(design, look_at_rows=False).constant is None
+    np.testing.assert_allclose(choose_scaling(design).constant, np.ones(3), rtol=1e-9)
+    assert choose_scaling(design, look_at_rows=False).constant is None
     table["r"][77_777] += 1e-3  # a row outside the sample: no longer
-    assert choose_basis(build(parse("y ~ 0 + p + q + r + (1 | a)"), table)).constant is None
+    assert choose_scaling(build(parse("y ~ 0 + p + q + r + (1 | a)"), table)).constant is None
 
 
 @pytest.mark.parametrize(
@@ -227,17 +227,17 @@ def test_proportions_that_add_up_to_one_take_a_shift_up():
 def test_cells_add_up_to_one_by_their_structure(formula):
     table = a_table(3) | {"g": np.array(list("st"))[np.arange(200) % 2]}
     design = build(parse(formula), table)
-    constant = choose_basis(design, look_at_rows=False).constant
+    constant = choose_scaling(design, look_at_rows=False).constant
     np.testing.assert_allclose(matrix(design.x, 200) @ constant, 1.0)
 
 
 def test_a_basis_that_does_not_hold_is_refused():
     table = a_table(3) | {"u": np.ones(200)}
-    basis = choose_basis(build(parse("y ~ 0 + u + x + (1 | a)"), table))
+    basis = choose_scaling(build(parse("y ~ 0 + u + x + (1 | a)"), table))
     assert basis.constant is not None
     table["u"][5] = 2.0
     with pytest.raises(mf.DataError, match="add up to 1"):
-        assemble(build(parse("y ~ 0 + u + x + (1 | a)"), table), basis=basis)
+        assemble(build(parse("y ~ 0 + u + x + (1 | a)"), table), scaling=basis)
 
 
 def test_alias_says_how_dropped_columns_follow():

@@ -17,7 +17,7 @@ import mixedfast as mf
 import mixedfast.results.saved  # registers every class
 from mixedfast._stored import REGISTRY
 from mixedfast.crossprod.assemble import sum_rows
-from mixedfast.crossprod.scaling import choose_basis
+from mixedfast.crossprod.scaling import choose_scaling
 from mixedfast.crossprod.streaming.checkpoint import Checkpoint
 from mixedfast.data import storage, storage_schema
 from mixedfast.data.frames import as_table
@@ -99,7 +99,8 @@ def originals(tmp_path_factory):
     m.save(folder / "coded")
     design = build(parse("Reaction ~ late + (1 | Subject) + (1 | Days)"), as_table(d))
     storage.save(
-        Checkpoint("this model", sums=sum_rows(design, basis=choose_basis(design))), folder / "work"
+        Checkpoint("this model", sums=sum_rows(design, scaling=choose_scaling(design))),
+        folder / "work",
     )
     mf.lm("Reaction ~ Days", frame("sleepstudy")).save(folder / "line")
     return folder

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mixedfast.data.categories import factorize
 from mixedfast.design.build import build, check_whole
-from mixedfast.design.columns import Factor, evaluate, matrix, same, take
+from mixedfast.design.columns import ColumnFactor, evaluate, matrix, same, take
 from mixedfast.design.grouping import apply_numbering, number_groups
 from mixedfast.design.new_data import code_new_data
 from mixedfast.design.types import Design
@@ -600,25 +600,27 @@ def test_columns_of_any_dtype_and_stride() -> None:
     for dtype in ("float64", "float32", "int64", "int32", "int16", "int8", "uint8", "bool"):
         values = base.astype(dtype)[::-2]
         expected = values.astype(float)
-        np.testing.assert_array_equal(evaluate((Factor(values),), 6), expected)
+        np.testing.assert_array_equal(evaluate((ColumnFactor(values),), 6), expected)
         np.testing.assert_array_equal(
-            evaluate(take((Factor(values),), slice(1, 4)), 3), expected[1:4]
+            evaluate(take((ColumnFactor(values),), slice(1, 4)), 3), expected[1:4]
         )
-        np.testing.assert_array_equal(evaluate((Factor(values), Factor(values)), 6), expected**2)
+        np.testing.assert_array_equal(
+            evaluate((ColumnFactor(values), ColumnFactor(values)), 6), expected**2
+        )
 
 
 def test_evaluating_never_returns_the_users_memory() -> None:
     values = np.ones(3)
-    evaluate((Factor(values),), 3)[:] = 7
+    evaluate((ColumnFactor(values),), 3)[:] = 7
     assert values.tolist() == [1, 1, 1]
 
 
 def test_same_looks_at_memory() -> None:
     codes, table = np.array([0, 1], dtype=np.int32), np.array([0.0, 1.0])
-    assert same((Factor(codes, table),), (Factor(codes[:], table),))
-    assert not same((Factor(codes, table),), (Factor(codes),))
-    assert not same((Factor(codes),), (Factor(codes[::-1]),))
-    assert not same((), (Factor(codes),))
+    assert same((ColumnFactor(codes, table),), (ColumnFactor(codes[:], table),))
+    assert not same((ColumnFactor(codes, table),), (ColumnFactor(codes),))
+    assert not same((ColumnFactor(codes),), (ColumnFactor(codes[::-1]),))
+    assert not same((), (ColumnFactor(codes),))
 
 
 @pytest.mark.parametrize("dtype", ["int64", "int16", "uint8", "Int64"])

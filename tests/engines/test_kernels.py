@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mixedfast.covariance import _theta
 from mixedfast.crossprod import _sums
 from mixedfast.data import _codes
-from mixedfast.design.columns import Factor
+from mixedfast.design.columns import ColumnFactor
 from mixedfast.engines import _border, _cooccurrence, _levels
 
 #: Sums of a few hundred products of order one, added in another order.
@@ -124,7 +124,7 @@ def a_factor(rng, n, kind, stride):
         values, table = wide.astype(kind), None
     values = values[::stride]
     values.flags.writeable = False
-    return Factor(values, table)
+    return ColumnFactor(values, table)
 
 
 @st.composite
@@ -169,7 +169,9 @@ def test_every_kind_of_factor_is_read_in_place(kind, stride):
 
 
 def test_a_pool_keeps_its_arrays_alive():
-    pool = _sums.ColumnPool([((Factor(np.arange(1000.0)),), 0.0, 1.0)], 1000, np.full(1000, 2.0))
+    pool = _sums.ColumnPool(
+        [((ColumnFactor(np.arange(1000.0)),), 0.0, 1.0)], 1000, np.full(1000, 2.0)
+    )
     rubbish = [np.full(1000, np.nan) for _ in range(200)]  # takes the memory of anything let go
     np.testing.assert_array_equal(pool.evaluate(0), 2.0 * np.arange(1000.0))
     assert len(rubbish) == 200
@@ -179,7 +181,7 @@ def test_a_pool_keeps_its_arrays_alive():
 def test_a_category_code_outside_its_table_is_refused(code):
     codes = np.zeros(300, dtype=np.int32)
     codes[250] = code
-    pool = _sums.ColumnPool([((Factor(codes, np.ones(4)),), 0.0, 1.0)], 300)
+    pool = _sums.ColumnPool([((ColumnFactor(codes, np.ones(4)),), 0.0, 1.0)], 300)
     with pytest.raises(ValueError, match="code"):
         pool.evaluate(0)
     with pytest.raises(ValueError, match="code"):
@@ -201,7 +203,7 @@ def test_a_category_code_outside_its_table_is_refused(code):
 )
 def test_a_factor_of_the_wrong_shape_or_type_is_refused(values, table, error):
     with pytest.raises(error, match=r"factor|codes"):
-        _sums.ColumnPool([((Factor(values, table),), 0.0, 1.0)], 10)
+        _sums.ColumnPool([((ColumnFactor(values, table),), 0.0, 1.0)], 10)
 
 
 def test_weights_and_positions_outside_a_pool_are_refused():
@@ -278,7 +280,7 @@ def test_picked_refuses_what_does_not_fit():
 
 def simple_pool(n, columns=2):
     values = np.linspace(-1.0, 1.0, n)
-    return _sums.ColumnPool([((Factor(values + c),), 0.0, 1.0) for c in range(columns)], n)
+    return _sums.ColumnPool([((ColumnFactor(values + c),), 0.0, 1.0) for c in range(columns)], n)
 
 
 def positions(*which):

@@ -59,9 +59,9 @@ def same_fit(ours, theirs):
 
 def same_sums(ours, theirs):
     """The cross-products themselves agree, once in one basis, each relative to the size of its columns."""
-    from mixedfast.crossprod.combine import in_basis
+    from mixedfast.crossprod.combine import in_scaling
 
-    ours = in_basis(ours, theirs.basis)
+    ours = in_scaling(ours, theirs.scaling)
     size = np.sqrt(np.diag(theirs.xy))
     assert (np.abs(ours.xy - theirs.xy) <= ROUNDING * np.outer(size, size)).all()
     for a, b in zip(ours.groups, theirs.groups, strict=True):

@@ -14,8 +14,8 @@ from mixedfast.data.storage import load, save
 from mixedfast.errors import DataError
 
 if TYPE_CHECKING:
-    from mixedfast.crossprod.assemble import Summed
-    from mixedfast.crossprod.streaming.first_pass import Seen
+    from mixedfast.crossprod.assemble import PartialSums
+    from mixedfast.crossprod.streaming.first_pass import FirstPass
     from mixedfast.crossprod.streaming.plan import Plan
 
 __all__ = ["Checkpoint", "CheckpointFile", "digest"]
@@ -33,21 +33,21 @@ class Checkpoint:
     ----------
     model : str
         What was asked: formula, weights, and the rest. Another question cannot go on from here.
-    seen : Seen or None
+    seen : FirstPass or None
         The first pass so far.
     seen_marks, summed_marks : tuple of str
         The units done in either pass.
     plan : Plan or None
         Once the first pass is over.
-    sums : Summed or None
+    sums : PartialSums or None
         The second pass so far.
     """
 
     model: str
-    seen: Seen | None = None
+    seen: FirstPass | None = None
     seen_marks: tuple[str, ...] = ()
     plan: Plan | None = None
-    sums: Summed | None = None
+    sums: PartialSums | None = None
     summed_marks: tuple[str, ...] = ()
 
 

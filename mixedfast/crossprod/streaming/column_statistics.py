@@ -12,7 +12,7 @@ import numpy as np
 from mixedfast._stored import stored
 from mixedfast.formula.expressions import Stateful
 
-__all__ = ["Moments", "state_of"]
+__all__ = ["ColumnStatistics", "state_of"]
 
 
 def _check_moments(fields: Any) -> Iterator[str]:
@@ -24,7 +24,7 @@ def _check_moments(fields: Any) -> Iterator[str]:
 
 @stored("Moments", relations=_check_moments)
 @dataclass(frozen=True)
-class Moments:
+class ColumnStatistics:
     """Count, mean, sum of squares about the mean, smallest and largest value of a column; they add (Chan et al. 1983)."""
 
     n: int
@@ -34,7 +34,7 @@ class Moments:
     high: float
 
     @classmethod
-    def of(cls, values: np.ndarray) -> Moments:
+    def of(cls, values: np.ndarray) -> ColumnStatistics:
         if not len(values):
             return cls(0, 0.0, 0.0, np.inf, -np.inf)
         mean = float(values.mean())
@@ -46,17 +46,19 @@ class Moments:
             float(values.max()),
         )
 
-    def __add__(self, other: Moments) -> Moments:
+    def __add__(self, other: ColumnStatistics) -> ColumnStatistics:
         n = self.n + other.n
         if not n:
             return self
         step = other.mean - self.mean
         squares = self.squares + other.squares + step**2 * self.n * other.n / n
         mean = self.mean + step * other.n / n
-        return Moments(n, mean, squares, min(self.low, other.low), max(self.high, other.high))
+        return ColumnStatistics(
+            n, mean, squares, min(self.low, other.low), max(self.high, other.high)
+        )
 
 
-def state_of(call: Stateful, moments: Moments) -> dict[str, Any]:
+def state_of(call: Stateful, moments: ColumnStatistics) -> dict[str, Any]:
     """What formulaic would have remembered of a transform, had it seen all rows."""
     given = dict(call.arguments)
     if call.function == "bs":

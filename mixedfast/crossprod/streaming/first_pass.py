@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mixedfast._stored import stored
-from mixedfast.crossprod.streaming.column_statistics import Moments, state_of
+from mixedfast.crossprod.streaming.column_statistics import ColumnStatistics, state_of
 from mixedfast.crossprod.streaming.plan import GlobalFacts
 from mixedfast.crossprod.streaming.requirements import Requirements
 from mixedfast.data.arrow import (
@@ -31,12 +31,12 @@ from mixedfast.data.categories import Categorical, factorize
 from mixedfast.data.frames import Numeric, as_table
 from mixedfast.data.work_units import Source, Unit
 from mixedfast.design.coding import evaluate_expression
-from mixedfast.design.model_frame import Rows
+from mixedfast.design.model_frame import Variables
 from mixedfast.errors import DataError
 from mixedfast.formula.variables import expression_names
 
 __all__ = [
-    "Seen",
+    "FirstPass",
     "columns_of_keys",
     "global_facts",
     "keys_to_find",
@@ -66,14 +66,14 @@ def _check_seen(fields: Any) -> Iterator[str]:
             "missing": "Mapping[str, int]",
             "dictionaries": "Mapping[str, tuple[Any, ...]]",
             "distinct": "Mapping[tuple[str, ...], np.ndarray]",
-            "moments": "Mapping[str, Moments]",
+            "moments": "Mapping[str, ColumnStatistics]",
             "rows": "np.ndarray",
         },
     ),
     relations=_check_seen,
 )
 @dataclass(frozen=True, eq=False)
-class Seen:
+class FirstPass:
     """What has been seen of some units; what is seen of others adds.
 
     Parameters
@@ -85,7 +85,7 @@ class Seen:
         The combinations of values of some columns in complete rows.
     dictionaries : dict of str to tuple
         The categories of columns that come with a list of them, in their order.
-    moments : dict of str to Moments
+    moments : dict of str to ColumnStatistics
         Of the expressions that transforms need statistics of.
     rows : pyarrow.Table
         A sample of the complete rows.
@@ -96,17 +96,17 @@ class Seen:
     missing: Mapping[str, int]
     distinct: Mapping[tuple[str, ...], Any]
     dictionaries: Mapping[str, tuple[Any, ...]]
-    moments: Mapping[str, Moments]
+    moments: Mapping[str, ColumnStatistics]
     rows: Any
 
-    def __add__(self, other: Seen) -> Seen:
+    def __add__(self, other: FirstPass) -> FirstPass:
         names = dict.fromkeys([*self.missing, *other.missing])
         dictionaries = {
             name: tuple(dict.fromkeys([*values, *other.dictionaries.get(name, ())]))
             for name, values in self.dictionaries.items()
         }
         rows = appended([self.rows, other.rows])
-        return Seen(
+        return FirstPass(
             self.n + other.n,
             self.n_rows + other.n_rows,
             {name: self.missing.get(name, 0) + other.missing.get(name, 0) for name in names},
@@ -131,7 +131,7 @@ class Seen:
         }
 
     @classmethod
-    def __restore__(cls, fields: dict[str, Any]) -> Seen:
+    def __restore__(cls, fields: dict[str, Any]) -> FirstPass:
         tables = {key: from_bytes(array) for key, array in fields["distinct"].items()}
         return cls(**{**fields, "distinct": tables, "rows": from_bytes(fields["rows"])})
 
@@ -178,7 +178,7 @@ def look(
     keys: Sequence[tuple[str, ...]],
     given: Mapping[str, Any],
     listed: frozenset[str],
-) -> Callable[[Unit], Seen]:
+) -> Callable[[Unit], FirstPass]:
     """A function that looks at some columns of one unit.
 
     Parameters
@@ -194,14 +194,14 @@ def look(
         The columns whose type lists their categories in an order that counts.
     """
 
-    def at(unit: Unit) -> Seen:
+    def at(unit: Unit) -> FirstPass:
         parts = [_look_at(table.select(list(columns)), unit.name) for table in unit.read()]
         total = parts[0]
         for part in parts[1:]:
             total = total + part
         return total
 
-    def _look_at(table: Any, where: str) -> Seen:
+    def _look_at(table: Any, where: str) -> FirstPass:
         rows, missing = complete_rows(table, columns, where)
         for name, labels in given.items():
             if name in columns:
@@ -209,7 +209,7 @@ def look(
         found = {key: distinct(rows, key) for key in keys}
         for values in found.values():
             check_text(values, where)
-        return Seen(
+        return FirstPass(
             rows.num_rows,
             table.num_rows,
             missing,
@@ -243,14 +243,14 @@ def listed_columns(schema: Any) -> frozenset[str]:
     return frozenset(field.name for field in schema if is_listed(field.type))
 
 
-def _moments(expr: str, rows: Any) -> Moments:
+def _moments(expr: str, rows: Any) -> ColumnStatistics:
     table = as_table(rows)
     columns = {name: table.column(name) for name in expression_names(expr)}
-    return Moments.of(evaluate_expression(expr, Rows(table.n, columns, {})))
+    return ColumnStatistics.of(evaluate_expression(expr, Variables(table.n, columns, {})))
 
 
 def global_facts(
-    needs: Requirements, seen: Seen, schema: Any, given: Mapping[str, Sequence[Any]]
+    needs: Requirements, seen: FirstPass, schema: Any, given: Mapping[str, Sequence[Any]]
 ) -> GlobalFacts:
     """What the recipe is made from. Levels come from one row each by the code that reads tables in memory.
 
@@ -295,7 +295,7 @@ def is_text(schema: Any, name: str) -> bool:
     return kind_of(schema.field(name).type) not in ("number", "boolean", "null")
 
 
-def _with_dictionaries(table: Any, seen: Seen, given: Mapping[str, Sequence[Any]]) -> Any:
+def _with_dictionaries(table: Any, seen: FirstPass, given: Mapping[str, Sequence[Any]]) -> Any:
     """Text with its categories in the order they are given, or came in; plain text is sorted later."""
     for name in table.column_names:
         values = list(given[name]) if name in given else seen.dictionaries.get(name)

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from mixedfast._memo import cached_property
-from mixedfast.crossprod.scaling import Basis, GroupBasis
+from mixedfast.crossprod.scaling import GroupScaling, Scaling
 from mixedfast.crossprod.streaming.lazy_expressions import translate
 from mixedfast.crossprod.streaming.requirements import Requirements
 from mixedfast.data.lazy_frames import Expr, LazyFrame, literal, lookup
 from mixedfast.design.coding import Coding, Piece, products_of
-from mixedfast.design.columns import Column, Factor
+from mixedfast.design.columns import Column, ColumnFactor
 from mixedfast.design.types import Recipe
 from mixedfast.formula.parser import plain_name
 
@@ -89,13 +89,13 @@ class LazyColumns:
         return self.frame.number(name)
 
 
-def scaled_xy(x: Sequence[Expr | None], y: Expr, scaling: Basis) -> list[Expr]:
+def scaled_xy(x: Sequence[Expr | None], y: Expr, scaling: Scaling) -> list[Expr]:
     """Shift, scale and mix [X y]."""
     *own, response = _scaled([*x, y], scaling.shift, scaling.scale)
     return [*(own if scaling.mix is None else _mixed(own, scaling.mix)), response]
 
 
-def scaled_z(z: Sequence[Expr | None], group: GroupBasis) -> list[Expr]:
+def scaled_z(z: Sequence[Expr | None], group: GroupScaling) -> list[Expr]:
     """Shift, scale and mix the columns of Z of one grouping factor."""
     own = _scaled(z, group.shift, group.scale)
     return own if group.mix is None else _mixed(own, group.mix)
@@ -109,7 +109,7 @@ def _scaled(columns: Sequence[Expr | None], shift: np.ndarray, scale: np.ndarray
 
 
 def _mixed(columns: Sequence[Expr], mix: np.ndarray) -> list[Expr]:
-    """Multiply the columns by `mix` (see `Basis`)."""
+    """Multiply the columns by `mix` (see `Scaling`)."""
     return [
         reduce(
             add,
@@ -124,7 +124,7 @@ def product(a: Expr, b: Expr, weight: Expr | None) -> Expr:
     return a * b if weight is None else a * b * weight
 
 
-def first_alike(recipe: Recipe, g: int, scaling: Basis) -> list[int]:
+def first_alike(recipe: Recipe, g: int, scaling: Scaling) -> list[int]:
     """Return for each of the columns [X y 1 Z_g] the position of the first one equal to it.
 
     Most columns of Z are columns of X too, and their sums need not be queried twice.
@@ -168,7 +168,7 @@ def shapes_of_columns(coding: Coding) -> list[Column]:
     values: dict[str, np.ndarray] = {}
     return [
         tuple(
-            Factor(values.setdefault(piece.variable, np.empty(0, np.int32)), piece.table)
+            ColumnFactor(values.setdefault(piece.variable, np.empty(0, np.int32)), piece.table)
             for piece in pieces
         )
         for pieces in products_of(coding)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mixedfast.crossprod.streaming.column_statistics import Moments, state_of
+from mixedfast.crossprod.streaming.column_statistics import ColumnStatistics, state_of
 from mixedfast.crossprod.streaming.lazy_expressions import translate
 from mixedfast.crossprod.streaming.plan import GlobalFacts
 from mixedfast.crossprod.streaming.requirements import Requirements
@@ -141,7 +141,9 @@ def covariates(needs: Requirements, frame: LazyFrame, n: int) -> dict[str, Covar
     }
 
 
-def column_moments(frame: LazyFrame, columns: Mapping[str, Expr], n: int) -> dict[str, Moments]:
+def column_moments(
+    frame: LazyFrame, columns: Mapping[str, Expr], n: int
+) -> dict[str, ColumnStatistics]:
     """Query mean and sum of squares about the mean of each expression.
 
     Two queries: sums of squares about zero would lose digits.
@@ -151,7 +153,10 @@ def column_moments(frame: LazyFrame, columns: Mapping[str, Expr], n: int) -> dic
     means = {name: total / n for name, total in frame.sums(columns).items()}
     centred = {name: column - literal(means[name]) for name, column in columns.items()}
     squares = frame.sums({name: column * column for name, column in centred.items()})
-    return {name: Moments(n, means[name], squares[name], math.nan, math.nan) for name in columns}
+    return {
+        name: ColumnStatistics(n, means[name], squares[name], math.nan, math.nan)
+        for name in columns
+    }
 
 
 def check_values(

@@ -18,8 +18,8 @@ import numpy as np
 
 from mixedfast._memo import cached_property
 from mixedfast.crossprod.blocks import GroupProducts, PairProducts
-from mixedfast.crossprod.residual_products import Remainder, is_rounding
-from mixedfast.crossprod.scaling import Basis, basis_from_moments, structural_constant
+from mixedfast.crossprod.residual_products import ResidualProducts, is_rounding
+from mixedfast.crossprod.scaling import Scaling, scaling_from_moments, structural_constant
 from mixedfast.crossprod.streaming.lazy_columns import (
     LazyColumns,
     first_alike,
@@ -68,12 +68,12 @@ class LazyRows:
         """The numbering of each grouping factor."""
         return [self.recipe.groups[members[0]] for members in self.recipe.terms_by_group]
 
-    def products(self, scaling: Basis | None = None) -> CrossProducts:
+    def products(self, scaling: Scaling | None = None) -> CrossProducts:
         """Query the cross-products.
 
         Parameters
         ----------
-        scaling : Basis, optional
+        scaling : Scaling, optional
             Shifts and scales; default: chosen from means and spreads, after the values have been checked.
         """
         columns = self.columns
@@ -118,7 +118,7 @@ class LazyRows:
 
     def residual_products(
         self, cp: CrossProducts, gamma: np.ndarray, delta: Sequence[np.ndarray]
-    ) -> Remainder:
+    ) -> ResidualProducts:
         """Query the products of the rows after effects near the fitted ones are subtracted.
 
         The effects go to the engine as one small table per grouping factor, joined by its levels (see
@@ -126,9 +126,10 @@ class LazyRows:
         """
         frame, p, weight = self.frame, cp.p, self.columns.weight
         z = [
-            scaled_z(own, group.basis) for own, group in zip(self.columns.z, cp.groups, strict=True)
+            scaled_z(own, group.scaling)
+            for own, group in zip(self.columns.z, cp.groups, strict=True)
         ]
-        *x, y = scaled_xy([self.columns.x[j] for j in cp.kept], self.columns.y, cp.basis)
+        *x, y = scaled_xy([self.columns.x[j] for j in cp.kept], self.columns.y, cp.scaling)
         fixed = [c * literal(float(b)) for c, b in zip(x, gamma, strict=True)]
         residuals = [*x, reduce(sub, [y, *fixed])]
         for group, own_z, effects in zip(self.groups, z, delta, strict=True):
@@ -148,9 +149,9 @@ class LazyRows:
             zw.append(np.zeros((len(group.levels), len(own_z), p + 1)))
             zw[-1][self._codes(group, keys)] = sums.reshape(-1, len(own_z), p + 1)
         rounding = is_rounding(sizes["rest"], sizes["terms"])
-        return Remainder(gamma, tuple(delta), tuple(zw), _gram(frame, W, weight), rounding)
+        return ResidualProducts(gamma, tuple(delta), tuple(zw), _gram(frame, W, weight), rounding)
 
-    def _scaling(self) -> Basis:
+    def _scaling(self) -> Scaling:
         """Choose shifts and scales from means and spreads of the columns."""
         columns, n = self.columns, self.facts.n
         named = {f"x{i}": c for i, c in enumerate([*columns.x, columns.y]) if c is not None}
@@ -175,7 +176,7 @@ class LazyRows:
         for term in self.recipe.term_shapes:
             if term.correlated and term.k > 1 and columns.z[term.group][term.start] is None:
                 shifted[term.group][term.start : term.start + term.k] = [True] * term.k
-        return basis_from_moments(
+        return scaling_from_moments(
             list(spreads("x", len(columns.x) + 1)),
             structural_constant(shapes_of_columns(self.recipe.fixed)),
             [(list(spreads(f"z{g}.", len(own))), own) for g, own in enumerate(shifted)],
@@ -183,7 +184,7 @@ class LazyRows:
         )
 
     def _group(
-        self, g: int, z: Sequence[Expr], xy: Sequence[Expr], scaling: Basis
+        self, g: int, z: Sequence[Expr], xy: Sequence[Expr], scaling: Scaling
     ) -> GroupProducts:
         """Query Z_j'WZ_j and Z_j'W[X y], and 1'W[1 X] where Z has no constant, by level."""
         group, own = self.groups[g], scaling.groups[g]

@@ -6,19 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from mixedfast.crossprod.assemble import Summed
+from mixedfast.crossprod.assemble import PartialSums
 from mixedfast.crossprod.blocks import PairProducts
 from mixedfast.design.covariates import merge
 
 __all__ = ["add_in_place"]
 
 
-def add_in_place(a: Summed, b: Summed) -> Summed:
+def add_in_place(a: PartialSums, b: PartialSums) -> PartialSums:
     """a + b, in a's own memory where that is possible: a is used up.
 
     Parameters
     ----------
-    a, b : Summed
+    a, b : PartialSums
         Of batches coded by one plan.
     """
     a.rows.take_up(b.rows)

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 from mixedfast._progress import Show
 from mixedfast._validation import check_threads
 from mixedfast._warnings import warn
-from mixedfast.crossprod.assemble import Summed
+from mixedfast.crossprod.assemble import PartialSums
 from mixedfast.crossprod.collinearity import orthogonalized
 from mixedfast.crossprod.streaming.checkpoint import CheckpointFile, digest
 from mixedfast.crossprod.streaming.first_pass import (
-    Seen,
+    FirstPass,
     columns_of_keys,
     global_facts,
     keys_to_find,
@@ -70,7 +70,7 @@ class Stream:
 
     def coded_by(self, recipe: Recipe) -> Stream:
         """The same rows coded by another recipe of the same model."""
-        return Stream(self.source, replace(self.plan, recipe=recipe, basis=None))
+        return Stream(self.source, replace(self.plan, recipe=recipe, scaling=None))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -154,7 +154,9 @@ def stream_crossproducts(request: Request) -> tuple[CrossProducts, Stream]:
             total, plan = _plan_and_sum(asked, state, trusting=False)
         cut_short.pop_all()
     again = CheckpointFile(None, state.now.model)
-    total = orthogonalized(total, lambda basis: _sum(asked, replace(plan, basis=basis), again))
+    total = orthogonalized(
+        total, lambda scaling: _sum(asked, replace(plan, scaling=scaling), again)
+    )
     state.finish()
     return total, Stream(asked.source, plan)
 
@@ -204,8 +206,8 @@ def _sum(asked: _Asked, plan: Plan, state: CheckpointFile) -> CrossProducts:
     category, group = plan.category_labels, plan.group_labels
     needs = asked.needs
 
-    def work(unit: Unit) -> Summed:
-        total: Summed | None = None
+    def work(unit: Unit) -> PartialSums:
+        total: PartialSums | None = None
         for table in unit.read():
             rows, missing = complete_rows(table, needs.columns, unit.name)
             if missing and plan.trusting:
@@ -221,7 +223,7 @@ def _sum(asked: _Asked, plan: Plan, state: CheckpointFile) -> CrossProducts:
             raise DataError(f"{unit.name} has no rows")
         return total
 
-    summed: Summed = reduce_units(
+    summed: PartialSums = reduce_units(
         asked.source,
         needs.columns,
         work,
@@ -248,7 +250,7 @@ def _plan(asked: _Asked, state: CheckpointFile, trusting: bool) -> Plan:
             source,
             columns,
             looking,
-            Seen.__add__,
+            FirstPass.__add__,
             "finding levels",
             asked.threads,
             asked.progress,
@@ -271,16 +273,18 @@ def _plan(asked: _Asked, state: CheckpointFile, trusting: bool) -> Plan:
         asked.whole,
     )
     rows = _coded(plan, seen.rows, "the sample")
-    return replace(plan.with_basis(coded_design(plan, rows, 0, {})), trusting=trusting)
+    return replace(plan.with_scaling(coded_design(plan, rows, 0, {})), trusting=trusting)
 
 
 def _coded(plan: Plan, rows: Any, where: str) -> CodedTable:
     return CodedTable(rows, plan.category_labels, plan.group_labels, where)
 
 
-def _first_seen(source: Source, needs: Requirements, looking: Callable[[Unit], Seen]) -> Seen:
+def _first_seen(
+    source: Source, needs: Requirements, looking: Callable[[Unit], FirstPass]
+) -> FirstPass:
     """What is seen of the first unit that has a complete row; of the last when none has one."""
-    seen: Seen | None = None
+    seen: FirstPass | None = None
     for unit in (
         source.units_ahead(needs.columns)
         if isinstance(source, Batches)

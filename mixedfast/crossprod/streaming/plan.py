@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from mixedfast._stored import stored
-from mixedfast.crossprod.assemble import Summed, sum_rows
-from mixedfast.crossprod.scaling import Basis, choose_basis
+from mixedfast.crossprod.assemble import PartialSums, sum_rows
+from mixedfast.crossprod.scaling import Scaling, choose_scaling
 from mixedfast.crossprod.streaming.requirements import Requirements
 from mixedfast.data.arrow import CodedTable, Labels
 from mixedfast.data.categories import Categorical
@@ -24,7 +24,7 @@ from mixedfast.design import checks
 from mixedfast.design.build import contrasts_of, covariates_of, formulas, offset_of, response
 from mixedfast.design.coding import apply_coding, code_shapes, shape_of
 from mixedfast.design.grouping import GroupRecipe, apply_numbering, number_groups
-from mixedfast.design.model_frame import Rows, vector
+from mixedfast.design.model_frame import Variables, vector
 from mixedfast.design.types import Design, Recipe, ReTerm
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.formula.variables import expression_names, used_names
@@ -70,7 +70,7 @@ class GlobalFacts:
     state: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-@stored("Plan")
+@stored("Plan", renamed={"scaling": "basis"})
 @dataclass(frozen=True, eq=False)
 class Plan:
     """How every part is coded and summed.
@@ -81,7 +81,7 @@ class Plan:
     na_action : str
     n_rows : int or None
         Complete rows; None when nobody has counted them.
-    basis : Basis or None
+    scaling : Scaling or None
         Shifts and scales of all sums; None until they are chosen.
     trusting : bool
         Made on the source's word that no value is missing: a row that misses one makes it void.
@@ -90,7 +90,7 @@ class Plan:
     recipe: Recipe
     na_action: str
     n_rows: int | None
-    basis: Basis | None = None
+    scaling: Scaling | None = None
     trusting: bool = False
 
     @property
@@ -105,9 +105,9 @@ class Plan:
             for name, levels in zip(group.factors, group.part_levels, strict=True)
         }
 
-    def with_basis(self, design: Design) -> Plan:
+    def with_scaling(self, design: Design) -> Plan:
         """The plan with shifts and scales from a sample of the rows."""
-        return replace(self, basis=choose_basis(design, look_at_rows=False))
+        return replace(self, scaling=choose_scaling(design, look_at_rows=False))
 
 
 def make_plan(
@@ -193,14 +193,14 @@ def _check_missing(facts: GlobalFacts, na_action: str) -> None:
         )
 
 
-def _skeleton_rows(facts: GlobalFacts) -> Rows:
+def _skeleton_rows(facts: GlobalFacts) -> Variables:
     columns: dict[str, ColumnData] = {
         name: Numeric(np.ones(1, dtype)) for name, dtype in facts.numbers.items()
     }
     columns |= {
         name: column for name, column in facts.categories.items() if name not in facts.numbers
     }
-    return Rows(1, columns, facts.categories)
+    return Variables(1, columns, facts.categories)
 
 
 def _numbered(
@@ -219,7 +219,9 @@ def coded_design(
     recipe, spec = plan.recipe, plan.recipe.spec
     coded = {name: table.coded(name) for name in recipe.levels}
     variables = [*recipe.levels, *recipe.numeric]
-    rows = Rows(table.n, {name: table.column(name) for name in dict.fromkeys(variables)}, coded)
+    rows = Variables(
+        table.n, {name: table.column(name) for name in dict.fromkeys(variables)}, coded
+    )
     groups = {name: table.grouping(name) for group in recipe.groups for name in group.factors}
     numbered = {group.factors: apply_numbering(group, groups) for group in recipe.groups}
     for group in recipe.groups:
@@ -269,7 +271,9 @@ def coded_design(
     )
 
 
-def sum_batch(plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping[str, int]) -> Summed:
+def sum_batch(
+    plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping[str, int]
+) -> PartialSums:
     """The sums of a batch, in the plan's basis."""
     worth = BATCH_ROWS if plan.n_rows is None else min(plan.n_rows, BATCH_ROWS)
-    return sum_rows(coded_design(plan, table, n_dropped, missing), 1, plan.basis, worth)
+    return sum_rows(coded_design(plan, table, n_dropped, missing), 1, plan.scaling, worth)

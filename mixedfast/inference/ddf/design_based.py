@@ -415,7 +415,7 @@ def _is_random(cp: CrossProducts, column: int) -> bool:
     )  # then the shift that the cross-products carry does not matter
     if column == _INTERCEPT:
         return shifted
-    basis = np.eye(cp.p) if shifted else np.linalg.inv(cp.basis.beta_transform())
+    basis = np.eye(cp.p) if shifted else np.linalg.inv(cp.scaling.beta_transform())
     return _projection(cp, 0, basis[:, column])[1] <= RANK_TOLERANCE
 
 

@@ -20,7 +20,7 @@ __all__ = ["covariance_root", "hessian_theta_sigma", "jackknife_error"]
 
 def covariance_root(fit: Fit) -> np.ndarray:
     """Return W (p, p) with Phi_user = sigma^2 W W'."""
-    return fit.cp.basis.beta_transform() @ fit.whitening
+    return fit.cp.scaling.beta_transform() @ fit.whitening
 
 
 def hessian_theta_sigma(fit: Fit, pairs: PairTraces | None = None) -> np.ndarray:

@@ -153,7 +153,7 @@ def parts_of_rows(
     ends = np.searchsorted(codes[rows], np.arange(n_levels + 1))
     kept = design.keep_columns(cp.kept.tolist())
     for level in range(n_levels):
-        yield assemble(_only(kept, rows[ends[level] : ends[level + 1]]), 1, cp.basis)
+        yield assemble(_only(kept, rows[ends[level] : ends[level + 1]]), 1, cp.scaling)
 
 
 def _only(design: Design, rows: np.ndarray) -> Design:

@@ -104,7 +104,7 @@ def _triangle(cp: CrossProducts) -> np.ndarray:
     mean, covariance, _ = row_moments(cp)
     internal = np.linalg.cholesky((cp.n - 1) * covariance + cp.n * np.outer(mean, mean)).T
     return np.asarray(
-        np.linalg.qr(np.linalg.solve(cp.basis.beta_transform().T, internal.T).T, mode="r")
+        np.linalg.qr(np.linalg.solve(cp.scaling.beta_transform().T, internal.T).T, mode="r")
     )
 
 

@@ -161,4 +161,4 @@ def values(cp: CrossProducts, theta: np.ndarray, sigma: np.ndarray, beta: np.nda
                     for a in range(b + 1, term.k)
                 ]
     out.append(np.asarray(sigma) / cp.scale[-1])
-    return np.stack([*out, *np.moveaxis(cp.basis.to_user_beta(beta), -1, 0)], axis=-1)
+    return np.stack([*out, *np.moveaxis(cp.scaling.to_user_beta(beta), -1, 0)], axis=-1)

@@ -172,7 +172,9 @@ def profile(
     sigma = math.sqrt(system.solution.r2 / cp.n)
     estimates = values(cp, theta, np.asarray(sigma), system.solution.beta)
     by_name = {p.name: float(v) for p, v in zip(list_parameters(cp), estimates, strict=True)}
-    half = cp.basis.beta_transform() @ np.linalg.inv(system.solution.LX).T * (sigma / cp.scale[-1])
+    half = (
+        cp.scaling.beta_transform() @ np.linalg.inv(system.solution.LX).T * (sigma / cp.scale[-1])
+    )
     errors = np.sqrt((half**2).sum(axis=1))
     traces = {}
     with bar(len(wanted), "profiling", progress, unit=" parameters") as advance:

@@ -60,7 +60,7 @@ def hold_coefficient(
         d b0 / d value: the internal coefficients move along it as the value does.
     """
     p = cp.p
-    c = cp.basis.beta_transform()[j] / cp.scale[-1]
+    c = cp.scaling.beta_transform()[j] / cp.scale[-1]
     offset = 0.0 if cp.constant is None else float(cp.shift[-1] * cp.constant[j])
     direction = c / (c @ c)
     orthogonal = np.linalg.qr(np.column_stack([c, np.eye(p)]))[0][:, 1:p]

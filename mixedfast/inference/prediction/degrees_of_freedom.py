@@ -73,7 +73,7 @@ def df_finder(fit: LinearFit, ddf: DDF, interval: str | None, population: bool) 
 def _as_contrasts(fit: Fit, ddf: DDF, rows: ModelRows) -> tuple[np.ndarray, np.ndarray]:
     """Standard errors and df of x'beta by any method, each different row of X once."""
     W = joint(fit).W
-    to_user = np.linalg.inv(fit.cp.basis.beta_transform() @ W)
+    to_user = np.linalg.inv(fit.cp.scaling.beta_transform() @ W)
     E = np.concatenate([np.empty((0, fit.cp.p)), *(tile.X @ W for tile in rows.tiles())])
     contrasts, where = np.unique(E, axis=0, return_inverse=True)
     if not len(contrasts):

@@ -133,5 +133,5 @@ def _made(
             kept[a] = column if chosen is None or chosen[g][a] else None
         groups[g] = GroupRows(groups[g].codes, tuple(kept), groups[g].to_internal)
     return ModelRows(
-        n, place_x([x[j] for j in cp.kept], n, cp.basis), dict(sorted(groups.items())), offset
+        n, place_x([x[j] for j in cp.kept], n, cp.scaling), dict(sorted(groups.items())), offset
     )
