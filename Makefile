@@ -1,5 +1,6 @@
 # make demo   the slides' analysis, from a fresh clone
-# make test   the same, proved
+# make test   the same, proved, on all cores
+# make test-all           more models, seeds and programs say the same; .ci/run takes these
 # make test-slow          clusters of processes too: Dask, Spark
 # make torture            932 models that are hard for a reason (tests/torture/README.md)
 # make sanitize           the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer (gcc)
@@ -30,15 +31,20 @@ EDITABLE := MIXEDFAST_METADATA_ONLY=1 $(PIP) install --no-build-isolation --edit
 BUILD_TOOLS := "setuptools>=77" "cython>=3.0" "numpy>=2.0" "scipy>=1.11.1"
 SOURCES := setup.py pyproject.toml $(wildcard build_support/*.py csrc/*.c csrc/*.h mixedfast/*.pyx mixedfast/*/*.pyx mixedfast/*/*.pxd)
 
-.PHONY: demo test test-slow torture sanitize fuzz leaks bench bench-all bench-scaling bench-kernels bench-competitors docs pictures lint build clean
+.PHONY: demo test test-all test-slow torture sanitize fuzz leaks bench bench-all bench-scaling bench-kernels bench-competitors docs pictures lint build clean
 .PHONY: sdist wheel test-wheel test-pythons test-lower-bounds reproducible
 .DELETE_ON_ERROR:
 
 demo: build
 	@$(BIN)/mixedfast demo
 
+# Idle workers take tests from the end of another worker's list: neighbours share a module's fixtures.
+PYTEST := $(BIN)/python -m pytest -q -n auto --dist worksteal
 test: $(VENV)/tested-with build
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
+
+test-all: $(VENV)/tested-with build
+	$(PYTEST) -m "not slow"
 
 test-slow: $(VENV)/tested-slowly-with build
 	$(BIN)/python -m pytest -q -m slow

@@ -78,7 +78,12 @@ def test_the_same_bits_again(alone):
 
 
 @pytest.mark.parametrize(
-    "method", [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()]
+    "method",
+    [
+        pytest.param(m, marks=pytest.mark.exhaustive if m == "spawn" else ())
+        for m in ("fork", "spawn")
+        if m in multiprocessing.get_all_start_methods()
+    ],
 )
 def test_the_same_bits_from_processes(method, alone):
     with multiprocessing.get_context(method).Pool(2) as pool:

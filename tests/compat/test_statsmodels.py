@@ -595,6 +595,7 @@ def test_fixed_effects_and_scale_at_given_covariances_are_statsmodels(reml: bool
         assert scales[0] == pytest.approx(scales[1], rel=1e-8)
 
 
+@pytest.mark.exhaustive
 def test_statsmodels_own_tests_pass_but_for_what_the_page_says() -> None:
     if not statsmodels.__version__.startswith(statsmodels_own.VERSION):
         pytest.skip(f"the list of reasons is for statsmodels {statsmodels_own.VERSION}")

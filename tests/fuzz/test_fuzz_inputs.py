@@ -48,6 +48,7 @@ def test_doors(name):
     COMPILER is None or not (ROOT / "csrc").is_dir(),
     reason="no C compiler, or no sources beside the tests",
 )
+@pytest.mark.exhaustive  # a compiler for each; `make fuzz` begins with these inputs too
 @pytest.mark.parametrize("name", fuzz.KERNELS)
 def test_kernels(name, tmp_path):
     (tmp_path / "main.c").write_text(MAIN)

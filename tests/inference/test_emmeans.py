@@ -42,16 +42,42 @@ def _plain(value) -> str:
 
 
 QUESTIONS = [(name, ddf) for name, record in topic("emmeans").items() for ddf in record["ddf"]]
+#: A quantile of the studentized range takes SciPy a tenth of a second: `make test` takes every fifth question.
+TUKEY = [
+    pytest.param(*question, marks=pytest.mark.exhaustive if i % 5 else ())
+    for i, question in enumerate(QUESTIONS)
+]
+
+
+def asked(name, ddf):
+    """The marginal means that R's record is about."""
+    record, m = topic("emmeans")[name], fitted(name)
+    # proportions are counted in the rows; all else is known without them
+    design = m._design if record["weights"] == "proportional" else None
+    how = {"at": record["at"], "by": record["by"], "weights": record["weights"]}
+    return emmeans(m._fit, record["specs"], ddf=ddf, design=design, **how)
+
+
+def assert_pairs(found, rows):
+    for (_, ours), theirs in zip(found.iterrows(), rows, strict=True):
+        assert ours.estimate == pytest.approx(theirs["estimate"], abs=STANDARD_ERROR * theirs["SE"])
+        assert ours.std_error == pytest.approx(theirs["SE"], rel=STANDARD_ERROR)
+        assert ours.df == pytest.approx(theirs["df"], rel=DF)
+        assert ours.statistic == pytest.approx(theirs["t.ratio"], abs=1e-4)
+        assert ours.p_value == pytest.approx(theirs["p.value"], abs=P)
+        assert ours.conf_low == pytest.approx(theirs["lower.CL"], abs=INTERVAL * theirs["SE"])
+        assert ours.conf_high == pytest.approx(theirs["upper.CL"], abs=INTERVAL * theirs["SE"])
+
+
+@pytest.mark.parametrize(("name", "ddf"), TUKEY)
+def test_tukey_s_pairs_are_those_of_emmeans(name, ddf):
+    expected = topic("emmeans")[name]["ddf"][ddf]["pairs"]
+    assert_pairs(asked(name, ddf).pairs("tukey"), expected["tukey"])
 
 
 @pytest.mark.parametrize(("name", "ddf"), QUESTIONS)
 def test_against_emmeans(name, ddf):
-    record, m = topic("emmeans")[name], fitted(name)
-    design = (
-        m._design if record["weights"] == "proportional" else None
-    )  # all else is known without rows
-    how = {"at": record["at"], "by": record["by"], "weights": record["weights"]}
-    means = emmeans(m._fit, record["specs"], ddf=ddf, design=design, **how)
+    record, means = topic("emmeans")[name], asked(name, ddf)
     variables = [*record["specs"], *([record["by"]] if record["by"] else [])]
     expected = record["ddf"][ddf]
     for (_, ours), theirs in zip(means.to_frame().iterrows(), expected["means"], strict=True):
@@ -62,19 +88,10 @@ def test_against_emmeans(name, ddf):
         assert ours.conf_low == pytest.approx(theirs["lower.CL"], abs=DF * theirs["SE"])
         assert ours.conf_high == pytest.approx(theirs["upper.CL"], abs=DF * theirs["SE"])
     for adjust, rows in expected["pairs"].items():
-        for (_, ours), theirs in zip(means.pairs(adjust).iterrows(), rows, strict=True):
-            assert ours.estimate == pytest.approx(
-                theirs["estimate"], abs=STANDARD_ERROR * theirs["SE"]
-            )
-            assert ours.std_error == pytest.approx(theirs["SE"], rel=STANDARD_ERROR)
-            assert ours.df == pytest.approx(theirs["df"], rel=DF)
-            assert ours.statistic == pytest.approx(theirs["t.ratio"], abs=1e-4)
-            assert ours.p_value == pytest.approx(theirs["p.value"], abs=P)
-            assert ours.conf_low == pytest.approx(theirs["lower.CL"], abs=INTERVAL * theirs["SE"])
-            assert ours.conf_high == pytest.approx(theirs["upper.CL"], abs=INTERVAL * theirs["SE"])
-    if (
-        ddf == "satterthwaite"
-    ):  # emmeans leaves Kenward and Roger's F unscaled; its joint df is the least of all rows
+        if adjust != "tukey":
+            assert_pairs(means.pairs(adjust), rows)
+    # emmeans leaves Kenward and Roger's F unscaled; its joint df is the least of all rows
+    if ddf == "satterthwaite":
         for (_, ours), theirs in zip(means.joint().iterrows(), expected["joint"], strict=True):
             assert ours.num_df == theirs["df1"]
             assert ours.f_value == pytest.approx(theirs["F.ratio"], abs=5.01e-4)  # R rounds it

@@ -117,6 +117,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
 # -- runs ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("each_fit_once")
 def test_our_fit_in_a_child_process_is_our_fit_here(tmp_path):
     problem = dataclasses.replace(PROBLEMS["P1"], tasks=("standard errors", "satterthwaite"))
     missing = Library("nobody", "nobody.py", module="no_such_module")
@@ -141,6 +142,7 @@ def test_our_fit_in_a_child_process_is_our_fit_here(tmp_path):
     assert "  nobody: skipped (not installed)" in said
 
 
+@pytest.mark.exhaustive
 def test_a_fit_past_the_limit_is_ended_and_so_is_who_contains_it(tmp_path):
     slow, whole = (
         dataclasses.replace(LIBRARIES["mixedfast"], name=name) for name in ("slow", "whole")
@@ -195,6 +197,12 @@ def test_two_runs_do_not_overlap(tmp_path):
         pass
 
 
+@pytest.fixture
+def each_fit_once(monkeypatch):
+    """Short fits are not repeated until they have taken half a second."""
+    monkeypatch.setattr(runner, "SECONDS_OF_SHORT_FITS", 0.0)
+
+
 @pytest.fixture(autouse=True)
 def a_lock_of_our_own(tmp_path, monkeypatch):
     """A run that goes on elsewhere on the machine is none of the tests' business."""
@@ -228,6 +236,8 @@ def test_what_the_machine_can_do_is_measured():
     assert all(np.isfinite(value) and value > 0 for value in measured.values())
 
 
+@pytest.mark.exhaustive
+@pytest.mark.usefixtures("each_fit_once")
 def test_a_run_is_written_and_may_be_added_to(tmp_path, capsys, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(command, "describe", lambda threads: MACHINE)
@@ -248,6 +258,7 @@ def test_a_run_is_written_and_may_be_added_to(tmp_path, capsys, monkeypatch):
     assert "## P4, satterthwaite" in capsys.readouterr().out
 
 
+@pytest.mark.exhaustive
 def test_scaling_keeps_the_schools(tmp_path):
     points = measure(Settings(repeat=1), tmp_path, lambda line: None, steps=(5_000, 20_000))
     assert [p["rows"] for p in points] == [5_000, 20_000]

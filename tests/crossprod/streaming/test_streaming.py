@@ -21,10 +21,21 @@ pl = pytest.importorskip("polars")
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
 
-#: Batches of one row each, each summed by itself, take 1.5 ms: the models whose tables are short, and some others. Put together
-#: they take 0.1 ms: the models whose tables have no more rows than LONG; the slow tests have the rest.
+#: A batch of one row that is summed by itself takes 1.5 ms; batches of one row put together take 0.1 ms each.
 SHORT, LONG = 150, 1000
+#: Batches of one row, each summed by itself: short tables, and some with weights, missing values and contrasts.
 ONE_ROW = ["sleepstudy", "clinics_weights", "clinics_gaps", "trial_sum"]
+#: Of these, the ones that `make test` takes.
+ONE_ROW_IN_BRIEF = {"dyestuff", "edge_line"}
+
+
+def rows_of(name):
+    return len(frame(golden(name)["dataset"]))
+
+
+def marked(names, mark, chosen):
+    """The names as parameters; those that are chosen get the mark."""
+    return [pytest.param(name, marks=mark if chosen(name) else ()) for name in names]
 
 
 @pytest.fixture
@@ -35,13 +46,12 @@ def small_units(monkeypatch):
     monkeypatch.setattr("mixedfast.crossprod.streaming.checkpoint._EVERY", 0.0)
 
 
-@pytest.mark.parametrize("name", golden_names())
-@pytest.mark.usefixtures("small_units")
-def test_batches_give_the_fit_of_the_whole(name):
+def in_batches(name, *counts):
+    """The fits of a golden model's rows in so many batches are the fit of the rows at once."""
     record, how = golden(name), options(golden(name))
     data = frame(record["dataset"])
     whole = mf.lmer(record["formula_py"], data, **how)
-    for count in (1, 2, 7, *([len(data)] if len(data) <= SHORT or name in ONE_ROW else [])):
+    for count in counts:
         parts = mf.lmer(record["formula_py"], batches(data, count), **how)
         same_fit(parts, whole)
         if parts._fit.cp.constant is not None:
@@ -51,12 +61,28 @@ def test_batches_give_the_fit_of_the_whole(name):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(
-            name, marks=pytest.mark.slow if len(frame(golden(name)["dataset"])) > LONG else ()
-        )
-        for name in golden_names()
-    ],
+    marked(golden_names(), pytest.mark.exhaustive, lambda name: name.startswith("insteval")),
+)
+@pytest.mark.usefixtures("small_units")
+def test_batches_give_the_fit_of_the_whole(name):
+    in_batches(name, 1, 2, 7)
+
+
+@pytest.mark.parametrize(
+    "name",
+    marked(
+        [name for name in golden_names() if rows_of(name) <= SHORT or name in ONE_ROW],
+        pytest.mark.exhaustive,
+        lambda name: name not in ONE_ROW_IN_BRIEF,
+    ),
+)
+@pytest.mark.usefixtures("small_units")
+def test_rows_summed_one_by_one_give_the_fit_of_the_whole(name):
+    in_batches(name, rows_of(name))
+
+
+@pytest.mark.parametrize(
+    "name", marked(golden_names(), pytest.mark.slow, lambda name: rows_of(name) > LONG)
 )
 def test_batches_of_one_row_give_the_fit_of_the_whole(name):
     record, how = golden(name), options(golden(name))
@@ -69,9 +95,7 @@ def test_batches_of_one_row_give_the_fit_of_the_whole(name):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_units")
-@pytest.mark.parametrize(
-    "name", [name for name in golden_names() if len(frame(golden(name)["dataset"])) > SHORT]
-)
+@pytest.mark.parametrize("name", [name for name in golden_names() if rows_of(name) > SHORT])
 def test_many_batches_summed_one_by_one_give_the_fit_of_the_whole(name):
     record, how = golden(name), options(golden(name))
     data = frame(record["dataset"])
