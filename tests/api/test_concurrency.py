@@ -217,7 +217,11 @@ def test_workers_in_a_forked_child():
 
 # -- interruptions ---------------------------------------------------------------------------------------
 
+#: Python ignores, and reports, an interrupt that falls into a destructor or into the garbage collector's callbacks.
+may_be_ignored = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
+
+@may_be_ignored
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers on this system")
 def test_interrupted_at_any_time():
     """Eighty interrupts spread over fits: afterwards BLAS is as before, and a fit gives the same bits."""
@@ -246,6 +250,7 @@ def test_interrupted_at_any_time():
     assert [bits(table, *model) for model in MODELS] == expected
 
 
+@may_be_ignored
 def test_a_thread_that_is_interrupted():
     """An exception raised in a fit's thread from outside, at any time."""
     table, before = a_table(3_000), blas_threads()

@@ -121,6 +121,7 @@ def same_products(ours, theirs):
         close(ours.unweighted, theirs.unweighted)
 
 
+@pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
 @pytest.mark.parametrize("weights", [None, "w"])
 @pytest.mark.parametrize(
     "formula",

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers.cases import frame, golden
+from helpers.cases import fitted_model
 
 import mixedfast as mf
 from mixedfast.engines import choose
@@ -20,16 +20,9 @@ METHODS = (mf.Satterthwaite, mf.KenwardRoger)
 NAMES = {mf.Satterthwaite: "satterthwaite", mf.KenwardRoger: "kenward-roger"}
 
 
-def model(name: str) -> mf.LMMResult:
-    case = golden(name)
-    return mf.lmer(
-        case["formula_py"], frame(case["dataset"]), REML=case["REML"], weights=case.get("weights")
-    )
-
-
 @pytest.fixture(scope="module")
 def words() -> mf.LMMResult:
-    return model("words_slopes")
+    return fitted_model("words_slopes")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +33,7 @@ def evaluations() -> mf.LMMResult:
 @pytest.mark.parametrize("kind", ["block", "cholmod"])
 @pytest.mark.parametrize("name", ["penicillin", "words_slopes", "classes_slope", "clinics_slope"])
 def test_as_many_probes_as_levels_are_exact(name, kind):
-    f = model(name)._fit
+    f = fitted_model(name)._fit
     system = PLSSystem(f.cp, choose(f.cp, kind), f.reml)
     system.solve(f.theta_internal)
     probed = pair_traces(system, mf.KenwardRoger("stochastic", probes=500))
@@ -113,7 +106,7 @@ def test_every_door_takes_them(words):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_does_not_fit_is_refused_with_its_size(method, monkeypatch):
-    m = model("words_slopes")  # a fresh fit: ingredients are kept once made
+    m = fitted_model("words_slopes")  # a fresh fit: ingredients are kept once made
     monkeypatch.setattr(room, "memory", lambda: 2.0**15)
     name = NAMES[method]
     said = rf"{name}: .*subject, item \(128 random effects\) need .* GiB.*{method.__name__}"
@@ -127,7 +120,7 @@ def test_what_does_not_fit_is_refused_with_its_size(method, monkeypatch):
 
 def test_one_grouping_factor_always_fits(monkeypatch):
     monkeypatch.setattr(room, "memory", lambda: 0.0)
-    m = model("sleepstudy")
+    m = fitted_model("sleepstudy")
     assert m.coef_table(ddf="kenward-roger")["df"].tolist() == pytest.approx([17.0, 17.0])
 
 
@@ -136,7 +129,7 @@ def test_settings_that_make_no_sense():
         mf.KenwardRoger(traces="random")
     with pytest.raises(mf.ArgumentError, match="at least 20"):
         mf.Satterthwaite(traces="stochastic", probes=5)
-    m = model("sleepstudy")
+    m = fitted_model("sleepstudy")
     with pytest.raises(mf.NotDefinedError, match="choose from satterthwaite"):
         m.coef_table(ddf=3)
 
@@ -146,7 +139,7 @@ def test_settings_that_make_no_sense():
     ("ddf", "word"), [("satterthwaite", "known"), ("kenward-roger", "estimated")]
 )
 def test_the_rule_at_a_singular_fit_is_said(ddf, word):
-    m = model("edge_flat_slope")
+    m = fitted_model("edge_flat_slope")
     assert m.is_singular
     assert f"is estimated as zero for {word}" in " ".join(str(m.summary(ddf=ddf)).split())
     assert (
@@ -154,30 +147,30 @@ def test_the_rule_at_a_singular_fit_is_said(ddf, word):
         .loc[("x", ddf), "note"]
         .startswith(f"singular fit: what is estimated as zero counts as {word}")
     )
-    assert model("sleepstudy").ddf_table().loc[("Days", ddf), "note"] == ""
+    assert fitted_model("sleepstudy").ddf_table().loc[("Days", ddf), "note"] == ""
 
 
 def test_nested_factors_share_columns():
     """No more columns than the largest school has classes; a crossed factor keeps one a level."""
-    cp = model("classes_nested")._fit.cp
+    cp = fitted_model("classes_nested")._fit.cp
     classes, schools = shared_columns(cp)
     inside = cp.pairs[0, 1].indices
     assert schools.tolist() == [0] * cp.groups[1].n_levels
     assert classes.max() + 1 == np.bincount(inside).max()
     for school in range(cp.groups[1].n_levels):
         assert sorted(classes[inside == school]) == list(range((inside == school).sum()))
-    assert [place.tolist() for place in shared_columns(model("penicillin")._fit.cp)] == [
+    assert [place.tolist() for place in shared_columns(fitted_model("penicillin")._fit.cp)] == [
         list(range(24)),
         list(range(6)),
     ]
-    assert shared_columns(model("sleepstudy")._fit.cp)[0].max() == 0
+    assert shared_columns(fitted_model("sleepstudy")._fit.cp)[0].max() == 0
 
 
 @pytest.mark.parametrize(
     "name", ["classes_both_slopes", "growth_curves", "sleepstudy", "words_slopes"]
 )
 def test_the_sparse_engine_s_traces_are_the_block_engine_s(name):
-    f = model(name)._fit
+    f = fitted_model(name)._fit
     found = []
     for kind in ("block", "cholmod"):
         system = PLSSystem(f.cp, choose(f.cp, kind), f.reml)
@@ -190,7 +183,7 @@ def test_the_sparse_engine_s_traces_are_the_block_engine_s(name):
 @pytest.mark.parametrize("method", METHODS)
 def test_long_work_is_told_before_it_begins(monkeypatch, method):
     monkeypatch.setattr(room, "_LONG_OPERATIONS", 1.0)
-    m = model("penicillin")
+    m = fitted_model("penicillin")
     with pytest.warns(
         UserWarning,
         match=rf"operations, .* minutes or more.*{method.__name__}\(traces=\"stochastic\"\)",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.cases import frame, golden, golden_names, renamed
-
-import mixedfast as mf
+from helpers.cases import golden, golden_names, renamed, shared_model
 
 # R's optimum is good to about 1e-8 relative in the criterion and 1e-5 in theta (tests/golden/README.md)
 CRITERION = 1e-8
@@ -17,20 +15,9 @@ MODE = 1e-4
 BETTER = 1e-3
 
 
-def fit(record: dict, **options: object) -> mf.LMMResult:
-    return mf.lmer(
-        record["formula_py"],
-        frame(record["dataset"]),
-        REML=record["REML"],
-        weights=record.get("weights"),
-        **options,
-    )
-
-
 @pytest.fixture(scope="module", params=golden_names())
 def case(request):
-    record = golden(request.param)
-    m = fit(record)
+    record, m = golden(request.param), shared_model(request.param)
     if m.criterion < record["criterion"] - BETTER:
         pytest.skip(
             f"R stopped {record['criterion'] - m.criterion:.3g} above our optimum: see the case with R's best"
@@ -40,8 +27,7 @@ def case(request):
 
 @pytest.mark.parametrize("name", golden_names())
 def test_criterion_is_r_s_or_better(name):
-    record = golden(name)
-    m = fit(record)
+    record, m = golden(name), shared_model(name)
     assert m.converged
     assert m.criterion <= record["criterion"] + CRITERION * abs(record["criterion"])
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.cases import frame, golden, golden_names, rename_term, topic
+from helpers.cases import (
+    STOPPED_SHORT,
+    frame,
+    golden,
+    golden_names,
+    rename_term,
+    shared_model,
+    topic,
+)
 
 import mixedfast as mf
 from mixedfast.errors import DataError, NotDefinedError
@@ -23,24 +30,11 @@ P = 1e-6
 #: Log-likelihoods: R's optimum is good to about 1e-8 relative.
 LOGLIK = 1e-8
 
-#: R stopped short of the optimum here (see test_golden.py); `hsb_factors_best` has its best.
-STOPPED_SHORT = {"hsb_factors"}
 #: Singular: which directions of a flat Hessian are dropped decides the df, and the two optima differ in them.
 FLAT = {"clinics_factor_slope"}
 SLOW = {"insteval", "insteval_ml"}
 NAMES = [name for name in golden_names() if name not in STOPPED_SHORT | SLOW]
 TYPES = ("I", "II", "III")
-
-
-@cache
-def fitted(name: str):
-    record = golden(name)
-    return mf.lmer(
-        record["formula_py"],
-        frame(record["dataset"]),
-        REML=record["REML"],
-        weights=record.get("weights"),
-    )
 
 
 def having(*keys: str) -> list[str]:
@@ -70,7 +64,7 @@ def assert_f_table(table: pd.DataFrame, rows: list[dict], name: str, check_df: b
 @pytest.mark.parametrize("type", TYPES)
 @pytest.mark.parametrize("name", having("anova_satterthwaite_III"))
 def test_satterthwaite(name, type):
-    table = anova_table(fitted(name)._fit, type)
+    table = anova_table(shared_model(name)._fit, type)
     assert_f_table(
         table, golden(name)[f"anova_satterthwaite_{type}"], name, check_df=name not in FLAT
     )
@@ -81,11 +75,11 @@ def test_satterthwaite(name, type):
 def test_kenward_roger(name, type):
     record = golden(name)
     rows = record["anova_kr"] if type == "III" else record[f"anova_kr_{type}"]
-    assert_f_table(anova_table(fitted(name)._fit, type, "kenward-roger"), rows, name)
+    assert_f_table(anova_table(shared_model(name)._fit, type, "kenward-roger"), rows, name)
 
 
 def test_types_by_number():
-    fit = fitted("trial_interaction")._fit
+    fit = shared_model("trial_interaction")._fit
     for number, type in enumerate(TYPES, start=1):
         pd.testing.assert_frame_equal(anova_table(fit, number), anova_table(fit, type))
     with pytest.raises(NotDefinedError, match="choose from I, II, III, marginal"):
@@ -117,13 +111,14 @@ def test_contrasts_of_the_fit_do_not_matter(type):
 
 def test_marginal_does_depend_on_the_contrasts():
     plain, summed = (
-        anova_table(fitted(name)._fit, "marginal") for name in ("trial_interaction", "trial_sum")
+        anova_table(shared_model(name)._fit, "marginal")
+        for name in ("trial_interaction", "trial_sum")
     )
     assert abs(plain.loc["sex", "f_value"] - summed.loc["C(sex, contr.sum)", "f_value"]) > 1e-3
 
 
 def test_last_term_of_every_type_is_the_same_hypothesis():
-    fit = fitted("trial_threeway")._fit
+    fit = shared_model("trial_threeway")._fit
     values = [anova_table(fit, type).loc["drug:sex:x", "f_value"] for type in TYPES]
     np.testing.assert_allclose(values, values[0], rtol=1e-9)
 
@@ -144,7 +139,7 @@ def test_type_three_of_a_spline_and_a_factor():
 
 
 def test_containment_is_by_the_same_numeric_factors():
-    terms = {term.name: term for term in fitted("trial_threeway")._fit.cp.meta.fixed_terms}
+    terms = {term.name: term for term in shared_model("trial_threeway")._fit.cp.meta.fixed_terms}
     assert contains(terms["drug:x"], terms["x"])
     assert contains(terms["drug:sex"], terms["drug"])
     assert not contains(terms["drug:x"], terms["drug"])
@@ -214,11 +209,13 @@ def test_empty_cell_without_the_alias_is_refused():
 
 @pytest.mark.parametrize("name", [name for name in having("drop1") if name != "clinics_rank"])
 def test_drop1(name):
-    assert_f_table(drop1(fitted(name)._fit), golden(name)["drop1"], name, check_df=name not in FLAT)
+    assert_f_table(
+        drop1(shared_model(name)._fit), golden(name)["drop1"], name, check_df=name not in FLAT
+    )
 
 
 def test_drop1_of_a_term_another_can_stand_in_for():
-    m = fitted("clinics_rank")
+    m = shared_model("clinics_rank")
     assert_f_table(drop1(m._fit), golden("clinics_rank")["drop1"], "clinics_rank")
 
 
@@ -237,7 +234,7 @@ NO_SUBMODEL = {
 @pytest.mark.parametrize("name", having("ranova"))
 def test_ranova(name):
     rows = [row for row in golden(name)["ranova"] if (name, row["term"]) not in NO_SUBMODEL]
-    table = ranova(fitted(name)._fit)
+    table = ranova(shared_model(name)._fit)
     assert len(table) == len(golden(name)["ranova"])
     for row in rows:
         ours = table.loc[row["term"]]
@@ -253,11 +250,11 @@ def test_ranova(name):
 
 
 def test_ranova_of_a_lone_slope_leaves_it_out():
-    table = ranova(fitted("clinics_block_pair")._fit)
+    table = ranova(shared_model("clinics_block_pair")._fit)
     smaller = mf.lmer("y ~ x + z + (x | g)", frame("clinics"))
     assert table.loc["z in (0 + z | g)", "loglik"] == pytest.approx(smaller.loglik, rel=LOGLIK)
     assert table.loc["z in (0 + z | g)", "df"] == 1
-    alone = ranova(fitted("clinics_slope_only")._fit).loc["x in (0 + x | g)"]
+    alone = ranova(shared_model("clinics_slope_only")._fit).loc["x in (0 + x | g)"]
     assert alone.npar == 3
     assert alone.chisq > 0
 

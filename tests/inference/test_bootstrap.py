@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from helpers.cases import frame, golden
+from helpers.cases import fitted_model, frame, golden
 
 import mixedfast as mf
 from mixedfast.covariance.relative import SINGULAR_TOLERANCE
@@ -30,13 +30,6 @@ DESIGNS = {
     "crossed": ("penicillin", None),
     "weighted": ("clinics_weights", "w"),
 }
-
-
-def model(name: str) -> mf.LMMResult:
-    case = golden(name)
-    return mf.lmer(
-        case["formula_py"], frame(case["dataset"]), REML=case["REML"], weights=case.get("weights")
-    )
 
 
 def bootstrap(fit, *arguments, **options) -> Bootstrap:
@@ -77,7 +70,7 @@ def rows_of(m: mf.LMMResult) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("name", DESIGNS)
 def test_draws_have_the_model_s_moments(name):
-    m = model(DESIGNS[name][0])
+    m = fitted_model(DESIGNS[name][0])
     D, mean, V = rows_of(m)
     R = 20_000
     sampler = ResponseSampler(m._fit)
@@ -185,7 +178,7 @@ def test_two_factors_with_slopes_as_one_dense_matrix():
 
 @pytest.mark.parametrize("name", ["pastes", "penicillin", "hsb_seed"])
 def test_scores_together_are_those_of_one(name):
-    f = model(name)._fit
+    f = fitted_model(name)._fit
     drawn = ResponseSampler(f).draw(generators(3))
     found = together(f.cp)(f, drawn).scores()
     engine = new_engine(f)
@@ -197,7 +190,7 @@ def test_scores_together_are_those_of_one(name):
 
 @pytest.mark.parametrize("kind", ["block", "cholmod"])
 def test_an_engine_that_takes_another_response_is_a_new_engine(kind):
-    f = model("words_slopes")._fit
+    f = fitted_model("words_slopes")._fit
     cp = ResponseSampler(f).draw(generators(1)).crossproducts(f.cp, 0)
     used, new = choose(f.cp, kind), choose(cp, kind)
     lambdas = f.covariance.lambdas(f.theta_internal)
@@ -229,7 +222,7 @@ def test_an_engine_that_takes_another_response_is_a_new_engine(kind):
 def test_the_distribution_is_the_row_space_one(name):
     from scipy.stats import ks_2samp
 
-    m = model(DESIGNS[name][0])
+    m = fitted_model(DESIGNS[name][0])
     fast, slow = bootstrap(m._fit, 400, seed=1), row_space_bootstrap(m._fit, m._design, 400, seed=2)
     assert fast.names == slow.names
     assert fast.n_failed == slow.n_failed == 0
@@ -245,7 +238,7 @@ def test_the_distribution_is_the_row_space_one(name):
     ("name", "n"), [("hsb_seed", 150), ("pastes", 150), ("classes_nested", 80)]
 )
 def test_the_same_bits_for_any_number_of_threads(name, n):
-    f = model(name)._fit
+    f = fitted_model(name)._fit
     runs = [bootstrap(f, n, seed=7, threads=threads) for threads in (1, 2, 5)]
     for other in runs[1:]:
         assert np.array_equal(runs[0].replicates, other.replicates, equal_nan=True)
@@ -295,7 +288,7 @@ def test_bca_of_a_variance_is_skewed_the_right_way():
 
 
 def test_singular_replicates_are_counted():
-    f = model("pastes")._fit
+    f = fitted_model("pastes")._fit
     found = bootstrap(f, 200, seed=1)
     sds, sigma = (found.to_frame().filter(regex=part) for part in ("^sd_", "^sigma$"))
     zero = (sds.to_numpy() < SINGULAR_TOLERANCE * sigma.to_numpy()).any(axis=1)

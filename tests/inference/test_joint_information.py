@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.cases import frame, golden
+from helpers.cases import fitted_model, frame
 
 import mixedfast as mf
 
@@ -19,13 +19,6 @@ MODELS = [
 ]
 
 
-def model(name: str, reml: bool = False) -> mf.LMMResult:
-    case = golden(name)
-    return mf.lmer(
-        case["formula_py"], frame(case["dataset"]), REML=reml, weights=case.get("weights")
-    )
-
-
 def label(row) -> str:
     if row.group == "Residual":
         return "sigma"
@@ -37,7 +30,7 @@ def label(row) -> str:
 @pytest.mark.parametrize("name", MODELS)
 def test_they_are_the_slope_of_zeta(name):
     """Near the ML estimate zeta = (value - estimate) / standard error, whatever the parameter."""
-    m = model(name)
+    m = fitted_model(name, REML=False)
     profile = m.profile()
     errors = m.varcorr_se()
     for row in errors.itertuples():
@@ -51,14 +44,14 @@ def test_they_are_the_slope_of_zeta(name):
 @pytest.mark.parametrize("reml", [True, False])
 def test_of_a_balanced_one_way_layout(reml):
     """sigma^2 is a mean square with J(n-1) df; its asymptotic variance is 2 sigma^4 / df, ML and REML alike."""
-    m = model("dyestuff", reml)
+    m = fitted_model("dyestuff", REML=reml)
     residual = m.varcorr_se().iloc[-1]
     assert residual.variance_se == pytest.approx(m.sigma**2 * np.sqrt(2.0 / 24.0), rel=1e-6)
     assert residual.sd_se == pytest.approx(m.sigma * np.sqrt(0.5 / 24.0), rel=1e-6)
 
 
 def test_rows_are_those_of_varcorr():
-    m = model("clinics_block_pair", reml=True)
+    m = fitted_model("clinics_block_pair", REML=True)
     keys = ["group", "name1", "name2"]
     assert m.varcorr_se()[keys].equals(m.varcorr[keys])
 

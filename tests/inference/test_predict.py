@@ -33,7 +33,7 @@ ENGINES = ("block", "cholmod")
 )
 def case(request):
     name, engine = request.param
-    return fitted_model(name, engine), MODELS[name]
+    return fitted_model(name, engine=engine), MODELS[name]
 
 
 def like_r(ours, theirs):
@@ -386,7 +386,7 @@ DIFFERENCES = 1e-4
 @pytest.mark.parametrize("interval", ["confidence", "prediction"])
 def test_satterthwaite_s_df_of_predictions(name, engine, interval):
     """2 f^2 / (g'Ag) with the gradient of the whole variance by differences in (theta, sigma)."""
-    m, rows = fitted_model(name, engine), MODELS[name]["predict"]["newdata_unseen"]
+    m, rows = fitted_model(name, engine=engine), MODELS[name]["predict"]["newdata_unseen"]
     for re in (
         True,
         MODELS[name]["predict_partly"]["re"] if MODELS[name]["predict_partly"] else False,

@@ -257,7 +257,8 @@ def test_the_rows_the_groups_and_the_methods_are_told() -> None:
 
 
 def test_what_a_sentence_would_get_wrong_is_not_said() -> None:
-    said = told("math ~ ses * sector + log(size) + (1 + ses || school)", mf.load_dataset("hsb"))
+    with pytest.warns(mf.SingularFitWarning):
+        said = told("math ~ ses * sector + log(size) + (1 + ses || school)", mf.load_dataset("hsb"))
     assert (
         "one-unit increase" not in said
         and "The slope of ses" not in said
