@@ -235,7 +235,7 @@ def _fit(options: argparse.Namespace) -> None:
     m.library = "pandas"
     if options.html is not None:  # before anything is printed: whoever reads that may stop reading
         with _writing(options.html):
-            m.to_html(options.html, ddf=options.ddf)
+            _write_page(options.html, m.to_html(ddf=options.ddf) or "", [options.file])
     print(m.summary(ddf=options.ddf))
     if options.anova:
         kind = options.type or "III"
@@ -254,6 +254,13 @@ def _data(file: str, categorical: Sequence[str]) -> Any:
     return file
 
 
+def _write_page(path: Path, page: str, inputs: Sequence[str] = ()) -> None:
+    """Write a report; the data that were read are not replaced."""
+    from mixedfast.data.whole_file import write_text
+
+    write_text("--html", path, page, inputs)
+
+
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
     try:
@@ -269,7 +276,7 @@ def _demo(options: argparse.Namespace) -> None:
         print(demo_text())
         return
     with _writing(options.html):
-        options.html.write_text(demo_html(), encoding="utf-8")
+        _write_page(options.html, demo_html())
 
 
 def _versions(options: argparse.Namespace) -> None:

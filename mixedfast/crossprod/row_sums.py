@@ -7,7 +7,6 @@ the model afterwards.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast._stored import is_array_of, stored
+from mixedfast._threads import thread_pool
 from mixedfast._validation import available_cores
 from mixedfast.crossprod import _sums
 from mixedfast.crossprod.dummy_columns import Expansion, by_cell, square
@@ -301,7 +301,7 @@ def threaded(
     if count == 1:
         done = [part(0)]
     else:
-        with ThreadPoolExecutor(count) as workers:
+        with thread_pool(count) as workers:
             done = list(workers.map(part, range(count)))
     xy = done[0][0]
     for other, _ in done[1:]:

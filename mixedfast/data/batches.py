@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from mixedfast._memo import cached_property
@@ -19,6 +20,8 @@ class Batches:
 
     An iterator can be read once: asking for its units again raises DataError.
     """
+
+    paths: tuple[Path, ...] = ()
 
     def __init__(self, data: Any) -> None:
         self._data = data
@@ -114,6 +117,11 @@ class Dataset:
 
     def __init__(self, data: Any) -> None:
         self._data = data
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files of the dataset, none for a dataset that is not made of files."""
+        return tuple(Path(path) for path in getattr(self._data, "files", ()))
 
     @property
     def schema(self) -> Any:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mixedfast._threads import thread_pool
 from mixedfast.data.files import Files
+from mixedfast.data.whole_file import whole_file
 from mixedfast.data.work_units import Source
+from mixedfast.errors import DataError
 
 __all__ = ["parquet_writer", "rows_on_disk"]
 
@@ -37,44 +40,48 @@ def rows_on_disk(source: Source, columns: Sequence[str]) -> Files:
 
 
 @contextmanager
-def parquet_writer(target: Path) -> Iterator[Callable[[Any, Mapping[str, np.ndarray]], None]]:
-    """Write Arrow tables to one file, all of them or none.
+def parquet_writer(
+    path: str | PathLike[str], inputs: Iterable[Path] = ()
+) -> Iterator[Callable[[Any, Mapping[str, np.ndarray]], None]]:
+    """Write Arrow tables to one file, all of them or none (see `whole_file`).
+
+    Compressing takes longer than all the rest: it has a thread, one table behind. The thread has ended before the writer is
+    closed, and the writer before the file.
 
     Yields
     ------
     callable
-        ``write(table, added)`` writes a table with further columns at its right. Compressing takes longer than all the rest:
-        it has a thread, one table behind.
+        ``write(table, added)`` writes a table with further columns at its right.
+
+    Raises
+    ------
+    DataError
+        When no table was written.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    unfinished = target.with_name(f"{target.name}.{os.getpid()}.part")
     writer: Any = None
     written: Future[None] | None = None
+    with whole_file("augment_to", path, inputs) as file, ExitStack() as closing:
 
-    def write(table: Any, added: Mapping[str, np.ndarray]) -> None:
-        nonlocal writer, written
-        own = table.column_names
-        for name, values in added.items():
-            table = table.append_column(name, pa.array(values))
-        if writer is None:  # numbers that are computed hardly repeat: no dictionaries of them
-            writer = pq.ParquetWriter(
-                unfinished, table.schema, compression="zstd", use_dictionary=own
-            )
-        if written is not None:
-            written.result()
-        written = beside.submit(writer.write_table, table)
+        def write(table: Any, added: Mapping[str, np.ndarray]) -> None:
+            nonlocal writer, written
+            own = table.column_names
+            for name, values in added.items():
+                table = table.append_column(name, pa.array(values))
+            if writer is None:  # numbers that are computed hardly repeat: no dictionaries of them
+                writer = pq.ParquetWriter(
+                    file, table.schema, compression="zstd", use_dictionary=own
+                )
+                closing.callback(writer.close)
+            if written is not None:
+                written.result()
+            written = beside.submit(writer.write_table, table)
 
-    try:
-        with ThreadPoolExecutor(1) as beside:
+        with thread_pool(1) as beside:
             yield write
             if written is not None:
                 written.result()
-        if writer is not None:
-            writer.close()
-            os.replace(unfinished, target)
-    finally:
-        if writer is not None:
-            writer.close()
-        unfinished.unlink(missing_ok=True)
+        if writer is None:
+            raise DataError("augment_to: the data have no rows")

@@ -15,7 +15,6 @@ import json
 import math
 import os
 import re
-import secrets
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -28,6 +27,7 @@ import numpy as np
 from mixedfast._stored import REGISTRY, name_of
 from mixedfast._validation import check_path
 from mixedfast.data.storage_schema import complaint_of, is_plain_type
+from mixedfast.data.whole_file import whole_file
 from mixedfast.errors import DataError
 
 __all__ = ["load", "save"]
@@ -65,7 +65,7 @@ def save(thing: Any, path: str | PathLike[str]) -> None:
     DataError
         When something in it cannot be written as data (a contrast that is a Python object, say); pickle it instead.
     """
-    target = check_path("save", path)
+    check_path("save", path)
     writer = _Writer()
     content = writer.encode(thing)
     arrays = [_npy(array) for array in writer.arrays]
@@ -77,24 +77,14 @@ def save(thing: Any, path: str | PathLike[str]) -> None:
         "content": content,
     }
     text = json.dumps(header, allow_nan=False, ensure_ascii=False).encode()
-    # a name of its own, and nobody's file or link is written over: others may write to the same place at the same time
-    unfinished = target.with_name(f"{target.name}.{secrets.token_hex(8)}.part")
-    try:
-        with zipfile.ZipFile(unfinished, "x") as archive:
-            for name, body in [
-                (_HEADER, text),
-                *((_member(i), body) for i, body in enumerate(arrays)),
-            ]:
-                # a fixed date: the same content is the same bytes
-                archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), body)
-            archive.comment = hashlib.sha256(text).hexdigest().encode()
-        os.replace(unfinished, target)
-    except OSError as error:
-        raise type(error)(
-            error.errno, error.strerror, str(target)
-        ) from error  # the name that the caller knows
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file("save", path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, body in [
+            (_HEADER, text),
+            *((_member(i), body) for i, body in enumerate(arrays)),
+        ]:
+            # a fixed date: the same content is the same bytes
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), body)
+        archive.comment = hashlib.sha256(text).hexdigest().encode()
 
 
 def load(path: str | PathLike[str]) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from mixedfast.data.arrow import kind_of
@@ -43,6 +44,10 @@ class Source(Protocol):
     @property
     def once(self) -> bool:
         """Whether the rows come by only once."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that are read, where they are known."""
 
     @property
     def schema(self) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,7 +49,7 @@ def augment_to(
     """Write the rows of a stream with what belongs to them (see `LMMResult.augment_to`)."""
     with (
         bar(stream.source.rows, "fitted values", progress, unit=" rows") as advance,
-        parquet_writer(Path(path)) as write,
+        parquet_writer(path, stream.source.paths) as write,
     ):
         for design, rows in stream.designs_and_rows(columns):
             write(rows(), _augmented(fit, design, with_leverage))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixedfast.data.frames_out import beside, returns_callers_tables
+from mixedfast.data.whole_file import write_text
 from mixedfast.results.fixed_effects import FixedPart
 
 if TYPE_CHECKING:
@@ -91,8 +92,8 @@ class Display(FixedPart):
 
 
 def written(page: str, path: Path | None) -> str | None:
-    """Write a page to a file; without a path, return it."""
+    """Write a page to a file, whole or not at all; without a path, return it."""
     if path is None:
         return page
-    path.write_text(page, encoding="utf-8")
+    write_text("to_html", path, page)
     return None

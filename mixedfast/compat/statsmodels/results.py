@@ -21,6 +21,7 @@ from mixedfast.compat.statsmodels.hypotheses import (
 from mixedfast.compat.statsmodels.packed import MixedLMParams
 from mixedfast.compat.statsmodels.refused import refused
 from mixedfast.compat.statsmodels.summary import Summary
+from mixedfast.data.whole_file import whole_file
 from mixedfast.errors import DataError, FormulaError, NotDefinedError
 from mixedfast.inference.hypotheses.contrasts import hypothesis
 
@@ -510,7 +511,8 @@ class MixedLMResults:
         """
         if remove_data:
             self.remove_data()
-        Path(fname).write_bytes(pickle.dumps(self, protocol=5))
+        with whole_file("save", fname) as file:
+            pickle.dump(self, file, protocol=5)
 
     @classmethod
     def load(cls, fname: str | PathLike[str]) -> MixedLMResults:

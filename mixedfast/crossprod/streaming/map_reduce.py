@@ -10,11 +10,12 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from mixedfast._progress import Show, bar
+from mixedfast._threads import thread_pool
 from mixedfast._validation import available_cores
 from mixedfast.data.work_units import Source, Unit, joined, together
 from mixedfast.errors import DataError, MixedFastError
@@ -67,7 +68,7 @@ def reduce_units(
     total, marks = start, list(done)
     waiting: deque[tuple[list[Unit], Future[T]]] = deque()
     with (
-        ThreadPoolExecutor(count) as workers,
+        thread_pool(count) as workers,
         bar(source.rows, label, progress, unit=" rows") as advance,
     ):
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast._progress import Show, bar
+from mixedfast._threads import thread_pool
 from mixedfast._validation import (
     available_cores,
     check_count,
@@ -135,12 +136,14 @@ def _run(
 ) -> dict[int, Refits]:
     """Run the batches on threads; after Ctrl-C, return those finished, by position."""
     done: dict[int, Refits] = {}
-    workers = ThreadPoolExecutor(min(threads, len(batches)))
-    running: dict[Future[Refits], int] = {
-        workers.submit(work, batch): i for i, batch in enumerate(batches)
-    }
     try:
-        with bar(n, "bootstrap", progress) as advance:
+        with (
+            thread_pool(min(threads, len(batches))) as workers,
+            bar(n, "bootstrap", progress) as advance,
+        ):
+            running: dict[Future[Refits], int] = {
+                workers.submit(work, batch): i for i, batch in enumerate(batches)
+            }
             for future in as_completed(running):
                 done[running[future]] = future.result()
                 advance(len(batches[running[future]]))
@@ -148,8 +151,6 @@ def _run(
         if not done:
             raise
         sys.stderr.write("interrupted: the replicates finished so far are kept\n")
-    finally:
-        workers.shutdown(wait=True, cancel_futures=True)
     return done
 
 
