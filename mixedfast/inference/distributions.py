@@ -1,4 +1,7 @@
-"""Tail probabilities and quantiles of t and F, by SciPy's special functions (the import of scipy.stats is spared)."""
+"""Tail probabilities and quantiles of t and F by special functions.
+
+These import faster than scipy.stats.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ __all__ = ["f_tail", "t_quantile", "t_tails"]
 
 
 def t_tails(statistic: np.ndarray, df: np.ndarray) -> np.ndarray:
-    """Two-sided p values of t statistics; infinite df are the normal distribution.
+    """Compute two-sided p values of t statistics; with infinite df of the normal distribution.
 
-    By the incomplete beta function, which keeps its digits far out in the tails.
+    By the incomplete beta function, which is accurate far out in the tails.
     """
     from scipy.special import betainc, ndtr
 
@@ -21,7 +24,7 @@ def t_tails(statistic: np.ndarray, df: np.ndarray) -> np.ndarray:
 
 
 def t_quantile(probability: float, df: np.ndarray) -> np.ndarray:
-    """Quantiles of t distributions; infinite df are the normal distribution."""
+    """Compute quantiles of t distributions; with infinite df of the normal distribution."""
     from scipy.special import ndtri, stdtrit
 
     finite = np.isfinite(df)
@@ -29,7 +32,7 @@ def t_quantile(probability: float, df: np.ndarray) -> np.ndarray:
 
 
 def f_tail(F: float, numerator: int, denominator: float) -> float:
-    """P(F distribution > F); an infinite denominator is chi-square over its df."""
+    """Compute P(F distribution > F); with an infinite denominator of chi-square over its df."""
     from scipy.special import betainc, chdtrc
 
     if np.isinf(denominator):

@@ -1,4 +1,4 @@
-"""Rows that are not in memory come by again: fitted values, residuals and leverage, batch by batch."""
+"""Fitted values, residuals and leverage of rows that are not in memory, batch by batch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["augment_to", "stream_of"]
 
 
 def stream_of(fit: Fit, data: Any) -> Stream:
-    """Other rows, coded as those of the fit were."""
+    """Open other rows, coded as those of the fit."""
     recipe = fit.cp.meta.recipe
     if recipe is None:
         raise DataError("the cross-products this result was made from do not say how to code rows")
@@ -32,8 +32,8 @@ def stream_of(fit: Fit, data: Any) -> Stream:
         )
     if is_lazy(data):
         raise DataError(
-            "augment_to reads rows batch by batch, and this frame is lazy: give its batches, such as "
-            "relation.to_arrow_reader() of DuckDB, or its files"
+            "augment_to reads rows batch by batch, and this frame is lazy: give its batches, "
+            "such as relation.to_arrow_reader() of DuckDB, or its files"
         )
     return Stream.of_recipe(recipe, data if is_stream(data) else [data])
 
@@ -46,7 +46,7 @@ def augment_to(
     with_leverage: bool,
     progress: Show,
 ) -> None:
-    """Write the rows of a stream with what belongs to them (see `LMMResult.augment_to`)."""
+    """Write the rows of a stream with fitted values and residuals (see `LMMResult.augment_to`)."""
     with (
         bar(stream.source.rows, "fitted values", progress, unit=" rows") as advance,
         parquet_writer(path, stream.source.paths) as write,
@@ -57,7 +57,7 @@ def augment_to(
 
 
 def _augmented(fit: Fit, design: Design, with_leverage: bool) -> dict[str, np.ndarray]:
-    """What is written beside the rows, by name, (n,) each."""
+    """Compute the columns that are added to the rows, (n,) each."""
     values = fitted(fit, design)
     added = {
         ".fitted": values,

@@ -25,7 +25,8 @@ _SHOWN = 5
 class Influence(Deletions, Tabled):
     """Estimates without the rows of each level of a factor; made by ``m.influence()``.
 
-    ``to_frame()`` has one row per level: ``rows, cooks_distance, converged``, then every estimate without the level.
+    ``to_frame()`` has one row per level: ``rows, cooks_distance, converged``, then every estimate
+    without the level.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ class Influence(Deletions, Tabled):
     @property
     @returns_callers_tables
     def dfbeta(self) -> pd.DataFrame:
-        """Coefficients without each level minus those from all rows, the sign of lme4's ``dfbeta``."""
+        """Coefficients without each level minus those from all rows, as lme4's ``dfbeta``."""
         return self._frame(self._change(), self._names(True))
 
     @property
@@ -77,9 +78,9 @@ class Influence(Deletions, Tabled):
 
     @property
     def cooks_distance(self) -> pd.Series:
-        """Cook's distance of each level: d' Var(beta)^-1 d / p, d the change of the coefficients (Cook 1977, Technometrics 19).
+        """Cook's distance of each level: d' Var(beta)^-1 d / p, d the change of the coefficients.
 
-        lme4 gives (J - p) / J times this for J groups.
+        Cook (1977), Technometrics 19.         lme4 gives (J - p) / J times this for J groups.
         """
         import pandas as pd
 

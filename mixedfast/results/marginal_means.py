@@ -26,7 +26,8 @@ __all__ = ["MarginalMeans"]
 class MarginalMeans(GridMeans, Tabled):
     """Estimated marginal means; made by ``m.emmeans()``.
 
-    ``to_frame()`` has one row per mean: the variables, then ``emmean, std_error, df, conf_low, conf_high``.
+    ``to_frame()`` has one row per mean: the variables, then ``emmean, std_error, df, conf_low,
+    conf_high``.
 
     Parameters
     ----------
@@ -36,7 +37,8 @@ class MarginalMeans(GridMeans, Tabled):
     levels : tuple of tuple
         One per mean: values of ``specs``, then of ``by``.
     L : (m, p) array
-        Over the identifiable coefficients; the means are ``L beta + offset``. Rows that cannot be estimated are NaN.
+        Over the identifiable coefficients; the means are ``L beta + offset``. Rows that cannot be
+        estimated are NaN.
     offset : (m,) array
     at : dict
         Values at which the other covariates are held.
@@ -67,13 +69,15 @@ class MarginalMeans(GridMeans, Tabled):
         Parameters
         ----------
         adjust : {"tukey", "holm", "bonferroni", "sidak", "none"}
-            How p values and intervals allow for the number of means (Tukey) or of comparisons in a family. Holm's stepwise p
-            values have no intervals; those of Bonferroni take their place.
+            How p values and intervals allow for the number of means (Tukey) or of comparisons in a
+            family. Holm's stepwise p values have no intervals; those of Bonferroni take their
+            place.
 
         Returns
         -------
         DataFrame
-            ``contrast``, the variables of ``by``, then ``estimate, std_error, df, statistic, p_value, conf_low, conf_high``.
+            ``contrast``, the variables of ``by``, then ``estimate, std_error, df, statistic,
+            p_value, conf_low, conf_high``.
 
         Raises
         ------
@@ -105,12 +109,14 @@ class MarginalMeans(GridMeans, Tabled):
         Returns
         -------
         DataFrame
-            The variables of ``by``, then ``num_df, den_df, f_value, p_value``; NaN when a mean cannot be estimated.
+            The variables of ``by``, then ``num_df, den_df, f_value, p_value``; NaN when a mean
+            cannot be estimated.
 
         Examples
         --------
         >>> import mixedfast as mf
-        >>> m = mf.lmer("angle ~ recipe * temperature + (1 | recipe:replicate)", mf.load_dataset("cake"))
+        >>> formula = "angle ~ recipe * temperature + (1 | recipe:replicate)"
+        >>> m = mf.lmer(formula, mf.load_dataset("cake"))
         >>> m.emmeans("recipe").joint().round(2)[["num_df", "den_df", "f_value"]].values.tolist()
         [[2.0, 42.0, 0.25]]
         """

@@ -43,11 +43,11 @@ __all__ = [
 ]
 
 
-# --- coefficients -------------------------------------------------------------------------------------------
+# --- coefficients -------------------------------------------------------------------------------
 
 
 def coef_table(fit: LinearFit, ddf: DDF = "satterthwaite", level: float = 0.95) -> pd.DataFrame:
-    """Make the table of all coefficients, index ``term``; rows of NaN for columns that could not be identified."""
+    """Make the table of all coefficients, index ``term``; NaN for columns not identified."""
     import pandas as pd
 
     index = pd.Index(list(fit.cp.meta.x_names), name="term")
@@ -55,7 +55,7 @@ def coef_table(fit: LinearFit, ddf: DDF = "satterthwaite", level: float = 0.95) 
 
 
 def ddf_table(fit: LinearFit, methods: tuple[str, ...] = METHODS) -> pd.DataFrame:
-    """Make the table of every method by coefficient: index ``(term, method)``, columns ``df, p_value, note``."""
+    """Make the table of every method: index ``(term, method)``, columns ``df, p_value, note``."""
     import pandas as pd
 
     rows = [
@@ -73,7 +73,7 @@ def wald_intervals(fit: LinearFit, level: float, ddf: DDF) -> pd.DataFrame:
     return coef_table(fit, ddf, level)[["conf_low", "conf_high"]]
 
 
-# --- hypotheses ---------------------------------------------------------------------------------------------
+# --- hypotheses ---------------------------------------------------------------------------------
 
 
 def contrast(
@@ -84,7 +84,7 @@ def contrast(
     joint: bool = False,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Make the table of linear combinations, one row per combination; or one row of the F test of all.
+    """Make the table of linear combinations, one row per combination, or of their F test.
 
     See `mixedfast.inference.hypotheses.contrasts.contrasts` for `L` and `rhs`.
 
@@ -123,7 +123,7 @@ def drop1(fit: LinearFit, ddf: DDF = "satterthwaite") -> pd.DataFrame:
 
 
 def regression_anova(fit: LeastSquares, type: str, ddf: DDF) -> pd.DataFrame:
-    """Make the table of the terms of a regression and its residuals, index ``term``; ``df`` are whole numbers if known."""
+    """Make the table of the terms of a regression and its residuals, index ``term``."""
     table = _by_term(regression.regression_anova(fit, type, ddf), regression.SquaresTest)
     return table.astype({"df": int} if table["df"].notna().all() else {})
 
@@ -174,7 +174,7 @@ def _by_term(rows: Sequence[tuple[Any, ...]], kind: Any) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(kind._fields)).set_index("term")
 
 
-# --- variances ----------------------------------------------------------------------------------------------
+# --- variances ----------------------------------------------------------------------------------
 
 
 def joint_vcov(fit: Fit) -> pd.DataFrame:
@@ -192,13 +192,16 @@ def varcorr_errors(fit: Fit) -> pd.DataFrame:
     return pd.DataFrame(variance_errors(fit))
 
 
-# --- predictions --------------------------------------------------------------------------------------------
+# --- predictions --------------------------------------------------------------------------------
 
 
 def prediction_table(
     found: Prediction, interval: str | None, level: float, index: Any = None
 ) -> pd.DataFrame:
-    """Make the table of predictions: ``fit, se``, ``df`` where it differs by row and, for an interval, ``lower, upper``."""
+    """Make the table of predictions: ``fit, se`` and, for an interval, ``lower, upper``.
+
+    ``df`` is a column where it differs by row.
+    """
     import pandas as pd
 
     of_rows = found.df is not None and found.df.ndim > 0

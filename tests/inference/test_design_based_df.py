@@ -23,7 +23,7 @@ from mixedfast.design.columns import evaluate, matrix
 from mixedfast.errors import NotDefinedError
 from mixedfast.formula.parser import parse
 from mixedfast.inference.ddf import rank
-from mixedfast.inference.ddf.design_based import RULES
+from mixedfast.inference.ddf.design_based import design_df
 from mixedfast.inference.ddf.rank import design_rank
 
 
@@ -35,7 +35,7 @@ def products(formula: str, data: Any, **options: Any) -> CrossProducts:
 def df(method: str, formula: str, data: Any, **options: Any) -> dict[str, float]:
     """Degrees of freedom by column name."""
     cp = products(formula, data, **options)
-    return dict(zip(cp.x_names, RULES[method](cp).tolist(), strict=True))
+    return dict(zip(cp.x_names, design_df(method, cp).tolist(), strict=True))
 
 
 def two_levels(groups: int, n: int) -> pd.DataFrame:
@@ -357,7 +357,7 @@ def test_rank_of_a_saturated_design() -> None:
     with pytest.raises(
         NotDefinedError, match=r"containment: no degrees of freedom are left for x, I\(x"
     ):
-        RULES["containment"](cp)
+        design_df("containment", cp)
 
 
 # --- what is not defined says so ----------------------------------------------------------------------------------
@@ -368,12 +368,14 @@ def test_crossed_factors_are_named(method: str) -> None:
     with pytest.raises(
         NotDefinedError, match=rf"{method}: .*crossed.*plate is not nested in sample"
     ):
-        RULES[method](products("diameter ~ 1 + (1 | plate) + (1 | sample)", frame("penicillin")))
+        design_df(
+            method, products("diameter ~ 1 + (1 | plate) + (1 | sample)", frame("penicillin"))
+        )
 
 
 def test_hlm_wants_two_levels() -> None:
-    with pytest.raises(NotDefinedError, match=r"hlm: defined for two levels; .*cask.*batch"):
-        RULES["hlm"](products("strength ~ 1 + (1 | batch/cask)", frame("pastes")))
+    with pytest.raises(NotDefinedError, match=r"hlm: defined for two levels, .*cask.*batch"):
+        design_df("hlm", products("strength ~ 1 + (1 | batch/cask)", frame("pastes")))
 
 
 SLOPE_ONLY = "distance ~ age * Sex + (0 + age | Subject)"
@@ -400,7 +402,7 @@ def test_sums_of_levels_add_over_tables(method: str, formula: str) -> None:
     whole = mf.crossproducts(formula, pd.concat([data[:170], data[100:], data[40:90]]), weights="u")
     added = parts[0] + parts[1] + parts[2]
     assert added.groups[0].sums == pytest.approx(_in_basis_of(added, whole), rel=1e-9, abs=1e-9)
-    assert RULES[method](added).tolist() == RULES[method](whole).tolist()
+    assert design_df(method, added).tolist() == design_df(method, whole).tolist()
 
 
 def _in_basis_of(target: Any, cp: Any) -> np.ndarray:
@@ -416,8 +418,8 @@ def _in_basis_of(target: Any, cp: Any) -> np.ndarray:
 def test_cross_products_without_sums_of_levels(method: str) -> None:
     cp = products("math ~ ses + (0 + ses | school)", frame("hsb"))
     bare = replace(cp, groups=tuple(replace(g, sums=None) for g in cp.groups))
-    with pytest.raises(NotDefinedError, match=rf"{method}: .* within school .*1 \+ x"):
-        RULES[method](bare)
+    with pytest.raises(NotDefinedError, match=rf"{method}: .* within school,? .*1 \+ x"):
+        design_df(method, bare)
 
 
 def test_subjects_may_hold_factors_that_cross() -> None:
@@ -428,18 +430,18 @@ def test_subjects_may_hold_factors_that_cross() -> None:
     formula = "y ~ x + (1 | j) + (1 | p) + (1 | q)"
     assert df("between-within", formula, data) == {"Intercept": 5, "x": 600 - 2 - 5}
     with pytest.raises(NotDefinedError, match="q is not nested in p"):
-        RULES["inner-outer"](products(formula, data))
+        design_df("inner-outer", products(formula, data))
 
 
 @pytest.mark.parametrize("method", ["group", "inner-outer", "between-within", "hlm"])
 def test_too_few_groups(method: str) -> None:
     with pytest.raises(NotDefinedError, match=f"{method}: no degrees of freedom are left for .*w"):
-        RULES[method](products("y ~ x + w + v + (1 | j)", two_levels(3, 90)))
+        design_df(method, products("y ~ x + w + v + (1 | j)", two_levels(3, 90)))
 
 
 def test_hlm_on_an_interaction_without_its_parts() -> None:
-    with pytest.raises(NotDefinedError, match="does not tell the level of w: add w to the formula"):
-        RULES["hlm"](products("y ~ x + x:w + (x | j)", two_levels(20, 400)))
+    with pytest.raises(NotDefinedError, match="does not show the level of w: add w to the formula"):
+        design_df("hlm", products("y ~ x + x:w + (x | j)", two_levels(20, 400)))
 
 
 def test_hlm_on_a_slope_that_is_not_there() -> None:
@@ -447,7 +449,7 @@ def test_hlm_on_a_slope_that_is_not_there() -> None:
     with pytest.raises(
         NotDefinedError, match="belongs to the slope d:x, which is not in the model by itself"
     ):
-        RULES["hlm"](products("y ~ x + d + w + x:d:w + (x | j)", data))
+        design_df("hlm", products("y ~ x + d + w + x:d:w + (x | j)", data))
 
 
 def test_crossed_factors_that_need_too_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -456,11 +458,11 @@ def test_crossed_factors_that_need_too_much_memory(monkeypatch: pytest.MonkeyPat
     with pytest.raises(
         NotDefinedError, match=r"containment: .*plate, sample.* 7 columns .*: use satterthwaite"
     ):
-        RULES["containment"](cp)
+        design_df("containment", cp)
 
 
 @pytest.mark.parametrize("method", ["hlm", "between-within", "containment"])
 def test_cross_products_that_do_not_know_their_terms(method: str) -> None:
     cp = products("y ~ x + (1 | j)", two_levels(20, 400))
     with pytest.raises(NotDefinedError, match=f"{method}: the cross-products do not say"):
-        RULES[method](replace(cp, meta=Meta()))
+        design_df(method, replace(cp, meta=Meta()))

@@ -278,7 +278,7 @@ def test_a_singular_fit_is_explained() -> None:
     # the rule that was used at a singular fit is no reason to leave a method out
     for method, value in m.ddf_table().df.droplevel("term").items():
         assert not np.isfinite(value) or f'left">{method}</td>' in made
-    assert "satterthwaite: singular fit: what is estimated as zero counts as known" in made
+    assert "satterthwaite: singular fit: a variance estimated as zero is treated as known" in made
     assert "0 % is between Batches" in " ".join(narrative.findings(m, m.coef_table(), 0.95))
 
 

@@ -186,7 +186,7 @@ def test_refit_takes_rows_used_or_all_rows():
         m.refit(np.full(len(rows), np.nan))
     with pytest.raises(mf.DataError, match="must be numeric"):
         m.refit(rows.f)
-    with pytest.raises(mf.DataError, match="one number a row"):
+    with pytest.raises(mf.DataError, match="one number per row"):
         m.refit(np.ones((2, 2)))
 
 

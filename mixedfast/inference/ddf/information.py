@@ -1,8 +1,8 @@
-"""Information about the variance parameters, shared by the methods of Satterthwaite and of Kenward and Roger.
+"""Information about the variance parameters, for Satterthwaite's and Kenward and Roger's methods.
 
-All in the metric V^-1 (docs/maths.md, "What inference needs") with sigma = 1, and in coordinates of beta where
-Phi = (X'V^-1 X)^-1 is the identity (``D = Z'V^-1 X L_X^-T``), so that the matrices are small and well scaled for data in any
-units. No n x n matrix, no numerical derivative.
+All in the metric V^-1 (docs/maths.md, "What inference needs") with sigma = 1, and in coordinates of
+beta where Phi = (X'V^-1 X)^-1 is the identity (``D = Z'V^-1 X L_X^-T``), so that the matrices are
+small and well scaled for data in any units. No n x n matrix, no numerical derivative.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def covariance_root(fit: Fit) -> np.ndarray:
 
 
 def hessian_theta_sigma(fit: Fit, pairs: PairTraces | None = None) -> np.ndarray:
-    """Compute the Hessian of the deviance in (theta, sigma), (m+1, m+1), sigma in units of its estimate.
+    """Compute the Hessian of the deviance in (theta, sigma / sigma_hat), (m+1, m+1).
 
-    The observed information in closed form, exact if the pair traces are. The row of sigma needs no traces of its own: V is
-    linear in the variances and P V P = P, so tr(P V P G) = tr(P G).
+    The observed information in closed form, exact if the pair traces are. The row of sigma needs no
+    traces of its own: V is linear in the variances and P V P = P, so tr(P V P G) = tr(P G).
     """
     system = fit.system
     cov = fit.covariance
@@ -50,7 +50,10 @@ def hessian_theta_sigma(fit: Fit, pairs: PairTraces | None = None) -> np.ndarray
 
 
 def jackknife_error(without: Sequence[float]) -> float:
-    """Compute the standard error from the values without each batch of probes (Tukey 1958); 0 without batches."""
+    """Compute the jackknife standard error from the values without each batch of probes.
+
+    Tukey (1958). It is 0 when there are no batches.
+    """
     if not without:
         return 0.0
     values = np.array(without)

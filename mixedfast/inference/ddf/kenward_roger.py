@@ -1,8 +1,10 @@
-"""Kenward and Roger's adjusted covariance, F statistic and degrees of freedom (1997, Biometrics 53). Once per fit, memoised.
+"""Kenward and Roger's adjusted covariance, F statistic and degrees of freedom.
 
-All in the metric V^-1 (docs/maths.md, "What inference needs") with sigma = 1, and in coordinates of beta where
-Phi = (X'V^-1 X)^-1 is the identity (``D = Z'V^-1 X L_X^-T``), so that the matrices are small and well scaled for data in any
-units. No n x n matrix, no numerical derivative.
+Kenward and Roger (1997), Biometrics 53. Computed once per fit.
+
+All in the metric V^-1 (docs/maths.md, "What inference needs") with sigma = 1, and in coordinates of
+beta where Phi = (X'V^-1 X)^-1 is the identity (``D = Z'V^-1 X L_X^-T``), so that the matrices are
+small and well scaled for data in any units. No n x n matrix, no numerical derivative.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ def reml_fit(fit: Fit) -> Fit:
 
 @dataclass(frozen=True, eq=False)
 class KenwardRogerTerms:
-    """The quantities of Kenward and Roger (1997), in coordinates where Phi is the identity and sigma = 1.
+    """The quantities of Kenward and Roger (1997), where Phi is the identity and sigma = 1.
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ class KenwardRogerTerms:
         return self.fit.sigma**2 * self.half @ self.adjusted @ self.half.T
 
     def df_error(self, L: np.ndarray) -> float:
-        """Compute the standard error of the df of L beta = rhs that comes from the probes; 0 when traces are exact."""
+        """Compute the standard error of the df of L beta = rhs due to the probes; 0 without any."""
         return jackknife_error([terms.f_test(L, np.zeros(len(L)))[1] for terms in self.resampled])
 
     def f_test(self, L: np.ndarray, difference: np.ndarray) -> tuple[float, float]:
@@ -76,7 +78,8 @@ class KenwardRogerTerms:
 
         Notes
         -----
-        Kenward and Roger (1997), section 4, in the notation of Halekoh and Hojsgaard (2014, JSS 59(9)).
+        Kenward and Roger (1997), section 4, in the notation of Halekoh and Hojsgaard (2014, JSS
+        59(9)).
         """
         q = len(L)
         ell = L @ self.half
@@ -114,7 +117,9 @@ def _scaled_f(unscaled: float, q: int, A1: float, A2: float) -> tuple[float, flo
 
 
 def kenward_roger(fit: Fit, how: KenwardRoger | None = None) -> KenwardRogerTerms:
-    """Compute the quantities of Kenward and Roger, memoised; of the REML refit when the fit is by ML.
+    """Compute the quantities of Kenward and Roger, memoised.
+
+    They are those of the REML refit when the fit is by ML.
 
     Parameters
     ----------
@@ -132,7 +137,10 @@ def kenward_roger(fit: Fit, how: KenwardRoger | None = None) -> KenwardRogerTerm
 
 
 def _elements(fit: Fit) -> list[tuple[int, np.ndarray]]:
-    """List (group, E) of every free element of every Sigma: V = sum gamma_r Z (I x E_r) Z' + sigma^2 I."""
+    """List (group, E) of every free element of every Sigma.
+
+    V = sum gamma_r Z (I x E_r) Z' + sigma^2 I.
+    """
     out = []
     for term in fit.covariance.terms:
         for a, b in zip(*term.rows_columns, strict=True):
@@ -167,7 +175,7 @@ def _kenward_roger(fit: Fit, how: KenwardRoger) -> KenwardRogerTerms:
 
 
 def _pieces(fit: Fit) -> _Pieces:
-    """Compute P and Q of Kenward and Roger (1997) for every element of every Sigma, the residual last, and tr(V0^-1 G)."""
+    """Compute P, Q and tr(V0^-1 G) for every element of every Sigma, the residual last."""
     K, D, p = fit.system.K, fit.system.D, fit.cp.p
     elements = _elements(fit)
     H = [block @ block.T for block in fit.system.lambdas]
@@ -216,7 +224,7 @@ def _finish(fit: Fit, pieces: _Pieces, U: PairTraces) -> KenwardRogerTerms:
 
 
 def _symmetric_inverse(matrix: np.ndarray) -> np.ndarray:
-    """Invert a symmetric matrix scaled to unit diagonal; on its positive eigenvalues when singular."""
+    """Invert a symmetric matrix scaled to unit diagonal, on its positive eigenvalues."""
     scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(matrix)), 1e-300))
     values, vectors = np.linalg.eigh(matrix * np.outer(scale, scale))
     keep = values > 1e-12 * values.max()

@@ -1,7 +1,7 @@
-"""Denominator degrees of freedom: a registry from a method's name to what it does, and the tests built on it.
+"""Denominator degrees of freedom: the methods by name, and the t and F tests that use them.
 
-Sources: docs/which_df.md, and beside each rule. A method that is not defined for a design says so (`NotDefinedError`); none
-falls back to another.
+Sources: docs/which_df.md, and beside each rule. A method that is not defined for a design raises
+`NotDefinedError`; no other method takes its place.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mixedfast._validation import check_level, did_you_mean
 from mixedfast.errors import FormulaError, NotDefinedError
 from mixedfast.estimation.fit import Fit
 from mixedfast.estimation.linear_fit import LinearFit
-from mixedfast.inference.ddf import design_based
+from mixedfast.inference.ddf.design_based import design_df
 from mixedfast.inference.ddf.kenward_roger import kenward_roger, reml_fit
 from mixedfast.inference.ddf.satterthwaite import satterthwaite
 from mixedfast.inference.ddf.trace_methods import KenwardRoger, Satterthwaite, TraceMethod
@@ -36,29 +36,31 @@ __all__ = [
     "without_groups",
 ]
 
-#: Eigenvalues of L Phi L' below this fraction of the largest mean that a row of L repeats others (lmerTest's rule).
+#: Eigenvalues of L Phi L' below this fraction of the largest: a row of L is a combination of others
+#: (the rule of lmerTest).
 RANK_TOLERANCE = float(np.sqrt(np.finfo(float).eps))
 
 
 @dataclass(frozen=True)
 class Method:
-    """One way to find denominator degrees of freedom.
+    """A method for denominator degrees of freedom.
 
     Parameters
     ----------
     name : str
     label : str
-        As a page prints it.
+        For printed tables.
     fit : callable
-        The fit whose estimates are tested: the fit itself, or its REML refit.
+        Fit -> the fit whose estimates are tested: itself, or its REML refit.
     vcov : callable
-        Fit -> covariance of beta used in the tests, (p,p).
+        Fit -> covariance of beta in the tests, (p, p).
     df : callable
         (fit, l (p,)) -> df of one contrast.
     joint : callable
         (fit, L (q,p) of full row rank, difference (q,)) -> (F, df).
     df_error : callable or None
-        (fit, l (p,)) -> standard error of the df, for methods that estimate them by random probes.
+        (fit, l (p,)) -> standard error of the df, for methods that estimate them with random
+        probes.
     """
 
     name: str
@@ -71,21 +73,23 @@ class Method:
 
 
 def _mixed(fit: LinearFit) -> Fit:
-    """Return the fit as that of a mixed model; `method_for` gives no other to methods that count on groups."""
+    """Return the fit as a `Fit`: `method_for` gives no other one to methods that need groups."""
     assert isinstance(fit, Fit)
     return fit
 
 
 def _wald_f(fit: LinearFit, L: np.ndarray, difference: np.ndarray) -> float:
+    """Compute the Wald F statistic of q independent rows L with L beta - rhs = difference."""
     return float(difference @ np.linalg.solve(L @ fit.vcov @ L.T, difference)) / len(L)
 
 
 def _satterthwaite_joint(
     fit: LinearFit, L: np.ndarray, difference: np.ndarray, how: Satterthwaite | None = None
 ) -> tuple[float, float]:
-    """Fai and Cornelius (1996), with lmerTest's rules (Kuznetsova et al. 2017, section 3.2).
+    """Compute F and its df by Fai and Cornelius (1996), with the rules of lmerTest.
 
-    The df of the eigen-contrasts: their mean when they agree to 1e-8, 2 when any is at most 2.
+    The df are the mean of those of the eigen-contrasts when they agree to 1e-8, and 2 when any is
+    at most 2 (Kuznetsova et al. 2017, section 3.2).
     """
     values, vectors = np.linalg.eigh(L @ fit.vcov @ L.T)
     rows = vectors.T @ L
@@ -101,20 +105,26 @@ def _satterthwaite_joint(
 
 
 def _structural(name: str, label: str) -> Method:
-    """A method that gives every coefficient its df by the design; a contrast takes the least of those it touches."""
+    """Make a method with df from the design.
+
+    A contrast has the smallest df of the coefficients in it.
+    """
 
     def df(fit: LinearFit, contrast: np.ndarray) -> float:
-        each = fit.memo(f"df {name}", lambda: design_based.RULES[name](fit.cp))
+        """Return the smallest df of the coefficients in a contrast."""
+        each = fit.memo(f"df {name}", lambda: design_df(name, fit.cp))
         used = np.abs(contrast) > 1e-10 * max(np.abs(contrast).max(), 1e-300)
         return float(each[used].min()) if used.any() else float(each.min())
 
     def joint(fit: LinearFit, L: np.ndarray, difference: np.ndarray) -> tuple[float, float]:
+        """Return the Wald F statistic and the smallest df of the coefficients in L."""
         return _wald_f(fit, L, difference), df(fit, np.abs(L).max(axis=0))
 
     return Method(name, label, lambda fit: fit, lambda fit: fit.vcov, df, joint)
 
 
 def _satterthwaite_method(how: Satterthwaite) -> Method:
+    """Make Satterthwaite's method with its settings."""
     return Method(
         str(how),
         "Satterthwaite's method",
@@ -129,6 +139,7 @@ def _satterthwaite_method(how: Satterthwaite) -> Method:
 
 
 def _kenward_roger_method(how: KenwardRoger) -> Method:
+    """Make the method of Kenward and Roger with its settings."""
     return Method(
         str(how),
         "Kenward and Roger's method",
@@ -170,16 +181,16 @@ METHODS: tuple[str, ...] = tuple(_METHODS)
 
 
 DDF = str | TraceMethod
-"""What ``ddf=`` takes: the name of a method, or `mixedfast.Satterthwaite` or `mixedfast.KenwardRoger` with settings."""
+"""A value of ``ddf=``: a name, or `mixedfast.Satterthwaite` or `mixedfast.KenwardRoger`."""
 
 
 def method(ddf: DDF) -> Method:
-    """The method of that name, or with those settings.
+    """Return the method of this name, or with these settings.
 
     Raises
     ------
     NotDefinedError
-        For an unknown name, with the list of known ones.
+        For an unknown name; the message lists the known ones.
     """
     if isinstance(ddf, Satterthwaite):
         return _satterthwaite_method(ddf)
@@ -188,17 +199,19 @@ def method(ddf: DDF) -> Method:
     if not isinstance(ddf, str) or ddf not in _METHODS:
         hint = did_you_mean(ddf, METHODS, most=1)
         raise NotDefinedError(
-            f"ddf={ddf!r} is not a method: {hint + ' C' if hint else 'c'}hoose from {', '.join(METHODS)}"
+            f"ddf={ddf!r} is not a method: {hint + ' C' if hint else 'c'}hoose from "
+            f"{', '.join(METHODS)}"
         )
     return _METHODS[ddf]
 
 
-#: Methods that are exact for a regression without groups, where sigma^2 is the only variance: all give n - p.
+#: Methods that are exact for a regression without groups, where sigma^2 is the only variance: all
+#: give n - p.
 _EXACT = ("residual", "containment", "satterthwaite", "kenward-roger")
 
 
 def without_groups(ddf: DDF) -> str:
-    """Return the name of the method that a regression without groups uses: "residual" (n - p) or "asymptotic".
+    """Return the name of the method for a regression: "residual" (n - p) or "asymptotic".
 
     Raises
     ------
@@ -216,18 +229,18 @@ def without_groups(ddf: DDF) -> str:
 
 
 def method_for(fit: LinearFit, ddf: DDF) -> Method:
-    """Return the method that tests this fit; see `method`, and `without_groups` for a regression."""
+    """Return the method for this fit; see `method`, and `without_groups` for a regression."""
     return method(ddf if isinstance(fit, Fit) else without_groups(ddf))
 
 
 def boundary_note(fit: LinearFit, ddf: DDF) -> str:
-    """What a method takes a variance at zero (or a correlation at one) for; empty when none is there."""
+    """Describe how a method treats a singular fit; empty when the fit is not singular."""
     if not any(fit.singular_terms):
         return ""
     if method(ddf).name.startswith("satterthwaite"):
-        return "singular fit: what is estimated as zero counts as known, as in lmerTest"
+        return "singular fit: a variance estimated as zero is treated as known, as in lmerTest"
     if method(ddf).name.startswith("kenward-roger"):
-        return "singular fit: what is estimated as zero counts as estimated, as in pbkrtest"
+        return "singular fit: a variance estimated as zero is treated as estimated, as in pbkrtest"
     return ""
 
 
@@ -238,9 +251,7 @@ def t_test(
     ddf: DDF = "satterthwaite",
     level: float = 0.95,
 ) -> dict[str, np.ndarray]:
-    """One t test for each row of L: estimate, std_error, df, statistic, p_value, conf_low, conf_high, each (r,).
-
-    A method that estimates its df by random probes adds ``df_std_error``.
+    """Test each row of L beta = rhs by a t test.
 
     Parameters
     ----------
@@ -250,9 +261,14 @@ def t_test(
     rhs : float or (r,) array
         Values under the null hypothesis.
     ddf : str or TraceMethod
-        One of METHODS, or one with settings of its own.
     level : float
         Of the confidence intervals.
+
+    Returns
+    -------
+    dict of str to (r,) array
+        ``estimate, std_error, df, statistic, p_value, conf_low, conf_high``; with df from random
+        probes also ``df_std_error``.
     """
     check_level(level)
     chosen = method_for(fit, ddf)
@@ -280,18 +296,18 @@ def t_test(
 
 
 def rank_reduced(fit: LinearFit, L: np.ndarray, rhs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Independent rows that span the same hypothesis: (q,p) and (q,), q = rank of L Phi L'.
+    """Reduce L beta = rhs to independent rows: L (q, p) and rhs (q,), q = rank of L Phi L'.
 
     Raises
     ------
     FormulaError
-        When rows that say the same of the coefficients ask for different values.
+        When equal combinations of coefficients have different values under the null hypothesis.
     """
     values, vectors = np.linalg.eigh(L @ fit.vcov @ L.T)
     keep = values > RANK_TOLERANCE * max(values.max(), 0.0)
-    left = np.abs(
-        vectors[:, ~keep].T @ rhs
-    )  # zero but for rounding: these sums of rows say nothing of the coefficients
+    # these combinations of the rows are zero, so those of the right-hand sides must be zero up to
+    # rounding
+    left = np.abs(vectors[:, ~keep].T @ rhs)
     if (left > np.sqrt(RANK_TOLERANCE) * np.abs(rhs).max()).any():
         raise FormulaError(
             "the combinations contradict one another: no coefficients have all these values"
@@ -317,10 +333,9 @@ def f_test(
     ----------
     fit : LinearFit
     L : (r, p) array
-        Over the identifiable coefficients, user's basis; rows may repeat one another.
+        Over the identifiable coefficients, user's basis; rows may be combinations of others.
     rhs : float or (r,) array
     ddf : str or TraceMethod
-        One of METHODS, or one with settings of its own.
     """
     chosen = method_for(fit, ddf)
     source = chosen.fit(fit)

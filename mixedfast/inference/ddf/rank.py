@@ -1,8 +1,11 @@
-"""The rank of [X Z] from cross-products: group by group when factors are nested, a dense rest when crossed.
+"""The rank of [X Z] from cross-products.
 
-The cross-products are positive semidefinite, so eliminating a factor's columns (a Schur complement with a
-pseudo-inverse) leaves a matrix whose rank is the rank still to be counted. Dividing by a small eigenvalue lambda
-magnifies rounding to epsilon / lambda; that is carried along, and what is left counts only when it stands out of it.
+Nested factors are eliminated group by group; crossed ones need a dense matrix.
+
+The cross-products are positive semidefinite, so eliminating the columns of a factor (a Schur
+complement with a pseudo-inverse) leaves a matrix whose rank is the rank still to be counted.
+Dividing by a small eigenvalue lambda magnifies rounding to epsilon / lambda. This error is carried
+along, and a remaining direction counts only if it is larger.
 """
 
 from __future__ import annotations
@@ -17,18 +20,21 @@ from mixedfast.errors import NotDefinedError
 
 __all__ = ["MEMORY_LIMIT", "NOISE_MARGIN", "RANK_TOLERANCE", "design_rank", "is_nested"]
 
-#: A direction counts towards a rank when what was eliminated before leaves more than this fraction of its sum of
-#: squares. Sums of squares carry 16 digits, so a column free to 1e-5 of its length is told from a dependent one.
+#: A direction counts towards the rank when more than this fraction of its sum of squares remains
+#: after the elimination of others. Sums of squares have 16 digits, so a column that is independent
+#: in 1e-5 of its length is detected.
 RANK_TOLERANCE = 1e-10
-#: What is left must also exceed this many times the rounding expected in it: sums over rows lose a few bits more than
-#: the last one.
+#: The remainder must also exceed the expected rounding error times this: sums over rows lose more
+#: than the last bit.
 NOISE_MARGIN = 16.0
 #: Bytes that the dense matrix of crossed factors may take.
 MEMORY_LIMIT = 2**30
 
 
 def is_nested(cp: CrossProducts, fine: int, coarse: int) -> bool:
-    """Whether every level of the factor `fine` meets one level of `coarse` only; ``fine < coarse``.
+    """Check whether each level of factor `fine` occurs with one level of `coarse` only.
+
+    Factors are in the order of the cross-products, ``fine < coarse``.
 
     Examples
     --------
@@ -41,13 +47,13 @@ def is_nested(cp: CrossProducts, fine: int, coarse: int) -> bool:
 
 
 def design_rank(cp: CrossProducts, sizes: tuple[int, ...]) -> int:
-    """Rank of [X Z] with the first ``sizes[g]`` columns of each grouping factor g.
+    """Compute the rank of [X Z] with the first ``sizes[g]`` columns of each grouping factor g.
 
     Parameters
     ----------
     cp : CrossProducts
     sizes : tuple of int
-        One a grouping factor, 0 to leave it out.
+        One per grouping factor, 0 to leave it out.
 
     Returns
     -------
@@ -61,7 +67,8 @@ def design_rank(cp: CrossProducts, sizes: tuple[int, ...]) -> int:
     Examples
     --------
     >>> import mixedfast as mf
-    >>> cp = mf.crossproducts("diameter ~ (1 | plate) + (1 | sample)", mf.load_dataset("penicillin"))
+    >>> formula = "diameter ~ (1 | plate) + (1 | sample)"
+    >>> cp = mf.crossproducts(formula, mf.load_dataset("penicillin"))
     >>> [g.n_levels for g in cp.groups], design_rank(cp, (1, 1))
     ([24, 6], 29)
     """
@@ -71,10 +78,11 @@ def design_rank(cp: CrossProducts, sizes: tuple[int, ...]) -> int:
 
 
 def _rank_nested(cp: CrossProducts, used: list[int], sizes: tuple[int, ...]) -> int:
-    """Eliminate the innermost groups first; what they leave of the outer ones is again one block a group.
+    """Compute the rank for nested factors, eliminating the innermost groups first.
 
-    ``carry`` (J, a, a+p) is what elimination has so far taken off the products of a columns, those of this and the
-    outer factors, with one another and with X, summed over the groups inside each level; ``noise`` (J, a) is the
+    The products of the outer factors keep one block per group. ``carry`` (J, a, a+p) is the change
+    of the products of a columns, those of this and the outer factors, with one another and with X,
+    by the eliminations so far, summed over the groups inside each level; ``noise`` (J, a) is the
     rounding in its diagonal.
     """
     left, left_noise = cp.xy[:-1, :-1].copy(), np.zeros(cp.p)
@@ -102,24 +110,27 @@ def _rank_nested(cp: CrossProducts, used: list[int], sizes: tuple[int, ...]) -> 
 
 
 def _sum_by(values: np.ndarray, codes: np.ndarray, n: int) -> np.ndarray:
-    """Sums over the first axis by code, every code 0..n-1 being there."""
+    """Sum over the first axis by code; every code 0..n-1 occurs."""
     order = np.argsort(codes, kind="stable")
     return np.add.reduceat(values[order], np.searchsorted(codes[order], np.arange(n)), axis=0)
 
 
 def _rank_crossed(cp: CrossProducts, used: list[int], sizes: tuple[int, ...]) -> int:
-    """Eliminate the factor with most levels, block by block, and factor the dense rest."""
+    """Compute the rank for crossed factors.
+
+    The factor with most levels is eliminated; the rest is one dense matrix.
+    """
     from scipy import sparse
 
     first, *rest = used
     edges = np.cumsum([0, *(cp.groups[h].n_levels * sizes[h] for h in rest), cp.p])
-    needed = (
-        3 * 8 * int(edges[-1]) ** 2
-    )  # the matrix, its scaled copy, and a product on its way into it
+    needed = 3 * 8 * int(edges[-1]) ** 2  # the matrix, its scaled copy, and a product
     if needed > MEMORY_LIMIT:
         raise NotDefinedError(
-            f"containment: for the crossed factors {', '.join(cp.groups[h].name for h in used)} the rank of "
-            f"[X Z] needs a dense matrix of {edges[-1]} columns ({needed / 2**30:.3g} GiB; the limit is "
+            f"containment: for the crossed factors {', '.join(cp.groups[h].name for h in used)} "
+            "the rank of "
+            f"[X Z] needs a dense matrix of {edges[-1]} columns ({needed / 2**30:.3g} GiB; the "
+            "limit is "
             f"{MEMORY_LIMIT / 2**30:.3g}): use satterthwaite"
         )
     k, J = sizes[first], cp.groups[first].n_levels
@@ -138,7 +149,7 @@ def _rank_crossed(cp: CrossProducts, used: list[int], sizes: tuple[int, ...]) ->
 def _gram(
     cp: CrossProducts, used: list[int], sizes: tuple[int, ...], edges: np.ndarray
 ) -> np.ndarray:
-    """The upper triangle of [Z X]'W[Z X] of some groups, dense."""
+    """Compute the upper triangle of [Z X]'W[Z X] of some groups, dense."""
     from scipy import sparse
 
     G = np.zeros((edges[-1], edges[-1]))
@@ -157,7 +168,7 @@ def _gram(
 
 
 def _pair_matrix(cp: CrossProducts, g: int, h: int, sizes: tuple[int, ...]) -> Any:
-    """Z_g'WZ_h as a sparse matrix, first columns of each only."""
+    """Return Z_g'WZ_h as a sparse matrix, with the first columns of each."""
     from scipy import sparse
 
     pair = cp.pairs[g, h]
@@ -169,10 +180,10 @@ def _pair_matrix(cp: CrossProducts, g: int, h: int, sizes: tuple[int, ...]) -> A
 def _inverse_root(
     blocks: np.ndarray, size: np.ndarray, noise: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """R (J,k,k) with R'R the pseudo-inverse of each positive semidefinite block, and epsilon / eigenvalue (J,k).
+    """Compute R (J,k,k) with R'R the pseudo-inverse of each block, and epsilon / eigenvalue (J,k).
 
-    ``size`` (J,k) is the diagonal before anything was eliminated, ``noise`` (J,k) the rounding in it since: what zero
-    is judged against. Directions that count as zero have zeros in both results.
+    ``size`` (J,k) is the diagonal before any elimination and ``noise`` (J,k) its rounding error
+    since; a direction is zero relative to these. Both results are zero in such directions.
     """
     scale = _inverse_length(size)
     values, vectors = np.linalg.eigh(blocks * scale[:, :, None] * scale[:, None, :])
@@ -183,9 +194,9 @@ def _inverse_root(
 
 
 def _rank_psd(G: np.ndarray, size: np.ndarray, noise: np.ndarray) -> int:
-    """Rank of a positive semidefinite matrix by Cholesky with pivoting; ``size`` and ``noise`` as above, (p,).
+    """Compute the rank of a positive semidefinite matrix by pivoted Cholesky.
 
-    Only the upper triangle is read.
+    Only the upper triangle is read;    ``size`` and ``noise`` (p,) as for `_inverse_root`.
     """
     from scipy.linalg import lapack
 
@@ -193,7 +204,7 @@ def _rank_psd(G: np.ndarray, size: np.ndarray, noise: np.ndarray) -> int:
     tolerance = float(_tolerance(noise * scale**2)) if len(G) else 0.0
     live = np.flatnonzero(
         np.diag(G) * scale**2 > tolerance
-    )  # dpstrf takes its first pivot on trust
+    )  # dpstrf does not check its first pivot
     if not len(live):
         return 0
     _, _, rank, _ = lapack.dpstrf((G * scale[:, None] * scale)[np.ix_(live, live)], tol=tolerance)
@@ -201,10 +212,10 @@ def _rank_psd(G: np.ndarray, size: np.ndarray, noise: np.ndarray) -> int:
 
 
 def _inverse_length(size: np.ndarray) -> np.ndarray:
-    """1 / sqrt(size), and 1 where a column is zero."""
+    """Compute 1 / sqrt(size), and 1 where a column is zero."""
     return 1.0 / np.sqrt(np.where(size > 0.0, size, 1.0))
 
 
 def _tolerance(noise: np.ndarray) -> np.ndarray:
-    """Below what a direction counts as zero, relative to its length; one a block, over the last axis of ``noise``."""
+    """Return the relative length below which a direction is zero, per row of ``noise``."""
     return np.maximum(RANK_TOLERANCE, NOISE_MARGIN * noise.max(axis=-1))

@@ -1,8 +1,8 @@
-"""Satterthwaite's degrees of freedom, from the observed information about theta and sigma. Once per fit, memoised.
+"""Satterthwaite's degrees of freedom, from the observed information about theta and sigma.
 
-All in the metric V^-1 (docs/maths.md, "What inference needs") with sigma = 1, and in coordinates of beta where
-Phi = (X'V^-1 X)^-1 is the identity (``D = Z'V^-1 X L_X^-T``), so that the matrices are small and well scaled for data in any
-units. No n x n matrix, no numerical derivative.
+All in the metric V^-1 (docs/maths.md, "What inference needs") with sigma = 1, and in coordinates of
+beta where Phi = (X'V^-1 X)^-1 is the identity (``D = Z'V^-1 X L_X^-T``), so that the matrices are
+small and well scaled for data in any units. No n x n matrix, no numerical derivative.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from mixedfast.inference.ddf.trace_methods import PairTraces, Satterthwaite, pai
 
 __all__ = ["SatterthwaiteTerms", "satterthwaite"]
 
-#: Directions with an eigenvalue of the Hessian up to this are not determined by the data (a singular fit) and are left out of
-#: its inverse. lmerTest uses the same value.
+#: Directions with an eigenvalue of the Hessian up to this are not determined by the data (a
+#: singular fit) and are left out of its inverse. lmerTest uses the same value.
 EIGENVALUE_TOLERANCE = 1e-8
-#: The curvature in a theta falls as 1/theta^2. Above this ratio it is measured in units of theta, or it would count as zero.
+#: The curvature in a theta falls as 1/theta^2. Above this ratio it is measured in units of theta,
+#: or it would count as zero.
 LARGE_RATIO = 1e3
 
 
@@ -40,7 +41,8 @@ class SatterthwaiteTerms:
         sum_j D_j[a]' D_j[b] of each group, D = Z'V^-1 X L_X^-T.
     lambdas : list of (K, K) arrays
     inverse : (m+1, m+1) array
-        Asymptotic covariance of (theta, sigma), sigma in units of itself: twice the inverse Hessian of the deviance.
+        Asymptotic covariance of (theta, sigma), sigma in units of itself: twice the inverse Hessian
+        of the deviance.
     n_dropped : int
         Eigenvalues of the Hessian left out of its inverse (0 at an interior optimum).
     resampled : tuple of SatterthwaiteTerms
@@ -68,15 +70,15 @@ class SatterthwaiteTerms:
         return 2.0 * f**2 / spread if spread > 0 else np.inf
 
     def df_error(self, contrast: np.ndarray) -> float:
-        """Compute the standard error of `df` that comes from the probes; 0 when traces are exact."""
+        """Compute the standard error of `df` due to the probes; 0 without any."""
         return jackknife_error([terms.df(contrast) for terms in self.resampled])
 
 
 def satterthwaite(fit: Fit, how: Satterthwaite | None = None) -> SatterthwaiteTerms:
     """Compute the quantities for Satterthwaite's df of a fit, memoised.
 
-    At a singular fit the Hessian in (theta, sigma) is inverted on its positive eigenvalues only, as in lmerTest: a variance
-    estimated as zero is then treated as known.
+    At a singular fit the Hessian in (theta, sigma) is inverted on its positive eigenvalues only, as
+    in lmerTest: a variance estimated as zero is then treated as known.
 
     Parameters
     ----------
@@ -112,7 +114,10 @@ def _satterthwaite(fit: Fit, how: Satterthwaite) -> SatterthwaiteTerms:
 
 
 def _inverse(hessian: np.ndarray, unit: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return twice the inverse Hessian on its positive eigenvalues in these units, and the number of the others."""
+    """Return twice the inverse Hessian on its positive eigenvalues, and the number of the others.
+
+    Eigenvalues are those of the Hessian in these units.
+    """
     values, vectors = np.linalg.eigh(hessian * np.outer(unit, unit))
     keep = values > EIGENVALUE_TOLERANCE
     vectors = unit[:, None] * vectors[:, keep]

@@ -1,8 +1,9 @@
-"""Traces of products of K = Z'V0^-1 Z, which second derivatives and Kenward and Roger's method need.
+"""Traces of products of K = Z'V0^-1 Z, for second derivatives and the method of Kenward and Roger.
 
-Exact traces take a dense matrix as large as the crossed factors left after elimination; what that needs is estimated before
-it is begun. Past it there are random probes (`mixedfast.engines.stochastic_traces`). The relative error is about
-``sqrt(2 / (probes levels))``, so it is smallest where probes are needed.
+Exact traces need a dense matrix as large as the crossed factors that remain after elimination; its
+memory is estimated first. Where it is too much, random probes estimate the traces
+(`mixedfast.engines.stochastic_traces`). Their relative error is about ``sqrt(2 / (probes
+levels))``, so it is smallest where probes are needed.
 """
 
 from __future__ import annotations
@@ -31,33 +32,33 @@ __all__ = [
 PairTraces = dict[tuple[int, int], np.ndarray]
 """(g, h), g <= h -> sum_ij K_ij[b,c] K_ij[a,d] over levels i of g and j of h, (K_g,K_g,K_h,K_h)."""
 
-#: Exact traces may take this share of the machine's memory.
+#: The share of the memory of the machine that exact traces may take.
 _MEMORY_SHARE = 0.5
-#: More operations than this are told before they begin, and what a core does in a second of large products (solves with sparse
-#: factors are slower).
+#: A warning precedes work of more operations than this. A core does the second number in a second
+#: of large products (solves with sparse factors are slower).
 _LONG_OPERATIONS = 5e11
 _OPERATIONS_A_SECOND = 1e10
-#: Probes are averaged in this many batches; the spread of what follows from all batches but one gives its standard error.
+#: Batches of probes: a jackknife over them gives the standard error of the df.
 _BATCHES = 20
 
 
 @dataclass(frozen=True)
 class TraceMethod:
-    """A df method and how it comes by its traces; give it as ``ddf=``.
+    """A df method with settings for its traces, as a value of ``ddf=``.
 
     Parameters
     ----------
     traces : {"exact", "stochastic"}
-        Exact, or estimated from random probes. Everything else stays exact.
+        Exact, or estimated with random probes. All other quantities are exact.
     probes : int
-        Random vectors a grouping factor, at least 20.
+        Random vectors per grouping factor, at least 20.
     seed : int
         The same seed gives the same numbers.
 
     Raises
     ------
     ArgumentError
-        For an unknown word or a number of probes below 20.
+        For another value of `traces` or fewer than 20 probes.
     """
 
     traces: str = "exact"
@@ -72,7 +73,7 @@ class TraceMethod:
         check_seed(self.seed)
         if check_count("probes", self.probes) < _BATCHES:
             raise ArgumentError(
-                f"probes={self.probes}: at least {_BATCHES}, or there is no standard error"
+                f"probes={self.probes}: at least {_BATCHES} are needed for a standard error"
             )
 
     def __str__(self) -> str:
@@ -85,23 +86,25 @@ class TraceMethod:
 
 
 class KenwardRoger(TraceMethod):
-    """``ddf=mf.KenwardRoger(...)``: Kenward and Roger's method, with a say in how its traces are found.
+    """The method of Kenward and Roger with settings for its traces, as a value of ``ddf=``.
 
-    ``ddf="kenward-roger"`` is short for exact traces. Stochastic traces are for crossed factors too large for those; tables
-    then have a last column ``df_std_error``, the standard error of the df from the probes (a jackknife over them).
+    ``ddf="kenward-roger"`` has exact traces. Stochastic traces are for crossed factors too large
+    for exact ones; tables then have a last column ``df_std_error``, the standard error of the df
+    from the probes (a jackknife over them).
 
     Parameters
     ----------
     traces : {"exact", "stochastic"}
     probes : int
-        Random vectors a grouping factor, at least 20.
+        Random vectors per grouping factor, at least 20.
     seed : int
 
     Examples
     --------
     >>> import mixedfast as mf
     >>> m = mf.lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", mf.load_dataset("penicillin"))
-    >>> m.coef_table(ddf=mf.KenwardRoger(traces="stochastic", probes=20, seed=1)).columns.tolist()[-1]
+    >>> ddf = mf.KenwardRoger(traces="stochastic", probes=20, seed=1)
+    >>> m.coef_table(ddf=ddf).columns.tolist()[-1]
     'df_std_error'
     """
 
@@ -109,7 +112,7 @@ class KenwardRoger(TraceMethod):
 
 
 class Satterthwaite(TraceMethod):
-    """``ddf=mf.Satterthwaite(...)``: Satterthwaite's method, with a say in how the traces of its Hessian are found.
+    """Satterthwaite's method with settings for the traces of its Hessian, as a value of ``ddf=``.
 
     See `KenwardRoger` for the parameters.
     """
@@ -118,14 +121,14 @@ class Satterthwaite(TraceMethod):
 
 
 class Sampled(NamedTuple):
-    """Traces, and the same from all batches of probes but one (none when exact)."""
+    """Traces, and the same without each batch of probes (none when exact)."""
 
     mean: PairTraces
     without: list[PairTraces]
 
 
 def pair_traces(system: PLSSystem, how: TraceMethod) -> Sampled:
-    """The traces at the theta last solved.
+    """Compute the traces at the theta last solved.
 
     Parameters
     ----------
@@ -144,26 +147,36 @@ def pair_traces(system: PLSSystem, how: TraceMethod) -> Sampled:
 
 
 def _check_cost(system: PLSSystem, how: TraceMethod) -> None:
-    """Refuse exact traces that would not fit, and say beforehand when they will take minutes.
+    """Check the memory and the time of exact traces.
 
     Raises
     ------
     NotDefinedError
-        With the size and what to use instead.
+        When they do not fit into memory; the message has the size and the alternative.
+
+    Warns
+    -----
+    UserWarning
+        When they take minutes.
     """
     needed, there = system.traces.trace_bytes(), memory()
     if needed > _MEMORY_SHARE * there:
         size = sum(group.n_levels * group.k for group in system.cp.groups)
         raise NotDefinedError(
-            f"{how.name}: the exact traces of the crossed factors {', '.join(g.name for g in system.cp.groups)} "
-            f"({size} random effects) need {needed / 2**30:.3g} GiB, and this machine has {there / 2**30:.3g}: use "
-            f'ddf=mixedfast.{type(how).__name__}(traces="stochastic"), a few solves a probe, which tells its own standard error'
+            f"{how.name}: the exact traces of the crossed factors "
+            f"{', '.join(g.name for g in system.cp.groups)} "
+            f"({size} random effects) need {needed / 2**30:.3g} GiB, and this machine has "
+            f"{there / 2**30:.3g}: use "
+            f'ddf=mixedfast.{type(how).__name__}(traces="stochastic"), which takes a few '
+            "solves per probe and reports its standard error"
         )
     say_if_long(
-        f"{how.name}: the exact traces of the crossed factors {', '.join(g.name for g in system.cp.groups)}",
+        f"{how.name}: the exact traces of the crossed factors "
+        f"{', '.join(g.name for g in system.cp.groups)}",
         system.traces.trace_operations(),
-        f', and {needed / 2**30:.2g} GiB. ddf=mixedfast.{type(how).__name__}(traces="stochastic") takes a few solves a probe '
-        "and tells its own standard error.",
+        f", and {needed / 2**30:.2g} GiB. "
+        f'ddf=mixedfast.{type(how).__name__}(traces="stochastic") takes a few solves per probe '
+        "and reports its standard error.",
     )
 
 
@@ -176,16 +189,18 @@ def say_if_long(what: str, operations: float, further: str) -> None:
         In the plural.
     operations : float
     further : str
-        The rest of the sentence, and what would take less.
+        The rest of the sentence, and a faster alternative.
     """
     if operations > _LONG_OPERATIONS:
         warn(
-            f"{what} take about {operations:.0e} operations, {operations / _OPERATIONS_A_SECOND / 60.0:.0f} minutes or more of "
+            f"{what} take about {operations:.0e} operations, "
+            f"{operations / _OPERATIONS_A_SECOND / 60.0:.0f} minutes or more of "
             f"one core{further}"
         )
 
 
 def _probed(system: PLSSystem, probes: int, seed: int) -> Sampled:
+    """Estimate the traces from random probes, with and without each batch of them."""
     batches = probed(system.traces.times_k, system.cp.groups, probes, probes, _BATCHES, seed).pairs
     mean = {key: part.mean(axis=0) for key, part in batches.items()}
     without = [

@@ -1,4 +1,4 @@
-"""How the search for the optimum went, in words for somebody who has data and no optimizer in mind."""
+"""The convergence report: whether the search found an optimum, and singular terms."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfast.estimation.fit import Fit
+from mixedfast.estimation.fit import Curvature, Fit
 from mixedfast.estimation.newton import CERTIFICATE_TOLERANCE
 
 __all__ = ["Convergence", "convergence"]
 
-#: Falls of the deviance smaller than this are not told apart.
+#: Improvements of the deviance below this are reported as "< 1e-12".
 _NOTHING = 1e-12
-#: Rounding of the deviance by more than this is said.
+#: Rounding of the deviance above this is reported.
 _VISIBLE = 1e-6
 
 
 @dataclass(frozen=True)
 class Convergence:
-    """A verdict on a fit; ``str()`` is what it means.
+    """A convergence report; ``str()`` gives its text.
 
     Parameters
     ----------
     converged : bool
     singular : tuple of str
-        Random terms whose covariance matrix is singular, each with what is zero or perfectly correlated.
+        One statement per random term with a singular covariance matrix: the zero variances or
+        perfect correlations.
     could_fall : float
-        By how much the deviance could still fall, as a quadratic model sees it.
+        The largest possible further improvement in deviance, by a quadratic model.
     message : str
-        How the search itself says that it ended.
+        The message of the search.
     sentences : tuple of str
     """
 
@@ -48,59 +49,78 @@ class Convergence:
     def _repr_html_(self) -> str:
         from html import escape
 
-        return (
-            "<ul>"
-            + "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences)
-            + "</ul>"
-        )
+        items = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences)
+        return f"<ul>{items}</ul>"
 
 
 def convergence(fit: Fit) -> Convergence:
-    """What became of the search, and what a singular fit means."""
-    singular = tuple(_singular(fit))
-    told = [
-        f"Singular: {what}. That is where the likelihood is highest, so the estimates stand; a random part without "
-        "this direction fits as well."
+    """Report whether the search converged, and which covariance matrices are singular."""
+    singular = tuple(_singular_terms(fit))
+    notes = [
+        f"Singular fit: {what}. The fit is valid; a simpler random part would fit as well."
         for what in singular
     ]
     best = fit.optimum
     if best is None:
-        return Convergence(
-            True,
-            singular,
-            0.0,
-            "theta was given",
-            ("theta was given, not searched for: nothing had to converge.", *told),
-        )
+        first = "No search: theta was given, so nothing had to converge."
+        return Convergence(True, singular, 0.0, "theta was given", (first, *notes))
     curvature = fit.curvature()
-    falls = max(curvature.decrement, curvature.boundary_decrement, 0.0)
-    took = f"{best.iterations} iterations, {best.evaluations} evaluations of the deviance"
+    further = max(curvature.decrement, curvature.boundary_decrement, 0.0)
     if best.converged:
         first = (
-            f"Converged ({took}): by gradient and curvature the deviance could fall by {_size(falls)} at most. Even "
-            f"{CERTIFICATE_TOLERANCE:g} would move no estimate by more than a hundredth of its standard error."
+            f"Converged. (Largest possible further improvement in deviance: {_size(further)}.) "
+            f"An improvement of {CERTIFICATE_TOLERANCE:g} would change no estimate by more than a "
+            "hundredth of its standard error."
         )
     else:
         first = (
-            f"Not converged ({took}): {best.message}, and the deviance could still fall by about {falls:.2g}. Estimates and "
-            "tests may be off. Try other starting values (start=), bring covariates to similar scales (scale(x)), or use fewer "
-            "random effects; convergence() of the simpler model tells whether that was it."
+            f"Not converged: {best.message}. (Expected further improvement in deviance: about "
+            f"{further:.2g}.) Estimates and tests may be inaccurate. Try other starting values "
+            "(start=), rescale covariates (scale(x)), or use fewer random effects; convergence() "
+            "of "
+            "the simpler model shows whether that was sufficient."
         )
     if fit.resolution > _VISIBLE:
-        told.append(
-            "Rounding: random effects are so much larger than the residuals, or some value of a covariate than all others, "
-            f"that the deviance is known to {fit.resolution:.1g} only. No certificate sees a fall that is smaller."
+        notes.append(
+            f"Rounding: the deviance is accurate to {fit.resolution:.1g} only, because random "
+            "effects "
+            "are much larger than the residuals, or one value of a covariate is much larger than "
+            "the "
+            "others. A smaller improvement cannot be detected."
         )
-    how = f"Judged by {'the exact Hessian' if curvature.exact else 'average information, for the exact Hessian would be dear'}."
-    return Convergence(best.converged, singular, float(falls), best.message, (first, *told, how))
+    search = (
+        f"Search: {_count(best.iterations, 'iteration')}, "
+        f"{_count(best.evaluations, 'evaluation')} of the deviance. "
+        f"{_source(curvature)}"
+    )
+    return Convergence(
+        best.converged, singular, float(further), best.message, (first, *notes, search)
+    )
 
 
-def _size(falls: float) -> str:
-    return f"{falls:.1g}" if falls > _NOTHING else f"less than {_NOTHING:g}"
+def _count(number: int, noun: str) -> str:
+    """Write a number of things."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def _singular(fit: Fit) -> Iterator[str]:
-    """What is zero, or perfectly correlated, in each singular term."""
+def _size(further: float) -> str:
+    """Write a possible improvement."""
+    return f"{further:.1g}" if further > _NOTHING else f"< {_NOTHING:g}"
+
+
+def _source(curvature: Curvature) -> str:
+    """Name the second derivatives from which the possible improvement is computed."""
+    if curvature.exact:
+        return "The possible improvement is computed from the gradient and the exact Hessian."
+    return (
+        "The possible improvement is computed from the gradient and the average information, "
+        "because "
+        "the exact Hessian is too costly for this model."
+    )
+
+
+def _singular_terms(fit: Fit) -> Iterator[str]:
+    """Describe the zero variances or perfect correlations of each singular term."""
     for term, H, singular in zip(
         fit.covariance.terms, fit.relative, fit.singular_terms, strict=True
     ):
@@ -109,11 +129,23 @@ def _singular(fit: Fit) -> Iterator[str]:
         group = fit.cp.groups[term.group]
         names = group.names[term.start : term.start + term.k]
         zero = [name for name, variance in zip(names, np.diag(H), strict=True) if variance == 0.0]
-        if zero:
-            yield f"no variance of {' or of '.join(zero)} between the levels of {group.name} is seen (estimate: zero)"
+        between = f"between levels of {group.name}"
+        if len(zero) > 1:
+            yield f"the variances of {_listed(zero)} {between} are estimated as zero"
+        elif zero:
+            yield f"the variance of {zero[0]} {between} is estimated as zero"
         elif term.k == 1:
-            yield f"next to no variance of {names[0]} between the levels of {group.name} is seen"
+            yield f"the variance of {names[0]} {between} is estimated as nearly zero"
         elif term.k == 2:
-            yield f"{names[0]} and {names[1]} of {group.name} seem perfectly correlated (estimate: 1 or -1)"
+            sign = "1" if H[0, 1] > 0 else "-1"
+            yield f"the correlation of {_listed(names)} {between} is estimated as {sign}"
         else:
-            yield f"the {term.k} random effects {', '.join(names)} of {group.name} vary in fewer than {term.k} directions"
+            yield (
+                f"the covariance matrix of {_listed(names)} {between} is estimated with rank "
+                f"below {term.k}"
+            )
+
+
+def _listed(names: tuple[str, ...] | list[str]) -> str:
+    """Join names by commas and "and"."""
+    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,9 +1,10 @@
 """Influence of groups: fit the model without each group in turn, and compare.
 
-The rows of a group are summed once and its cross-products are subtracted from those of all rows; the other rows are never read
-again. (Rows that are not in memory are summed by level, all levels in one reading.) Each fit starts at the estimates from all
-rows, a few Newton steps from its own. Where derivatives are costly the Hessian of the whole serves all of them: mostly one
-gradient and one step.
+The rows of a group are summed once and its cross-products are subtracted from those of all rows;
+the other rows are never read again. (Rows that are not in memory are summed by level, all levels in
+one reading.) Each fit starts at the estimates from all rows, a few Newton steps from its own. Where
+derivatives are costly the Hessian of the whole serves all of them: mostly one gradient and one
+step.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from mixedfast.design.columns import take
 from mixedfast.errors import NotIdentifiedError
 from mixedfast.estimation.fit import Fit, fit_crossproducts
 from mixedfast.estimation.local_model import Neighbour, outlook_of
-from mixedfast.inference.intervals.parameters import Parameter, list_parameters, values
+from mixedfast.inference.intervals.parameters import Parameter, list_parameters, parameter_values
 
 if TYPE_CHECKING:
     from mixedfast.design.types import Design
@@ -76,9 +77,9 @@ class Deletions:
 
 
 def cooks_distances(deletions: Deletions) -> np.ndarray:
-    """Compute Cook's distance of each level, (D,): d' Var(beta)^-1 d / p, d the change of the coefficients.
+    """Compute Cook's distance of each level, (D,).
 
-    Cook (1977, Technometrics 19).
+    d' Var(beta)^-1 d / p with d the change of the coefficients:     Cook (1977, Technometrics 19).
     """
     d = deletions._change()
     return np.einsum("ia,ab,ib->i", d, deletions.information, d) / max(1, d.shape[1])
@@ -111,7 +112,9 @@ def influence(
     """
     cp = fit.cp
     parameters = list_parameters(cp)
-    whole = values(cp, fit.theta_internal, np.sqrt(fit.solution.r2 / fit.nu), fit.solution.beta)
+    whole = parameter_values(
+        cp, fit.theta_internal, np.sqrt(fit.solution.r2 / fit.nu), fit.solution.beta
+    )
     near = _neighbour(fit, len(labels))
     found: list[tuple[np.ndarray, np.ndarray, bool]] = []
     counts: list[int] = []
@@ -178,7 +181,8 @@ def _only(design: Design, rows: np.ndarray) -> Design:
 def _neighbour(fit: Fit, levels: int) -> Callable[[int], Neighbour] | None:
     """Return rows left out -> local model of the deviance without them.
 
-    None where the local model of the engine is as cheap, or at a singular fit, where the Hessian of the whole is no guide.
+    None where the local model of the engine is as cheap, or at a singular fit, where the Hessian of
+    the whole is no guide.
     """
     system = fit.system
     if not system.engine.is_costly or any(fit.singular_terms) or not fit.curvature().exact:
@@ -190,7 +194,7 @@ def _neighbour(fit: Fit, levels: int) -> Callable[[int], Neighbour] | None:
 def _without(
     fit: Fit, part: CrossProducts, neighbour: Neighbour | None
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Fit without some rows: estimates, standard errors of the coefficients, and whether the search converged."""
+    """Fit without some rows: estimates, standard errors of coefficients, convergence."""
     cp = fit.cp
     start = None if any(fit.singular_terms) else fit.theta
     unknown = np.full(cp.p, np.nan)
@@ -201,7 +205,7 @@ def _without(
     except NotIdentifiedError:
         return np.full(len(list_parameters(cp)), np.nan), unknown, False
     sigma = np.sqrt(rest.solution.r2 / rest.nu)
-    estimates = values(cp, rest.theta_internal, sigma, np.zeros(cp.p))
+    estimates = parameter_values(cp, rest.theta_internal, sigma, np.zeros(cp.p))
     beta, bse = unknown.copy(), unknown.copy()
     at = np.searchsorted(cp.kept, rest.cp.kept)
     beta[at], bse[at] = rest.beta, np.sqrt(np.diag(rest.vcov))

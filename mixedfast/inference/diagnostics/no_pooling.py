@@ -1,4 +1,4 @@
-"""What each group says by itself: random effects by least squares on the group's own rows, without shrinkage."""
+"""Random effects without pooling: least squares on the rows of each group, without shrinkage."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from mixedfast.estimation.fit import Fit
 
 __all__ = ["own_estimates"]
 
-#: A group whose Z'WZ has an eigenvalue below this fraction of its largest cannot tell all its effects.
+#: The rows of a group do not determine all effects when Z'WZ has an eigenvalue below this fraction
+#: of its largest.
 _SINGULAR = 1e-8
 
 
 def own_estimates(fit: Fit, g: int) -> np.ndarray:
-    """Random effects of the levels of group `g`, each estimated from its own rows alone.
+    """Estimate the random effects of each level of group `g` from its own rows alone.
 
-    ``(Z_j'WZ_j)^-1 Z_j'W (y - X beta - other groups' Z b)``: what the conditional modes become when the variance of the
-    effects is let go to infinity. Shrinkage pictures draw the way from here to the modes (Bates et al. 2015, section 5).
+    ``(Z_j'WZ_j)^-1 Z_j'W (y - X beta - other groups' Z b)``: the limit of the conditional modes as
+    the variance of the effects grows. Shrinkage plots show the difference between these and the
+    modes (Bates et al. 2015, section 5).
 
     Parameters
     ----------
@@ -28,7 +30,7 @@ def own_estimates(fit: Fit, g: int) -> np.ndarray:
     Returns
     -------
     (J, K) array
-        In the user's basis and units; NaN for levels whose rows cannot tell all K effects.
+        In the user's basis and units; NaN for levels whose rows do not determine all K effects.
 
     Examples
     --------
@@ -55,7 +57,7 @@ def own_estimates(fit: Fit, g: int) -> np.ndarray:
 
 
 def _times(cp: CrossProducts, g: int, h: int, b: np.ndarray) -> np.ndarray:
-    """Z_g'W Z_h b, (J_g, K_g), for b (J_h, K_h)."""
+    """Compute Z_g'W Z_h b, (J_g, K_g), for b (J_h, K_h)."""
     pair = cp.pairs[min(g, h), max(g, h)]
     out = np.zeros((cp.groups[g].n_levels, cp.groups[g].k))
     if g < h:

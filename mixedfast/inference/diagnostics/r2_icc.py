@@ -1,4 +1,4 @@
-"""Shares of variance: intraclass correlation and the R2 of Nakagawa and Schielzeth, from cross-products."""
+"""Shares of variance: intraclass correlation and the R2 of Nakagawa and Schielzeth."""
 
 from __future__ import annotations
 
@@ -13,24 +13,41 @@ __all__ = ["ICC", "R2", "by_group", "icc", "r2", "variances"]
 
 
 class ICC(NamedTuple):
-    """Intraclass correlation: the random effects' share of the variance the fixed effects leave, and of all variance."""
+    """Intraclass correlation.
+
+    Parameters
+    ----------
+    adjusted : float
+        The share of the random effects in the variance that the fixed effects leave unexplained.
+    unadjusted : float
+        Their share in all variance.
+    """
 
     adjusted: float
     unadjusted: float
 
 
 class R2(NamedTuple):
-    """Variance explained by the fixed effects alone, and together with the random effects."""
+    """Share of the variance explained.
+
+    Parameters
+    ----------
+    marginal : float
+        By the fixed effects.
+    conditional : float
+        By fixed and random effects.
+    """
 
     marginal: float
     conditional: float
 
 
 def variances(fit: Fit) -> tuple[float, float, float]:
-    """Variance of the fixed part, mean variance of the random part over rows, residual variance.
+    """Compute the variances of the fixed part, of the random part and of the residual.
 
-    The random part counts the mean over rows of z'Sigma z, which gives random slopes their due (Johnson 2014, Methods
-    Ecol. Evol. 5, eq. 10). With weights the residual variance is that of a row of weight one.
+    The variance of the random part is the mean over rows of z'Sigma z, which includes random slopes
+    (Johnson 2014, Methods Ecol. Evol. 5, eq. 10). With weights the residual variance is that of a
+    row of weight one.
     """
     _, covariance, _ = row_moments(fit.cp)
     beta = fit.solution.beta / fit.cp.scale[-1]
@@ -38,7 +55,7 @@ def variances(fit: Fit) -> tuple[float, float, float]:
 
 
 def by_group(fit: Fit) -> dict[str, float]:
-    """Mean over rows of the variance that each grouping factor's effects give the response."""
+    """Compute the mean over rows of the variance from the effects of each grouping factor."""
     _, _, zz = row_moments(fit.cp)
     lambdas = fit.covariance.lambdas(fit.theta_internal)
     return {
@@ -48,13 +65,20 @@ def by_group(fit: Fit) -> dict[str, float]:
 
 
 def icc(fit: Fit) -> ICC:
-    """Intraclass correlations (Nakagawa, Johnson and Schielzeth 2017, J. R. Soc. Interface 14)."""
+    """Compute intraclass correlations.
+
+    Nakagawa, Johnson and Schielzeth (2017), J. R. Soc. Interface 14.
+    """
     fixed, random, residual = variances(fit)
     return ICC(random / (random + residual), random / (fixed + random + residual))
 
 
 def r2(fit: Fit) -> R2:
-    """Marginal and conditional R2 (Nakagawa and Schielzeth 2013, Methods Ecol. Evol. 4, eq. 26-30; slopes: Johnson 2014)."""
+    """Compute marginal and conditional R2.
+
+    Nakagawa and Schielzeth (2013), Methods Ecol. Evol. 4, eq. 26-30; with random slopes: Johnson
+    (2014).
+    """
     fixed, random, residual = variances(fit)
     total = fixed + random + residual
     return R2(fixed / total, (fixed + random) / total)

@@ -1,4 +1,4 @@
-"""Principal components of the random effects: how many directions the groups really differ in."""
+"""Principal components of the random effects: in how many directions groups differ."""
 
 from __future__ import annotations
 
@@ -14,7 +14,18 @@ __all__ = ["Components", "components"]
 
 @dataclass(frozen=True, eq=False)
 class Components:
-    """Of one grouping factor: ``sd`` (K,), relative to sigma and falling; ``rotation`` (K,K), one column a component."""
+    """Principal components of one grouping factor.
+
+    Parameters
+    ----------
+    group : str
+    names : tuple of str, length K
+        Names of the random effects.
+    sd : (K,) array
+        Standard deviations of the components over sigma, in decreasing order.
+    rotation : (K, K) array
+        One column per component.
+    """
 
     group: str
     names: tuple[str, ...]
@@ -23,16 +34,19 @@ class Components:
 
     @property
     def proportion(self) -> np.ndarray:
-        """Shares of the variance, (K,); NaN when there is none."""
+        """Shares of the variance, (K,); NaN when all variances are zero."""
         total = (self.sd**2).sum()
         return self.sd**2 / total if total > 0 else np.full(len(self.sd), np.nan)
 
 
 def components(fit: Fit) -> list[Components]:
-    """Singular values and vectors of each grouping factor's relative covariance factor, all terms on it together.
+    """Compute the principal components of the random effects of each grouping factor.
 
-    What lme4 calls rePCA (Bates, Kliegl, Vasishth and Baayen 2015, arXiv 1506.04967). The covariance is that of the effects
-    as the user wrote them, so that it depends on the units and the zero of each covariate.
+    These are the singular values and vectors of the relative covariance factor.
+
+    lme4's rePCA (Bates, Kliegl, Vasishth and Baayen 2015, arXiv 1506.04967), for all terms on a
+    factor together. The effects are those of the user's columns, so the result depends on the unit
+    and the origin of each covariate.
     """
     out = []
     lambdas = fit.covariance.lambdas(fit.theta)

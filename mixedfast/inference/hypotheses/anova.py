@@ -16,8 +16,8 @@ __all__ = ["TermTest", "deletion_tests", "term_tests"]
 class TermTest(NamedTuple):
     """The F test of one term; all NaN when the term has no column that the data determine.
 
-    The mean square is sigma^2 times the Wald statistic over its df. So F is the mean square over sigma^2, but for the method of
-    Kenward and Roger, which also scales F.
+    The mean square is sigma^2 times the Wald statistic over its df. So F is the mean square over
+    sigma^2, but for the method of Kenward and Roger, which also scales F.
     """
 
     term: str

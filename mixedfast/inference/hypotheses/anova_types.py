@@ -1,12 +1,15 @@
-"""The hypotheses of an analysis of variance: one matrix L per term, of type I, II or III, and for single deletions.
+"""The hypotheses of an analysis of variance: one matrix L per term.
 
-All from X'X and the coding of the factors. The types are those of SAS ("The Four Types of Estimable Functions",
-SAS/STAT User's Guide). F does not depend on the basis of a hypothesis, but the df of Satterthwaite do a little, so the rows
-follow the conventions of lmerTest (Kuznetsova, Brockhoff and Christensen 2017, JSS 82(13), section 3): unit upper
-triangular for type I, the identity on the columns of the term for type II, the same for type III with treatment coding.
+Type I, II or III, and single deletions.
 
-One term *contains* another when it has the same numeric factors and more categorical ones, as in SAS: ``f:x``
-contains ``x`` but not ``f``.
+All from X'X and the coding of the factors. The types are those of SAS ("The Four Types of Estimable
+Functions", SAS/STAT User's Guide). F does not depend on the basis of a hypothesis, but the df of
+Satterthwaite do a little, so the rows follow the conventions of lmerTest (Kuznetsova, Brockhoff and
+Christensen 2017, JSS 82(13), section 3): unit upper triangular for type I, the identity on the
+columns of the term for type II, the same for type III with treatment coding.
+
+One term *contains* another when it has the same numeric factors and more categorical ones, as in
+SAS: ``f:x`` contains ``x`` but not ``f``.
 """
 
 from __future__ import annotations
@@ -37,19 +40,22 @@ def hypotheses(cp: CrossProducts, type: str = "III") -> Hypotheses:
     cp : CrossProducts
         Of the identifiable columns of X.
     type : {"I", "II", "III", "marginal"}
-        ``"I"``: each term after those before it. ``"II"``: each after all that do not contain it. ``"III"``: each after
-        all others, averaged with equal weights over the levels of the factors it interacts with, for any contrasts.
-        ``"marginal"``: the coefficients of the term; this one depends on the contrasts.
+        ``"I"``: each term after those before it. ``"II"``: each after all that do not contain it.
+        ``"III"``: each after all others, averaged with equal weights over the levels of the factors
+        it interacts with, for any contrasts. ``"marginal"``: the coefficients of the term; this one
+        depends on the contrasts.
 
     Returns
     -------
     dict of str to (r, p) array
-        Rows over the identifiable columns in the user's basis; no rows for a term without such columns.
+        Rows over the identifiable columns in the user's basis; no rows for a term without such
+        columns.
 
     Raises
     ------
     NotDefinedError
-        For an unknown type; for type III when the contrasts do not distinguish all levels of a factor.
+        For an unknown type; for type III when the contrasts do not distinguish all levels of a
+        factor.
 
     Notes
     -----
@@ -64,7 +70,8 @@ def hypotheses(cp: CrossProducts, type: str = "III") -> Hypotheses:
     """
     if type not in TYPES:
         raise NotDefinedError(
-            f"type={type!r} of analysis of variance is not defined: choose from {', '.join(TYPES)} (models are compared by "
+            f"type={type!r} of analysis of variance is not defined: choose from "
+            f"{', '.join(TYPES)} (models are compared by "
             "mf.anova(m1, m2))"
         )
     return TYPES[type](cp)
@@ -108,7 +115,7 @@ def _triangle(cp: CrossProducts) -> np.ndarray:
     )
 
 
-# --- types I and II -----------------------------------------------------------------------------------------
+# --- types I and II -----------------------------------------------------------------------------
 
 
 def _sequential(cp: CrossProducts) -> Hypotheses:
@@ -121,7 +128,8 @@ def _sequential(cp: CrossProducts) -> Hypotheses:
 def _partial(cp: CrossProducts) -> Hypotheses:
     """Return type II: [0 | I | (X1'M X1)^-1 X1'M X2].
 
-    X1 are the columns of the term, X2 those of terms that contain it; M projects off the columns of all other terms.
+    X1 are the columns of the term, X2 those of terms that contain it; M projects off the columns of
+    all other terms.
     """
     R = _triangle(cp)
     out = {}
@@ -146,11 +154,11 @@ def _marginal(cp: CrossProducts) -> Hypotheses:
     return {term.name: np.eye(cp.p)[_own(cp, term)] for term in _terms(cp)}
 
 
-# --- single deletions ---------------------------------------------------------------------------------------
+# --- single deletions ---------------------------------------------------------------------------
 
 
 def deletions(cp: CrossProducts) -> Hypotheses:
-    """Return the hypothesis that a term can be deleted, for each term that no other one has all factors of.
+    """Return the hypothesis of deleting a term, for terms whose factors are not all in another one.
 
     A term whose columns are combinations of the others gets no rows: deleting it changes nothing.
     """
@@ -165,14 +173,15 @@ def deletions(cp: CrossProducts) -> Hypotheses:
     return out
 
 
-# --- type III -----------------------------------------------------------------------------------------------
+# --- type III -----------------------------------------------------------------------------------
 
 
 def _general(cp: CrossProducts) -> Hypotheses:
     """Return type III, by way of the coefficients of a dummy for every cell of every term.
 
-    With X_dummies = X B the estimable functions of these coefficients are the row space of B. The hypotheses of a term are
-    the estimable functions that involve only the term and those containing it, orthogonal to the same of the containing terms.
+    With X_dummies = X B the estimable functions of these coefficients are the row space of B. The
+    hypotheses of a term are the estimable functions that involve only the term and those containing
+    it, orthogonal to the same of the containing terms.
     """
     live = [term for term in _terms(cp) if len(_own(cp, term))]
     _check_alias(cp, live)
@@ -182,7 +191,7 @@ def _general(cp: CrossProducts) -> Hypotheses:
     Q, R = np.linalg.qr(B.T)
 
     def without_others(term: FixedTerm) -> np.ndarray:
-        """Return the estimable functions that involve only the term and those containing it, in coordinates of Q."""
+        """Return the estimable functions of the term and those containing it, by way of Q."""
         outside = [
             i
             for i, other in enumerate(dummies.terms)
@@ -205,13 +214,15 @@ def _general(cp: CrossProducts) -> Hypotheses:
 
 
 def _check_alias(cp: CrossProducts, live: list[FixedTerm]) -> None:
-    """Raise NotDefinedError when part of a term was left out and the cross-products lack the alias matrix."""
+    """Raise NotDefinedError when part of a term was left out and the alias matrix is missing."""
     kept = set(cp.kept.tolist())
     partly = [term.name for term in live if not kept.issuperset(term.columns)]
     if partly and cp.alias is None:
         raise NotDefinedError(
-            f"type III of {', '.join(partly)} needs to know how the columns that could not be identified (an empty cell?) "
-            "follow from the others, and these cross-products do not say: fit from the data, or use type II"
+            f"type III of {', '.join(partly)} needs to know how the columns that could not be "
+            "identified (an empty cell?) "
+            "follow from the others, and these cross-products do not say: fit from the data, or "
+            "use type II"
         )
 
 

@@ -1,4 +1,4 @@
-"""The overparametrized coding of SAS: a dummy column for every cell of every term, and how X is made of factors."""
+"""The overparametrized coding of SAS: a dummy column for every cell of every term."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["CellDummies", "ColumnParts", "column_parts"]
 
 @dataclass(frozen=True, eq=False)
 class ColumnParts:
-    """One column of X: its numeric parts, and its values at the levels of each categorical variable in it."""
+    """One column of X: its numeric parts, and its values at the levels of categorical variables."""
 
     numeric: tuple[str, ...]
     tables: dict[str, np.ndarray]
@@ -74,8 +74,8 @@ class CellDummies:
     ) -> np.ndarray:
         """Express the dummies as combinations of the user's columns, (columns, dummies).
 
-        Both are compared at every cell of every term, with the other factors at their first level: these points determine
-        every function in the span of the terms.
+        Both are compared at every cell of every term, with the other factors at their first level:
+        these points determine every function in the span of the terms.
         """
         points = [dict(zip(keys, cell, strict=True)) for keys, cell in cells]
         user = np.array(
@@ -95,7 +95,8 @@ class CellDummies:
             1.0, np.abs(user).max() * np.abs(found).max()
         ):
             raise NotDefinedError(
-                f"type III is not defined: the contrasts behind {', '.join(names)} do not distinguish all levels"
+                f"type III is not defined: the contrasts behind {', '.join(names)} do not "
+                "distinguish all levels"
             )
         return found
 
@@ -144,7 +145,10 @@ _Choice = tuple[str, Any]
 def _choices(
     coding: Coding, states: dict[str, Any], expr: str, reduced: bool, columns: tuple[str, ...]
 ) -> list[_Choice]:
-    """Return the columns of one factor: (variable, values at its levels), or (name, None) for a numeric one."""
+    """Return the columns of one factor: (variable, values at its levels), or (name, None).
+
+    The latter for numeric factors.
+    """
     if expr in states:
         variables = factors(coding.formula)[expr].variables
         levels = coding.levels.get(variables[0]) if len(variables) == 1 else None

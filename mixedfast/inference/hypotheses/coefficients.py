@@ -16,8 +16,8 @@ __all__ = ["MethodTests", "coefficient_tests", "tests_by_method"]
 class MethodTests(NamedTuple):
     """df (p,) and p values (p,) of the identifiable coefficients by one method.
 
-    NaN where the method is not defined for the design; `note` then says why. At a singular fit it says how the method treats
-    variances estimated as zero.
+    NaN where the method is not defined for the design; `note` then says why. At a singular fit it
+    says how the method treats variances estimated as zero.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""Pairwise comparisons of means: p values and critical values that allow for the number of comparisons."""
+"""Pairwise comparisons of means: p values and critical values that allow for their number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def adjusted_p_values(
 ) -> np.ndarray:
     """Compute p values of all pairwise differences of a family of means.
 
-    Comparisons that cannot be estimated (NaN) count, as they do for Tukey's method, the intervals and emmeans.
+    Comparisons that cannot be estimated (NaN) count, as they do for Tukey's method, the intervals
+    and emmeans.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def adjusted_p_values(
 
 
 def critical_values(level: float, df: np.ndarray, n_means: int, adjust: str) -> np.ndarray:
-    """Compute the half width of simultaneous intervals of all pairwise differences, in standard errors.
+    """Compute the half width of simultaneous intervals of pairwise differences, in standard errors.
 
     Holm's stepwise p values have no intervals; those of Bonferroni take their place.
     """

@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 @dataclass(frozen=True, eq=False)
 class Contrasts:
-    """Linear combinations of the identifiable coefficients and their values under the null hypothesis.
+    """Linear combinations of the identifiable coefficients, with values under the null hypothesis.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ def contrasts(fit: LinearFit, L: Any, rhs: float | Sequence[float] = 0.0) -> Con
     ----------
     fit : LinearFit
     L : array (p,) or (r, p), dict, str, or a sequence of these
-        Weights of all coefficients in their order; name -> weight; or an equation such as ``"ses = 0"``,
-        ``"2*ses - sex[T.Male] = 1"``, ``"a = b = 0"``, several separated by commas.
+        Weights of all coefficients in their order; name -> weight; or an equation such as ``"ses =
+        0"``, ``"2*ses - sex[T.Male] = 1"``, ``"a = b = 0"``, several separated by commas.
     rhs : float or sequence of r floats
         Values under the null hypothesis; added to the right-hand sides of equations.
 
@@ -111,11 +111,13 @@ def hypothesis(L: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     matrix = np.atleast_2d(_numbers("L", L))
     if matrix.size and not matrix.any(axis=-1).all():
         raise FormulaError(
-            f"L is {np.array(L).tolist()}: all weights are 0, give at least one coefficient a weight"
+            f"L is {np.array(L).tolist()}: all weights are 0, give at least one coefficient a "
+            "weight"
         )
     if matrix.ndim != 2 or matrix.shape[1] != len(names):
         raise FormulaError(
-            f"L has shape {np.shape(L)}: it needs one weight for each of the {len(names)} coefficients "
+            f"L has shape {np.shape(L)}: it needs one weight for each of the {len(names)} "
+            "coefficients "
             f"({', '.join(names)})"
         )
     return matrix, np.zeros(len(matrix))
@@ -146,12 +148,19 @@ def _plus(values: np.ndarray, rhs: float | Sequence[float]) -> np.ndarray:
 
 
 def _identifiable(fit: LinearFit, weights: np.ndarray) -> np.ndarray:
-    """Return the weights of the identifiable columns; raise NotIdentifiedError when another column has a weight."""
+    """Return the weights of the identifiable columns.
+
+    Raises
+    ------
+    NotIdentifiedError
+        When another column has a weight.
+    """
     lost = np.setdiff1d(np.arange(weights.shape[1]), fit.cp.kept)
     bad = [fit.cp.meta.x_names[j] for j in lost if weights[:, j].any()]
     if bad:
         raise NotIdentifiedError(
-            f"the data do not determine {', '.join(bad)} (a combination of other columns): leave it out of the contrast"
+            f"the data do not determine {', '.join(bad)} (a combination of other columns): leave "
+            "it out of the contrast"
         )
     return weights[:, fit.cp.kept]
 
@@ -164,7 +173,7 @@ def _place(name: str, names: Sequence[str]) -> int:
     raise FormulaError(f"there is no coefficient {name!r}: {hint}")
 
 
-# --- labels -------------------------------------------------------------------------------------------------
+# --- labels -------------------------------------------------------------------------------------
 
 
 def _labels(weights: np.ndarray, values: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
@@ -184,7 +193,7 @@ def _sum(row: np.ndarray, names: Sequence[str]) -> str:
     return text or "0"
 
 
-# --- equations ----------------------------------------------------------------------------------------------
+# --- equations ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +228,10 @@ def _equations(text: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]
 
 
 def _cut(text: str, mark: str) -> list[str]:
-    """Split the text at a mark outside brackets: names such as ``bs(x, df=4)[1]`` contain commas and equal signs."""
+    """Split the text at a mark outside brackets.
+
+    Names such as ``bs(x, df=4)[1]`` contain commas and equal signs.
+    """
     pieces, depth, start = [], 0, 0
     for i, char in enumerate(text):
         depth += (char in "([{") - (char in ")]}")
@@ -232,7 +244,8 @@ def _cut(text: str, mark: str) -> list[str]:
 class _Reader:
     """Reader of a linear expression in coefficients: sums, products with numbers, brackets.
 
-    At each position the longest matching coefficient is read, so brackets and colons in names need no quotes.
+    At each position the longest matching coefficient is read, so brackets and colons in names need
+    no quotes.
     """
 
     def __init__(self, text: str, names: Sequence[str]) -> None:

@@ -1,7 +1,8 @@
 """Estimated marginal means: averages of the model's predictions on the reference grid.
 
-Population marginal means of Searle, Speed and Milliken (1980, The American Statistician 34): the model is evaluated on every
-combination of the levels of the factors, with covariates at their means, and averaged over the other factors.
+Population marginal means of Searle, Speed and Milliken (1980, The American Statistician 34): the
+model is evaluated on every combination of the levels of the factors, with covariates at their
+means, and averaged over the other factors.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class GridMeans:
     levels : tuple of tuple
         One per mean: values of ``specs``, then of ``by``.
     L : (m, p) array
-        Over the identifiable coefficients; the means are ``L beta + offset``. Rows that cannot be estimated are NaN.
+        Over the identifiable coefficients; the means are ``L beta + offset``. Rows that cannot be
+        estimated are NaN.
     offset : (m,) array
     at : dict
         Values at which the other covariates are held.
@@ -86,13 +88,15 @@ def emmeans(
     specs : str or sequence of str
         The variables of the means: ``"f"``, ``["f", "g"]``, or ``"f | g"`` for f within each g.
     at : dict, optional
-        Variable -> value, or list of values, instead of the mean of a covariate or all levels of a factor.
+        Variable -> value, or list of values, instead of the mean of a covariate or all levels of a
+        factor.
     by : str or sequence of str, optional
         Variables that divide the comparisons into families.
     ddf : str or TraceMethod
     level : float
     weights : {"equal", "proportional"}
-        How cells are averaged over the other factors: with equal weights, or weighted by their numbers of rows.
+        How cells are averaged over the other factors: with equal weights, or weighted by their
+        numbers of rows.
     offset : float, optional
         Instead of the offset of the model.
     design : Design, optional
@@ -107,9 +111,9 @@ def emmeans(
 
     Notes
     -----
-    A covariate is held at its own mean over rows, also where the formula transforms it. A covariate with two values takes both,
-    with equal weight (others only by ``at=``). An offset is evaluated on the grid like a covariate; one given as an array is
-    held at its mean.
+    A covariate is held at its own mean over rows, also where the formula transforms it. A covariate
+    with two values takes both, with equal weight (others only by ``at=``). An offset is evaluated
+    on the grid like a covariate; one given as an array is held at its mean.
 
     Examples
     --------
@@ -178,7 +182,7 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.replace("*", "+").split("+") if name.strip())
 
 
-# --- estimates and tests ------------------------------------------------------------------------------------
+# --- estimates and tests ------------------------------------------------------------------------
 
 
 def mean_estimates(means: GridMeans) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Combinations of the coefficients that the data determine, when columns of X were left out as redundant."""
+"""Estimable combinations of coefficients, when columns of X were left out as redundant."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ __all__ = ["alias_matrix", "estimable"]
 def alias_matrix(cp: CrossProducts) -> np.ndarray:
     """Return A (p, p_all) with X_all = X_kept A, user's basis.
 
-    Columns left out count as zero where the cross-products do not say how they follow from the others.
+    Columns left out count as zero where the cross-products do not say how they follow from the
+    others.
 
     Examples
     --------
@@ -29,7 +30,7 @@ def alias_matrix(cp: CrossProducts) -> np.ndarray:
 
 
 def estimable(cp: CrossProducts, rows: np.ndarray) -> np.ndarray:
-    """Express combinations of all columns as combinations of those kept; NaN where the data do not determine them.
+    """Express combinations of all columns as combinations of those kept; NaN if not estimable.
 
     Parameters
     ----------

@@ -15,7 +15,8 @@ from mixedfast.estimation.linear_fit import LinearFit
 
 __all__ = ["ComparedModel", "compare", "n_parameters"]
 
-#: Relative difference of sums of squares up to which responses count as the same: rounding of sums in another order.
+#: Relative difference of sums of squares up to which responses count as the same: rounding of sums
+#: in another order.
 _SAME_RESPONSE = 1e-9
 
 
@@ -38,7 +39,8 @@ def compare(
 ) -> list[ComparedModel]:
     """Compare nested models by likelihood-ratio tests, each against the next smaller one.
 
-    That the models are nested is not checked. A test of a variance at zero is conservative (Self and Liang 1987, JASA 82).
+    That the models are nested is not checked. A test of a variance at zero is conservative (Self
+    and Liang 1987, JASA 82).
 
     Parameters
     ----------
@@ -47,8 +49,9 @@ def compare(
     names : sequence of str, optional
         The formulas by default.
     refit : bool
-        Refit models fitted by REML by maximum likelihood: restricted likelihoods of models with different fixed effects
-        cannot be compared. With False they are kept, if the fixed effects are the same.
+        Refit models fitted by REML by maximum likelihood: restricted likelihoods of models with
+        different fixed effects cannot be compared. With False they are kept, if the fixed effects
+        are the same.
 
     Returns
     -------
@@ -117,7 +120,7 @@ def _by_ml(fit: LinearFit) -> LinearFit:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Number names that occur more than once."""
+    """Add numbers to names that occur more than once."""
     return [
         f"{name} [{i + 1}]" if list(names).count(name) > 1 else name for i, name in enumerate(names)
     ]
@@ -138,15 +141,17 @@ def _sum_of_squares(cp: CrossProducts) -> float:
 
 
 def _check_same_data(a: CrossProducts, b: CrossProducts) -> None:
-    """Raise DataError unless two models have the same number of rows, response, offset and weights."""
+    """Raise DataError unless two models have the same rows, response, offset and weights."""
     if a.n != b.n:
         raise DataError(
-            f"{a.meta.formula} was fitted to {a.n} rows and {b.meta.formula} to {b.n}: fit both to the rows that are complete "
+            f"{a.meta.formula} was fitted to {a.n} rows and {b.meta.formula} to {b.n}: fit both "
+            "to the rows that are complete "
             "for all variables"
         )
     if not np.isclose(_sum_of_squares(a), _sum_of_squares(b), rtol=_SAME_RESPONSE, atol=0.0):
         raise DataError(
-            f"{a.meta.formula} and {b.meta.formula} do not have the same response ({a.meta.response} and {b.meta.response}), "
+            f"{a.meta.formula} and {b.meta.formula} do not have the same response "
+            f"({a.meta.response} and {b.meta.response}), "
             "offset and weights"
         )
     if not np.isclose(
@@ -156,10 +161,11 @@ def _check_same_data(a: CrossProducts, b: CrossProducts) -> None:
 
 
 def _check_comparable(fits: Sequence[LinearFit]) -> None:
-    """Raise NotDefinedError unless the likelihoods are of one kind and, under REML, of the same fixed effects."""
+    """Raise NotDefinedError for a mix of REML and ML, and for REML with different fixed effects."""
     if len({fit.reml for fit in fits}) > 1:
         raise NotDefinedError("a REML criterion and a deviance cannot be compared: use refit=True")
     if fits[0].reml and len({tuple(sorted(fit.cp.x_names)) for fit in fits}) > 1:
         raise NotDefinedError(
-            "REML criteria of models with different fixed effects cannot be compared: use refit=True"
+            "REML criteria of models with different fixed effects cannot be compared: use "
+            "refit=True"
         )

@@ -1,6 +1,7 @@
 """Likelihood-ratio tests of the random terms.
 
-The smaller models are fitted from cross-products: leaving out a random effect leaves out its blocks, and no rows are read.
+The smaller models are fitted from cross-products: leaving out a random effect leaves out its
+blocks, and no rows are read.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ __all__ = ["RandomTermTest", "random_term_tests"]
 
 
 class RandomTermTest(NamedTuple):
-    """A model without one random effect against the whole model (whose own row, ``<none>``, has no test)."""
+    """The test of a model without one random effect; the whole model, ``<none>``, has no test."""
 
     term: str
     npar: int
@@ -37,10 +38,11 @@ class RandomTermTest(NamedTuple):
 
 
 def random_term_tests(fit: Fit) -> list[RandomTermTest]:
-    """Test the random terms by likelihood ratios, of REML criteria when the model was fitted by REML.
+    """Test the random terms by likelihood ratios, of REML criteria under REML.
 
-    ``(1 | g)`` is left out; ``(x | g)`` becomes ``(1 | g)``; ``(x + z | g)`` becomes ``(z | g)`` and then ``(x | g)``;
-    ``(0 + f | g)`` with a factor f becomes ``(1 | g)``. Each variance of ``(x || g)`` is left out in turn.
+    ``(1 | g)`` is left out; ``(x | g)`` becomes ``(1 | g)``; ``(x + z | g)`` becomes ``(z | g)``
+    and then ``(x | g)``; ``(0 + f | g)`` with a factor f becomes ``(1 | g)``. Each variance of ``(x
+    || g)`` is left out in turn.
 
     Parameters
     ----------
@@ -53,10 +55,11 @@ def random_term_tests(fit: Fit) -> list[RandomTermTest]:
 
     Notes
     -----
-    p values are from chi-square with as many degrees of freedom as parameters left out, as in lmerTest. A variance of zero is
-    on the boundary of the parameter space, where the true distribution has more mass near zero (Self and Liang 1987, JASA
-    82), so the tests are conservative; for a single variance divide p by two.
-    A single numeric ``(0 + x | g)`` is left out. lmerTest replaces it by ``(1 | g)``, which is not a submodel.
+    p values are from chi-square with as many degrees of freedom as parameters left out, as in
+    lmerTest. A variance of zero is on the boundary of the parameter space, where the true
+    distribution has more mass near zero (Self and Liang 1987, JASA 82), so the tests are
+    conservative; for a single variance divide p by two. A single numeric ``(0 + x | g)`` is left
+    out. lmerTest replaces it by ``(1 | g)``, which is not a submodel.
 
     Examples
     --------
@@ -80,7 +83,7 @@ def random_term_tests(fit: Fit) -> list[RandomTermTest]:
 
 @dataclass(frozen=True, eq=False)
 class _NewColumns:
-    """The columns of one random term in the smaller model: old columns times ``matrix`` (k, k'), names, shifts and scales."""
+    """New columns of a random term in the smaller model: the old ones times ``matrix`` (k, k')."""
 
     matrix: np.ndarray
     names: tuple[str, ...]
@@ -119,12 +122,12 @@ def _reductions(cp: CrossProducts) -> Iterator[tuple[str, list[_NewColumns]]]:
 
 
 def _highest_order(parts: list[FixedTerm]) -> list[FixedTerm]:
-    """Return the parts of a random term whose factors no other part has; the intercept only when it is alone."""
+    """Return the parts of a random term whose factors are not all in another part."""
     return [a for a in parts if not any(set(b.factors) > set(a.factors) for b in parts)]
 
 
 def _constant(coding: Coding) -> np.ndarray | None:
-    """Return weights with which the columns of a random term add up to the constant 1, if there are any."""
+    """Return weights with which the columns of a random term sum to 1, if there are any."""
     parts = column_parts(coding)
     if any(part.numeric for part in parts):
         return None
@@ -151,7 +154,10 @@ def _selection(cp: CrossProducts, term: TermShape, columns: list[int]) -> _NewCo
 
 
 def _constant_column(cp: CrossProducts, term: TermShape, weights: np.ndarray) -> _NewColumns:
-    """Replace the columns of a factor by the constant; they are scaled but not shifted, for they span the intercept."""
+    """Replace the columns of a factor by the constant.
+
+    They are scaled but not shifted, because they span the intercept.
+    """
     group = cp.groups[term.group]
     unscaled = weights / group.scale[term.start : term.start + term.k]
     return _NewColumns(
@@ -160,7 +166,7 @@ def _constant_column(cp: CrossProducts, term: TermShape, weights: np.ndarray) ->
 
 
 def _unmixed(group: GroupProducts, term: TermShape) -> np.ndarray:
-    """Return U (k,k): the columns of the term times U are the shifted and scaled ones before they were mixed."""
+    """Return U (k,k): the columns of the term times U are those before they were mixed."""
     if group.mix is None:
         return np.eye(term.k)
     own = slice(term.start, term.start + term.k)
@@ -168,7 +174,10 @@ def _unmixed(group: GroupProducts, term: TermShape) -> np.ndarray:
 
 
 def _with_columns(cp: CrossProducts, columns: list[_NewColumns]) -> CrossProducts:
-    """Return the cross-products with new columns in the random terms, without terms and groups that have no column."""
+    """Return the cross-products with new columns in the random terms.
+
+    Terms and groups without a column are left out.
+    """
     members = {
         g: sorted(
             (i for i, t in enumerate(cp.terms) if t.group == g), key=lambda i: cp.terms[i].start

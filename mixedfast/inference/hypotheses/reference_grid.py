@@ -1,7 +1,9 @@
-"""The reference grid of marginal means: every combination of the levels of the factors, covariates at their means.
+"""The reference grid of marginal means.
 
-The grid is the one of R's emmeans (Lenth): a covariate with two values counts as a factor, and an offset given as an array is
-held at its mean.
+Its cells are all combinations of the levels of the factors, with covariates at their means.
+
+The grid is the one of R's emmeans (Lenth): a covariate with two values counts as a factor, and an
+offset given as an array is held at its mean.
 """
 
 from __future__ import annotations
@@ -97,7 +99,7 @@ def reference_grid(
 def cell_weights(
     grid: ReferenceGrid, weights: str, others: list[str], design: Design | None
 ) -> np.ndarray:
-    """Compute the weight of each cell in its mean: equal, or the number of rows at its levels of the other variables."""
+    """Compute the weight of each cell in its mean: equal, or its number of rows by `others`."""
     if weights == "equal":
         return np.ones(len(grid.cells))
     if weights != "proportional":
@@ -117,7 +119,7 @@ def cell_weights(
 
 
 def _coded(design: Design, name: str) -> tuple[np.ndarray, list[Any]]:
-    """Return the level of each row, and the levels; the distinct values of a covariate are its levels."""
+    """Return the level of each row and the levels; those of a covariate are its values."""
     if name in design.variables.coded:
         column = design.variables.coded[name]
         return column.codes, column.levels.tolist()
@@ -185,7 +187,8 @@ def _default_values(name: str, fit: LinearFit) -> list[float]:
         if term.factors == (name,) and term.kinds == ("numeric",) and term.columns[0] in cp.kept:
             return [float(column_means(cp)[np.flatnonzero(cp.kept == term.columns[0])[0]])]
     raise DataError(
-        f"the mean of {name!r} cannot be computed from these cross-products: give a value, at={{{name!r}: value}}"
+        f"the mean of {name!r} cannot be computed from these cross-products: give a value, "
+        f"at={{{name!r}: value}}"
     )
 
 

@@ -30,7 +30,7 @@ class FStatistic(NamedTuple):
 
 
 class RSquared(NamedTuple):
-    """The share of the response's variance that the model explains, and the share adjusted for the df used."""
+    """The share of the variance of the response that the model explains, and the adjusted share."""
 
     r2: float
     adjusted: float

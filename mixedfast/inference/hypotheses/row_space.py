@@ -6,7 +6,8 @@ import numpy as np
 
 __all__ = ["TOLERANCE", "echelon", "left_null", "without_rounding"]
 
-#: Entries below this fraction of the largest are rounding. True entries are ratios of small whole numbers.
+#: Entries below this fraction of the largest are rounding. True entries are ratios of small whole
+#: numbers.
 TOLERANCE = 1e-9
 
 

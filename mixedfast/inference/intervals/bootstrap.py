@@ -1,11 +1,13 @@
 """Parametric bootstrap in cross-product space.
 
-A replicate is a response drawn from the fitted model (`mixedfast.inference.intervals.response_sampler`) and a refit that
-starts at the theta of the fit (`mixedfast.inference.intervals.refits`). Neither reads a row, so with one grouping factor or
-nested ones a replicate costs the same at seven thousand and at seventy million rows.
+A replicate is a response drawn from the fitted model
+(`mixedfast.inference.intervals.response_sampler`) and a refit that starts at the theta of the fit
+(`mixedfast.inference.intervals.refits`). Neither reads a row, so with one grouping factor or nested
+ones a replicate costs the same at seven thousand and at seventy million rows.
 
-Replicate r draws from its own stream, the r-th substream of a counter-based generator (Philox; Salmon et al. 2011), and the
-size of the batches depends on the model alone. Results are therefore the same bits for any number of threads.
+Replicate r draws from its own stream, the r-th substream of a counter-based generator (Philox;
+Salmon et al. 2011), and the size of the batches depends on the model alone. Results are therefore
+the same bits for any number of threads.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from mixedfast._validation import (
 )
 from mixedfast.engines.threads import on_one_blas_thread
 from mixedfast.inference.intervals.bootstrap_intervals import Replicates
-from mixedfast.inference.intervals.parameters import list_parameters, values
+from mixedfast.inference.intervals.parameters import list_parameters, parameter_values
 from mixedfast.inference.intervals.refits import Refits, new_engine, numbers_per_refit, refit
 from mixedfast.inference.intervals.response_sampler import ResponseSampler
 
@@ -44,8 +46,8 @@ __all__ = ["bootstrap", "row_space_bootstrap"]
 #: Numbers per batch (8 MB): large enough to spread the cost of Python, small enough for the cache.
 _BATCH_NUMBERS = 1_000_000
 _BATCH_MAX = 64
-#: Replicates per batch where each search runs on its own: larger batches save next to nothing, and Ctrl-C waits for the end
-#: of a batch.
+#: Replicates per batch where each search runs on its own: larger batches save next to nothing, and
+#: Ctrl-C waits for the end of a batch.
 _BATCH_ALONE = 4
 
 
@@ -67,8 +69,9 @@ def bootstrap(
     seed : int, optional
         The same seed gives the same bits for any number of threads.
     threads : int, optional
-        Default: the cores available to this process where searches run in batches (one grouping factor, or few random
-        effects); one thread otherwise, because the engine then divides each step among threads of its own.
+        Default: the cores available to this process where searches run in batches (one grouping
+        factor, or few random effects); one thread otherwise, because the engine then divides each
+        step among threads of its own.
     progress : {"auto", True, False}
         Show a progress bar (see `mixedfast._progress.bar`).
 
@@ -82,7 +85,8 @@ def bootstrap(
     ArgumentError
         When n or threads is not a positive whole number.
     NotDefinedError
-        When crossed factors are too large to draw from without rows (`row_space_bootstrap` reads the rows instead).
+        When crossed factors are too large to draw from without rows (`row_space_bootstrap` reads
+        the rows instead).
 
     Examples
     --------
@@ -118,7 +122,7 @@ def bootstrap(
 
 
 def _generator(key: np.ndarray, r: int) -> np.random.Generator:
-    """Return stream r: the top word of the counter is r, which leaves 2^192 blocks to each replicate."""
+    """Return stream r: the top word of the counter is r, so each replicate has 2^192 blocks."""
     return np.random.Generator(
         np.random.Philox(key=key, counter=np.array([0, 0, 0, r], dtype=np.uint64))
     )
@@ -171,7 +175,7 @@ def _collect(fit: Fit, parts: list[Refits], requested: int) -> Replicates:
     return Replicates(
         tuple(list_parameters(cp)),
         _estimates(fit),
-        values(cp, theta, sigma, beta),
+        parameter_values(cp, theta, sigma, beta),
         requested,
         int(singular),
         converged,
@@ -182,10 +186,10 @@ def _collect(fit: Fit, parts: list[Refits], requested: int) -> Replicates:
 def _estimates(fit: Fit) -> np.ndarray:
     """Return every parameter of a fit in the user's units, (P,)."""
     sigma = np.asarray(np.sqrt(fit.solution.r2 / fit.nu))
-    return values(fit.cp, fit.theta_internal, sigma, fit.solution.beta)
+    return parameter_values(fit.cp, fit.theta_internal, sigma, fit.solution.beta)
 
 
-# -- the check -----------------------------------------------------------------------------------------------------
+# -- the check -----------------------------------------------------------------------------------
 
 
 def row_space_bootstrap(fit: Fit, design: Design, n: int, seed: int | None = None) -> Replicates:

@@ -1,8 +1,9 @@
-"""Confidence intervals from bootstrap replicates: percentile, basic, and bias-corrected and accelerated (BCa).
+"""Confidence intervals from bootstrap replicates: percentile, basic and BCa.
 
-The acceleration of BCa is a sixth of the skewness of the score in the least favourable direction, Efron's definition for
-parametric models (1987, JASA 82). That score is the regression of the replicates' estimates on their scores at the fitted
-parameters. The usual substitute, a jackknife over groups, would need each group's y'y, which cross-products do not keep.
+The acceleration of BCa is a sixth of the skewness of the score in the least favourable direction,
+Efron's definition for parametric models (1987, JASA 82). That score is the regression of the
+replicates' estimates on their scores at the fitted parameters. The usual substitute, a jackknife
+over groups, would need each group's y'y, which cross-products do not keep.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Replicates:
     converged : (n_done,) bool array
         Rows of replicates that did not converge are kept; NaN where the search failed outright.
     scores : (n_done, s) array or None
-        Sufficient statistics of the score at the fitted parameters, for the acceleration of BCa intervals.
+        Sufficient statistics of the score at the fitted parameters, for the acceleration of BCa
+        intervals.
     """
 
     parameters: tuple[Parameter, ...]

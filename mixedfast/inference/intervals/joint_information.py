@@ -1,7 +1,7 @@
 """Covariance of fixed effects and variances together, from the observed information.
 
-lme4 calls it ``vcov(full = TRUE)``; statsmodels' ``cov_params`` is the same matrix. Variances are relative (divided by
-sigma^2), because sigma is profiled out of the likelihood.
+lme4 calls it ``vcov(full = TRUE)``; statsmodels' ``cov_params`` is the same matrix. Variances are
+relative (divided by sigma^2), because sigma is profiled out of the likelihood.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ class JointInformation:
     Parameters
     ----------
     names : tuple of str, length p + r
-        The identifiable coefficients, then ``var_ses|school`` and ``cov_Intercept.ses|school`` in the order of `varcorr`.
+        The identifiable coefficients, then ``var_ses|school`` and ``cov_Intercept.ses|school`` in
+        the order of `varcorr`.
     vcov : (p + r, p + r) array
-        Rows of variances estimated as zero, and of covariances with them, are NaN: they have no standard error.
+        Rows of variances estimated as zero, and of covariances with them, are NaN: they have no
+        standard error.
     """
 
     names: tuple[str, ...]
@@ -36,7 +38,8 @@ class JointInformation:
 class VarianceErrors(NamedTuple):
     """Standard errors of one row of `varcorr`, NaN where a variance is estimated as zero.
 
-    With `name2` of a covariance (`variance_se`) and a correlation, otherwise of a variance and a standard deviation.
+    With `name2` of a covariance (`variance_se`) and a correlation, otherwise of a variance and a
+    standard deviation.
     """
 
     group: str
@@ -60,7 +63,7 @@ class _Element(NamedTuple):
 
 
 def _elements(fit: Fit) -> list[_Element]:
-    """List the elements of the terms' covariances, user's basis, in the order of `varcorr`: variances, then covariances."""
+    """List variances and covariances, user's basis, in the order of `varcorr`."""
     cov, lambdas = fit.covariance, fit.system.lambdas
     out = []
     for t, (term, H) in enumerate(zip(cov.terms, fit.relative, strict=True)):
@@ -85,10 +88,11 @@ def _elements(fit: Fit) -> list[_Element]:
 
 
 def variance_errors(fit: Fit) -> list[VarianceErrors]:
-    """Compute standard errors of variances, standard deviations and correlations by the delta method.
+    """Compute standard errors of the values in `varcorr` by the delta method.
 
-    From the observed information of (theta, sigma) in closed form, under REML of the restricted likelihood. They are
-    symmetric where the likelihood is not: profiles and bootstraps give better intervals.
+    From the observed information of (theta, sigma) in closed form, under REML of the restricted
+    likelihood. They are symmetric where the likelihood is not: profiles and bootstraps give better
+    intervals.
 
     References
     ----------
@@ -96,7 +100,8 @@ def variance_errors(fit: Fit) -> list[VarianceErrors]:
     """
     A, sigma2 = satterthwaite(fit).inverse, fit.sigma**2
     elements = _elements(fit)
-    # gradients in (theta, sigma), sigma in units of itself: it changes every variance by twice its size
+    # gradients in (theta, sigma), sigma in units of itself: it changes every variance by twice its
+    # size
     gradients = {(e.term, e.a, e.b): np.append(e.gradient, 2.0 * e.value) for e in elements}
     value = {(e.term, e.a, e.b): e.value for e in elements}
 
@@ -132,10 +137,11 @@ def variance_errors(fit: Fit) -> list[VarianceErrors]:
 def joint_information(fit: Fit) -> JointInformation:
     """Compute the covariance of beta and of the relative variances, memoised.
 
-    Both are functions of the data through the profiled likelihood of theta: beta changes with theta by
-    ``dbeta = -Phi X'V^-1 dV V^-1 (y - X beta)``, and the variances are ``lambda lambda'``. With C the inverse observed
-    information of theta, Cov(beta) = Phi + B C B', and likewise for the rest; at an interior optimum this is the inverse of
-    the whole negative Hessian (Lindstrom and Bates 1988, JASA 83(404), section 4).
+    Both are functions of the data through the profiled likelihood of theta: beta changes with theta
+    by ``dbeta = -Phi X'V^-1 dV V^-1 (y - X beta)``, and the variances are ``lambda lambda'``. With
+    C the inverse observed information of theta, Cov(beta) = Phi + B C B', and likewise for the
+    rest; at an interior optimum this is the inverse of the whole negative Hessian (Lindstrom and
+    Bates 1988, JASA 83(404), section 4).
     """
     return fit.memo("joint information", lambda: _joint_information(fit))
 

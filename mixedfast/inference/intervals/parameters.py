@@ -1,7 +1,7 @@
-"""The parameters that intervals speak of: standard deviations, correlations, sigma, coefficients.
+"""The parameters that have intervals: standard deviations, correlations, sigma, coefficients.
 
-One order and one set of names for profiles and bootstraps: term after term, the lower triangle column by column as
-theta lists it, then ``sigma``, then the identifiable coefficients.
+Profiles and bootstraps have them in one order: term by term, the lower triangle column by column as
+in theta, then ``sigma``, then the identifiable coefficients.
 """
 
 from __future__ import annotations
@@ -18,22 +18,30 @@ from mixedfast.errors import ArgumentError
 if TYPE_CHECKING:
     from mixedfast.crossprod.types import CrossProducts
 
-__all__ = ["Parameter", "absolute", "chosen", "list_parameters", "transform", "values"]
+__all__ = [
+    "Parameter",
+    "covariance_root",
+    "list_parameters",
+    "parameter_values",
+    "select_parameters",
+    "transform",
+]
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One number of a model.
+    """One parameter of a model.
 
     Parameters
     ----------
     name : str
-        ``sd_ses|school``, ``cor_ses.Intercept|school``, ``sigma`` or the coefficient's own name.
+        ``sd_ses|school``, ``cor_ses.Intercept|school``, ``sigma`` or the name of a coefficient.
     kind : {"sd", "cor", "sigma", "beta"}
     term : int
         Position among the random terms; -1 for sigma and coefficients.
     a, b : int
-        sd: column a of the term. cor: columns a > b. beta: a is the position among the identifiable columns of X.
+        sd: column a of the term. cor: columns a > b. beta: a is the position among the identifiable
+        columns of X.
     """
 
     name: str
@@ -44,6 +52,7 @@ class Parameter:
 
     @property
     def bounds(self) -> tuple[float, float]:
+        """Smallest and largest possible value."""
         return {
             "sd": (0.0, np.inf),
             "sigma": (0.0, np.inf),
@@ -53,7 +62,7 @@ class Parameter:
 
 
 def list_parameters(cp: CrossProducts) -> list[Parameter]:
-    """All parameters of a model, in the order of every table.
+    """List all parameters of a model, in the order of the tables.
 
     Parameters
     ----------
@@ -86,13 +95,13 @@ def list_parameters(cp: CrossProducts) -> list[Parameter]:
     return out + [Parameter(name, "beta", a=j) for j, name in enumerate(cp.x_names)]
 
 
-def chosen(parameters: list[Parameter], names: list[str] | None) -> list[Parameter]:
-    """The parameters named, in the tables' order; all of them for None.
+def select_parameters(parameters: list[Parameter], names: list[str] | None) -> list[Parameter]:
+    """Select parameters by name, in the order of the tables; all of them for None.
 
     Raises
     ------
     ArgumentError
-        For a name that is no parameter's.
+        For an unknown name.
     """
     if names is None:
         return parameters
@@ -101,20 +110,21 @@ def chosen(parameters: list[Parameter], names: list[str] | None) -> list[Paramet
     if unknown:
         hint = did_you_mean(unknown[0], known)
         raise ArgumentError(
-            f"no parameter named {', '.join(map(repr, unknown))}; {hint + ' T' if hint else 't'}here are {', '.join(known)}"
+            f"no parameter named {', '.join(map(repr, unknown))}; "
+            f"{hint + ' T' if hint else 't'}here are {', '.join(known)}"
         )
     return [p for p in parameters if p.name in set(names)]
 
 
 def transform(cov: Covariance, term: TermShape) -> np.ndarray:
-    """T (k,k) of one term with b_internal = T b_user (see `Covariance.transforms`)."""
+    """Return T (k,k) of one term with b_internal = T b_user (see `Covariance.transforms`)."""
     return cov.term_block(term, cov.transforms)
 
 
-def absolute(
+def covariance_root(
     cp: CrossProducts, term: TermShape, theta: np.ndarray, sigma: np.ndarray
 ) -> np.ndarray:
-    """A square root of Sigma of one term in the user's units, (..., k, k), from internal theta and sigma.
+    """Compute a square root of Sigma of one term in the user's units, (..., k, k).
 
     Parameters
     ----------
@@ -131,8 +141,10 @@ def absolute(
     return np.asarray(np.asarray(sigma)[..., None, None] * (back @ block))
 
 
-def values(cp: CrossProducts, theta: np.ndarray, sigma: np.ndarray, beta: np.ndarray) -> np.ndarray:
-    """Every parameter in the user's units, many fits at once.
+def parameter_values(
+    cp: CrossProducts, theta: np.ndarray, sigma: np.ndarray, beta: np.ndarray
+) -> np.ndarray:
+    """Compute every parameter in the user's units, for many fits at once.
 
     Parameters
     ----------
@@ -144,11 +156,11 @@ def values(cp: CrossProducts, theta: np.ndarray, sigma: np.ndarray, beta: np.nda
     Returns
     -------
     (..., len(list_parameters(cp))) array
-        A correlation with a zero variance is NaN.
+        A correlation is NaN when one of its variances is zero.
     """
     out = []
     for term in cp.terms:
-        root = absolute(cp, term, theta, sigma)
+        root = covariance_root(cp, term, theta, sigma)
         sd = np.sqrt((root**2).sum(axis=-1))
         unit = np.divide(
             root, sd[..., None], out=np.full_like(root, np.nan), where=sd[..., None] > 0

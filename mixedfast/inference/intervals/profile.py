@@ -1,11 +1,13 @@
 """Likelihood profiles of standard deviations, correlations, sigma and coefficients.
 
-``zeta(v) = sign(v - estimate) sqrt(d(v) - d_min)`` where d(v) is the smallest ML deviance with the parameter fixed at v
-(Bates and Watts 1988, chapter 6; Bates et al. 2015, section 5.1). Fits by REML are profiled on the ML deviance too, as in
-lme4: the REML criterion cannot compare models with different fixed effects.
+``zeta(v) = sign(v - estimate) sqrt(d(v) - d_min)`` where d(v) is the smallest ML deviance with the
+parameter fixed at v (Bates and Watts 1988, chapter 6; Bates et al. 2015, section 5.1). Fits by REML
+are profiled on the ML deviance too, as in lme4: the REML criterion cannot compare models with
+different fixed effects.
 
-A profile is computed outwards from the estimate. By the envelope theorem each constrained fit also gives d'(v), so each point
-has zeta and its exact slope: the slope sets the next step, and a cubic through values and slopes needs few points.
+A profile is computed outwards from the estimate. By the envelope theorem each constrained fit also
+gives d'(v), so each point has zeta and its exact slope: the slope sets the next step, and a cubic
+through values and slopes needs few points.
 """
 
 from __future__ import annotations
@@ -24,7 +26,12 @@ from mixedfast.engines.threads import on_one_blas_thread
 from mixedfast.errors import ArgumentError
 from mixedfast.estimation.newton import minimize
 from mixedfast.estimation.pls import PLSSystem
-from mixedfast.inference.intervals.parameters import Parameter, chosen, list_parameters, values
+from mixedfast.inference.intervals.parameters import (
+    Parameter,
+    list_parameters,
+    parameter_values,
+    select_parameters,
+)
 from mixedfast.inference.intervals.profile_constrained import (
     Point,
     chart_of,
@@ -92,7 +99,7 @@ class LikelihoodProfile:
 
 
 def profile_limits(profile: LikelihoodProfile, level: float) -> np.ndarray:
-    """Compute profile likelihood intervals: the values whose abs(zeta) is at most the normal quantile.
+    """Compute profile intervals: the values whose abs(zeta) is at most the normal quantile.
 
     Parameters
     ----------
@@ -102,8 +109,8 @@ def profile_limits(profile: LikelihoodProfile, level: float) -> np.ndarray:
     Returns
     -------
     (P, 2) array
-        One row per parameter. An end that the likelihood does not limit is the parameter's bound: 0 for a standard
-        deviation, -1 or 1 for a correlation.
+        One row per parameter. An end that the likelihood does not limit is the parameter's bound: 0
+        for a standard deviation, -1 or 1 for a correlation.
 
     Raises
     ------
@@ -114,7 +121,8 @@ def profile_limits(profile: LikelihoodProfile, level: float) -> np.ndarray:
     quantile = NormalDist().inv_cdf(0.5 + 0.5 * level)
     if quantile > profile.cutoff:
         raise ArgumentError(
-            f"the profile reaches zeta = {profile.cutoff:.3g}, and level={level} needs {quantile:.3g}: "
+            f"the profile reaches zeta = {profile.cutoff:.3g}, and level={level} needs "
+            f"{quantile:.3g}: "
             f"call profile(max_level={level})"
         )
     ends = [interval_ends(trace, quantile) for trace in profile.traces.values()]
@@ -148,7 +156,8 @@ def profile(
     Warns
     -----
     ConvergenceWarning
-        When a constrained fit fails (its side of the profile ends there) or has a lower deviance than the minimum.
+        When a constrained fit fails (its side of the profile ends there) or has a lower deviance
+        than the minimum.
 
     Examples
     --------
@@ -163,14 +172,17 @@ def profile(
         parameters = [parameters]
     if parameters is not None and not isinstance(parameters, Iterable):
         raise ArgumentError(
-            f"profile(parameters={parameters!r}): give names of parameters; a level belongs in confint(level=...)"
+            f"profile(parameters={parameters!r}): give names of parameters; a level belongs in "
+            "confint(level=...)"
         )
-    wanted = chosen(list_parameters(cp), None if parameters is None else list(parameters))
+    wanted = select_parameters(
+        list_parameters(cp), None if parameters is None else list(parameters)
+    )
     cutoff = -NormalDist().inv_cdf(0.5 - 0.5 * max_level)
     system = fit.new_system(reml=False)
     theta, deviance = _ml_optimum(fit, system)
     sigma = math.sqrt(system.solution.r2 / cp.n)
-    estimates = values(cp, theta, np.asarray(sigma), system.solution.beta)
+    estimates = parameter_values(cp, theta, np.asarray(sigma), system.solution.beta)
     by_name = {p.name: float(v) for p, v in zip(list_parameters(cp), estimates, strict=True)}
     half = (
         cp.scaling.beta_transform() @ np.linalg.inv(system.solution.LX).T * (sigma / cp.scale[-1])
@@ -210,7 +222,8 @@ def _first_width(fit: Fit, p: Parameter, estimates: dict[str, float], sigma: flo
         return estimates["sigma"] / math.sqrt(2.0 * cp.n)
     term = cp.terms[p.term]
     group = cp.groups[term.group]
-    # s / sqrt(2 J) for a standard deviation s and J levels; at a zero variance, half the error of one level's own estimate
+    # s / sqrt(2 J) for a standard deviation s and J levels; at a zero variance, half the error of
+    # one level's own estimate
     from_one_level = (
         sigma
         / cp.scale[-1]
@@ -220,13 +233,16 @@ def _first_width(fit: Fit, p: Parameter, estimates: dict[str, float], sigma: flo
     return max(estimates[p.name], 0.5 * from_one_level) / math.sqrt(2.0 * group.n_levels)
 
 
-# -- one constrained fit -------------------------------------------------------------------------------------------
+# -- one constrained fit -------------------------------------------------------------------------
 
 
 def _coefficient_evaluator(
     fit: Fit, system: PLSSystem, p: Parameter, theta: np.ndarray
 ) -> Evaluate:
-    """Return value -> (deviance, slope) for a fixed coefficient; each fit starts where the one before ended."""
+    """Return value -> (deviance, slope) for a fixed coefficient.
+
+    Each fit starts where the one before ended.
+    """
     state = {"theta": theta}
 
     def evaluate(value: float) -> tuple[float, float] | None:
@@ -243,10 +259,12 @@ def _coefficient_evaluator(
 def _variance_evaluator(
     system: PLSSystem, p: Parameter, theta: np.ndarray, sigma: float
 ) -> Evaluate:
-    """Return value -> (deviance, slope) for a fixed variance parameter; each fit starts where the one before ended.
+    """Return value -> (deviance, slope) for a fixed variance parameter.
 
-    With one of its two standard deviations at zero, a correlation may have any value. Such a fit is often far from where the
-    search starts, so its deviance is compared each time.
+    Each fit starts where the one before ended.
+
+    With one of its two standard deviations at zero, a correlation may have any value. Such a fit is
+    often far from where the search starts, so its deviance is compared each time.
     """
     last = Point(0.0, 0.0, theta, sigma, np.empty(0))
     ceiling = _zero_variance_deviance(system, p, theta, sigma) if p.kind == "cor" else math.inf
@@ -267,7 +285,7 @@ def _variance_evaluator(
 def _zero_variance_deviance(
     system: PLSSystem, p: Parameter, theta: np.ndarray, sigma: float
 ) -> float:
-    """Return the smallest deviance with one of the two standard deviations of a correlation at zero."""
+    """Return the smallest deviance with a standard deviation of the correlation at zero."""
     lowest = math.inf
     for column in (p.a, p.b):
         at_zero = Parameter("", "sd", p.term, column)

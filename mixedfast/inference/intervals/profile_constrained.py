@@ -23,7 +23,7 @@ from mixedfast.covariance.relative import lower_cholesky, lower_root
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines import Engine
 from mixedfast.estimation.pls import PLSSystem
-from mixedfast.inference.intervals.parameters import Parameter, absolute, transform
+from mixedfast.inference.intervals.parameters import Parameter, covariance_root, transform
 
 __all__ = ["Chart", "Point", "chart_of", "hold_coefficient", "minimize_held"]
 
@@ -161,7 +161,7 @@ def chart_of(
         order = _order(term.k, first)
         own = slice(term.start, term.start + term.k)
         toward = transform(cov, term)[:, order] * y_scale
-        root = absolute(cp, term, theta, np.asarray(sigma))[order]
+        root = covariance_root(cp, term, theta, np.asarray(sigma))[order]
         L = lower_cholesky(root) if term.correlated else root[:, order]
         # a coordinate of the user's column i is of order one in the internal basis times this
         unit = sigma / y_scale * cov.scale[term.group][own][order]

@@ -1,4 +1,4 @@
-"""The walk along a profile: constrained fits from the estimate outwards, with steps chosen by the slope of zeta."""
+"""The walk along a profile: constrained fits from the estimate outwards."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ from mixedfast.inference.intervals.zeta_curve import Trace, interpolant
 
 __all__ = ["Evaluate", "walk"]
 
-#: Distance in zeta between neighbouring points. The error of the cubic is of fourth order in it; at 0.7 it is below 1e-4.
+#: Distance in zeta between neighbouring points. The error of the cubic is of fourth order in it; at
+#: 0.7 it is below 1e-4.
 _STEP = 0.7
 #: Largest ratio of one step to the step before, where the slope suggests a longer one.
 _GROWTH = 2.0
 _MAX_POINTS = 60
-#: A constrained deviance lower than the minimum by more than this (deviance units) shows that the fit was a local optimum.
+#: A constrained deviance lower than the minimum by more than this (deviance units) shows that the
+#: fit was a local optimum.
 _BELOW = 1e-4
-#: For abs(zeta) below this the slope d'(v) / (2 zeta) is a quotient of two small numbers and is not used.
+#: For abs(zeta) below this the slope d'(v) / (2 zeta) is a quotient of two small numbers and is not
+#: used.
 _NEAR_ZERO = 1e-3
-#: The interval of this level gets constrained fits at its ends, at most so many per end; other levels are interpolated.
+#: The interval of this level gets constrained fits at its ends, at most so many per end; other
+#: levels are interpolated.
 _USUAL_LEVEL, _REFINEMENTS = 0.95, 2
 
 Evaluate = Callable[[float], "tuple[float, float] | None"]
@@ -117,7 +121,8 @@ def _point(
     rise = found[0] - deviance
     if rise < -_BELOW:
         warn(
-            f"with {p.name} fixed at {value:.6g} the deviance is {-rise:.2g} lower than at the estimates: "
+            f"with {p.name} fixed at {value:.6g} the deviance is {-rise:.2g} lower than at the "
+            "estimates: "
             "the fit is not a global optimum",
             ConvergenceWarning,
         )
@@ -133,7 +138,7 @@ def _refine_end(
     evaluate: Evaluate,
     deviance: float,
 ) -> None:
-    """Add the end of the usual interval as a point: a profile may have a kink there, which no cubic follows."""
+    """Add the end of the usual interval as a point: the profile may have a kink near it."""
     if not points:
         return
     target = sign * NormalDist().inv_cdf(0.5 + 0.5 * _USUAL_LEVEL)

@@ -1,8 +1,9 @@
-"""The profile of one parameter as a curve: interpolation between the points computed, and interval ends.
+"""The profile of one parameter as a curve: interpolation and interval ends.
 
-The curve is a monotone piecewise cubic through the values and slopes of zeta. Where a slope is unknown it is PCHIP's. Each
-piece keeps its slopes between zero and three times its secant, which is sufficient for monotonicity (Fritsch and Carlson
-1980, SIAM J. Numer. Anal. 17); neighbouring pieces need not agree in their slope, as at a kink.
+The curve is a monotone piecewise cubic through the values and slopes of zeta. Where a slope is
+unknown it is PCHIP's. Each piece keeps its slopes between zero and three times its secant, which is
+sufficient for monotonicity (Fritsch and Carlson 1980, SIAM J. Numer. Anal. 17); neighbouring pieces
+need not agree in their slope, as at a kink.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class Trace:
     slope : (n,) array
         d zeta / d value; NaN where unknown.
     closed : tuple of bool
-        For the lower and the upper side: whether the walk ended on the parameter's bound (zero, or a correlation of -1 or
-        1) and not because abs(zeta) was large enough.
+        For the lower and the upper side: whether the walk ended on the parameter's bound (zero, or
+        a correlation of -1 or 1) and not because abs(zeta) was large enough.
     """
 
     parameter: Parameter
@@ -59,7 +60,8 @@ def interpolant(value: np.ndarray, zeta: np.ndarray, slope: np.ndarray) -> Any:
 def interval_ends(trace: Trace, quantile: float) -> tuple[float, float]:
     """Return the values at which zeta is -quantile and quantile.
 
-    An end that the curve does not reach is the parameter's bound, or NaN where the walk stopped early.
+    An end that the curve does not reach is the parameter's bound, or NaN where the walk stopped
+    early.
     """
     if len(trace.value) < 2:
         low, high = trace.parameter.bounds

@@ -1,13 +1,17 @@
-"""Degrees of freedom of predictions: how well the variance of their error is known.
+"""Degrees of freedom of predictions, from the uncertainty of the variance of their error.
 
-The error of x'beta^ + z'b^ as a prediction of x'beta + z'b has variance sigma^2 f, f = (x, z)C^-1(x, z)' with C of Henderson's
-equations. Satterthwaite's nu = 2 f^2 / (g'Ag) needs the gradient of sigma^2 f in the variances. With H the relative prior
-covariance, E = L_X^-1 (x - X'V0^-1 Z H z) and D = Z'V0^-1 X L_X^-T,
+The error of x'beta^ + z'b^ as a prediction of x'beta + z'b has variance sigma^2 f, f = (x,
+z)C^-1(x, z)' with C of Henderson's equations. Satterthwaite's nu = 2 f^2 / (g'Ag) needs the
+gradient of sigma^2 f in the variances. With H the relative prior covariance, E = L_X^-1 (x -
+X'V0^-1 Z H z) and D = Z'V0^-1 X L_X^-T,
 
-    df / dH_g = sum_j e_j e_j',        e = (I - K H) z - D E = H^-1 (what Henderson's equations give for b)
+    df / dH_g = sum_j e_j e_j',    e = (I - K H) z - D E
 
-(differentiate C^-1; nothing divides by H). Effects that nothing is known of add z z'. Without random effects e = -D E, which is
-the gradient for a contrast (Kuznetsova et al. 2017, JSS 82(13), eq. 3). SAS does the same for predictions.
+with e = H^-1 times the part of b in Henderson's equations
+
+(differentiate C^-1; no division by H). Effects with their prior variance add z z'. Without random
+effects e = -D E, which is the gradient for a contrast (Kuznetsova et al. 2017, JSS 82(13), eq. 3).
+SAS does the same for predictions.
 """
 
 from __future__ import annotations
@@ -23,18 +27,18 @@ from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.ddf.methods import DDF, method_for, t_test
 from mixedfast.inference.ddf.satterthwaite import SatterthwaiteTerms, satterthwaite
 from mixedfast.inference.ddf.trace_methods import Satterthwaite, say_if_long
-from mixedfast.inference.prediction.henderson import joint
+from mixedfast.inference.prediction.henderson import henderson_blocks
 from mixedfast.inference.prediction.predict import FindDF
 from mixedfast.inference.prediction.row_tiles import ModelRows, Tile
 
 __all__ = ["df_finder"]
 
-#: Numbers kept at a time for rows that need a solve with K each (32 MB).
+#: Numbers in memory at a time for rows that each need a product with K (32 MB).
 _NUMBERS = 4_000_000
 
 
 def df_finder(fit: LinearFit, ddf: DDF, interval: str | None, population: bool) -> FindDF | None:
-    """How the df of predictions are found; None for the normal distribution.
+    """Return the function that computes df of predictions; None for the normal distribution.
 
     Parameters
     ----------
@@ -47,8 +51,8 @@ def df_finder(fit: LinearFit, ddf: DDF, interval: str | None, population: bool) 
     Raises
     ------
     NotDefinedError
-        For methods that know coefficients only, where random effects or new observations are predicted; for
-        Kenward and Roger's of an ML fit.
+        For methods defined for coefficients only, where random effects or new observations are
+        predicted; for the method of Kenward and Roger of an ML fit.
     """
     chosen = method_for(fit, ddf)
     if chosen.name == "asymptotic":
@@ -60,8 +64,9 @@ def df_finder(fit: LinearFit, ddf: DDF, interval: str | None, population: bool) 
         return lambda rows, others, noise: (None, _satterthwaite(fit, terms, rows, others, noise))
     if interval == "prediction" or not population:
         raise NotDefinedError(
-            f"predict(ddf={ddf!r}) is defined for x'beta alone (re=False with a confidence interval): for random effects and "
-            'new observations take ddf="satterthwaite" or "asymptotic"'
+            f"predict(ddf={ddf!r}) is defined for x'beta alone (re=False with a confidence "
+            "interval): for random effects and "
+            'new observations use ddf="satterthwaite" or "asymptotic"'
         )
     if chosen.fit(fit) is not fit:
         raise NotDefinedError(
@@ -71,8 +76,8 @@ def df_finder(fit: LinearFit, ddf: DDF, interval: str | None, population: bool) 
 
 
 def _as_contrasts(fit: Fit, ddf: DDF, rows: ModelRows) -> tuple[np.ndarray, np.ndarray]:
-    """Standard errors and df of x'beta by any method, each different row of X once."""
-    W = joint(fit).W
+    """Compute standard errors and df of x'beta by any method, once for each distinct row of X."""
+    W = henderson_blocks(fit).W
     to_user = np.linalg.inv(fit.cp.scaling.beta_transform() @ W)
     E = np.concatenate([np.empty((0, fit.cp.p)), *(tile.X @ W for tile in rows.tiles())])
     contrasts, where = np.unique(E, axis=0, return_inverse=True)
@@ -89,7 +94,7 @@ def _satterthwaite(
     others: ModelRows | None,
     noise: np.ndarray | float,
 ) -> np.ndarray:
-    """nu of every row, (n,)."""
+    """Compute nu of every row, (n,)."""
     out = np.empty(rows.n)
     with bar(rows.n, "degrees of freedom", unit=" rows") as advance:
         for where, f, squares in _gradients(fit, terms, rows):
@@ -97,7 +102,7 @@ def _satterthwaite(
                 f += noise if np.ndim(noise) == 0 else np.asarray(noise)[where]
                 for g, Z in _prior(others, where):
                     squares[g] += Z[:, :, None] * Z[:, None, :]
-                    f += np.einsum("ia,ab,ib->i", Z, joint(fit).H[g], Z)
+                    f += np.einsum("ia,ab,ib->i", Z, henderson_blocks(fit).H[g], Z)
             theta = fit.covariance.gradient(
                 [np.broadcast_to(lam, (len(f), *lam.shape)) for lam in terms.lambdas], squares
             )
@@ -111,6 +116,7 @@ def _satterthwaite(
 
 
 def _prior(others: ModelRows, where: slice) -> Iterator[tuple[int, np.ndarray]]:
+    """Generate (group, Z) of the effects with their prior variance, for some rows."""
     for tile in others.tiles(within=where):
         yield from zip(others.groups, tile.Z, strict=True)
 
@@ -118,17 +124,19 @@ def _prior(others: ModelRows, where: slice) -> Iterator[tuple[int, np.ndarray]]:
 def _gradients(
     fit: Fit, terms: SatterthwaiteTerms, rows: ModelRows
 ) -> Iterator[tuple[slice, np.ndarray, list[np.ndarray]]]:
-    """Some rows at a time: where they are, f (m,) and sum_j e_j e_j' (m,K,K) of each group."""
-    blocks, traces = joint(fit), fit.system.traces
+    """Generate, for some rows at a time, slice, f (m,) and sum_j e_j e_j' (m,K,K) of each group."""
+    blocks, traces = henderson_blocks(fit), fit.system.traces
     D, one_factor = fit.system.D, len(fit.cp.groups) == 1
     effects = sum(group.n_levels * group.k for group in fit.cp.groups)
     solves = bool(rows.groups) and not one_factor
     size = max(1, _NUMBERS // effects) if solves else rows.n
     if solves:
         say_if_long(
-            f"satterthwaite: solves with all {effects:,} random effects for each of {rows.n:,} predictions",
+            f"satterthwaite: solves with all {effects:,} random effects for each of {rows.n:,} "
+            "predictions",
             rows.n * traces.product_operations(),
-            '. ddf="asymptotic" needs none; predictions without random effects (re=False) neither.',
+            '. ddf="asymptotic" needs none, and neither do predictions without random effects '
+            "(re=False).",
         )
     for tile in rows.tiles(size):
         E = tile.X @ blocks.W
@@ -153,8 +161,11 @@ def _gradients(
 def _one_factor(
     fit: Fit, tile: Tile, D: np.ndarray, E: np.ndarray, f: np.ndarray, explained: np.ndarray
 ) -> np.ndarray:
-    """sum_j e_j e_j' with K block diagonal: only a row's own level differs from -D E. Adds z'(H - H K H)z to f."""
-    codes, H, K = tile.codes[0], joint(fit).H[0], fit.system.K[0]
+    """Compute sum_j e_j e_j' with K block diagonal, and add z'(H - H K H)z to f.
+
+    e_j = -D_j E but for the level of the row itself.
+    """
+    codes, H, K = tile.codes[0], henderson_blocks(fit).H[0], fit.system.K[0]
     Z = np.where((codes >= 0)[:, None], tile.Z[0], 0.0)
     Hz = Z @ H
     w = Z - np.einsum("iab,ib->ia", K[codes], Hz)
@@ -173,7 +184,10 @@ def _many_factors(
     H: list[np.ndarray],
     times_k: Callable[[list[np.ndarray]], list[np.ndarray]],
 ) -> list[np.ndarray]:
-    """sum_j e_j e_j' of every group by one product with K a row. Adds z'(H - H K H)z to f."""
+    """Compute sum_j e_j e_j' of every group with one product with K per row.
+
+    z'(H - H K H)z is added to f.
+    """
     m = len(E)
     z = [np.zeros((len(d), d.shape[1], m)) for d in D]
     for g, Z, codes in zip(groups, tile.Z, tile.codes, strict=True):

@@ -17,13 +17,13 @@ RESIDUALS = ("response", "pearson", "scaled", "standardized")
 
 
 def population(fit: LinearFit, design: Design) -> np.ndarray:
-    """X beta plus the offset, (n,)."""
+    """Compute X beta plus the offset, (n,)."""
     nothing = [np.zeros(group.k, dtype=bool) for group in fit.cp.groups]
     return linear_predictor(fit, rows_of_design(fit.cp, design, nothing))
 
 
 def fitted(fit: LinearFit, design: Design) -> np.ndarray:
-    """X beta + Z b plus the offset, (n,)."""
+    """Compute X beta + Z b plus the offset, (n,)."""
     return linear_predictor(fit, rows_of_design(fit.cp, design))
 
 
@@ -34,7 +34,10 @@ def residuals(
     kind: str,
     hat: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Residuals of one kind about some fitted values, (n,) (see `LMMResult.resid`); standardized ones need the leverage."""
+    """Compute residuals of one kind from fitted values, (n,); see `LMMResult.resid`.
+
+    Standardized residuals need the leverage `hat` (n,).
+    """
     check_choice("type", kind, RESIDUALS)
     raw = design.y - fitted_values
     if kind == "response":

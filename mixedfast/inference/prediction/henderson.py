@@ -1,12 +1,15 @@
-"""The joint uncertainty of beta and b, row by row.
+"""The joint uncertainty of beta and b, row by row, from Henderson's mixed model equations.
 
-Henderson's equations give Var([beta^ - beta; b^ - b]) = sigma^2 C^-1, of order p + q. It is never formed: eliminating b,
+They give Var([beta^ - beta; b^ - b]) = sigma^2 C^-1, of order p + q. It is never formed:
+eliminating b,
 
-    (x, z) C^-1 (x, z)' = (x - C_X'H z)' Phi (x - C_X'H z) + z'Q z,      Q = Lambda M^-1 Lambda',  C_X = Z'V0^-1 X,
+    (x, z) C^-1 (x, z)' = (x - C_X'H z)' Phi (x - C_X'H z) + z'Q z,
+    Q = Lambda M^-1 Lambda',  C_X = Z'V0^-1 X,
 
-and z has one short piece a grouping factor, so that a row needs p x K numbers of each of its groups, the diagonal block of
-Q there, and for crossed factors the block of Q between its levels. The same quadratic form times the row's weight is the
-diagonal of the conditional hat matrix (Bates et al. 2015, JSS 67(1), section 3.6; Henderson 1975, Biometrics 31).
+and z has K nonzero elements per grouping factor. So a row needs p x K numbers of each of its
+groups, the diagonal block of Q there, and for crossed factors the block of Q between its levels.
+The same quadratic form times the weight of the row is the diagonal of the conditional hat matrix
+(Bates et al. 2015, JSS 67(1), section 3.6; Henderson 1975, Biometrics 31).
 """
 
 from __future__ import annotations
@@ -20,19 +23,25 @@ from mixedfast.estimation.fit import Fit
 from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.prediction.row_tiles import ModelRows
 
-__all__ = ["Joint", "joint", "linear_predictor", "prior_variance", "relative_variance"]
+__all__ = [
+    "HendersonBlocks",
+    "henderson_blocks",
+    "linear_predictor",
+    "prior_variance",
+    "relative_variance",
+]
 
 
 @dataclass(frozen=True, eq=False)
-class Joint:
-    """What rows need of a fit; sigma = 1, internal basis.
+class HendersonBlocks:
+    """The blocks of C^-1 that predictions for rows need; sigma = 1, internal basis.
 
     Parameters
     ----------
     W : (p, p) array
-        ``x W`` is a row of X whitened: its squared length is x'Phi x.
+        The squared length of ``x W`` is x'Phi x, x a row of X.
     P : list of (J, K, p) arrays
-        H C_X whitened, by group.
+        H C_X W by group.
     Q : list of (J, K, K) arrays
         Diagonal blocks of Lambda M^-1 Lambda'.
     H : list of (K, K) arrays
@@ -40,7 +49,7 @@ class Joint:
     modes : list of (J, K) arrays
         Conditional modes, in units of the response.
     engine : Engine or None
-        Holds the factor of M, for blocks between groups; None for a regression without groups.
+        Has the factor of M, for blocks between groups; None for a regression without groups.
     """
 
     W: np.ndarray
@@ -51,25 +60,26 @@ class Joint:
     engine: Engine | None
 
 
-def joint(fit: LinearFit) -> Joint:
-    """The blocks of a fit, memoised."""
+def henderson_blocks(fit: LinearFit) -> HendersonBlocks:
+    """Compute the blocks of a fit, memoised."""
 
-    def make() -> Joint:
+    def make() -> HendersonBlocks:
+        """Compute the blocks."""
         W = fit.whitening
         if not isinstance(fit, Fit):
-            return Joint(W, [], [], [], [], None)
+            return HendersonBlocks(W, [], [], [], [], None)
         system = fit.system
         H = [block @ block.T for block in system.lambdas]
         P = [np.matmul(h, d) for h, d in zip(H, system.D, strict=True)]
         modes = [v @ h / fit.cp.scale[-1] for v, h in zip(system.v, H, strict=True)]
-        return Joint(W, P, system.engine.posterior_blocks(), H, modes, system.engine)
+        return HendersonBlocks(W, P, system.engine.posterior_blocks(), H, modes, system.engine)
 
-    return fit.memo("joint of beta and b", make)
+    return fit.memo("henderson blocks", make)
 
 
 def linear_predictor(fit: LinearFit, rows: ModelRows) -> np.ndarray:
-    """X beta + Z b^ + offset, (n,); levels that the fit does not know have b = 0."""
-    blocks = joint(fit)
+    """Compute X beta + Z b^ + offset, (n,); b = 0 for levels that are not in the fit."""
+    blocks = henderson_blocks(fit)
     out = np.full(rows.n, fit.cp.shift[-1])
     if rows.offset is not None:
         out += rows.offset
@@ -83,11 +93,12 @@ def linear_predictor(fit: LinearFit, rows: ModelRows) -> np.ndarray:
 
 
 def relative_variance(fit: LinearFit, rows: ModelRows) -> tuple[np.ndarray, np.ndarray]:
-    """(x, z) C^-1 (x, z)' of every row in two parts, (n,) each: what beta adds, and b given beta.
+    """Compute (x, z) C^-1 (x, z)' of every row as parts from beta and from b given beta, (n,) each.
 
-    Times sigma^2 the variance of the error of x'beta^ + z'b^; levels that the fit does not know have their prior variance.
+    Times sigma^2 their sum is the variance of the error of x'beta^ + z'b^; levels that are not in
+    the fit have their prior variance.
     """
-    blocks = joint(fit)
+    blocks = henderson_blocks(fit)
     of_beta, of_b = np.empty(rows.n), np.empty(rows.n)
     for tile in rows.tiles():
         E = tile.X @ blocks.W
@@ -107,8 +118,8 @@ def relative_variance(fit: LinearFit, rows: ModelRows) -> tuple[np.ndarray, np.n
 
 
 def prior_variance(fit: LinearFit, rows: ModelRows) -> np.ndarray:
-    """z'Lambda Lambda'z of every row, (n,): the variance, over sigma^2, of effects that nothing is known of."""
-    blocks = joint(fit)
+    """Compute z'Lambda Lambda'z of every row, (n,): the prior variance of z'b over sigma^2."""
+    blocks = henderson_blocks(fit)
     out = np.zeros(rows.n)
     for tile in rows.tiles():
         for g, Z in zip(rows.groups, tile.Z, strict=True):
@@ -117,15 +128,18 @@ def prior_variance(fit: LinearFit, rows: ModelRows) -> np.ndarray:
 
 
 def _at(blocks: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """The block of each row's level; zeros where there is none."""
+    """Return the block of the level of each row; zeros where there is none."""
     found = blocks[codes]
     if len(codes) and codes.min() < 0:
         found[codes < 0] = 0.0
     return found
 
 
-def _add_between_groups(blocks: Joint, rows: ModelRows, out: np.ndarray) -> None:
-    """Twice z_g'Q_gh z_h for every two groups of a row; each pair of levels is asked for once."""
+def _add_between_groups(blocks: HendersonBlocks, rows: ModelRows, out: np.ndarray) -> None:
+    """Add twice z_g'Q_gh z_h for every two groups of a row.
+
+    The block of each pair of levels is computed once.
+    """
     present = list(rows.groups)
     for i, g in enumerate(present):
         for j in range(i + 1, len(present)):

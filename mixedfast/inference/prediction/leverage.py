@@ -1,4 +1,4 @@
-"""Leverage of single rows, and how far each moves the fit."""
+"""Leverage and Cook's distance of single rows."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ __all__ = ["cooks_distance", "leverage"]
 
 
 def leverage(fit: LinearFit, design: Design) -> tuple[np.ndarray, np.ndarray]:
-    """The diagonal of the conditional hat matrix in two parts, (n,) each: through beta, and through b given beta.
+    """Compute the diagonal of the conditional hat matrix.
 
-    H = [X Z] C^-1 [X Z]'W, C the matrix of Henderson's equations; its trace is the effective number of parameters.
+    In two parts, (n,) each: from beta, and from b given beta.
+
+    H = [X Z] C^-1 [X Z]'W, C the matrix of Henderson's equations; its trace is the effective number
+    of parameters.
     """
     of_beta, of_b = relative_variance(fit, rows_of_design(fit.cp, design))
     if design.weights is not None:
@@ -25,7 +28,9 @@ def leverage(fit: LinearFit, design: Design) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cooks_distance(fit: LinearFit, residuals: np.ndarray, hat: np.ndarray) -> np.ndarray:
-    """Cook's distance of every row, (n,), theta held: (r / (1 - h))^2 h / (sigma^2 p) (Cook 1977, Technometrics 19).
+    """Compute Cook's distance of every row at fixed theta, (n,): (r / (1 - h))^2 h / (sigma^2 p).
+
+    Cook (1977), Technometrics 19.
 
     Parameters
     ----------

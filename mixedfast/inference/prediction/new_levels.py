@@ -1,4 +1,4 @@
-"""Groups of new rows: known to the fit, new to it, or missing."""
+"""Groups of new rows: levels of the fit, new levels, or missing values."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mixedfast.errors import DataError
 
 __all__ = ["known_levels", "missing_levels", "number_new"]
 
-#: Groups named in an error message.
+#: Number of levels that an error message names.
 _NAMED = 8
 
 
 def missing_levels(recipe: Recipe, table: Table, kept: np.ndarray, t: int) -> np.ndarray:
-    """Rows, of those kept, whose group in term t is missing."""
+    """Find the rows, of those kept, whose group in term t is missing."""
     missing = np.zeros(len(kept), dtype=bool)
     for name in recipe.groups[t].factors:
         missing |= table.grouping(name).codes[kept] < 0
@@ -26,7 +26,7 @@ def missing_levels(recipe: Recipe, table: Table, kept: np.ndarray, t: int) -> np
 def number_new(
     codes: np.ndarray, recipe: Recipe, table: Table, kept: np.ndarray, t: int
 ) -> np.ndarray:
-    """Codes of the groups of term t with new ones numbered after those of the fit; -1 where the group is missing."""
+    """Return the codes of term t, new levels numbered after those of the fit; -1 where missing."""
     strange = np.flatnonzero((codes < 0) & ~missing_levels(recipe, table, kept, t))
     out = codes.copy()
     if len(strange):
@@ -42,12 +42,12 @@ def number_new(
 def known_levels(
     new: NewData, recipe: Recipe, table: Table, kept: np.ndarray, t: int, remedy: str
 ) -> np.ndarray:
-    """Rows whose group in term t is known; a missing group is unknown, a new one an error that ends with the remedy.
+    """Find the rows whose group in term t is a level of the fit; False where the group is missing.
 
     Raises
     ------
     DataError
-        Names levels that the fit never saw.
+        For new levels. The message names them and ends with `remedy`.
     """
     codes = new.terms[t][0]
     missing = missing_levels(recipe, table, kept, t)
@@ -56,29 +56,32 @@ def known_levels(
         names = _labels(recipe, table, kept[strange], t)
         if _other_type(recipe, table, t):
             raise DataError(
-                f"{recipe.groups[t].label!r} holds numbers where the fit had text, or text where it had numbers ({names[0]}, "
+                f"{recipe.groups[t].label!r} holds numbers where the fit had text, or text where "
+                f"it had numbers ({names[0]}, "
                 f"known: {recipe.groups[t].levels[:1].tolist()[0]!r}): convert the column"
             )
         more = ", ..." if len(names) > _NAMED else ""
         raise DataError(
-            f"{recipe.groups[t].label!r} has levels the fit never saw: {', '.join(names[:_NAMED])}{more} (first in row "
+            f"{recipe.groups[t].label!r} has levels the fit never saw: "
+            f"{', '.join(names[:_NAMED])}{more} (first in row "
             f"{kept[strange[0]]} of the new data, counted from 0). {remedy}"
         )
     return ~missing
 
 
 def _other_type(recipe: Recipe, table: Table, t: int) -> bool:
-    """Whether a column has numbers where the fit had text, or the other way round."""
+    """Check whether a column has numbers where the fit had text, or the other way round."""
     parts = zip(recipe.groups[t].factors, recipe.groups[t].part_levels, strict=True)
     return any(_is_text(table.grouping(name).levels) != _is_text(levels) for name, levels in parts)
 
 
 def _is_text(levels: np.ndarray) -> bool:
+    """Check whether levels are text, by the first one."""
     return any(isinstance(level, str) for level in levels[:1].tolist())
 
 
 def _labels(recipe: Recipe, table: Table, rows: np.ndarray, t: int) -> list[str]:
-    """Distinct labels of the groups of some rows, in order of appearance."""
+    """Return the distinct labels of the groups of some rows, in order of appearance."""
     parts = []
     for name in recipe.groups[t].factors:
         column = table.grouping(name)

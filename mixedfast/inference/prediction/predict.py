@@ -1,4 +1,4 @@
-"""Predictions for old rows and new, with the uncertainty of beta and b together."""
+"""Predictions for rows of the fit and new rows, with the joint uncertainty of beta and b."""
 
 from __future__ import annotations
 
@@ -28,19 +28,32 @@ __all__ = ["INTERVALS", "FindDF", "Prediction", "predict_new", "predict_old"]
 FindDF = Callable[
     [ModelRows, "ModelRows | None", "np.ndarray | float"], "tuple[np.ndarray | None, np.ndarray]"
 ]
-"""(rows, effects that nothing is known of or None, relative residual variance) -> (standard errors if they change, df)."""
+"""(rows, effects with their prior variance, relative residual variance) -> (standard errors, df).
+
+The second argument and the standard errors may be None.
+"""
 
 INTERVALS = (None, "confidence", "prediction")
 
-_REMEDY = "Set allow_new_levels=True to predict them with random effects of zero, or re=False for predictions without random effects"
+_REMEDY = (
+    "Set allow_new_levels=True to predict them with random effects of zero, or re=False for "
+    "predictions without random effects"
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """``fit`` (n,), and when asked for ``se`` (n,): of the fit; ``spread`` (n,): of a new observation about the fit.
+    """Predictions with their uncertainty.
 
-    ``df`` (n,), or one number for all rows as an array (): of the t distribution that limits are taken from; None for the
-    normal distribution.
+    Parameters
+    ----------
+    fit : (n,) array
+    se : (n,) array or None
+        Standard errors of `fit`.
+    spread : (n,) array or None
+        Standard deviations of new observations about `fit`.
+    df : (n,) array, array () of one number for all rows, or None
+        Of the t distribution of intervals; None for the normal distribution.
     """
 
     fit: np.ndarray
@@ -49,9 +62,10 @@ class Prediction:
     df: np.ndarray | None = None
 
     def among(self, n: int, where: Any, known: np.ndarray | bool = True) -> Prediction:
-        """The same as some of n rows: NaN in the others, and where a group is not known."""
+        """Place the predictions among n rows; NaN in the others and where a group is unknown."""
 
         def spread_out(values: np.ndarray) -> np.ndarray:
+            """Place values among n rows."""
             out = np.full(n, np.nan)
             out[where] = np.where(known, values, np.nan)
             return out
@@ -71,7 +85,7 @@ def predict_old(
     spread: bool,
     find_df: FindDF | None = None,
 ) -> Prediction:
-    """Predictions for the rows a model was fitted to.
+    """Predict for the rows of the fit.
 
     Parameters
     ----------
@@ -80,9 +94,9 @@ def predict_old(
     chosen : list of (K,) bool arrays
         See `chosen_effects`.
     se, spread : bool
-        Whether to find standard errors, and standard deviations of new observations.
+        Whether to compute standard errors, and standard deviations of new observations.
     find_df : callable, optional
-        Finds degrees of freedom (see `FindDF`).
+        Computes degrees of freedom (see `FindDF`).
     """
     rows = rows_of_design(fit.cp, design, chosen)
     others = rows_of_design(fit.cp, design, [~own for own in chosen]) if spread else None
@@ -100,7 +114,7 @@ def predict_new(
     weights: np.ndarray | None = None,
     find_df: FindDF | None = None,
 ) -> Prediction:
-    """Predictions for new rows; NaN where a value they need is missing.
+    """Predict for new rows; NaN where a variable of the model is missing.
 
     Parameters
     ----------
@@ -110,17 +124,18 @@ def predict_new(
     chosen : list of (K,) bool arrays
         See `chosen_effects`.
     allow_new_levels : bool
-        Levels that the fit does not know, missing ones too, then have effects of zero and their prior variance.
+        Levels that are not in the fit, including missing ones, then have effects of zero and their
+        prior variance.
     se, spread : bool
     weights : (n,) array, optional
         Of new observations: their residual variance is sigma^2 / weight.
     find_df : callable, optional
-        Finds degrees of freedom (see `FindDF`).
+        Computes degrees of freedom (see `FindDF`).
 
     Raises
     ------
     DataError
-        Names the column that is missing or the level that is new.
+        For a missing column or a new level; the message names it.
     """
     grouped = [t for t, shape in enumerate(fit.cp.terms) if chosen[shape.group].any()]
     new = code_new_data(recipe, table, grouped, range(len(fit.cp.terms)) if spread else grouped)
@@ -143,6 +158,7 @@ def _predicted(
     se: bool,
     find_df: FindDF | None,
 ) -> Prediction:
+    """Predict for rows of either kind; effects in `others` have their prior variance."""
     values = linear_predictor(fit, rows)
     if not se and others is None:
         return Prediction(values)

@@ -1,4 +1,4 @@
-"""Which random effects a prediction looks at: all, none, or those a formula or a list of terms names."""
+"""The random effects that a prediction uses: all, none, or those named (lme4's ``re.form``)."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["chosen_effects"]
 
 
 def chosen_effects(cp: CrossProducts, re: Any) -> list[np.ndarray]:
-    """A (K,) bool array for each grouping factor: the effects asked for.
+    """Return a (K,) bool array for each grouping factor: the effects that `re` selects.
 
     Parameters
     ----------
     cp : CrossProducts
     re : bool, str, or list of str
-        True: all; False or ``"~0"``: none; ``"(1 | school)"`` (several with ``+``), ``"school"`` (all effects of that
-        factor), or a list of such.
+        True: all; False or ``"~0"``: none; ``"(1 | school)"`` (several with ``+``), ``"school"``
+        (all effects of that factor), or a list of such.
 
     Raises
     ------
     DataError
-        When the model has no such effect.
+        When the model does not have the effect.
     FormulaError
         When a formula cannot be read.
 
@@ -43,7 +43,8 @@ def chosen_effects(cp: CrossProducts, re: Any) -> list[np.ndarray]:
     wanted = [re] if isinstance(re, str) else re
     if not isinstance(wanted, (list, tuple)) or not all(isinstance(text, str) for text in wanted):
         raise DataError(
-            f"re={re!r}: True, False, a formula such as '(1 | school)', or a list of grouping factors"
+            f"re={re!r}: True, False, a formula such as '(1 | school)', or a list of grouping "
+            "factors"
         )
     out = [np.zeros(group.k, dtype=bool) for group in cp.groups]
     for text in (text.strip().removeprefix("~").strip() for text in wanted):
@@ -59,7 +60,7 @@ def chosen_effects(cp: CrossProducts, re: Any) -> list[np.ndarray]:
 
 
 def _group(cp: CrossProducts, name: str) -> int:
-    """Position of a grouping factor by its label; ``a:b`` and ``b:a`` are one."""
+    """Return the position of a grouping factor by its label; ``a:b`` and ``b:a`` are the same."""
     parts = sorted(part.strip() for part in name.split(":"))
     for g, group in enumerate(cp.groups):
         if sorted(group.name.split(":")) == parts:
@@ -67,12 +68,13 @@ def _group(cp: CrossProducts, name: str) -> int:
     known = [g.name for g in cp.groups]
     hint = did_you_mean(name, known)
     raise DataError(
-        f"re names {name!r}: {hint + ' T' if hint else 't'}he model's grouping factors are {', '.join(known)}"
+        f"re names {name!r}: {hint + ' T' if hint else 't'}he model's grouping factors are "
+        f"{', '.join(known)}"
     )
 
 
 def _effects(cp: CrossProducts, g: int, expr: str) -> np.ndarray:
-    """Columns of Z that the left side of a bar stands for: its terms by name, the intercept unless taken away."""
+    """Return the columns of Z on the left side of a bar, with the intercept unless removed."""
     names = cp.groups[g].names
     parts = [part.strip() for part in expr.split("+")]
     wanted = [part for part in parts if part not in ("0", "1")]
@@ -83,7 +85,8 @@ def _effects(cp: CrossProducts, g: int, expr: str) -> np.ndarray:
         hit = np.array([name == part or name.startswith(f"{part}[") for name in names])
         if not hit.any():
             raise DataError(
-                f"re asks for {part!r} by {cp.groups[g].name}, whose random effects are {', '.join(names)}"
+                f"re selects {part!r} by {cp.groups[g].name}, whose random effects are "
+                f"{', '.join(names)}"
             )
         out |= hit
     return out

@@ -1,4 +1,4 @@
-"""Numbers that users give for the rows of a fit."""
+"""Weights and responses that users give for rows after a fit."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ __all__ = ["recipe_of", "response_values", "weights_of_new"]
 
 
 def recipe_of(cp: CrossProducts) -> Recipe:
-    """How new data are coded.
+    """Return the coding of new data.
 
     Raises
     ------
     DataError
-        When the cross-products do not say it.
+        When the cross-products do not have it.
     """
     if cp.meta.recipe is None:
         raise DataError(
-            "these cross-products do not say how new data are coded: use the model's own data"
+            "these cross-products do not say how to code new data: use the data of the model"
         )
     return cp.meta.recipe
 
 
 def weights_of_new(weights: Any, table: Table) -> np.ndarray | None:
-    """Weights of new rows, (n,), a column's name or numbers; NaN where missing.
+    """Read weights of new rows, (n,), from a column or an array; NaN where missing.
 
     Raises
     ------
     DataError
-        When there is no such column, or a weight is not positive.
+        When the column does not exist, or a weight is not positive.
     """
     if weights is None:
         return None
@@ -48,16 +48,16 @@ def weights_of_new(weights: Any, table: Table) -> np.ndarray | None:
 
 
 def response_values(y: Any, design: Design) -> np.ndarray:
-    """A response for the rows used, (n,) float64, from one for these or for all rows of the data.
+    """Read a response for the rows used, (n,) float64, given for these or for all rows of the data.
 
     Raises
     ------
     DataError
-        When the number of values fits neither, or one is missing or infinite.
+        When the number of values matches neither, or a value is missing or infinite.
     """
     given = np.squeeze(np.asarray(y), axis=1) if np.ndim(y) == 2 and np.shape(y)[1] == 1 else y
     if np.ndim(given) != 1:
-        raise DataError(f"a response has one number a row, not the shape {np.shape(given)}")
+        raise DataError(f"a response has one number per row, not the shape {np.shape(given)}")
     column = as_table({design.response_name: given}).column(design.response_name)
     if isinstance(column, Categorical):
         raise DataError("the response holds strings or categories; it must be numeric")
@@ -74,7 +74,8 @@ def response_values(y: Any, design: Design) -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         raise DataError(
-            f"{len(bad)} values of the response are missing or infinite (first: row {bad[0]} of those used, counted from 0): "
-            "use update(data=...), which leaves out rows"
+            f"{len(bad)} values of the response are missing or infinite (first: row {bad[0]} of "
+            "those used, counted from 0): "
+            "use update(data=...), which leaves out such rows"
         )
     return values

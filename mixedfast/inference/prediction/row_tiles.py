@@ -1,4 +1,4 @@
-"""Rows of a model as they are read after a fit, old ones or new: tiles of X and Z, and the group of each row."""
+"""Rows of the fit, or new ones, in tiles: X, Z and the group of each row."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from mixedfast.design.types import Design
 
 __all__ = ["GroupRows", "ModelRows", "Tile", "rows_of_design", "rows_of_new"]
 
-#: Rows read at a time: a tile of ten columns fits in the second-level cache.
+#: Rows per tile: ten columns of a tile fit in the second-level cache.
 _TILE = 16_384
 
 
 @dataclass(frozen=True, eq=False)
 class GroupRows:
-    """The rows as one grouping factor sees them.
+    """Rows of Z of one grouping factor.
 
     Parameters
     ----------
     codes : (n,) int32 array
-        The level of each row; -1 for a level that the fit does not know.
+        The level of each row; -1 for a level that is not in the fit.
     columns : tuple of Column or None, length K
-        Columns of Z of all terms on the factor, user's basis; None for those left out (their effects are not looked at).
+        Columns of Z of all terms on the factor, user's basis; None for those whose effects are left
+        out.
     to_internal : (K, K) array
-        Internal columns of Z are the user's times this.
+        The internal columns of Z are those of the user times this.
     """
 
     codes: np.ndarray
@@ -40,7 +41,10 @@ class GroupRows:
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """Some consecutive rows: where they are, X (m,p), and for each group in use Z (m,K) and codes (m,); internal basis."""
+    """Some consecutive rows, internal basis.
+
+    Their slice, X (m,p), and for each group in use Z (m,K) and codes (m,).
+    """
 
     where: slice
     X: np.ndarray
@@ -50,7 +54,7 @@ class Tile:
 
 @dataclass(frozen=True, eq=False)
 class ModelRows:
-    """Rows to compute something for.
+    """Rows of X and Z that predictions and leverage are computed for.
 
     Parameters
     ----------
@@ -58,7 +62,7 @@ class ModelRows:
     x : list of (Column, shift, scale), length p
         The identifiable columns of X, as they were summed.
     groups : dict of int to GroupRows
-        By position among the grouping factors of the fit; those left out are not there.
+        Position among the grouping factors of the fit -> rows, for the factors in use.
     offset : (n,) array or None
     """
 
@@ -68,7 +72,7 @@ class ModelRows:
     offset: np.ndarray | None
 
     def tiles(self, size: int = _TILE, within: slice = slice(None)) -> Iterator[Tile]:
-        """The rows in order, at most some thousands or `size` at a time; only those within a slice when one is given."""
+        """Generate all rows, or those of a slice, at most `size` (and 16,384) at a time."""
         start, stop, step = (
             within.indices(self.n)[0],
             within.indices(self.n)[1],
@@ -93,26 +97,26 @@ class ModelRows:
 def rows_of_design(
     cp: CrossProducts, design: Design, chosen: Sequence[np.ndarray] | None = None
 ) -> ModelRows:
-    """The rows a model was fitted to.
+    """Return the rows of the fit.
 
     Parameters
     ----------
     cp : CrossProducts
         Of the fit.
     design : Design
-    chosen : sequence of (K,) bool arrays, one a group, optional
-        The random effects to look at; default: all.
+    chosen : sequence of (K,) bool arrays, one per group, optional
+        The random effects to use; all by default.
     """
     terms = [(term.codes, term.columns) for term in design.terms]
-    return _made(cp, design.n, design.x, terms, design.offset, chosen)
+    return _collect(cp, design.n, design.x, terms, design.offset, chosen)
 
 
 def rows_of_new(cp: CrossProducts, new: NewData, chosen: Sequence[np.ndarray]) -> ModelRows:
-    """New rows (see `rows_of_design`); groups whose effects are looked at must have been coded."""
-    return _made(cp, new.n, new.x, new.terms, new.offset, chosen)
+    """Return new rows (see `rows_of_design`); groups whose effects are used must be coded."""
+    return _collect(cp, new.n, new.x, new.terms, new.offset, chosen)
 
 
-def _made(
+def _collect(
     cp: CrossProducts,
     n: int,
     x: Sequence[Column],
@@ -120,6 +124,7 @@ def _made(
     offset: np.ndarray | None,
     chosen: Sequence[np.ndarray] | None,
 ) -> ModelRows:
+    """Collect columns of X and Z and codes of groups, from (codes, columns) of each random term."""
     groups: dict[int, GroupRows] = {}
     for (codes, own), shape in zip(terms, cp.terms, strict=True):
         g = shape.group

@@ -17,23 +17,28 @@ from mixedfast.inference.prediction.row_tiles import ModelRows, rows_of_design, 
 
 __all__ = ["simulate_new", "simulate_old"]
 
-_REMEDY = 'Set allow_new_levels=True to draw random effects for them, or re="new" to draw all random effects'
+_REMEDY = (
+    'Set allow_new_levels=True to draw random effects for them, or re="new" to draw all random '
+    "effects"
+)
 
 
 def simulate_old(
     fit: LinearFit, design: Design, n: int, seed: int | None, kept: list[np.ndarray]
 ) -> np.ndarray:
-    """Responses for the rows a model was fitted to, (rows, n).
+    """Simulate responses for the rows of the fit, (rows, n).
 
     Parameters
     ----------
     fit : LinearFit
     design : Design
     n : int
-        Draws. Draw r depends on the seed and r alone: the first draws of a longer run are those of a shorter one.
+        Draws. Draw r depends only on the seed and r: the first draws of a longer run are those of a
+        shorter one.
     seed : int, optional
     kept : list of (K,) bool arrays
-        The random effects that stay at their conditional modes (see `chosen_effects`); the others are drawn.
+        The random effects that keep their conditional modes (see `chosen_effects`); the others are
+        drawn.
     """
     _require_whole_terms(fit, kept)
     _check_draws(fit, design.n, n)
@@ -52,23 +57,23 @@ def simulate_new(
     allow_new_levels: bool,
     weights: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Responses for new rows, (rows, n); NaN where a value they need is missing.
+    """Simulate responses for new rows, (rows, n); NaN where a variable of the model is missing.
 
     Parameters
     ----------
     fit, n, seed, kept
-        As for `simulate_old`. On the rows of the fit the draws are the same.
+        As for `simulate_old`, with the same draws for the rows of the fit.
     recipe : Recipe
     table : Table
     allow_new_levels : bool
-        Whether levels the fit does not know are taken where effects are kept; theirs are drawn.
+        Whether to draw effects for levels that are not in the fit where effects are kept.
     weights : (n,) array, optional
         The residual variance is sigma^2 / weight; default: 1.
 
     Raises
     ------
     DataError
-        Names the column that is missing, or the level that is new.
+        For a missing column or a new level; the message names it.
     """
     _check_draws(fit, table.n, n)
     _require_whole_terms(fit, kept)
@@ -95,25 +100,29 @@ def simulate_new(
 
 
 def _require_whole_terms(fit: LinearFit, kept: list[np.ndarray]) -> None:
-    """Of effects that are correlated all are kept, or none: what the rest does given some is another question."""
+    """Raise ArgumentError when some but not all of several correlated effects are kept.
+
+    The others would have to be drawn conditionally on the kept ones.
+    """
     for term in fit.cp.terms:
         own = kept[term.group][term.start : term.start + term.k]
         if term.correlated and own.any() and not own.all():
             group = fit.cp.groups[term.group]
             names = ", ".join(group.names[term.start : term.start + term.k])
             raise ArgumentError(
-                f"simulate(re=...) keeps some of the effects {names} of {group.name} and not others, but they are correlated: "
+                f"simulate(re=...) keeps some of the effects {names} of {group.name} and not "
+                "others, but they are correlated: "
                 f"keep them all ({group.name!r}) or none"
             )
 
 
 def _noise(fit: LinearFit, weights: np.ndarray | None) -> np.ndarray | float:
-    """Standard deviation of each row's residual."""
+    """Return the standard deviation of the residual of each row."""
     return fit.sigma if weights is None else fit.sigma / np.sqrt(weights)
 
 
 def _check_draws(fit: LinearFit, rows: int, n: int) -> None:
-    """Raise ArgumentError when so many draws of rows and of effects are more than memory holds."""
+    """Raise ArgumentError when the draws of rows and of effects do not fit into memory."""
     check_room(
         f"simulate({n})",
         8.0 * n * (rows + sum(group.n_levels * group.k for group in fit.cp.groups)),
@@ -130,7 +139,10 @@ def _draw(
     n: int,
     seed: int | None,
 ) -> np.ndarray:
-    """`mean`, drawn effects of `rows` and residuals, (rows, n); `extra`: number of levels with the new ones, by group."""
+    """Add drawn effects of `rows` and residuals to `mean`, (rows, n).
+
+    `extra` is group -> number of levels, new ones included.
+    """
     roots = [fit.sigma * block for block in fit.system.lambdas] if isinstance(fit, Fit) else []
     masks = [_drawn_only(fit, g, own) for g, own in enumerate(kept)]
     fresh = not all(own.all() for own in kept)
@@ -146,12 +158,8 @@ def _draw(
             )
             own.append(some @ (mask @ root).T)
         out[:, r] = mean + noise * rng.standard_normal(rows.n)
-        for (
-            g,
-            total,
-        ) in (
-            extra.items()
-        ):  # after the rest: what is drawn for levels that the fit knows does not depend on them
+        # last, so that the draws for levels of the fit do not depend on new ones
+        for g, total in extra.items():
             new = rng.standard_normal(
                 (max(0, total - fit.cp.groups[g].n_levels), fit.cp.groups[g].k)
             )
@@ -164,7 +172,10 @@ def _draw(
 
 
 def _drawn_only(fit: LinearFit, g: int, kept: np.ndarray) -> np.ndarray:
-    """What takes the kept effects (user's basis) out of drawn ones (internal basis), (K, K)."""
+    """Return the matrix (K, K) that sets kept effects to zero in drawn ones, internal basis.
+
+    Kept effects are those of the user's columns.
+    """
     if not kept.any():
         return np.eye(len(kept))
     T = fit.cp.covariance.transforms[g]
