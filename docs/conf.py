@@ -1,4 +1,4 @@
-"""Settings of the site. `make docs` builds it; pictures and measured tables are made or copied first."""
+"""Settings of the documentation site. `make docs` builds it; plots and benchmark tables are made first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import mixedfast
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from make_pictures import make_pictures  # noqa: E402 (a neighbour of this file)
+from make_pictures import make_pictures  # noqa: E402 (needs the path above)
 
 project = "mixedfast"
 author = "the authors of mixedfast"
@@ -28,7 +28,7 @@ exclude_patterns = ["made"]
 html_theme = "alabaster"
 html_title = "mixedfast"
 html_theme_options = {
-    "description": "Linear mixed models, exactly and very fast",
+    "description": "Linear mixed-effects models with lme4 formulas",
     "page_width": "1180px",
     "code_font_size": "0.8em",
     "fixed_sidebar": True,
@@ -39,18 +39,18 @@ html_css_files = ["site.css"]
 html_show_copyright = False
 html_show_sourcelink = False
 
-# Docstrings write `name` for anything that has a name; a name that is no object of the library stays a word in code.
+# Single backticks in docstrings link to objects of the library; other names are shown as code.
 default_role = "py:obj"
 autodoc_member_order = "groupwise"
 autodoc_typehints = "none"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 
-NOT_MEASURED = "No measurements are stored in this copy of the source: `make bench` takes them.\n"
+NOT_MEASURED = "This copy of the source contains no measurements; `make bench` makes them.\n"
 
 
 def measured(benchmarks: Path, made: Path) -> None:
-    """Copy what the last benchmark runs wrote, as far as there is any, to where the page includes it from."""
+    """Copy the results of the last benchmark runs, if there are any, to the folder the page includes them from."""
     made.mkdir(exist_ok=True)
     parts = []
     for picture, table, says in (
@@ -62,13 +62,13 @@ def measured(benchmarks: Path, made: Path) -> None:
             parts.append(f"![{says}](made/{picture})\n")
         if (benchmarks / table).exists():
             parts.append((benchmarks / table).read_text(encoding="utf-8"))
-    # a number and its unit stay together
+    # no line break between a number and its unit
     text = re.sub(r"([\d.]+) (µs|ms|s|MiB)\b", "\\1\u00a0\\2", "\n".join(parts) or NOT_MEASURED)
     (made / "measured.md").write_text(text, encoding="utf-8")
 
 
 def usage(made: Path) -> None:
-    """What ``mixedfast --help`` and ``mixedfast fit --help`` print."""
+    """Write the output of ``mixedfast --help`` and ``mixedfast fit --help`` to files."""
     made.mkdir(exist_ok=True)
     for name, arguments in {"help": ["--help"], "help_fit": ["fit", "--help"]}.items():
         call = [sys.executable, "-m", "mixedfast", *arguments]

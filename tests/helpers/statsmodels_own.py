@@ -1,4 +1,4 @@
-"""statsmodels' own test file of mixed models, run against our door: a copy with its import line changed.
+"""The test file of statsmodels for mixed models, run against the compatible interface: a copy with its import line changed.
 
     python tests/helpers/statsmodels_own.py     # runs it and writes the table into docs/from_statsmodels.md
 
@@ -21,27 +21,27 @@ BEGIN, END = "<!-- tests/helpers/statsmodels_own.py writes from here -->\n", "<!
 #: The version whose tests `REASONS` speaks of.
 VERSION = "0.15"
 
-#: What does not pass, by class or function, and why.
+#: Reasons why tests do not pass, by class or function.
 REASONS = {
     "test_compare_numdiff": "variance components of several columns with one common variance, and `score` and `hessian` "
-    "anywhere but at the optimum, are not offered: the error says what to write instead",
-    "test_vcomp_formula": "variance components of several columns with one common variance are not offered",
-    "test_get_distribution": "variance components of several columns with one common variance, and `get_distribution`, are not "
-    "offered: `result.mixedfast.simulate()` draws responses",
-    "test_profile_inference": "`profile_re` is not offered: `result.mixedfast.profile()` profiles all parameters",
+    "away from the optimum, are not available: the error says what to write instead",
+    "test_vcomp_formula": "variance components of several columns with one common variance are not available",
+    "test_get_distribution": "variance components of several columns with one common variance, and `get_distribution`, are "
+    "not available: `result.mixedfast.simulate()` draws responses",
+    "test_profile_inference": "`profile_re` is not available: `result.mixedfast.profile()` profiles all parameters",
     "test_profile_re_likelihood_peaks_at_mle": "the same",
-    "test_regularized": "`fit_regularized` is not offered: there are no penalized fits",
+    "test_regularized": "`fit_regularized` is not available: there are no penalized fits",
     "TestMixedLMSummaryRegularized": "the same",
-    "test_handle_missing": "one of its models has 98 random effects for 96 rows, which is refused, as lme4 does",
-    "test_singular": "statsmodels warns that the covariance is singular, with a likelihood of infinity; the search here ends "
-    "at an optimum with a positive variance, and there is nothing to warn of",
-    "test_summary_after_remove_data": "asks for statsmodels' own class of summary; ours looks the same and does not "
-    "need statsmodels",
+    "test_handle_missing": "one of its models has 98 random effects for 96 rows, which is an error, as in lme4",
+    "test_singular": "statsmodels warns that the covariance is singular, with an infinite likelihood; mixedfast finds an "
+    "optimum with a positive variance, so there is no warning",
+    "test_summary_after_remove_data": "requires the summary class of statsmodels; the summary of mixedfast has the same layout "
+    "and does not need statsmodels",
 }
 
 
 def outcomes() -> dict[str, bool]:
-    """Whether each test passes, by ``class::function[parameters]``."""
+    """Run the tests and return whether each passes, by ``class::function[parameters]``."""
     import statsmodels.regression.tests
 
     own = Path(statsmodels.regression.tests.__file__).parent
@@ -55,7 +55,7 @@ def outcomes() -> dict[str, bool]:
     changed = public.replace(
         "statsmodels.regression.mixed_linear_model", "mixedfast.compat.statsmodels"
     )
-    # what it tests of statsmodels' own insides stays statsmodels'
+    # private functions of statsmodels are still imported from statsmodels
     inside = f")\nfrom statsmodels.regression.mixed_linear_model import {', '.join(private)}\n"
     text = text[:start] + changed + inside + text[end + 1 :]
     text = text.replace(
@@ -97,13 +97,13 @@ def outcomes() -> dict[str, bool]:
 
 
 def reason(name: str) -> str | None:
-    """Why a test does not pass, if that is known."""
+    """Return the reason why a test does not pass, or None if it is not known."""
     where, _, function = name.rpartition("::")
     return REASONS.get(function.partition("[")[0]) or REASONS.get(where)
 
 
 def table(found: dict[str, bool]) -> str:
-    """What the page says of a run."""
+    """Format the outcomes as the table of the page."""
     failing = [name for name, passed in found.items() if not passed]
     rows = []
     for known, why in REASONS.items():
@@ -114,8 +114,8 @@ def table(found: dict[str, bool]) -> str:
         if count:
             rows.append(f"| `{known}` | {count} | {why} |")
     return (
-        f"statsmodels {VERSION} tests its mixed models with {len(found)} tests, many of them against R's results. With one "
-        f"import line changed, {len(found) - len(failing)} pass here. The other {len(failing)}:\n\n"
+        f"statsmodels {VERSION} has {len(found)} tests of mixed models, many of them against results of R. With one "
+        f"import\nline changed, {len(found) - len(failing)} pass. The other {len(failing)}:\n\n"
         "| test | runs | why it does not pass |\n|---|--:|---|\n" + "\n".join(rows) + "\n"
     )
 
