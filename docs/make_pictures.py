@@ -1,7 +1,7 @@
-"""Draw the pictures of the pages: mixedfast's own, on the data it ships.
+"""Draw the plots of README.md and of the pages.
 
-`make docs` calls `make_pictures`, which draws into docs/made. Those that README.md shows are kept in docs/pictures, and
-`make pictures` draws them anew. Each carries a stamp of the code that drew it: a test says when that has changed since.
+`make docs` calls `make_pictures`, which draws into docs/made. The plots of README.md are in docs/pictures; `make pictures`
+draws them again. Each has a stamp of the code that drew it, and a test fails when that code has changed.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from mixedfast.report import plots
 from mixedfast.report.plots import plot_profile
 
 DOTS = 80
-"""Dots an inch: sharp enough on a page, and small."""
+"""Dots per inch: sharp enough on a page, and small files."""
 
 
 def stamp() -> str:
-    """Of the text of what draws: this file, and mixedfast's pictures."""
+    """Return a digest of the code that draws: this file and the plots of mixedfast."""
     sources = [Path(__file__), *sorted(Path(plots.__file__).parent.glob("*.py"))]
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
 def make_kept(folder: Path) -> None:
-    """Write the pictures of README.md into a folder, which is made if it is not there."""
+    """Write the plots of README.md to a folder, which is created if needed."""
     folder.mkdir(parents=True, exist_ok=True)
     m = mf.lmer("math ~ 1 + ses + (1 + ses | school)", mf.load_dataset("hsb"))
     keep(m.plot.slopes("ses").figure, folder / "slopes.png")
@@ -39,9 +39,9 @@ def make_kept(folder: Path) -> None:
 
 
 def make_pictures(folder: Path) -> None:
-    """Write the other pictures as PNG files into a folder, which is made if it is not there."""
+    """Write the other plots as PNG files to a folder, which is created if needed."""
     folder.mkdir(parents=True, exist_ok=True)
-    keep(road(), folder / "road.png")
+    keep(rooms(), folder / "rooms.png")
     students = mf.load_dataset("hsb")
     m = mf.lmer("math ~ 1 + ses + (1 + ses | school)", students)
 
@@ -58,7 +58,7 @@ def make_pictures(folder: Path) -> None:
 
 
 def cases_and_line(ax, students) -> None:
-    """Every student, and the one line of ordinary regression."""
+    """Draw all students and the line of ordinary regression."""
     line = mf.lm("math ~ ses", students).params
     ends = np.array([students["ses"].min(), students["ses"].max()])
     ax.plot(students["ses"], students["math"], ".", markersize=2, alpha=0.25, color="0.3")
@@ -67,7 +67,7 @@ def cases_and_line(ax, students) -> None:
 
 
 def positive_residuals(ax, students) -> None:
-    """The share of positive residuals in each school: independence would put it near one half."""
+    """Draw the share of positive residuals per school, which would be near one half under independence."""
     above = students.assign(above=mf.lm("math ~ ses", students).resid() > 0)
     share = above.groupby("school", observed=True)["above"].mean()
     ax.hist(share, bins=np.linspace(0, 1, 21), color="#0072b2", edgecolor="white")
@@ -75,12 +75,12 @@ def positive_residuals(ax, students) -> None:
     ax.set(
         xlabel="Share of a school's residuals above the line",
         ylabel="Schools",
-        title="Residuals keep together by school",
+        title="Residuals of a school are alike",
     )
 
 
 def school_means(students):
-    """The 160 means, and their line."""
+    """Draw the 160 school means and their regression line."""
     means = students.groupby("school", observed=True)[["ses", "math"]].mean()
     line = mf.lm("math ~ ses", means.reset_index()).params
     ends = np.array([means["ses"].min(), means["ses"].max()])
@@ -88,61 +88,70 @@ def school_means(students):
     ax.plot(means["ses"], means["math"], "o", markersize=4, alpha=0.7, color="#0072b2")
     ax.plot(ends, line["Intercept"] + line["ses"] * ends, color="#d55e00", linewidth=2)
     ax.set(
-        xlabel="Mean ses of a school", ylabel="Mean math of a school", title="One point a school"
+        xlabel="Mean ses of a school", ylabel="Mean math of a school", title="One point per school"
     )
     return figure
 
 
-#: The road of the data: what is known on each stretch, its colour, its rooms and what leaves them.
-ROAD = (
-    (
-        "rows",
-        "#dcebf5",
-        (
-            "data",
-            "columns",
-            "formula",
-            "terms",
-            "design",
-            "y, X, Z, groups",
-            "crossprod",
-            "sums that add",
-        ),
-    ),
-    (
-        "sums",
-        "#f3e6d8",
-        ("covariance", "Λ(θ)", "engines", "factors of M(θ)", "estimation", "the fit"),
-    ),
-    (
-        "answers",
-        "#e4efe4",
-        ("inference", "tests, intervals", "report", "tables, pictures", "results", "LMMResult"),
-    ),
+#: Each room: column and row in the picture, what it returns, and the colour of what it works on.
+ROWS, SUMS, OUTPUT = "#dcebf5", "#f3e6d8", "#e4efe4"
+ROOMS = {
+    "data": (0, 0, "columns", ROWS),
+    "formula": (0, 1, "terms", ROWS),
+    "design": (1, 0, "y, X, Z, groups", ROWS),
+    "crossprod": (2, 0, "sums", ROWS),
+    "covariance": (2, 1, "Λ(θ)", SUMS),
+    "engines": (3, 0, "factor of M(θ)", SUMS),
+    "estimation": (4, 0, "the fit", SUMS),
+    "inference": (5, 0, "df, tests, intervals", SUMS),
+    "report": (5, 1, "pages, plots", OUTPUT),
+    "results": (6, 0, "LMMResult", OUTPUT),
+}
+FLOW = (
+    ("data", "design"),
+    ("formula", "design"),
+    ("design", "crossprod"),
+    ("crossprod", "engines"),
+    ("covariance", "engines"),
+    ("engines", "estimation"),
+    ("estimation", "inference"),
+    ("inference", "results"),
+    ("report", "results"),
 )
 
 
-def road():
-    """Boxes for rooms, arrows for what goes from one to the next."""
-    figure, ax = plt.subplots(figsize=(10.4, 4.2), layout="constrained")
-    arrow = {"arrowstyle": "-|>", "color": "0.3"}
-    for row, (known, tint, said) in enumerate(ROAD):
-        y = -1.4 * row
-        ax.text(-1.1, y, known, ha="right", va="center", fontsize=14, color="0.35")
-        box = {"boxstyle": "round,pad=0.5", "facecolor": tint, "edgecolor": "0.4"}
-        for column, (room, gives) in enumerate(zip(said[::2], said[1::2], strict=True)):
-            x = 2.6 * column
-            ax.text(x, y, room, ha="center", va="center", fontsize=12, family="monospace", bbox=box)
-            ax.text(x, y - 0.42, gives, ha="center", va="center", fontsize=10, color="0.25")
-            if column:
-                ax.annotate("", (x - 0.85, y), (x - 1.75, y), arrowprops=arrow)
-        if row:  # from the end of one stretch to the begin of the next
-            between = y + 0.72
-            end = 2.6 * (len(ROAD[row - 1][2]) // 2 - 1) + 1.0
-            turn = [y + 1.4, y + 1.4, between, between, between]
-            ax.plot([end, end + 0.3, end + 0.3, 0.0, 0.0], turn, color="0.3", linewidth=1)
-            ax.annotate("", (0, y + 0.26), (0, between), arrowprops={**arrow, "shrinkA": 0})
-    ax.set(xlim=(-2.4, 9.3), ylim=(-3.5, 0.5))
+def rooms():
+    """Draw a box for each room of the package, and arrows in the direction of the data."""
+    figure, ax = plt.subplots(figsize=(10.4, 2.9), layout="constrained")
+    for tint, what, x in (
+        (ROWS, "works on rows", 0.0),
+        (SUMS, "works on sums", 1.0),
+        (OUTPUT, "shows results", 2.0),
+    ):
+        ax.text(
+            x,
+            0.85,
+            what,
+            ha="center",
+            fontsize=10,
+            bbox={"boxstyle": "round,pad=0.3", "facecolor": tint, "edgecolor": "none"},
+        )
+    place = {room: (x, -1.25 * y) for room, (x, y, _, _) in ROOMS.items()}
+    for room, (_, _, returned, tint) in ROOMS.items():
+        x, y = place[room]
+        box = {"boxstyle": "round,pad=0.45", "facecolor": tint, "edgecolor": "0.4"}
+        ax.text(x, y, room, ha="center", va="center", fontsize=10, family="monospace", bbox=box)
+        ax.text(x, y - 0.42, returned, ha="center", va="center", fontsize=8.5, color="0.25")
+    for start, end in FLOW:
+        (x, y), (to, height) = place[start], place[end]
+        straight = y == height
+        ax.annotate(
+            "",
+            (to - 0.42, height) if straight else (to - 0.3, height - 0.62),
+            (x + 0.42, y),
+            arrowprops={"arrowstyle": "-|>", "color": "0.3"},
+        )
+    ax.set(xlim=(-0.55, 6.55), ylim=(-1.85, 1.1))
     ax.axis("off")
     return figure
 
