@@ -78,6 +78,25 @@ def usage(made: Path) -> None:
         (made / f"{name}.txt").write_text(printed.stdout, encoding="utf-8")
 
 
+def contributing(guide: Path, made: Path) -> None:
+    """Copy CONTRIBUTING.md with its links to pages of the site; other files of the repository are named without a link."""
+    made.mkdir(exist_ok=True)
+    text = guide.read_text(encoding="utf-8").replace("](docs/", "](")
+    text = re.sub(r"\[([^]]+)\]\([A-Z_]+\.md\)", r"`\1`", text)
+    (made / "contributing.md").write_text(text, encoding="utf-8")
+
+
+def link_to_contributing(app, page: str, source: list[str]) -> None:
+    """Point links to CONTRIBUTING.md, which is outside the site, to its page in the site."""
+    source[0] = source[0].replace("](../CONTRIBUTING.md)", "](contributing.md)")
+
+
+def setup(app) -> None:
+    """Register the change of links with Sphinx."""
+    app.connect("source-read", link_to_contributing)
+
+
 usage(HERE / "made")
+contributing(HERE.parent / "CONTRIBUTING.md", HERE / "made")
 measured(HERE.parent / "benchmarks" / "results", HERE / "made")
 make_pictures(HERE / "made")
