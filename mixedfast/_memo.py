@@ -1,8 +1,9 @@
-"""What is worked out once for an object and kept by it.
+"""`cached_property` without the lock that it has before Python 3.12.
 
-Before Python 3.12 `functools.cached_property` holds a lock meanwhile, one for all objects of a class: fits in different
-threads wait for each other, and a child that is forked while another thread holds it waits for ever. Here two threads may
-work the same out twice instead.
+Before Python 3.12 `functools.cached_property` holds one lock for all objects of a class while it
+computes a value: fits in different threads wait for each other, and a child process that is forked
+while another thread holds the lock waits forever. Without the lock two threads may compute the same
+value twice.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING or sys.version_info >= (3, 12):
 else:
 
     class cached_property(functools.cached_property):
-        """As that of `functools`, without its lock."""
+        """`functools.cached_property` without its lock."""
 
         def __get__(self, instance: Any, owner: type | None = None) -> Any:
             if instance is None:

@@ -1,4 +1,4 @@
-"""How far long work is: one bar for all of it, by tqdm where that is installed."""
+"""Progress bars for long computations, drawn by tqdm where that is installed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Show", "bar"]
 
 Show: TypeAlias = bool | Literal["auto"]
 
-#: "auto" keeps quiet for work that is done sooner than this, in seconds.
+#: Seconds before "auto" shows a bar: shorter computations show none.
 _PATIENCE = 0.5
 
 
@@ -23,23 +23,23 @@ _PATIENCE = 0.5
 def bar(
     total: int | None, label: str, show: Show = "auto", unit: str = ""
 ) -> Iterator[Callable[[int], Any]]:
-    """A progress bar on stderr (a widget in notebooks), closed however the work ends.
+    """Show a progress bar on stderr (in notebooks a widget) until the block ends.
 
     Parameters
     ----------
     total : int or None
-        Units of work; None when nobody knows.
+        Units of work; None when the number is unknown.
     label : str
-        What is being done.
+        Text at the left of the bar.
     show : {"auto", True, False}
-        ``"auto"`` shows a bar where somebody may be looking (a terminal, a notebook) once the work has taken half a second.
+        ``"auto"`` shows a bar in a terminal or notebook, once the work has taken half a second.
     unit : str
-        What is counted.
+        Name of a unit.
 
     Yields
     ------
     callable
-        ``advance(count)``: so many more units are done.
+        ``advance(count)`` reports that `count` more units are done.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def bar(
     Warns
     -----
     UserWarning
-        Once, when a bar is asked for with True and tqdm is not installed.
+        Once, when `show` is True and tqdm is not installed.
 
     Examples
     --------
@@ -58,11 +58,11 @@ def bar(
     ...         advance(1)
     """
     if show not in (True, False, "auto"):
-        raise ArgumentError(f'progress={show!r}: True, False or "auto"')
-    tqdm = _tqdm() if show is True or (show == "auto" and _somebody_looks()) else None
+        raise ArgumentError(f'progress={show!r}: give True, False or "auto"')
+    tqdm = _tqdm() if show is True or (show == "auto" and _is_interactive()) else None
     if tqdm is None:
         if show is True:
-            _say_how_to_get_it()
+            _warn_without_tqdm()
         yield lambda count: None
         return
     delay = 0.0 if show is True else _PATIENCE
@@ -70,7 +70,7 @@ def bar(
         yield shown.update
 
 
-def _somebody_looks() -> bool:
+def _is_interactive() -> bool:
     return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
@@ -83,5 +83,5 @@ def _tqdm() -> Any:
 
 
 @cache
-def _say_how_to_get_it() -> None:
+def _warn_without_tqdm() -> None:
     warn('progress=True shows nothing without tqdm: pip install "mixedfast[progress]"')

@@ -1,7 +1,8 @@
 """Registry of the classes that a saved file may hold.
 
-A class enters it by the decorator `stored`, which stands beside the class and says what its arrays are and which of its
-fields must agree. Nothing else is ever made from a file, and kernels do not check again.
+The decorator `stored` beside a class registers it, with the kinds and shapes of its arrays and the
+relations between its fields. Objects of other classes are never made from a file. Kernels do not
+check the fields again.
 """
 
 from __future__ import annotations
@@ -32,25 +33,28 @@ _INT64 = range(-(1 << 63), 1 << 63)
 
 @dataclass(frozen=True)
 class StoredClass:
-    """A class that a file may hold, and the checks of its fields before an object is made of them.
+    """A class that a file may hold, and the checks of its fields.
 
     Parameters
     ----------
     name : str
-        The class in a file, whatever it is called in the code.
+        Name of the class in a file. It stays when the class is renamed in the code.
     made : type
     arrays : mapping of str to str
-        For each field that is an array its kind (see `ARRAY_KINDS`) and a length for each dimension. A letter is one length
-        within an object: ``"finite J p+1"``.
+        For each field that is an array: its kind (see `ARRAY_KINDS`) and the length of each
+        dimension, such as ``"finite J p+1"``. A letter stands for the same length in all arrays of
+        an object.
     fields : tuple of mappings of str to str
-        Names and types of the fields, each way the class may be written; empty for a dataclass, whose annotations say it.
+        Names and types of the fields, for each way that the class may be written. Empty for a
+        dataclass that is written by its annotated fields.
     renamed : mapping of str to str
-        The name in files of each field that has another name in the code. Files keep the name a field was first written
-        with; all checks here are in the names of the code.
+        Name in files of each field that has another name in the code. Files keep the first name;
+        `arrays`, `fields` and `relations` use the names of the code.
     relations : callable
-        Yields a message for every disagreement between fields, given an object with the fields as attributes.
+        Takes an object with the fields as attributes and yields a message for every relation that
+        does not hold.
     whole : bool
-        Whether a file as a whole may be one.
+        Whether a file may hold an object of this class by itself.
     """
 
     name: str
@@ -62,7 +66,7 @@ class StoredClass:
     whole: bool = False
 
 
-#: By the name in a file. The classes of a module are in it once the module is imported.
+#: Classes by their name in a file. Importing a module registers its classes.
 REGISTRY: dict[str, StoredClass] = {}
 _NAMES: dict[type, str] = {}
 
@@ -79,9 +83,9 @@ def stored(name: str, **checks: Any) -> Callable[[type[T]], type[T]]:
     Raises
     ------
     TypeError
-        For a class that is no dataclass, without `fields`.
+        For a class that is not a dataclass, without `fields`.
     ValueError
-        For a name that another class has.
+        When another class has this name.
 
     Examples
     --------
@@ -106,11 +110,11 @@ def stored(name: str, **checks: Any) -> Callable[[type[T]], type[T]]:
 
 
 def name_of(made: type) -> str | None:
-    """Return the name of a class in saved files; None where it is not stored."""
+    """Return the name of a class in saved files, or None for a class that is not registered."""
     return _NAMES.get(made)
 
 
-# --- checks that relations are written with ----------------------------------------------------------------
+# --- checks for relations ---------------------------------------------------------------------
 
 
 def is_plain_value(value: Any) -> bool:
@@ -119,14 +123,14 @@ def is_plain_value(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a number but not NaN; a whole number must fit 64 bits, a truth value is none."""
+    """Return whether a value is a number, not NaN; a whole number must fit into 64 bits."""
     whole = isinstance(value, (int, np.integer)) and int(value) in _INT64
     number = whole or isinstance(value, (float, np.floating))
     return number and not isinstance(value, bool) and not math.isnan(value)
 
 
 def are_within(places: Any, end: int) -> bool:
-    """Return whether all places, whole numbers from 0, lie before an end."""
+    """Return whether all places (whole numbers from 0) are less than `end`."""
     return bool(np.all(np.asarray(places, dtype=np.int64) < end)) if len(places) else True
 
 
@@ -146,7 +150,7 @@ def _is_finite(array: np.ndarray) -> bool:
 
 
 def _are_labels(array: np.ndarray) -> bool:
-    """Return whether an array holds labels of levels, each once; in an array of objects they are plain values."""
+    """Return whether an array holds distinct labels of levels: numbers, dates or text."""
     if array.ndim != 1 or array.dtype.kind not in "biufUmMO":
         return False
     if array.dtype != object:
@@ -155,7 +159,7 @@ def _are_labels(array: np.ndarray) -> bool:
     return all(map(is_plain_value, items)) and len(set(items)) == len(items)
 
 
-#: What the elements of an array are, in words, and whether those of an array are such.
+#: By name: the elements of such an array in words, and the check of an array.
 ARRAY_KINDS: dict[str, tuple[str, Callable[[np.ndarray], bool]]] = {
     "real": ("numbers (float64)", lambda array: array.dtype == np.float64),
     "finite": ("finite numbers (float64)", _is_finite),

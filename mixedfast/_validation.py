@@ -1,4 +1,4 @@
-"""What arguments of methods may be: one small check a kind, one wording for all methods."""
+"""Checks of arguments: one function and one message for each kind of argument."""
 
 from __future__ import annotations
 
@@ -34,18 +34,20 @@ __all__ = [
 
 
 def did_you_mean(name: Any, known: Sequence[str], cutoff: float = 0.6, most: int = 3) -> str:
-    """``did you mean 'x'?`` for names that are close in letters, whatever their case, or have these initials; else empty.
+    """Return ``did you mean 'x'?`` for names of similar spelling, or with the initials `name`.
+
+    Empty when there is none. Upper and lower case are the same.
 
     Examples
     --------
     >>> did_you_mean("day", ["Reaction", "Days"]), did_you_mean("kr", ["kenward-roger", "residual"])
     ("did you mean 'Days'?", "did you mean 'kenward-roger'?")
     """
-    asked = str(name).strip().lower()
+    given = str(name).strip().lower()
     low = {unicodedata.normalize("NFC", one).lower(): one for one in reversed(known)}
-    close = [low[hit] for hit in difflib.get_close_matches(asked, low, n=most, cutoff=cutoff)]
-    close = close or [one for one in known if _initials(one) == asked and len(asked) > 1]
-    # letters and accents in another coding look the same: such a name is shown by its codes
+    close = [low[hit] for hit in difflib.get_close_matches(given, low, n=most, cutoff=cutoff)]
+    close = close or [one for one in known if _initials(one) == given and len(given) > 1]
+    # the same characters in another Unicode form look alike: such a name is shown by its codes
     shown = [
         ascii(one) if unicodedata.normalize("NFC", one) == name else repr(one) for one in close
     ]
@@ -67,19 +69,19 @@ def check_level(level: Any, name: str = "level") -> None:
 
 
 def check_flag(name: str, value: Any) -> None:
-    """Raise ArgumentError unless a switch is True or False: ``"no"`` would count as yes."""
+    """Raise ArgumentError unless a switch is True or False: ``"no"`` would count as True."""
     if not isinstance(value, (bool, np.bool_)):
         raise ArgumentError(f"{name}={value!r}: True or False")
 
 
 def check_kind(name: str, value: Any, kind: type, said: str) -> None:
-    """Raise ArgumentError unless a value is of a kind, said in words."""
+    """Raise ArgumentError unless a value is of a type, described in words by `said`."""
     if not isinstance(value, kind):
         raise ArgumentError(f"{name}={value!r}: {said}")
 
 
 def check_names(name: str, value: Any) -> tuple[str, ...]:
-    """One name, or several, as a tuple; raise ArgumentError for what holds none."""
+    """Return one or several names as a tuple; raise ArgumentError for anything else."""
     if isinstance(value, str):
         return (value,)
     listed = tuple(value) if isinstance(value, Iterable) else (value,)
@@ -89,7 +91,7 @@ def check_names(name: str, value: Any) -> tuple[str, ...]:
 
 
 def check_path(what: str, path: Any) -> Path:
-    """A path of a file; raise ArgumentError for what is none."""
+    """Return the path of a file; raise ArgumentError for anything else."""
     if not isinstance(path, (str, PathLike)) or not str(path):
         raise ArgumentError(f"{what} takes the path of a file, not {path!r}")
     return Path(path)
@@ -104,12 +106,13 @@ def check_choice(name: str, value: Any, known: Sequence[Any]) -> None:
             else ""
         )
         raise ArgumentError(
-            f"{name}={value!r}: {f'{hint} It is ' if hint else ''}one of {', '.join(map(repr, known))}"
+            f"{name}={value!r}: {f'{hint} It is ' if hint else ''}one of "
+            f"{', '.join(map(repr, known))}"
         )
 
 
 def check_count(name: str, value: Any) -> int:
-    """A whole number from 1; raise ArgumentError for anything else."""
+    """Return a whole number from 1; raise ArgumentError for anything else."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ArgumentError(f"{name}={value!r}: a whole number from 1")
     return int(value)
@@ -122,27 +125,30 @@ def check_seed(seed: Any) -> None:
 
 
 def available_cores() -> int:
-    """Cores this process may use, where the system tells; else those there are."""
+    """Return the number of cores this process may use, or that of the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory() -> float:
-    """Bytes of memory of the machine; a cautious guess where it cannot be asked."""
+    """Return the memory of the machine in bytes; 8 GiB where the system does not report it."""
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return float(os.sysconf("SC_PHYS_PAGES")) * float(os.sysconf("SC_PAGE_SIZE"))
     return 8.0 * 2**30
 
 
 def check_room(what: str, needed: float) -> None:
-    """Raise ArgumentError when an answer of so many bytes is larger than the machine's memory: a system that runs out ends the
-    process without a word."""
+    """Raise ArgumentError when a result needs more bytes than the machine has.
+
+    A system that runs out of memory ends the process without a message.
+    """
     if needed > memory():
         asked, there = needed / 2**30, memory() / 2**30
         raise ArgumentError(
-            f"{what} is an answer of {asked:,.0f} GiB, and this machine has {there:,.0f}: ask for fewer"
+            f"{what} needs {asked:,.0f} GiB of memory, and this machine has {there:,.0f}: "
+            "ask for fewer"
         )
 
 
 def check_threads(threads: Any) -> int | None:
-    """A number of threads; None, which leaves it to the method, stays None."""
+    """Return a number of threads; None leaves it to the method."""
     return None if threads is None else check_count("threads", threads)

@@ -1,4 +1,4 @@
-"""What this installation is made of: the first thing a bug report needs."""
+"""Versions of mixedfast and of the libraries it uses, for bug reports."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _NOT_INSTALLED = "not installed"
 
 
 def versions() -> dict[str, str]:
-    """Versions of mixedfast and of what it stands on.
+    """Return the versions of mixedfast and of the libraries it uses.
 
     Returns
     -------
     dict
-        Keys in a fixed order: mixedfast, Python, platform, libraries, BLAS, CHOLMOD, how mixedfast was
-        built, and the number of processors it may use.
+        Keys in a fixed order: mixedfast, Python, platform, libraries, BLAS, CHOLMOD, settings of
+        the build, and the number of processors that this process may use.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def versions() -> dict[str, str]:
 
 
 def show_versions() -> None:
-    """Print `versions`, one a line.
+    """Print `versions`, one per line.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def _installed(name: str) -> str:
 
 
 def _blas(library: str) -> str:
-    """The BLAS a library was built with."""
+    """Return name and version of the BLAS that a library was built with."""
     config: Any = importlib.import_module(library).show_config(mode="dicts")
     blas = config["Build Dependencies"]["blas"]
     return f"{blas['name']} {blas['version']}"
@@ -89,7 +89,7 @@ def _cholmod() -> str:
 
 
 def _build() -> dict[str, str]:
-    """What the build wrote down about itself."""
+    """Return the settings that the build recorded."""
     module = _own_module("_buildinfo")
     facts = vars(module) if module is not None else {}
     shown = {
@@ -107,7 +107,7 @@ def _words(value: object) -> str:
 
 
 def _own_module(name: str) -> ModuleType | None:
-    """A module that a build makes, or None when this build did not make it."""
+    """Import a module that the build makes; None when this build did not make it."""
     full_name = f"mixedfast.{name}"
     return (
         None if importlib.util.find_spec(full_name) is None else importlib.import_module(full_name)

@@ -15,8 +15,8 @@ _PACKAGE = os.path.dirname(__file__) + os.sep
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Issue a warning at the line that called mixedfast, however deep inside the package it arises.
 
-    The caller of the outermost frame of the package is that line: frames of the standard library may lie in between
-    (those of a context manager, say).
+    The caller of the outermost frame of the package is that line: frames of the standard library
+    may lie in between (those of a context manager, say).
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ class ArgumentError(MixedFastError, ValueError):
 
 
 class FormulaError(MixedFastError, ValueError):
-    """The formula cannot be read, or asks for something that does not exist."""
+    """The formula cannot be read, or names something that does not exist."""
 
 
 class DataError(MixedFastError, ValueError):
@@ -23,11 +23,11 @@ class DataError(MixedFastError, ValueError):
 
 
 class NotIdentifiedError(MixedFastError, ValueError):
-    """The data cannot tell the parameters of the model apart."""
+    """The parameters of the model are not identified by the data."""
 
 
 class NotDefinedError(MixedFastError, ValueError):
-    """A method (of degrees of freedom, say) is not defined for this design."""
+    """A method, such as one for degrees of freedom, is not defined for this design."""
 
 
 class BuildError(MixedFastError, RuntimeError):
@@ -35,15 +35,15 @@ class BuildError(MixedFastError, RuntimeError):
 
 
 class MissingLibraryError(MixedFastError, ImportError):
-    """An optional library that this needs is not installed; the message tells which, and how to get it."""
+    """An optional library is not installed; the message says which, and how to install it."""
 
 
 class CholmodError(MixedFastError, RuntimeError):
-    """CHOLMOD could not do what it was asked, or a factor was used before it was computed."""
+    """A call of CHOLMOD failed, or a factor was used before it was computed."""
 
 
 class ConvergenceWarning(MixedFastError, UserWarning):
-    """The optimizer stopped at a point that its certificate does not call an optimum."""
+    """The optimizer stopped at a point where the certificate of convergence does not hold."""
 
 
 class SingularFitWarning(MixedFastError, UserWarning):

@@ -1,9 +1,11 @@
-"""Results and cross-products as files that are only data: reading one never runs code.
+"""Files of results and cross-products.
 
-A file is a zip: ``header.json`` says what it holds, ``arrays/*.npy`` are its numbers, and the zip's comment is the
-SHA-256 of the header, which in turn lists the SHA-256 of every array. Objects are written field by field. The checksum finds
-damage; it is no signature: whoever can rewrite the whole file can rewrite the checksum too. So nothing that is read is
-believed: sizes are measured before room is made, and an object is made when `mixedfast.data.storage_schema` has looked through its fields.
+A file holds data only, and reading it never runs code. It is a zip archive: ``header.json`` holds
+the objects field by field, ``arrays/*.npy`` hold their arrays, and the comment of the archive is
+the SHA-256 of the header, which lists the SHA-256 of every array. The checksums find damage. They
+are not a signature: who can rewrite the file can rewrite the checksums too. Nothing in a file is
+therefore trusted: sizes are checked before memory is allocated, and `mixedfast.data.storage_schema`
+checks the fields of an object before it is made.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from mixedfast._stored import REGISTRY, name_of
+from mixedfast._stored import REGISTRY, is_plain_value, name_of
 from mixedfast._validation import check_path
-from mixedfast.data.storage_schema import complaint_of, is_plain_type
+from mixedfast.data.storage_schema import first_fault, is_plain_type
 from mixedfast.data.whole_file import whole_file
 from mixedfast.errors import DataError
 
@@ -36,7 +38,7 @@ _VERSION = 3
 _HEADER = "header.json"
 _KEYS = frozenset(["format", "version", "holds", "sha256", "content"])
 _PICKLES = b"mixedfast file, version 1\n"
-#: What zipfile raises on a zip that is none, or no longer.
+#: Errors of zipfile for a file that is not a zip archive, or a damaged one.
 _DAMAGE = (
     zipfile.BadZipFile,
     EOFError,
@@ -45,25 +47,27 @@ _DAMAGE = (
     UnicodeDecodeError,
     struct.error,
 )
-#: Elements that an array without any might have in its other dimensions.
+#: Most elements that the other dimensions of an empty array may stand for.
 _LONGEST = 1 << 48
-#: How deep values may lie within each other. Those of the largest models lie a dozen deep.
+#: Deepest nesting of values. The largest models need about twelve levels.
 _DEEPEST = 60
-#: The head of an array as NumPy writes it. NumPy's own reader would make room for what the head claims before it looks.
+#: Header of an array as NumPy writes it. NumPy's reader allocates memory for the shape in the
+#: header before it compares that with the length of the file.
 _HEAD = re.compile(
     rb"\x93NUMPY\x01\x00(?P<length>..)\{'descr': '(?P<type>[^']{1,40})', "
-    rb"'fortran_order': (?P<fortran>True|False), 'shape': \((?P<shape>(?:\d{1,18}, ?){0,8}(?:\d{1,18})?)\), \} *\n",
+    rb"'fortran_order': (?P<fortran>True|False), "
+    rb"'shape': \((?P<shape>(?:\d{1,18}, ?){0,8}(?:\d{1,18})?)\), \} *\n",
     re.DOTALL,
 )
 
 
 def save(thing: Any, path: str | PathLike[str]) -> None:
-    """Write a result or cross-products to a file, all of it or nothing.
+    """Write a result or cross-products to a file; when that fails no file is left.
 
     Raises
     ------
     DataError
-        When something in it cannot be written as data (a contrast that is a Python object, say); pickle it instead.
+        When a part of it cannot be written as data, such as a contrast that is a Python object.
     """
     check_path("save", path)
     writer = _Writer()
@@ -82,13 +86,13 @@ def save(thing: Any, path: str | PathLike[str]) -> None:
             (_HEADER, text),
             *((_member(i), body) for i, body in enumerate(arrays)),
         ]:
-            # a fixed date: the same content is the same bytes
+            # a fixed date, so that the same content gives the same bytes
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), body)
         archive.comment = hashlib.sha256(text).hexdigest().encode()
 
 
 def load(path: str | PathLike[str]) -> Any:
-    """Read an object of a class that is registered by now (see `mixedfast.load`, which registers all).
+    """Read a file that `save` wrote; `mixedfast.load` registers the classes it may hold.
 
     Raises
     ------
@@ -99,7 +103,8 @@ def load(path: str | PathLike[str]) -> Any:
     with open(path, "rb") as stream:
         if stream.read(len(_PICKLES)) == _PICKLES:
             raise DataError(
-                f"{path} was written by mixedfast 0.1 as a pickle, which could run code: save it again"
+                f"{path} is a pickle of mixedfast 0.1, and reading a pickle can run code: "
+                "save the result again"
             )
         size = stream.seek(0, os.SEEK_END)
     try:
@@ -107,37 +112,32 @@ def load(path: str | PathLike[str]) -> Any:
             _require_plain_parts(archive.infolist(), size, path)
             return _read(archive, path)
     except _DAMAGE as error:
-        raise DataError(
-            f"{path} is damaged, or was not written by mixedfast's save: {error}"
-        ) from error
+        raise DataError(f"{path} is damaged, or is not a mixedfast file: {error}") from error
 
 
 def _require_plain_parts(
     parts: list[zipfile.ZipInfo], size: int, path: str | PathLike[str]
 ) -> None:
-    """Raise DataError unless every part is stored as it is, once, within the file: zipfile goes where the list of parts points.
+    """Raise DataError unless each part is uncompressed, has its own name and lies within the file.
 
-    Nothing is packed and parts share no bytes, so that what is read is never more than the file is long.
+    Parts share no bytes, so that never more is read than the length of the file. zipfile itself
+    does not check the offsets in its list of parts.
     """
     names = [part.filename for part in parts]
     if _HEADER not in names:
-        raise DataError(f"{path} was not written by mixedfast's save")
+        raise DataError(f"{path} is not a mixedfast file")
     if len(set(names)) != len(names):
-        raise DataError(f"{path} is damaged: it has two parts of one name")
+        raise DataError(f"{path} is damaged: two parts have the same name")
     if any(part.compress_type != zipfile.ZIP_STORED or part.flag_bits & 1 for part in parts):
-        raise DataError(
-            f"{path} is damaged, or was not written by mixedfast's save: its parts are packed"
-        )
+        raise DataError(f"{path} is damaged, or is not a mixedfast file: its parts are compressed")
     for part in parts:
         if (
             part.file_size != part.compress_size
             or not 0 <= part.header_offset <= size - part.file_size
         ):
-            raise DataError(
-                f"{path} is damaged: its part {part.filename} would lie outside of the file"
-            )
+            raise DataError(f"{path} is damaged: its part {part.filename} lies outside of the file")
     if sum(part.file_size for part in parts) > size:
-        raise DataError(f"{path} is damaged: its parts would be longer than the file")
+        raise DataError(f"{path} is damaged: its parts are longer than the file")
 
 
 def _read(archive: zipfile.ZipFile, path: str | PathLike[str]) -> Any:
@@ -147,48 +147,46 @@ def _read(archive: zipfile.ZipFile, path: str | PathLike[str]) -> Any:
     header = _header_of(text, path)
     if header["version"] != _VERSION:
         raise DataError(
-            f"{path} has version {header['version']} of the format; this mixedfast reads version {_VERSION}"
+            f"{path} has version {header['version']} of the format, and this version of mixedfast "
+            f"reads version {_VERSION}"
         )
     if (
         header.keys() != _KEYS
         or not isinstance(header["sha256"], list)
         or not _is_whole(header["holds"])
     ):
-        raise DataError(
-            f"{path} holds what no save of mixedfast's wrote: its header has other parts"
-        )
+        raise _invalid(path, "its header has other fields")
     arrays = [
         _array_of(_part(archive, i, digest, path), path)
         for i, digest in enumerate(header["sha256"])
     ]
     thing = _Reader(arrays, path).decode(header["content"])
     if name_of(type(thing)) != header["holds"]:
-        raise DataError(f"{path} does not hold what it says, {header['holds']!r}")
+        raise _invalid(path, f"it does not hold a {header['holds']}, as its header says")
     return thing
 
 
+def _invalid(path: str | PathLike[str], what: str) -> DataError:
+    return DataError(f"{path} is not a valid mixedfast file: {what}")
+
+
 def _is_whole(name: Any) -> bool:
-    """Return whether a file as a whole may be of a class."""
+    """Return whether a file may hold an object of a class by itself."""
     return isinstance(name, str) and name in REGISTRY and REGISTRY[name].whole
 
 
 def _header_of(text: bytes, path: str | PathLike[str]) -> dict[str, Any]:
-    """The header, no key of it there twice."""
+    """Parse the header; a key must not occur twice."""
     try:
-        header = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # what json says of a text that is none of its own, and of one too deep
-        raise DataError(
-            f"{path} holds what no save of mixedfast's wrote: its header is no JSON of ours ({error})"
-        ) from error
+        header = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_as_dict)
+    except (ValueError, RecursionError) as error:  # RecursionError: values nested too deep
+        raise _invalid(path, f"its header cannot be read as JSON ({error})") from error
     if (
         not isinstance(header, dict)
         or header.get("format") != "mixedfast"
         or not isinstance(header.get("version"), int)
     ):
-        raise DataError(f"{path} was not written by mixedfast's save")
+        raise DataError(f"{path} is not a mixedfast file")
     return header
 
 
@@ -196,10 +194,10 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"a number {name}")
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _as_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("a key occurs twice")
     return made
 
 
@@ -213,16 +211,16 @@ def _part(archive: zipfile.ZipFile, i: int, digest: str, path: str | PathLike[st
 
 
 def _array_of(body: bytes, path: str | PathLike[str]) -> np.ndarray:
-    """The array that `_npy` wrote; its bytes must be as many as its head says, before room is made for any."""
+    """Read an array that `_npy` wrote; check its length in bytes before memory is allocated."""
     head = _HEAD.match(body)
     if head is None or head.end() != 10 + int.from_bytes(head["length"], "little"):
-        raise DataError(f"{path} is damaged: a part is no array of plain data")
+        raise DataError(f"{path} is damaged: a part is not an array of plain data")
     descr, shape = (
         head["type"].decode("latin-1"),
         tuple(int(size) for size in re.findall(rb"\d+", head["shape"])),
     )
     if not is_plain_type(descr):
-        raise DataError(f"{path} is damaged: an array of {descr!r} is no plain data")
+        raise DataError(f"{path} is damaged: an array of type {descr!r} is not plain data")
     dtype, content = np.dtype(descr), memoryview(body)[head.end() :]
     if (
         math.prod(shape) * dtype.itemsize != len(content)
@@ -230,18 +228,18 @@ def _array_of(body: bytes, path: str | PathLike[str]) -> np.ndarray:
     ):
         raise DataError(f"{path} is damaged: an array of shape {shape} has {len(content)} bytes")
     if not _is_sound(np.frombuffer(content, np.uint8), dtype):
-        raise DataError(f"{path} is damaged: an array of {descr!r} holds what is none")
+        raise DataError(f"{path} is damaged: an array of type {descr!r} holds invalid values")
     flat = np.frombuffer(content, dtype) if len(content) else np.empty(0, dtype)
     return flat.reshape(shape, order="F" if head["fortran"] == b"True" else "C").copy(order="K")
 
 
 def _is_sound(content: np.ndarray, dtype: np.dtype[Any]) -> bool:
-    """Whether bytes stand for values of a type: True and False are 1 and 0, and letters are Unicode's. All numbers are."""
+    """Return whether bytes are values of a type: truth values 0 or 1, characters of Unicode."""
     if dtype.kind == "b":
         return not len(content) or content.max() <= 1
     if dtype.kind == "U":
-        letters = content.view(np.dtype("u4").newbyteorder(dtype.byteorder))
-        return not len(letters) or letters.max() < 0x110000
+        characters = content.view(np.dtype("u4").newbyteorder(dtype.byteorder))
+        return not len(characters) or characters.max() < 0x110000
     return True
 
 
@@ -256,7 +254,7 @@ def _npy(array: np.ndarray) -> bytes:
 
 
 class _Writer:
-    """Objects as JSON; arrays are set aside, each once however often it is met."""
+    """Conversion of objects to JSON; arrays are collected, each once however often it occurs."""
 
     def __init__(self) -> None:
         self.arrays: list[np.ndarray] = []
@@ -313,7 +311,8 @@ class _Writer:
         name = name_of(type(value))
         if name is None:
             raise DataError(
-                f"{value!r} (a {type(value).__name__}) cannot be saved as plain data; pickle the object if you must keep it"
+                f"{value!r} (a {type(value).__name__}) cannot be saved as plain data: "
+                "pickle the object instead"
             )
         return {
             "class": name,
@@ -325,7 +324,7 @@ class _Writer:
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    """What an object is made of: what it says itself, or the fields of a dataclass."""
+    """Return the fields to save: those that ``__store__`` gives, or those of the dataclass."""
     if hasattr(value, "__store__"):
         stored: dict[str, Any] = value.__store__()
         return stored
@@ -337,7 +336,7 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 class _Reader:
-    """Values out of the JSON of a header: what is not of the form that `_Writer` gives it is refused."""
+    """Conversion of JSON to objects; DataError for anything that `_Writer` does not write."""
 
     def __init__(self, arrays: list[np.ndarray], path: str | PathLike[str]) -> None:
         self.arrays = arrays
@@ -346,7 +345,7 @@ class _Reader:
 
     def decode(self, value: Any, depth: int = 0) -> Any:
         if depth > _DEEPEST:
-            self._refuse(f"values more than {_DEEPEST} deep")
+            self._refuse(f"values are nested more than {_DEEPEST} deep")
         if isinstance(value, list):
             return tuple(self.decode(item, depth + 1) for item in value)
         if not isinstance(value, dict):
@@ -357,19 +356,19 @@ class _Reader:
         if kind in ("array", "float", "number"):
             return getattr(self, f"_{kind}")(content)
         if kind not in ("dict", "list", "objects", "set", "strings"):
-            self._refuse(f"a value of the kind {kind!r}, which is no part of a mixedfast file")
+            self._refuse(f"a value is of the unknown kind {kind!r}")
         if not isinstance(content, list):
-            self._refuse(f"{kind} of no list")
+            self._refuse(f"the content of a value of the kind {kind!r} is not a list")
         if kind == "strings":
             return self._strings(content)
         return getattr(self, f"_{kind}")([self.decode(item, depth + 1) for item in content])
 
     def _refuse(self, what: str) -> NoReturn:
-        raise DataError(f"{self.path} holds what no save of mixedfast's wrote: {what}")
+        raise _invalid(self.path, what)
 
     def _float(self, content: Any) -> float:
         if content not in ("nan", "inf", "-inf"):
-            self._refuse("a number that is none")
+            self._refuse("a number is invalid")
         return float(content)
 
     def _list(self, content: list[Any]) -> list[Any]:
@@ -380,39 +379,39 @@ class _Reader:
 
     def _dict(self, content: list[Any]) -> dict[Any, Any]:
         if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in content):
-            self._refuse("a mapping of no pairs")
+            self._refuse("an element of a mapping is not a pair")
         return dict(
             zip(self._keys([key for key, _ in content]), [item for _, item in content], strict=True)
         )
 
     def _keys(self, keys: list[Any]) -> list[Any]:
-        """Keys that stand for themselves: text, numbers, and tuples of them; each once."""
+        """Return keys, each once, that are text, numbers or tuples of these."""
         if not all(_is_key(key) for key in keys) or len(set(keys)) != len(keys):
-            self._refuse("keys that are none, or one twice")
+            self._refuse("a key is invalid, or occurs twice")
         return keys
 
     def _number(self, content: Any) -> Any:
         array = self.decode(content, _DEEPEST)
         if not isinstance(array, np.ndarray) or array.ndim:
-            self._refuse("a number that is none")
+            self._refuse("a number is invalid")
         return array[()]
 
     def _array(self, content: Any) -> np.ndarray:
         if not isinstance(content, int) or not 0 <= content < len(self.arrays):
-            self._refuse("an array that it lacks")
+            self._refuse("an array is missing")
         return self.arrays[content]
 
     def _strings(self, content: list[Any]) -> np.ndarray:
         if len(content) != 2:
-            self._refuse("text of no letters")
+            self._refuse("a table of strings is incomplete")
         ends, text = (self._array(at) for at in content)
-        place = (content[0], content[1])
-        if place not in self._labels:
-            self._labels[place] = self._cut(ends, text)
-        return self._labels[place]
+        key = (content[0], content[1])
+        if key not in self._labels:
+            self._labels[key] = self._split(ends, text)
+        return self._labels[key]
 
-    def _cut(self, ends: np.ndarray, text: np.ndarray) -> np.ndarray:
-        """Labels from the places in a text where they end."""
+    def _split(self, ends: np.ndarray, text: np.ndarray) -> np.ndarray:
+        """Split a text (bytes) at the positions where its strings end."""
         good = (
             ends.dtype == np.int64
             and text.dtype == np.uint8
@@ -420,15 +419,13 @@ class _Reader:
             and len(ends) > 0
         )
         if not good or ends[0] != 0 or ends[-1] != len(text) or bool((np.diff(ends) < 0).any()):
-            self._refuse("text that is cut outside of its letters")
+            self._refuse("the strings of a table do not lie within its text")
         body = text.tobytes()
         out = np.empty(len(ends) - 1, dtype=object)
         try:
             out[:] = [body[a:b].decode() for a, b in pairwise(ends.tolist())]
         except UnicodeDecodeError as error:
-            raise DataError(
-                f"{self.path} holds what no save of mixedfast's wrote: text that is none ({error})"
-            ) from error
+            raise _invalid(self.path, f"a text is not UTF-8 ({error})") from error
         return out
 
     def _objects(self, content: list[Any]) -> np.ndarray:
@@ -438,20 +435,20 @@ class _Reader:
 
     def _object(self, name: Any, given: Any, depth: int) -> Any:
         if not isinstance(name, str) or name not in REGISTRY:
-            self._refuse(f"a {name!r}, which is no part of a mixedfast file")
+            self._refuse(f"it holds an object of the unknown class {name!r}")
         if not isinstance(given, dict):
-            self._refuse(f"a {name} of no fields")
+            self._refuse(f"a {name} has no fields")
         renamed = REGISTRY[name].renamed
         attributes = {in_file: key for key, in_file in renamed.items()}
         if not given.keys().isdisjoint(renamed):
-            self._refuse(f"a {name} of {', '.join(given)}")
+            self._refuse(f"a {name} has the unknown fields {', '.join(given.keys() & renamed)}")
         values = {
             attributes.get(str(key), str(key)): self.decode(item, depth)
             for key, item in given.items()
         }
-        complaint = complaint_of(name, values)
-        if complaint is not None:
-            self._refuse(complaint)
+        fault = first_fault(name, values)
+        if fault is not None:
+            self._refuse(fault)
         made: Any = REGISTRY[name].made
         return made.__restore__(values) if hasattr(made, "__restore__") else made(**values)
 
@@ -459,4 +456,4 @@ class _Reader:
 def _is_key(value: Any) -> bool:
     if isinstance(value, tuple):
         return all(_is_key(item) for item in value)
-    return value is None or isinstance(value, (str, bool, int, float, np.generic))
+    return value is None or is_plain_value(value)

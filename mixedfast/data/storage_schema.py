@@ -1,8 +1,8 @@
-"""Checks of the fields that a saved file gives, before an object is made of them.
+"""Checks of the fields in a saved file, before an object is made of them.
 
-The types are the classes' own annotations; what the numbers of an array are, how long it is, and what must agree between
-fields is registered beside each class (`mixedfast._stored`). Above all every index lies within what it points into: kernels
-do not check again.
+The types of fields are the annotations of the classes. Kinds and shapes of arrays, and relations
+between fields, are registered beside each class (`mixedfast._stored`). Above all every index lies
+within the array that it points into: kernels do not check again.
 """
 
 from __future__ import annotations
@@ -21,53 +21,64 @@ import numpy as np
 
 from mixedfast._stored import ARRAY_KINDS, REGISTRY, is_array_of, is_number
 
-__all__ = ["complaint_of", "hints_of", "is_plain_type"]
+__all__ = ["first_fault", "hints_of", "is_plain_type"]
 
-#: The types of arrays that are data and no more, as NumPy writes them in the head of an array: whatever machine reads them.
+#: Types of arrays that a file may hold, as NumPy writes them in the header of an array. They mean
+#: the same on every machine, and their values are numbers, truth values, text or dates.
 _PLAIN = re.compile(
-    r"[<>|=](b1|[iu][1248]|f[248]|c8|c16|U[1-9]\d{0,7}|[mM]8(\[([1-9]\d{0,8})?(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?)"
+    r"[<>|=](b1|[iu][1248]|f[248]|c8|c16|U[1-9]\d{0,7}"
+    r"|[mM]8(\[([1-9]\d{0,8})?(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?)"
 )
 
 
 def is_plain_type(descr: str) -> bool:
-    """Whether a type of NumPy's, as a string such as ``"<f8"``, is one that a file may hold."""
+    """Return whether a file may hold arrays of a NumPy type, such as ``"<f8"``."""
     return _PLAIN.fullmatch(descr) is not None
 
 
-def complaint_of(name: str, values: Mapping[str, Any]) -> str | None:
-    """What is wrong with the fields of an object to be made, in words; None when nothing is.
+def first_fault(name: str, values: Mapping[str, Any]) -> str | None:
+    """Check the fields of an object to be made.
 
     Parameters
     ----------
     name : str
-        Of a class of the registry.
+        Of a class in the registry.
     values : dict of str to object
-        As the file has them. Objects among them have been through here.
+        The fields in the file. Objects among them have been checked.
+
+    Returns
+    -------
+    str or None
+        The first fault, in words; None when there is none.
 
     Examples
     --------
-    >>> complaint_of("Numeric", {"values": np.zeros(3), "gaps_in_truth": 7})
-    'gaps_in_truth of a Numeric is a whole number and no bool'
-    >>> complaint_of("Categorical", {"codes": np.int32([0, 2]), "levels": np.array([1, 2]), "ordered": False, "full": False})
+    >>> first_fault("Numeric", {"values": np.zeros(3), "gaps_in_truth": 7})
+    'gaps_in_truth of a Numeric is a whole number, not bool'
+    >>> fields = {"codes": np.int32([0, 2]), "levels": np.array([1, 2])}
+    >>> first_fault("Categorical", {**fields, "ordered": False, "full": False})
     'codes of a Categorical do not lie from -1 to 1'
     """
     hints = next((way for way in hints_of(name) if way.keys() == values.keys()), None)
     if hints is None:
-        return f"a {name} of {', '.join(values) or 'no fields'}: it was written by another version of mixedfast, or by none"
-    complaints = chain(
+        return (
+            f"a {name} has the fields {', '.join(values) or '(none)'}, "
+            "which this version of mixedfast does not write"
+        )
+    faults = chain(
         _wrong_types(name, hints, values),
         _wrong_arrays(name, values),
         REGISTRY[name].relations(SimpleNamespace(**values)),
     )
-    return next(complaints, None)  # each looks only at what those before it found good
+    return next(faults, None)  # each check relies on those before it
 
 
-# --- types -----------------------------------------------------------------------------------------------
+# --- types ----------------------------------------------------------------------------------------
 
 
 @cache
 def hints_of(name: str) -> tuple[dict[str, Any], ...]:
-    """Return the types of the fields of a class, each way that it may be stored."""
+    """Return the types of the fields of a class, for each way that it may be stored."""
     stored = REGISTRY[name]
     known = {one.made.__name__: one.made for one in REGISTRY.values()}
     if stored.fields:
@@ -89,12 +100,14 @@ def hints_of(name: str) -> tuple[dict[str, Any], ...]:
 def _wrong_types(name: str, hints: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
     for key, value in values.items():
         if not _is(value, hints[key]):
-            yield f"{key} of a {name} is {_kind(value)} and no {_words(hints[key])}"
+            yield f"{key} of a {name} is {_kind(value)}, not {_words(hints[key])}"
 
 
 def _is(value: Any, hint: Any) -> bool:
-    """Whether a value read from a file is of a type. Whole numbers are counts or places wherever they are asked for; a float is
-    not NaN."""
+    """Return whether a value from a file is of a type.
+
+    A whole number must not be negative, since all are counts or indices; a float must not be NaN.
+    """
     origin, parts = get_origin(hint), get_args(hint)
     if hint is Any or hint is object:
         return True
@@ -149,25 +162,26 @@ def _words(hint: Any) -> str:
     return re.sub(r"\b(numpy|typing|collections\.abc|mixedfast(\.\w+)+)\.", "", words)
 
 
-# --- arrays ----------------------------------------------------------------------------------------------
+# --- arrays ---------------------------------------------------------------------------------------
 
 
 def _wrong_arrays(name: str, values: Mapping[str, Any]) -> Iterator[str]:
     lengths: dict[str, int] = {}
     for key, text in REGISTRY[name].arrays.items():
         array = values[key]
-        if array is None:  # `_wrong_types` has seen whether it may be
+        if array is None:  # `_wrong_types` has checked that it may be
             continue
         kind, *shape = text.split()
         if not is_array_of(kind, array):
-            yield f"{key} of a {name} is no array of {ARRAY_KINDS[kind][0]}"
+            yield f"{key} of a {name} is not an array of {ARRAY_KINDS[kind][0]}"
             return
         sizes = array.shape
         if len(sizes) != len(shape) or not all(
             _agrees(*both, lengths) for both in zip(shape, sizes, strict=True)
         ):
             agreed = ", ".join(f"{letter} = {size}" for letter, size in lengths.items())
-            yield f"{key} of a {name} is of shape {sizes} and not ({', '.join(shape)}) with {agreed or 'any lengths'}"
+            expected = f"({', '.join(shape)}){f' with {agreed}' if agreed else ''}"
+            yield f"{key} of a {name} has shape {sizes}, not {expected}"
             return
 
 

@@ -82,7 +82,7 @@ def test_the_page_is_up_to_date():
 def test_answers_larger_than_memory_are_refused(ask):
     with pytest.raises(
         mf.ArgumentError,
-        match=r"is an answer of [\d,]+ GiB, and this machine has \d+: ask for fewer",
+        match=r"needs [\d,]+ GiB of memory, and this machine has \d+: ask for fewer",
     ):
         ask(a_fit())
 

@@ -76,7 +76,7 @@ def test_auto_shows_long_work_on_a_terminal(monkeypatch):
 
 def test_without_tqdm_says_once_how_to_get_it(monkeypatch, recwarn):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    _progress._say_how_to_get_it.cache_clear()
+    _progress._warn_without_tqdm.cache_clear()
     work("auto")
     assert not recwarn
     work(True)
@@ -89,7 +89,7 @@ def test_without_tqdm_says_once_how_to_get_it(monkeypatch, recwarn):
 def test_a_warning_points_at_the_line_outside_of_the_package(monkeypatch):
     # the bar is entered from the package and by way of the standard library's context managers
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    _progress._say_how_to_get_it.cache_clear()
+    _progress._warn_without_tqdm.cache_clear()
     sleep = mf.load_dataset("sleepstudy")
     with pytest.warns(UserWarning, match="shows nothing without tqdm") as seen:
         mf.lmer("Reaction ~ Days + (Days | Subject)", sleep, progress=True)
