@@ -173,6 +173,6 @@ ARRAY_KINDS: dict[str, tuple[str, Callable[[np.ndarray], bool]]] = {
         "places (whole numbers from 0)",
         lambda array: array.dtype.kind in "iu" and bool((array >= 0).all()),
     ),
-    "labels": ("labels, each once", _are_labels),
+    "labels": ("distinct labels", _are_labels),
     "bytes": ("bytes", lambda array: array.dtype == np.uint8),
 }

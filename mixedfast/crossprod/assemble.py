@@ -33,7 +33,7 @@ def _check_summed(fields: Any) -> Iterator[str]:
     if not all(
         isinstance(levels, np.ndarray) and is_array_of("labels", levels) for _, levels, _ in groups
     ):
-        yield "levels of a Summed are no labels, each once"
+        yield "levels of a Summed are not distinct labels"
         return
     widths = [len(names) for _, _, names in groups]
     if (

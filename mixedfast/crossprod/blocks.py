@@ -92,7 +92,7 @@ def _check_pair(fields: Any) -> Iterator[str]:
         or ends[-1] != len(fields.indices)
         or bool((np.diff(ends.astype(np.int64)) < 0).any())
     ):
-        yield f"indptr of a PairProducts does not lead from 0 to {len(fields.indices)}"
+        yield f"indptr of a PairProducts does not increase from 0 to {len(fields.indices)}"
 
 
 @stored(

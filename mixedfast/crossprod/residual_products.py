@@ -46,7 +46,7 @@ def _check_remainder(fields: Any) -> Iterator[str]:
         block.ndim != 3 or block.shape[2] != len(fields.ww) or not is_array_of("finite", block)
         for block in blocks
     ):
-        yield "a block of a Remainder is no array (J, K, p+1) of finite numbers"
+        yield "a block of a Remainder is not an array (J, K, p+1) of finite numbers"
 
 
 @stored(

@@ -63,13 +63,13 @@ class _Pool:
 def _check_row_sums(fields: Any) -> Iterator[str]:
     blocks = [block for place in fields.levels for block in place]
     if not all(block.ndim == 3 and is_array_of("finite", block) for block in blocks):
-        yield "a block of a RowSums is no array (cells, k, r) of finite numbers"
+        yield "a block of a RowSums is not an array (cells, k, r) of finite numbers"
     if not (len(fields.left) == len(fields.right) == len(fields.levels) >= fields.n_groups):
         yield f"a RowSums has {len(fields.levels)} places, and columns of {len(fields.left)} and {len(fields.right)}"
     if not all(
         part.ndim == 1 and is_array_of("places", part) for part in (*fields.left, *fields.right)
     ):
-        yield "left and right of a RowSums are no places"
+        yield "left and right of a RowSums are not column indices"
 
 
 @stored("RowSums", arrays={"square": "finite c c", "rest": "places c"}, relations=_check_row_sums)

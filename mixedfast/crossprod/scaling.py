@@ -55,7 +55,7 @@ def check_unit_upper(name: str, fields: Any) -> Iterator[str]:
     """Yield what is wrong with ``mix``: it must be upper triangular with a diagonal of ones."""
     mix = fields.mix
     if mix is not None and not (np.array_equal(mix, np.triu(mix)) and (np.diag(mix) == 1.0).all()):
-        yield f"mix of a {name} is no upper triangle with a diagonal of ones"
+        yield f"mix of a {name} is not upper triangular with ones on its diagonal"
 
 
 @stored(

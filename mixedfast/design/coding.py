@@ -88,9 +88,9 @@ def _check_shape(fields: Any) -> Iterator[str]:
     values = [value for _, value in fields.levels]
     numbers = all(isinstance(value, (bool, np.bool_)) or is_number(value) for value in values)
     if not (numbers or all(value is None or is_plain_value(value) for value in values)):
-        yield "levels of a Shape are no plain values"
+        yield "levels of a Shape are not plain values"
     if not fields.categorical and not (numbers and fields.dtype in _NUMBER_TYPES):
-        yield f"a Shape of numbers is of the type {fields.dtype!r}"
+        yield f"a numeric Shape has the type {fields.dtype!r}"
 
 
 @stored("Shape", relations=_check_shape)

@@ -22,9 +22,9 @@ __all__ = ["Column", "ColumnFactor", "evaluate", "matrix", "same", "take"]
 def _check_factor(fields: Any) -> Iterator[str]:
     if fields.table is None:
         if fields.values.dtype.kind not in "biuf" or fields.values.dtype.name == "float16":
-            yield f"values of a Factor are {fields.values.dtype}, which no column is"
+            yield f"values of a Factor have the type {fields.values.dtype}, which no column has"
     elif fields.values.dtype != np.int32:
-        yield "values of a Factor with a table are no codes (int32)"
+        yield "values of a Factor with a table are not codes (int32)"
     elif len(fields.values) and not (
         fields.values.min() >= 0 and fields.values.max() < len(fields.table)
     ):

@@ -22,7 +22,7 @@ def _check_grouping(fields: Any) -> Iterator[str]:
     if not (len(fields.part_levels) == len(fields.factors) == len(fields.ids) + 1):
         yield f"a GroupRecipe has {len(fields.factors)} factors, {len(fields.part_levels)} of levels and {len(fields.ids)} of ids"
     elif not all(is_array_of("labels", levels) for levels in fields.part_levels):
-        yield "part_levels of a GroupRecipe are no labels, each once"
+        yield "part_levels of a GroupRecipe are not distinct labels"
     else:
         left = len(fields.part_levels[0])
         for ids, part in zip(fields.ids, fields.part_levels[1:], strict=True):

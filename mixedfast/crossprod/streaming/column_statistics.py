@@ -19,7 +19,7 @@ def _check_moments(fields: Any) -> Iterator[str]:
     if fields.n and not (
         math.isfinite(fields.squares) and fields.squares >= 0.0 and fields.low <= fields.high
     ):
-        yield "Moments of no numbers"
+        yield "a Moments does not hold numbers"
 
 
 @stored("Moments", relations=_check_moments)

@@ -53,7 +53,7 @@ _SAMPLE_READ = 1 << 15
 
 def _check_seen(fields: Any) -> Iterator[str]:
     if not all(array.dtype == np.uint8 and array.ndim == 1 for array in fields.distinct.values()):
-        yield "distinct of a Seen is no array of bytes"
+        yield "distinct of a Seen is not an array of bytes"
 
 
 @stored(
