@@ -153,7 +153,7 @@ def test_another_version_is_named(saved):
 )
 def test_a_file_cannot_name_other_classes(saved, content):
     _rewritten(saved, lambda header: header.update(content=content))
-    with pytest.raises(mf.DataError, match="of the unknown (class|kind)"):
+    with pytest.raises(mf.DataError, match=r"of the unknown (class|kind)"):
         mf.load(saved)
 
 
