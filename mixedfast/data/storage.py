@@ -441,7 +441,9 @@ class _Reader:
         renamed = REGISTRY[name].renamed
         attributes = {in_file: key for key, in_file in renamed.items()}
         if not given.keys().isdisjoint(renamed):
-            self._refuse(f"a {name} has the unknown fields {', '.join(given.keys() & renamed)}")
+            self._refuse(
+                f"a {name} has the unknown fields {', '.join(sorted(given.keys() & renamed))}"
+            )
         values = {
             attributes.get(str(key), str(key)): self.decode(item, depth)
             for key, item in given.items()
