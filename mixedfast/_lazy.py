@@ -1,4 +1,4 @@
-"""Names of a package that are imported at their first use, so that importing the package itself stays quick."""
+"""Names of a package that are imported at their first use, so that its own import stays quick."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ from mixedfast.results.ols import OLSResult
 
 __all__ = ["load"]
 
-#: The import of a class that a file as a whole may be registers it, with every class that it may hold.
+#: The import of a class that a file as a whole may be registers it, with every class that it may
+#: hold.
 _HOLDERS = (LMMResult, OLSResult, streaming)
 
 

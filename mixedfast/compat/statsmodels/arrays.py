@@ -1,4 +1,4 @@
-"""Arrays and frames as users hand them in."""
+"""Arrays and data frames given by users, converted to NumPy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["complete", "default_names", "frame", "matrix"]
 
 
 def matrix(name: str, values: Any, prefix: str) -> tuple[np.ndarray, list[str], bool]:
-    """(n, k) floats, names, and whether pandas gave them."""
+    """Convert to (n, k) floats with column names; also return whether the names are from pandas."""
     import pandas as pd
 
     if isinstance(values, pd.DataFrame):
@@ -32,7 +32,7 @@ def matrix(name: str, values: Any, prefix: str) -> tuple[np.ndarray, list[str], 
 
 
 def default_names(exog: np.ndarray, names: list[str]) -> list[str]:
-    """``const`` for the first constant column, ``x1, x2, ...`` for the others."""
+    """Name the first constant column ``const`` and the others ``x1, x2, ...``."""
     constant = np.flatnonzero(np.ptp(exog, axis=0) == 0.0) if len(exog) else np.empty(0, dtype=int)
     if not len(constant):
         return names
@@ -43,6 +43,7 @@ def default_names(exog: np.ndarray, names: list[str]) -> list[str]:
 def complete(
     y: np.ndarray, X: np.ndarray, Z: np.ndarray | None, labels: np.ndarray, missing: str
 ) -> np.ndarray:
+    """Find the complete rows of arrays, bool (n,); see `formulas.drop_missing`."""
     import pandas as pd
 
     if missing not in ("none", "drop", "raise"):
@@ -56,6 +57,7 @@ def complete(
 
 
 def frame(data: Any) -> pd.DataFrame:
+    """Convert a table of any library to pandas."""
     import pandas as pd
 
     if hasattr(data, "to_pandas"):

@@ -1,9 +1,9 @@
 """Variance components as grouping factors.
 
-statsmodels describes a component by a matrix for each group, whose columns carry independent
-effects of one common variance. When every row has at most one nonzero number in it, the columns are
-the levels of a factor nested in the groups and the component is the random term ``(1 | factor)`` or
-``(0 + z | factor)``; nothing of the size of the matrix is kept.
+statsmodels describes a component by a matrix for each group, whose columns have independent effects
+of one common variance. When every row has at most one nonzero number, the columns are the levels of
+a factor nested in the groups and the component is the random term ``(1 | factor)`` or
+``(0 + z | factor)``. Only codes of levels are kept, not the matrix.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class Groups:
 
     @property
     def names(self) -> list[Any]:
-        """The labels as Python's own values; dates stay dates."""
+        """The labels as Python values; dates stay dates."""
         return list(self.labels) if self.labels.dtype.kind in "mM" else list(self.labels.tolist())
 
     def rows(self) -> list[np.ndarray]:
-        """The rows of each group, ascending."""
+        """Collect the rows of each group, ascending."""
         order = np.argsort(self.codes, kind="stable")
         return np.split(order, np.cumsum(np.bincount(self.codes, minlength=len(self.labels)))[:-1])
 
@@ -59,13 +59,13 @@ class Component:
     ----------
     name : str
     codes : (n,) int array
-        The effect each row carries, 0 .. q-1, group after group.
+        The effect of each row, 0 .. q-1, group after group.
     owner : (q,) int array
         The group of each effect.
     labels : (q,) array of str
-        The column of the matrix each effect stands for.
+        The column of the matrix of each effect.
     z : (n,) array or None
-        What the effect is multiplied by; None when it is always one.
+        The factor of the effect in each row; None when it is always one.
     """
 
     name: str
@@ -76,11 +76,11 @@ class Component:
 
     @property
     def is_group_effect(self) -> bool:
-        """Whether there is one effect a group: the component is a term on the groups themselves."""
+        """Whether there is one effect per group, so that the component is a term on the groups."""
         return len(np.unique(self.owner)) == len(self.owner)
 
     def matrices(self, groups: Groups) -> tuple[list[list[str]], list[np.ndarray]]:
-        """Column names and dense matrix of each group, as in `VCSpec`."""
+        """Build the column names and the dense matrix of each group, as in `VCSpec`."""
         names, out = [], []
         for g, rows in enumerate(groups.rows()):
             mine = np.flatnonzero(self.owner == g)
@@ -96,18 +96,18 @@ class Component:
 def from_formulas(
     formulas: Mapping[str, str], data: pd.DataFrame, groups: Groups, context: Mapping[str, Any]
 ) -> tuple[Component, ...]:
-    """The components of ``vc_formula``, sorted by name."""
+    """Read the components of ``vc_formula``, sorted by name."""
     return tuple(
         _from_formula(name, formulas[name], data, groups, context) for name in sorted(formulas)
     )
 
 
 def from_matrices(spec: Any, groups: Groups) -> tuple[Component, ...]:
-    """The components of ``exog_vc``, sorted by name.
+    """Read the components of ``exog_vc``, sorted by name.
 
     Parameters
     ----------
-    spec : VCSpec (ours or statsmodels'), or dict of dict
+    spec : VCSpec (of this package or of statsmodels), or dict of dict
         Of a dict, ``spec[name][group]`` is the matrix of a group.
     """
     rows = groups.rows()
@@ -147,7 +147,7 @@ def _from_formula(
 
 
 def _lone_factor(text: str, data: pd.DataFrame) -> tuple[str, str] | None:
-    """(factor as written, column) of ``0 + C(column)`` or ``0 + column`` with categories in it."""
+    """Find factor and column of ``0 + C(column)``, or of ``0 + column`` with categories."""
     terms = list(parsed(text))
     if len(terms) != 1 or len(terms[0].factors) != 1:
         return None
@@ -165,7 +165,10 @@ def _lone_factor(text: str, data: pd.DataFrame) -> tuple[str, str] | None:
 
 
 def _same_in_every_group(spec: Any) -> bool:
-    """Whether the matrix of each group is cut out of the matrix of all rows: no centring, no reference level."""
+    """Whether the matrix of each group is a part of that of all rows.
+
+    It is not with centring or a reference level.
+    """
     reduced = any(
         f.reduced
         for structure in spec.structure
@@ -178,7 +181,7 @@ def _same_in_every_group(spec: Any) -> bool:
 def _from_blocks(
     name: str, names: Any, blocks: Any, groups: Groups, rows: list[np.ndarray]
 ) -> Component:
-    """From one matrix a group."""
+    """Read a component from one matrix per group."""
     from scipy import sparse
 
     if len(blocks) != len(rows):
@@ -206,7 +209,7 @@ def _from_blocks(
 
 
 def _from_sparse(name: str, whole: Any, labels: list[str], groups: Groups) -> Component:
-    """From one matrix over all rows, columns shared by the groups."""
+    """Read a component from one matrix over all rows, with columns shared by the groups."""
     from scipy import sparse
 
     rows = sparse.csr_array(getattr(whole, "__wrapped__", whole))
@@ -215,13 +218,13 @@ def _from_sparse(name: str, whole: Any, labels: list[str], groups: Groups) -> Co
     if count.max(initial=0) > 1:
         pieces = ", ".join(f"'{name}.{label}': '0 + {label}'" for label in labels[:2])
         raise NotDefinedError(
-            f"the variance component {name!r} adds several columns with one common variance to a "
-            "row, which no random term does: write each column as a component of its own, "
+            f"the variance component {name!r} has several columns with one common variance in a "
+            "row, and no random term is like that: write each column as a separate component, "
             f"vc_formula={{{pieces}, ...}} (in lmer: (0 + {' + '.join(labels[:2])} + ... || group))"
         )
     columns, values = np.zeros(len(count), dtype=np.int64), np.zeros(len(count))
     columns[count == 1], values[count == 1] = rows.indices, rows.data
-    if len(labels) > 1:  # a row of zeros takes no part: it may join any effect of its group
+    if len(labels) > 1:  # a row of zeros has no effect: any effect of its group can stand for it
         first = np.full(len(groups.labels), -1)
         filled = np.flatnonzero(count)
         first[groups.codes[filled[::-1]]] = columns[filled[::-1]]
@@ -233,7 +236,7 @@ def _from_sparse(name: str, whole: Any, labels: list[str], groups: Groups) -> Co
 def _nested(
     name: str, levels: np.ndarray, labels: list[str], z: np.ndarray | None, groups: Groups
 ) -> Component:
-    """Number the combinations of group and level that occur."""
+    """Give numbers to the combinations of group and level that occur."""
     width = max(1, len(labels))
     pairs, codes = np.unique(groups.codes * width + levels, return_inverse=True)
     owner, level = np.divmod(pairs, width)

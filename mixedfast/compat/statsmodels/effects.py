@@ -1,4 +1,4 @@
-"""Random effects sorted by group, as statsmodels gives them."""
+"""Random effects sorted by group, as in statsmodels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["covariances", "modes"]
 
 
 def modes(model: Model, slopes: np.ndarray, components: list[np.ndarray]) -> dict[Any, pd.Series]:
-    """Conditional means by group.
+    """Collect the conditional means by group.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def modes(model: Model, slopes: np.ndarray, components: list[np.ndarray]) -> dic
 
 
 def covariances(model: Model, params: MixedLMParams, scale: float) -> dict[Any, pd.DataFrame]:
-    """Conditional covariance of each group's random effects given the fixed ones.
+    """Compute the conditional covariance of each group's random effects given the fixed ones.
 
     ``scale L (L'Z'ZL + I)^-1 L'`` with L L' the relative covariance: defined for singular ones too.
     Dense within a group.
@@ -56,9 +56,7 @@ def covariances(model: Model, params: MixedLMParams, scale: float) -> dict[Any, 
     import pandas as pd
 
     if not model.has_data:
-        raise DataError(
-            "random_effects_cov needs the rows, which this result has forgotten (remove_data)"
-        )
+        raise DataError("random_effects_cov needs the rows, and remove_data() has removed them")
     values, vectors = (
         np.linalg.eigh(params.cov_re) if model.k_re else (np.empty(0), np.empty((0, 0)))
     )
@@ -83,7 +81,7 @@ def covariances(model: Model, params: MixedLMParams, scale: float) -> dict[Any, 
 
 
 def _members(model: Model) -> list[list[np.ndarray]]:
-    """For each component, the effects of each group."""
+    """List the effects of each group, for each component."""
     out = []
     for component in model.components:
         order = np.argsort(component.owner, kind="stable")

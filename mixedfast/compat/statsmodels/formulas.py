@@ -1,4 +1,4 @@
-"""Formulas as statsmodels reads them: Python in the caller's namespace, patsy's order of columns."""
+"""Formulas as in statsmodels: Python in the namespace of the caller, columns in patsy's order."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ class FixedPart:
     ----------
     spec : formulaic.ModelSpec
     order : (p,) int array
-        Patsy's order of formulaic's columns.
+        The columns of formulaic in the order of patsy.
     context : mapping
-        Names a formula may use besides the columns. Not pickled: user functions often cannot be.
+        Names a formula may use besides columns. Not pickled, because user functions often cannot
+        be.
     """
 
     def __init__(self, spec: Any, order: np.ndarray, context: Mapping[str, Any]) -> None:
@@ -55,7 +56,7 @@ class FixedPart:
         return dict(sorted(found.items(), key=lambda item: item[1]))
 
     def on(self, data: pd.DataFrame) -> pd.DataFrame:
-        """The columns on new data; rows with a missing value are NaN."""
+        """Evaluate the columns on new data; rows with a missing value are NaN."""
         found = matrix(self._spec, data, self._context)
         return found.iloc[:, self._order]
 
@@ -67,7 +68,7 @@ class FixedPart:
 
 
 def namespace(depth: int, eval_env: Any = None) -> Mapping[str, Any]:
-    """What names in a formula mean besides columns: the caller's variables `depth` frames up.
+    """Collect the variables of the caller, `depth` frames up, that a formula may use.
 
     ``eval_env`` as in statsmodels: -1 for none, a number of further frames to go up, a mapping, or
     a patsy environment.
@@ -89,12 +90,12 @@ def namespace(depth: int, eval_env: Any = None) -> Mapping[str, Any]:
 
 
 def is_one_sided(formula: Any) -> str:
-    """A formula such as ``"1 + x"`` or ``"~ 1 + x"`` without its tilde.
+    """Strip the tilde of a formula such as ``"1 + x"`` or ``"~ 1 + x"``.
 
     Raises
     ------
     FormulaError
-        When it is no string, or has a left-hand side.
+        When it is not a string, or has a left-hand side.
     """
     if not isinstance(formula, str):
         raise FormulaError(f"a formula is a string such as '1 + x', not {type(formula).__name__}")
@@ -106,7 +107,7 @@ def is_one_sided(formula: Any) -> str:
 
 
 def variables(formula: str, data: pd.DataFrame) -> list[str]:
-    """The columns of the data that a formula uses, in the order of the data."""
+    """List the columns of the data that a formula uses, in the order of the data."""
     wanted = set(map(str, parsed(formula).required_variables))
     return [name for name in data.columns if name in wanted]
 
@@ -118,12 +119,12 @@ def drop_missing(
     missing: str,
     group_name: str = "groups",
 ) -> np.ndarray:
-    """Which rows have everything, bool (n,).
+    """Find the complete rows, bool (n,).
 
     Raises
     ------
     DataError
-        When a row lacks something and `missing` is not ``"drop"``.
+        When a row has a missing value and `missing` is not ``"drop"``.
     """
     import pandas as pd
 
@@ -141,7 +142,7 @@ def drop_missing(
 def evaluate(
     formula: str, data: pd.DataFrame, context: Mapping[str, Any]
 ) -> tuple[np.ndarray, str, np.ndarray, FixedPart]:
-    """Response (n,), its name, the columns of X (n, p) and what makes them again.
+    """Evaluate a formula: response (n,), its name, X (n, p), and the fixed part for new data.
 
     Raises
     ------
@@ -173,7 +174,7 @@ def evaluate(
 def matrix(
     spec: Any, data: pd.DataFrame, context: Mapping[str, Any], output: str = "pandas"
 ) -> Any:
-    """formulaic's matrix of a formula, or of a recipe made earlier."""
+    """Evaluate a formula, or its specification from an earlier evaluation, by formulaic."""
     from formulaic import ModelSpec, ModelSpecs, model_matrix
     from formulaic.errors import FormulaicError
 
@@ -188,7 +189,7 @@ def matrix(
 
 
 def _categories_for_bool(spec: Any, data: pd.DataFrame) -> pd.DataFrame:
-    """The data with boolean columns that stand alone in a formula as categories, which is what patsy makes of them."""
+    """Convert boolean columns that are terms of a formula to categories, as patsy does."""
     import pandas as pd
 
     terms = parsed(spec) if isinstance(spec, str) else spec.formula
@@ -206,7 +207,13 @@ def _categories_for_bool(spec: Any, data: pd.DataFrame) -> pd.DataFrame:
 
 
 def parsed(formula: str, **options: Any) -> Any:
-    """formulaic's terms of a formula; FormulaError when it cannot be read."""
+    """Parse a formula into the terms of formulaic.
+
+    Raises
+    ------
+    FormulaError
+        When it cannot be read.
+    """
     from formulaic import Formula
     from formulaic.errors import FormulaicError
 
@@ -217,11 +224,11 @@ def parsed(formula: str, **options: Any) -> Any:
 
 
 def _patsy_order(spec: Any, formula: str) -> np.ndarray:
-    """Positions of formulaic's columns in patsy's order.
+    """Compute the positions of the columns of formulaic in the order of patsy.
 
-    Patsy sorts terms by the numeric factors they share, those without any first, then in the order
-    they are written; inside each bucket by degree. formulaic sorts by degree alone. What a power
-    stands for is written lower degrees first.
+    Patsy sorts terms into buckets by the numeric factors they share, the bucket without any first,
+    the others in the order of the formula; inside a bucket by degree. formulaic sorts by degree
+    alone. The terms of a power count as written with lower degrees first.
     """
     numeric = {expr for expr, state in spec.encoder_state.items() if state[0].value == "numerical"}
     ordering = "degree" if _has_power(formula) else "none"
@@ -241,7 +248,7 @@ def _patsy_order(spec: Any, formula: str) -> np.ndarray:
 
 
 def _has_power(formula: str) -> bool:
-    """Whether the formula multiplies terms out by ``**``; a power inside a function call is another matter."""
+    """Whether the formula multiplies terms by ``**``, outside of function calls."""
     from formulaic.parser import DefaultFormulaParser
 
     tokens = DefaultFormulaParser().get_tokens(formula)

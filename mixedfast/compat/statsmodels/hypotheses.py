@@ -1,4 +1,4 @@
-"""What ``t_test``, ``wald_test`` and ``f_test`` return."""
+"""The results of ``t_test``, ``wald_test`` and ``f_test``."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ContrastResults:
         self.c_names = [f"c{i}" for i in range(len(effect))] if effect is not None else None
 
     def conf_int(self, alpha: float = 0.05) -> np.ndarray:
-        """Intervals of the effects, (r, 2)."""
+        """Compute intervals of the effects, (r, 2)."""
         if self.effect is None:
             raise NotDefinedError("a joint test has no confidence interval")
         reach = self._law().ppf(1.0 - alpha / 2.0) * self.sd
@@ -58,7 +58,7 @@ class ContrastResults:
         return stats.t(self.df_denom) if self.distribution == "t" else stats.norm
 
     def summary_frame(self, xname: list[str] | None = None, alpha: float = 0.05) -> pd.DataFrame:
-        """The effects as a table."""
+        """Tabulate the effects."""
         import pandas as pd
 
         letter = "t" if self.distribution == "t" else "z"
@@ -76,7 +76,7 @@ class ContrastResults:
     def summary(
         self, xname: list[str] | None = None, alpha: float = 0.05, title: str | None = None
     ) -> str:
-        """The effects as text; one line for a joint test."""
+        """Format the effects as text; one line for a joint test."""
         if self.effect is not None:
             return (
                 f"{title or 'Test for Constraints'}\n{self.summary_frame(xname, alpha).to_string()}"
@@ -86,7 +86,10 @@ class ContrastResults:
                 f"<F test: F={self.statistic!r}, p={self.pvalue}, df_denom={self.df_denom:.3g}, "
                 f"df_num={self.df_num:.3g}>"
             )
-        return f"<Wald test (chi2): statistic={self.statistic}, p-value={self.pvalue}, df_denom={self.df_denom:.3g}>"
+        return (
+            f"<Wald test (chi2): statistic={self.statistic}, p-value={self.pvalue}, "
+            f"df_denom={self.df_denom:.3g}>"
+        )
 
     def __str__(self) -> str:
         return str(self.summary())
@@ -95,7 +98,7 @@ class ContrastResults:
 
 
 def z_results(effect: np.ndarray, variance: np.ndarray, df: float | None) -> ContrastResults:
-    """Each row by itself: a z test, or a t test when `df` is given."""
+    """Test each row separately: a z test, or a t test when `df` is given."""
     sd = np.sqrt(variance)
     z = effect / sd
     law = stats.norm if df is None else stats.t(df)
@@ -107,7 +110,7 @@ def z_results(effect: np.ndarray, variance: np.ndarray, df: float | None) -> Con
 def wald_results(
     difference: np.ndarray, covariance: np.ndarray, df: float | None, scalar: bool
 ) -> ContrastResults:
-    """All rows together: chi-squared."""
+    """Test all rows together by chi-squared."""
     statistic, rank = _quadratic(difference, covariance)
     count = rank if df is None else df
     pvalue = float(stats.chi2.sf(statistic, count))
@@ -119,7 +122,7 @@ def wald_results(
 def f_results(
     difference: np.ndarray, covariance: np.ndarray, df: float | None, df_resid: float, scalar: bool
 ) -> ContrastResults:
-    """All rows together: F with residual df, for whoever asks."""
+    """Test all rows together by F with residual df."""
     statistic, rank = _quadratic(difference, covariance)
     count = df if df is not None else rank
     value = statistic / count

@@ -1,4 +1,4 @@
-"""`MixedLM`: statsmodels' model class, fitted by mixedfast."""
+"""`MixedLM`: the model class of statsmodels, fitted by mixedfast."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ from mixedfast.estimation.fit import Fit, solve_at
 
 __all__ = ["MixedLM"]
 
-#: What scripts pass to steer statsmodels' optimizers. There is nothing to steer here: one search
-#: with a certificate.
+#: Arguments that control the optimizers of statsmodels. They have no effect here.
 OPTIMIZER_ARGUMENTS = frozenset(
     [
         "gtol",
@@ -55,7 +54,8 @@ OPTIMIZER_ARGUMENTS = frozenset(
         "iprint",
     ]
 )
-#: What statsmodels' other models take and its mixed ones warn of: they have no robust covariances.
+#: Arguments of other models of statsmodels, of which its mixed models warn: there are no robust
+#: covariances.
 _OF_OTHER_MODELS = frozenset(["cov_type", "cov_kwds", "use_t"])
 METHODS = frozenset(
     ["bfgs", "lbfgs", "cg", "nm", "powell", "basinhopping", "minimize", "newton", "ncg"]
@@ -204,7 +204,7 @@ class MixedLM:
         groups: Any = None,
         **kwargs: Any,
     ) -> MixedLM:
-        """A model from formulas and a table.
+        """Make a model from formulas and a table.
 
         Parameters
         ----------
@@ -253,12 +253,12 @@ class MixedLM:
         context = formulas.namespace(1, kwargs.pop("eval_env", None))
         _refuse("from_formula", kwargs, frozenset(["use_sqrt", "drop_cols", "hasconst"]))
         if groups is None:
-            raise DataError("groups is required: a column's name, or one label a row")
+            raise DataError("groups is required: a column's name, or one label per row")
         table = data if isinstance(data, pd.DataFrame) else arrays.frame(data)
         group_name = groups if isinstance(groups, str) else "Group"
         if isinstance(groups, str) and groups not in table.columns:
             raise DataError(
-                f"groups={groups!r} is no column of the data: "
+                f"groups={groups!r} is not a column of the data: "
                 f"{', '.join(map(str, table.columns[:8]))}"
             )
         labels = np.asarray(table[groups] if isinstance(groups, str) else groups)
@@ -335,7 +335,7 @@ class MixedLM:
 
     @cached_property
     def exog_vc(self) -> VCSpec:
-        """The variance components as matrices, one a group; made when asked for."""
+        """The variance components as matrices, one per group, computed on access."""
         parts = [component.matrices(self._grouped) for component in self._components]
         return VCSpec(
             [c.name for c in self._components],
@@ -344,7 +344,7 @@ class MixedLM:
         )
 
     def group_list(self, array: np.ndarray | None) -> list[np.ndarray] | None:
-        """An array cut into one piece a group."""
+        """Split an array by group."""
         return None if array is None else [np.array(array[rows]) for rows in self._grouped.rows()]
 
     @property
@@ -352,7 +352,7 @@ class MixedLM:
         return self.endog is not None
 
     def remove_data(self) -> None:
-        """Forget the rows."""
+        """Remove the rows."""
         for name in ("endog", "exog", "exog_re", "groups"):
             setattr(self, name, None)
         for name in ("row_indices", "exog_vc"):
@@ -428,7 +428,7 @@ class MixedLM:
         unknown = [name for name in methods if str(name).lower() not in METHODS]
         if unknown:
             raise NotDefinedError(
-                f"method={unknown[0]!r} is no optimizer of statsmodels: "
+                f"method={unknown[0]!r} is not an optimizer of statsmodels: "
                 f"{', '.join(sorted(METHODS))}"
             )
         if fe_pen is not None or cov_pen is not None:
@@ -463,7 +463,7 @@ class MixedLM:
 
     def _words(self, correlated: bool = True) -> Translation:
         if not self.has_data:
-            raise DataError("this model has forgotten its rows (remove_data): make it again")
+            raise DataError("remove_data() has removed the rows of this model: make it again")
         return translate(
             self.endog,
             self.endog_names,
@@ -507,14 +507,17 @@ class MixedLM:
         if (pattern == np.eye(self.k_re, dtype=bool)).all():
             return False
         raise NotDefinedError(
-            "free.cov_re is neither all ones nor the identity: write blocks of random effects as lmer terms, "
+            "free.cov_re is neither all ones nor the identity: write blocks of random effects as "
+            "lmer terms, "
             'mixedfast.lmer("y ~ x + (1 + a | g) + (0 + b | g)", data)'
         )
 
     # -- at given parameters -----------------------------------------------------------------------
 
     def loglike(self, params: Any, profile_fe: bool = True) -> float:
-        """Log-likelihood (REML or ML as ``model.reml`` says) at given relative covariances, scale profiled out.
+        """Compute the log-likelihood at given relative covariances, with the scale profiled out.
+
+        REML or ML according to ``model.reml``.
 
         Parameters
         ----------
@@ -536,7 +539,9 @@ class MixedLM:
         )
 
     def get_fe_params(self, cov_re: Any, vcomp: Any, tol: float = 1e-10) -> tuple[np.ndarray, bool]:
-        """The best fixed effects at given relative covariances, and whether their equations are singular.
+        """Compute the best fixed effects at given relative covariances.
+
+        Also return whether their equations are singular.
 
         Parameters
         ----------
@@ -556,7 +561,7 @@ class MixedLM:
         )
 
     def get_scale(self, fe_params: Any, cov_re: Any, vcomp: Any) -> float:
-        """The best residual variance (REML or ML as ``model.reml`` says) at given parameters.
+        """Compute the best residual variance (REML or ML by ``model.reml``) at given parameters.
 
         Parameters
         ----------
@@ -578,7 +583,7 @@ class MixedLM:
         )
 
     def predict(self, params: Any, exog: Any = None) -> np.ndarray:
-        """``exog @ fe_params``, (n,); of the fixed effects alone.
+        """Compute ``exog @ fe_params``, (n,), from the fixed effects alone.
 
         Parameters
         ----------
@@ -593,7 +598,7 @@ class MixedLM:
 
 
 def _excess(words: Translation, at: Fit, fe_params: Any) -> float:
-    """By how much of itself the residual sum of squares is larger at other fixed effects than at the best."""
+    """Compute the relative increase of the residual sum of squares at given fixed effects."""
     by_name = dict(zip(words.fixed, np.asarray(fe_params), strict=True))
     off = np.array([by_name[name] for name in at.cp.x_names]) - at.beta
     return (

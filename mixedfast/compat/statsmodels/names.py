@@ -1,4 +1,4 @@
-"""Names of parameters, and the data's own index."""
+"""Names of parameters, and the index of the data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["ModelData", "parameter_names"]
 
 
 def parameter_names(columns: list[str]) -> list[str]:
-    """Names of the lower triangle of a covariance, row by row.
+    """Name the elements of the lower triangle of a covariance, row by row.
 
     Examples
     --------
@@ -27,7 +27,7 @@ def parameter_names(columns: list[str]) -> list[str]:
 
 @dataclass(eq=False)
 class ModelData:
-    """What statsmodels keeps under ``model.data``.
+    """The names and the index of a model: ``model.data`` of statsmodels.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class ModelData:
 
     @property
     def param_names(self) -> list[str]:
-        """Fixed effects, random covariances, components."""
+        """Names of fixed effects, random covariances, components."""
         return [
             *self.xnames,
             *self.exog_re_names_full,
@@ -57,7 +57,7 @@ class ModelData:
         return self.row_labels is not None
 
     def rows(self, values: np.ndarray) -> Any:
-        """One number a row: a Series with the data's index, or the array itself."""
+        """Label one number per row: a Series with the index of the data, or the array itself."""
         if self.row_labels is None:
             return values
         import pandas as pd

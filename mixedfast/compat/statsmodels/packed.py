@@ -1,4 +1,4 @@
-"""statsmodels' containers for parameters and variance components, so that scripts can make and read them."""
+"""The containers of statsmodels for parameters and variance components."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ class MixedLMParams:
 
     Examples
     --------
-    >>> MixedLMParams.from_components([1.0], cov_re=np.eye(2)).get_packed(use_sqrt=False, has_fe=True)
+    >>> params = MixedLMParams.from_components([1.0], cov_re=np.eye(2))
+    >>> params.get_packed(use_sqrt=False, has_fe=True)
     array([1., 1., 0., 1.])
     """
 
@@ -71,7 +72,7 @@ class MixedLMParams:
         cov_re_sqrt: Any = None,
         vcomp: Any = None,
     ) -> MixedLMParams:
-        """From each part; ``cov_re_sqrt`` is a lower Cholesky factor of ``cov_re``."""
+        """Pack the parts; ``cov_re_sqrt`` is a lower Cholesky factor of ``cov_re``."""
         fixed = np.asarray([] if fe_params is None else fe_params, dtype=float)
         components = np.asarray([] if vcomp is None else vcomp, dtype=float)
         if cov_re_sqrt is not None:
@@ -88,7 +89,7 @@ class MixedLMParams:
     def from_packed(
         cls, params: Sequence[float], k_fe: int, k_re: int, use_sqrt: bool, has_fe: bool
     ) -> MixedLMParams:
-        """From one vector: fixed effects (with `has_fe`), lower triangle row by row, components.
+        """Unpack one vector: fixed effects (with `has_fe`), lower triangle by rows, components.
 
         With `use_sqrt` the triangle is a Cholesky factor and the components are square roots.
         """
@@ -116,7 +117,7 @@ class MixedLMParams:
         )
 
     def get_packed(self, use_sqrt: bool, has_fe: bool = False) -> np.ndarray:
-        """One vector, as `from_packed` takes it."""
+        """Pack the parameters into one vector for `from_packed`."""
         triangle, components = self.cov_re, self.vcomp
         if use_sqrt:
             from mixedfast.covariance.relative import lower_cholesky

@@ -1,4 +1,4 @@
-"""What statsmodels has and this door has not: names that answer with what to use instead."""
+"""Methods of statsmodels that are not offered: they raise an error that names an alternative."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["refused"]
 
 
 def refused(name: str, instead: str) -> Callable[..., NoReturn]:
-    """A method that takes anything and raises.
+    """Make a method that takes any arguments and raises.
 
     Examples
     --------
-    >>> refused("fit_regularized", "mixedfast has no penalized fits")(None, alpha=1.0)
+    >>> refused("fit_regularized", "no fits have penalties")(None, alpha=1.0)
     Traceback (most recent call last):
     ...
-    mixedfast.errors.NotDefinedError: fit_regularized is not offered: mixedfast has no penalized fits
+    mixedfast.errors.NotDefinedError: fit_regularized is not offered: no fits have penalties
     """
 
     def method(self: Any, *args: Any, **kwargs: Any) -> NoReturn:

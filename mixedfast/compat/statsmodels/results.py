@@ -1,4 +1,4 @@
-"""`MixedLMResults`: a fitted model under statsmodels' names."""
+"""`MixedLMResults`: a fitted model under the names of statsmodels."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ __all__ = ["MixedLMResults"]
 
 
 class MixedLMResults:
-    """What ``MixedLM.fit`` returns.
+    """The result of ``MixedLM.fit``.
 
     ``params``, ``bse``, ``cov_params`` hold the fixed effects, then the lower triangle of the
     covariance of the random effects row by row and the variance components, *these divided by*
-    ``scale``: statsmodels' convention. The summary, ``cov_re`` and ``vcomp`` show them undivided.
+    ``scale``, as in statsmodels. The summary, ``cov_re`` and ``vcomp`` show them undivided.
 
     Attributes
     ----------
     mixedfast : LMMResult
-        The same fit under mixedfast's own names: Satterthwaite and Kenward-Roger df, profiles,
+        The same fit under the names of mixedfast: Satterthwaite and Kenward-Roger df, profiles,
         bootstrap, plots.
     model : MixedLM
     fe_params : (k_fe,)
@@ -58,7 +58,7 @@ class MixedLMResults:
         The criteria are NaN under REML, as in statsmodels.
     converged : bool
     hist : list or None
-        With ``full_output``: one dict that says how the search went.
+        With ``full_output``: one dict about the search.
     """
 
     use_t = False
@@ -105,17 +105,17 @@ class MixedLMResults:
         self._sizes = np.bincount(model.group_codes)
 
     def _history(self) -> dict[str, Any]:
-        went = self.mixedfast.optimization
+        found = self.mixedfast.optimization
         return {
             "converged": self.converged,
-            "fcalls": went["evaluations"],
-            "iterations": went["iterations"],
+            "fcalls": found["evaluations"],
+            "iterations": found["iterations"],
             "warnflag": 0 if self.converged else 1,
-            "message": went["message"],
+            "message": found["message"],
         }
 
     def _named(self, values: np.ndarray, names: list[str] | None = None) -> Any:
-        """A Series when the model was given pandas, or a plain array."""
+        """Label numbers: a Series when the model was given pandas, else the array."""
         if not self.model.data.named:
             return values
         import pandas as pd
@@ -199,10 +199,10 @@ class MixedLMResults:
 
     @property
     def bse_re(self) -> Any:
-        """statsmodels' standard errors of the random parameters: ``sqrt(scale)`` times those in ``bse``.
+        """Standard errors of random parameters as in statsmodels: ``sqrt(scale)`` times ``bse``.
 
         Kept for scripts that read it. The delta method would multiply by ``scale`` and add the
-        uncertainty of ``scale``; ``mixedfast.profile()`` gives intervals to rely on.
+        uncertainty of ``scale``; ``mixedfast.profile()`` gives reliable intervals.
         """
         values = np.sqrt(self.scale) * np.asarray(self.bse)[self.k_fe :]
         return self._named(values, self.model.data.param_names[self.k_fe :])
@@ -218,7 +218,7 @@ class MixedLMResults:
         return self._named(2.0 * stats.norm.sf(np.abs(np.asarray(self.tvalues))))
 
     def conf_int(self, alpha: float = 0.05) -> Any:
-        """Normal confidence intervals, (k, 2)."""
+        """Compute normal confidence intervals, (k, 2)."""
         reach = stats.norm.ppf(1.0 - alpha / 2.0) * np.asarray(self.bse)
         limits = np.column_stack((np.asarray(self.params) - reach, np.asarray(self.params) + reach))
         if not self.model.data.named:
@@ -256,7 +256,7 @@ class MixedLMResults:
     # -- tests -------------------------------------------------------------------------------------
 
     def _constraints(self, wanted: Any) -> tuple[np.ndarray, np.ndarray]:
-        """R and q over all parameters; matrices may stop after the fixed effects."""
+        """Read R and q over all parameters; a matrix may cover the fixed effects only."""
         names = self.model.data.param_names
         q = None
         if isinstance(wanted, tuple):
@@ -275,7 +275,7 @@ class MixedLMResults:
         )
 
     def _estimate(self, R: np.ndarray) -> np.ndarray:
-        used = R.any(axis=0)  # a parameter that is NaN counts only where it is asked for
+        used = R.any(axis=0)  # a parameter that is NaN matters only where it has a weight
         return R[:, used] @ np.asarray(self.params)[used]
 
     def _spread(self, R: np.ndarray, cov_p: Any) -> np.ndarray:
@@ -286,7 +286,7 @@ class MixedLMResults:
     def t_test(
         self, r_matrix: Any, use_t: bool | None = None, cov_p: Any = None
     ) -> ContrastResults:
-        """Each linear hypothesis about the parameters by itself.
+        """Test each linear hypothesis about the parameters separately.
 
         Parameters
         ----------
@@ -304,7 +304,7 @@ class MixedLMResults:
         given = r_matrix[0] if isinstance(r_matrix, tuple) else r_matrix
         if not isinstance(given, (str, list)) and np.atleast_2d(given).shape[1] != self.k_fe:
             raise FormulaError(
-                f"r_matrix for t_test should have {self.k_fe} columns, one a fixed effect"
+                f"r_matrix for t_test should have {self.k_fe} columns, one per fixed effect"
             )
         R, q = self._constraints(r_matrix)
         variance = np.diag(self._spread(R, cov_p))
@@ -321,7 +321,7 @@ class MixedLMResults:
         df_constraints: float | None = None,
         scalar: bool = True,
     ) -> ContrastResults:
-        """All linear hypotheses together: chi-squared, or F with `use_f`.
+        """Test all linear hypotheses together: chi-squared, or F with `use_f`.
 
         Parameters
         ----------
@@ -341,11 +341,11 @@ class MixedLMResults:
         return wald_results(difference, spread, df_constraints, scalar)
 
     def f_test(self, r_matrix: Any, cov_p: Any = None, invcov: Any = None) -> ContrastResults:
-        """`wald_test` with the F distribution and ``df_resid`` df."""
+        """Run `wald_test` with the F distribution and ``df_resid`` df."""
         return self.wald_test(r_matrix, cov_p, invcov, use_f=True)
 
     def wald_test_terms(self) -> pd.DataFrame:
-        """A chi-squared test of each term of the formula: ``chi2, P>chi2, df constraint``."""
+        """Test each term of the formula by chi-squared: ``chi2, P>chi2, df constraint``."""
         import pandas as pd
 
         if self.model.fixed is None:
@@ -375,7 +375,9 @@ class MixedLMResults:
         return self.model.data.rows(self.model.endog - np.asarray(self.fittedvalues))
 
     def predict(self, exog: Any = None, transform: bool = True) -> Any:
-        """Predictions from the fixed effects alone, as in statsmodels; ``mixedfast.predict`` knows the groups.
+        """Predict from the fixed effects alone, as in statsmodels.
+
+        ``mixedfast.predict`` of the result includes random effects.
 
         Parameters
         ----------
@@ -421,7 +423,7 @@ class MixedLMResults:
 
     @cached_property
     def random_effects_cov(self) -> dict[Any, pd.DataFrame]:
-        """Conditional covariances of the random effects given the fixed ones: group -> DataFrame."""
+        """Conditional covariances of random effects given the fixed ones: group -> DataFrame."""
         return effects.covariances(self.model, self.params_object, self.scale)
 
     profile_re = refused(
@@ -442,7 +444,7 @@ class MixedLMResults:
         title: str | None = None,
         alpha: float = 0.05,
     ) -> Summary:
-        """statsmodels' page; ``str()`` is text, notebooks show tables.
+        """Summarize the fit on the page of statsmodels; ``str()`` is text, notebooks show tables.
 
         Parameters
         ----------
@@ -492,7 +494,7 @@ class MixedLMResults:
         return Summary(title or "Mixed Linear Model Regression Results", info, estimates)
 
     def remove_data(self) -> None:
-        """Forget the rows, so that pickles are small; estimates, tests and the summary stay."""
+        """Remove the rows, so that pickles are small; estimates, tests and the summary stay."""
         self.model.remove_data()
         for name in ("fittedvalues", "resid", "random_effects_cov"):
             self.__dict__.pop(name, None)
@@ -516,10 +518,13 @@ class MixedLMResults:
 
     @classmethod
     def load(cls, fname: str | PathLike[str]) -> MixedLMResults:
-        """Read what `save` wrote. The file is a pickle, which can run code: load only files you trust."""
+        """Read a file of `save`.
+
+        The file is a pickle, which can run code: load only files you trust.
+        """
         found = pickle.loads(Path(fname).read_bytes())
         if not isinstance(found, cls):
-            raise DataError(f"{fname} holds a {type(found).__name__}, no result of this door")
+            raise DataError(f"{fname} contains a {type(found).__name__}, not a MixedLMResults")
         return found
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The page statsmodels prints, to the letter."""
+"""The summary page, identical to that of statsmodels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Summary"]
 
 
 class Summary:
-    """A title and two tables: what was fitted, and the estimates.
+    """A title and two tables: the model, and the estimates.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Summary:
         self.tables = [pd.DataFrame(rows), estimates]
 
     def as_text(self) -> str:
-        """The page as text."""
+        """Format the page as text."""
         top = [[str(cell) for cell in row] for row in self.tables[0].to_numpy()]
         table = self.tables[1]
         header = ["", *map(str, table.columns)]
@@ -79,15 +79,16 @@ class Summary:
         return "\n".join([title, rule, *first, line, head, line, *second, rule, ""])
 
     def as_html(self) -> str:
-        """The two tables as HTML."""
+        """Format the two tables as HTML."""
         first = "".join(
             "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>"
             for row in self.tables[0].to_numpy()
         )
-        return f"<table><caption>{escape(self.title)}</caption>{first}</table>\n{self.tables[1].to_html()}"
+        caption = f"<caption>{escape(self.title)}</caption>"
+        return f"<table>{caption}{first}</table>\n{self.tables[1].to_html()}"
 
     def as_latex(self, label: str = "") -> str:
-        """A LaTeX table."""
+        """Format the page as a LaTeX table."""
         table = self.tables[1]
         rows = [["", *map(str, table.columns)]]
         rows += [

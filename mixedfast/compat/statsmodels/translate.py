@@ -1,4 +1,4 @@
-"""A statsmodels model in lmer's words: one formula, one table, and where each parameter of either is in the other."""
+"""Translation of a statsmodels model to lmer: a formula, a table, the place of each parameter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Effect", "Translation", "translate"]
 
 @dataclass(frozen=True)
 class Effect:
-    """A random effect of the lmer model: the grouping factor it belongs to and its column's name."""
+    """A random effect of the lmer model: its grouping factor and the name of its column."""
 
     group: str
     name: str
@@ -55,24 +55,24 @@ class Translation:
     correlated: bool
 
     def without_rows(self) -> Translation:
-        """The same words; what a result keeps."""
+        """Return the translation without the table, for a result."""
         return replace(self, data=self.data.iloc[:0])
 
     def elements(self) -> list[tuple[Effect, Effect]]:
-        """Pairs of effects whose covariance each random parameter is: the lower triangle row by row, then components."""
+        """List the effects of each random covariance: lower triangle by rows, then components."""
         k = len(self.random)
         pairs = [(self.random[i], self.random[j]) for i in range(k) for j in range(i + 1)]
         return pairs + [(effect, effect) for effect in self.components]
 
     def variances(self, result: LMMResult) -> np.ndarray:
-        """The value of every element, in the units of the data; zero for covariances that are not in the model."""
+        """Read the value of every element, in units of the data; zero if it is not in the model."""
         table = result.varcorr
         at = self.positions(result)
         values = table["variance"].to_numpy()
         return np.array([0.0 if i is None else values[i] for i in at])
 
     def theta(self, params: MixedLMParams) -> np.ndarray:
-        """lmer's theta of given relative covariances: terms with most groups first, as lmer orders them."""
+        """Compute theta of given relative covariances, in the order of lmer: most groups first."""
         parts: list[tuple[int, np.ndarray]] = []
         if self.random:
             names = [effect.name for effect in self.random]
@@ -89,7 +89,7 @@ class Translation:
         return int(self.data[effect.group].nunique())
 
     def positions(self, result: LMMResult) -> list[int | None]:
-        """The row of ``result.varcorr`` that holds each element."""
+        """Find the row of ``result.varcorr`` with each element."""
         table = result.varcorr
         rows: dict[tuple[Effect, Effect], int] = {}
         columns = zip(table["group"], table["name1"], table["name2"], strict=True)
@@ -100,14 +100,14 @@ class Translation:
 
 
 class _Table:
-    """Columns under names that are all different."""
+    """Columns with unique names."""
 
     def __init__(self) -> None:
         self.columns: dict[str, object] = {}
         self._taken = {"Intercept", "Residual"}
 
     def add(self, name: str, values: object) -> str:
-        """Put a column in, and say what it is called here. The same numbers are not kept twice."""
+        """Add a column and return its name; identical columns are kept once."""
         if isinstance(values, np.ndarray):
             for known, column in self.columns.items():
                 if isinstance(column, np.ndarray) and np.array_equal(column, values):
@@ -135,7 +135,7 @@ def translate(
     components: tuple[Component, ...],
     correlated: bool = True,
 ) -> Translation:
-    """The lmer model of statsmodels' arrays.
+    """Translate arrays of statsmodels to an lmer model.
 
     Raises
     ------
@@ -174,7 +174,7 @@ def translate(
 
 
 def _columns(table: _Table, values: np.ndarray, names: list[str]) -> tuple[str, ...]:
-    """Put the columns of a matrix in the table; the first column of ones is the intercept."""
+    """Add the columns of a matrix to the table; the first column of ones is the intercept."""
     out: list[str] = []
     for j, name in enumerate(names):
         column = np.ascontiguousarray(values[:, j], dtype=float)
