@@ -11,7 +11,7 @@ import numpy as np
 
 from mixedfast._progress import Show
 from mixedfast.crossprod.collinearity import well_conditioned
-from mixedfast.crossprod.identifiability import check_sums
+from mixedfast.crossprod.identifiability import check_random_part
 from mixedfast.crossprod.streaming import (
     LazyRows,
     Stream,
@@ -24,7 +24,8 @@ from mixedfast.crossprod.types import CrossProducts
 from mixedfast.data.frames import library_of
 from mixedfast.data.frames_out import to_library
 from mixedfast.data.lazy_frames import is_lazy
-from mixedfast.design.build import build, check_whole
+from mixedfast.design.build import build
+from mixedfast.design.identifiability import check_design
 from mixedfast.design.request import Request
 from mixedfast.design.types import Design
 from mixedfast.errors import DataError, FormulaError
@@ -129,9 +130,11 @@ def lmer(
         progress,
     )
     cp, rows = _products(request)
-    if not isinstance(rows, Design):  # `build` and `check_whole` did the same for a table in memory
+    if not isinstance(
+        rows, Design
+    ):  # `build` and `check_design` did the same for a table in memory
         cp = keep_levels(cp)
-        check_sums(cp)
+        check_random_part(cp)
     if isinstance(rows, Stream) and cp.meta.recipe is not None:
         rows = rows.coded_by(cp.meta.recipe)
     first = None if start is None else np.asarray(start)
@@ -206,7 +209,7 @@ def lm(
     if spec.random:
         raise FormulaError(f"the random term {spec.random[0]} is not for mf.lm: use mf.lmer")
     design = build(spec, data, weights, offset, contrasts, na_action)
-    check_whole(design)
+    check_design(design)
     result = OLSResult(least_squares(design), design)
     result._call = Call(lm, given)
     return result
@@ -252,7 +255,7 @@ def fit(
             f"{type(crossproducts).__name__}: for data use mf.lmer"
         )
     first, cp = None if start is None else np.asarray(start), keep_levels(crossproducts)
-    check_sums(cp)
+    check_random_part(cp)
     result = LMMResult(fit_crossproducts(cp, REML, first, engine, progress))
     result._warn()
     return result
@@ -347,7 +350,7 @@ def _products(request: Request) -> tuple[CrossProducts, Design | Stream | LazyRo
         request.spec, data, request.weights, request.offset, request.contrasts, request.na_action
     )
     if request.whole:
-        check_whole(design)
+        check_design(design)
     return well_conditioned(design, request.threads), design
 
 

@@ -25,7 +25,7 @@ from mixedfast.design.types import Design
 __all__ = [
     "LENGTH_TOLERANCE",
     "RANK_TOLERANCE",
-    "identifiable",
+    "independent_columns",
     "orthogonalized",
     "well_conditioned",
 ]
@@ -150,7 +150,7 @@ def _seen(G: np.ndarray, mix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | Non
     return None if np.array_equal(changed, mix) else (changed / unit[:, None], unit)
 
 
-def identifiable(cp: CrossProducts) -> np.ndarray:
+def independent_columns(cp: CrossProducts) -> np.ndarray:
     """Positions of the columns of X that earlier columns do not determine.
 
     Those R's lm keeps, and beside an intercept those whose own part is clear about the mean, where R judges by the length
@@ -197,7 +197,7 @@ def _sizes(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
 
 def _look(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
     """Positions of the columns whose own part is clear, and of those where it is neither clear nor rounding."""
-    counted = set(identifiable(cp).tolist()) if cp.mix is not None else None
+    counted = set(independent_columns(cp).tolist()) if cp.mix is not None else None
     size = np.diag(cp.xy)[:-1] if cp.mix is not None else _sizes(cp)[0]
     unmixed = np.zeros(cp.p) if cp.constant is None else cp.constant
     clear, doubtful, _ = _apart(cp.xy[:-1, :-1], size, _ROUNDING, unmixed != 0.0, counted)

@@ -1,19 +1,67 @@
-"""What sums over all rows tell of a random part: whether it can be estimated. Parts of the rows need not."""
+"""Whether cross-products of all rows identify the parameters of a model.
+
+The checks of a design's rows are in `mixedfast.design.identifiability`. Sums round where rows do not, so a column counts as
+zero, proportional or constant within groups when it is so to a share of its sum of squares.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 
 from mixedfast.crossprod.types import CrossProducts
-from mixedfast.design import checks
+from mixedfast.design.identifiability import (
+    aliased_column,
+    check_aliased_terms,
+    check_term_size,
+    warn_constant_within,
+)
+from mixedfast.errors import NotIdentifiedError
 
-__all__ = ["check_sums"]
+__all__ = ["check_fixed_part", "check_random_part"]
+
+#: Share of a sum of squares that a sum about a shift may lose to rounding, with room.
+_ROUNDING = 1e-12
+#: A residual sum of squares below this share of the total is rounding: X reproduces y exactly.
+_EXACT_FIT = 1e-13
 
 
-def check_sums(cp: CrossProducts) -> None:
-    """Whether sums over all rows tell the random terms' parameters apart.
+def check_fixed_part(cp: CrossProducts) -> None:
+    """Refuse fixed effects that leave no residual variance, or no degrees of freedom, to estimate.
+
+    Parameters
+    ----------
+    cp : CrossProducts
+        Of linearly independent columns of X.
+
+    Raises
+    ------
+    NotIdentifiedError
+    """
+    if cp.n <= cp.p:
+        raise NotIdentifiedError(
+            f"{cp.n} rows cannot determine {cp.p} fixed effects and a residual variance"
+        )
+    xx, xy = cp.xy[:-1, :-1], cp.xy[:-1, -1]
+    residual = cp.xy[-1, -1] - (xy @ np.linalg.solve(xx, xy) if cp.p else 0.0)
+    if not residual > _EXACT_FIT * cp.xy[-1, -1]:
+        raise NotIdentifiedError(
+            "the fixed effects reproduce the response exactly (or it is constant): no variance is left "
+            "to estimate"
+        )
+
+
+class _Term(NamedTuple):
+    g: int
+    group: str
+    names: Sequence[str]
+
+
+def check_random_part(cp: CrossProducts) -> None:
+    """Refuse random terms whose parameters the sums do not identify.
 
     Parameters
     ----------
@@ -22,36 +70,55 @@ def check_sums(cp: CrossProducts) -> None:
 
     Raises
     ------
-    DataError, NotIdentifiedError
-        When a factor has one level, or as many effects as there are rows; when a column of Z is zero, or a multiple of another.
+    DataError
+        When a grouping factor has one level.
+    NotIdentifiedError
+        When a term has as many effects as there are rows; when a column of Z is zero, or a multiple of another one.
 
     Warns
     -----
     UserWarning
         When a slope has a single value in every group, or two terms give the same groups the same effect.
     """
-    told = []
-    for term in cp.terms:
-        group = cp.groups[term.group]
-        inside = slice(term.start, term.start + term.k)
-        names = group.names[inside]
-        checks.enough_rows(
-            group.name, f"({' + '.join(names)} | {group.name})", term.k, group.n_levels, cp.n
-        )
-        checks.random_sums(group.name, names, group.A[:, inside, inside])
-        told.append((term.group, names))
-    for (g, names), (h, other) in combinations(told, 2):
-        codes = _levels_together(cp, g, h)
-        checks.check_aliased_terms(
+    terms = []
+    for shape in cp.terms:
+        group = cp.groups[shape.group]
+        inside = slice(shape.start, shape.start + shape.k)
+        term = _Term(shape.group, group.name, group.names[inside])
+        written = f"({' + '.join(term.names)} | {group.name})"
+        check_term_size(group.name, written, shape.k, group.n_levels, cp.n)
+        _check_columns(term, written, group.A[:, inside, inside])
+        terms.append(term)
+    for a, b in combinations(terms, 2):
+        codes, other = _levels_together(cp, a.g, b.g)
+        check_aliased_terms(
             [
-                (cp.groups[g].name, names, codes[0], cp.groups[g].n_levels),
-                (cp.groups[h].name, other, codes[1], cp.groups[h].n_levels),
+                (a.group, a.names, codes, cp.groups[a.g].n_levels),
+                (b.group, b.names, other, cp.groups[b.g].n_levels),
             ]
         )
 
 
+def _check_columns(term: _Term, written: str, A: np.ndarray) -> None:
+    """Check the columns of one term from its sums Z_j'WZ_j, (J,k,k)."""
+    total = A.sum(axis=0)
+    size = np.diag(total)
+    for j, name in enumerate(term.names):
+        if size[j] <= 0:
+            raise aliased_column(written, name, "zero or a constant")
+        for i in range(j):
+            if size[i] * size[j] - total[i, j] ** 2 <= _ROUNDING * size[i] * size[j]:
+                raise aliased_column(written, name, f"a multiple of {term.names[i]!r}")
+    if len(term.names) > 1 and term.names[0] == "Intercept":
+        weight = np.where(A[:, 0, 0] > 0, A[:, 0, 0], 1.0)
+        for j, name in enumerate(term.names[1:], 1):
+            within = A[:, j, j] - A[:, 0, j] ** 2 / weight
+            if (within <= _ROUNDING * A[:, j, j]).all():
+                warn_constant_within(written, name, term.group)
+
+
 def _levels_together(cp: CrossProducts, g: int, h: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every pair of levels of two factors that occurs, once: all that telling the factors apart needs of the rows."""
+    """Return every pair of levels of two factors that occurs, once: it shows whether the factors are the same."""
     if g == h:
         own = np.arange(cp.groups[g].n_levels)
         return own, own

@@ -14,7 +14,7 @@ import numpy as np
 
 from mixedfast.data.categories import Categorical, drop_unused, factorize
 from mixedfast.data.frames import Numeric, Table, as_table
-from mixedfast.design import checks
+from mixedfast.design.checks import check_weights
 from mixedfast.design.coding import Coding, code, evaluate_expression
 from mixedfast.design.contrast_coding import Contrast, contrast_of
 from mixedfast.design.covariates import ARRAY_OFFSET, Covariate, describe
@@ -31,33 +31,7 @@ from mixedfast.formula.variables import (
     used_names,
 )
 
-__all__ = ["build", "check_whole"]
-
-
-def check_whole(design: Design) -> None:
-    """Whether rows that are all there are tell the model's parameters apart; a part of them need not.
-
-    Raises
-    ------
-    DataError, NotIdentifiedError
-        The message names the column or term.
-
-    Warns
-    -----
-    UserWarning
-        When a random slope has a single value in every group, or two terms give the same groups the same effect.
-    """
-    spec, rows = design.spec, design.variables
-    checks.labels(
-        {name: rows.columns[name] for f in formulas(spec) for name in used_names(f)}, rows.n
-    )
-    for term, written in zip(design.terms, design.recipe.random_terms, strict=True):
-        checks.random_term(
-            term.group, str(written), term.names, term.columns, term.codes, len(term.levels)
-        )
-    checks.check_aliased_terms(
-        [(term.group, term.names, term.codes, len(term.levels)) for term in design.terms]
-    )
+__all__ = ["build"]
 
 
 def build(
@@ -111,7 +85,7 @@ def build(
     fixed, x = code(spec.fixed, rows, coded_as)
     terms, codings, groups = _random_part(spec, frame, rows, coded_as)
     if "weights" in frame.vectors:
-        checks.weights(frame.vectors["weights"])
+        check_weights(frame.vectors["weights"])
     recipe = Recipe(
         spec=spec,
         fixed=fixed,

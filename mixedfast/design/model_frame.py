@@ -11,7 +11,7 @@ import numpy as np
 from mixedfast._stored import stored
 from mixedfast.data.categories import Categorical
 from mixedfast.data.frames import ColumnData, Numeric, Table, as_table
-from mixedfast.design import checks
+from mixedfast.design.checks import check_finite
 from mixedfast.errors import DataError
 
 __all__ = ["ModelFrame", "Variables", "complete", "missing_masks", "vector"]
@@ -105,7 +105,7 @@ def complete(
                 f"no row is complete: every row misses a value in one of {', '.join(counts)}"
             )
         frame = frame.take(kept)
-    checks.no_infinities(frame.columns)
+    check_finite(frame.columns)
     return frame, kept, counts
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from mixedfast.data.categories import Categorical, drop_unused, factorize, recode
 from mixedfast.data.frames import Numeric, as_table
-from mixedfast.design import checks
 from mixedfast.design.build import offset_of
+from mixedfast.design.checks import check_finite
 from mixedfast.design.coding import apply_coding
 from mixedfast.design.columns import Column
 from mixedfast.design.grouping import apply_numbering
@@ -116,7 +116,7 @@ def code_new_data(
     masks = missing_masks(replace(frame, groups={}))
     kept_rows = np.flatnonzero(~np.logical_or.reduce(list(masks.values()))) if masks else None
     frame = frame if kept_rows is None else frame.take(kept_rows)
-    checks.no_infinities(frame.columns)
+    check_finite(frame.columns)
     rows = _new_rows(recipe, frame)
     all_x = apply_coding(recipe.fixed, rows)
     nobody = np.full(frame.n, -1, dtype=np.int32)

@@ -13,7 +13,8 @@ from mixedfast._memo import cached_property
 from mixedfast._progress import Show, bar
 from mixedfast._stored import stored
 from mixedfast.covariance.relative import Covariance, lower_root
-from mixedfast.crossprod.collinearity import identifiable
+from mixedfast.crossprod.collinearity import independent_columns
+from mixedfast.crossprod.identifiability import check_fixed_part
 from mixedfast.crossprod.residual_products import ResidualProducts
 from mixedfast.crossprod.subset import keep_columns
 from mixedfast.crossprod.types import CrossProducts
@@ -57,8 +58,6 @@ _NEAR_ZERO, _FAR_OUT = 0.03, 30.0
 CRITERION_TOLERANCE = 1e-7
 #: A theta that a user gives is no larger; beyond, its products with scales of columns do not fit a double.
 LARGEST_THETA = 1e100
-#: A residual sum of squares below this fraction of the total is rounding: the model reproduces the data exactly.
-EXACT_FIT_TOLERANCE = 1e-13
 #: Rows are read once more where rounding in their sums may move the criterion by this much (deviance units) ...
 RESOLUTION = 1e-7
 #: ... and less than this share of y'y is left: only large tables come to the first without the second, and errors of
@@ -329,20 +328,6 @@ class Fit:
         return self.covariance.singular_terms(self.theta_internal)
 
 
-def check_identified(cp: CrossProducts) -> None:
-    """Refuse what no estimate can be made from: no residual left, no degrees of freedom left."""
-    if cp.n <= cp.p:
-        raise NotIdentifiedError(
-            f"{cp.n} rows cannot determine {cp.p} fixed effects and a residual variance"
-        )
-    xx, xy = cp.xy[:-1, :-1], cp.xy[:-1, -1]
-    residual = cp.xy[-1, -1] - (xy @ np.linalg.solve(xx, xy) if cp.p else 0.0)
-    if not residual > EXACT_FIT_TOLERANCE * cp.xy[-1, -1]:
-        raise NotIdentifiedError(
-            "the fixed effects reproduce the response exactly (or it is constant): no variance is left to estimate"
-        )
-
-
 @on_one_blas_thread  # the engine asks for it too; once around all of a search costs less
 def fit_crossproducts(
     cp: CrossProducts,
@@ -382,8 +367,8 @@ def fit_crossproducts(
         raise DataError(
             f"REML={reml!r}: True for restricted maximum likelihood, False for maximum likelihood"
         )
-    cp = keep_columns(cp, identifiable(cp))
-    check_identified(cp)
+    cp = keep_columns(cp, independent_columns(cp))
+    check_fixed_part(cp)
     system = PLSSystem(cp, choose(cp, engine), reml, remainder)
     first = first_theta(cp, reml) if start is None else _internal_theta(cp, start, "start")
     left = DEAR_TOLERANCE if system.engine.is_costly else FORESEEN_TOLERANCE
@@ -533,7 +518,7 @@ def solve_at(cp: CrossProducts, theta: np.ndarray, reml: bool = True, engine: st
     NotIdentifiedError
         When the system is not positive definite there.
     """
-    cp = keep_columns(cp, identifiable(cp))
+    cp = keep_columns(cp, independent_columns(cp))
     system = PLSSystem(cp, choose(cp, engine), reml)
     internal = _internal_theta(cp, theta, "theta")
     solution = system.solve(internal)

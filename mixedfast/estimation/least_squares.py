@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mixedfast._stored import stored
-from mixedfast.crossprod.collinearity import identifiable, well_conditioned
+from mixedfast.crossprod.collinearity import independent_columns, well_conditioned
 from mixedfast.crossprod.subset import keep_columns
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.columns import matrix
@@ -119,7 +119,7 @@ def least_squares(design: Design) -> LeastSquares:
     w = np.ones(design.n) if design.weights is None else design.weights
     root = np.sqrt(w)
     cp = well_conditioned(design)
-    kept = identifiable(cp)
+    kept = independent_columns(cp)
     if design.n <= len(kept):
         raise DataError(
             f"{design.n} rows for {len(kept)} coefficients leave none to estimate the error variance"

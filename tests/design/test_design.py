@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixedfast.data.categories import factorize
-from mixedfast.design.build import build, check_whole
+from mixedfast.design.build import build
 from mixedfast.design.columns import ColumnFactor, evaluate, matrix, same, take
 from mixedfast.design.grouping import apply_numbering, number_groups
+from mixedfast.design.identifiability import check_design
 from mixedfast.design.new_data import code_new_data
 from mixedfast.design.types import Design
 from mixedfast.errors import DataError, FormulaError, NotIdentifiedError
@@ -57,7 +58,7 @@ USED = FRAME.assign(  # what formulaic is to see
 
 def design(formula: str, data: Any = None, **options: Any) -> Design:
     made = build(parse(formula, require_random=False), FRAME if data is None else data, **options)
-    check_whole(made)
+    check_design(made)
     return made
 
 

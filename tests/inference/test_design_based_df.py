@@ -15,7 +15,7 @@ from helpers.cases import frame, rename_all, topic
 
 import mixedfast as mf
 from mixedfast.crossprod.assemble import assemble
-from mixedfast.crossprod.collinearity import identifiable
+from mixedfast.crossprod.collinearity import independent_columns
 from mixedfast.crossprod.subset import keep_columns
 from mixedfast.crossprod.types import CrossProducts, Meta
 from mixedfast.design.build import build
@@ -29,7 +29,7 @@ from mixedfast.inference.ddf.rank import design_rank
 
 def products(formula: str, data: Any, **options: Any) -> CrossProducts:
     cp = mf.crossproducts(formula, data, **options)
-    return keep_columns(cp, identifiable(cp))
+    return keep_columns(cp, independent_columns(cp))
 
 
 def df(method: str, formula: str, data: Any, **options: Any) -> dict[str, float]:

@@ -15,8 +15,8 @@ from mixedfast.crossprod.streaming.requirements import Requirements
 from mixedfast.data.categories import Categorical, factorize, labels, recode
 from mixedfast.data.frames import as_table
 from mixedfast.data.lazy_frames import Expr, LazyFrame, literal
-from mixedfast.design import checks
 from mixedfast.design.build import formulas
+from mixedfast.design.checks import check_weight_range
 from mixedfast.design.covariates import Covariate
 from mixedfast.errors import DataError
 from mixedfast.formula.parser import plain_name
@@ -186,4 +186,4 @@ def check_values(
             raise DataError(
                 f"weights must be positive; {wrong} are zero or negative: drop those rows"
             )
-        checks.weight_range(*frame.extremes({"w": weight})["w"])
+        check_weight_range(*frame.extremes({"w": weight})["w"])

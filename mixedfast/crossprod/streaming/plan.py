@@ -20,10 +20,11 @@ from mixedfast.data.arrow import CodedTable, Labels
 from mixedfast.data.categories import Categorical
 from mixedfast.data.frames import ColumnData, Numeric
 from mixedfast.data.work_units import BATCH_ROWS
-from mixedfast.design import checks
 from mixedfast.design.build import contrasts_of, covariates_of, formulas, offset_of, response
+from mixedfast.design.checks import check_labels, check_weights
 from mixedfast.design.coding import apply_coding, code_shapes, shape_of
 from mixedfast.design.grouping import GroupRecipe, apply_numbering, number_groups
+from mixedfast.design.identifiability import check_term_size
 from mixedfast.design.model_frame import Variables, vector
 from mixedfast.design.types import Design, Recipe, ReTerm
 from mixedfast.errors import DataError, FormulaError
@@ -129,7 +130,7 @@ def make_plan(
     spec = needs.spec
     rows = _skeleton_rows(facts)
     if counted and whole:
-        checks.labels(
+        check_labels(
             {name: rows.columns[name] for f in formulas(spec) for name in used_names(f)}, facts.n
         )
     coded_as = contrasts_of(contrasts, rows, formulas(spec))
@@ -154,7 +155,7 @@ def make_plan(
         if not code.names:
             raise FormulaError(f"the random term {term} has no effects: write (1 | {term.group})")
         if counted and whole:
-            checks.enough_rows(term.group, str(term), len(code.names), len(group.levels), facts.n)
+            check_term_size(term.group, str(term), len(code.names), len(group.levels), facts.n)
         levels = tuple(
             _shared(canonical.setdefault(name, own), own)
             for name, own in zip(group.factors, group.part_levels, strict=True)
@@ -245,7 +246,7 @@ def coded_design(
         None if recipe.weights_column is None else vector("weights", recipe.weights_column, table)
     )
     if weights is not None:
-        checks.weights(weights)
+        check_weights(weights)
     offset = None if recipe.offset_column is None else vector("offset", recipe.offset_column, table)
     x = apply_coding(recipe.fixed, rows)
     covariates = covariates_of(spec, rows, offset, recipe.offset_column) if table.n else {}

@@ -9,7 +9,7 @@ import numpy as np
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.data.categories import Categorical
 from mixedfast.data.frames import Table, as_table
-from mixedfast.design import checks
+from mixedfast.design.checks import check_weights
 from mixedfast.design.model_frame import vector
 from mixedfast.design.types import Design, Recipe
 from mixedfast.errors import DataError
@@ -43,7 +43,7 @@ def weights_of_new(weights: Any, table: Table) -> np.ndarray | None:
     if weights is None:
         return None
     given = vector("weights", weights, table)
-    checks.weights(given[~np.isnan(given)])
+    check_weights(given[~np.isnan(given)])
     return given
 
 
