@@ -92,6 +92,20 @@ def test_rooms_that_a_page_names_are_there(page: str, least: int) -> None:
     ] == []
 
 
+def test_names_in_the_table_of_symbols_are_in_the_code() -> None:
+    page = (ROOT / "docs" / "maths.md").read_text(encoding="utf-8")
+    table = page[page.index("| symbol | in the code |") : page.index("Sources:")]
+    cells = [line.replace("\\|", "").split("|")[2] for line in table.splitlines()[2:] if line]
+    quoted = {name for cell in cells for name in re.findall(r"`([\w.]+?)(?:\(\))?`", cell)}
+    code = "\n".join(
+        path.read_text(encoding="utf-8") for path in Path(mf.__file__).parent.rglob("*.py")
+    )
+    known = set(re.findall(r"(?:def |class |self\.)(\w+)|^    (\w+): ", code, re.MULTILINE))
+    defined = {name for pair in known for name in pair}
+    assert len(quoted) > 25
+    assert {name for name in quoted if name.rpartition(".")[2] not in defined} == set()
+
+
 def test_kept_pictures_are_those_of_this_code() -> None:
     image = pytest.importorskip("PIL.Image")
     spec = importlib.util.spec_from_file_location(
