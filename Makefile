@@ -54,7 +54,8 @@ torture: $(VENV)/tested-with build
 
 # Extensions of their own in build/sanitized, beside a copy of the Python files. Leaks are not looked
 # for: Python leaves much behind at its end. What counts resident memory would count the sanitizer's.
-SANITIZED_TESTS := tests/engines/test_kernels.py tests/engines/test_cholmod.py tests/engines/test_threads.py tests/engines/test_large_sizes.py \
+KERNELS_TESTS := $(wildcard tests/*/test_*_kernels.py)
+SANITIZED_TESTS := $(KERNELS_TESTS) tests/engines/test_cholmod.py tests/engines/test_threads.py tests/engines/test_large_sizes.py \
     tests/crossprod/test_products.py tests/crossprod/test_residual_products.py tests/estimation/test_starting_values.py \
     tests/estimation/test_pls.py
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -111,7 +112,7 @@ build/suitesparse/done: build_support/suitesparse.py $(VENV)/packed-with
 	@touch $@
 
 # What the wheel could do otherwise than the tree: its kernels, its CHOLMOD, its files, its command. WHEEL_TESTS=tests takes all.
-WHEEL_TESTS ?= $(foreach part,engines/test_kernels engines/test_cholmod crossprod/streaming/test_pushdown estimation/test_golden api/test_api \
+WHEEL_TESTS ?= $(KERNELS_TESTS) $(foreach part,engines/test_cholmod crossprod/streaming/test_pushdown estimation/test_golden api/test_api \
     api/test_cli api/test_datasets data/test_storage project/test_published_files,tests/$(part).py)
 test-wheel: wheel
 	MIXEDFAST_TESTED_WHEEL=repaired RUN=build_support/without_suitesparse.sh TESTS="$(WHEEL_TESTS)" \

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
@@ -21,12 +23,24 @@ from mixedfast.errors import DataError
 __all__ = ["parquet_writer", "rows_on_disk"]
 
 
+class _TemporaryFolder:
+    """A new folder that is removed with this object, or at the end of the process.
+
+    ``tempfile.TemporaryDirectory`` emits a ResourceWarning when it is not closed, and no one
+    closes a fit.
+    """
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="mixedfast-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 def rows_on_disk(source: Source, columns: Sequence[str]) -> Files:
     """Write the rows of a source to a temporary file, which can be read again and lives as long as what is returned."""
     import pyarrow.parquet as pq
 
-    folder = tempfile.TemporaryDirectory(prefix="mixedfast-")
-    path = Path(folder.name) / "batches.parquet"
+    folder = _TemporaryFolder()
+    path = folder.path / "batches.parquet"
     writer = None
     try:
         for unit in source.units(columns):

@@ -314,7 +314,7 @@ def test_a_warning_made_an_error_is_caught_with_the_errors():
 def test_too_many_effects_of_one_factor_are_refused_by_name(engine):
     rows = np.arange(65 * 10)
     data = {"y": np.sin(rows), "f": rows % 65, "g": rows // 65 % 3}
-    with pytest.raises(mf.DataError, match="65 random effects for each level of g, and at most 64"):
+    with pytest.raises(mf.DataError, match="65 random effects for each level of g, but at most 64"):
         mf.lmer("y ~ 1 + (0 + C(f) | g)", data, engine=engine)
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
-import sys
-import threading
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 from helpers.bad_inputs import (
-    ATTACKS,
     CHAPTERS,
     FORMULA,
     PAGE,
@@ -23,25 +19,15 @@ from helpers.bad_inputs import (
     with_value,
 )
 from helpers.cases import frame, golden, golden_names
+from helpers.refused import refused
 
 import mixedfast as mf
 from mixedfast import (
     ConvergenceWarning,
     DataError,
-    FormulaError,
     NotIdentifiedError,
     SingularFitWarning,
 )
-from mixedfast.formula.expressions import allowed
-
-
-def refused(error, words, formula=FORMULA, data=None, **options):
-    """`lmer` raises exactly this error, with these words in the message, and no warning before it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(error, match=words) as caught:
-            mf.lmer(formula, a_table() if data is None else data, **options)
-    assert isinstance(caught.value, mf.MixedFastError)
 
 
 def test_the_table_itself_is_good():
@@ -85,217 +71,6 @@ def test_answers_larger_than_memory_are_refused(ask):
         match=r"needs [\d,]+ GiB of memory, and this machine has \d+: ask for fewer",
     ):
         ask(a_fit())
-
-
-# -- formulas that try to run code -----------------------------------------------------------------------
-
-#: What is heard in this thread; other threads (those of a test runner) open files of their own.
-_ears = threading.local()
-
-
-def _listen(event, arguments):
-    heard = getattr(_ears, "heard", None)
-    if heard is not None and (
-        event.startswith(("os.", "subprocess.", "shutil.", "_thread.start")) or event == "open"
-    ):
-        heard.append(f"{event} {arguments}")
-
-
-sys.addaudithook(_listen)
-
-
-@pytest.mark.parametrize(
-    "formula",
-    [
-        *ATTACKS,
-        "y ~ x + __import__('os').system('id') + (1 | g)",
-        "y ~ `__import__`('os') + (1 | g)",
-    ],
-)
-def test_formulas_run_no_code(formula):
-    """Python tells of every file that is opened, every program and every thread that is started."""
-    table = a_table()
-    with pytest.raises(FormulaError):  # what formulaic loads when first used is loaded
-        mf.lmer("y ~ log(x", table)
-    try:
-        _ears.heard = []
-        with pytest.raises(FormulaError):
-            mf.lmer(formula, table)
-        assert _ears.heard == []
-    finally:
-        _ears.heard = None
-    np.testing.assert_array_equal(table["x"], a_table()["x"])
-
-
-def test_strings_with_braces_and_backticks_stay_strings():
-    m = mf.lmer("y + ('} + {exit()} + {' == 'a') ~ I(('`exit()`' == 'a') + x) + (1 | g)", a_table())
-    assert m.params.iloc[1] == pytest.approx(mf.lmer(FORMULA, a_table()).params["x"])
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "it's",
-        'a "b"',
-        "a{b}",
-        "__import__('os').system('id')",
-        "exit()",
-        "1; 2",
-        "open",
-        "id",
-        "a\\b",
-    ],
-)
-@pytest.mark.parametrize("right", ["`{}`", "I(`{}` + 0)"])
-def test_column_names_are_names_whatever_they_hold(name, right):
-    table = a_table()
-    table[name] = table.pop("x")
-    m = mf.lmer(f"y ~ {right.replace('{}', name)} + (1 | g)", table)
-    assert m.params.iloc[1] == pytest.approx(mf.lmer(FORMULA, a_table()).params["x"])
-
-
-@pytest.mark.parametrize(
-    "right", ["`1`", "x + `1`", "0 + ` 1 `", "x:`1`", "x + (0 + `1` | g)", "."]
-)
-def test_a_column_called_1_is_not_the_intercept(right):
-    table = a_table() | {"1": a_table()["w"]}
-    formula = f"y ~ {right}" if "|" in right else f"y ~ {right} + (1 | g)"
-    refused(
-        FormulaError, "a column called 1, which cannot be told from the intercept", formula, table
-    )
-    assert "I(`1` + x)" in mf.lmer("y ~ I(`1` + x) + (1 | g)", table).params
-
-
-def test_a_backtick_in_a_column_name():
-    table = {name: a_table()[name] for name in "ygx"} | {
-        "x` + __import__('os').system('id') + `y": a_table()["w"]
-    }
-    refused(
-        FormulaError,
-        "holds a backtick, which formulas quote names with: rename the column",
-        "y ~ . + (1 | g)",
-        table,
-    )
-    mf.lmer(FORMULA, table)
-
-
-def test_a_function_of_the_users():
-    table = a_table()
-    try:
-        mf.allow_in_formulas(half=lambda x: x / 2)
-        m = mf.lmer("y ~ half(x) + (1 | g)", table)
-        assert m.params["half(x)"] == pytest.approx(2 * mf.lmer(FORMULA, table).params["x"])
-        again = pickle.loads(pickle.dumps(m))
-        new = {"x": [1.0, 2.0], "g": [0, 1]}
-        expected = m.predict(new)
-        np.testing.assert_array_equal(again.predict(new), expected)
-        mf.allow_in_formulas(half=None)
-        with pytest.raises(
-            FormulaError,
-            match=r"unknown function 'half'.*allow your own with mf.allow_in_formulas\(half=",
-        ):
-            again.predict(new)
-        refused(FormulaError, "unknown function 'half'", "y ~ half(x) + (1 | g)", table)
-    finally:
-        mf.allow_in_formulas(half=None)
-
-
-def test_functions_allowed_from_many_threads():
-    names = [f"f{i}" for i in range(40)]
-    try:
-        threads = [
-            threading.Thread(target=mf.allow_in_formulas, kwargs={name: np.abs}) for name in names
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert set(names) <= allowed()
-    finally:
-        mf.allow_in_formulas(**dict.fromkeys(names))
-    assert not set(names) & allowed()
-
-
-# -- the formula -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("formula", "words"),
-    [
-        ("y ~ x + (1 | g", r"'\(' is never closed in '\(1 \| g'"),
-        ("y ~ x + (1 | g))", r"'\)' closes nothing"),
-        ("y ~ (x + (1 | g)", "never closed"),
-        ("y ~ x", "no random term in 'y ~ x'"),
-        ("x + (1 | g)", "no '~'"),
-        ("", "no '~'"),
-        ("y ~ x + (1 | )", "no grouping factor"),
-        ("y ~ x + ( | g)", "nothing before the bar"),
-        ("y ~ x + (0 | g)", r"\(0 \| g\) has no effects"),
-        ("y ~ x + (1 | g) + (1 | g)", r"\(1 \| g\) occurs twice"),
-        ("y ~ nofunc(x) + (1 | g)", "unknown function 'nofunc'"),
-        ("y ~ ns(x, df=3) + (1 | g)", r"unknown function 'ns'.*write|cr\(x"),
-        ("y ~ relevel(s, 'b') + (1 | g)", "contr.treatment"),
-        ("y ~ x + diag(1 | g)", r"diag\(\.\.\.\) is not read.*\(x \|\| g\)"),
-        ("y ~ x + us(x | g) + (1 | g)", r"unknown function 'us'.*write \(x \| g\)"),
-        ("y ~ x + (. | g)", r"write out the effects in \(\. \| g\)"),
-        ("y ~ x + (1 | log(g))", "make a column of anything else first"),
-        ("y ~ x + offset(2) + (1 | g)", "'2' names no column"),
-        ("y ~ x + offset('w') + (1 | g)", "names no column"),
-        ("2 ~ x + (1 | g)", "'2' names no column"),
-        (". ~ x + (1 | g)", "cannot read '.'.*column's name"),
-        ("y ~ y + (1 | g)", "the response 'y' is also a predictor"),
-        ("y ~ x * y + (1 | g)", "the response 'y' is also a predictor"),
-        ("y ~ x + (y | g)", "the response 'y' is also a predictor"),
-        ("y ~ x.mean() + (1 | g)", r"'x.mean' in 'x.mean\(\)' is more than arithmetic"),
-        ("y ~ np.array([1, 2]) + (1 | g)", "one value a row"),
-        (
-            "y ~ log(x, 2) + (1 | g)",
-            r"log in 'log\(x, 2\)' takes 1 column, not 2; .* log\(x\) / log\(base\)",
-        ),
-        ("y ~ np.maximum(x, w, x) + (1 | g)", "takes 2 columns, not 3"),
-        (
-            "y ~ I(x * 2**3**4) + (1 | g)",
-            r"'2 \*\* 3 \*\* 4' in .* may come to no end: write the number itself",
-        ),
-        ("y ~ I(2**10**9 * x) + (1 | g)", "may come to no end"),
-        ("y ~ I('%9999999999d' % 5) + (1 | g)", "may come to no end"),
-        ("y ~ I(1 << 10**12) + (1 | g)", "may come to no end"),
-        ("y ~ contr.to_csv('stolen') + (1 | g)", r"'contr.to_csv' in .* is more than arithmetic"),
-        ("y ~ x + (1 | g) # later", "joined by '\\+' only"),
-    ],
-)
-def test_formulas(formula, words):
-    refused(FormulaError, words, formula)
-
-
-@pytest.mark.parametrize(
-    "fixed",
-    ["np + np.where(np > 0, 1, 0)", "`np` * np.sqrt(abs(x))", "Q('contr') + C(s, contr.sum)"],
-)
-def test_a_column_that_hides_what_formulas_ask_for_functions(fixed):
-    """pandas' columns have methods of the same names, and such as write files and change the data."""
-    table = {**a_table(), "np": a_table()["x"], "contr": a_table()["w"]}
-    with pytest.raises(
-        FormulaError, match=r"uses a column '(np|contr)' and .*: give the column another name"
-    ):
-        mf.lmer(f"y ~ {fixed} + (1 | g)", table)
-    mf.lmer("y ~ np + contr + (1 | g)", table)
-
-
-@pytest.mark.parametrize(
-    "fixed",
-    ["I(x**2)", "I(2**3 * x)", "I(x * 2**0.5)", "I(x**(1 + 1))", "np.where(x > 0, 2**-1, x)"],
-)
-def test_powers_that_come_to_an_end(fixed):
-    mf.lmer(f"y ~ {fixed} + (1 | g)", a_table())
-
-
-@pytest.mark.parametrize(
-    "formula",
-    [None, 3, ["y ~ x + (1 | g)"]],
-)
-def test_a_formula_that_is_no_string(formula):
-    refused(FormulaError, "a formula is a string", formula)
 
 
 # -- the data --------------------------------------------------------------------------------------------
@@ -673,6 +448,8 @@ def test_effects_that_can_be_told_apart_pass_in_silence(random):
 
 
 # the second model of InstEval has the rows of the first and takes ten seconds
+
+
 @pytest.mark.parametrize("name", [name for name in golden_names() if name != "insteval_ml"])
 def test_warnings_are_earned(name):
     record = golden(name)

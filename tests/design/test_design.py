@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from typing import Any
 
@@ -11,56 +10,13 @@ import pandas as pd
 import pytest
 from formulaic import model_matrix
 from formulaic.errors import DataMismatchWarning
-from hypothesis import given
-from hypothesis import strategies as st
+from helpers.design_frame import FRAME, ROUNDING, USED, N, changed, design
 
-from mixedfast.data.categories import factorize
 from mixedfast.design.build import build
 from mixedfast.design.columns import ColumnFactor, evaluate, matrix, same, take
-from mixedfast.design.grouping import apply_numbering, number_groups
-from mixedfast.design.identifiability import check_design
 from mixedfast.design.new_data import code_new_data
-from mixedfast.design.types import Design
 from mixedfast.errors import DataError, FormulaError, NotIdentifiedError
 from mixedfast.formula.parser import parse
-
-N = 60
-ROUNDING = {
-    "rtol": 1e-13,
-    "atol": 1e-13,
-}  # products of two or three numbers, in another order at most
-
-
-def make_frame() -> pd.DataFrame:
-    rng = np.random.default_rng(20)
-    return pd.DataFrame(
-        {
-            "y": rng.normal(size=N),
-            "x": rng.normal(size=N) + 4,
-            "z": rng.normal(size=N).astype(np.float32),
-            "k": rng.integers(0, 3, N),
-            "h": rng.integers(0, 4, N) / 2,
-            "b": rng.random(N) < 0.5,
-            "f": pd.Categorical(rng.choice(list("abc"), N), categories=["c", "a", "never", "b"]),
-            "s": rng.choice(["u", "v"], N),
-            "g": np.repeat(np.arange(12), 5)[rng.permutation(N)],
-            "my var": rng.normal(size=N),
-        }
-    )
-
-
-FRAME = make_frame()
-USED = FRAME.assign(  # what formulaic is to see
-    f=FRAME["f"].cat.remove_unused_categories(),
-    b=pd.Categorical(FRAME["b"], categories=[False, True]),
-)
-
-
-def design(formula: str, data: Any = None, **options: Any) -> Design:
-    made = build(parse(formula, require_random=False), FRAME if data is None else data, **options)
-    check_design(made)
-    return made
-
 
 PLAIN = [
     "1",
@@ -106,6 +62,7 @@ PLAIN = [
     "C(f, levels=['b', 'a', 'c'])",
     "`my var`*f",
 ]
+
 PYTHON = [
     "poly(x, 2)",
     "bs(x, df=4)*s",
@@ -234,91 +191,6 @@ def test_tables_of_every_make_give_one_design(formula: str) -> None:
             np.testing.assert_array_equal(matrix(mine.columns, N), matrix(theirs.columns, N))
 
 
-# --- groups ---------------------------------------------------------------------------------------
-
-
-def test_terms_come_with_most_levels_first_and_ties_as_written() -> None:
-    made = design("y ~ 1 + (1 | s) + (1 | k) + (1 | g) + (0 + x | k)")
-    assert [(t.group, t.names[0]) for t in made.terms] == [
-        ("g", "Intercept"),
-        ("k", "Intercept"),
-        ("k", "x"),
-        ("s", "Intercept"),
-    ]
-    assert [c.names[0] for c in made.recipe.random] == ["Intercept", "Intercept", "x", "Intercept"]
-
-
-@given(
-    st.integers(0, 2**32 - 1),
-    st.sampled_from(["crossed", "a in b", "b in a", "one to one"]),
-    st.integers(1, 300),
-)
-def test_combinations_are_numbered_in_order(seed: int, how: str, n: int) -> None:
-    """Nested factors are numbered without a look at pairs; the numbers are those of the pairs in order all the same."""
-    rng = np.random.default_rng(seed)
-    a, b = rng.integers(0, 30, n), rng.integers(0, 20, n)
-    if how != "crossed":
-        fine, coarse = rng.permutation(30), rng.integers(0, 20, 30)
-        pair = (
-            (a, coarse[a])
-            if how == "a in b"
-            else (coarse[a], a)
-            if how == "b in a"
-            else (a, fine[a])
-        )
-        a, b = pair
-    groups = {name: factorize(values) for name, values in (("a", a), ("b", b))}
-    codes, recipe = number_groups("a:b", ("a", "b"), groups)
-    pairs = sorted(set(zip(a.tolist(), b.tolist(), strict=True)))
-    assert recipe.levels.tolist() == [f"{i}:{j}" for i, j in pairs]
-    assert codes.dtype == np.int32
-    assert [pairs[code] for code in codes] == list(zip(a.tolist(), b.tolist(), strict=True))
-    np.testing.assert_array_equal(apply_numbering(recipe, groups), codes)
-
-
-def test_nested_groups_number_only_what_occurs() -> None:
-    made = design("y ~ 1 + (1 | f/k)")
-    inner, outer = made.terms
-    labels = FRAME["k"].astype(str) + ":" + FRAME["f"].astype(str)
-    assert (inner.group, outer.group) == ("k:f", "f")
-    assert inner.levels[inner.codes].tolist() == labels.tolist()
-    assert len(inner.levels) == labels.nunique()
-    assert outer.levels.tolist() == ["c", "a", "b"]  # the column's order; "never" does not occur
-    order = [f"{k}:{f}" for k in range(3) for f in "cab" if f"{k}:{f}" in set(labels)]
-    assert inner.levels.tolist() == order  # the first factor varies slowest
-
-
-def test_three_way_groups() -> None:
-    term = design("y ~ 1 + (1 | s:k:b)").terms[0]
-    labels = FRAME["s"] + ":" + FRAME["k"].astype(str) + ":" + FRAME["b"].astype(str)
-    assert term.levels[term.codes].tolist() == labels.tolist()
-
-
-def test_crossing_huge_integers_does_not_overflow() -> None:
-    big = FRAME["g"].to_numpy() * (2**61 // 12)
-    term = build(parse("y ~ 1 + (1 | a:b)"), {"y": FRAME["y"], "a": big, "b": big}).terms[0]
-    assert term.levels[term.codes].tolist() == [f"{v}:{v}" for v in big]
-
-
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)), min_size=30, max_size=40
-    )
-)
-def test_any_interaction_of_groups_agrees_with_its_labels(rows: list[tuple[int, int, int]]) -> None:
-    a, b, c = (np.array(part) for part in zip(*(rows * 6), strict=True))
-    if len(set(rows)) < 2:
-        return
-    data = {"y": np.arange(len(a), dtype=float), "a": a, "b": b, "c": c}
-    made = build(parse("y ~ 1 + (1 | a:b:c)"), data)
-    term = made.terms[0]
-    assert term.levels[term.codes].tolist() == [
-        f"{i}:{j}:{k}" for i, j, k in zip(a, b, c, strict=True)
-    ]
-    again, _ = code_new_data(made.recipe, data).terms[0]
-    np.testing.assert_array_equal(again, term.codes)
-
-
 # --- missing values, weights, offsets -------------------------------------------------------------
 
 
@@ -388,15 +260,10 @@ def test_dot_is_the_columns_used_nowhere_else() -> None:
     assert design("y ~ I(x*1.5) + (1 | g)", data).x_names == ("Intercept", "I(x * 1.5)")
 
 
-# --- refusals -------------------------------------------------------------------------------------
-
-
-def changed(**columns: Any) -> pd.DataFrame:
-    return FRAME.assign(**columns)
-
-
 HALF = np.where(FRAME["b"], 1, np.nan)
+
 OTHER_HALF = np.where(FRAME["b"], np.nan, 1)
+
 ONE_INFINITE = np.where(np.arange(N) == 3, np.inf, 1)
 
 
@@ -518,81 +385,6 @@ def test_a_covariate_far_from_zero_is_not_taken_for_a_constant() -> None:
     assert (
         design("y ~ x + (1 + v | g)", changed(v=2000 + FRAME["x"] * 1e-6)).terms[0].names[1] == "v"
     )
-
-
-# --- narrowing and new data -----------------------------------------------------------------------
-
-
-def test_keep_columns() -> None:
-    made = design("y ~ x*f").keep_columns([1, 2, 5]).keep_columns([0, 2])
-    assert (made.x_names, made.kept, made.has_intercept) == (("x", "x:f[T.b]"), (1, 5), False)
-    assert len(made.all_x_names) == 6
-    assert [len(code_new_data(made.recipe, FRAME).x), made.recipe.kept] == [2, (1, 5)]
-
-
-@pytest.mark.parametrize(
-    "formula",
-    ["y ~ x*f + C(k) + (f | g) + (1 | s:g)", "y ~ poly(x, 2)*f + bs(z, df=4) + (scale(x) | s/g)"],
-)
-def test_new_data_are_coded_as_the_old_ones(formula: str) -> None:
-    made = design(formula, contrasts={"f": "sum"})
-    recipe = pickle.loads(pickle.dumps(made.recipe))
-    rows = np.array([7, 3, 11, 4])
-    new = code_new_data(recipe, FRAME.drop(columns="y").iloc[rows].astype({"f": str}))
-    assert new.n == 4 and new.kept_rows is None
-    np.testing.assert_allclose(matrix(new.x, 4), matrix(made.x, N)[rows], **ROUNDING)
-    for (codes, columns), term in zip(new.terms, made.terms, strict=True):
-        np.testing.assert_array_equal(codes, term.codes[rows])
-        np.testing.assert_allclose(matrix(columns, 4), matrix(term.columns, N)[rows], **ROUNDING)
-
-
-def test_recipes_hold_no_rows() -> None:
-    sizes = []
-    for copies in (1, 20):
-        made = design("y ~ x*f + log(x) + (x | g)", pd.concat([FRAME] * copies))
-        sizes.append(len(pickle.dumps(made.recipe)))
-    assert sizes[0] == sizes[1]
-
-
-def test_new_groups_missing_groups_and_missing_rows() -> None:
-    recipe = design("y ~ x + (1 | g/s)").recipe
-    new = code_new_data(
-        recipe,
-        {"x": [1.0, np.nan, 2.0, 3.0], "g": [99.0, 1.0, np.nan, 1.0], "s": ["u", "u", "u", "new"]},
-    )
-    assert new.kept_rows is not None and new.kept_rows.tolist() == [0, 2, 3]
-    (inner, _), (outer, _) = new.terms
-    assert inner.tolist() == [-1, -1, -1]
-    assert outer.tolist() == [-1, -1, 1]
-
-
-def test_population_predictions_need_no_groups() -> None:
-    new = code_new_data(design("y ~ x + (z | g)").recipe, {"x": [1.0]}, groups=False)
-    assert new.terms == () and matrix(new.x, 1).tolist() == [[1.0, 1.0]]
-
-
-def test_offsets_of_new_data() -> None:
-    recipe = design("y ~ x + offset(z) + (1 | g)", offset="h").recipe
-    new = code_new_data(recipe, {"x": [1.0], "z": [2.0], "h": [0.5], "g": [1]})
-    assert new.offset is not None and new.offset.tolist() == [2.5]
-
-
-@pytest.mark.parametrize(
-    "formula", ["y ~ f + (1 | g)", "y ~ f + log(x) + (1 | g)", "y ~ 1 + (f | s)"]
-)
-def test_unknown_level_in_new_data(formula: str) -> None:
-    with pytest.raises(DataError, match="'f' has levels the fit never saw: q"):
-        code_new_data(design(formula).recipe, FRAME.assign(f="q"))
-
-
-def test_unknown_value_under_C_in_new_data() -> None:
-    with pytest.raises(DataError, match="'k' has levels the fit never saw: 7"):
-        code_new_data(design("y ~ C(k)").recipe, {"k": [7]})
-
-
-def test_numbers_that_became_categories() -> None:
-    with pytest.raises(DataError, match="'x' was numeric"):
-        code_new_data(design("y ~ x").recipe, {"x": ["a"]})
 
 
 # --- columns --------------------------------------------------------------------------------------

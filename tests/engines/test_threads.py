@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 from helpers.blas import blas_threads
-from helpers.borders import a_border
+from helpers.kernels import a_border
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.reference_model import DenseModel
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from helpers.reference_model import DenseModel
 from mixedfast.design.build import build
 from mixedfast.formula.parser import parse
 

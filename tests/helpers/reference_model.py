@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
 from helpers.reference_kernels import product_of
 
 __all__ = ["DenseModel", "DenseSolution", "KenwardRoger", "dense_model"]

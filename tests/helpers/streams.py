@@ -6,8 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from helpers.cases import frame
 
 pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+
+FORMULA = "math ~ ses + (1 + ses | school)"
+SCHOOLS = list(frame("hsb").school.cat.categories)
 
 # sums of the same numbers in another order and about another shift
 ROUNDING = 1e-9
@@ -75,3 +80,13 @@ def same_sums(ours, theirs):
         np.testing.assert_allclose(
             ours.pairs[key].data, pair.data, rtol=ROUNDING, atol=ROUNDING * np.abs(pair.data).max()
         )
+
+
+def spoil(path):
+    """Overwrite the pages of the second column, and leave the footer as it is."""
+    column = pq.ParquetFile(path).metadata.row_group(0).column(1)
+    body = bytearray(path.read_bytes())
+    start = column.dictionary_page_offset or column.data_page_offset
+    body[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
+    path.write_bytes(body)
+    return column.path_in_schema

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import re
-import signal
 
 import numpy as np
 import pandas as pd
 import pytest
 from helpers.cases import frame, golden, golden_names
-from helpers.streams import ROUNDING, as_text, batches, options, same_fit, same_sums
+from helpers.streams import (
+    FORMULA,
+    ROUNDING,
+    SCHOOLS,
+    as_text,
+    batches,
+    options,
+    same_fit,
+    same_sums,
+)
 
 import mixedfast as mf
-from mixedfast.crossprod.streaming.merge import add_in_place
-from mixedfast.data.work_units import BATCH_ROWS
 
 pa = pytest.importorskip("pyarrow")
+
 pq = pytest.importorskip("pyarrow.parquet")
+
 pl = pytest.importorskip("polars")
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
 
 #: A batch of one row that is summed by itself takes 1.5 ms; batches of one row put together take 0.1 ms each.
 SHORT, LONG = 150, 1000
+
 #: Batches of one row, each summed by itself: short tables, and some with weights, missing values and contrasts.
 ONE_ROW = ["sleepstudy", "clinics_weights", "clinics_gaps", "trial_sum"]
+
 #: Of these, the ones that `make test` takes.
 ONE_ROW_IN_BRIEF = {"dyestuff", "edge_line"}
 
@@ -36,14 +46,6 @@ def rows_of(name):
 def marked(names, mark, chosen):
     """The names as parameters; those that are chosen get the mark."""
     return [pytest.param(name, marks=mark if chosen(name) else ()) for name in names]
-
-
-@pytest.fixture
-def small_units(monkeypatch):
-    """Every file and batch is a unit of its own, and every unit is written down."""
-    for module in ("files", "work_units"):
-        monkeypatch.setattr(f"mixedfast.data.{module}.UNIT_ROWS", 1)
-    monkeypatch.setattr("mixedfast.crossprod.streaming.checkpoint._EVERY", 0.0)
 
 
 def in_batches(name, *counts):
@@ -138,20 +140,6 @@ def test_the_sums_do_not_depend_on_threads():
     )
     np.testing.assert_array_equal(one.xy, two.xy)
     np.testing.assert_array_equal(one.groups[0].B, two.groups[0].B)
-
-
-FORMULA = "math ~ ses + (1 + ses | school)"
-SCHOOLS = list(frame("hsb").school.cat.categories)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    where = tmp_path / "students"
-    where.mkdir()
-    for i, part in enumerate(batches(frame("hsb"), 4)):
-        pq.write_table(part, where / f"part-{i}.parquet")
-    (where / "_SUCCESS").touch()
-    return where
 
 
 def test_paths_folders_globs_lists(folder):
@@ -468,164 +456,6 @@ def test_text_is_read_as_a_short_list_and_places_in_it(folder):
         for name in ("part-0.parquet", "out.parquet")
     )
     assert here == there
-
-
-# --- what goes wrong ------------------------------------------------------------------------------------------
-
-
-def spoil(path):
-    """Overwrite the pages of the second column, and leave the footer as it is."""
-    column = pq.ParquetFile(path).metadata.row_group(0).column(1)
-    body = bytearray(path.read_bytes())
-    start = column.dictionary_page_offset or column.data_page_offset
-    body[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
-    path.write_bytes(body)
-    return column.path_in_schema
-
-
-def test_a_corrupt_file_is_named_with_its_column(folder):
-    name = spoil(folder / "part-2.parquet")
-    with pytest.raises(mf.DataError, match=rf"part-2\.parquet is damaged, column '{name}'"):
-        mf.lmer(
-            f"math ~ {name} + (1 | school)" if name not in ("math", "school") else FORMULA, folder
-        )
-    (folder / "part-2.parquet").write_bytes(b"PAR1 nothing more")
-    with pytest.raises(mf.DataError, match=r"part-2\.parquet cannot be read as Parquet"):
-        mf.lmer(FORMULA, folder)
-
-
-def test_columns_that_differ_are_named(folder):
-    path = folder / "part-3.parquet"
-    table = pq.read_table(path)
-    pq.write_table(table.drop_columns(["ses"]), path)
-    with pytest.raises(mf.DataError, match=r"part-3\.parquet has no column 'ses'"):
-        mf.lmer(FORMULA, folder)
-    at = table.column_names.index("ses")
-    pq.write_table(table.set_column(at, "ses", table.column("ses").cast(pa.string())), path)
-    with pytest.raises(mf.DataError, match=r"part-3\.parquet: column 'ses' holds text"):
-        mf.lmer(FORMULA, folder)
-    pq.write_table(table.set_column(at, "ses", pa.array(np.full(table.num_rows, np.inf))), path)
-    with pytest.raises(mf.DataError, match=r"part-3\.parquet: column 'ses' holds \d+ infinite"):
-        mf.lmer(FORMULA, folder)
-
-
-def test_a_column_that_is_nowhere_is_named(folder):
-    with pytest.raises(mf.DataError, match=r"'sess'.*did you mean 'ses'"):
-        mf.lmer("math ~ sess + (1 | school)", folder)
-    with pytest.raises(mf.DataError, match="no file matches"):
-        mf.lmer(FORMULA, str(folder / "*.nothing"))
-
-
-def test_a_batch_may_have_no_complete_row():
-    data = frame("sleepstudy").assign(
-        w=lambda d: 1.0 + np.arange(len(d)) % 3, Days=lambda d: d.Days.astype(float)
-    )
-    data.loc[:9, "Days"] = np.nan
-    table = pa.Table.from_pandas(data, preserve_index=False)
-    formula = "Reaction ~ Days + (1 | Subject)"
-    same_fit(
-        mf.lmer(formula, [table[:10], table[10:]], weights="w"), mf.lmer(formula, data, weights="w")
-    )
-
-
-def test_arrays_do_not_go_with_batches(folder):
-    with pytest.raises(mf.DataError, match="weights must be a column's name"):
-        mf.lmer(FORMULA, folder, weights=np.ones(7185))
-
-
-@pytest.mark.parametrize("during", ["finding levels", "adding up"])
-def test_work_goes_on_from_a_checkpoint(folder, tmp_path, small_units, monkeypatch, during):
-    whole = mf.crossproducts(FORMULA, folder)
-    path, good = tmp_path / "work.mf", (folder / "part-2.parquet").read_bytes()
-    levels = {"school": SCHOOLS, "minority": ["No", "Yes"]} if during == "adding up" else None
-    assert spoil(folder / "part-2.parquet") == "minority"
-    formula = "math ~ minority + (1 | school)"
-    with pytest.raises(mf.DataError, match="damaged"):
-        mf.crossproducts(formula, folder, checkpoint=path, levels=levels, threads=1)
-    kept = mf.load(path)
-    assert len(kept.summed_marks if levels else kept.seen_marks) == 2
-    assert (kept.sums.n if levels else kept.seen.n) > 0
-
-    (folder / "part-2.parquet").write_bytes(good)
-    read = []
-    original = pq.ParquetFile.iter_batches
-    monkeypatch.setattr(
-        pq.ParquetFile,
-        "iter_batches",
-        lambda self, rows, **k: read.append(rows) or original(self, rows, **k),
-    )
-    again = mf.crossproducts(formula, folder, checkpoint=path, levels=levels)
-    assert read.count(BATCH_ROWS) == (
-        2 if levels else 6
-    )  # two units of four were done, of the only pass or of the first
-    assert not path.exists()
-    np.testing.assert_array_equal(again.xy, mf.crossproducts(formula, folder, levels=levels).xy)
-    assert again.n == whole.n
-
-
-@pytest.fixture
-def heard_ctrl_c():
-    """Jobs started in the background ignore Ctrl-C, and what they start does too."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("heard_ctrl_c")
-def test_ctrl_c_in_the_middle_of_an_addition_comes_after_it(
-    folder, tmp_path, small_units, monkeypatch
-):
-    whole, path = mf.crossproducts(FORMULA, folder), tmp_path / "work.mf"
-    done = []
-
-    def add_and_press(total, part):
-        done.append(part.n)
-        if len(done) == 2:
-            signal.raise_signal(signal.SIGINT)
-        return add_in_place(total, part)
-
-    with monkeypatch.context() as patched:
-        patched.setattr("mixedfast.crossprod.streaming.passes.add_in_place", add_and_press)
-        with pytest.raises(KeyboardInterrupt):
-            mf.crossproducts(FORMULA, folder, checkpoint=path)
-    kept = mf.load(path)
-    assert len(kept.summed_marks) == 3
-    assert kept.sums.n == sum(
-        pq.read_metadata(folder / f"part-{i}.parquet").num_rows for i in range(3)
-    )
-    again = mf.crossproducts(FORMULA, folder, checkpoint=path)
-    np.testing.assert_array_equal(again.xy, whole.xy)
-    np.testing.assert_array_equal(again.groups[0].B, whole.groups[0].B)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_a_checkpoint_knows_the_levels_it_was_made_with(folder, tmp_path, small_units):
-    path = tmp_path / "work.mf"
-    spoil(folder / "part-2.parquet")
-    how = {"levels": {"school": SCHOOLS, "minority": ["No", "Yes"]}, "checkpoint": path}
-    with pytest.raises(mf.DataError, match="damaged"):
-        mf.crossproducts("math ~ minority + (1 | school)", folder, **how)
-    with pytest.raises(mf.DataError, match="no checkpoint of this model"):
-        mf.crossproducts(
-            "math ~ minority + (1 | school)", folder, **{**how, "levels": {"school": SCHOOLS[::-1]}}
-        )
-    with pytest.raises(mf.DataError, match="no folder"):
-        mf.crossproducts(FORMULA, folder, checkpoint=tmp_path / "nowhere" / "work.mf")
-
-
-def test_a_checkpoint_of_other_data_is_refused(folder, tmp_path, small_units):
-    path = tmp_path / "work.mf"
-    good = (folder / "part-2.parquet").read_bytes()
-    (folder / "part-2.parquet").write_bytes(b"PAR1")
-    with pytest.raises(mf.DataError, match="cannot be read"):
-        mf.crossproducts(FORMULA, folder, checkpoint=path)
-    (folder / "part-2.parquet").write_bytes(good)
-    with pytest.raises(mf.DataError, match="no checkpoint of this model"):
-        mf.crossproducts("math ~ 1 + (1 | school)", folder, checkpoint=path)
-    table = pq.read_table(folder / "part-0.parquet")
-    pq.write_table(table.slice(1), folder / "part-0.parquet")
-    with pytest.raises(mf.DataError, match=r"part-0\.parquet has changed"):
-        mf.crossproducts(FORMULA, folder, checkpoint=path)
 
 
 # --- after the fit ------------------------------------------------------------------------------------------

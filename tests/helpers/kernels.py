@@ -1,12 +1,50 @@
-"""Random arguments for the kernels of the border."""
+"""Sizes, seeds and tolerances of the tests of kernels, and random arguments for them."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
 import numpy as np
-
 from helpers import reference_kernels as _reference
+from hypothesis import strategies as st
+
+from mixedfast.design.columns import ColumnFactor
+
+#: Sums of a few hundred products of order one, added in another order.
+ROUNDING = 1e-12
+
+#: After a Cholesky factor of matrices with a condition number below 1e4.
+SOLVED = 1e-9
+
+NUMERIC = ("f8", "f4", "i8", "i4", "i2", "i1", "u1", "?")
+
+#: Zero to one row, and one less, as many and one more than a tile of 256 rows.
+ROWS = st.sampled_from([0, 1, 2, 17, 255, 256, 257, 600])
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def close(ours, theirs, tolerance=ROUNDING):
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    assert ours.shape == theirs.shape
+    scale = max(1.0, np.abs(theirs).max(initial=0.0))
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * scale)
+
+
+# -- columns ---------------------------------------------------------------------------------------------
+
+
+def a_factor(rng, n, kind, stride):
+    """A read-only factor of a kind, its rows `stride` apart in memory (backwards when negative)."""
+    length = n * abs(stride)
+    if kind == "coded":
+        values, table = rng.integers(0, 4, length, dtype=np.int32), rng.normal(size=4)
+    else:
+        wide = rng.normal(size=length) if kind.startswith("f") else rng.integers(0, 2, length)
+        values, table = wide.astype(kind), None
+    values = values[::stride]
+    values.flags.writeable = False
+    return ColumnFactor(values, table)
 
 
 def a_border(rng, k, components, widths, J, singular):
