@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     default = Settings(threads=len(os.sched_getaffinity(0)))
     for name, do, help in (
         ("run", _run, "time the libraries that are installed, and write the report"),
-        ("scaling", _scaling, "our time and memory from 10^4 to 10^7 rows"),
+        ("scaling", _scaling, "time and memory of mixedfast from 10^4 to 10^7 rows"),
     ):
         sub = command(name, do, help)
         sub.add_argument(

@@ -1,4 +1,4 @@
-"""From the entries of a run to tables: medians, ratios, memory, criteria, agreement."""
+"""Tables of a benchmark run: medians, ratios, memory, criteria, agreement."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ COMPARED = ("above_lowest", "beta_off", "se_off", "sd_off", "df_off")
 
 
 def rows(entries: list[dict]) -> list[dict]:
-    """One flat row an entry, the fastest first. `ratio_to_ours`: its median over ours; where it timed out, a lower bound."""
+    """Return one row per entry, the fastest first.
+
+    `ratio_to_ours` is the median of a library divided by that of mixedfast, or a lower bound if the library timed out.
+    """
     out = []
     for _, group in groupby(entries, key=_which):
         together = list(group)
@@ -75,22 +78,22 @@ def to_csv(table: list[dict]) -> str:
 
 
 def pipes(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    """A Markdown table. Columns whose name begins with a blank are set to the left, the others to the right."""
+    """Format a Markdown table; columns whose name begins with a blank are aligned left, the others right."""
     lines = [header, ["---" if name.startswith(" ") else "--:" for name in header], *body]
     return "\n".join("| " + " | ".join(cell.strip() for cell in line) + " |" for line in lines)
 
 
 def markdown(record: dict) -> str:
-    """The page: the machine, ours against the best of the others, then every library on every problem."""
+    """Write the page: the machine, mixedfast and the fastest other library, then all libraries on each problem."""
     table = rows(record["entries"])
     facts = {e["problem"]: e for e in record["entries"]}
     parts = ["# Benchmarks", _about(record)]
     parts += [
-        "## The problems",
+        "## Problems",
         "\n".join(f"- **{key}**: {fact['title']}" for key, fact in facts.items()),
     ]
-    parts += ["## Ours against the best of the others", _summary(table)]
-    parts += ["## How near to the machine's limit", _limits(record, table)]
+    parts += ["## mixedfast and the fastest other library", _summary(table)]
+    parts += ["## Comparison with the limits of the machine", _limits(record, table)]
     for (problem, task), group in groupby(table, key=_which):
         f = facts[problem]
         parts.append(f"## {problem}, {task}: {f['title']}")
@@ -108,24 +111,24 @@ def _about(record: dict) -> str:
     )
     machine = (
         f"{m['date']}, {m['cpu']}, {m['cores']} cores, {m['memory_bytes'] / 2**30:.0f} GiB, {m['system']}. "
-        f"Every library has {m['threads']} thread{'s' * (m['threads'] > 1)}. "
-        f"The machine copies {m['copy_bytes_per_second'] / 1e9:.1f} GB/s (read and written, both counted); "
-        f"`dgemm` does {m['dgemm_flops_per_second'] / 1e9:.0f} GFLOP/s, `dpotrf` {m['dpotrf_flops_per_second'] / 1e9:.0f} "
+        f"Each library uses {m['threads']} thread{'s' * (m['threads'] > 1)}. "
+        f"Speed of the machine: copying {m['copy_bytes_per_second'] / 1e9:.1f} GB/s (reads and writes), "
+        f"`dgemm` {m['dgemm_flops_per_second'] / 1e9:.0f} GFLOP/s, `dpotrf` {m['dpotrf_flops_per_second'] / 1e9:.0f} GFLOP/s "
         f"(order {m['order']})."
     )
     how = (
-        "Times are medians, from a table in memory to the standard errors of the fixed effects, each library in its own "
-        "process, in turns. Memory is the highest of that process while it fits, table and interpreter included, as the kernel "
-        "counts it. A fit ended at its limit reads `> limit`. Last come how far the criterion (as lme4 defines "
-        "it) lies above the lowest that another library confirms, and what disagrees."
+        "Times are medians, from a table in memory to the standard errors of the fixed effects. Each library runs in its own "
+        "process, in turns. Memory is the maximum of the process during the fit, including the table and the interpreter. "
+        "`> limit` marks a fit that was stopped at its time limit. The last columns show by how much the criterion (as "
+        "defined by lme4) exceeds the lowest value that another library confirms, and which estimates disagree."
     )
     if scale != 1:
-        how += f" **The problems are scaled by {scale:g}: a trial, not a result.**"
+        how += f" **The problems are scaled by {scale:g}; this is a trial run.**"
     return "\n\n".join([machine, how, "Linear algebra: " + "; ".join(used) + "."])
 
 
 def right(row: dict) -> bool:
-    """Ran and fits no worse than others; what fits ML where REML was asked counts when its estimates agree."""
+    """Return whether a library ran and fits no worse than others; ML instead of REML counts if its estimates agree."""
     return row["status"] == "ran" and not any(
         word in row["verdict"] for word in ("WORSE", "off by")
     )
@@ -135,12 +138,12 @@ def _summary(table: list[dict]) -> str:
     header = (
         " problem",
         " task",
-        "ours",
-        " best other",
-        "its time / ours",
-        "lme4's / ours",
-        "memory, ours",
-        "best other's",
+        "mixedfast",
+        " fastest other",
+        "speed-up over it",
+        "speed-up over lme4",
+        "memory, mixedfast",
+        "memory, fastest other",
     )
     body = []
     for (problem, task), group in groupby(table, key=_which):
@@ -172,7 +175,7 @@ def _summary(table: list[dict]) -> str:
                 _small(ours["above_lowest"]),
             )
         )
-    return pipes((*header, "our criterion above the lowest"), body)
+    return pipes((*header, "criterion of mixedfast above the lowest"), body)
 
 
 def _details(table: list[dict]) -> str:
@@ -182,7 +185,7 @@ def _details(table: list[dict]) -> str:
         " fastest to slowest",
         "runs",
         "CPU time",
-        "time / ours",
+        "time / mixedfast",
         "memory",
         "above the lowest",
     )
@@ -205,7 +208,7 @@ def _details(table: list[dict]) -> str:
 
 
 def _limits(record: dict, table: list[dict]) -> str:
-    """The least time the machine needs to read the columns once and to factor the dense part as often as we did."""
+    """Compute the minimum time to read the columns once and to factor the dense part as often as mixedfast did."""
     machine = record["machine"]
     ours = {_which(e): e for e in record["entries"] if e["library"] == OURS}
     body = []
@@ -230,12 +233,12 @@ def _limits(record: dict, table: list[dict]) -> str:
         )
     header = (
         " problem",
-        "ours",
+        "mixedfast",
         "reading the columns once",
         "factorizations",
-        "of dense order",
-        "need",
-        "the two / ours",
+        "of order",
+        "time of factorizations",
+        "minimum / mixedfast",
     )
     return pipes(header, body)
 
@@ -247,7 +250,7 @@ def _seconds(row: dict) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: 1.2 s, 35 ms, 7 µs."""
+    """Format seconds with a unit: 1.2 s, 35 ms, 7 µs."""
     unit, name = (1, "s") if seconds >= 1 else (1e3, "ms") if seconds >= 1e-3 else (1e6, "µs")
     return f"{unit * seconds:.3g} {name}"
 

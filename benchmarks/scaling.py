@@ -63,10 +63,10 @@ def to_markdown(record: dict) -> str:
     header = (
         "rows",
         "reading the rows",
-        "after that",
-        "ns a row",
-        "peak of the process",
-        "columns used",
+        "fit after reading",
+        "ns per row",
+        "peak memory",
+        "size of the columns used",
         "peak / columns",
     )
     body = [
@@ -84,10 +84,10 @@ def to_markdown(record: dict) -> str:
     ]
     about = (
         f"{machine['date']}, {machine['cpu']}, {machine['threads']} threads. The machine copies "
-        f"{machine['copy_bytes_per_second'] / 1e9:.1f} GB/s (read and written, both counted)."
+        f"{machine['copy_bytes_per_second'] / 1e9:.1f} GB/s (reads and writes)."
     )
     title, table = (
-        f"# Scaling of P8, {SCHOOLS:,} schools",
+        f"# Scaling of problem P8, {SCHOOLS:,} schools",
         pipes((*header, "reading / copy bandwidth"), body),
     )
     return "\n\n".join([title, about, table]) + "\n"
