@@ -12,13 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from mixedfast.estimation.fit import Fit
+from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.estimation.pls import in_pairs
 from mixedfast.inference.ddf.trace_methods import PairTraces
 
 __all__ = ["covariance_root", "hessian_theta_sigma", "jackknife_error"]
 
 
-def covariance_root(fit: Fit) -> np.ndarray:
+def covariance_root(fit: LinearFit) -> np.ndarray:
     """Return W (p, p) with Phi_user = sigma^2 W W'."""
     return fit.cp.scaling.beta_transform() @ fit.whitening
 

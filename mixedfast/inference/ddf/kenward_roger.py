@@ -16,9 +16,17 @@ import numpy as np
 
 from mixedfast.estimation.fit import Fit, fit_crossproducts
 from mixedfast.inference.ddf.information import covariance_root, jackknife_error
+from mixedfast.inference.ddf.joint_hypothesis import wald
 from mixedfast.inference.ddf.trace_methods import KenwardRoger, PairTraces, pair_traces
 
-__all__ = ["KenwardRogerTerms", "kenward_roger", "reml_fit"]
+__all__ = ["KenwardRogerTerms", "factor_and_df", "kenward_roger", "reml_fit"]
+
+#: A2 is zero up to rounding when it is below this, relative to A1 or to one.
+_NOTHING = 1e-14
+#: A1 equals q A2 when they differ by no more than this fraction; rounding of both is about 1e-13.
+_EQUAL = 1e-10
+#: Distance of nu from 2 below which nu / (nu - 2) is not used, the value of pbkrtest.
+_NEAR_TWO = 1e-2
 
 
 def reml_fit(fit: Fit) -> Fit:
@@ -65,55 +73,62 @@ class KenwardRogerTerms:
 
     def df_error(self, L: np.ndarray) -> float:
         """Compute the standard error of the df of L beta = rhs due to the probes; 0 without any."""
-        return jackknife_error([terms.f_test(L, np.zeros(len(L)))[1] for terms in self.resampled])
+        return jackknife_error([terms.factor_and_df(L)[1] for terms in self.resampled])
 
-    def f_test(self, L: np.ndarray, difference: np.ndarray) -> tuple[float, float]:
-        """Compute the scaled F statistic of L beta = rhs and its denominator df.
+    def wald(self, L: np.ndarray, difference: np.ndarray) -> float:
+        """Compute the Wald statistic of independent rows L with the adjusted covariance.
 
-        Parameters
-        ----------
-        L : (q, p) array of full row rank, user's basis
-        difference : (q,) array
-            L beta_hat - rhs, at the REML estimates.
+        `difference` is L beta_hat - rhs at the REML estimates.
+        """
+        return wald(self.fit, L, difference, self.adjusted)
+
+    def factor_and_df(self, L: np.ndarray) -> tuple[float, float]:
+        """Compute the factor of F and the denominator df of independent rows L (q, p).
 
         Notes
         -----
         Kenward and Roger (1997), section 4, in the notation of Halekoh and Hojsgaard (2014, JSS
         59(9)).
         """
-        q = len(L)
-        ell = L @ self.half
-        unscaled = (
-            float(difference @ np.linalg.solve(ell @ self.adjusted @ ell.T, difference))
-            / q
-            / self.fit.sigma**2
-        )
-        Theta = ell.T @ np.linalg.solve(ell @ ell.T, ell)
-        TP = Theta @ self.P
-        traces = np.trace(TP, axis1=1, axis2=2)
+        rows = np.linalg.qr(self.half.T @ L.T)[0]  # Theta = rows rows'
+        P = rows.T @ self.P @ rows
+        traces = np.trace(P, axis1=1, axis2=2)
         A1 = float(traces @ self.W @ traces)
-        A2 = float(np.einsum("rs,rij,sji->", self.W, TP, TP))
-        if (
-            1e-14 * max(1.0, abs(A1)) >= A2
-        ):  # the covariance of beta does not depend on estimated variances
-            return unscaled, np.inf
-        return _scaled_f(unscaled, q, A1, A2)
+        A2 = float(np.einsum("rs,rij,sji->", self.W, P, P))
+        return factor_and_df(len(L), A1, A2)
 
 
-def _scaled_f(unscaled: float, q: int, A1: float, A2: float) -> tuple[float, float]:
-    """Compute lambda F and nu from A1 and A2 (Kenward and Roger 1997, p. 987)."""
-    B = (A1 + 6.0 * A2) / (2.0 * q)
-    g = ((q + 1) * A1 - (q + 4) * A2) / ((q + 2) * A2)
+def factor_and_df(q: int, A1: float, A2: float) -> tuple[float, float]:
+    """Compute the factor of F, lambda, and the df, nu, from A1 and A2.
+
+    The formulas of Kenward and Roger (1997, p. 987),
+
+        nu = 4 + (q + 2) / (q rho - 1),      rho = ((1 - A2/q) / v1)^2 v0 / (q v2),
+        lambda = nu (1 - A2/q) / (nu - 2),   v0 = 1 + c1 B, v1 = 1 - c2 B, v2 = 1 - c3 B,
+
+    have singularities where nu is finite: at v2 = 0 (nu = 4), and where A1 = q A2, also at A2 = q
+    (nu = 2), with v1 = 1 - A2/q = 0. With e = 1 - A2/q and h = e - v1, which is zero where
+    A1 = q A2, they are
+
+        nu = 4 + (q + 2) v2 v1^2 / (e^2 (q + 2) B / d + v2 h (2 e - h)),
+
+    for v0 - v2 = (q + 2) B / d. Where h = 0 they reduce to nu = 2 q / A2 and lambda = 1. This is so
+    for every single contrast.
+    """
+    if max(1.0, abs(A1)) * _NOTHING >= A2:  # no uncertainty from estimated variances
+        return 1.0, np.inf
+    if q == 1 or abs(q * A2 - A1) <= _EQUAL * q * A2:
+        return 1.0, 2.0 * q / A2
+    t = A1 / A2
+    B = (t + 6.0) * A2 / (2.0 * q)
+    g = ((q + 1) * t - (q + 4)) / (q + 2)
     d = 3.0 * q + 2.0 * (1.0 - g)
-    c1, c2, c3 = g / d, (q - g) / d, (q + 2 - g) / d
-    e_star = 1.0 / (1.0 - A2 / q)
-    v0, v1, v2 = 1.0 + c1 * B, 1.0 - c2 * B, 1.0 - c3 * B
-    # both vanish together on balanced designs; their ratio is then one
-    ratio = (1.0 - A2 / q) / v1 if abs(v1) > 1e-10 else 1.0
-    rho = (1.0 / q) * ratio**2 * v0 / v2
-    nu = 4.0 + (q + 2) / (q * rho - 1.0)
-    scale = nu / (e_star * (nu - 2.0)) if abs(nu - 2.0) > 1e-2 else 1.0
-    return scale * unscaled, nu
+    e = 1.0 - A2 / q
+    h = A2 * (q - t) * ((q + 1) * t - 2.0) / (2.0 * q * d * (q + 2))
+    v1, v2 = e - h, 1.0 - (q + 2 - g) / d * B
+    nu = 4.0 + (q + 2) * v2 * v1**2 / (e**2 * (q + 2) * B / d + v2 * h * (2.0 * e - h))
+    # F with 2 df has no mean to match: its factor is left at 1, as in pbkrtest
+    return (nu * e / (nu - 2.0) if abs(nu - 2.0) > _NEAR_TWO else 1.0), nu
 
 
 def kenward_roger(fit: Fit, how: KenwardRoger | None = None) -> KenwardRogerTerms:

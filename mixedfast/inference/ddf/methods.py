@@ -13,10 +13,16 @@ from typing import NamedTuple
 import numpy as np
 
 from mixedfast._validation import check_level, did_you_mean
-from mixedfast.errors import FormulaError, NotDefinedError
+from mixedfast.errors import NotDefinedError
 from mixedfast.estimation.fit import Fit
 from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.ddf.design_based import design_df
+from mixedfast.inference.ddf.joint_hypothesis import (
+    JointHypothesis,
+    eigen_contrasts,
+    independent_rows,
+    wald,
+)
 from mixedfast.inference.ddf.kenward_roger import kenward_roger, reml_fit
 from mixedfast.inference.ddf.satterthwaite import satterthwaite
 from mixedfast.inference.ddf.trace_methods import KenwardRoger, Satterthwaite, TraceMethod
@@ -29,16 +35,12 @@ __all__ = [
     "Method",
     "boundary_note",
     "f_test",
+    "joint_df",
     "method",
     "method_for",
-    "rank_reduced",
     "t_test",
     "without_groups",
 ]
-
-#: Eigenvalues of L Phi L' below this fraction of the largest: a row of L is a combination of others
-#: (the rule of lmerTest).
-RANK_TOLERANCE = float(np.sqrt(np.finfo(float).eps))
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,11 @@ class Method:
         Fit -> covariance of beta in the tests, (p, p).
     df : callable
         (fit, l (p,)) -> df of one contrast.
+    wald : callable
+        (fit, independent rows L (q, p), difference (q,)) -> Wald statistic.
     joint : callable
-        (fit, L (q,p) of full row rank, difference (q,)) -> (F, df).
+        (fit, JointHypothesis) -> (factor of F, df); F is the factor times the Wald statistic over
+        q, and the factor is 1 but for the method of Kenward and Roger.
     df_error : callable or None
         (fit, l (p,)) -> standard error of the df, for methods that estimate them with random
         probes.
@@ -68,7 +73,8 @@ class Method:
     fit: Callable[[LinearFit], LinearFit]
     vcov: Callable[[LinearFit], np.ndarray]
     df: Callable[[LinearFit, np.ndarray], float]
-    joint: Callable[[LinearFit, np.ndarray, np.ndarray], tuple[float, float]]
+    wald: Callable[[LinearFit, np.ndarray, np.ndarray], float]
+    joint: Callable[[LinearFit, JointHypothesis], tuple[float, float]]
     df_error: Callable[[LinearFit, np.ndarray], float] | None = None
 
 
@@ -78,30 +84,33 @@ def _mixed(fit: LinearFit) -> Fit:
     return fit
 
 
-def _wald_f(fit: LinearFit, L: np.ndarray, difference: np.ndarray) -> float:
-    """Compute the Wald F statistic of q independent rows L with L beta - rhs = difference."""
-    return float(difference @ np.linalg.solve(L @ fit.vcov @ L.T, difference)) / len(L)
-
-
 def _satterthwaite_joint(
-    fit: LinearFit, L: np.ndarray, difference: np.ndarray, how: Satterthwaite | None = None
-) -> tuple[float, float]:
-    """Compute F and its df by Fai and Cornelius (1996), with the rules of lmerTest.
+    fit: Fit, hypothesis: JointHypothesis, how: Satterthwaite | None = None
+) -> float:
+    """Compute Satterthwaite's df of a joint test."""
+    terms = satterthwaite(fit, how)
+    return joint_df(np.array([terms.df(row) for row in eigen_contrasts(fit, hypothesis)]))
 
-    The df are the mean of those of the eigen-contrasts when they agree to 1e-8, and 2 when any is
-    at most 2 (Kuznetsova et al. 2017, section 3.2).
+
+def joint_df(nu: np.ndarray) -> float:
+    """Combine the df of q uncorrelated contrasts, (q,), into those of their joint F test.
+
+    Fai and Cornelius (1996) match the mean of F to that of the squared t statistics: nu = 2 E / (E
+    - q) with E = sum nu_i / (nu_i - 2). With the rules of lmerTest: df that agree to 1e-8 are the
+    df of F, and df of which any is at most 2 give 2 (Kuznetsova et al. 2017, section 3.2).
+
+    Examples
+    --------
+    >>> joint_df(np.array([10.0, 10.0])), round(joint_df(np.array([8.0, 20.0])), 2)
+    (10.0, 11.0)
     """
-    values, vectors = np.linalg.eigh(L @ fit.vcov @ L.T)
-    rows = vectors.T @ L
-    F = float(((vectors.T @ difference) ** 2 / values).mean())
-    nu = np.array([satterthwaite(_mixed(fit), how).df(row) for row in rows])
     q = len(nu)
-    if q == 1 or np.abs(nu - nu[0]).max() < 1e-8:
-        return F, float(nu.mean())
+    if q == 1 or (nu == nu[0]).all() or nu.max() - nu.min() < 1e-8:
+        return float(nu.mean())
     if (nu <= 2.0).any():
-        return F, 2.0
-    expectation = float((nu / (nu - 2.0)).sum())
-    return F, 2.0 * expectation / (expectation - q)
+        return 2.0
+    excess = float((2.0 / (nu - 2.0)).sum())  # E - q, without cancellation for large nu
+    return 2.0 + 2.0 * q / excess
 
 
 def _structural(name: str, label: str) -> Method:
@@ -113,14 +122,19 @@ def _structural(name: str, label: str) -> Method:
     def df(fit: LinearFit, contrast: np.ndarray) -> float:
         """Return the smallest df of the coefficients in a contrast."""
         each = fit.memo(f"df {name}", lambda: design_df(name, fit.cp))
-        used = np.abs(contrast) > 1e-10 * max(np.abs(contrast).max(), 1e-300)
+        size = np.abs(contrast) * np.sqrt(np.diag(fit.vcov))  # in any units of the coefficients
+        used = size > 1e-10 * size.max()
         return float(each[used].min()) if used.any() else float(each.min())
 
-    def joint(fit: LinearFit, L: np.ndarray, difference: np.ndarray) -> tuple[float, float]:
-        """Return the Wald F statistic and the smallest df of the coefficients in L."""
-        return _wald_f(fit, L, difference), df(fit, np.abs(L).max(axis=0))
-
-    return Method(name, label, lambda fit: fit, lambda fit: fit.vcov, df, joint)
+    return Method(
+        name,
+        label,
+        lambda fit: fit,
+        lambda fit: fit.vcov,
+        df,
+        wald,
+        lambda fit, hypothesis: (1.0, df(fit, np.abs(hypothesis.L).max(axis=0))),
+    )
 
 
 def _satterthwaite_method(how: Satterthwaite) -> Method:
@@ -131,7 +145,8 @@ def _satterthwaite_method(how: Satterthwaite) -> Method:
         lambda fit: fit,
         lambda fit: fit.vcov,
         lambda fit, contrast: satterthwaite(_mixed(fit), how).df(contrast),
-        lambda fit, L, difference: _satterthwaite_joint(fit, L, difference, how),
+        wald,
+        lambda fit, hypothesis: (1.0, _satterthwaite_joint(_mixed(fit), hypothesis, how)),
         None
         if how.traces == "exact"
         else lambda fit, contrast: satterthwaite(_mixed(fit), how).df_error(contrast),
@@ -145,10 +160,9 @@ def _kenward_roger_method(how: KenwardRoger) -> Method:
         "Kenward and Roger's method",
         lambda fit: reml_fit(_mixed(fit)),
         lambda fit: kenward_roger(_mixed(fit), how).vcov,
-        lambda fit, contrast: kenward_roger(_mixed(fit), how).f_test(contrast[None], np.zeros(1))[
-            1
-        ],
-        lambda fit, L, difference: kenward_roger(_mixed(fit), how).f_test(L, difference),
+        lambda fit, contrast: kenward_roger(_mixed(fit), how).factor_and_df(contrast[None])[1],
+        lambda fit, L, difference: kenward_roger(_mixed(fit), how).wald(L, difference),
+        lambda fit, hypothesis: kenward_roger(_mixed(fit), how).factor_and_df(hypothesis.L),
         None
         if how.traces == "exact"
         else lambda fit, contrast: kenward_roger(_mixed(fit), how).df_error(contrast[None]),
@@ -172,7 +186,8 @@ _METHODS: dict[str, Method] = {
             lambda fit: fit,
             lambda fit: fit.vcov,
             lambda fit, contrast: np.inf,
-            lambda fit, L, difference: (_wald_f(fit, L, difference), np.inf),
+            wald,
+            lambda fit, hypothesis: (1.0, np.inf),
         ),
     )
 }
@@ -295,39 +310,25 @@ def t_test(
     return found
 
 
-def rank_reduced(fit: LinearFit, L: np.ndarray, rhs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Reduce L beta = rhs to independent rows: L (q, p) and rhs (q,), q = rank of L Phi L'.
-
-    Raises
-    ------
-    FormulaError
-        When equal combinations of coefficients have different values under the null hypothesis.
-    """
-    values, vectors = np.linalg.eigh(L @ fit.vcov @ L.T)
-    keep = values > RANK_TOLERANCE * max(values.max(), 0.0)
-    # these combinations of the rows are zero, so those of the right-hand sides must be zero up to
-    # rounding
-    left = np.abs(vectors[:, ~keep].T @ rhs)
-    if (left > np.sqrt(RANK_TOLERANCE) * np.abs(rhs).max()).any():
-        raise FormulaError(
-            "the combinations contradict one another: no coefficients have all these values"
-        )
-    return vectors[:, keep].T @ L, vectors[:, keep].T @ rhs
-
-
 class FTest(NamedTuple):
-    """An F test; `num_df` is a whole number, or NaN where the hypothesis cannot be tested."""
+    """An F test; all but `num_df` are NaN where the hypothesis cannot be tested.
+
+    `wald` is the Wald statistic, `num_df` times F but for the method of Kenward and Roger.
+    """
 
     f_value: float
     num_df: float
     den_df: float
     p_value: float
+    wald: float
 
 
 def f_test(
     fit: LinearFit, L: np.ndarray, rhs: np.ndarray | float = 0.0, ddf: DDF = "satterthwaite"
 ) -> FTest:
     """Test L beta = rhs jointly.
+
+    F does not depend on the units of the coefficients and of the rows.
 
     Parameters
     ----------
@@ -336,13 +337,21 @@ def f_test(
         Over the identifiable coefficients, user's basis; rows may be combinations of others.
     rhs : float or (r,) array
     ddf : str or TraceMethod
+
+    Raises
+    ------
+    FormulaError
+        When dependent rows have contradictory right-hand sides.
     """
     chosen = method_for(fit, ddf)
     source = chosen.fit(fit)
     L = np.atleast_2d(np.asarray(L, dtype=float))
-    rows, right = rank_reduced(source, L, np.broadcast_to(np.asarray(rhs, dtype=float), (len(L),)))
-    q = len(rows)
+    right = np.broadcast_to(np.asarray(rhs, dtype=float), (len(L),))
+    hypothesis = independent_rows(source, L, right)
+    q = len(hypothesis.L)
     if q == 0:
-        return FTest(np.nan, 0, np.nan, np.nan)
-    F, df = chosen.joint(source, rows, rows @ source.beta - right)
-    return FTest(F, q, df, f_tail(F, q, df))
+        return FTest(np.nan, 0, np.nan, np.nan, np.nan)
+    statistic = chosen.wald(source, hypothesis.L, hypothesis.L @ source.beta - hypothesis.rhs)
+    factor, df = chosen.joint(source, hypothesis)
+    F = factor * statistic / q
+    return FTest(F, q, df, f_tail(F, q, df), statistic)

@@ -259,7 +259,7 @@ def _equality_test(means: GridMeans, members: list[int]) -> FTest:
     L = means.L[members[1:]] - means.L[members[0]]
     rhs = means.offset[members[0]] - means.offset[members[1:]]
     if not len(L) or np.isnan(L).any():
-        return FTest(np.nan, np.nan, np.nan, np.nan)
+        return FTest(*(np.nan,) * 5)
     return f_test(means.fit, L, rhs, means.ddf)
 
 
