@@ -1,4 +1,4 @@
-"""One pass over the rows of a design: the sums, and the cross-products made of them."""
+"""One pass over the rows of a design: sums by column and by group, and their cross-products."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ __all__ = ["PartialSums", "assemble", "sum_rows"]
 def _check_summed(fields: Any) -> Iterator[str]:
     p, groups = len(fields.x_names), fields.groups
     if len(fields.scaling.shift) != p + 1 or len(set(fields.x_names)) != p:
-        yield f"a Summed has {len(fields.scaling.shift) - 1} columns of X and {len(set(fields.x_names))} names"
+        yield (
+            f"a Summed has {len(fields.scaling.shift) - 1} columns of X and "
+            f"{len(set(fields.x_names))} names"
+        )
     if not all(
         isinstance(levels, np.ndarray) and is_array_of("labels", levels) for _, levels, _ in groups
     ):
@@ -49,21 +52,21 @@ def _check_summed(fields: Any) -> Iterator[str]:
 @stored("Summed", renamed={"scaling": "basis"}, relations=_check_summed)
 @dataclass(frozen=True, eq=False)
 class PartialSums:
-    """Sums over some rows, on their way to cross-products: those of further rows in the same basis add as they are.
+    """Sums over some rows, to which those of further rows in the same scaling are added in place.
 
     Parameters
     ----------
     n : int
-        Rows.
+        Number of rows.
     rows : RowSums
-        Of [X y] and by level of each grouping factor.
+        Of [X y], and by level of each grouping factor.
     unweighted : RowSums or None
-        Of [1 X Z] without weights, where `CrossProducts.unweighted` is wanted.
+        Of [1 X Z] without weights, where `CrossProducts.unweighted` needs them.
     pairs : dict (g, h) -> PairProducts, g < h
     sum_log_weights : float
     scaling : Scaling
     groups : tuple of (name, levels, names)
-        The grouping factors, and Z's columns.
+        The grouping factors, their levels, and the names of the columns of Z.
     terms : tuple of TermShape
     x_names : tuple of str
     meta : Meta
@@ -81,7 +84,7 @@ class PartialSums:
     meta: Meta
 
     def products(self) -> CrossProducts:
-        """The cross-products of the rows summed so far."""
+        """Make the cross-products of the rows summed so far."""
         scaling = self.scaling
         xy, sums = self.rows.products()
         check_size((*self.x_names, self.meta.response), np.diagonal(xy))
@@ -118,17 +121,18 @@ class PartialSums:
 def assemble(
     design: Design, threads: int | None = None, scaling: Scaling | None = None
 ) -> CrossProducts:
-    """Read the rows of a design once and return their cross-products.
+    """Sum the cross-products of the rows of a design, in one pass.
 
     Parameters
     ----------
     design : Design
-        The groups are numbered as its terms say: levels that no row has get sums of zero.
+        Levels of its grouping factors without rows get sums of zero.
     threads : int, optional
-        Threads over chunks of rows; default: the cores this process may use, fewer for few rows. The sums are the same bits
-        for the same number of threads.
+        Threads over chunks of rows; default: the cores this process may use, fewer for few rows.
+        The same number of threads gives the same bits.
     scaling : Scaling, optional
-        Shifts and scales; default: chosen from a sample of the rows. Cross-products of batches in one basis add exactly.
+        Shifts and scales; default: chosen from a sample of the rows. Cross-products of batches in
+        one scaling add exactly.
 
     Returns
     -------
@@ -137,10 +141,10 @@ def assemble(
     Raises
     ------
     ArgumentError
-        When ``threads`` is no whole number from 1.
+        When ``threads`` is not a whole number from 1.
     DataError
-        When squares overflow, or the basis relies on columns of X adding up to 1
-        that do not do so here.
+        When squares overflow, or the scaling shifts columns and the columns of X that add up to 1
+        in it do not do so in these rows.
     """
     return sum_rows(design, threads, scaling).products()
 
@@ -151,12 +155,14 @@ def sum_rows(
     scaling: Scaling | None = None,
     worth: int | None = None,
 ) -> PartialSums:
-    """What `assemble` makes cross-products of.
+    """Sum the rows of a design, as `assemble`, without multiplying out the sums by cell.
 
     Parameters
     ----------
+    design, threads, scaling
+        As for `assemble`.
     worth : int, optional
-        See `mixedfast.crossprod.row_sums.row_sums`: batches whose sums are to add need one number.
+        See `mixedfast.crossprod.row_sums.row_sums`; the same for all batches that are to add.
     """
     threads = check_threads(threads)
     n = design.n
@@ -164,7 +170,8 @@ def sum_rows(
         scaling = choose_scaling(design)
     elif scaling.constant is not None and not adds_to_one(design, scaling.constant):
         raise DataError(
-            "the basis shifts columns, and the columns of X that add up to 1 in it do not do so in these rows"
+            "the scaling shifts columns, but the columns of X that add up to 1 in it do "
+            "not add up to 1 in these rows"
         )
     pool = pool_of(design, scaling)
     columns, z = pool.at(pool.xy), [pool.at(places) for places in pool.z]

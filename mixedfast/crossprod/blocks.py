@@ -1,4 +1,4 @@
-"""Blocks of Z'WZ and Z'W[X y]: by level of one grouping factor, and by pair of levels of two."""
+"""Blocks of Z'WZ and Z'W[X y] by level of one grouping factor, and by pair of levels of two."""
 
 from __future__ import annotations
 
@@ -35,11 +35,23 @@ def _check_group(fields: Any) -> Iterator[str]:
 )
 @dataclass(frozen=True, eq=False)
 class GroupProducts:
-    """Cross-products of one grouping factor (all terms on it side by side).
+    """Cross-products of one grouping factor, all terms on it side by side.
 
-    ``A`` (J,K,K) holds Z_j'WZ_j, ``B`` (J,K,p+1) holds Z_j'W[X y], in the basis ``(z - shift) * scale``, times ``mix`` where
-    there is one (see `GroupScaling`). Where no column of Z_j is the constant, ``sums`` (J,1+p) holds 1'W[1 X] of each level, for
-    rules that ask what varies within levels.
+    Parameters
+    ----------
+    name : str
+    levels : (J,) array of labels
+    names : tuple of str, length K
+        Names of the columns of Z.
+    A : (J, K, K) array
+        Z_j'WZ_j, with the columns ``(z - shift) * scale``, times ``mix`` where there is one.
+    B : (J, K, p+1) array
+        Z_j'W[X y].
+    shift, scale, mix
+        See `GroupScaling`.
+    sums : (J, 1+p) array or None
+        1'W[1 X] of each level where no column of Z_j is the constant. Design-based degrees of
+        freedom need them to know what varies within levels.
     """
 
     name: str
@@ -54,6 +66,7 @@ class GroupProducts:
 
     @property
     def scaling(self) -> GroupScaling:
+        """Shifts and scales of the columns of Z."""
         return GroupScaling(self.shift, self.scale, self.mix)
 
     @property
@@ -66,7 +79,7 @@ class GroupProducts:
 
 
 def check_pairs_and_terms(name: str, fields: Any, sizes: list[tuple[int, int]]) -> Iterator[str]:
-    """Yield what is wrong with the pairs of groups and the terms in them, for groups of (levels, columns) `sizes`."""
+    """Yield each fault of the pairs and terms of groups with (levels, columns) `sizes`."""
     if len(fields.pairs) != len(sizes) * (len(sizes) - 1) // 2:
         yield f"a {name} has {len(sizes)} groups and {len(fields.pairs)} pairs of them"
     for (g, h), pair in fields.pairs.items():
@@ -102,7 +115,16 @@ def _check_pair(fields: Any) -> Iterator[str]:
 )
 @dataclass(frozen=True, eq=False)
 class PairProducts:
-    """Z_g'WZ_h as block CSR: indptr (J_g+1), indices (nnz,) levels of h, data (nnz,K_g,K_h)."""
+    """Cross-products Z_g'WZ_h of two grouping factors as block CSR.
+
+    Parameters
+    ----------
+    indptr : (J_g+1,) array
+    indices : (nnz,) array
+        The level of h of each block.
+    data : (nnz, K_g, K_h) array
+        One block per pair of levels that occur together.
+    """
 
     indptr: np.ndarray
     indices: np.ndarray
@@ -112,22 +134,21 @@ class PairProducts:
     def of_blocks(
         cls, rows: np.ndarray, columns: np.ndarray, data: np.ndarray, n_rows: int
     ) -> PairProducts:
-        """Blocks (nnz,K_g,K_h) at levels of g and of h, sorted by the level of g, then of h."""
+        """Make CSR of blocks (nnz,K_g,K_h) that are sorted by the level of g, then of h."""
         ends = np.cumsum(np.bincount(rows, minlength=n_rows))
         indptr = np.append(0, ends).astype(np.int64)
         return cls(indptr, columns.astype(np.int32), np.ascontiguousarray(data))
 
     @property
     def rows(self) -> np.ndarray:
-        """The level of g of each block, (nnz,) int64, beside its level of h in ``indices``."""
+        """The level of g of each block, (nnz,) int64; ``indices`` has its level of h."""
         return np.repeat(np.arange(len(self.indptr) - 1, dtype=np.int64), np.diff(self.indptr))
 
     @property
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """All three in the types that kernels read, whoever made them."""
-        as_read = np.ascontiguousarray
+        """The three arrays, contiguous and of the types that kernels read."""
         return (
-            as_read(self.indptr, dtype=np.int64),
-            as_read(self.indices, dtype=np.int32),
-            as_read(self.data),
+            np.ascontiguousarray(self.indptr, dtype=np.int64),
+            np.ascontiguousarray(self.indices, dtype=np.int32),
+            np.ascontiguousarray(self.data),
         )

@@ -1,13 +1,16 @@
-"""Columns that others nearly determine: which of X's count, and a basis in which they are seen exactly.
+"""Nearly collinear columns: which columns of X are kept, and cross-products that show them exactly.
 
-One pass over the rows carries the sums of squares to 16 digits, so a column that is free by a millionth of its length
-keeps four digits of what is its own, and by less none. Where a first pass finds such a column (a raw cubic of the
-year, say), what the clear columns explain is taken out of it row by row and the sums are made again, as the
-Gram-Schmidt steps of a QR decomposition do. Which columns count is then decided as R's ``lm`` and lme4 decide it.
+Sums of squares from one pass over the rows have 16 digits. Of a column whose distance from the
+others is a millionth of its length they keep four digits of that distance, and of a closer column
+fewer. Where a first pass finds such a column (a raw cubic of the year, say), the part of it that
+the clear columns explain is subtracted row by row and the sums are made again, as in the
+Gram-Schmidt steps of a QR decomposition. Which columns are kept is then decided as in ``lm`` of R
+and in lme4.
 
-The same is done within a correlated random term: a change of its columns by an invertible matrix is a change of what the
-covariance is called, ``Z b = (Z R) (R^-1 b)``. Where slopes are nearly the same column the likelihood is a valley of
-some 1e10 times its width, and a basis of what each has of its own makes it round again.
+The same is done within a correlated random term. An invertible change R of its columns only changes
+the random effects, ``Z b = (Z R) (R^-1 b)``, and not the model. Where slopes are nearly collinear
+the likelihood is a valley some 1e10 times longer than wide, and orthogonalized columns make it
+round again.
 """
 
 from __future__ import annotations
@@ -23,36 +26,39 @@ from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.types import Design
 
 __all__ = [
-    "LENGTH_TOLERANCE",
-    "RANK_TOLERANCE",
     "independent_columns",
     "orthogonalized",
     "well_conditioned",
 ]
 
-#: A column of X is dropped when what earlier columns leave of its sum of squares is below this fraction. Sums of
-#: squares carry 16 digits, so a column that is free to 1e-5 of its length is still told from a dependent one.
-RANK_TOLERANCE = 1e-10
-#: Columns whose own part was seen row by row are kept down to this share of their whole length, as R's lm keeps them.
-LENGTH_TOLERANCE = 1e-7
-#: Below this share a pivot has fewer than eleven digits, and the deviance is rough to the search.
-_DOUBTFUL = 1e-5
-#: At or below this share a pivot is rounding: the column is a combination of the others.
+#: A column of X is dropped when earlier columns leave less than this share of its sum of squares.
+#: Sums of squares have 16 digits, so a column at a distance of 1e-5 of its length from the
+#: others is still distinguished from a dependent one.
+_RANK_TOLERANCE = 1e-10
+#: Orthogonalized columns are kept down to this share of their length, as ``lm`` of R keeps them.
+_LENGTH_TOLERANCE = 1e-7
+#: A pivot below this share of the sum of squares has fewer than eleven digits, and the deviance is
+#: rough to the search.
+_NEARLY_COLLINEAR = 1e-5
+#: A pivot at or below this share is rounding: the column is a combination of the others.
 _ROUNDING = 1e-15
-#: The same for columns of a random term; rounding of large tables must not be taken for a column.
+#: The same for columns of a random term, where rounding of large tables must not pass for a column.
 _ROUNDING_OF_SLOPES = 1e-13
-#: Columns of a random term whose own part is shorter than this share of them are dependent: rows round by not much less.
+#: Columns of a random term closer to the others than this share of their length are dependent; the
+#: rounding of rows is not much smaller.
 _DEPENDENT = 1e-11
-#: A mixed column of a random term with less than this share of the largest sum of squares is scaled again.
+#: A mixed column of a random term is scaled again when its sum of squares is below this share of
+#: the largest one.
 _SMALL = 1e-4
-#: Each pass makes one more power of a raw polynomial clear; what eight leave is dropped by R too.
+#: Each pass makes one more power of a raw polynomial clear; R also drops the powers that eight
+#: passes leave.
 _MAX_PASSES = 8
 
 
 def well_conditioned(design: Design, threads: int | None = None) -> CrossProducts:
-    """Cross-products in which no column of X, and of no correlated random term, is nearly a combination of others.
+    """Assemble cross-products without nearly collinear columns in X and in correlated random terms.
 
-    One pass over the rows where none was.
+    One pass over the rows where there is no such column, otherwise some more.
 
     Parameters
     ----------
@@ -62,7 +68,7 @@ def well_conditioned(design: Design, threads: int | None = None) -> CrossProduct
     Returns
     -------
     CrossProducts
-        With ``mix`` (its own or a group's) where columns had to be taken apart.
+        With ``mix``, its own or that of a group, where columns were orthogonalized.
     """
     return orthogonalized(
         assemble(design, threads), lambda scaling: assemble(design, threads, scaling)
@@ -70,41 +76,41 @@ def well_conditioned(design: Design, threads: int | None = None) -> CrossProduct
 
 
 def orthogonalized(cp: CrossProducts, again: Callable[[Scaling], CrossProducts]) -> CrossProducts:
-    """The same for rows that only their owner can read.
+    """Orthogonalize nearly collinear columns, with a function that sums the rows again.
 
     Parameters
     ----------
     cp : CrossProducts
         Of a first pass.
     again : callable
-        ``again(basis)`` sums all rows once more, in another basis.
+        ``again(scaling)`` sums all rows once more, in another scaling.
     """
     for _ in range(_MAX_PASSES):
-        scaling = _clearer_basis(cp)
+        scaling = _orthogonal_scaling(cp)
         if scaling is None:
             break
         cp = again(scaling)
     return cp
 
 
-def _clearer_basis(cp: CrossProducts) -> Scaling | None:
-    """A basis in which what earlier clear columns explain is taken out of the doubtful ones; None when there are none."""
-    clear, doubtful = _look(cp)
-    groups = [_clearer_group(cp, g) for g in range(len(cp.groups))]
-    if not len(doubtful) and not any(groups):
+def _orthogonal_scaling(cp: CrossProducts) -> Scaling | None:
+    """Choose a scaling that orthogonalizes the nearly collinear columns; None if there are none."""
+    clear, collinear = _classify_x(cp)
+    groups = [_orthogonal_group(cp, g) for g in range(len(cp.groups))]
+    if not len(collinear) and not any(groups):
         return None
     scaling = replace(
         cp.scaling,
         groups=tuple(new or group.scaling for new, group in zip(groups, cp.groups, strict=True)),
     )
-    if len(doubtful):
-        mix, unit = _clearer(cp.xy[:-1, :-1], cp.mix, clear, doubtful)
+    if len(collinear):
+        mix, unit = _orthogonalize(cp.xy[:-1, :-1], cp.mix, clear, collinear)
         scaling = replace(scaling, scale=scaling.scale * np.append(unit, 1.0), mix=mix)
     return scaling
 
 
-def _clearer_group(cp: CrossProducts, g: int) -> GroupScaling | None:
-    """The same for the columns of Z of one grouping factor, each correlated term for itself."""
+def _orthogonal_group(cp: CrossProducts, g: int) -> GroupScaling | None:
+    """Choose such a scaling of the columns of Z of one grouping factor, term by term."""
     group = cp.groups[g]
     square = group.A.sum(axis=0)
     mix, unit, changed = (
@@ -117,24 +123,25 @@ def _clearer_group(cp: CrossProducts, g: int) -> GroupScaling | None:
             continue
         own = slice(term.start, term.start + term.k)
         G = square[own, own]
-        clear, doubtful, hidden = _apart(G, np.diag(G), _ROUNDING_OF_SLOPES)
-        # what rounding of the sums may hide is looked at once: rows tell it from a column that others determine
-        apart = doubtful + ([j for j in hidden if G[j, j] > 0.0] if group.mix is None else [])
-        if apart:
-            mix[own, own], unit[own] = _clearer(
-                G, mix[own, own], np.array(clear, dtype=int), np.array(apart, dtype=int)
+        clear, collinear, hidden = _classify(G, np.diag(G), _ROUNDING_OF_SLOPES)
+        # columns that rounding of the sums may hide are tried once: rows show if they are dependent
+        tried = collinear + ([j for j in hidden if G[j, j] > 0.0] if group.mix is None else [])
+        if tried:
+            mix[own, own], unit[own] = _orthogonalize(
+                G, mix[own, own], np.array(clear, dtype=int), np.array(tried, dtype=int)
             )
             changed = True
-        elif group.mix is not None and (again := _seen(G, mix[own, own])) is not None:
+        elif group.mix is not None and (again := _corrected(G, mix[own, own])) is not None:
             mix[own, own], unit[own] = again
             changed = True
     return GroupScaling(group.shift, group.scale * unit, mix) if changed else None
 
 
-def _seen(G: np.ndarray, mix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """What the rows say of mixed columns: mix and unit as of `_clearer`, or None where all is well.
+def _corrected(G: np.ndarray, mix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Correct the mix of columns whose sums are known by now.
 
-    A column with nothing of its own is put back as it was, and one whose size could not be foreseen is scaled.
+    Return mix and unit as `_orthogonalize`. A dependent column is restored, and one of
+    unforeseen size is scaled. None where no column is either.
     """
     back = np.linalg.inv(mix)
     whole, size = np.diag(back.T @ G @ back), np.diag(G)
@@ -151,30 +158,32 @@ def _seen(G: np.ndarray, mix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | Non
 
 
 def independent_columns(cp: CrossProducts) -> np.ndarray:
-    """Positions of the columns of X that earlier columns do not determine.
+    """Find the columns of X that are not linear combinations of earlier ones; their positions.
 
-    Those R's lm keeps, and beside an intercept those whose own part is clear about the mean, where R judges by the length
-    about zero: the square of a year between 2000 and 2001 is 2e-8 of its length free of the year, and 6e-5 of its spread.
+    These are the columns that ``lm`` of R keeps, and with an intercept a few more: R judges the
+    distance from earlier columns by the length about zero, this function also by the length about
+    the mean. The square of a year between 2000 and 2001 is at a distance from the year of 2e-8 of
+    its length, and of 6e-5 of its spread.
     """
     size, whole = _sizes(cp)
-    enough = RANK_TOLERANCE * size
+    tolerance = _RANK_TOLERANCE * size
     if cp.mix is not None:
-        enough = np.where(
-            np.isfinite(size), np.minimum(enough, LENGTH_TOLERANCE**2 * whole), enough
+        tolerance = np.where(
+            np.isfinite(size), np.minimum(tolerance, _LENGTH_TOLERANCE**2 * whole), tolerance
         )
     G = cp.xy[:-1, :-1].copy()
     kept = []
     for j in range(len(G)):
-        if G[j, j] > enough[j]:
+        if G[j, j] > tolerance[j]:
             kept.append(j)
             G -= np.outer(G[:, j], G[j]) / G[j, j]
     return np.array(kept, dtype=int)
 
 
 def _sizes(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of squares of the columns of X as they were before they were mixed, about the mean and about zero, both (p,).
+    """Compute sums of squares of the unmixed columns of X about the mean and about zero, (p,) each.
 
-    About the mean: infinite for a constant beside an intercept, which says it all.
+    About the mean: infinite for a constant column beside an intercept, so that it is dropped.
     """
     G, ones = cp.xy[:-1, :-1], cp.ones
     if cp.mix is not None:
@@ -190,58 +199,72 @@ def _sizes(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
     if at is not None:
         own = G[at] / np.sqrt(G[at, at])
         about_mean = np.where(np.arange(len(size)) == at, size, size - own**2)
-        about_mean[about_mean <= RANK_TOLERANCE * size] = np.inf
+        about_mean[about_mean <= _RANK_TOLERANCE * size] = np.inf
         size = about_mean
     return size, whole
 
 
-def _look(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the columns whose own part is clear, and of those where it is neither clear nor rounding."""
+def _classify_x(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
+    """Classify the columns of X: positions of the clear and of the nearly collinear ones."""
     counted = set(independent_columns(cp).tolist()) if cp.mix is not None else None
     size = np.diag(cp.xy)[:-1] if cp.mix is not None else _sizes(cp)[0]
     unmixed = np.zeros(cp.p) if cp.constant is None else cp.constant
-    clear, doubtful, _ = _apart(cp.xy[:-1, :-1], size, _ROUNDING, unmixed != 0.0, counted)
-    return np.array(clear, dtype=int), np.array(doubtful, dtype=int)
+    clear, collinear, _ = _classify(cp.xy[:-1, :-1], size, _ROUNDING, unmixed != 0.0, counted)
+    return np.array(clear, dtype=int), np.array(collinear, dtype=int)
 
 
-def _apart(
+def _classify(
     products: np.ndarray,
     size: np.ndarray,
     rounding: float,
     unmixed: np.ndarray | None = None,
     counted: set[int] | None = None,
 ) -> tuple[list[int], list[int], list[int]]:
-    """The same from products of the columns, the sizes to compare with, and which columns stay as they are, or count at all.
+    """Classify columns from their products: clear, nearly collinear, and hidden by rounding.
 
-    The third list has those of which rounding leaves nothing.
+    Parameters
+    ----------
+    products : (k, k) array
+    size : (k,) array
+        Sums of squares to compare the pivots with.
+    rounding : float
+        A pivot at or below this share is rounding.
+    unmixed : (k,) bool array, optional
+        Columns that cannot be mixed.
+    counted : set of int, optional
+        Columns that may be clear; default: all.
     """
-    G, clear, doubtful, hidden = products.copy(), [], [], []
+    G, clear, collinear, hidden = products.copy(), [], [], []
     for j in range(len(G)):
         if not np.isfinite(size[j]) or not G[j, j] > rounding * size[j]:
             hidden.append(j)
             continue
-        if G[j, j] > _DOUBTFUL * size[j] or (unmixed is not None and unmixed[j]):
+        if G[j, j] > _NEARLY_COLLINEAR * size[j] or (unmixed is not None and unmixed[j]):
             if counted is not None and j not in counted:
                 continue
             clear.append(j)
         else:
-            doubtful.append(j)
-        G -= (
-            np.outer(G[:, j], G[j]) / G[j, j]
-        )  # a later column is not clear where a doubtful one makes it so
-    return clear, doubtful, hidden
+            collinear.append(j)
+        # also for a nearly collinear one: a later column close to it is not clear either
+        G -= np.outer(G[:, j], G[j]) / G[j, j]
+    return clear, collinear, hidden
 
 
-def _clearer(
-    G: np.ndarray, old: np.ndarray | None, clear: np.ndarray, doubtful: np.ndarray
+def _orthogonalize(
+    G: np.ndarray, old: np.ndarray | None, clear: np.ndarray, collinear: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mixed again, and of unit diagonal: what earlier clear columns explain is taken out of the doubtful ones, (k,k).
+    """Subtract from each nearly collinear column its projection on earlier clear columns.
 
-    And what the columns are to be scaled by beside, (k,): mixing then does not change a determinant.
+    Returns
+    -------
+    mix : (k, k) array
+        Of unit diagonal, so that mixing does not change a determinant.
+    unit : (k,) array
+        Factors of the scales.
     """
     old = np.eye(len(G)) if old is None else old
     mix = old.copy()
-    for j in doubtful:
+    for j in collinear:
         earlier = clear[clear < j]
         share = np.linalg.solve(G[np.ix_(earlier, earlier)], G[earlier, j])
         left = max(G[j, j] - G[j, earlier] @ share, _ROUNDING * G[j, j])

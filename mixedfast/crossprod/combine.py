@@ -1,6 +1,7 @@
-"""Adding cross-products: rows of one table and rows of another, as if they had been read together; and taking rows away.
+"""Addition of cross-products of two tables, and subtraction of some of the rows.
 
-Both are brought into one basis and one numbering of the groups; then sums are added.
+Both are brought into one scaling and one numbering of the groups; then sums are added. The result
+is that of reading all rows together.
 """
 
 from __future__ import annotations
@@ -23,34 +24,36 @@ if TYPE_CHECKING:
 
 __all__ = ["add", "in_scaling", "most_levels_first", "subtract"]
 
-#: What is left of a sum when all its parts have been taken away again, relative to the sum.
+#: A difference of sums below this share of the whole is rounding: all rows were subtracted.
 _ROUNDING = 1e-12
 
 
 def add(a: CrossProducts, b: CrossProducts) -> CrossProducts:
-    """Cross-products of the rows of both, in a's basis where that can hold both.
+    """Add the cross-products of two tables.
 
-    Groups that only one of them has are kept. Levels are in sorted order when both are, otherwise b's new ones follow a's.
-    In one basis sums add as they are; otherwise b is brought into a's.
+    The sums of `a` keep their scaling where it is valid for both, and b is brought into it. Groups
+    that only one table has are kept. Levels are sorted when those of both tables are; otherwise
+    those that only b has follow those of a.
 
     Raises
     ------
     DataError
-        When the two are not of the same model (formula, columns of X, columns of Z, states of transformations).
+        When the two are not of the same model: formula, columns of X, columns of Z, states of
+        transformations.
 
     Examples
     --------
     >>> import mixedfast as mf
-    >>> sleep = mf.load_dataset("sleepstudy")
-    >>> a, b = (mf.crossproducts("Reaction ~ Days + (1 | Subject)", part) for part in (sleep[:50], sleep[50:]))
+    >>> sleep, formula = mf.load_dataset("sleepstudy"), "Reaction ~ Days + (1 | Subject)"
+    >>> a, b = (mf.crossproducts(formula, part) for part in (sleep[:50], sleep[50:]))
     >>> (a + b).n, len(a.groups[0].levels), len((a + b).groups[0].levels)
     (180, 5, 18)
     """
     b = _in_order(b, a)
     _check_same_model(a, b)
-    scaling = _common_basis(a, b)
+    scaling = _common_scaling(a, b)
     a, b = in_scaling(a, scaling), in_scaling(b, scaling)
-    merged = [_merge(a, b, g) for g in range(len(a.groups))]
+    merged = [_add_group(a, b, g) for g in range(len(a.groups))]
     groups, recipes, places = zip(*merged, strict=True) if merged else ((), (), ())
     size = [group.n_levels for group in groups]
     pairs = {
@@ -72,19 +75,21 @@ def add(a: CrossProducts, b: CrossProducts) -> CrossProducts:
     return most_levels_first(total)
 
 
-# --- one model ---------------------------------------------------------------------------------------------
+# --- one model --------------------------------------------------------------------------------
 
 
 def _check_same_model(a: CrossProducts, b: CrossProducts) -> None:
-    # spaces tell nothing: names that have some stand in the names of the columns too
+    # spaces do not matter: names with spaces are in the names of the columns too
     if "".join(a.meta.formula.split()) != "".join(b.meta.formula.split()):
         raise DataError(
-            f"cross-products of different models do not add: {a.meta.formula!r} and {b.meta.formula!r}"
+            f"cross-products of different models do not add: {a.meta.formula!r} and "
+            f"{b.meta.formula!r}"
         )
     if a.x_names != b.x_names:
         odd = sorted(set(a.x_names) ^ set(b.x_names))
         raise DataError(
-            f"the columns of X differ ({', '.join(odd) or 'in their order'}): give both tables the same categories"
+            f"the columns of X differ ({', '.join(odd) or 'in their order'}): "
+            "give both tables the same categories"
         )
     for mine, theirs in zip(a.groups, b.groups, strict=True):
         if mine.names != theirs.names:
@@ -104,19 +109,20 @@ def _check_same_model(a: CrossProducts, b: CrossProducts) -> None:
 
 
 def _check_same_coding(a: Coding, b: Coding) -> None:
-    """Columns of one name must mean one thing: the same categories in one order, the same knots and centres."""
+    """Refuse columns of one name with other categories, or with other knots or centres."""
     for name, levels in a.levels.items():
         if levels.tolist() != b.levels[name].tolist():
             raise DataError(
                 f"the categories of {name!r} differ ({', '.join(map(str, levels[:6]))} and "
-                f"{', '.join(map(str, b.levels[name][:6]))}): give both tables the same categories in the same order"
+                f"{', '.join(map(str, b.levels[name][:6]))}): "
+                "give both tables the same categories in the same order"
             )
     if a.model_spec is not None and b.model_spec is not None:
         for expr, state in a.model_spec.transform_state.items():
             if not _equal(state, b.model_spec.transform_state.get(expr)):
                 raise DataError(
-                    f"{expr} was centred, scaled or given knots by each table's own values: transform the column "
-                    "before the tables are taken apart"
+                    f"{expr} was centred, scaled or given knots by the values of each table alone: "
+                    "transform the column before you split the table"
                 )
 
 
@@ -128,11 +134,11 @@ def _equal(a: Any, b: Any) -> bool:
     return bool(np.array_equal(a, b)) if isinstance(a, np.ndarray) else bool(a == b)
 
 
-# --- one order of the groups -------------------------------------------------------------------------------
+# --- one order of the groups ------------------------------------------------------------------
 
 
 def _in_order(b: CrossProducts, a: CrossProducts) -> CrossProducts:
-    """b with its groups and terms in the order of a's."""
+    """Put the groups and terms of b in the order of those of a."""
     mine, theirs = [g.name for g in a.groups], [g.name for g in b.groups]
     if sorted(mine) != sorted(theirs):
         raise DataError(f"the grouping factors differ: {', '.join(mine)} and {', '.join(theirs)}")
@@ -144,13 +150,14 @@ def _in_order(b: CrossProducts, a: CrossProducts) -> CrossProducts:
     terms = [at.get((t.group, t.start), -1) for t in a.terms]
     if -1 in terms:
         raise DataError(
-            "the random terms differ in their number of effects: give both tables the same categories"
+            "the random terms differ in their number of effects: "
+            "give both tables the same categories"
         )
     return _permuted(b, groups, terms)
 
 
 def most_levels_first(cp: CrossProducts) -> CrossProducts:
-    """The same with the grouping factors in the order of their numbers of levels, as in a table in memory."""
+    """Order the grouping factors by their numbers of levels, as for a table in memory."""
     size = [g.n_levels for g in cp.groups]
     groups = sorted(range(len(size)), key=lambda g: -size[g])
     terms = sorted(range(len(cp.terms)), key=lambda t: -size[cp.terms[t].group])
@@ -158,7 +165,7 @@ def most_levels_first(cp: CrossProducts) -> CrossProducts:
 
 
 def _permuted(cp: CrossProducts, groups: Sequence[int], terms: Sequence[int]) -> CrossProducts:
-    """The same with groups and terms in another order."""
+    """Put groups and terms in another order."""
     if list(groups) == sorted(groups) and list(terms) == sorted(terms):
         return cp
     place = {g: i for i, g in enumerate(groups)}
@@ -199,30 +206,33 @@ def _transposed(pair: PairProducts, n_right: int) -> PairProducts:
     return PairProducts.of_blocks(pair.indices[order], rows[order], data, n_right)
 
 
-# --- one basis ---------------------------------------------------------------------------------------------
+# --- one scaling ------------------------------------------------------------------------------
 
 
-def _common_basis(a: CrossProducts, b: CrossProducts) -> Scaling:
-    """a's basis, unless it shifts by columns that add up to 1 in a's rows and perhaps not in b's."""
+def _common_scaling(a: CrossProducts, b: CrossProducts) -> Scaling:
+    """Return the scaling of a where it is valid for b too, otherwise the one without shifts.
+
+    A shift is valid if the columns that add up to 1 in the rows of a are known to do so in b.
+    """
     if a.constant is None or (b.constant is not None and np.array_equal(a.constant, b.constant)):
         return a.scaling
     return a.scaling.unshifted()
 
 
 def in_scaling(cp: CrossProducts, scaling: Scaling) -> CrossProducts:
-    """The same cross-products in another basis.
+    """Transform cross-products to another scaling.
 
     Parameters
     ----------
     cp : CrossProducts
-    basis : Scaling
-        With cp's constant, or without a shift of X and y.
+    scaling : Scaling
+        With the constant of `cp`, or without a shift of X and y.
     """
     own = cp.scaling
     if own.same(scaling):
         return cp
-    R = _turn(scaling, own)
-    Z = [_turn_group(cp, g, new) for g, new in enumerate(scaling.groups)]
+    R = _transform(scaling, own)
+    Z = [_group_transform(cp, g, new) for g, new in enumerate(scaling.groups)]
     groups = tuple(
         replace(
             g,
@@ -245,13 +255,13 @@ def in_scaling(cp: CrossProducts, scaling: Scaling) -> CrossProducts:
     if unweighted is None and scaling.constant is None:
         unweighted = _plain_products(cp)
     if unweighted is not None:
-        turn = np.zeros(unweighted.shape)
-        turn[0, 0] = 1.0
+        transform = np.zeros(unweighted.shape)
+        transform[0, 0] = 1.0
         at = 1
         for part in (R[:-1, :-1], *Z):
-            turn[at : at + len(part), at : at + len(part)] = part
+            transform[at : at + len(part), at : at + len(part)] = part
             at += len(part)
-        unweighted = turn.T @ unweighted @ turn
+        unweighted = transform.T @ unweighted @ transform
     return replace(
         cp,
         xy=R.T @ cp.xy @ R,
@@ -265,8 +275,11 @@ def in_scaling(cp: CrossProducts, scaling: Scaling) -> CrossProducts:
     )
 
 
-def _turn(new: Scaling, old: Scaling) -> np.ndarray:
-    """R with [X y]_new = [X y]_old R; the columns that add up to 1 take up the difference of the shifts."""
+def _transform(new: Scaling, old: Scaling) -> np.ndarray:
+    """Compute R with [X y]_new = [X y]_old R.
+
+    The columns that add up to 1 take up the difference of the shifts.
+    """
     R = np.diag(new.scale / old.scale)
     if old.ones is not None:
         R[:-1] += np.outer(old.ones, (old.shift - new.shift) * new.scale)
@@ -277,12 +290,12 @@ def _turn(new: Scaling, old: Scaling) -> np.ndarray:
     return R
 
 
-def _turn_group(cp: CrossProducts, g: int, new: GroupScaling) -> np.ndarray:
-    """The same for the columns of Z of one grouping factor."""
+def _group_transform(cp: CrossProducts, g: int, new: GroupScaling) -> np.ndarray:
+    """Compute R with Z_new = Z_old R for the columns of Z of one grouping factor."""
     group = cp.groups[g]
     R = np.diag(new.scale / group.scale)
     for term in cp.terms:
-        if term.group == g:  # the first column is the constant wherever the others are shifted
+        if term.group == g:  # the first column is the constant where the others are shifted
             inside = slice(term.start, term.start + term.k)
             R[term.start, inside] += ((group.shift - new.shift) * new.scale)[inside] / group.scale[
                 term.start
@@ -293,7 +306,7 @@ def _turn_group(cp: CrossProducts, g: int, new: GroupScaling) -> np.ndarray:
 
 
 def _plain_products(cp: CrossProducts) -> np.ndarray:
-    """Products of [1 X Z] of rows without weights, in their basis, from the sums there are."""
+    """Collect the products of [1 X Z] of rows without weights from the sums by group."""
     ends = np.cumsum([1 + cp.p, *(g.k for g in cp.groups)])
     out = np.zeros((ends[-1], ends[-1]))
     X = cp.xy[:-1, :-1]
@@ -311,13 +324,18 @@ def _plain_products(cp: CrossProducts) -> np.ndarray:
     return upper + np.triu(out, 1).T
 
 
-# --- one numbering of the groups ---------------------------------------------------------------------------
+# --- one numbering of the groups --------------------------------------------------------------
 
 
-def _merge(
+def _add_group(
     a: CrossProducts, b: CrossProducts, g: int
 ) -> tuple[GroupProducts, GroupRecipe, tuple[np.ndarray, np.ndarray]]:
-    """One grouping factor of both: the sums, how the groups are numbered, and where each side's levels went."""
+    """Add one grouping factor of both.
+
+    Returns
+    -------
+    The sums, the numbering of the groups, and the place in it of each level of a and of b.
+    """
     recipe, *places = union(_group_recipe(a, g), _group_recipe(b, g))
     mine, theirs = a.groups[g], b.groups[g]
     size = len(recipe.levels)
@@ -334,7 +352,7 @@ def _merge(
 
 
 def _group_recipe(cp: CrossProducts, g: int) -> GroupRecipe:
-    """How the groups are numbered; by their labels alone when the cross-products carry no recipe."""
+    """Return the numbering of the groups; by their labels alone if there is no recipe."""
     if cp.meta.recipe is None:
         name, levels = cp.groups[g].name, np.asarray(cp.groups[g].levels)
         return GroupRecipe(name, (name,), (levels,), (), levels)
@@ -381,32 +399,39 @@ def _add_meta(a: CrossProducts, b: CrossProducts, groups: Sequence[GroupRecipe])
     )
 
 
-# --- rows taken away ---------------------------------------------------------------------------------------
+# --- subtraction ------------------------------------------------------------------------------
 
 
 def subtract(cp: CrossProducts, part: CrossProducts) -> CrossProducts:
-    """The cross-products of the rows of `cp` without those of `part`, which are among them.
+    """Subtract the cross-products of some of the rows.
 
-    Levels that lose all their rows stay, with sums of zero: they add nothing to any likelihood. Their labels, and what `meta`
-    says of the data, stay too.
+    Levels that lose all their rows stay, with sums of zero: they add nothing to the likelihood.
+    `meta` stays that of all rows.
 
     Parameters
     ----------
     cp, part : CrossProducts
-        In one basis, the groups numbered alike.
+        In one scaling, with one numbering of the groups; the rows of `part` are among those of
+        `cp`.
     """
     groups = []
     for mine, theirs in zip(cp.groups, part.groups, strict=True):
-        sums = None if mine.sums is None or theirs.sums is None else _left(mine.sums, theirs.sums)
+        sums = (
+            None
+            if mine.sums is None or theirs.sums is None
+            else _difference(mine.sums, theirs.sums)
+        )
         groups.append(
-            replace(mine, A=_left(mine.A, theirs.A), B=_left(mine.B, theirs.B), sums=sums)
+            replace(
+                mine, A=_difference(mine.A, theirs.A), B=_difference(mine.B, theirs.B), sums=sums
+            )
         )
     pairs = {}
     for (g, h), pair in cp.pairs.items():
         other, width = part.pairs[g, h], np.int64(cp.groups[h].n_levels)
         at = np.searchsorted(pair.rows * width + pair.indices, other.rows * width + other.indices)
         data = pair.data.copy()
-        data[at] = _left(data[at], other.data)
+        data[at] = _difference(data[at], other.data)
         pairs[g, h] = replace(pair, data=data)
     return replace(
         cp,
@@ -421,8 +446,8 @@ def subtract(cp: CrossProducts, part: CrossProducts) -> CrossProducts:
     )
 
 
-def _left(whole: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """whole - part, with what is only rounding set to zero."""
+def _difference(whole: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Compute whole - part, with rounding set to zero."""
     left = whole - part
     left[np.abs(left) <= _ROUNDING * np.abs(whole)] = 0.0
     return left

@@ -1,4 +1,4 @@
-"""Cells of few rows, which sums by group give away."""
+"""Cells of few rows, whose values can be computed from sums by group."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def small_cells(cp: CrossProducts, k: int) -> dict[str, list[Any]]:
 
 
 class _Cells(NamedTuple):
-    """Cells of one kind: what they are cells of, the labels of each side, each cell's place in them, and its rows."""
+    """Cells of one kind: name, labels of each factor, places of the cells in them, rows each."""
 
     what: str
     labels: tuple[np.ndarray, ...]
@@ -50,13 +50,14 @@ class _Cells(NamedTuple):
     rows: np.ndarray
 
     def name(self, i: int) -> str:
+        """Name a cell by the labels of its levels."""
         return " & ".join(
             str(labels[places[i]]) for labels, places in zip(self.labels, self.places, strict=True)
         )
 
 
 def _counted(plain: CrossProducts) -> Iterator[_Cells]:
-    """Levels, levels by category, and pairs of levels, with their rows."""
+    """Yield levels, categories within levels, and pairs of levels, with their numbers of rows."""
     for group in plain.groups:
         levels, at = np.asarray(group.levels), np.arange(group.n_levels)
         ones = _by_level(group, plain.scale)
@@ -65,7 +66,7 @@ def _counted(plain: CrossProducts) -> Iterator[_Cells]:
             continue
         for name, (columns, tables) in _main_effects(plain.meta.recipe.fixed).items():
             kept = [plain.kept.tolist().index(c) for c in columns if c in plain.kept]
-            counts = _solved(
+            counts = _rows_of_categories(
                 np.vstack([np.ones(tables.shape[1]), tables]),
                 ones[:, [0, *(1 + place for place in kept)]],
             )
@@ -87,16 +88,19 @@ def _counted(plain: CrossProducts) -> Iterator[_Cells]:
 
 
 def _constant(group: GroupProducts) -> int | None:
-    """The place of the constant among a group's columns."""
+    """Find the constant among the columns of Z."""
     return group.names.index("Intercept") if "Intercept" in group.names else None
 
 
 def _by_level(group: GroupProducts, scale: np.ndarray) -> np.ndarray:
-    """1'[1 X] of each level in the user's units, (J, 1+p)."""
+    """Return 1'[1 X] of each level in the user's units, (J, 1+p)."""
     at = _constant(group)
     if at is None:
         if group.sums is None:
-            raise DataError(f"the sums do not tell how many rows each level of {group.name!r} has")
+            raise DataError(
+                f"the numbers of rows of the levels of {group.name!r} are not in these sums: "
+                "sum the data again with this version of mixedfast"
+            )
         return np.column_stack([group.sums[:, 0], group.sums[:, 1:] / scale[:-1]])
     return np.column_stack(
         [
@@ -107,7 +111,7 @@ def _by_level(group: GroupProducts, scale: np.ndarray) -> np.ndarray:
 
 
 def _main_effects(fixed: Coding) -> dict[str, tuple[list[int], np.ndarray]]:
-    """Of each category with columns of its own: their places, and the value of each for each level, (columns, levels)."""
+    """Return for each variable with main effects the places and contrasts (columns, levels)."""
     found: dict[str, tuple[list[int], list[np.ndarray]]] = {}
     for j, pieces in enumerate(products_of(fixed)):
         if len(pieces) == 1 and pieces[0].table is not None:
@@ -121,8 +125,11 @@ def _main_effects(fixed: Coding) -> dict[str, tuple[list[int], np.ndarray]]:
     }
 
 
-def _solved(values: np.ndarray, sums: np.ndarray) -> np.ndarray | None:
-    """Rows of each category from the sums of what stands for it, (J, levels); None where they do not determine them."""
+def _rows_of_categories(values: np.ndarray, sums: np.ndarray) -> np.ndarray | None:
+    """Compute the numbers of rows of each category, (J, levels), from the sums of its columns.
+
+    None where the sums do not determine them.
+    """
     if len(values) != sums.shape[1] or np.linalg.matrix_rank(values) < values.shape[1]:
         return None
     return np.rint(np.linalg.lstsq(values, sums.T, rcond=None)[0].T)

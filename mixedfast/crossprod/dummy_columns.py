@@ -1,9 +1,10 @@
-"""Columns of X that are functions of a cell: summed by cell, and multiplied out after the rows are read.
+"""Dummy and contrast columns of X: summed by cell, and multiplied out after the rows are read.
 
-A dummy or contrast column is a table looked up with codes, so in one cell of its factors it is a number, and ``x:f`` is a
-multiple of ``x`` plus one. With E the columns [1 x] of every cell (zero outside it) such columns are E T', T a table
-of the model's contrasts, shifts and scales, and their products are T E'E T' and Z'E T'. The products with E cost a row a few
-additions where fifty dummies cost it a thousand.
+A dummy or contrast column is a table looked up with codes, so it is a number in each cell of its
+factors, and ``x:f`` is a multiple of ``x`` plus a number there. With E the columns [1 x] of every
+cell, zero outside it, such columns are E T', where the table T has the contrasts, shifts and scales
+of the model. Their products are T E'E T' and Z'E T'. The products with E take a few additions per
+row where fifty dummies take a thousand.
 """
 
 from __future__ import annotations
@@ -25,13 +26,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Cells", "Expansion", "by_cell", "square"]
 
-#: Fewer columns are as quick multiplied row by row.
+#: Fewer columns are multiplied row by row as fast.
 _FEWEST_COLUMNS = 8
-#: Rows times squared columns from which it pays: row by row they take 0.035 ns each, multiplying out half a millisecond.
+#: Rows times squared columns from which sums by cell are faster: row by row they take 0.035 ns
+#: each, multiplying out half a millisecond.
 _WORTH = 15e6
-#: Sums a column of X: more mean that its cells outnumber it, and what is saved over rows is lost over cells.
+#: Largest number of sums per column of X. With more, the cells outnumber the columns, and the time
+#: saved over rows is lost over cells.
 _MOST_SUMS = 2
-#: Rows a cell, and a level of a grouping factor, must have on average before it pays to multiply out what they sum to.
+#: Average number of rows per cell, and per level of a grouping factor, from which multiplying out
+#: their sums is faster than multiplying rows.
 _ROWS = 8
 
 
@@ -45,14 +49,14 @@ def _check_expansion(fields: Any) -> Iterator[str]:
 )
 @dataclass(frozen=True, eq=False)
 class Expansion:
-    """How columns of [X y] follow from sums by cell; no rows.
+    """Map from sums by cell to the columns of [X y]; no rows.
 
     Parameters
     ----------
     places : (m,) int array
-        Where the columns are in [X y].
+        Places of the columns in [X y].
     width : int
-        Columns of the base, k.
+        Number of columns of the base, k.
     table : (m, cells * k) array
         Column j is ``sum_b table[j, c * k + b] base_b`` in cell c.
     """
@@ -63,6 +67,7 @@ class Expansion:
 
     @property
     def n_cells(self) -> int:
+        """Number of cells."""
         return self.table.shape[1] // self.width
 
 
@@ -74,7 +79,7 @@ class Cells:
     ----------
     codes : tuple of (n,) int32 arrays
     levels : tuple of int
-        Of each of the factors; their cells are numbered with the last factor fastest.
+        Of each factor; in the numbers of the cells the last factor varies fastest.
     base : tuple of (column, shift, scale), length k
         The constant, and the numeric variables that the columns multiply.
     expansion : Expansion
@@ -87,18 +92,18 @@ class Cells:
 
 
 def by_cell(columns: Sequence[Placed], n: int, most_effects: int) -> list[Cells]:
-    """Which of the columns of [X y] to sum by cell.
+    """Choose the columns of [X y] to sum by cell.
 
-    A column that multiplies a numeric variable is among them only if that variable is a column itself: its shift keeps the
-    sums within a cell near zero.
+    A column that multiplies a numeric variable is chosen only if that variable is a column itself:
+    its shift keeps the sums within a cell near zero.
 
     Parameters
     ----------
     columns : sequence of (column, shift, scale)
     n : int
-        Rows.
+        Number of rows.
     most_effects : int
-        Random effects of the grouping factor that has most of them.
+        Number of random effects of the grouping factor with most of them.
 
     Returns
     -------
@@ -130,15 +135,14 @@ def by_cell(columns: Sequence[Placed], n: int, most_effects: int) -> list[Cells]
 def _cells(
     columns: Sequence[Placed], places: list[int], plain: dict[tuple[int, ...], Placed], n: int
 ) -> Cells | None:
-    """The columns at `places` by the cells of all factors in them, or None when that does not pay."""
+    """Describe the columns at `places` by cells of all their factors; None if that is slower."""
     factors = {id(f.values): f for j in places for f in _coded(columns[j][0])}
     levels = tuple(len(f.table) for f in factors.values() if f.table is not None)
     numeric = {
         column_key(u): plain[column_key(u)] for j in places if (u := _numeric(columns[j][0]))
     }
-    constant: Placed = plain.get(
-        (), ((), 0.0, columns[places[0]][2])
-    )  # a scale brings weights near 1 as well
+    # the scale of any column brings the weights near 1 as well
+    constant: Placed = plain.get((), ((), 0.0, columns[places[0]][2]))
     k = 1 + len(numeric)
     sums, few = prod(levels) * k, len(places) < _FEWEST_COLUMNS or n * len(places) ** 2 < _WORTH
     if few or sums > _MOST_SUMS * len(places) or n < _ROWS * sums:
@@ -165,7 +169,7 @@ def _cells(
 
 
 def square(out: Expansion, sums: np.ndarray) -> np.ndarray:
-    """X'WX (m, m) of the columns from their base's own square in each cell, (cells, k, k); symmetric to the bit."""
+    """Compute X'WX (m, m), symmetric to the bit, from squares of the base by cell (cells, k, k)."""
     by_cell = out.table.reshape(len(out.places), *sums.shape[:2]).swapaxes(0, 1)
     half = (by_cell @ sums).swapaxes(0, 1).reshape(out.table.shape)
     whole = half @ out.table.T
@@ -173,7 +177,7 @@ def square(out: Expansion, sums: np.ndarray) -> np.ndarray:
 
 
 def _value(column: Column, order: tuple[int, ...], levels: tuple[int, ...]) -> np.ndarray:
-    """What the tables of a column multiply to in each cell."""
+    """Multiply the tables of a column in each cell."""
     tables = [np.ones(size) for size in levels]
     for f in column:
         if f.table is not None:

@@ -1,7 +1,8 @@
 """Whether cross-products of all rows identify the parameters of a model.
 
-The checks of a design's rows are in `mixedfast.design.identifiability`. Sums round where rows do not, so a column counts as
-zero, proportional or constant within groups when it is so to a share of its sum of squares.
+The checks of a design's rows are in `mixedfast.design.identifiability`. Sums round where rows do
+not, so a column counts as zero, proportional or constant within groups when it is so to a share
+of its sum of squares.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _EXACT_FIT = 1e-13
 
 
 def check_fixed_part(cp: CrossProducts) -> None:
-    """Refuse fixed effects that leave no residual variance, or no degrees of freedom, to estimate.
+    """Refuse fixed effects that leave no residual variance or no degrees of freedom.
 
     Parameters
     ----------
@@ -49,7 +50,8 @@ def check_fixed_part(cp: CrossProducts) -> None:
     residual = cp.xy[-1, -1] - (xy @ np.linalg.solve(xx, xy) if cp.p else 0.0)
     if not residual > _EXACT_FIT * cp.xy[-1, -1]:
         raise NotIdentifiedError(
-            "the fixed effects reproduce the response exactly (or it is constant): no variance is left "
+            "the fixed effects reproduce the response exactly (or it is constant): no variance "
+            "is left "
             "to estimate"
         )
 
@@ -73,12 +75,14 @@ def check_random_part(cp: CrossProducts) -> None:
     DataError
         When a grouping factor has one level.
     NotIdentifiedError
-        When a term has as many effects as there are rows; when a column of Z is zero, or a multiple of another one.
+        When a term has as many effects as there are rows; when a column of Z is zero, or a
+        multiple of another one.
 
     Warns
     -----
     UserWarning
-        When a slope has a single value in every group, or two terms give the same groups the same effect.
+        When a slope has a single value in every group, or two terms give the same groups the
+        same effect.
     """
     terms = []
     for shape in cp.terms:
@@ -118,7 +122,7 @@ def _check_columns(term: _Term, written: str, A: np.ndarray) -> None:
 
 
 def _levels_together(cp: CrossProducts, g: int, h: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return every pair of levels of two factors that occurs, once: it shows whether the factors are the same."""
+    """Return the pairs of levels of two factors that occur."""
     if g == h:
         own = np.arange(cp.groups[g].n_levels)
         return own, own

@@ -1,7 +1,7 @@
-"""What each level of a grouping factor adds to sums over all rows: what is left when its rows are left out.
+"""Sums by level of a grouping factor, from which levels are left out without reading their rows.
 
-Cross-products keep Z_j'W[Z_j X y] of every level and of [X y]'W[X y] the total alone. With the levels' shares of that total a
-level, and whatever is nested in it, can be taken away without its rows.
+Cross-products have Z_j'W[Z_j X y] of every level, but only the total of [X y]'W[X y]. With the part
+of each level in that total, a level and the levels nested in it can be subtracted.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ __all__ = ["LevelSums", "parts_of_levels", "sums_of_levels"]
 
 @dataclass(frozen=True, eq=False)
 class LevelSums:
-    """Shares of the levels of one grouping factor.
+    """Sums over the rows of each level of a grouping factor.
 
     Parameters
     ----------
     n : (J,) int array
+        Numbers of rows.
     log_weights : (J,) array
         Sums of log weights.
     xy : (J, p+1, p+1) array
-        [X y]'W[X y], basis of the whole.
+        [X y]'W[X y], in the scaling of all rows.
     unweighted : (J, c, c) array or None
         See `CrossProducts`.
     """
@@ -53,7 +54,7 @@ class LevelSums:
 
 
 def sums_of_levels(cp: CrossProducts, designs: Iterable[Design], g: int) -> LevelSums:
-    """The shares of the levels of grouping factor `g` of `cp`; the designs hold its rows, each once."""
+    """Sum the rows of each level of factor `g` of `cp`; the designs have its rows, each once."""
     total: LevelSums | None = None
     for design in designs:
         part = _sums_of_factor(cp, design.keep_columns(cp.kept.tolist()), g)
@@ -84,12 +85,13 @@ def _sums_of_factor(cp: CrossProducts, design: Design, g: int) -> LevelSums:
 
 
 def parts_of_levels(cp: CrossProducts, g: int, sums: LevelSums) -> Iterator[CrossProducts]:
-    """The cross-products of the rows of each level of factor `g`.
+    """Yield the cross-products of the rows of each level of factor `g`.
 
     Raises
     ------
     DataError
-        When another factor is not nested in this one: a level of it then has rows in several, and its sums do not tell whose.
+        When another factor is not nested in this one: the sums of a level with rows in several
+        levels of `g` cannot be divided among them.
     """
     owners = [_owners(cp, g, h) for h in range(len(cp.groups))]
     for j in range(cp.groups[g].n_levels):
@@ -119,7 +121,7 @@ def parts_of_levels(cp: CrossProducts, g: int, sums: LevelSums) -> Iterator[Cros
 
 
 def _owners(cp: CrossProducts, g: int, h: int) -> np.ndarray:
-    """The level of factor g that each level of factor h lies in, (J_h,); -1 for a level that no row has."""
+    """Find the level of factor g that has each level of factor h, (J_h,); -1 without rows."""
     if g == h:
         return np.arange(cp.groups[g].n_levels)
     pair = cp.pairs[min(g, h), max(g, h)]
@@ -129,14 +131,16 @@ def _owners(cp: CrossProducts, g: int, h: int) -> np.ndarray:
     if not np.array_equal(owner[inner], outer):
         mine, other = cp.groups[g].name, cp.groups[h].name
         raise DataError(
-            f"influence({mine!r}) of rows that are not in memory: levels of {other!r} have rows in several levels of {mine!r}, "
-            "and their sums do not say which; fit the table in memory"
+            f"influence({mine!r}) of rows that are not in memory: levels of {other!r} have rows in "
+            f"several levels of {mine!r}, and their sums cannot be divided among these; fit "
+            "the table "
+            "in memory"
         )
     return owner
 
 
 def _only(sums: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """The sums of some levels, zeros for the others."""
+    """Return the sums of some levels, with zeros for the others."""
     out = np.zeros_like(sums)
     out[where] = sums[where]
     return out

@@ -1,4 +1,4 @@
-"""Cross-products with another response: X and Z stay as they were summed, only their products with y are made again."""
+"""Cross-products with another response: only the products with y are summed again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["with_response", "with_sums"]
 
 
 def with_response(cp: CrossProducts, design: Design, threads: int | None = None) -> CrossProducts:
-    """The cross-products of a design that differs from that of `cp` in its response alone.
+    """Sum the cross-products of a design that differs from that of `cp` only in its response.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def with_response(cp: CrossProducts, design: Design, threads: int | None = None)
     Returns
     -------
     CrossProducts
-        In the same basis but for y's own shift and scale.
+        In the same scaling, except for shift and scale of y.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def with_response(cp: CrossProducts, design: Design, threads: int | None = None)
 
 
 def with_sums(cp: CrossProducts, zy: list[np.ndarray], xy: np.ndarray, yy: float) -> CrossProducts:
-    """`cp` with other products with the response: Z'y (J,K) a group, X'y (p,) and y'y, internal basis."""
+    """Replace Z'y (J,K) of each factor, X'y (p,) and y'y, internal basis."""
     both = cp.xy.copy()
     both[:-1, -1] = both[-1, :-1] = xy
     both[-1, -1] = yy

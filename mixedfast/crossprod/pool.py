@@ -89,7 +89,7 @@ def _range(start: int, stop: int) -> np.ndarray:
 
 
 def place_x(x: Sequence[Column], n: int, scaling: Scaling) -> list[Placed]:
-    """Return columns of X with their shifts and scales; mixed columns are new columns of numbers."""
+    """Return columns of X with their shifts and scales; mixed columns become new columns."""
     return _place(x, n, scaling.shift[:-1], scaling.scale[:-1], scaling.mix)
 
 

@@ -1,13 +1,16 @@
-"""What is left of the rows once effects near the fitted ones are taken out, and the products that sums of squares need.
+"""Products of residuals of the rows, for models whose sums over rows cancel.
 
-The residual sum of squares is a difference of sums over rows. Where effects make nearly all of y (groups a million times
-further apart than their members), the difference has no digits left; and log|X'V^-1 X| loses as many. Both are minima,
+The residual sum of squares is a difference of sums over rows. Where effects make nearly all of y
+(groups a million times further apart than their members), the difference has no digits left, and
+log|X'V^-1 X| loses as many. Both are minima,
 
-    [X y]'V0^-1 [X y] = E'E + U'U,   E = [X y] - Z B,   B = Lambda U the penalized regressions of X and y on Z,
+    [X y]'V0^-1 [X y] = E'E + U'U,   E = [X y] - Z B,   B = Lambda U,
 
-so that an error in U counts by its square only, and E is small. A second pass over the rows takes out ``Z delta`` with a delta
-near B, and the products of the small rest ``W = [X, y - X gamma] - Z delta`` then give E'E at any theta: E = W - Z (B - delta)
-is a small correction of small rows. It is the last step of a QR decomposition, done once, without ever forming one.
+with B the penalized regressions of X and y on Z. An error in U therefore enters only by its square,
+and E is small. A second pass over the rows subtracts ``Z delta`` with a delta near B. The products
+of the residuals ``W = [X, y - X gamma] - Z delta`` then give E'E at any theta:
+E = W - Z (B - delta) is a small correction of small rows. This is the last step of a QR
+decomposition, done once and without a QR decomposition.
 """
 
 from __future__ import annotations
@@ -28,11 +31,11 @@ from mixedfast.design.columns import ColumnFactor
 if TYPE_CHECKING:
     from mixedfast.design.types import Design
 
-__all__ = ["ResidualProducts", "is_rounding", "plus_x", "residual_products"]
+__all__ = ["ResidualProducts", "add_fixed_part", "is_rounding", "residual_products"]
 
-#: Numbers of a block of rows, W and Z: 64 MB.
+#: Largest number of elements of W and Z in a block of rows: 64 MB.
 _BLOCK_NUMBERS = 8_000_000
-#: A remainder of y below so many units in the last place of y is rounding of the rows themselves.
+#: Residuals of y below this many units in the last place of y are rounding of the rows themselves.
 _LAST_PLACES = 64.0
 
 
@@ -54,20 +57,21 @@ def _check_remainder(fields: Any) -> Iterator[str]:
 )
 @dataclass(frozen=True, eq=False)
 class ResidualProducts:
-    """Products of ``W = [X, y - X gamma] - Z delta`` with itself and with Z, in the basis of the cross-products.
+    """Products of the residuals ``W = [X, y - X gamma] - Z delta`` with themselves and with Z.
 
-    Remainders of different rows, from which the same was taken out, add.
+    In the scaling of the cross-products, with weights where there are any. Those of different rows
+    with the same gamma and delta add.
 
     Parameters
     ----------
     gamma : (p,) array
-    delta : tuple of (J,K,p+1) arrays, one a group
+    delta : tuple of (J,K,p+1) arrays, one per grouping factor
     zw : tuple of (J,K,p+1) arrays
-        Z'W, with the weights between where there are any.
+        Z'W.
     ww : (p+1,p+1) array
         W'W.
     rounding : bool
-        Nothing but rounding is left of y.
+        Whether the residuals of y are rounding.
     """
 
     gamma: np.ndarray
@@ -83,8 +87,8 @@ class ResidualProducts:
         )
 
 
-def plus_x(C: np.ndarray, gamma: np.ndarray) -> np.ndarray:
-    """Products with [X, y + X gamma] from products with [X, y], (...,p+1)."""
+def add_fixed_part(C: np.ndarray, gamma: np.ndarray) -> np.ndarray:
+    """Compute products with [X, y + X gamma] from products with [X, y], (...,p+1)."""
     return np.concatenate([C[..., :-1], C[..., -1:] + (C[..., :-1] @ gamma)[..., None]], axis=-1)
 
 
@@ -95,14 +99,14 @@ def residual_products(
     delta: list[np.ndarray],
     threads: int | None = None,
 ) -> ResidualProducts:
-    """Read the rows once more and sum what is left of them.
+    """Read the rows once more and sum the products of their residuals.
 
     Parameters
     ----------
     cp : CrossProducts
-        Of the identifiable columns of X.
+        Of the linearly independent columns of X.
     design : Design
-        Whose rows they are.
+        With the rows of `cp`.
     gamma : (p,) array
         Coefficients near the estimates, internal basis.
     delta : list of (J,K,p+1) arrays
@@ -138,12 +142,24 @@ def residual_products(
 
 
 def is_rounding(of_rest: float, of_terms: float) -> bool:
-    """Whether a remainder of y is rounding alone, by its sum of squares and that of the terms it is left of."""
+    """Return whether residuals are rounding.
+
+    Parameters
+    ----------
+    of_rest : float
+        Sum of squares of the residuals.
+    of_terms : float
+        Sum of squares of the largest terms whose differences they are.
+    """
     return bool(np.sqrt(of_rest) <= _LAST_PLACES * np.finfo(float).eps * np.sqrt(of_terms))
 
 
 def _row_blocks(n: int, cp: CrossProducts) -> Iterator[np.ndarray]:
-    """Rows to hold at a time, (m,) int32 each: no fewer than a factor has levels, whose sums are as large as that anyway."""
+    """Return the blocks of rows to read, (m,) int32 each.
+
+    A block has at least as many rows as a factor has levels, because sums by level take as much
+    memory.
+    """
     columns = cp.p + 1 + sum(group.k for group in cp.groups)
     step = max(_BLOCK_NUMBERS // columns, *(group.n_levels for group in cp.groups), 1)
     return (np.arange(first, min(first + step, n), dtype=np.int32) for first in range(0, n, step))
@@ -155,7 +171,10 @@ def _rest(
     gamma: np.ndarray,
     groups: list[tuple[np.ndarray, int, np.ndarray]],
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-    """W (p+1,m) of a block of rows, Z (k,m) of each group, and the size of the terms that W's last row is left of, (m,)."""
+    """Compute W (p+1,m) and Z (k,m) of each grouping factor for a block of rows.
+
+    And the size (m,) of the largest terms whose differences are the residuals of y.
+    """
     p = len(gamma)
     W = np.stack([rows.evaluate(j, block) for j in range(p + 1)])
     largest = np.abs(W[p]) + np.abs(gamma) @ np.abs(W[:p])
@@ -178,7 +197,7 @@ def _products(
     sqrt_weights: np.ndarray | None,
     threads: int | None,
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """W'W (p+1,p+1) and Z'W (J,k,p+1) of each group, over one block of rows."""
+    """Sum W'W (p+1,p+1) and Z'W (J,k,p+1) of each grouping factor over a block of rows."""
     m = W.shape[1]
     columns: list[Placed] = [
         ((ColumnFactor(values),), 0.0, 1.0) for part in (W, *Z) for values in part

@@ -1,4 +1,4 @@
-"""Means and variances over rows, from their cross-products."""
+"""Means and variances over rows from cross-products."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ __all__ = ["column_means", "row_moments"]
 
 
 def row_moments(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Means (p,) and covariances (p,p; divisor n - 1) of the columns of X over rows, and mean of zz' (K,K) of each group.
+    """Compute means and covariances of the columns of X over rows, and means of zz'.
 
-    Internal basis, every row counted once whatever its weight.
+    In the internal basis; weights do not count.
 
     Returns
     -------
-    mean (p,), covariance (p,p), list of (K,K)
+    mean : (p,) array
+    covariance : (p, p) array
+        With divisor n - 1.
+    zz : list of (K, K) arrays
+        Mean of zz' of each grouping factor.
 
     Examples
     --------
     >>> import mixedfast as mf
-    >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    >>> data = mf.load_dataset("sleepstudy")
+    >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", data)
     >>> [part.shape for part in (*row_moments(cp)[:2], *row_moments(cp)[2])]
     [(2,), (2, 2), (2, 2)]
     """
@@ -40,16 +45,13 @@ def row_moments(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray, list[np.ndar
 
 
 def column_means(cp: CrossProducts) -> np.ndarray:
-    """Means over rows of the columns of X in the user's units, (p,).
-
-    Returns
-    -------
-    (p,) array
+    """Compute the means over rows of the columns of X in the user's units, (p,).
 
     Examples
     --------
     >>> import mixedfast as mf
-    >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    >>> data = mf.load_dataset("sleepstudy")
+    >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", data)
     >>> column_means(cp).round(6)
     array([1. , 4.5])
     """

@@ -1,7 +1,7 @@
-"""Sums over the rows: products of columns with each other, in all and by level of grouping factors.
+"""Sums over rows of products of columns, in all and by level of grouping factors.
 
-What a pass reads are numbers, and codes of cells (`mixedfast.crossprod.dummy_columns`); what it leaves is multiplied out to the columns of
-the model afterwards.
+A pass reads numbers and codes of cells (`mixedfast.crossprod.dummy_columns`); sums by cell are
+multiplied out to the columns of the model afterwards.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Grouped", "RowSums", "row_sums", "threaded"]
 
-#: A grouping factor, or the cells of several, as the kernel takes it: codes, number of levels, columns on either side.
+#: A grouping factor, or the cells of several, as the kernel takes it: codes, number of levels, and
+#: the columns on either side of the products.
 Described = tuple[
     np.ndarray | tuple[np.ndarray, ...], int | tuple[int, ...], np.ndarray, np.ndarray
 ]
 #: A grouping factor: codes, number of levels, columns of Z.
 Grouped = tuple[np.ndarray, int, list[Placed]]
 
-#: Below this many rows a thread, starting threads costs more than it saves.
+#: With fewer rows per thread, starting threads takes longer than it saves.
 _ROWS_PER_THREAD = 50_000
-#: Sums by cell that are multiplied out at a time.
+#: Sums by cell multiplied out at a time.
 _BLOCK = 1 << 18
 
 
 class _Pool:
-    """Distinct (column, shift, scale) triples, each evaluated once a tile."""
+    """Distinct (column, shift, scale) triples, each evaluated once per tile."""
 
     def __init__(self) -> None:
         self.columns: list[tuple[Column, float, float]] = []
@@ -65,7 +66,10 @@ def _check_row_sums(fields: Any) -> Iterator[str]:
     if not all(block.ndim == 3 and is_array_of("finite", block) for block in blocks):
         yield "a block of a RowSums is not an array (cells, k, r) of finite numbers"
     if not (len(fields.left) == len(fields.right) == len(fields.levels) >= fields.n_groups):
-        yield f"a RowSums has {len(fields.levels)} places, and columns of {len(fields.left)} and {len(fields.right)}"
+        yield (
+            f"a RowSums has {len(fields.levels)} places, and columns of {len(fields.left)} and "
+            f"{len(fields.right)}"
+        )
     if not all(
         part.ndim == 1 and is_array_of("places", part) for part in (*fields.left, *fields.right)
     ):
@@ -75,23 +79,24 @@ def _check_row_sums(fields: Any) -> Iterator[str]:
 @stored("RowSums", arrays={"square": "finite c c", "rest": "places c"}, relations=_check_row_sums)
 @dataclass(frozen=True, eq=False)
 class RowSums:
-    """Sums over rows as the kernel leaves them. Sums over more rows of the same columns add to them as they are.
+    """Sums over rows as the kernel returns them; those over further rows are added in place.
 
     Parameters
     ----------
     square : (c, c) array
         [X y]'W[X y] of the columns of [X y] that are not summed by cell, symmetric to the bit.
     levels : tuple of tuple of (cells, k, r) arrays
-        Left columns times right ones by level: of each grouping factor, each kind of cells, every two kinds, and each
-        grouping factor with each kind. The arrays of one place, one a thread, are to be added up.
+        Left columns times right ones by level: of each grouping factor, each kind of cells, every
+        two kinds, and each grouping factor with each kind. The arrays of one place, one per thread,
+        add up to the sums.
     left, right : tuple of int arrays
-        Which columns these are.
+        Columns of the products.
     rest : (c,) int array
         The places in [X y] of the columns in `square`.
     expansions : tuple of Expansion
-        How the other columns of [X y] follow from the kinds of cells.
+        Map from each kind of cells to the other columns of [X y].
     n_groups : int
-        Grouping factors.
+        Number of grouping factors.
     """
 
     square: np.ndarray
@@ -110,7 +115,7 @@ class RowSums:
                 mine[0][...] += part
 
     def products(self) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-        """Sums by cell multiplied out.
+        """Multiply out the sums by cell.
 
         Returns
         -------
@@ -141,12 +146,20 @@ def row_sums(
     threads: int | None,
     worth: int | None = None,
 ) -> RowSums:
-    """Products of columns of [X y] with each other and with each Z.
+    """Sum the products of columns of [X y] with each other and with Z of each factor.
 
     Parameters
     ----------
+    columns : sequence of (column, shift, scale)
+        [X y].
+    groups : sequence of (codes, number of levels, columns of Z)
+    n : int
+        Number of rows.
+    sqrt_weights : (n,) array or None
+    threads : int or None
     worth : int, optional
-        Columns are summed by cell where that pays for so many rows; default: `n`. Sums that are to add need one number.
+        Columns are summed by cell where that is faster for so many rows; default: `n`. Sums that
+        are to add need the same number.
     """
     most_effects = max((n_levels * len(z) for _, n_levels, z in groups), default=0)
     cells = by_cell(columns, n if worth is None else worth, most_effects)
@@ -201,8 +214,11 @@ def _whole_square(
     of_cells: Sequence[tuple[np.ndarray, np.ndarray]],
     of_pairs: Sequence[np.ndarray],
 ) -> np.ndarray:
-    """[X y]'W[X y]: of the columns at `rest` as it is, of those by cell from their bases' sums with each other and with the
-    rest, and of every two kinds of cells from those in the cells of both."""
+    """Compute [X y]'W[X y], with the columns at `rest` as they are and the others by cell.
+
+    Their products come from the sums of their bases with each other and with the rest, and for
+    two kinds of cells from the sums in the cells of both.
+    """
     size = len(rest) + sum(len(own.places) for own in out)
     whole = np.empty((size, size))
     whole[np.ix_(rest, rest)] = plain
@@ -226,7 +242,7 @@ def _whole_products(
     out: Sequence[Expansion],
     of_cells: Sequence[tuple[np.ndarray, ...]],
 ) -> np.ndarray:
-    """Z_j'W[X y] (J, k, c): with the columns at `rest` as it is, with those by cell multiplied out."""
+    """Compute Z_j'W[X y] (J, k, c), the columns that are not at `rest` multiplied out."""
     B = np.empty((*of_rest.shape[:2], len(rest) + sum(len(own.places) for own in out)))
     B[:, :, rest] = of_rest
     for own, parts in zip(out, of_cells, strict=True):
@@ -235,7 +251,7 @@ def _whole_products(
 
 
 def _right(gram: np.ndarray, left: np.ndarray) -> np.ndarray:
-    """Columns on the right of a group: those of [X y], and what else there is on its left."""
+    """Return the columns on the right of a group: those of [X y], then the others on its left."""
     known = set(gram.tolist())
     return np.concatenate(
         [
@@ -248,7 +264,7 @@ def _right(gram: np.ndarray, left: np.ndarray) -> np.ndarray:
 def _split(
     parts: tuple[np.ndarray, ...], left: np.ndarray, right: np.ndarray, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of the left columns with each other, and with the first `width` of the right ones."""
+    """Split sums into those of the left columns with each other and with `width` right ones."""
     where = {c: i for i, c in reversed(list(enumerate(right.tolist())))}
     own = np.array([where[c] for c in left.tolist()], dtype=np.int32)
     return _sums.select_sums(parts, 0, len(left), own), _sums.select_sums(
@@ -261,7 +277,7 @@ def _picked(parts: tuple[np.ndarray, ...], left: np.ndarray, right: np.ndarray) 
 
 
 def _set(whole: np.ndarray, rows: np.ndarray, columns: np.ndarray, block: np.ndarray) -> None:
-    """A block off the diagonal of a symmetric matrix, on both sides of it."""
+    """Set an off-diagonal block of a symmetric matrix, on both sides of the diagonal."""
     whole[np.ix_(rows, columns)] = block
     whole[np.ix_(columns, rows)] = block.T
 
@@ -287,7 +303,7 @@ def threaded(
     groups: Sequence[Described],
     threads: int | None,
 ) -> tuple[np.ndarray, list[list[np.ndarray]]]:
-    """What `_sums.crossprod` sums over rows, by chunks in threads: the square, and each thread's sums of each group.
+    """Sum chunks of rows in threads: the square, and the sums of each group by thread.
 
     `_sums.select_sums` adds the threads' sums up.
     """

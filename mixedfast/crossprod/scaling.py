@@ -1,9 +1,10 @@
-"""The basis that cross-products are summed in: a shift and a scale for every column.
+"""Scaling of cross-products: a shift and a scale for every column.
 
-Raw sums of squares of a response near 1e7 lose half the digits of the residual sum of squares, so columns are brought
-near mean zero and spread one before they are multiplied: ``(column - shift) * scale``. What a shift takes away must be
-given back by the columns of X, so it needs a combination of them that is the constant 1: an intercept, the dummies of a
-factor, or any columns that add up to it.
+Raw sums of squares of a response near 1e7 lose half the digits of the residual sum of squares, so
+columns are brought near mean zero and spread one before they are multiplied:
+``(column - shift) * scale``. A model with shifted columns is the same model only if the columns of
+X can represent the shift, that is if some combination of them is the constant 1: an intercept, the
+dummies of a factor, or any columns that add up to 1.
 """
 
 from __future__ import annotations
@@ -35,24 +36,30 @@ __all__ = [
     "scale_of_response",
 ]
 
-#: Rows looked at to choose shifts and scales. They need only be near the mean and the spread.
+#: Rows in the sample from which shifts and scales are chosen. They need only be near the mean and
+#: the spread.
 _SAMPLE = 1024
-#: Fourth powers of larger numbers, or of the inverse of one, do not fit a double; variances of variances are such.
+#: Fourth powers of larger numbers, or of the inverse of this one, do not fit a double, and
+#: variances of variances are fourth powers.
 _WIDEST = 1e75
-#: Columns that add up to 1 do so to this in every row; a shift of a million spreads then costs no more than its rounding.
+#: Columns that add up to 1 do so within this in every row. The error of a shift of a million
+#: spreads is then no larger than its rounding.
 _CONSTANT_TOLERANCE = 1e-12
-#: A spread of less than this share of the mean is rounding of the mean: whole numbers near 2**53 spread by more.
+#: A spread of less than this share of the mean is rounding of the mean: whole numbers near 2**53
+#: spread by more.
 _CONSTANT_SPREAD = 2e-15
-#: Quartiles closer than this share of the spread say where the column is; the spread then is a few values', such as 99999999.
+#: Where the quartiles are closer than this share of the standard deviation, a few outliers (a code
+#: such as 99999999) make the deviation, and the quartiles give shift and scale.
 _WITHOUT_OUTLIERS = 1e-3
-#: Cells of an interaction times its columns that are looked through for a sum of 1; beyond, rows are looked at instead.
+#: Largest number of cells of an interaction times its columns that are searched for a sum of 1;
+#: above it the rows are read instead.
 _MAX_CELLS = 1e7
-#: Rows checked at a time when columns might add up to 1.
+#: Rows read at a time to check that columns add up to 1.
 _BLOCK = 1 << 16
 
 
 def check_unit_upper(name: str, fields: Any) -> Iterator[str]:
-    """Yield what is wrong with ``mix``: it must be upper triangular with a diagonal of ones."""
+    """Yield a fault unless ``mix`` is upper triangular with a diagonal of ones."""
     mix = fields.mix
     if mix is not None and not (np.array_equal(mix, np.triu(mix)) and (np.diag(mix) == 1.0).all()):
         yield f"mix of a {name} is not upper triangular with ones on its diagonal"
@@ -65,10 +72,14 @@ def check_unit_upper(name: str, fields: Any) -> Iterator[str]:
 )
 @dataclass(frozen=True, eq=False)
 class GroupScaling:
-    """Shifts and scales of the columns of Z of one grouping factor, each (K,), all terms on it side by side.
+    """Shifts and scales of the columns of Z of one grouping factor, all terms on it side by side.
 
-    ``mix`` (K,K), unit upper triangular within each term, as `Scaling.mix`; None where nothing is mixed. An intercept is as it
-    was, and so are the columns of uncorrelated terms.
+    Parameters
+    ----------
+    shift, scale : (K,) arrays
+    mix : (K, K) array or None
+        As `Scaling.mix`, unit upper triangular within each term. Intercepts and the columns of
+        uncorrelated terms are not mixed; None where no column is.
     """
 
     shift: np.ndarray
@@ -77,7 +88,7 @@ class GroupScaling:
 
     @property
     def parts(self) -> list[np.ndarray]:
-        """What two that are the same have in common."""
+        """The arrays that are there, for comparison."""
         return [self.shift, self.scale] if self.mix is None else [self.shift, self.scale, self.mix]
 
 
@@ -98,16 +109,19 @@ class Scaling:
     Parameters
     ----------
     shift, scale : (p+1,) arrays
-        The last is y's. Scales are powers of two, so scaling is exact. With weights all of them carry the root of a power
-        of four that brings the weights near 1.
+        The last ones are those of y. Scales are powers of two, so scaling is exact. With weights
+        all scales include the root of a power of four that brings the weights near 1.
     groups : tuple of GroupScaling
-        Z's columns by grouping factor, in the order of `mixedfast.design.types.Recipe.terms_by_group`. A term shifts only if its first column is the
-        constant.
+        Columns of Z by grouping factor, in the order of
+        `mixedfast.design.types.Recipe.terms_by_group`. The columns of a term are shifted only if
+        its first column is the constant.
     constant : (p,) array or None
-        c with Xc = 1, in the user's columns. Shifts are zero where c is not; without c all are zero.
+        c with Xc = 1, in the user's columns. Columns with a nonzero element of c are not shifted;
+        without c none is.
     mix : (p, p) array or None
-        Unit diagonal: the shifted and scaled columns of X times this are what was summed (`mixedfast.crossprod.collinearity`).
-        The columns that make up the constant are as they were.
+        The shifted and scaled columns of X are multiplied by this matrix, of unit diagonal, before
+        they are summed (`mixedfast.crossprod.collinearity`). Columns with a nonzero element of c
+        are not mixed.
     """
 
     shift: np.ndarray
@@ -117,44 +131,45 @@ class Scaling:
     mix: np.ndarray | None = None
 
     def unshifted(self) -> Scaling:
-        """The same scales with X and y where they are, unmixed."""
+        """Return the same scales without shifts of X and y and without mixing."""
         return Scaling(np.zeros_like(self.shift), self.scale, self.groups)
 
     @property
     def ones(self) -> np.ndarray | None:
-        """The constant 1 in the shifted and scaled columns of X, (p,); None without a constant."""
+        """The constant 1 in the internal columns of X, (p,); None without a constant."""
         if self.constant is None:
             return None
         c: np.ndarray = self.constant / self.scale[:-1] / (1.0 - self.shift[:-1] @ self.constant)
         return c
 
     def same(self, other: Scaling) -> bool:
-        """Whether sums in this basis and in the other add as they are."""
+        """Return whether sums in both scalings add as they are."""
         mine, theirs = (
             (
-                b.shift,
-                b.scale,
-                *(part for group in b.groups for part in group.parts),
-                *(part for part in (b.constant, b.mix) if part is not None),
+                one.shift,
+                one.scale,
+                *(part for group in one.groups for part in group.parts),
+                *(part for part in (one.constant, one.mix) if part is not None),
             )
-            for b in (self, other)
+            for one in (self, other)
         )
         return len(mine) == len(theirs) and all(map(np.array_equal, mine, theirs))
 
     def beta_transform(self) -> np.ndarray:
-        """T (p, p) with beta_user = T beta_internal (before the shift and scale of y)."""
+        """Compute T (p, p) with beta_user = T beta_internal, before the shift and scale of y."""
         T = np.diag(self.scale[:-1])
         if self.constant is not None:
             T -= np.outer(self.constant, self.shift[:-1] * self.scale[:-1])
         return T if self.mix is None else T @ self.mix
 
     def to_user_beta(self, beta: np.ndarray) -> np.ndarray:
-        """Coefficients (..., p) of the user's columns and response, from those of this basis.
+        """Transform internal coefficients (..., p) to those of the user's columns and response.
 
         Examples
         --------
         >>> import mixedfast as mf
-        >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> data = mf.load_dataset("sleepstudy")
+        >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", data)
         >>> cp.scaling.to_user_beta(mf.fit(cp)._fit.solution.beta).round(4)
         array([251.4051,  10.4673])
         """
@@ -163,20 +178,21 @@ class Scaling:
 
 
 def response_column(design: Design) -> Column:
-    """y less the offset, as a column."""
+    """Return y less the offset as a column."""
     y = design.y if design.offset is None else design.y - design.offset
     return (ColumnFactor(y),)
 
 
 def choose_scaling(design: Design, look_at_rows: bool = True) -> Scaling:
-    """Shifts and scales from a sample of the rows.
+    """Choose shifts and scales from a sample of the rows.
 
     Parameters
     ----------
     design : Design
     look_at_rows : bool
-        Whether to look for a combination of X's columns that is 1 in the rows of this table, when their structure shows
-        none. Without, what is found holds for every table of the model (a basis that batches are to share).
+        Whether to search the rows for a combination of the columns of X that is 1, where their
+        structure shows none. Batches that share a scaling do not: such a combination may hold in
+        the rows of one batch only.
 
     Returns
     -------
@@ -200,11 +216,11 @@ def choose_scaling(design: Design, look_at_rows: bool = True) -> Scaling:
     )
     unit = _unit(design.weights)
     names = (*design.x_names, design.response_name)
-    scaling = [
+    xy = [
         (0.0, 1.0) if s is None else _scale_of(name, s, not fixed)
         for name, s, fixed in zip(names, sample, free, strict=True)
     ]
-    known = {column_key(c): b for c, b in zip(columns, scaling, strict=True)}
+    known = {column_key(c): own for c, own in zip(columns, xy, strict=True)}
     groups = []
     for members in design.recipe.terms_by_group:
         own: list[tuple[float, float]] = []
@@ -212,7 +228,7 @@ def choose_scaling(design: Design, look_at_rows: bool = True) -> Scaling:
             centred = term.correlated and len(term.columns) > 1 and not term.columns[0]
             for name, column in zip(term.names, term.columns, strict=True):
                 shared = known.get(column_key(column))
-                # X's own basis when the column is in X too, so that its products are shared
+                # as in X when the column is in X too, so that its products are shared
                 if not column:
                     own.append((0.0, 1.0))
                 elif shared is not None and centred == (shared[0] != 0.0):
@@ -221,12 +237,12 @@ def choose_scaling(design: Design, look_at_rows: bool = True) -> Scaling:
                     values = _sums.ColumnPool([(column, 0.0, 1.0)], n).evaluate(0, rows)
                     own.append(_scale_of(name, values, centred))
         groups.append(GroupScaling(*_arrays(own, unit)))
-    shift, scale = _arrays(scaling, unit)
+    shift, scale = _arrays(xy, unit)
     return Scaling(shift, scale, tuple(groups), constant)
 
 
 def scale_of_response(design: Design, scaling: Scaling) -> tuple[float, float]:
-    """Shift and scale of a design's response where the other columns are in a basis already.
+    """Choose shift and scale of the response of a design whose other columns have a scaling.
 
     Raises
     ------
@@ -240,17 +256,17 @@ def scale_of_response(design: Design, scaling: Scaling) -> tuple[float, float]:
 
 
 def column_key(column: Column) -> tuple[int, ...]:
-    """What a column is made of, as a dictionary key."""
+    """Return a dictionary key that identifies the arrays of a column."""
     return tuple(id(part) for f in column for part in (f.values, f.table))
 
 
-def _arrays(scaling: Sequence[tuple[float, float]], unit: float) -> tuple[np.ndarray, np.ndarray]:
-    shift, scale = np.array(scaling, dtype=float).reshape(-1, 2).T.copy()
+def _arrays(pairs: Sequence[tuple[float, float]], unit: float) -> tuple[np.ndarray, np.ndarray]:
+    shift, scale = np.array(pairs, dtype=float).reshape(-1, 2).T.copy()
     return shift, scale * unit
 
 
 def _scale_of(name: str, values: np.ndarray, shifted: bool) -> tuple[float, float]:
-    """(shift, scale) of a column from a sample of it."""
+    """Choose shift and scale of a column from a sample of it."""
     if values.size == 0:
         return 0.0, 1.0
     widest = float(np.abs(values).max())
@@ -271,7 +287,9 @@ def _scale_of(name: str, values: np.ndarray, shifted: bool) -> tuple[float, floa
 
 
 def check_size(names: Sequence[str], squares: np.ndarray) -> None:
-    """Raise DataError where a column's sum of squares, scaled, says that it holds values the sample of it did not show.
+    """Raise DataError where the scaled sum of squares of a column is too large.
+
+    The column then has values far beyond those of the sample from which its scale was chosen.
 
     Parameters
     ----------
@@ -281,25 +299,24 @@ def check_size(names: Sequence[str], squares: np.ndarray) -> None:
     for name, square in zip(names, squares.tolist(), strict=True):
         if not square <= _WIDEST**2:
             raise DataError(
-                f"the values of {name!r} are so large that their squares overflow: give the variable in other units"
+                f"the values of {name!r} are so large that their squares overflow: "
+                "give the variable in other units"
             )
 
 
 def _scale_from(mean: float, variance: float, shifted: bool) -> tuple[float, float]:
-    """(shift, scale) of a column from its mean and its mean square about it."""
+    """Choose shift and scale of a column from its mean and the mean square about it."""
     shift = mean if shifted else 0.0
     with np.errstate(over="ignore"):
         spread = float(np.sqrt(variance + np.float64(mean - shift) ** 2))
     if not np.isfinite(spread):
         raise DataError("values are so large that their squares overflow: rescale the variable")
-    if spread <= _CONSTANT_SPREAD * abs(
-        shift
-    ):  # constant as far as the sample shows: no spread to scale by
+    if spread <= _CONSTANT_SPREAD * abs(shift):  # constant as far as the sample shows
         spread = abs(shift)
     return shift, float(2.0 ** -np.round(np.log2(spread))) if spread > 0 else 1.0
 
 
-#: Mean and mean square about it of a column; None for the constant.
+#: Mean of a column and mean square about it; None for the constant.
 Spread = tuple[float, float] | None
 
 
@@ -309,7 +326,7 @@ def scaling_from_moments(
     groups: Sequence[tuple[Sequence[Spread], Sequence[bool]]],
     unit: float,
 ) -> Scaling:
-    """Shifts and scales from means and spreads that somebody else worked out.
+    """Choose shifts and scales from means and spreads of whole columns.
 
     Parameters
     ----------
@@ -317,8 +334,8 @@ def scaling_from_moments(
         Of the columns of X and of y.
     constant : (p,) array or None
         From `structural_constant`.
-    groups : sequence of (spreads, which of the columns a term shifts)
-        Z's columns by grouping factor.
+    groups : sequence of (spreads, flags)
+        Of the columns of Z by grouping factor; a column with a flag is shifted.
     unit : float
         Root of the power of four that brings the weights near 1.
     """
@@ -339,19 +356,21 @@ def scaling_from_moments(
 
 
 def _unit(weights: np.ndarray | None) -> float:
-    """The root of the power of four that brings the weights near 1: weights of any size are as good as others."""
+    """Compute the root of the power of four that brings the weights near 1."""
     if weights is None:
         return 1.0
-    return float(
-        2.0 ** -np.round(0.5 * np.log2(weights[:: max(1, len(weights) // _SAMPLE)]).mean())
-    )
+    sample = weights[:: max(1, len(weights) // _SAMPLE)]
+    return float(2.0 ** -np.round(0.5 * np.log2(sample).mean()))
 
 
-# --- columns that add up to 1 ----------------------------------------------------------------------------------
+# --- columns that add up to 1 -----------------------------------------------------------------
 
 
 def adds_to_one(design: Design, constant: np.ndarray) -> bool:
-    """Whether X constant = 1 in every row of a design; no row is read when the structure of X says so."""
+    """Return whether X constant = 1 in every row.
+
+    Rows are read only if the structure of X leaves it open.
+    """
     structural = structural_constant(design.x)
     return (structural is not None and np.array_equal(structural, constant)) or _holds(
         design, constant
@@ -359,7 +378,7 @@ def adds_to_one(design: Design, constant: np.ndarray) -> bool:
 
 
 def structural_constant(x: Sequence[Column]) -> np.ndarray | None:
-    """c (p,) with Xc = 1 whatever the rows: the intercept, or all cells of some factors."""
+    """Find c (p,) with Xc = 1 for any rows: the intercept, or dummies of all cells of factors."""
     p = len(x)
     cells: dict[tuple[int, ...], list[int]] = {}
     for j, column in enumerate(x):
@@ -383,7 +402,10 @@ def _tables(column: Column, order: tuple[int, ...]) -> list[Any]:
 
 
 def _sampled_constant(design: Design, sample: Sequence[np.ndarray]) -> np.ndarray | None:
-    """c (p,) with Xc = 1 in every row, guessed from a sample: proportions that add up to 1, dummies made by hand."""
+    """Find c (p,) with Xc = 1 in every row: proportions that add up to 1, dummies made by hand.
+
+    A guess from a sample of the rows, checked on all of them.
+    """
     if not sample:
         return None
     X = np.column_stack(sample)

@@ -1,4 +1,4 @@
-"""Cross-products of fewer columns of X (those that can be told apart, or those of a smaller model), and of fewer levels."""
+"""Cross-products of some columns of X (independent ones, a smaller model) and of some levels."""
 
 from __future__ import annotations
 
@@ -13,26 +13,24 @@ from mixedfast.design.grouping import keep_groups
 
 __all__ = ["keep_columns", "keep_levels"]
 
-#: Columns kept that leave less than this share of the constant's sum of squares do add up to it.
+#: Columns add up to the constant if they leave less than this share of its sum of squares.
 _CONSTANT_TOLERANCE = 1e-13
 
 
 def keep_columns(cp: CrossProducts, columns: np.ndarray) -> CrossProducts:
-    """Cross-products with only some columns of X (positions, ascending).
+    """Keep only some columns of X.
 
     Parameters
     ----------
     cp : CrossProducts
     columns : (r,) int array
-
-    Returns
-    -------
-    CrossProducts
+        Their positions, ascending.
 
     Examples
     --------
     >>> import mixedfast as mf
-    >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+    >>> data = mf.load_dataset("sleepstudy")
+    >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", data)
     >>> keep_columns(cp, np.array([0])).x_names
     ('Intercept',)
     """
@@ -42,7 +40,7 @@ def keep_columns(cp: CrossProducts, columns: np.ndarray) -> CrossProducts:
     X = cp.xy[:-1, :-1]
     internal = np.linalg.solve(X[np.ix_(columns, columns)], X[columns])
     constant = _constant_of(cp, columns, internal)
-    if constant is None and cp.constant is not None:  # nothing is left that could give a shift back
+    if constant is None and cp.constant is not None:  # the columns kept cannot represent a shift
         return keep_columns(in_scaling(cp, cp.scaling.unshifted()), columns)
     fewer = replace(
         cp,
@@ -71,7 +69,7 @@ def keep_columns(cp: CrossProducts, columns: np.ndarray) -> CrossProducts:
 
 
 def _constant_of(cp: CrossProducts, columns: np.ndarray, internal: np.ndarray) -> np.ndarray | None:
-    """`constant` for some of the columns, which give all as ``X_kept internal`` (in the internal basis)."""
+    """Find `constant` for some columns; all columns are ``X_kept internal``, internal basis."""
     if cp.constant is None:
         return None
     if not np.delete(cp.constant, columns).any():
@@ -93,9 +91,10 @@ def _unweighted_of(cp: CrossProducts, columns: np.ndarray) -> np.ndarray | None:
 
 
 def keep_levels(cp: CrossProducts) -> CrossProducts:
-    """Cross-products without the levels of grouping factors that no row has (levels that were given, or that other parts have).
+    """Drop the levels of grouping factors without rows.
 
-    They add nothing to the likelihood, but they would be counted as groups.
+    These were given by the caller, or have rows in other parts of the data. They add nothing to the
+    likelihood, but they would be counted as groups.
 
     Examples
     --------
@@ -125,7 +124,7 @@ def keep_levels(cp: CrossProducts) -> CrossProducts:
 
 
 def _has_rows(group: GroupProducts) -> np.ndarray:
-    """Whether each level has rows, (J,): where the constant is no column of Z the rows' own sums tell."""
+    """Return whether each level has rows, (J,)."""
     if group.sums is not None:
         return np.asarray(group.sums[:, 0] > 0.0)
     return np.asarray(np.einsum("jaa->j", group.A) > 0.0)
@@ -139,6 +138,6 @@ def _some_levels(group: GroupProducts, stay: np.ndarray) -> GroupProducts:
 
 
 def _some_pairs(pair: PairProducts, left: np.ndarray, right: np.ndarray) -> PairProducts:
-    """Pairs that occur lie in levels that have rows: only the numbering changes."""
+    """Renumber the levels of pairs; all pairs lie in levels with rows."""
     indptr = np.append(0, pair.indptr[left + 1])
     return PairProducts(indptr, np.searchsorted(right, pair.indices).astype(np.int32), pair.data)

@@ -1,10 +1,11 @@
-"""Cross-products: all that a mixed model ever needs to know of the rows.
+"""Cross-products of a model, the sufficient statistics of its rows.
 
-``[Z X y]'W[Z X y]``, n and the sum of log weights determine the likelihood, every test and every refit (docs/maths.md,
-"Everything is a cross-product"). They add over rows, so partial cross-products from threads, files or machines add too.
+``[Z X y]'W[Z X y]``, n and the sum of log weights determine the likelihood, every test and every
+refit (docs/maths.md, "Everything is a cross-product"). They add over rows, so partial
+cross-products from threads, files or machines add too.
 
-Columns are shifted and scaled before they are multiplied: raw sums of squares of a response near 1e7 lose half
-the digits of the residual sum of squares.
+Columns are shifted and scaled before they are multiplied: raw sums of squares of a response near
+1e7 lose half the digits of the residual sum of squares.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def _check_meta(fields: Any) -> Iterator[str]:
 @stored("Meta", relations=_check_meta)
 @dataclass(frozen=True, eq=False)
 class Meta:
-    """What tables and predictions need of the model and numbers do not; no rows.
+    """Names, terms and recipe of a model, for tables and predictions; no rows.
 
     Parameters
     ----------
@@ -51,16 +52,16 @@ class Meta:
     x_names : tuple of str
         All columns of X, the linearly dependent ones included.
     fixed_terms : tuple of FixedTerm
-        Which of all the columns each term of the fixed part owns.
+        The columns of each term of the fixed part.
     n_dropped : int
         Rows left out for missing values.
     missing : dict of str to int
         Missing values by variable.
     weighted : bool
     recipe : Recipe or None
-        How to code new data like the old.
+        Codes new data as the data of the fit were coded.
     library : {"pandas", "polars", "pyarrow"}
-        What the data came in as, and tables of results are given back as.
+        The library of the data, and of the tables of results.
     """
 
     formula: str = ""
@@ -83,7 +84,10 @@ def _check_cross_products(fields: Any) -> Iterator[str]:
     ):
         yield f"kept of a CrossProducts are not among {len(fields.meta.x_names)} columns, ascending"
     if fields.alias is not None and fields.alias.shape[1] != len(fields.meta.x_names):
-        yield f"alias of a CrossProducts has {fields.alias.shape[1]} columns, and there are {len(fields.meta.x_names)}"
+        yield (
+            f"alias of a CrossProducts has {fields.alias.shape[1]} columns, and there are "
+            f"{len(fields.meta.x_names)}"
+        )
     if any(group.B.shape[2] != p + 1 for group in groups) or len(
         {group.name for group in groups}
     ) != len(groups):
@@ -113,14 +117,15 @@ def _check_cross_products(fields: Any) -> Iterator[str]:
 )
 @dataclass(frozen=True, eq=False, repr=False)
 class CrossProducts:
-    """Everything a fit reads.
+    """Sums over rows that determine a fit.
 
     Parameters
     ----------
     n : int
-        Rows.
+        Number of rows.
     xy : (p+1, p+1) array
-        [X y]'W[X y] in the basis ``([X y] - shift) * scale``, X then times ``mix`` where there is one.
+        [X y]'W[X y] with the columns ``([X y] - shift) * scale``; X is then multiplied by ``mix``
+        where there is one.
     shift, scale : (p+1,) arrays
         See `Scaling`.
     groups : tuple of GroupProducts
@@ -132,15 +137,18 @@ class CrossProducts:
         Their places among all columns (`Meta.x_names`); fewer after
         `mixedfast.crossprod.subset.keep_columns`.
     constant : (p,) array or None
-        c with Xc = 1 in the user's columns, for an intercept a unit vector; None when no shift was taken.
+        c with Xc = 1 in the user's columns, for an intercept a unit vector; None when no column is
+        shifted.
     sum_log_weights : float
     mix : (p, p) array or None
         See `Scaling`.
     unweighted : (c, c) array or None
-        Products of [1 X Z] without weights, same basis (Z's columns group after group): means and variances over rows need
-        them. None when `xy` and the groups say as much: no weights, and a constant.
+        Products of [1 X Z] without weights, in the same scaling, the columns of Z group after
+        group. They give means and variances over rows. None without weights and with a constant:
+        `xy` and the groups then hold the same numbers.
     alias : (p, p_all) array or None
-        How all columns of X follow from those kept, X_all = X_kept alias, user's basis; None when none was left out.
+        All columns of X from those kept, X_all = X_kept alias, user's basis; None when no column
+        was left out.
     meta : Meta
     """
 
@@ -162,12 +170,12 @@ class CrossProducts:
 
     @property
     def p(self) -> int:
-        """Columns of X, the response not counted."""
+        """Number of columns of X."""
         return len(self.x_names)
 
     @cached_property
     def covariance(self) -> Covariance:
-        """How theta makes the covariances of the random effects, in the shifted and scaled basis."""
+        """The map from theta to the covariances of the random effects, internal basis."""
         return Covariance(
             self.terms,
             tuple(g.k for g in self.groups),
@@ -178,14 +186,14 @@ class CrossProducts:
 
     @property
     def scaling(self) -> Scaling:
-        """What the sums are in; further tables assembled in it add exactly."""
+        """Shifts and scales of the columns; further rows in the same scaling add exactly."""
         return Scaling(
             self.shift, self.scale, tuple(g.scaling for g in self.groups), self.constant, self.mix
         )
 
     @property
     def intercept(self) -> int | None:
-        """Position among the columns of X of the one that is the constant 1."""
+        """Position of the constant 1 among the columns of X."""
         if self.constant is None or np.count_nonzero(self.constant) != 1:
             return None
         at = int(np.argmax(self.constant))
@@ -193,7 +201,7 @@ class CrossProducts:
 
     @property
     def ones(self) -> np.ndarray | None:
-        """The constant 1 in the internal columns of X, (p,); None when no shift was taken."""
+        """The constant 1 in the internal columns of X, (p,); None when no column is shifted."""
         return self.scaling.ones
 
     def __repr__(self) -> str:
@@ -201,11 +209,11 @@ class CrossProducts:
         return f"<CrossProducts {self.meta.formula}; {self.n} rows; groups: {groups or 'none'}>"
 
     def __add__(self, other: CrossProducts) -> CrossProducts:
-        """The cross-products of both tables' rows (see `mixedfast.crossprod.combine`)."""
+        """Add the rows of another table (see `mixedfast.crossprod.combine.add`)."""
         return add(self, other) if isinstance(other, CrossProducts) else NotImplemented
 
     def __radd__(self, other: int) -> CrossProducts:
-        """Itself after zero, so that Python's ``sum`` adds a list of them."""
+        """Return the cross-products for 0, the start of Python's ``sum``."""
         return self if isinstance(other, int) and other == 0 else NotImplemented
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -219,7 +227,8 @@ class CrossProducts:
         --------
         >>> import mixedfast as mf
         >>> from tempfile import TemporaryDirectory
-        >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> data = mf.load_dataset("sleepstudy")
+        >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", data)
         >>> with TemporaryDirectory() as folder:
         ...     cp.save(f"{folder}/sleep")
         ...     mf.load(f"{folder}/sleep").n
@@ -228,9 +237,10 @@ class CrossProducts:
         save(self, path)
 
     def small_cells(self, k: int = 5) -> Any:
-        """Groups, pairs of groups, and categories within groups that have fewer than `k` rows: what to merge before sharing.
+        """List the groups, pairs of groups and categories within groups with fewer than `k` rows.
 
-        Sums over one row are that row, and those over few can be worked out.
+        Merge or drop them before you share the sums: the sum over one row is that row, and a few
+        rows can be computed from their sums.
 
         Parameters
         ----------
@@ -239,19 +249,24 @@ class CrossProducts:
         Returns
         -------
         table
-            In the library of the data: ``what`` is counted ("school", "school & sex"), the ``cell`` ("1224 & Male") and its
-            ``rows``, fewest first. Within groups the categories with a main effect in the fixed part are counted, one variable
-            at a time.
+            In the library of the data, one row per cell, fewest rows first: ``what`` names the
+            factors ("school", "school & sex"), ``cell`` their levels ("1224 & Male"), ``rows`` is
+            the number of rows. Within groups the categories with a main effect in the fixed part
+            are counted, one variable at a time.
 
         Raises
         ------
         DataError
-            When the sums are weighted: they then hold weights where others hold numbers of rows.
+            When the sums are weighted: they then hold sums of weights, not numbers of rows.
 
         Examples
         --------
         >>> import mixedfast as mf
-        >>> table = {"y": [1.0, 3.0, 2.0, 5.0, 4.0, 4.5], "sex": list("FFMFMM"), "school": list("aaabbb")}
+        >>> table = {
+        ...     "y": [1.0, 3.0, 2.0, 5.0, 4.0, 4.5],
+        ...     "sex": list("FFMFMM"),
+        ...     "school": list("aaabbb"),
+        ... }
         >>> mf.crossproducts("y ~ sex + (1 | school)", table).small_cells(2)
                    what   cell  rows
         0  school & sex  a & M     1

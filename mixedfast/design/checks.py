@@ -23,7 +23,8 @@ def check_finite(columns: Mapping[str, ColumnData]) -> None:
             finite = np.isfinite(column.values)
             first = int(np.argmin(finite))
             raise DataError(
-                f"column {name!r} holds {int((~finite).sum())} infinite values (the first in complete "
+                f"column {name!r} holds {int((~finite).sum())} infinite values (the first in "
+                "complete "
                 f"row {first}): remove or replace them"
             )
 

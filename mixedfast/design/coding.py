@@ -208,7 +208,8 @@ class Coding:
         formula, contrasts = fields["formula"], fields["contrasts"]
         if any(contrast.value is None for _, contrast in contrasts):
             raise DataError(
-                f"the contrasts of {formula!r} are objects: give them by name or as a matrix to save the model"
+                f"the contrasts of {formula!r} are objects: give them by name or as a matrix "
+                "to save the model"
             )
         shapes, typical = fields["shapes"], fields["typical"]
         known = {shape.name for shape in shapes if shape.levels or shape.name in typical}
@@ -217,7 +218,8 @@ class Coding:
         made = code_shapes(formula, shapes, contrasts, fields["state"], typical)
         if made.names != tuple(fields["names"]):
             raise DataError(
-                f"the columns of {formula!r} are no longer made as they were saved: fit the model again"
+                f"the columns of {formula!r} are no longer made as they were saved: fit the "
+                "model again"
             )
         return made
 
@@ -487,7 +489,8 @@ def _require_finite(values: np.ndarray, name: str) -> None:
     if not finite.all():
         raise DataError(
             f"{name!r} is not a finite number in {int((~finite).sum())} rows: "
-            "check the column it is made from (a logarithm of zero, say); to leave such rows out, make the "
+            "check the column it is made from (a logarithm of zero, say); to leave such rows "
+            "out, make the "
             "column first, with missing values there"
         )
 
@@ -529,5 +532,6 @@ def _require_columns(term: FixedTerm, spec: Any) -> None:
         if factor.expr in term.factors and len(state.levels) == 1
     ]
     raise DataError(
-        f"the term {term.name} tells no rows apart ({'; '.join(single)}): leave it out of the formula"
+        f"the term {term.name} tells no rows apart ({'; '.join(single)}): leave it out of the "
+        "formula"
     )

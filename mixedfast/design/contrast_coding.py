@@ -64,7 +64,8 @@ def contrast_of(name: str, value: Any, levels: np.ndarray) -> Contrast:
         key = known.get(value.removeprefix("contr.").lower())
         if key is None:
             raise DataError(
-                f"unknown contrast {value!r} for {name!r}: one of {', '.join(known.values())}, or a matrix"
+                f"unknown contrast {value!r} for {name!r}: one of {', '.join(known.values())}, "
+                "or a matrix"
             )
         return Contrast(key, getattr(ContrastsRegistry, key))
     if isinstance(value, FormulaicContrasts) or (
@@ -79,7 +80,8 @@ def contrast_of(name: str, value: Any, levels: np.ndarray) -> Contrast:
         ) from error
     if matrix.ndim != 2 or matrix.shape[0] != len(levels) or not np.isfinite(matrix).all():
         raise DataError(
-            f"the contrast matrix of {name!r} has shape {matrix.shape}; it needs one finite row for each of "
+            f"the contrast matrix of {name!r} has shape {matrix.shape}; it needs one finite "
+            "row for each of "
             f"the {len(levels)} levels {levels.tolist()[:8]}"
         )
     return Contrast(repr(matrix.tolist()), matrix)

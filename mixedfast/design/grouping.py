@@ -20,7 +20,10 @@ __all__ = ["GroupRecipe", "apply_numbering", "keep_groups", "number_groups", "un
 
 def _check_grouping(fields: Any) -> Iterator[str]:
     if not (len(fields.part_levels) == len(fields.factors) == len(fields.ids) + 1):
-        yield f"a GroupRecipe has {len(fields.factors)} factors, {len(fields.part_levels)} of levels and {len(fields.ids)} of ids"
+        yield (
+            f"a GroupRecipe has {len(fields.factors)} factors, {len(fields.part_levels)} of "
+            f"levels and {len(fields.ids)} of ids"
+        )
     elif not all(is_array_of("labels", levels) for levels in fields.part_levels):
         yield "part_levels of a GroupRecipe are not distinct labels"
     else:
@@ -159,7 +162,8 @@ def _merged(name: str, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.nda
     mine, theirs = a.tolist(), b.tolist()
     if {type(level) for level in mine} != {type(level) for level in theirs}:
         raise DataError(
-            f"the groups of {name!r} are labelled {mine[0]!r} in one table and {theirs[0]!r} in the other: "
+            f"the groups of {name!r} are labelled {mine[0]!r} in one table and {theirs[0]!r} "
+            "in the other: "
             "give both tables one type"
         )
     listed = list(dict.fromkeys([*mine, *theirs]))

@@ -146,7 +146,8 @@ def _name_categories(text: str, frame: Any, error: Exception) -> None:
         ]
         if info.kind == "python" and held and not expr.startswith("C("):
             raise DataError(
-                f"column {held[0]!r} holds categories where {expr!r} needs numbers: convert it first"
+                f"column {held[0]!r} holds categories where {expr!r} needs numbers: convert it "
+                "first"
             ) from error
 
 

@@ -147,7 +147,10 @@ def _check_design(fields: Any) -> Iterator[str]:
     if not (len(fields.x) == len(fields.x_names) == len(fields.kept)) or not are_within(
         fields.kept, len(fields.all_x_names)
     ):
-        yield f"a Design has {len(fields.x)} columns, {len(fields.x_names)} names and {len(fields.kept)} places"
+        yield (
+            f"a Design has {len(fields.x)} columns, {len(fields.x_names)} names and "
+            f"{len(fields.kept)} places"
+        )
     if fields.weights is not None and bool((fields.weights < 0.0).any()):
         yield "weights of a Design are negative"
 

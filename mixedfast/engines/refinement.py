@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixedfast.crossprod.residual_products import ResidualProducts, plus_x
+from mixedfast.crossprod.residual_products import ResidualProducts, add_fixed_part
 from mixedfast.engines.interface import Engine, traces_of
 from mixedfast.engines.layout import times_a
 
@@ -36,7 +36,7 @@ class Refined:
         self.remainder = remainder
         gamma = remainder.gamma
         # Z'[X, y - X gamma], where X gamma is the larger part of y
-        self._B = [plus_x(group.B, -gamma) for group in engine.cp.groups]
+        self._B = [add_fixed_part(group.B, -gamma) for group in engine.cp.groups]
 
     def square(self, lambdas: list[np.ndarray]) -> np.ndarray:
         """Compute [X, y - X gamma]'V0^-1 [X, y - X gamma], (p+1,p+1); the engine has factored at these lambdas."""
@@ -91,7 +91,7 @@ class Refined:
 
     def project(self, weights: np.ndarray | None = None) -> list[np.ndarray]:
         """Compute the projections of `Engine.project` at the lambdas of the last `square`."""
-        C = [plus_x(c, self.remainder.gamma) for c in self._C]
+        C = [add_fixed_part(c, self.remainder.gamma) for c in self._C]
         return C if weights is None else [c @ weights for c in C]
 
 

@@ -7,7 +7,11 @@ import math
 import numpy as np
 
 from mixedfast._progress import Show
-from mixedfast.crossprod.residual_products import ResidualProducts, plus_x, residual_products
+from mixedfast.crossprod.residual_products import (
+    ResidualProducts,
+    add_fixed_part,
+    residual_products,
+)
 from mixedfast.crossprod.streaming import LazyRows, Stream
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.types import Design
@@ -46,7 +50,9 @@ def fit_rows(
         if not fit.needs_rows or (isinstance(rows, Stream) and rows.source.once):
             break
         beta = fit.solution.beta
-        effects = fit.system.engine.solve([plus_x(group.B, -beta) for group in fit.cp.groups])
+        effects = fit.system.engine.solve(
+            [add_fixed_part(group.B, -beta) for group in fit.cp.groups]
+        )
         remainder = _taken_out(fit.cp, rows, beta, effects, threads, progress)
         if remainder.rounding:
             return unproven(fit, NOTHING_LEFT)

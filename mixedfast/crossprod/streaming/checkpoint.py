@@ -71,7 +71,8 @@ class CheckpointFile:
             found = load(self.path)
             if not isinstance(found, Checkpoint) or found.model != model:
                 raise DataError(
-                    f"{path} is no checkpoint of this model: give another file, or delete it to start again"
+                    f"{path} is no checkpoint of this model: give another file, or delete it "
+                    "to start again"
                 )
             self.now = found
 

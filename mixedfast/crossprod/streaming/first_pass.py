@@ -150,7 +150,8 @@ def keys_to_find(
         kind = kind_of(schema.field(name).type)
         if kind not in ("number", "boolean", "text", "null") and not kind.startswith("category"):
             raise DataError(
-                f"column {name!r} holds {kind}, which a model cannot use: convert it to numbers or strings"
+                f"column {name!r} holds {kind}, which a model cannot use: convert it to "
+                "numbers or strings"
             )
     single = [(name,) for name in needs.variables if is_category(needs, schema, name)]
     return tuple(

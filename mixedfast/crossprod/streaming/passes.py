@@ -303,8 +303,10 @@ def _readable_again(source: Source, needs: Requirements) -> Source:
     if not source.once:
         return source
     warn(
-        "an iterator of batches can be read once, and two passes are needed: its batches are written to a temporary file. "
-        "To avoid that give a function that makes the iterator, or levels= for every category and grouping factor",
+        "an iterator of batches can be read once, and two passes are needed: its batches are "
+        "written to a temporary file. "
+        "To avoid that give a function that makes the iterator, or levels= for every category "
+        "and grouping factor",
     )
     return rows_on_disk(source, needs.columns)
 

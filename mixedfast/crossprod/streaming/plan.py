@@ -228,7 +228,8 @@ def coded_design(
     for group in recipe.groups:
         if len(numbered[group.factors]) and numbered[group.factors].min() < 0:
             raise DataError(
-                f"the grouping factor {group.label!r} has combinations that are not among the known ones"
+                f"the grouping factor {group.label!r} has combinations that are not among the "
+                "known ones"
             )
     correlated = [term.correlated for term in recipe.random_terms]
     terms = tuple(

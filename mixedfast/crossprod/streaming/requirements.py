@@ -98,7 +98,8 @@ def requirements_of(spec: ModelSpec, weights: Any, offset: Any) -> Requirements:
     for expr in (spec.response, *spec.offsets):
         for call in stateful_calls(expr) if expression_names(expr) != (expr,) else ():
             raise DataError(
-                f"{call.text} in a response or an offset needs all rows at once: compute the column first"
+                f"{call.text} in a response or an offset needs all rows at once: compute the "
+                "column first"
             )
     return Requirements(
         spec,
@@ -163,14 +164,16 @@ def transforms_of(formula: str) -> list[Stateful]:
         given = dict(call.arguments)
         if any(stateful_calls(call.inside)):
             raise DataError(
-                f"{call.text} transforms what is already transformed by whole columns: compute one of them first"
+                f"{call.text} transforms what is already transformed by whole columns: compute "
+                "one of them first"
             )
         if call.function == "bs" and given.get("df") is None:
             continue
         if call.function not in ("scale", "center", "standardize"):
             hint = "give its knots, bs(x, knots=[...]), or " if call.function == "bs" else ""
             raise DataError(
-                f"{call.text} needs the whole column at once, and the rows are not in memory: {hint}compute its columns "
+                f"{call.text} needs the whole column at once, and the rows are not in memory: "
+                f"{hint}compute its columns "
                 "first and use those"
             )
     return found
