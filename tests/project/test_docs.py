@@ -92,6 +92,18 @@ def test_rooms_that_a_page_names_are_there(page: str, least: int) -> None:
     ] == []
 
 
+def test_files_that_the_contributing_guide_names_are_there() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:csrc|docs|mixedfast|tests)/[a-z_/]+(?:\.\w+)?)`", guide))
+    package = Path(mf.__file__).parent
+    assert len(named) > 15
+    assert [
+        name
+        for name in named
+        if not (package.parent if name.startswith("mixedfast/") else ROOT).joinpath(name).exists()
+    ] == []
+
+
 def test_names_in_the_table_of_symbols_are_in_the_code() -> None:
     page = (ROOT / "docs" / "maths.md").read_text(encoding="utf-8")
     table = page[page.index("| symbol | in the code |") : page.index("Sources:")]
