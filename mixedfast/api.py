@@ -207,7 +207,7 @@ def lm(
     given = dict(locals())
     spec = parse(formula, require_random=False)
     if spec.random:
-        raise FormulaError(f"the random term {spec.random[0]} is not for mf.lm: use mf.lmer")
+        raise FormulaError(f"mf.lm takes no random terms such as {spec.random[0]}: use mf.lmer")
     design = build(spec, data, weights, offset, contrasts, na_action)
     check_design(design)
     result = OLSResult(least_squares(design), design)
@@ -345,7 +345,7 @@ def _products(request: Request) -> tuple[CrossProducts, Design | Stream | LazyRo
     if request.levels is not None:
         return stream_crossproducts(replace(request, data=[data]))
     if request.checkpoint is not None:
-        raise DataError("checkpoint= is for data read in batches; these are in memory")
+        raise DataError("checkpoint= is for data read in batches, and these data are in memory")
     design = build(
         request.spec, data, request.weights, request.offset, request.contrasts, request.na_action
     )

@@ -116,6 +116,7 @@ def _warnings_in_one_line() -> Iterator[None]:
         _say(f"warning: {message}")
 
     with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)  # shown, never an error of the command
         warnings.showwarning = show  # put back by catch_warnings
         yield
 
@@ -250,7 +251,9 @@ def _data(file: str, categorical: Sequence[str]) -> Any:
     if not (Path(file).is_dir() or any(mark in file for mark in "*?[")):
         return with_categories(read_table(file), categorical)
     if categorical:
-        raise DataError("--categorical is for one file: several are read in batches, as they are")
+        raise DataError(
+            "--categorical needs a single file: several files are read in batches with their own types"
+        )
     return file
 
 

@@ -243,7 +243,7 @@ def _source(name: str) -> _Source:
     if not isinstance(name, str) or name not in _SOURCES:
         hint = did_you_mean(name, list(_SOURCES), most=1)
         raise DataError(
-            f"no data set {name!r}{'; ' + hint if hint else ''} (there are: {', '.join(_SOURCES)})"
+            f"no data set {name!r}{'; ' + hint if hint else ''} (choose from {', '.join(_SOURCES)})"
         )
     return _SOURCES[name]
 

@@ -25,7 +25,7 @@ def stream_of(fit: Fit, data: Any) -> Stream:
     """Open other rows, coded as those of the fit."""
     recipe = fit.cp.meta.recipe
     if recipe is None:
-        raise DataError("the cross-products this result was made from do not say how to code rows")
+        raise DataError("the cross-products of this result do not contain the coding of new rows")
     if fit.cp.meta.weighted and recipe.weights_column is None:
         raise DataError(
             "the weights of this fit were an array: give them as a column to read rows again"

@@ -116,7 +116,7 @@ class Fitted:
         """
         if not isinstance(group, str):
             raise ArgumentError(
-                f"{what}(group={group!r}): the name of a grouping factor or of a column"
+                f"{what}(group={group!r}): give the name of a grouping factor or of a column"
             )
         for term in design.terms:
             if sorted(term.group.split(":")) == sorted(part.strip() for part in group.split(":")):
@@ -128,7 +128,9 @@ class Fitted:
                 if known
                 else "a regression has no grouping factors"
             )
-            raise DataError(f"{what}({group!r}): {here}, and there is no table to look further")
+            raise DataError(
+                f"{what}({group!r}): {here}, and this result has no table of other columns"
+            )
         column = as_table(self._call.arguments["data"]).grouping(group)
         codes = column.codes if design.kept_rows is None else column.codes[design.kept_rows]
         used = drop_unused(Categorical(codes, column.levels))

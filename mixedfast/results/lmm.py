@@ -166,9 +166,9 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
             if sorted(name.split(":")) == wanted:
                 return g
         raise DataError(
-            f"influence({'' if group is None else repr(group)}) of rows that are not in memory: "
-            "only a grouping factor of the model can be left out, level by level "
-            f"({', '.join(names)}), no single rows and no other groups"
+            f"influence({'' if group is None else repr(group)}): the rows are not in memory, so only "
+            f"levels of a grouping factor of the model ({', '.join(names)}) can be left out, not "
+            "single rows or other groups"
         )
 
     def _levels(self, group: str | None, design: Design) -> tuple[str, np.ndarray, np.ndarray]:

@@ -242,4 +242,6 @@ class RowMethods(FixedPart):
 def _refuse_weights(method: str, weights: Any) -> None:
     """Raise DataError for weights without new rows."""
     if weights is not None:
-        raise DataError(f"{method}(weights=...) are of new rows: the rows used keep their own")
+        raise DataError(
+            f"{method}(weights=...) needs newdata=: the rows used keep their own weights"
+        )

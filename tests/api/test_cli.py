@@ -70,7 +70,7 @@ def test_a_pattern_is_read_in_batches(
     assert main(["fit", FORMULA, pattern]) == 0
     assert "REML criterion at the optimum: 1743.6" in capsys.readouterr().out
     assert main(["fit", FORMULA, pattern, "--categorical", "Days"]) == 1
-    assert "one file" in capsys.readouterr().err
+    assert "single file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("installed", [["polars"], []])

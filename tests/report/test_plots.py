@@ -423,7 +423,7 @@ def test_pictures_of_a_regression() -> None:
     ):
         m.plot.caterpillar()
     with pytest.raises(
-        AttributeError, match="no picture 'catapult': there are residuals, residuals_by_group, qq"
+        AttributeError, match="no picture 'catapult': choose from residuals, residuals_by_group, qq"
     ):
         _ = m.plot.catapult
     with pytest.raises(DataError, match="no grouping factors: name a column"):

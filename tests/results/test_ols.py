@@ -348,6 +348,6 @@ def test_what_needs_rows_says_what_to_do():
         m.predict()
     again = mf.lm("Reaction ~ Days", mf.load_dataset("sleepstudy")).refit(np.arange(180.0))
     with pytest.raises(
-        mf.DataError, match="a regression has no grouping factors, and there is no table"
+        mf.DataError, match="a regression has no grouping factors, and this result has no table"
     ):
         again.plot.residuals_by_group("Subject")

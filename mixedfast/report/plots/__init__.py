@@ -192,7 +192,7 @@ class Plots(RowPictures):
         names = frame["term"].drop_duplicates().tolist()
         chosen = tuple(terms or names[:2])
         if len(set(chosen)) != len(chosen) or len(chosen) > 2 or not set(chosen) <= set(names):
-            raise DataError(f"shrinkage(terms={terms!r}): two of {', '.join(names)}")
+            raise DataError(f"shrinkage(terms={terms!r}): give two of {', '.join(names)}")
         center = [float(self._m.params.get(term, 0.0)) for term in chosen]
         known = frame[frame["own"].notna()]
         if known.empty:

@@ -105,7 +105,7 @@ def axes_for(
     if ax is not None:
         given = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
         if len(given) != count:
-            raise DataError(f"ax= holds {len(given)} axes, and this picture has {count} panels")
+            raise DataError(f"ax= has {len(given)} axes, and this picture has {count} panels")
         return given
     rows, columns = grid_size(count)
     figure = new_figure(panel[0] * columns, panel[1] * rows)

@@ -210,7 +210,9 @@ def group_name(m: Model, group: str | None) -> str:
     if group is None:
         return names[0]
     if group not in names:
-        raise DataError(f"no grouping factor {group!r} in the model: there is {', '.join(names)}")
+        raise DataError(
+            f"the model has no grouping factor {group!r}: choose from {', '.join(names)}"
+        )
     return group
 
 

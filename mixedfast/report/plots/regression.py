@@ -74,5 +74,5 @@ class RegressionPlots(RowPictures):
                 f"{', '.join(self._DATA)}, and results of mf.lmer have this picture"
             )
         raise AttributeError(
-            f"{type(self).__name__!r} has no picture {name!r}: there are {', '.join(self._DATA)}"
+            f"{type(self).__name__!r} has no picture {name!r}: choose from {', '.join(self._DATA)}"
         )
