@@ -9,6 +9,10 @@ from scipy.linalg.cython_lapack cimport dpotrf, dsyev, dtrtri
 
 import numpy as np
 
+#: Guards quotients and roots of numbers that may be zero; no size that data have.
+SMALLEST_DIVISOR = 1e-300
+cdef double smallest_divisor = SMALLEST_DIVISOR
+
 
 def solve_normal_equations(const double[:, ::1] S):
     """What [X y]'V0^-1[X y] (p+1,p+1) says of X and y, or None when it is not numerically positive definite or not finite.
@@ -67,42 +71,62 @@ def lower_inverse(const double[:, ::1] L):
     return out
 
 
-def newton_step(const double[::1] gradient, const double[:, ::1] hessian, double floor):
-    """A descent step (m,) and the decrease it promises, from the sizes of the eigenvalues of the scaled Hessian; those below
-    `floor` times the largest are raised to it."""
-    cdef int m = <int>gradient.shape[0], info = 0, lwork = max(1, 8 * <int>gradient.shape[0])
-    cdef int i, j
-    cdef double along, largest = 1e-300, promised = 0.0, size
-    if hessian.shape[0] != m or hessian.shape[1] != m:
-        raise ValueError("newton_step: gradient (m,), hessian (m,m)")
-    for i in range(m):
-        for j in range(m):
-            if not isfinite(hessian[i, j]):
-                raise np.linalg.LinAlgError("the Hessian is not finite")
-    step = np.zeros(m)
-    cdef double[::1] step_ = step, scale = np.empty(m), values = np.empty(m), work = np.empty(lwork)
-    cdef double[:, ::1] vectors = np.empty((m, m))  # eigenvectors come as rows
-    if m == 0:
-        return step, 0.0
-    for i in range(m):
-        scale[i] = 1.0 / sqrt(max(fabs(hessian[i, i]), 1e-300))
-    for i in range(m):
-        for j in range(m):
-            vectors[i, j] = hessian[i, j] * scale[i] * scale[j]
-    dsyev("V", "U", &m, &vectors[0, 0], &m, &values[0], &work[0], &lwork, &info)
+def newton_steps(const double[:, ::1] gradient, const double[:, :, ::1] hessian, double floor):
+    """Descent steps (N,m) and the decreases (N,) they predict, from the sizes of the eigenvalues of the scaled Hessians; those
+    below `floor` times the largest are raised to it.
+
+    gradient (N,m), hessian (N,m,m).
+    """
+    cdef int N = <int>gradient.shape[0], m = <int>gradient.shape[1], n, info = 0
+    cdef int64_t i
+    if hessian.shape[0] != N or hessian.shape[1] != m or hessian.shape[2] != m:
+        raise ValueError("newton_steps: gradient (N,m), hessian (N,m,m)")
+    steps, decreases = np.zeros((N, m)), np.zeros(N)
+    if not steps.size:
+        return steps, decreases
+    cdef const double *H = &hessian[0, 0, 0]
+    for i in range(<int64_t>N * m * m):
+        if not isfinite(H[i]):
+            raise np.linalg.LinAlgError("the Hessian is not finite")
+    cdef double[:, ::1] steps_ = steps
+    cdef double[::1] decreases_ = decreases, scale = np.empty(m), values = np.empty(m), work = np.empty(8 * m)
+    cdef double[:, ::1] vectors = np.empty((m, m))
+    with nogil:
+        for n in range(N):
+            info = newton_step(m, &gradient[n, 0], &hessian[n, 0, 0], floor, &scale[0], &vectors[0, 0], &values[0],
+                               &work[0], &steps_[n, 0], &decreases_[n])
+            if info:
+                break
     if info:
         raise np.linalg.LinAlgError("eigenvalues of the Hessian did not converge")
+    return steps, decreases
+
+
+cdef int newton_step(int m, const double *gradient, const double *hessian, double floor, double *scale, double *vectors,
+                     double *values, double *work, double *step, double *decrease) noexcept nogil:
+    """One of `newton_steps` into a zero `step` (m,); scale, values (m,), vectors (m,m), work (8 m,) are work space."""
+    cdef int lwork = 8 * m, info = 0, i, j
+    cdef double along, size, largest = smallest_divisor
+    for i in range(m):
+        scale[i] = 1.0 / sqrt(max(fabs(hessian[i * m + i]), smallest_divisor))
+    for i in range(m):
+        for j in range(m):
+            vectors[i * m + j] = hessian[i * m + j] * scale[i] * scale[j]
+    dsyev("V", "U", &m, vectors, &m, values, work, &lwork, &info)  # eigenvectors come as rows
+    if info:
+        return info
     for i in range(m):
         largest = max(largest, fabs(values[i]))
+    decrease[0] = 0.0
     for i in range(m):
         along = 0.0
         for j in range(m):
-            along += vectors[i, j] * scale[j] * gradient[j]
+            along += vectors[i * m + j] * scale[j] * gradient[j]
         size = max(fabs(values[i]), floor * largest)
-        promised += 0.5 * along * along / size
+        decrease[0] += 0.5 * along * along / size
         for j in range(m):
-            step_[j] -= scale[j] * vectors[i, j] * along / size
-    return step, promised
+            step[j] -= scale[j] * vectors[i * m + j] * along / size
+    return 0
 
 
 cdef int check_places(const int64_t[:, ::1] places, int64_t size, int64_t K, name) except -1:

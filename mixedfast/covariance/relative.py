@@ -18,9 +18,16 @@ import numpy as np
 
 from mixedfast._memo import cached_property
 from mixedfast._stored import stored
-from mixedfast.covariance._theta import theta_gradient, theta_hessian
+from mixedfast.covariance._theta import SMALLEST_DIVISOR, theta_gradient, theta_hessian
 
-__all__ = ["SINGULAR_TOLERANCE", "Covariance", "TermShape", "lower_cholesky", "lower_root"]
+__all__ = [
+    "SINGULAR_TOLERANCE",
+    "SMALLEST_DIVISOR",
+    "Covariance",
+    "TermShape",
+    "lower_cholesky",
+    "lower_root",
+]
 
 #: A relative standard deviation (a diagonal element of lambda, with the column of Z scaled to order one) below this
 #: counts as zero: the fit is called singular. lme4 uses the same 1e-4.

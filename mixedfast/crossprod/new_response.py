@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mixedfast.crossprod.types import CrossProducts
     from mixedfast.design.types import Design
 
-__all__ = ["with_response", "with_sums"]
+__all__ = ["Responses", "with_response", "with_sums"]
 
 
 def with_response(cp: CrossProducts, design: Design, threads: int | None = None) -> CrossProducts:
@@ -73,3 +73,19 @@ def with_sums(cp: CrossProducts, zy: list[np.ndarray], xy: np.ndarray, yy: float
         B[:, :, -1] = own
         groups.append(replace(group, B=B))
     return replace(cp, xy=both, groups=tuple(groups))
+
+
+@dataclass(frozen=True, eq=False)
+class Responses:
+    """Cross-products of R responses with the same X and Z, internal basis.
+
+    ``zy`` (R,J,K) per group, ``xy`` (R,p), ``yy`` (R,).
+    """
+
+    zy: list[np.ndarray]
+    xy: np.ndarray
+    yy: np.ndarray
+
+    def crossproducts(self, cp: CrossProducts, r: int) -> CrossProducts:
+        """Return `cp` with response r in the place of its own."""
+        return with_sums(cp, [zy[r] for zy in self.zy], self.xy[r], float(self.yy[r]))

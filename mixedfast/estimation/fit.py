@@ -1,11 +1,11 @@
-"""`Fit`: what the optimum is, frozen, in the units of the user's data."""
+"""`Fit`: the frozen optimum of a linear mixed model, in the units of the data, and the searches that lead to it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,60 +21,56 @@ from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines import choose
 from mixedfast.engines.threads import on_one_blas_thread
 from mixedfast.errors import DataError, NotIdentifiedError
-from mixedfast.estimation.local_model import Neighbour
+from mixedfast.estimation.local_model import DirectModel, NeighbourModel, choose_model
 from mixedfast.estimation.newton import (
-    CERTIFICATE_TOLERANCE,
-    DEAR_TOLERANCE,
-    FORESEEN_TOLERANCE,
+    COSTLY_TOLERANCE,
     ITERATION_LIMIT,
     NEIGHBOUR_TOLERANCE,
+    REMAINING_TOLERANCE,
     Optimum,
-    boundary_decrement,
     minimize,
-    newton_step,
 )
 from mixedfast.estimation.pls import PLSSystem, Solution, total
 from mixedfast.estimation.starting_values import evenness, first_theta
-
-if TYPE_CHECKING:
-    pass
+from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE, newton_step
 
 __all__ = ["Fit", "fit_crossproducts", "settle", "solve_at", "unproven"]
 
-#: An element of theta (columns of Z of order one) below this is set to zero when the deviance does not notice. lme4 looks
-#: as near to its bounds.
+#: Elements of theta (columns of Z of order one) below this are set to zero when the deviance does not rise. lme4 checks its
+#: bounds at the same distance.
 ZERO_TOLERANCE = 1e-5
-#: The exact Hessian of crossed models is made up to so many operations, some twenty seconds of dense work. InstEval's
-#: 1,128 lecturers take 9e9.
+#: Operations up to which the exact Hessian of crossed models is computed, some twenty seconds of dense work. The 1,128
+#: lecturers of InstEval take 9e9.
 EXACT_OPERATIONS = 2e11
-#: A search that ran out of iterations with a standard deviation (columns of Z of order one) below this creeps towards zero.
+#: Standard deviation (columns of Z of order one) below which a search that ran out of iterations is taken to creep to zero.
 NEAR_BOUNDARY = 0.1
-#: With no more rows than this for each effect of a term with slopes, and half a fixed effect, or where a smaller share of a
-#: factor's levels has nearly all rows, one model in three hundred has a lower optimum elsewhere. Such a model is searched
+#: With no more rows than this per effect of a term with slopes, and per half fixed effect, or where a smaller share of the
+#: levels of a factor has nearly all rows, one model in three hundred has a lower optimum elsewhere. Such a model is searched
 #: again from near zero and from far out, if it has no more random effects than this: it takes milliseconds.
 FEW_ROWS, UNEVEN, FEW_EFFECTS = 2.0, 0.25, 1000
 _NEAR_ZERO, _FAR_OUT = 0.03, 30.0
-#: Two optima that differ by less (deviance units) are one.
+#: Difference of the deviance below which two optima are the same.
 CRITERION_TOLERANCE = 1e-7
-#: A theta that a user gives is no larger; beyond, its products with scales of columns do not fit a double.
+#: Largest theta that may be given; beyond, its products with scales of columns overflow.
 LARGEST_THETA = 1e100
 #: Rows are read once more where rounding in their sums may move the criterion by this much (deviance units) ...
 RESOLUTION = 1e-7
-#: ... and less than this share of y'y is left: only large tables come to the first without the second, and errors of
-#: many rows cancel.
+#: ... and the residual share of y'y is below this: only large tables meet the first condition without the second, and errors
+#: of many rows cancel.
 SMALL_SHARE = 1e-5
-#: Sums over rows, and eliminating one factor from another, err by up to so many units in the last place of what is taken away.
+#: Error of sums over rows, and of eliminating one factor from another, in units in the last place of the subtracted numbers.
 _ELIMINATION = 16.0
-#: What keeps a fit from being called converged though no step lowers its criterion.
+#: Message of a fit that is not called converged because rounding is larger than the certificate.
 ROUNDING = "rounding hides the optimum"
 
 
 @dataclass(frozen=True, eq=False)
 class Curvature:
-    """The certificate evaluated at a fit.
+    """The certificate of a fit, evaluated at the estimates.
 
-    In theta (internal basis): (m,) gradient, (m,m) Hessian or, where not ``exact``, average information. In units of the
-    deviance: by how much it could fall inside, ``decrement``, and by leaving the boundary or changing the scale of a term.
+    In theta (internal basis): gradient (m,), Hessian (m,m) or, where not ``exact``, average information. In units of the
+    deviance: the decrease that a quadratic model predicts, ``decrement``, and the decrease from leaving the boundary or changing
+    the scale of a term.
     """
 
     gradient: np.ndarray
@@ -115,9 +111,9 @@ class Fit:
     optimum : Optimum or None
         None when theta was given, not searched for.
     engine : dict
-        What the engine says of itself.
+        Name and sizes of the factorization.
     remainder : ResidualProducts or None
-        What was left of the rows near the optimum, where sums over them have too few digits.
+        Products of residuals near the optimum, where sums over the rows have too few digits.
     """
 
     cp: CrossProducts
@@ -131,14 +127,14 @@ class Fit:
     _memo: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def memo(self, name: str, make: Callable[[], Any]) -> Any:
-        """What `make` returns, made once a fit."""
+        """Return the result of `make`, computed once per fit."""
         if name not in self._memo:
             self._memo[name] = make()
         return self._memo[name]
 
     @property
     def system(self) -> PLSSystem:
-        """The system solved at the optimum, for reading; searches make their own (`new_system`)."""
+        """The system solved at the optimum, to read from; searches have their own (`new_system`)."""
 
         def solved() -> PLSSystem:
             system = self.new_system()
@@ -148,7 +144,7 @@ class Fit:
         return self.memo("system", solved)
 
     def new_system(self, reml: bool | None = None, cp: CrossProducts | None = None) -> PLSSystem:
-        """A private workspace on these cross-products (or others of the same shape)."""
+        """Make a private workspace for these cross-products, or for others of the same shape."""
         data = self.cp if cp is None else cp
         own = self.remainder if cp is None else None
         return PLSSystem(
@@ -163,7 +159,7 @@ class Fit:
         return self.cp.covariance
 
     def curvature(self) -> Curvature:
-        """At the estimates, made once a fit; the Hessian is exact where that costs no more than Satterthwaite's df do."""
+        """Evaluate the certificate at the estimates, once per fit; the Hessian is exact where that takes seconds."""
 
         def make() -> Curvature:
             system, exact = self.system, _can_be_exact(self.system)
@@ -173,7 +169,7 @@ class Fit:
                 hessian,
                 exact,
                 newton_step(gradient, hessian)[1],
-                boundary_decrement(system),
+                system.escape().decrease,
             )
 
         return self.memo("curvature", make)
@@ -185,22 +181,22 @@ class Fit:
 
     @property
     def share(self) -> float:
-        """What part the residual sum of squares is of the sums of squares that it was computed from: of y and of X beta."""
+        """Residual sum of squares as a share of the sums of squares of y and of X beta that it was computed from."""
         squares, beta = self._squares
         return float(self.solution.r2 / (squares[-1] + squares[:-1] @ beta**2))
 
     @property
     def _squares(self) -> tuple[np.ndarray, np.ndarray]:
-        """Sums of squares of the columns of X and of y that others are taken from, (p+1,), and the coefficients (p,) there."""
+        """Sums of squares of the columns of X and of y that others are subtracted from, (p+1,), and coefficients (p,)."""
         if self.remainder is None:
             return np.diag(self.cp.xy), self.solution.beta
         return np.diag(self.remainder.ww), self.solution.beta - self.remainder.gamma
 
     @property
     def hidden_x(self) -> float:
-        """By what the rounding of sums of squares of X is enlarged in log|X'V0^-1X|; 0 under ML, which does not ask for it.
+        """Factor by which rounding of the sums of squares of X grows in log|X'V0^-1X|; 0 under ML, which does not use that.
 
-        Effects may make nearly all of a column, as where one value is 99999999: what tells of its coefficient is the rest.
+        Random effects may make up nearly all of a column, as where one value is 99999999; the rest determines its coefficient.
         """
         return (
             float(self._squares[0][:-1] @ (self.system.whiten**2).sum(axis=1)) if self.reml else 0.0
@@ -208,7 +204,7 @@ class Fit:
 
     @property
     def needs_rows(self) -> bool:
-        """Whether sums have too few digits for what is left of y or of X, and rows read once more would give them."""
+        """Whether sums have too few digits for the residuals of y or of X, which the rows would give when read once more."""
         eps = _ELIMINATION * float(np.finfo(float).eps)
         return eps * self.hidden_x >= RESOLUTION or (
             self.share <= SMALL_SHARE and eps * self.nu >= RESOLUTION * self.share
@@ -216,16 +212,16 @@ class Fit:
 
     @property
     def resolution(self) -> float:
-        """What rounding may do to the criterion (deviance units).
+        """Error of the criterion from rounding (deviance units).
 
         r^2 and X'V0^-1X are differences of sums with 16 digits, whose errors cancel where they are many. So are the pivots of
-        M, where the effects of one factor make up for those of another, or one effect of a level for another: of an element
-        M_ii, 1 / (M^-1)_ii is left. There a few errors of elimination add up.
+        M, where the effects of one factor compensate those of another, or one effect of a level another: 1 / (M^-1)_ii remains
+        of an element M_ii. There a few errors of elimination add up.
         """
 
         def make() -> float:
             eps, hidden = np.finfo(float).eps, self._pivots
-            if _ELIMINATION * hidden > RESOLUTION / eps:  # at most; now in truth
+            if _ELIMINATION * hidden > RESOLUTION / eps:  # a bound; compute the sum itself
                 hidden = self._lost_pivots()
             return float(eps * _ELIMINATION * (self.nu / self.share + hidden + self.hidden_x))
 
@@ -233,14 +229,14 @@ class Fit:
 
     @property
     def _pivots(self) -> float:
-        """Sum of M's diagonal elements, of which elimination of one factor from another leaves the pivots."""
+        """Sum of the diagonal elements of M, from which elimination of one factor from another leaves the pivots."""
         H = [lam @ lam.T for lam in self.covariance.lambdas(self.theta_internal)]
         return sum(
             float(np.sum(total(group.A) * h)) for group, h in zip(self.cp.groups, H, strict=True)
         )
 
     def _lost_pivots(self) -> float:
-        """Sum of M_ii (M^-1)_ii; of several factors, of what each takes from the others."""
+        """Sum M_ii (M^-1)_ii over random effects; with several factors, over the part that each takes from the others."""
         if len(self.cp.groups) > 1:
             Q = self.system.engine.posterior_blocks()
             return sum(
@@ -252,9 +248,9 @@ class Fit:
 
     @property
     def out_of_digits(self) -> bool:
-        """Whether random effects are so large beside the residuals that a search may end for want of digits.
+        """Whether random effects are so large relative to the residuals that cancellation may exceed the certificate.
 
-        Rounding may then take more of the pivots than a certificate asks for, here or on the way here.
+        Here, or at a point of the search before.
         """
         several = self.remainder is not None and len(self.cp.groups) > 1
         return (
@@ -328,7 +324,7 @@ class Fit:
         return self.covariance.singular_terms(self.theta_internal)
 
 
-@on_one_blas_thread  # the engine asks for it too; once around all of a search costs less
+@on_one_blas_thread  # engines do the same; once around the whole search costs less
 def fit_crossproducts(
     cp: CrossProducts,
     reml: bool = True,
@@ -336,7 +332,7 @@ def fit_crossproducts(
     engine: str = "auto",
     progress: Show = False,
     remainder: ResidualProducts | None = None,
-    neighbour: Neighbour | None = None,
+    neighbour: NeighbourModel | None = None,
 ) -> Fit:
     """Fit a model from its cross-products.
 
@@ -351,8 +347,8 @@ def fit_crossproducts(
         Show a bar that counts evaluations.
     remainder : ResidualProducts, optional
         From an earlier fit of the same cross-products.
-    neighbour : Neighbour, optional
-        How to look at a model of nearly the same rows as one that is fitted, from whose theta it starts.
+    neighbour : NeighbourModel, optional
+        Of a fit of nearly the same rows, whose theta is the start.
 
     Returns
     -------
@@ -371,17 +367,18 @@ def fit_crossproducts(
     check_fixed_part(cp)
     system = PLSSystem(cp, choose(cp, engine), reml, remainder)
     first = first_theta(cp, reml) if start is None else _internal_theta(cp, start, "start")
-    left = DEAR_TOLERANCE if system.engine.is_costly else FORESEEN_TOLERANCE
-    left = left if neighbour is None else NEIGHBOUR_TOLERANCE
-    with bar(None, "fitting", progress, " evaluations") as system.tell:
-        optimum = minimize(system, first, exact=len(cp.groups) == 1, left=left, outlook=neighbour)
-        optimum = _second_look(system, optimum, left)
-        if neighbour is None and optimum.converged and _says_little(cp):
-            optimum = _elsewhere(system, optimum, left, remainder)
+    remaining = COSTLY_TOLERANCE if system.engine.is_costly else REMAINING_TOLERANCE
+    remaining = remaining if neighbour is None else NEIGHBOUR_TOLERANCE
+    with bar(None, "fitting", progress, " evaluations") as system.on_evaluation:
+        model = neighbour or choose_model(system, exact=len(cp.groups) == 1)
+        optimum = minimize(system, first, model, remaining=remaining)
+        optimum = _search_from_identity(system, optimum, remaining)
+        if neighbour is None and optimum.converged and _has_little_information(cp):
+            optimum = _search_elsewhere(system, optimum, remaining, remainder)
         if not optimum.converged and not optimum.exact_hessian and _can_be_exact(system):
-            optimum = optimum.then(minimize(system, optimum.theta, exact=True))
+            optimum = optimum.then(minimize(system, optimum.theta, DirectModel(exact=True)))
         theta = settle(system, canonical(cp.covariance, optimum.theta), optimum.deviance)
-    system.tell = None
+    system.on_evaluation = None
     fit = Fit(
         cp,
         reml,
@@ -401,25 +398,23 @@ def fit_crossproducts(
 
 
 def unproven(fit: Fit, message: str) -> Fit:
-    """The same fit, not called converged."""
-    return (
-        fit
-        if fit.optimum is None
-        else replace(fit, optimum=replace(fit.optimum, converged=False, message=message))
-    )
+    """Return the same fit, not called converged."""
+    if fit.optimum is None:
+        return fit
+    return replace(fit, optimum=replace(fit.optimum, converged=False, message=message))
 
 
 def _can_be_exact(system: PLSSystem) -> bool:
-    """Whether the traces of the exact Hessian can be had in seconds."""
+    """Return whether the traces of the exact Hessian take seconds at most."""
     return len(system.cp.groups) == 1 or system.traces.trace_operations() <= EXACT_OPERATIONS
 
 
-def _second_look(system: PLSSystem, found: Optimum, left: float) -> Optimum:
-    """The better of an optimum on the boundary and of what a search from lambda = I finds.
+def _search_from_identity(system: PLSSystem, found: Optimum, remaining: float) -> Optimum:
+    """Search again from lambda = I after an optimum on the boundary; return the better of the two.
 
-    On the boundary the likelihood may have another optimum inside, or on another face when two terms can stand in for
-    each other. lme4 starts again there too (``restart_edge``). A search that creeps towards the boundary, where theta's
-    derivatives vanish, is put there.
+    On the boundary the likelihood may have another optimum inside, or on another face when two terms can replace each other.
+    lme4 starts again there too (``restart_edge``). A search that creeps towards the boundary, where derivatives in theta vanish,
+    is continued on it.
     """
     cov = system.covariance
     start = cov.identity if any(cov.singular_terms(found.theta)) else None
@@ -427,31 +422,33 @@ def _second_look(system: PLSSystem, found: Optimum, left: float) -> Optimum:
         start = _on_boundary(cov, found.theta)
     if start is None:
         return found
-    other = minimize(system, start, exact=found.exact_hessian, left=left)
+    model = choose_model(system, found.exact_hessian)
+    other = minimize(system, start, model, remaining=remaining)
     return other if other.deviance < found.deviance - CRITERION_TOLERANCE else found
 
 
-def _says_little(cp: CrossProducts) -> bool:
-    """Whether the likelihood may have several optima, and effects are so few that looking costs next to nothing."""
+def _has_little_information(cp: CrossProducts) -> bool:
+    """Return whether the likelihood may have several optima in a model so small that searches cost next to nothing."""
     slopes = sum(cp.groups[term.group].n_levels * term.k for term in cp.terms if term.k > 1)
     few = cp.n <= FEW_ROWS * (2 * cp.p + slopes)
     effects = sum(group.n_levels * group.k for group in cp.groups)
     return effects <= FEW_EFFECTS and (few or min(map(evenness, cp.groups)) < UNEVEN)
 
 
-def _elsewhere(
-    system: PLSSystem, found: Optimum, left: float, remainder: ResidualProducts | None
+def _search_elsewhere(
+    system: PLSSystem, found: Optimum, remaining: float, remainder: ResidualProducts | None
 ) -> Optimum:
-    """The lowest of an optimum and of those that searches from near zero and from far out prove.
+    """Search again from near zero and from far out; return the lowest optimum with a certificate.
 
-    Where the residual variance can run to zero the likelihood has no end, and a search from far out ends in rounding: that is
-    no optimum.
+    Where the residual variance can run to zero the likelihood has no maximum, and a search from far out ends in rounding: that
+    is no optimum.
     """
     for size in (_NEAR_ZERO, _FAR_OUT):
         start = size * system.covariance.identity
         if system.solve(start) is None:
             continue
-        other = minimize(system, start, exact=found.exact_hessian, left=left)
+        model = choose_model(system, found.exact_hessian)
+        other = minimize(system, start, model, remaining=remaining)
         if other.converged and other.deviance < found.deviance - CRITERION_TOLERANCE:
             there = Fit(
                 system.cp, system.reml, other.theta, system.solution, other, {}, remainder=remainder
@@ -462,7 +459,7 @@ def _elsewhere(
 
 
 def _on_boundary(cov: Covariance, theta: np.ndarray) -> np.ndarray | None:
-    """The nearest theta with a singular covariance, in the term that is nearest to one; None when none is near."""
+    """Find the nearest theta with a singular covariance, in the term that is nearest to one; None when none is near."""
     lambdas = cov.lambdas(theta)
     blocks = [cov.term_block(term, lambdas) for term in cov.terms]
     parts = [np.linalg.svd(block) for block in blocks]
@@ -476,9 +473,9 @@ def _on_boundary(cov: Covariance, theta: np.ndarray) -> np.ndarray | None:
 
 
 def settle(system: PLSSystem, theta: np.ndarray, deviance: float) -> np.ndarray:
-    """theta with what is zero but for rounding set to zero, and the system solved there."""
+    """Set elements of theta that are zero but for rounding to zero; the system is left solved there."""
     flat = np.where(np.abs(theta) < ZERO_TOLERANCE, 0.0, theta)
-    if np.array_equal(flat, system.covariance.theta_of(system.lambdas)):
+    if np.array_equal(flat, system.theta):
         return flat
     solution = system.solve(flat)
     if solution is not None and solution.deviance <= deviance + 1e-12 * abs(deviance):
@@ -488,12 +485,12 @@ def settle(system: PLSSystem, theta: np.ndarray, deviance: float) -> np.ndarray:
 
 
 def _internal_theta(cp: CrossProducts, theta: np.ndarray, name: str) -> np.ndarray:
-    """theta of the user's basis, checked, in the internal one."""
+    """Check a theta in the basis of the user and transform it to the internal one."""
     values = np.asarray(theta)
-    wanted = cp.covariance.n_theta
-    if values.shape != (wanted,) or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+    size = cp.covariance.n_theta
+    if values.shape != (size,) or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
         raise DataError(
-            f"{name} must be {wanted} finite numbers for these random terms, not {values.tolist()}"
+            f"{name} must be {size} finite numbers for these random terms, not {values.tolist()}"
         )
     if (np.abs(values) > LARGEST_THETA).any():
         raise DataError(
@@ -503,7 +500,7 @@ def _internal_theta(cp: CrossProducts, theta: np.ndarray, name: str) -> np.ndarr
 
 
 def canonical(cov: Covariance, theta: np.ndarray) -> np.ndarray:
-    """The same covariances with no negative diagonal in lambda."""
+    """Return theta of the same covariances without negative diagonal elements of lambda."""
     lambdas = cov.lambdas(theta)
     for block in lambdas:
         block *= np.where(np.diag(block) < 0, -1.0, 1.0)
@@ -511,7 +508,7 @@ def canonical(cov: Covariance, theta: np.ndarray) -> np.ndarray:
 
 
 def solve_at(cp: CrossProducts, theta: np.ndarray, reml: bool = True, engine: str = "auto") -> Fit:
-    """The model at a given theta (user's basis): criterion, beta, sigma, modes; nothing is searched for.
+    """Fit a model at a given theta (in the basis of the user): criterion, beta, sigma and modes, without a search.
 
     Raises
     ------

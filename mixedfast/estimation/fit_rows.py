@@ -1,4 +1,4 @@
-"""A fit with the rows at hand: where sums over them have too few digits, what the effects leave of them is summed once more."""
+"""Fits with the rows available: residuals are summed again where sums over the rows have too few digits."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from mixedfast.estimation.fit import Fit, fit_crossproducts, unproven
 
 __all__ = ["NOTHING_LEFT", "fit_rows"]
 
-#: A remainder taken out far from the optimum is made again there.
+#: Residuals from a point far from the optimum are computed again there.
 _MAX_REMAINDERS = 3
-#: What keeps a fit from being called converged though no step lowers its criterion.
+#: Message of a fit that is not called converged because the residuals are rounding.
 NOTHING_LEFT = "nothing is left of the response"
 
 
@@ -34,15 +34,15 @@ def fit_rows(
     progress: Show = False,
     threads: int | None = None,
 ) -> Fit:
-    """As `fit_crossproducts`, with the rows at hand: where sums over them have too few digits they are read once more.
+    """Fit a model as `fit_crossproducts` does, and read the rows once more where sums over them have too few digits.
 
     Parameters
     ----------
     cp : CrossProducts
     rows : Design, Stream or LazyRows
-        Whose products they are. What can be read but once is not read again.
+        Of these cross-products. A source that can be read only once is not read again.
     reml, start, engine, progress
-        As for `fit_crossproducts`.
+        See `fit_crossproducts`.
     threads : int, optional
     """
     fit = fit_crossproducts(cp, reml, start, engine, progress)
@@ -70,7 +70,7 @@ def _taken_out(
     threads: int | None,
     progress: Show,
 ) -> ResidualProducts:
-    """What is left of all rows, at once, batch by batch, or by an engine."""
+    """Sum the residuals of all rows, at once, batch by batch, or by a data base engine."""
     if isinstance(rows, LazyRows):
         return rows.residual_products(cp, gamma, delta)
     if isinstance(rows, Stream):
@@ -84,7 +84,7 @@ def _taken_out(
 
 
 def _growth(fit: Fit, remainder: ResidualProducts) -> float:
-    """By what theta is to grow as the residuals of the rows have less variance than sums over them could show."""
+    """Return the factor by which theta grows because the residuals have less variance than sums over the rows could show."""
     free = fit.cp.n - fit.cp.p - sum(group.n_levels * group.k for group in fit.cp.groups)
     if free <= 0:
         return 1.0

@@ -1,252 +1,250 @@
-"""What a search sees from the theta it stands at: derivatives, the step they call for, and what that step will leave.
+"""Local quadratic models of a criterion: gradient, Hessian, Newton step, and the decrease it predicts.
 
-Three ways to look, one shape (`Outlook`). `Direct` takes every trace exactly, or does without those of the Hessian. `Probing`
-is for factors so large that traces cost much more than a factorization: from afar all traces come from a few random probes;
-near by the gradient is exact, and the Hessian's traces come from the probes. `Neighbour` is for models of nearly the same rows
-as one that is fitted: the gradient is exact, and the Hessian is the other's.
+Three models, one interface (`LocalModel`). `DirectModel` computes every trace exactly, or leaves out those of the Hessian
+(average information). `StochasticModel` is for factors so large that traces cost much more than a factorization: far from the
+optimum all traces come from a few random probes; near it the gradient is exact and the traces of the Hessian come from probes.
+`NeighbourModel` is for a model of nearly the same rows as one that is fitted: the gradient is exact, and the Hessian is that
+of the other model.
 
-Promises are in units of the deviance: the Newton decrement ``g'H^-1 g / 2``.
+Decreases are in units of the deviance: the Newton decrement ``g'H^-1 g / 2``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from mixedfast.covariance import _theta
+from mixedfast.estimation.criterion import Criterion
 from mixedfast.estimation.pls import PLSSystem
+from mixedfast.estimation.steps import expected_remaining, newton_step
 
 __all__ = [
-    "CERTIFICATE_TOLERANCE",
-    "Direct",
+    "DirectModel",
     "HessianKind",
-    "Neighbour",
-    "Outlook",
-    "Probing",
-    "View",
-    "newton_step",
-    "outlook_of",
+    "LocalModel",
+    "NeighbourModel",
+    "QuadraticStep",
+    "StochasticModel",
+    "choose_model",
 ]
 
-#: What a Hessian rests on: all traces exact, none, traces estimated from random probes; or it is that of nearly the same rows.
+#: Origin of a Hessian: exact traces, no traces, traces estimated from random probes, or a model of nearly the same rows.
 HessianKind = Literal["exact", "average information", "from probes", "of a neighbour"]
 
-#: A fit is called converged when the certificate promises less than this. One unit of deviance is about what noise
-#: does; 1e-4 of it moves an estimate by under a hundredth of its standard error.
-CERTIFICATE_TOLERANCE = 1e-4
-#: A Hessian from elsewhere is given up when a step's promise is no less than this part of the one before.
-_GAINED = 0.1
-#: Eigenvalues of the Hessian are raised to this fraction of the largest before a step is taken.
-_FLOOR = 1e-9
+#: Ratio of two successive predicted decreases from which the Hessian of a neighbour is given up.
+_SLOW = 0.1
+
+AnyCriterion = TypeVar("AnyCriterion", bound=Criterion, contravariant=True)
 
 
-class View(NamedTuple):
-    """From one theta.
+class QuadraticStep(NamedTuple):
+    """A Newton step from one point.
 
-    ``gradient`` (m,) and ``hessian`` (m,m); ``step`` (m,) that they call for; ``promise``, by how much a quadratic model says
-    it lowers the deviance; ``left``, what is foreseen to be left after it, infinite where nothing can be foreseen.
+    ``gradient`` (m,) and ``hessian`` (m,m); the ``step`` (m,) to the minimum of the quadratic model; ``predicted_decrease`` of the
+    criterion by that model; ``expected_remaining``, the decrease that is expected to remain after the step, infinite where
+    nothing can be said.
     """
 
     gradient: np.ndarray
     hessian: np.ndarray
     step: np.ndarray
-    promise: float
-    left: float
+    predicted_decrease: float
+    expected_remaining: float
 
 
-class Outlook(Protocol):
-    """A way to look.
+class LocalModel(Protocol[AnyCriterion]):
+    """A local quadratic model of a criterion.
 
-    ``kind`` is what its Hessians rest on near the optimum; ``foresees``: whether the step may be the last though its promise is
-    past the certificate's tolerance, so that the certificate is what the step will leave.
+    ``kind`` is the origin of its Hessian. Where ``certifies_ahead``, the certificate of an optimum is the decrease expected to
+    remain after the last step; elsewhere it is the decrease that the last step predicted.
     """
 
     kind: HessianKind
-    foresees: bool
+    certifies_ahead: bool
 
-    def look(self, system: PLSSystem, before: float) -> View:
-        """From the theta last solved; `before` is the promise of the step that led there, infinite when none did."""
-        ...
+    def at(self, criterion: AnyCriterion, x: np.ndarray, before: float) -> QuadraticStep:
+        """Compute the step from x, the point of the last evaluation.
 
-    def sharpen(self) -> bool:
-        """Look more exactly from now on; False when that cannot be."""
-        ...
+        ``before`` is the decrease that the step which led there predicted, infinite when there was none.
+        """
+
+    def refine(self) -> bool:
+        """Use a more accurate model from now on; return False when there is none."""
 
 
-class Direct:
-    """The exact gradient, with the exact Hessian or with average information."""
+class DirectModel:
+    """The exact gradient, with the exact Hessian or with average information.
 
-    foresees = False
+    Parameters
+    ----------
+    exact : bool
+    """
+
+    certifies_ahead = False
 
     def __init__(self, exact: bool) -> None:
         self.exact = exact
         self.kind: HessianKind = "exact" if exact else "average information"
 
-    def look(self, system: PLSSystem, before: float) -> View:
-        """See `Outlook`."""
-        gradient, hessian = system.derivatives(self.exact)
-        step, promise = newton_step(gradient, hessian)
-        return View(gradient, hessian, step, promise, self._left(promise, before))
+    def at(self, criterion: Criterion, x: np.ndarray, before: float) -> QuadraticStep:
+        gradient, hessian = criterion.derivatives(self.exact)
+        step, decrease = _bounded_step(x, gradient, hessian, criterion.lower)
+        remaining = float(expected_remaining(decrease, before, self.exact))
+        return QuadraticStep(gradient, hessian, step, decrease, remaining)
 
-    def _left(self, promise: float, before: float) -> float:
-        """Newton's method squares the error of theta, average information multiplies it by a constant."""
-        if not 0.0 < promise < before < np.inf or promise >= CERTIFICATE_TOLERANCE:
-            return np.inf
-        rate = promise / before
-        return promise * (rate**2 if self.exact else rate)
-
-    def sharpen(self) -> bool:
-        """See `Outlook`."""
+    def refine(self) -> bool:
         return False
 
 
 @dataclass
-class Probing:
+class StochasticModel:
     """Traces from random probes, always the same ones.
 
     Parameters
     ----------
     probes : int
-        Random vectors a factor.
+        Random vectors per factor.
     few_levels : int
-        Factors of no more levels are met by unit vectors instead: what those tell is exact.
+        Factors with no more levels take one unit vector per level instead, which is exact.
     far : float
-        All traces come from probes as long as a step promises more than this: such a step is never the last.
-    doubt : float
-        The Hessian's error is taken to be so many of its standard errors.
+        All traces come from probes while a step predicts a larger decrease than this: such a step is never the last.
+    errors : float
+        The error of the Hessian is taken to be so many of its standard errors.
 
     Notes
     -----
-    The defaults were tried on 97 crossed models of 6 to 400 levels a factor, made at random. All ended within 1e-5 standard
-    errors of the optimum, after 644 looks. Four or sixteen probes take 648 or 636 looks. A doubt of 1 or 2 saves 7 or 4 looks,
-    and with 1 one end in 43 had more left than foreseen. ``far=10`` takes 695 looks and ended twice in another optimum;
-    ``far=0.1`` saves none, and one model was 3e-5 standard errors off. ``few_levels=0`` takes 677 looks, 100 takes 601, but a
-    unit vector costs as much as a probe.
+    The defaults were compared on 97 random crossed models of 6 to 400 levels per factor. All ended within 1e-5 standard errors of
+    the optimum, after 644 steps. Four or sixteen probes take 648 or 636 steps. ``errors`` of 1 or 2 saves 7 or 4 steps, and with
+    1 one search in 43 had more left than expected. ``far=10`` takes 695 steps and ended twice in another optimum; ``far=0.1``
+    saves none, and one model was 3e-5 standard errors off. ``few_levels=0`` takes 677 steps, 100 takes 601, but a unit vector
+    costs as much as a probe.
     """
 
     probes: int = 8
     few_levels: int = 24
     far: float = 1.0
-    doubt: float = 3.0
+    errors: float = 3.0
 
-    foresees = True
+    certifies_ahead = True
 
     def __post_init__(self) -> None:
         self.kind: HessianKind = "from probes"
-        self._rough = True
+        self._is_far = True
 
-    def look(self, system: PLSSystem, before: float) -> View:
-        """See `Outlook`. Far away average information is the better model; it needs no traces."""
-        traces = system.probe(self.probes, self.few_levels)
-        if self._rough:
-            gradient, hessian = system.rough(traces)
-            step, promise = newton_step(gradient, hessian)
-            if promise > self.far:
-                return View(gradient, hessian, step, promise, np.inf)
-            self._rough = False
-        (gradient, hessian), apart = system.near(traces)
-        step, promise = newton_step(gradient, hessian)
-        bent = _bent(promise, before, min(group.n_levels for group in system.cp.groups))
-        return View(
-            gradient, hessian, step, promise, bent + self.doubt**2 * _missed(step, hessian, apart)
-        )
+    def at(self, criterion: PLSSystem, x: np.ndarray, before: float) -> QuadraticStep:
+        traces = criterion.probe(self.probes, self.few_levels)
+        if self._is_far:  # average information is the better model there, and it needs no traces
+            gradient, hessian = criterion.stochastic_derivatives(traces)
+            step, decrease = newton_step(gradient, hessian)
+            if decrease > self.far:
+                return QuadraticStep(gradient, hessian, step, decrease, np.inf)
+            self._is_far = False
+        (gradient, hessian), deviations = criterion.stochastic_hessian(traces)
+        step, decrease = newton_step(gradient, hessian)
+        fewest = min(group.n_levels for group in criterion.cp.groups)
+        remaining = _curvature_remaining(decrease, before, fewest)
+        remaining += self.errors**2 * _sampling_remaining(step, hessian, deviations)
+        return QuadraticStep(gradient, hessian, step, decrease, remaining)
 
-    def sharpen(self) -> bool:
-        """See `Outlook`."""
-        was, self._rough = self._rough, False
-        return was
+    def refine(self) -> bool:
+        was_far, self._is_far = self._is_far, False
+        return was_far
 
 
-class Neighbour:
-    """The exact gradient, with the Hessian at the optimum of a model of nearly the same rows, from which the search starts.
+class NeighbourModel:
+    """The exact gradient, with the Hessian at the optimum of a model of nearly the same rows, where the search starts.
 
     Parameters
     ----------
     hessian : (m, m) array
         Of the other model, at its optimum; exact.
-    levels, share : int, float
-        What sets the two apart: one of so many levels, with this share of the rows.
-    instead : Outlook
-        How to look once a step gained little.
+    levels : int
+        Number of levels of the factor that loses one.
+    share : float
+        Share of the rows that the other model has in addition.
+    instead : LocalModel
+        The model to use once a step gained little.
 
     Notes
     -----
-    What a step leaves is the promise times the square of the relative error of the Hessian. A level whose squared effect is z
-    times its expectation adds about ``z - 1`` to the gradient in the logarithm of the variance, of standard deviation
-    ``sqrt(2 levels)``, and about ``2 z - 1`` to a Hessian of about ``levels``: ``1 / levels + 4 sqrt(promise / levels)`` of it,
-    and no less than its share of the rows. Seen on InstEval (levels of three factors), penicillin and hsb: between 0.05 and
-    0.8 of that. From the second step on the last two promises tell.
+    After a step there remains its predicted decrease times the square of the relative error of the Hessian. A level whose squared
+    effect is z times its expectation adds about ``z - 1`` to the gradient in the logarithm of the variance, of standard deviation
+    ``sqrt(2 levels)``, and about ``2 z - 1`` to a Hessian of about ``levels``. The error is thus about
+    ``1 / levels + 4 sqrt(decrease / levels)``, and no less than the share of the rows. On InstEval (levels of three factors),
+    penicillin and hsb it was between 0.05 and 0.8 of that. From the second step on the last two predicted decreases give it.
     """
 
     kind: HessianKind = "of a neighbour"
-    foresees = True
+    certifies_ahead = True
 
-    def __init__(self, hessian: np.ndarray, levels: int, share: float, instead: Outlook) -> None:
+    def __init__(
+        self, hessian: np.ndarray, levels: int, share: float, instead: LocalModel[PLSSystem]
+    ) -> None:
         self.hessian, self.levels, self.share, self.instead = hessian, levels, share, instead
-        self._trusted = True
+        self._is_used = True
 
-    def look(self, system: PLSSystem, before: float) -> View:
-        """See `Outlook`."""
-        if self._trusted:
-            gradient = system.gradient()
-            step, promise = newton_step(gradient, self.hessian)
-            if promise < _GAINED * before:
-                return View(
-                    gradient,
-                    self.hessian,
-                    step,
-                    promise,
-                    promise * self._error(promise, before) ** 2,
-                )
-            self._trusted = False
-        return self.instead.look(system, before)
+    def at(self, criterion: PLSSystem, x: np.ndarray, before: float) -> QuadraticStep:
+        if self._is_used:
+            gradient = criterion.gradient()
+            step, decrease = newton_step(gradient, self.hessian)
+            if decrease < _SLOW * before:
+                remaining = decrease * self._relative_error(decrease, before) ** 2
+                return QuadraticStep(gradient, self.hessian, step, decrease, remaining)
+            self._is_used = False
+        return self.instead.at(criterion, x, before)
 
-    def _error(self, promise: float, before: float) -> float:
-        """What part of the Hessian is another."""
+    def _relative_error(self, decrease: float, before: float) -> float:
+        """Estimate the relative error of the Hessian."""
         if before < np.inf:
-            return float(np.sqrt(promise / before))
-        return max(1.0 / self.levels, self.share) + 4.0 * float(np.sqrt(promise / self.levels))
+            return float(np.sqrt(decrease / before))
+        return max(1.0 / self.levels, self.share) + 4.0 * float(np.sqrt(decrease / self.levels))
 
-    def sharpen(self) -> bool:
-        """See `Outlook`."""
-        was, self._trusted = self._trusted, False
-        return was or self.instead.sharpen()
-
-
-def outlook_of(system: PLSSystem, exact: bool) -> Outlook:
-    """`Probing` where the engine's derivatives are dear, unless the exact Hessian is asked for."""
-    return Probing() if system.engine.is_costly and not exact else Direct(exact)
+    def refine(self) -> bool:
+        was_used, self._is_used = self._is_used, False
+        return was_used or self.instead.refine()
 
 
-def newton_step(gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, float]:
-    """A descent step and the decrease of the deviance it promises, from |H|'s eigenvalues."""
-    return _theta.newton_step(gradient, np.ascontiguousarray(hessian), _FLOOR)
+def choose_model(system: PLSSystem, exact: bool) -> LocalModel[PLSSystem]:
+    """Choose `StochasticModel` where derivatives are costly, unless the exact Hessian is required; else `DirectModel`."""
+    return StochasticModel() if system.engine.is_costly and not exact else DirectModel(exact)
 
 
-def _bent(promise: float, before: float, fewest: int) -> float:
-    """What Newton's method leaves of a promise, by the one before; infinite where nothing can be foreseen.
+def _bounded_step(
+    x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray, lower: np.ndarray | None
+) -> tuple[np.ndarray, float]:
+    """Compute a Newton step that leaves parameters at their bound where the criterion falls beyond it."""
+    if lower is None:
+        return newton_step(gradient, hessian)
+    free = np.flatnonzero((x > lower) | (gradient < 0.0))
+    step = np.zeros_like(x)
+    step[free], decrease = newton_step(gradient[free], hessian[np.ix_(free, free)])
+    return step, decrease
 
-    At least this: `fewest` levels tell a variance to a share of sqrt(2 / fewest), and on that scale the deviance bends away
-    from its quadratic model.
+
+def _curvature_remaining(decrease: float, before: float, fewest: int) -> float:
+    """Estimate the decrease that remains because the criterion is not quadratic; infinite without a step before.
+
+    No less than by this argument: ``fewest`` levels determine a variance to a share of sqrt(2 / fewest), and on that scale the
+    deviance leaves its quadratic model.
     """
-    if not 0.0 < promise < before < np.inf:
+    if not 0.0 < decrease < before < np.inf:
         return np.inf
-    return promise * ((promise / before) ** 2 + promise / fewest)
+    return decrease * ((decrease / before) ** 2 + decrease / fewest)
 
 
-def _missed(step: np.ndarray, hessian: np.ndarray, apart: np.ndarray) -> float:
-    """The decrement that a standard error of an estimated Hessian leaves after the step; infinite where there is no minimum.
+def _sampling_remaining(step: np.ndarray, hessian: np.ndarray, deviations: np.ndarray) -> float:
+    """Estimate the decrease that one standard error of an estimated Hessian leaves; infinite where there is no minimum.
 
-    With an error E of the Hessian the gradient after the step is E step. `apart`, by what (estimates,m,m) differ from their
-    mean, tells the variance of the mean.
+    With an error E of the Hessian the gradient after the step is E step. `deviations` of the estimates from their mean,
+    (estimates,m,m), give the variance of the mean.
     """
     values, vectors = np.linalg.eigh(hessian)
     if values[0] <= 0.0:
         return np.inf
-    estimates = len(apart)
+    estimates = len(deviations)
     if estimates == 1:
         return 0.0
-    gradients = apart @ step @ vectors
+    gradients = deviations @ step @ vectors
     return float(0.5 * (gradients**2 / values).sum() / (estimates * (estimates - 1)))

@@ -1,14 +1,14 @@
-"""The penalized least squares system: theta -> profiled deviance, gradient, Hessian, beta, conditional modes.
+"""The penalized least squares system: profiled deviance, gradient, Hessian, beta and conditional modes at a theta.
 
-The formulas of docs/maths.md, written in the relative covariances ``H_g = lambda_g lambda_g'``. With V0 = I + Z H Z' and
+The formulas of docs/maths.md in the relative covariances ``H_g = lambda_g lambda_g'``. With V0 = I + Z H Z' and
 P0 = V0^-1 - V0^-1 X (X'V0^-1 X)^-1 X'V0^-1,
 
     d(H)        = log|V0| [+ log|X'V0^-1 X|] + nu log r^2 + constant,   r^2 = y'P0 y,   nu = n [- p]
     dd/dH_g     = sum_j (K_jj [- C_j Phi C_j']) - nu sum_j v_j v_j' / r^2,   v_j = Z_j'P0 y
     d2d/dH dH'  = -tr(Q0 G Q0 G') + nu (2 y'P0 G P0 G'P0 y / r^2 - (y'P0 G P0 y)(y'P0 G'P0 y) / r^4)
 
-with the bracketed parts and Q0 = P0 for REML, Q0 = V0^-1 for ML (Bates et al. 2015, JSS 67(1), section 3.4, for d). None
-of it divides by lambda, so a zero variance is a point like any other.
+with the bracketed parts and Q0 = P0 for REML, Q0 = V0^-1 for ML (Bates et al. 2015, JSS 67(1), section 3.4, for d). Nothing
+is divided by lambda, so a zero variance is a point like any other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -30,19 +30,21 @@ from mixedfast.engines._levels import level_moments
 from mixedfast.engines.layout import spread, spread_edges
 from mixedfast.engines.refinement import Refined
 from mixedfast.engines.stochastic_traces import Probed, probed
+from mixedfast.estimation.boundary import find_escape
+from mixedfast.estimation.criterion import Derivatives, Escape
 
-__all__ = ["Derivatives", "HessianBlocks", "PLSSystem", "Solution", "in_pairs", "total"]
+__all__ = ["HessianBlocks", "LevelMoments", "PLSSystem", "Solution", "symmetrized", "total"]
 
 HessianBlocks = dict[tuple[int, int], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
+class LevelMoments:
     """Sums over the levels j of one group, in the notation above: D = C_X L_X^-T, ``x[a,b]`` an element.
 
     ``v`` (J,K) itself; sums ``K`` (K,K); ``vv`` v[a] v[b]; ``DD`` (D D')[a,b]; ``vKv`` v[a] K[b,c] v[d];
-    ``vD`` v[a] D[b,s]. Where traces are wanted (else empty) ``KK`` K[b,c] K[a,d] of the only group, ``KDD``
-    K[b,c] (D D')[a,d] and ``DxD`` D[a,t] D[b,s].
+    ``vD`` v[a] D[b,s]. For traces (else empty) ``KK`` K[b,c] K[a,d] of the only group, ``KDD`` K[b,c] (D D')[a,d] and
+    ``DxD`` D[a,t] D[b,s].
     """
 
     v: np.ndarray
@@ -73,15 +75,10 @@ class Solution:
     ldRX2: float
 
 
-class Derivatives(NamedTuple):
-    """In theta: ``gradient`` (m,) and ``hessian`` (m,m)."""
-
-    gradient: np.ndarray
-    hessian: np.ndarray
-
-
 class PLSSystem:
-    """The one mutable workspace of a fit.
+    """The mutable workspace of a fit; a `Criterion` of theta.
+
+    Everything but `solve` and `value` refers to the theta that was last solved.
 
     Parameters
     ----------
@@ -90,7 +87,7 @@ class PLSSystem:
     engine : Engine
     reml : bool
     remainder : ResidualProducts, optional
-        Of the same rows, where sums over them have too few digits.
+        Products of residuals of the same rows, where sums over the rows have too few digits.
     columns : (q+1, p+1) array, optional
         The columns of `cp` as combinations ``[X y] columns`` of those that the engine has, such as a model with a coefficient
         fixed.
@@ -111,6 +108,7 @@ class PLSSystem:
         self._refined = None if remainder is None else Refined(engine, remainder)
         self.covariance = cp.covariance
         self.nu = cp.n - cp.p if reml else cp.n
+        self.term_effects = [cp.groups[term.group].n_levels * term.k for term in cp.terms]
         # criterion on the user's scale: y was scaled (r^2), so were the columns of X (log|X'V^-1X|)
         self._constant = (
             -cp.sum_log_weights
@@ -122,25 +120,32 @@ class PLSSystem:
         self.products: np.ndarray
         #: L_X^-T at the last theta solved, (p,p) upper triangular: C_X L_X^-T L_X^-1 C_X' = C_X Phi C_X'.
         self.whiten: np.ndarray
+        self.lower = None
         self.evaluations = 0
         self.rejected = 0
-        self.tell: Callable[[int], Any] | None = None  # called after every evaluation
+        self.on_evaluation: Callable[[int], Any] | None = None
         self._K: list[np.ndarray] | None = None
         self._C: list[np.ndarray] | None = None
-        self._moments: list[Moments] | None = None
+        self._moments: list[LevelMoments] | None = None
         self._moments_exact = False
         self._pairs: HessianBlocks | None = None
         self._corrections: HessianBlocks | None = None
         self._quadratic: HessianBlocks | None = None
 
+    def value(self, x: np.ndarray) -> float:
+        """Solve at theta = x and return the deviance; infinite when the system is not positive definite there."""
+        solution = self.solve(x)
+        return math.inf if solution is None else solution.deviance
+
     def solve(self, theta: np.ndarray) -> Solution | None:
-        """Factor at theta; None when the system is not numerically positive definite there."""
+        """Factor and solve at theta; None when the system is not numerically positive definite there."""
         self.evaluations += 1
+        self.theta = theta
         self.lambdas = self.covariance.lambdas(theta)
         self._K = self._C = self._moments = self._pairs = self._corrections = self._quadratic = None
         factored = self.engine.factor(self.lambdas)
-        if self.tell is not None:
-            self.tell(1)
+        if self.on_evaluation is not None:
+            self.on_evaluation(1)
         if factored is not None:
             logdet, self.products = factored
             if self._refined is not None:
@@ -153,7 +158,7 @@ class PLSSystem:
         return None
 
     def _combined_products(self) -> np.ndarray:
-        """[X y]'V0^-1[X y] of the columns of the model, (p+1,p+1)."""
+        """Combine [X y]'V0^-1[X y] to that of the columns of the model, (p+1,p+1)."""
         if self.columns is None:
             return self.products
         return self.columns.T @ self.products @ self.columns
@@ -165,6 +170,7 @@ class PLSSystem:
         return (self._refined or self.engine).project(weights)
 
     def _finish(self, ldL2: float, S: np.ndarray) -> Solution | None:
+        """Solve for the fixed effects from log|M| and S = [X y]'V0^-1[X y]."""
         found = solve_normal_equations(S)
         if found is None:
             return None
@@ -185,18 +191,34 @@ class PLSSystem:
         """Products and traces of Z'V0^-1 Z that derivatives need."""
         return traces_of(self.engine)
 
+    # -- the search ------------------------------------------------------------------------------------------
+
+    @property
+    def is_interior(self) -> bool:
+        """Whether no covariance is near singular, so that there is no boundary to leave."""
+        return not any(self.covariance.singular_terms(self.theta))
+
+    def escape(self) -> Escape:
+        """Find the larger decrease off the boundary or along the scale of a term."""
+        return find_escape(self)
+
+    @property
+    def safe_start(self) -> np.ndarray:
+        """theta with every lambda the identity."""
+        return self.covariance.identity
+
     # -- derivatives -------------------------------------------------------------------------------------------
 
     @property
     def K(self) -> list[np.ndarray]:
-        """Diagonal blocks of Z'V0^-1 Z of each group, (J,K,K), at the last theta solved."""
+        """Diagonal blocks of Z'V0^-1 Z of each group, (J,K,K)."""
         if self._K is None:
             self._K = (self._refined or self.traces).blocks_k()
         return self._K
 
     @property
     def C(self) -> list[np.ndarray]:
-        """Z'V0^-1[X y] of each group, (J,K,p+1), at the last theta solved."""
+        """Z'V0^-1[X y] of each group, (J,K,p+1)."""
         if self._C is None:
             self._C = self._project()
         return self._C
@@ -211,48 +233,46 @@ class PLSSystem:
         """Z_g'P0 y, (J,K) a group: the conditional modes are H_g v."""
         return [sums.v for sums in self.moments()]
 
-    def moments(self, exact: bool = False) -> list[Moments]:
-        """Sums over the levels of each group, at the last theta solved; `exact` adds those that only traces need."""
+    def moments(self, exact: bool = False) -> list[LevelMoments]:
+        """Compute sums over the levels of each group; `exact` adds those that only traces need."""
         if self._moments is None or (exact and not self._moments_exact):
             self._moments = self._make_moments(exact)
             self._moments_exact = exact
         return self._moments
 
-    def _make_moments(self, exact: bool) -> list[Moments]:
+    def _make_moments(self, exact: bool) -> list[LevelMoments]:
         beta = self.solution.beta
-        if (
-            len(self.cp.groups) > 1 and not self.reml and not exact
-        ):  # the columns of X have no part in it
-            left = self._project(np.append(-beta, 1.0)[:, None])
+        if len(self.cp.groups) > 1 and not self.reml and not exact:  # only the residual matters
+            residual = self._project(np.append(-beta, 1.0)[:, None])
             return [
-                Moments(*level_moments(None, c, np.empty((0, 0)), np.empty(0), False, False))
-                for c in left
+                LevelMoments(*level_moments(None, c, np.empty((0, 0)), np.empty(0), False, False))
+                for c in residual
             ]
         C = [np.ascontiguousarray(c) for c in self.C]
-        # of several groups the engine sums the pairs of levels
+        # with several groups the engine sums over the pairs of levels
         K = self.K if len(C) == 1 else [None] * len(C)
         return [
-            Moments(*level_moments(k, c, self.whiten, beta, exact, exact))
+            LevelMoments(*level_moments(k, c, self.whiten, beta, exact, exact))
             for k, c in zip(K, C, strict=True)
         ]
 
     def trace_sums(self) -> list[np.ndarray]:
-        """sum_j Z_j'Q0 Z_j of each group, (K,K)."""
+        """Sum Z_j'Q0 Z_j over the levels of each group, (K,K)."""
         sums = self.moments()
         K = [sums[0].K] if len(sums) == 1 else [total(blocks) for blocks in self.K]
         return [k - m.DD for k, m in zip(K, sums, strict=True)] if self.reml else K
 
     def gradient_blocks(self, traces: list[np.ndarray] | None = None) -> list[np.ndarray]:
-        """dd/dH_g, symmetric (K,K) a group; `traces` stand in for `trace_sums`."""
+        """Compute dd/dH_g, symmetric (K,K) per group; `traces` replace `trace_sums`."""
         share = self.nu / self.solution.r2
         sums = self.trace_sums() if traces is None else traces
         return [trace - share * m.vv for trace, m in zip(sums, self.moments(), strict=True)]
 
     def hessian_blocks(self, traces: HessianBlocks | None = None) -> HessianBlocks:
-        """d2d/dH_g dH_h, (K_g,K_g,K_h,K_h) for g <= h, from tr(Q0 G Q0 G') (see `trace_blocks`).
+        """Compute d2d/dH_g dH_h, (K_g,K_g,K_h,K_h) for g <= h, from tr(Q0 G Q0 G') (see `trace_blocks`).
 
         Without traces: the average of observed and expected information (Gilmour, Thompson and Cullis 1995,
-        Biometrics 51), which needs none and tends to the Hessian as the data grow.
+        Biometrics 51), which needs no traces and tends to the Hessian as the data grow.
         """
         vv = [m.vv for m in self.moments()]
         r2, nu = self.solution.r2, self.nu
@@ -262,7 +282,7 @@ class PLSSystem:
         }
 
     def quadratic_blocks(self) -> HessianBlocks:
-        """y'P0 G P0 G'P0 y: sum_ij v_i[a] (Z_i'P0 Z_j)[b,c] v_j[d]; kept until the next theta."""
+        """Compute y'P0 G P0 G'P0 y: sum_ij v_i[a] (Z_i'P0 Z_j)[b,c] v_j[d]; kept until the next theta."""
         if self._quadratic is None:
             self._quadratic = self._make_quadratic()
         return self._quadratic
@@ -292,7 +312,7 @@ class PLSSystem:
         return out
 
     def times_q0(self, F: list[np.ndarray]) -> list[np.ndarray]:
-        """Z'Q0 Z F for one (J,K,r) array a group."""
+        """Multiply one (J,K,r) array F per group by Z'Q0 Z."""
         KF = self.traces.times_k(F)
         if not self.reml:
             return KF
@@ -300,7 +320,7 @@ class PLSSystem:
         return [kf - np.matmul(d, DF) for kf, d in zip(KF, self.D, strict=True)]
 
     def pair_traces(self) -> HessianBlocks:
-        """sum_ij (Z_i'V0^-1 Z_j)[b,c] (Z_i'V0^-1 Z_j)[a,d]; kept until the next theta, for they are dear."""
+        """Sum (Z_i'V0^-1 Z_j)[b,c] (Z_i'V0^-1 Z_j)[a,d] over all i, j; costly, so kept until the next theta."""
         if self._pairs is None:
             one_factor = len(self.cp.groups) == 1
             self._pairs = (
@@ -311,9 +331,9 @@ class PLSSystem:
         return self._pairs
 
     def trace_blocks(self, pairs: HessianBlocks | None = None) -> HessianBlocks:
-        """tr(Q0 G Q0 G'): sum_ij (Z_i'Q0 Z_j)[b,c] (Z_i'Q0 Z_j)[a,d].
+        """Compute tr(Q0 G Q0 G'): sum_ij (Z_i'Q0 Z_j)[b,c] (Z_i'Q0 Z_j)[a,d].
 
-        `pairs` stand in for `pair_traces`, such as estimates of them.
+        `pairs` replace `pair_traces`, such as estimates of them.
         """
         pairs = self.pair_traces() if pairs is None else pairs
         if not self.reml:
@@ -323,7 +343,7 @@ class PLSSystem:
         return {key: part - self._corrections[key] for key, part in pairs.items()}
 
     def _make_corrections(self) -> HessianBlocks:
-        """What the traces lose by the estimation of beta."""
+        """Compute the part of the traces that the estimation of beta takes away."""
         sums, p = self.moments(exact=True), self.cp.p
         out = {}
         for h in range(len(sums)):
@@ -345,74 +365,76 @@ class PLSSystem:
         return out
 
     def gradient(self) -> np.ndarray:
-        """dd/dtheta at the last theta solved."""
+        """Compute dd/dtheta, (m,)."""
         return self.covariance.gradient(self.lambdas, self.gradient_blocks())
 
     def hessian(self, exact: bool) -> np.ndarray:
-        """d2d/dtheta2 at the last theta solved, or the average information (see `hessian_blocks`)."""
+        """Compute d2d/dtheta2 (m,m), or the average information (see `hessian_blocks`)."""
         return self.derivatives(exact).hessian
 
     def derivatives(self, exact: bool) -> Derivatives:
-        """Both, with each sum over the levels made once."""
-        second = self.hessian_blocks(
-            self.trace_blocks() if exact else None
-        )  # first: its traces want all of the moments
-        first = self.gradient_blocks()
+        """Compute gradient and Hessian, with each sum over the levels made once."""
+        # the Hessian first: its traces need all of the moments
+        second = self.hessian_blocks(self.trace_blocks() if exact else None)
+        return self._in_theta(self.gradient_blocks(), second)
+
+    def _in_theta(self, first: list[np.ndarray], second: HessianBlocks) -> Derivatives:
+        """Transform derivatives in the H_g to derivatives in theta."""
         return Derivatives(
             self.covariance.gradient(self.lambdas, first),
             self.covariance.hessian(self.lambdas, first, second),
         )
 
-    def probe(self, probes: int, few: int) -> Probed:
-        """`trace_sums` and `trace_blocks` from random probes, each for itself; exact for factors of a few levels."""
-        return probed(self.times_q0, self.cp.groups, probes, few, batches=probes, seed=0)
+    def probe(self, probes: int, few_levels: int) -> Probed:
+        """Estimate `trace_sums` and `trace_blocks` from each random probe; exact for factors of few levels."""
+        return probed(self.times_q0, self.cp.groups, probes, few_levels, batches=probes, seed=0)
 
-    def rough(self, traces: Probed) -> Derivatives:
-        """Gradient with estimated traces and the average information."""
-        blocks = self.gradient_blocks([part[0] for part in traces.mean().sums])
-        hessian = self.covariance.hessian(self.lambdas, blocks, self.hessian_blocks())
-        return Derivatives(self.covariance.gradient(self.lambdas, blocks), hessian)
+    def stochastic_derivatives(self, traces: Probed) -> Derivatives:
+        """Compute the gradient with estimated traces, and the average information."""
+        sums = [part[0] for part in traces.mean().sums]
+        return self._in_theta(self.gradient_blocks(sums), self.hessian_blocks())
 
-    def near(self, traces: Probed) -> tuple[Derivatives, np.ndarray]:
-        """The exact gradient and the Hessian with estimated traces; and by what the Hessian from each probe alone differs from
-        it, (probes,m,m), or one zero matrix where it is exact.
+    def stochastic_hessian(self, traces: Probed) -> tuple[Derivatives, np.ndarray]:
+        """Compute the exact gradient and the Hessian with estimated traces.
+
+        Also returns the deviations (probes,m,m) of the Hessian from each probe alone, or one zero matrix where the traces are
+        exact.
         """
         mean = {key: part.mean(axis=0) for key, part in traces.pairs.items()}
-        blocks = self.gradient_blocks()
-        hessian = self.covariance.hessian(self.lambdas, blocks, self.hessian_blocks(mean))
-        nothing = [np.zeros((size, size)) for size in self.covariance.sizes]
-        apart = []
+        derivatives = self._in_theta(self.gradient_blocks(), self.hessian_blocks(mean))
+        no_gradient = [np.zeros((size, size)) for size in self.covariance.sizes]
+        deviations = []
         for i in range(max(map(len, traces.pairs.values()))):
-            differences = {
-                key: part[i % len(part)] - mean[key] for key, part in traces.pairs.items()
-            }
-            apart.append(self.covariance.hessian(self.lambdas, nothing, in_pairs(differences)))
-        return Derivatives(self.covariance.gradient(self.lambdas, blocks), hessian), np.array(apart)
+            differences = symmetrized(
+                {key: part[i % len(part)] - mean[key] for key, part in traces.pairs.items()}
+            )
+            deviations.append(self.covariance.hessian(self.lambdas, no_gradient, differences))
+        return derivatives, np.array(deviations)
 
 
 def total(blocks: np.ndarray) -> np.ndarray:
-    """The sum of (J,K,K) blocks; a product is quicker than a sum over the first of three axes."""
+    """Sum (J,K,K) blocks; a product is faster than a sum over the first of three axes."""
     J, k, _ = blocks.shape
     return (np.ones(J) @ blocks.reshape(J, -1)).reshape(k, k)
 
 
 def _turned_dots(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    """X[a,b,...] Y[d,c,...] summed over all further indices -> [a,b,c,d]."""
+    """Sum X[a,b,...] Y[d,c,...] over all further indices, [a,b,c,d]."""
     k, r = len(X), len(Y)
     return (X.reshape(k * k, -1) @ Y.reshape(r * r, -1).T).reshape(k, k, r, r).transpose(0, 1, 3, 2)
 
 
-def _spread_columns(D: np.ndarray, mine: bool, k_h: int, p: int) -> np.ndarray:
-    """D_j[d,:] at position c, one column for each (c, d, s)."""
+def _spread_columns(D: np.ndarray, is_own: bool, k_h: int, p: int) -> np.ndarray:
+    """Spread D_j[d,:] to position c, one column for each (c, d, s); zeros for another group."""
     J, k, _ = D.shape
     out = np.zeros((J, k, k_h, k_h, p))
-    if mine:
+    if is_own:
         for c in range(k):
             out[:, c, c] = D
     return out.reshape(J, k, k_h * k_h * p)
 
 
-def in_pairs(blocks: HessianBlocks) -> HessianBlocks:
-    """The part of each [a,b,c,d] that does not change when a and b, or c and d, change places."""
+def symmetrized(blocks: HessianBlocks) -> HessianBlocks:
+    """Symmetrize each [a,b,c,d] in a and b, and in c and d."""
     halves = {key: 0.5 * (H + H.transpose(1, 0, 2, 3)) for key, H in blocks.items()}
     return {key: 0.5 * (H + H.transpose(0, 1, 3, 2)) for key, H in halves.items()}

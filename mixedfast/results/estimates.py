@@ -12,7 +12,8 @@ from mixedfast._warnings import warn
 from mixedfast.data.frames_out import returns_callers_tables
 from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarning
 from mixedfast.estimation.fit_rows import NOTHING_LEFT
-from mixedfast.estimation.newton import CERTIFICATE_TOLERANCE, Optimum
+from mixedfast.estimation.newton import Optimum
+from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE
 from mixedfast.inference.ddf.kenward_roger import kenward_roger
 from mixedfast.inference.ddf.trace_methods import KenwardRoger
 from mixedfast.inference.diagnostics.convergence import Convergence, convergence

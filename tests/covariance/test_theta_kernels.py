@@ -31,17 +31,23 @@ def test_solved(n, seed):
     assert _theta.solve_normal_equations(S) is None
 
 
-@given(st.sampled_from([1, 2, 3, 6]), st.sampled_from([1e-9, 0.3]), st.booleans(), SEEDS)
-def test_newton_step(m, floor, definite, seed):
+@given(
+    st.sampled_from([1, 2, 3, 6]),
+    st.integers(0, 4),
+    st.sampled_from([1e-9, 0.3]),
+    st.booleans(),
+    SEEDS,
+)
+def test_newton_steps(m, N, floor, definite, seed):
     rng = np.random.default_rng(seed)
-    hessian = positive(rng, m)
+    hessian = np.array([positive(rng, m) for _ in range(N)]).reshape(N, m, m)
     if not definite:
-        hessian[0, 0] = -2.0
-    gradient = rng.normal(size=m)
-    step, promised = _theta.newton_step(gradient, hessian, floor)
-    expected, expected_promise = _reference.newton_step(gradient, hessian, floor)
-    close(step, expected, SOLVED)
-    close(promised, expected_promise, SOLVED)
+        hessian[:, 0, 0] = -2.0
+    gradient = rng.normal(size=(N, m))
+    steps, decreases = _theta.newton_steps(gradient, hessian, floor)
+    expected, expected_decreases = _reference.newton_steps(gradient, hessian, floor)
+    close(steps, expected, SOLVED)
+    close(decreases, expected_decreases, SOLVED)
 
 
 @given(st.integers(1, 6), SEEDS)
@@ -97,11 +103,12 @@ def test_one_theta_refuses_what_does_not_fit():
         _theta.solve_normal_equations(np.zeros((2, 3)))
     with pytest.raises(ValueError, match="lower_inverse"):
         _theta.lower_inverse(np.zeros((2, 3)))
-    with pytest.raises(ValueError, match="newton_step"):
-        _theta.newton_step(np.zeros(2), np.zeros((2, 3)), 1e-9)
-    for hessian in (np.array([[np.nan]]), np.array([[np.inf]])):
+    for shape in ((1, 2, 3), (1, 3, 3), (2, 2, 2)):
+        with pytest.raises(ValueError, match="newton_steps"):
+            _theta.newton_steps(np.zeros((1, 2)), np.zeros(shape), 1e-9)
+    for wrong in (np.nan, np.inf):
         with pytest.raises(np.linalg.LinAlgError, match="finite"):
-            _theta.newton_step(np.zeros(1), hessian, 1e-9)
+            _theta.newton_steps(np.zeros((2, 1)), np.array([[[1.0]], [[wrong]]]), 1e-9)
     lam, H, places = (
         np.zeros((1, 2, 2)),
         np.zeros((1, 2, 2, 2, 2)),

@@ -19,10 +19,10 @@ from mixedfast.crossprod.residual_products import residual_products
 from mixedfast.design.build import build
 from mixedfast.engines import choose
 from mixedfast.engines.refinement import Refined
-from mixedfast.estimation import newton
 from mixedfast.estimation.fit import SMALL_SHARE, fit_crossproducts
 from mixedfast.estimation.fit_rows import NOTHING_LEFT, fit_rows
 from mixedfast.estimation.pls import PLSSystem
+from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE
 from mixedfast.formula.parser import parse
 
 
@@ -249,7 +249,7 @@ def test_an_iterator_cannot_be_read_once_more_and_sums_say_what_would_help() -> 
     pa = pytest.importorskip("pyarrow")
     data = table(1e-6, 14)
     with pytest.warns(
-        mf.ConvergenceWarning, match="in memory, in files or in an engine, reads them once more"
+        mf.ConvergenceWarning, match="in memory, from files or from an engine.: it reads them again"
     ):
         once = mf.lmer(
             "y ~ x + (1 | g)", iter([pa.Table.from_pandas(data)]), levels={"g": range(12)}
@@ -292,14 +292,14 @@ def test_several_factors_and_no_noise_are_told_in_words() -> None:
     with pytest.warns(mf.ConvergenceWarning, match="sums of 16 digits"):
         m = mf.lmer("y ~ x + (x | g) + (1 | h)", crossed(1e-9))
     assert not m.converged
-    assert m._fit.out_of_digits or m._fit.resolution > newton.CERTIFICATE_TOLERANCE
+    assert m._fit.out_of_digits or m._fit.resolution > CERTIFICATE_TOLERANCE
 
 
 def test_what_rounding_hides_is_said_of_a_converged_fit() -> None:
     m = mf.lmer("y ~ x + (1 | g) + (1 | h)", table(1e-4, 3).assign(y=lambda d: d.y + d.h))
     assert m.converged
-    assert 1e-6 < m._fit.resolution < newton.CERTIFICATE_TOLERANCE
-    assert f"known to {m._fit.resolution:.1g} only" in str(m.convergence())
+    assert 1e-6 < m._fit.resolution < CERTIFICATE_TOLERANCE
+    assert f"accurate to {m._fit.resolution:.1g} only" in str(m.convergence())
     with pytest.warns(mf.SingularFitWarning):  # h has no effects of its own
         noisy = mf.lmer("y ~ x + (1 | g) + (1 | h)", table(1.0, 3))
     assert "Rounding" not in str(noisy.convergence())

@@ -10,17 +10,11 @@ from mixedfast.crossprod.combine import subtract
 from mixedfast.design.build import build
 from mixedfast.engines import choose
 from mixedfast.estimation.fit import fit_crossproducts
-from mixedfast.estimation.local_model import Direct, Neighbour, Probing
-from mixedfast.estimation.newton import (
-    CERTIFICATE_TOLERANCE,
-    DEAR_TOLERANCE,
-    NEIGHBOUR_TOLERANCE,
-    boundary_decrement,
-    minimize,
-    newton_step,
-)
+from mixedfast.estimation.local_model import DirectModel, NeighbourModel, StochasticModel
+from mixedfast.estimation.newton import COSTLY_TOLERANCE, NEIGHBOUR_TOLERANCE, minimize
 from mixedfast.estimation.pls import PLSSystem
 from mixedfast.estimation.starting_values import first_theta
+from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE, newton_step
 from mixedfast.formula.parser import parse
 from mixedfast.inference.diagnostics.influence import parts_of_rows
 
@@ -32,7 +26,7 @@ FORMULAS = [
     "y ~ x + (x | a) + (1 | b) + (1 | c)",
     "y ~ x + (1 | a) + (1 | b) + (1 | c) + (1 | d)",
 ]
-#: The deviance of two searches for one optimum: rounding of some 1e4 rows and what `DEAR_TOLERANCE` leaves.
+#: The deviance of two searches for one optimum: rounding of some 1e4 rows and what `COSTLY_TOLERANCE` leaves.
 SAME_DEVIANCE = 1e-7
 #: What is foreseen rests on the spread of eight probes, and on the last two promises.
 FORESIGHT = 10.0
@@ -80,21 +74,20 @@ def test_what_probes_foresee_is_there(formula, few_levels, engine):
         found = minimize(
             system,
             first_theta(cp, reml),
-            False,
-            left=DEAR_TOLERANCE,
-            outlook=Probing(few_levels=few_levels),
+            StochasticModel(few_levels=few_levels),
+            remaining=COSTLY_TOLERANCE,
         )
         assert found.converged and found.kind == "from probes"
         direct.solve(found.theta)
         assert direct.solution.deviance == pytest.approx(found.deviance, abs=SAME_DEVIANCE)
         still = newton_step(direct.gradient(), direct.hessian(True))[1]
         # a search that foresaw nothing evaluated its certificate before the last step
-        assert still <= max(FORESIGHT * found.decrement, FORESIGHT * DEAR_TOLERANCE)
-        assert boundary_decrement(direct) < CERTIFICATE_TOLERANCE
-        tight = minimize(direct, found.theta, True)
+        assert still <= max(FORESIGHT * found.decrement, FORESIGHT * COSTLY_TOLERANCE)
+        assert direct.escape().decrease < CERTIFICATE_TOLERANCE
+        tight = minimize(direct, found.theta, DirectModel(exact=True))
         assert found.deviance - tight.deviance <= SAME_DEVIANCE
         apart = found.theta - tight.theta
-        assert 0.5 * apart @ direct.hessian(True) @ apart <= FORESIGHT * DEAR_TOLERANCE
+        assert 0.5 * apart @ direct.hessian(True) @ apart <= FORESIGHT * COSTLY_TOLERANCE
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
@@ -113,13 +106,11 @@ def test_a_neighbours_hessian_leads_to_the_optimum(formula):
             rest = PLSSystem(
                 subtract(whole, part), choose(subtract(whole, part), "block"), fit.reml
             )
-            outlook = Neighbour(
-                fit.curvature().hessian, len(sizes), part.n / whole.n, Direct(False)
+            model = NeighbourModel(
+                fit.curvature().hessian, len(sizes), part.n / whole.n, DirectModel(exact=False)
             )
-            found = minimize(
-                rest, fit.theta_internal, False, left=NEIGHBOUR_TOLERANCE, outlook=outlook
-            )
-            tight = minimize(rest, found.theta, True)
+            found = minimize(rest, fit.theta_internal, model, remaining=NEIGHBOUR_TOLERANCE)
+            tight = minimize(rest, found.theta, DirectModel(exact=True))
             apart = found.theta - tight.theta
             assert (
                 found.converged
@@ -131,8 +122,8 @@ def test_a_neighbour_too_far_away_is_given_up():
     """A Hessian ten times too large makes steps of a tenth: the engine's own way ends the search."""
     cp = a_model([0, 0], FORMULAS[0])
     system = PLSSystem(cp, choose(cp, "block"), True)
-    tight = minimize(system, first_theta(cp, True), True)
-    outlook = Neighbour(10.0 * tight.hessian, 6, 0.2, Direct(True))
-    found = minimize(system, 1.5 * tight.theta, True, left=NEIGHBOUR_TOLERANCE, outlook=outlook)
+    tight = minimize(system, first_theta(cp, True), DirectModel(exact=True))
+    model = NeighbourModel(10.0 * tight.hessian, 6, 0.2, DirectModel(exact=True))
+    found = minimize(system, 1.5 * tight.theta, model, remaining=NEIGHBOUR_TOLERANCE)
     assert found.converged
     assert found.deviance == pytest.approx(tight.deviance, abs=SAME_DEVIANCE)

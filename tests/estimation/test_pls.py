@@ -22,8 +22,8 @@ from mixedfast.crossprod.assemble import assemble
 from mixedfast.design.build import build
 from mixedfast.engines import choose
 from mixedfast.estimation.fit import fit_crossproducts, solve_at
-from mixedfast.estimation.local_model import Probing
-from mixedfast.estimation.newton import DEAR_TOLERANCE, minimize
+from mixedfast.estimation.local_model import DirectModel, StochasticModel
+from mixedfast.estimation.newton import COSTLY_TOLERANCE, minimize
 from mixedfast.estimation.pls import PLSSystem
 from mixedfast.formula.parser import parse
 from mixedfast.inference.ddf.information import hessian_theta_sigma
@@ -104,9 +104,10 @@ def test_unit_vectors_for_probes_give_the_exact_derivatives(formula, seed, reml,
     cp = assemble(a_design(formula, seed, False))
     system = PLSSystem(cp, choose(cp), reml)
     system.solve(a_theta(cp.covariance, seed, kind))
-    traces = system.probe(8, few=60)
+    traces = system.probe(8, few_levels=60)
     gradient, average = system.gradient(), system.hessian(False)
-    rough, (near, apart) = system.rough(traces), system.near(traces)
+    rough = system.stochastic_derivatives(traces)
+    near, apart = system.stochastic_hessian(traces)
     close(rough.gradient, gradient)
     close(rough.hessian, average)
     close(near.gradient, gradient)
@@ -203,12 +204,13 @@ def test_a_search_with_probes_ends_at_the_same_optimum(formula, spread, seed, re
     another local optimum, and in six the exact search did not converge.
     """
     cp = assemble(a_design(formula, seed, False, spread))
-    exact, dear = (PLSSystem(cp, choose(cp), reml) for _ in range(2))
+    exact, costly = (PLSSystem(cp, choose(cp), reml) for _ in range(2))
     start = cp.covariance.identity
-    found = minimize(dear, start, False, left=DEAR_TOLERANCE, outlook=Probing(few_levels=few))
-    expected = minimize(exact, start, True)
+    model = StochasticModel(few_levels=few)
+    found = minimize(costly, start, model, remaining=COSTLY_TOLERANCE)
+    expected = minimize(exact, start, DirectModel(exact=True))
     assert found.converged == expected.converged
-    assert found.deviance <= expected.deviance + 10.0 * DEAR_TOLERANCE or not expected.converged
+    assert found.deviance <= expected.deviance + 10.0 * COSTLY_TOLERANCE or not expected.converged
 
 
 @every_formula
@@ -262,7 +264,7 @@ def test_ml_fits_are_tested_with_the_reml_refit_by_kenward_and_roger():
     )
 
 
-def test_components_make_derivatives_dear_and_not_how_many_there_are():
+def test_components_make_derivatives_costly_and_not_how_many_there_are():
     school, rng = np.repeat(np.arange(800), 4), np.random.default_rng(3)
     table = {"y": rng.normal(size=3200), "school": school, "child": np.repeat(np.arange(1600), 2)}
     nested = assemble(build(parse("y ~ 1 + (1 | child) + (1 | school)"), table))

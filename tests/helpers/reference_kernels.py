@@ -25,7 +25,7 @@ __all__ = [
     "levels_multiply",
     "levels_project",
     "lower_inverse",
-    "newton_step",
+    "newton_steps",
     "pair_products",
     "pairs_moments",
     "pairs_multiply",
@@ -399,14 +399,16 @@ def lower_inverse(L: Array) -> Array:
     return np.tril(np.linalg.inv(L))
 
 
-def newton_step(gradient: Array, hessian: Array, floor: float) -> tuple[Array, float]:
-    """A descent step and the decrease it promises, from |H|'s eigenvalues."""
-    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(hessian)), 1e-300))
-    values, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))
+def newton_steps(gradient: Array, hessian: Array, floor: float) -> tuple[Array, Array]:
+    """Descent steps and the decreases they predict, from the eigenvalues of |H|."""
+    diagonal = np.abs(np.einsum("nii->ni", hessian))
+    scale = 1.0 / np.sqrt(np.maximum(diagonal, 1e-300))
+    values, vectors = np.linalg.eigh(hessian * scale[:, :, None] * scale[:, None, :])
     size = np.abs(values)
-    size = np.maximum(size, floor * max(size.max(), 1e-300))
-    along = vectors.T @ (scale * gradient)
-    return -scale * (vectors @ (along / size)), float(0.5 * (along**2 / size).sum())
+    size = np.maximum(size, floor * np.maximum(size.max(axis=1, keepdims=True), 1e-300))
+    along = np.einsum("nij,ni->nj", vectors, scale * gradient)
+    steps = -scale * np.einsum("nij,nj->ni", vectors, along / size)
+    return steps, 0.5 * (along**2 / size).sum(axis=1)
 
 
 def _moves(lambda_: Array, places: Array) -> Array:

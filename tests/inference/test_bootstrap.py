@@ -13,12 +13,13 @@ import mixedfast as mf
 from mixedfast.covariance.relative import SINGULAR_TOLERANCE
 from mixedfast.design.columns import matrix
 from mixedfast.engines import choose
+from mixedfast.estimation.batched_newton import Dense, batched_newton
+from mixedfast.estimation.local_model import DirectModel
 from mixedfast.estimation.newton import minimize
+from mixedfast.estimation.refits import _scores, new_engine, refit
 from mixedfast.inference.intervals import bootstrap as room
-from mixedfast.inference.intervals.batched_newton import Dense, together
 from mixedfast.inference.intervals.bootstrap import row_space_bootstrap
 from mixedfast.inference.intervals.bootstrap_intervals import bootstrap_limits
-from mixedfast.inference.intervals.refits import _scores, new_engine, refit
 from mixedfast.inference.intervals.response_sampler import ResponseSampler
 from mixedfast.results.bootstrap import Bootstrap
 from mixedfast.results.tabled import tabled
@@ -128,7 +129,7 @@ def test_searches_together_end_where_one_search_ends(name, reml):
     assert found.converged.all()
     for r in range(40):
         system = f.new_system(cp=drawn.crossproducts(f.cp, r))
-        alone = minimize(system, f.theta_internal, exact=True)
+        alone = minimize(system, f.theta_internal, DirectModel(exact=True))
         # both searches stop within 1e-9 of the minimum
         assert system.solve(found.theta[r]).deviance == pytest.approx(alone.deviance, abs=1e-7)
         assert found.sigma[r] == pytest.approx(np.sqrt(system.solution.r2 / f.nu), rel=1e-9)
@@ -146,7 +147,7 @@ def test_derivatives_of_many_are_those_of_one(name, reml):
         case["formula_py"], frame(case["dataset"]), weights=case.get("weights"), REML=reml
     )._fit
     drawn = ResponseSampler(f).draw(generators(3))
-    searches = together(f.cp)(f, drawn)
+    searches = batched_newton(f.cp)(f, drawn)
     theta = f.theta_internal + np.random.default_rng(1).uniform(
         -0.1, 0.2, (3, len(f.theta_internal))
     )
@@ -180,7 +181,7 @@ def test_two_factors_with_slopes_as_one_dense_matrix():
 def test_scores_together_are_those_of_one(name):
     f = fitted_model(name)._fit
     drawn = ResponseSampler(f).draw(generators(3))
-    found = together(f.cp)(f, drawn).scores()
+    found = batched_newton(f.cp)(f, drawn).scores()
     engine = new_engine(f)
     for r in range(3):
         engine.take(drawn.crossproducts(f.cp, r))

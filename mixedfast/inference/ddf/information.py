@@ -13,7 +13,7 @@ import numpy as np
 
 from mixedfast.estimation.fit import Fit
 from mixedfast.estimation.linear_fit import LinearFit
-from mixedfast.estimation.pls import in_pairs
+from mixedfast.estimation.pls import symmetrized
 from mixedfast.inference.ddf.trace_methods import PairTraces
 
 __all__ = ["covariance_root", "hessian_theta_sigma", "jackknife_error"]
@@ -38,7 +38,7 @@ def hessian_theta_sigma(fit: Fit, pairs: PairTraces | None = None) -> np.ndarray
     trace = system.trace_sums()
     G = [t - w for t, w in zip(trace, vv, strict=True)]
     quadratic, traces = system.quadratic_blocks(), system.trace_blocks(pairs)
-    blocks = in_pairs({key: 2.0 * Q / sigma2 - traces[key] for key, Q in quadratic.items()})
+    blocks = symmetrized({key: 2.0 * Q / sigma2 - traces[key] for key, Q in quadratic.items()})
     m = cov.n_theta
     out = np.empty((m + 1, m + 1))
     out[:m, :m] = cov.hessian(system.lambdas, G, blocks)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfast.estimation.fit import Curvature, Fit
-from mixedfast.estimation.newton import CERTIFICATE_TOLERANCE
+from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE
 
 __all__ = ["Convergence", "convergence"]
 

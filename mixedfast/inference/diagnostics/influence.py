@@ -23,7 +23,7 @@ from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.columns import take
 from mixedfast.errors import NotIdentifiedError
 from mixedfast.estimation.fit import Fit, fit_crossproducts
-from mixedfast.estimation.local_model import Neighbour, outlook_of
+from mixedfast.estimation.local_model import NeighbourModel, choose_model
 from mixedfast.inference.intervals.parameters import Parameter, list_parameters, parameter_values
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _only(design: Design, rows: np.ndarray) -> Design:
     )
 
 
-def _neighbour(fit: Fit, levels: int) -> Callable[[int], Neighbour] | None:
+def _neighbour(fit: Fit, levels: int) -> Callable[[int], NeighbourModel] | None:
     """Return rows left out -> local model of the deviance without them.
 
     None where the local model of the engine is as cheap, or at a singular fit, where the Hessian of
@@ -188,11 +188,13 @@ def _neighbour(fit: Fit, levels: int) -> Callable[[int], Neighbour] | None:
     if not system.engine.is_costly or any(fit.singular_terms) or not fit.curvature().exact:
         return None
     hessian = fit.curvature().hessian
-    return lambda gone: Neighbour(hessian, levels, gone / fit.cp.n, outlook_of(system, False))
+    return lambda gone: NeighbourModel(
+        hessian, levels, gone / fit.cp.n, choose_model(system, False)
+    )
 
 
 def _without(
-    fit: Fit, part: CrossProducts, neighbour: Neighbour | None
+    fit: Fit, part: CrossProducts, neighbour: NeighbourModel | None
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Fit without some rows: estimates, standard errors of coefficients, convergence."""
     cp = fit.cp

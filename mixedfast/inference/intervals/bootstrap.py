@@ -2,7 +2,7 @@
 
 A replicate is a response drawn from the fitted model
 (`mixedfast.inference.intervals.response_sampler`) and a refit that starts at the theta of the fit
-(`mixedfast.inference.intervals.refits`). Neither reads a row, so with one grouping factor or nested
+(`mixedfast.estimation.refits`). Neither reads a row, so with one grouping factor or nested
 ones a replicate costs the same at seven thousand and at seventy million rows.
 
 Replicate r draws from its own stream, the r-th substream of a counter-based generator (Philox;
@@ -31,9 +31,9 @@ from mixedfast._validation import (
     check_threads,
 )
 from mixedfast.engines.threads import on_one_blas_thread
+from mixedfast.estimation.refits import Refits, new_engine, numbers_per_refit, refit
 from mixedfast.inference.intervals.bootstrap_intervals import Replicates
 from mixedfast.inference.intervals.parameters import list_parameters, parameter_values
-from mixedfast.inference.intervals.refits import Refits, new_engine, numbers_per_refit, refit
 from mixedfast.inference.intervals.response_sampler import ResponseSampler
 
 if TYPE_CHECKING:

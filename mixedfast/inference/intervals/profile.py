@@ -24,6 +24,7 @@ from mixedfast._progress import Show, bar
 from mixedfast._validation import check_level
 from mixedfast.engines.threads import on_one_blas_thread
 from mixedfast.errors import ArgumentError
+from mixedfast.estimation.local_model import choose_model
 from mixedfast.estimation.newton import minimize
 from mixedfast.estimation.pls import PLSSystem
 from mixedfast.inference.intervals.parameters import (
@@ -36,8 +37,8 @@ from mixedfast.inference.intervals.profile_constrained import (
     Point,
     chart_of,
     coefficient_slope,
-    hold_coefficient,
-    minimize_held,
+    fix_coefficient,
+    minimize_on_chart,
 )
 from mixedfast.inference.intervals.profile_walk import Evaluate, walk
 from mixedfast.inference.intervals.zeta_curve import Trace, interpolant, interval_ends
@@ -208,7 +209,8 @@ def _ml_optimum(fit: Fit, system: PLSSystem) -> tuple[np.ndarray, float]:
         solution = system.solve(fit.theta_internal)
         assert solution is not None
         return fit.theta_internal, solution.deviance
-    found = minimize(system, fit.theta_internal, exact=len(fit.cp.groups) == 1)
+    model = choose_model(system, exact=len(fit.cp.groups) == 1)
+    found = minimize(system, fit.theta_internal, model)
     system.solve(found.theta)
     return found.theta, found.deviance
 
@@ -246,8 +248,9 @@ def _coefficient_evaluator(
     state = {"theta": theta}
 
     def evaluate(value: float) -> tuple[float, float] | None:
-        constrained, direction = hold_coefficient(fit.cp, system.engine, p.a, value)
-        found = minimize(constrained, state["theta"], exact=len(fit.cp.groups) == 1)
+        constrained, direction = fix_coefficient(fit.cp, system.engine, p.a, value)
+        model = choose_model(constrained, exact=len(fit.cp.groups) == 1)
+        found = minimize(constrained, state["theta"], model)
         if not found.converged:
             return None
         state["theta"] = found.theta
@@ -273,7 +276,7 @@ def _variance_evaluator(
         nonlocal last
         chart = chart_of(system.cp, p, value, last.theta, last.sigma)
         guess = last.coordinates if last.coordinates.size else None
-        found = minimize_held(system, chart, last.sigma, guess)
+        found = minimize_on_chart(system, chart, last.sigma, guess)
         if found is None:
             return None
         last = found
@@ -289,6 +292,6 @@ def _zero_variance_deviance(
     lowest = math.inf
     for column in (p.a, p.b):
         at_zero = Parameter("", "sd", p.term, column)
-        found = minimize_held(system, chart_of(system.cp, at_zero, 0.0, theta, sigma), sigma)
+        found = minimize_on_chart(system, chart_of(system.cp, at_zero, 0.0, theta, sigma), sigma)
         lowest = min(lowest, found.deviance if found is not None else math.inf)
     return lowest

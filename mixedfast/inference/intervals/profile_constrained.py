@@ -1,11 +1,11 @@
-"""Maximum likelihood with one parameter held at a value: what a likelihood profile is made of.
+"""Maximum likelihood with one parameter fixed: the points of a likelihood profile.
 
-A coefficient is held by a linear map of the columns [X y]: with ``c'beta = value``, ``X beta = X N delta + X b0``, so the model
+A coefficient is fixed by a linear map of the columns [X y]: with ``c'beta = value``, ``X beta = X N delta + X b0``, so the model
 is that of ``y - X b0`` on ``X N``, and every cross-product of it is a product of the old ones (`PLSSystem.columns`).
 
-A standard deviation or a correlation is held by choosing coordinates in which it stands alone (`Chart`). With column a of a
-term first in the order, the lower triangular root of its covariance begins with ``sd_a``; with a and b first, its first two
-rows are ``(sd_a, 0)`` and ``sd_b (rho, sqrt(1 - rho^2))``. What is left is free, and linear in its coordinates:
+A standard deviation or a correlation is fixed by coordinates in which it stands alone (`Chart`). With column a of a term first
+in the order, the lower triangular root of its covariance begins with ``sd_a``; with a and b first, its first two rows are
+``(sd_a, 0)`` and ``sd_b (rho, sqrt(1 - rho^2))``. The root is linear in the other coordinates, which are free:
 
     Sigma_g = L L',  L = L0 + sum_i x_i E_i,  sigma^2 = exp(2 tau)
     d(x, tau) = log|V0| + n log(2 pi sigma^2) + r^2 / sigma^2,        V0 = I + Z (Sigma / sigma^2) Z'
@@ -22,35 +22,41 @@ import numpy as np
 from mixedfast.covariance.relative import lower_cholesky, lower_root
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines import Engine
+from mixedfast.errors import NotIdentifiedError
+from mixedfast.estimation.criterion import Derivatives, Escape
+from mixedfast.estimation.local_model import DirectModel
+from mixedfast.estimation.newton import CONVERGED, minimize
 from mixedfast.estimation.pls import PLSSystem
+from mixedfast.estimation.steps import REFIT_TOLERANCE
 from mixedfast.inference.intervals.parameters import Parameter, covariance_root, transform
 
-__all__ = ["Chart", "Point", "chart_of", "hold_coefficient", "minimize_held"]
+__all__ = [
+    "Chart",
+    "Point",
+    "chart_of",
+    "coefficient_slope",
+    "fix_coefficient",
+    "minimize_on_chart",
+]
 
-#: The search ends when a quadratic model promises a fall of the deviance smaller than this. zeta = sqrt(fall of the
-#: deviance) then carries an error of 1e-9 / (2 zeta), far below what interpolation leaves.
-_DECREMENT = 1e-9
-_MAX_ITERATIONS = 60
-_MAX_HALVINGS = 25
-_FLOOR = 1e-9
 #: Free diagonal elements start no closer to zero than this times sigma (columns of Z of order one): at exactly zero the
-#: deviance is stationary, whatever the data say.
+#: deviance is stationary, whatever the data.
 _INSIDE = 0.05
 
 
-# -- a coefficient held --------------------------------------------------------------------------------------------
+# -- a fixed coefficient -------------------------------------------------------------------------------------------
 
 
-def hold_coefficient(
+def fix_coefficient(
     cp: CrossProducts, engine: Engine, j: int, value: float
 ) -> tuple[PLSSystem, np.ndarray]:
-    """The ML system of the model with coefficient j (user's units) held at a value.
+    """Make the ML system of the model with coefficient j (in units of the data) fixed at a value.
 
     Parameters
     ----------
     cp : CrossProducts
     engine : Engine
-        Of `cp`; may be shared by systems that are used one after the other.
+        Of `cp`; systems that are used one after the other may share it.
 
     Returns
     -------
@@ -68,7 +74,7 @@ def hold_coefficient(
     M[:p, : p - 1] = orthogonal
     M[:p, -1] = -direction * (value - offset)
     M[p, -1] = 1.0
-    left = CrossProducts(
+    others = CrossProducts(
         n=cp.n,
         xy=M.T @ cp.xy @ M,
         shift=np.zeros(p),
@@ -81,11 +87,14 @@ def hold_coefficient(
         constant=None,
         sum_log_weights=cp.sum_log_weights,
     )
-    return PLSSystem(left, engine, reml=False, columns=M), direction
+    return PLSSystem(others, engine, reml=False, columns=M), direction
 
 
 def coefficient_slope(system: PLSSystem, direction: np.ndarray) -> float:
-    """d deviance / d value at the last theta solved (envelope theorem: theta and the other coefficients are optimal)."""
+    """Compute d deviance / d value at the last theta solved.
+
+    By the envelope theorem: theta and the other coefficients are optimal.
+    """
     columns = system.columns
     assert columns is not None
     # (-b, 1): the residual y - X b as a combination of [X y]
@@ -94,12 +103,12 @@ def coefficient_slope(system: PLSSystem, direction: np.ndarray) -> float:
     return float(-2.0 * system.nu * (direction @ score) / system.solution.r2)
 
 
-# -- a standard deviation or a correlation held --------------------------------------------------------------------
+# -- a fixed standard deviation or correlation ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """Free coordinates of all covariances, one parameter held.
+    """Free coordinates of all covariances, with one parameter fixed.
 
     Parameters
     ----------
@@ -107,22 +116,22 @@ class Chart:
         L0 of each group, internal basis, units of the internal y.
     directions : list of (f, K, K) arrays
         E_i of each group, zero where coordinate i belongs to another group.
-    moving : list of (K, K) arrays
-        dL / d(value held) of each group, at fixed coordinates, as (constant part); a correlation's is ``t`` times it.
+    by_value : list of (K, K) arrays
+        dL / d(fixed value) of each group; for a correlation, divided by the coordinate `pivot`.
     lower : (f,) array
-        0 for coordinates that may not turn sign (they would turn the sign of the correlation held), else -inf.
+        0 for coordinates that may not change sign (that would change the sign of a fixed correlation), else -inf.
     start : (f,) array
     inside : (f,) array
         Coordinates that are diagonal elements start at least this far from zero; 0 for the others.
     log_sigma : float or None
-        tau when sigma is held.
+        tau when sigma is fixed.
     pivot : int
-        The coordinate t that a correlation multiplies; -1 when none.
+        The coordinate that a correlation multiplies; -1 when none.
     """
 
     base: list[np.ndarray]
     directions: list[np.ndarray]
-    moving: list[np.ndarray]
+    by_value: list[np.ndarray]
     lower: np.ndarray
     start: np.ndarray
     inside: np.ndarray
@@ -130,73 +139,74 @@ class Chart:
     pivot: int
 
     def roots(self, x: np.ndarray) -> list[np.ndarray]:
+        """Compute L of each group at coordinates x (f,)."""
         return [
             L0 + np.tensordot(x, E, 1) for L0, E in zip(self.base, self.directions, strict=True)
         ]
 
 
 def _order(term_k: int, first: Sequence[int]) -> list[int]:
+    """Order the columns of a term so that some come first."""
     return [*first, *(i for i in range(term_k) if i not in first)]
 
 
 def chart_of(
     cp: CrossProducts, parameter: Parameter, value: float, theta: np.ndarray, sigma: float
 ) -> Chart:
-    """Coordinates with `parameter` (sd, cor or sigma) held at `value`, starting at internal (theta, sigma)."""
+    """Choose coordinates with `parameter` (sd, cor or sigma) fixed at `value`, starting at internal (theta, sigma)."""
     cov, y_scale = cp.covariance, float(cp.scale[-1])
     base = [np.zeros((size, size)) for size in cov.sizes]
-    moving = [np.zeros((size, size)) for size in cov.sizes]
+    by_value = [np.zeros((size, size)) for size in cov.sizes]
     free: list[tuple[int, np.ndarray]] = []  # group, E
     lower, start, inside = [], [], []
     pivot = -1
     for t, term in enumerate(cp.terms):
-        mine = parameter.term == t
+        is_own = parameter.term == t
         first = (
             ()
-            if not mine
+            if not is_own
             else (parameter.a,)
             if parameter.kind == "sd"
             else (parameter.b, parameter.a)
         )
         order = _order(term.k, first)
         own = slice(term.start, term.start + term.k)
-        toward = transform(cov, term)[:, order] * y_scale
+        to_internal = transform(cov, term)[:, order] * y_scale
         root = covariance_root(cp, term, theta, np.asarray(sigma))[order]
         L = lower_cholesky(root) if term.correlated else root[:, order]
-        # a coordinate of the user's column i is of order one in the internal basis times this
+        # a coordinate of column i in the data is of order one in the internal basis times this
         unit = sigma / y_scale * cov.scale[term.group][own][order]
 
         def embed(
             block: np.ndarray,
             group: int = term.group,
             own: slice = own,
-            toward: np.ndarray = toward,
+            to_internal: np.ndarray = to_internal,
             order: list[int] = order,
             correlated: bool = term.correlated,
         ) -> np.ndarray:
             out = np.zeros_like(base[group])
-            # the columns of a diagonal root go back to their places; of a triangular one they have none
+            # the columns of a diagonal root return to their places; those of a triangular root have none
             columns = np.argsort(order) if not correlated else np.arange(len(order))
-            out[own, own] = (toward @ block)[:, columns]
+            out[own, own] = (to_internal @ block)[:, columns]
             return out
 
         skip: set[tuple[int, int]] = set()
-        if mine and parameter.kind == "sd":
-            held = np.zeros((term.k, term.k))
-            held[0, 0] = 1.0
-            moving[term.group] += embed(held)
-            base[term.group] += value * embed(held)
+        if is_own and parameter.kind == "sd":
+            fixed = np.zeros((term.k, term.k))
+            fixed[0, 0] = 1.0
+            by_value[term.group] += embed(fixed)
+            base[term.group] += value * embed(fixed)
             skip = {(0, 0)}
-        if mine and parameter.kind == "cor":
+        if is_own and parameter.kind == "cor":
             pair, turning = np.zeros((term.k, term.k)), np.zeros((term.k, term.k))
             rest = math.sqrt(max(0.0, 1.0 - value**2))
             pair[1, 0], pair[1, 1] = value, rest
             turning[1, 0], turning[1, 1] = 1.0, -value / rest if rest > 0 else -np.inf
             pivot = len(free)
-            with np.errstate(
-                invalid="ignore"
-            ):  # at a correlation of one the slope is asked for and refused later
-                moving[term.group] += (
+            # at a correlation of one the slope is NaN, which `ChartCriterion.slope` returns
+            with np.errstate(invalid="ignore"):
+                by_value[term.group] += (
                     embed(turning) if rest > 0 else np.full_like(base[term.group], np.nan)
                 )
             free.append((term.group, embed(pair)))
@@ -211,7 +221,7 @@ def chart_of(
             element = np.zeros((term.k, term.k))
             element[i, j] = 1.0
             free.append((term.group, embed(element)))
-            lower.append(0.0 if mine and parameter.kind == "cor" and i == j == 0 else -np.inf)
+            lower.append(0.0 if is_own and parameter.kind == "cor" and i == j == 0 else -np.inf)
             start.append(float(L[i, j]))
             inside.append(_INSIDE * unit[i] if i == j else 0.0)
     directions = []
@@ -222,7 +232,7 @@ def chart_of(
     return Chart(
         base,
         directions,
-        moving,
+        by_value,
         np.array(lower),
         np.array(start),
         np.array(inside),
@@ -236,7 +246,7 @@ def chart_of(
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """The best fit with one parameter held: ``theta`` and ``sigma`` are internal, ``slope`` is d deviance / d value."""
+    """The best fit with one parameter fixed: ``theta`` and ``sigma`` are internal, ``slope`` is d deviance / d value."""
 
     deviance: float
     slope: float
@@ -245,19 +255,30 @@ class Point:
     coordinates: np.ndarray
 
 
-class _Held:
-    """The deviance of one chart, its gradient and Hessian. The last coordinate is tau unless sigma is held."""
+class ChartCriterion:
+    """The ML deviance of one chart, a `Criterion` of its coordinates; the last one is tau unless sigma is fixed.
+
+    Parameters
+    ----------
+    system : PLSSystem
+        Of maximum likelihood.
+    chart : Chart
+    """
+
+    is_interior = True
+    safe_start = None
 
     def __init__(self, system: PLSSystem, chart: Chart) -> None:
         self.system, self.chart = system, chart
+        self.evaluations = self.rejected = 0
         cp = system.cp
         self._constant = (
             cp.n * (math.log(2.0 * math.pi) - 2.0 * math.log(cp.scale[-1])) - cp.sum_log_weights
         )
-        self._exact = len(cp.groups) == 1
         self.lower = chart.lower if chart.log_sigma is not None else np.append(chart.lower, -np.inf)
 
     def _split(self, x: np.ndarray) -> tuple[np.ndarray, float]:
+        """Split coordinates into those of the chart and tau."""
         return (
             (x, self.chart.log_sigma)
             if self.chart.log_sigma is not None
@@ -265,27 +286,33 @@ class _Held:
         )
 
     def value(self, x: np.ndarray) -> float:
-        """The deviance; infinity where the system is not positive definite."""
-        coordinates, tau = self._split(x)
-        self.roots = self.chart.roots(coordinates)
-        self.tau = tau
+        """Compute the deviance; infinite where the system is not positive definite."""
+        self.evaluations += 1
+        self.x = x
+        self._coordinates, self.tau = self._split(x)
+        self.roots, tau = self.chart.roots(self._coordinates), self.tau
         relative = [lower_root(L) * math.exp(-tau) for L in self.roots]
         self.theta = self.system.covariance.theta_of(relative)
         solution = self.system.solve(self.theta)
         if solution is None:
+            self.rejected += 1
             return math.inf
         n = self.system.cp.n
         return solution.ldL2 + 2.0 * n * tau + solution.r2 * math.exp(-2.0 * tau) + self._constant
 
+    def escape(self) -> Escape:
+        """Return no way down: nothing is hidden from the derivatives on a chart."""
+        return Escape(0.0, self.x)
+
     def _blocks(self) -> list[np.ndarray]:
-        """dd/dH_g at fixed sigma."""
+        """Compute dd/dH_g at fixed sigma."""
         K, v = self.system.K, self.system.v
         return [
             k.sum(axis=0) - math.exp(-2.0 * self.tau) * (u.T @ u) for k, u in zip(K, v, strict=True)
         ]
 
     def slope(self) -> float:
-        """d deviance / d value held; NaN at a correlation of one, where it need not exist."""
+        """Compute d deviance / d(fixed value); NaN at a correlation of one, where it need not exist."""
         shrink = math.exp(-2.0 * self.tau)
         if self.chart.log_sigma is not None:
             return (
@@ -294,27 +321,27 @@ class _Held:
                 * float(self.system.cp.scale[-1])
             )
         factor = 1.0 if self.chart.pivot < 0 else float(self._coordinates[self.chart.pivot])
-        parts = zip(self._blocks(), self.roots, self.chart.moving, strict=True)
+        parts = zip(self._blocks(), self.roots, self.chart.by_value, strict=True)
         return float(
             sum(2.0 * shrink * factor * np.einsum("ab,ac,bc->", G, M, L) for G, L, M in parts)
         )
 
     def _tau_slope(self, blocks: list[np.ndarray]) -> float:
+        """Compute d deviance / d tau from `_blocks`."""
         shrink = math.exp(-2.0 * self.tau)
         through_h = sum(
             float(np.einsum("ab,ac,bc->", G, L, L)) for G, L in zip(blocks, self.roots, strict=True)
         )
         return 2.0 * self.system.cp.n - 2.0 * shrink * (self.system.solution.r2 + through_h)
 
-    def derivatives(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Gradient and Hessian (exact for one grouping factor, else with average information in H)."""
-        self._coordinates, tau = self._split(x)
-        shrink = math.exp(-2.0 * tau)
+    def derivatives(self, exact: bool) -> Derivatives:
+        """Compute the gradient and the Hessian, exact or with average information in H."""
+        shrink = math.exp(-2.0 * self.tau)
         G, Q = self._blocks(), self.system.quadratic_blocks()
-        traces = self.system.trace_blocks() if self._exact else None
+        traces = self.system.trace_blocks() if exact else None
         v = self.system.v
         free_tau = self.chart.log_sigma is None
-        f = len(x)
+        f = len(self.x)
         J: list[np.ndarray] = []
         gradient, hessian = np.zeros(f), np.zeros((f, f))
         for g, (L, E) in enumerate(zip(self.roots, self.chart.directions, strict=True)):
@@ -342,13 +369,13 @@ class _Held:
         if free_tau:
             gradient[-1] += 2.0 * self.system.cp.n - 2.0 * shrink * self.system.solution.r2
             hessian[-1, -1] += 4.0 * shrink * self.system.solution.r2
-        return gradient, 0.5 * (hessian + hessian.T)
+        return Derivatives(gradient, 0.5 * (hessian + hessian.T))
 
 
-def minimize_held(
+def minimize_on_chart(
     system: PLSSystem, chart: Chart, sigma: float, guess: np.ndarray | None = None
 ) -> Point | None:
-    """The best fit on a chart, by a Newton method that keeps to its lower bounds.
+    """Find the best fit on a chart.
 
     Parameters
     ----------
@@ -358,60 +385,24 @@ def minimize_held(
     sigma : float
         Internal residual standard deviation to start from.
     guess : array, optional
-        Coordinates to start from (``Point.coordinates`` of a neighbour); the chart's own by default.
+        Coordinates to start from (``Point.coordinates`` of a neighbour); those of the chart by default.
 
     Returns
     -------
     Point or None
-        None when the search does not end.
+        None when the search finds no optimum.
     """
-    problem = _Held(system, chart)
+    criterion = ChartCriterion(system, chart)
     own = chart.start if chart.log_sigma is not None else np.append(chart.start, math.log(sigma))
-    x = own.copy() if guess is None else np.maximum(guess, problem.lower)
-    near = np.flatnonzero(np.abs(x[: len(chart.inside)]) < chart.inside)
-    x[near] = chart.inside[near]
-    value = problem.value(x)
-    if not math.isfinite(value):
+    start = own.copy() if guess is None else np.maximum(guess, criterion.lower)
+    near = np.flatnonzero(np.abs(start[: len(chart.inside)]) < chart.inside)
+    start[near] = chart.inside[near]
+    model = DirectModel(exact=len(system.cp.groups) == 1)
+    try:
+        found = minimize(criterion, start, model, REFIT_TOLERANCE, REFIT_TOLERANCE)
+    except NotIdentifiedError:  # not positive definite at the start
         return None
-    for _ in range(_MAX_ITERATIONS):
-        gradient, hessian = problem.derivatives(x)
-        step, decrement = _bounded_step(x, gradient, hessian, problem.lower)
-        if decrement < max(_DECREMENT, 1e-14 * abs(value)):
-            return Point(value, problem.slope(), problem.theta, math.exp(problem.tau), x)
-        moved = _descend(problem, x, value, step, float(gradient @ step))
-        if moved is None:
-            return None
-        x, value = moved
-    return None
-
-
-def _bounded_step(
-    x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray, lower: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """A descent step that leaves coordinates at their bound when the deviance pushes them there, and its promise."""
-    free = np.flatnonzero((x > lower) | (gradient < 0))
-    step = np.zeros_like(x)
-    if not free.size:
-        return step, 0.0
-    H, g = hessian[np.ix_(free, free)], gradient[free]
-    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(H)), 1e-300))
-    values, vectors = np.linalg.eigh(H * np.outer(scale, scale))
-    size = np.maximum(np.abs(values), _FLOOR * max(float(np.abs(values).max()), 1e-300))
-    along = vectors.T @ (scale * g)
-    step[free] = -scale * (vectors @ (along / size))
-    return step, float(0.5 * (along**2 / size).sum())
-
-
-def _descend(
-    problem: _Held, x: np.ndarray, value: float, step: np.ndarray, slope: float
-) -> tuple[np.ndarray, float] | None:
-    """Halve the step until the deviance falls as Armijo asks, clipped at the bounds."""
-    longest = np.abs(step).max() / max(1.0, 2.0 * np.abs(x).max())
-    t = min(1.0, 1.0 / longest) if longest > 0 else 1.0
-    for _ in range(_MAX_HALVINGS):
-        trial = np.maximum(x + t * step, problem.lower)
-        found = problem.value(trial)
-        if found <= value + 1e-4 * t * min(slope, 0.0) + 1e-13 * abs(value):
-            return trial, found
-        t *= 0.5
-    return None
+    if found.message != CONVERGED:
+        return None
+    sigma = math.exp(criterion.tau)
+    return Point(found.deviance, criterion.slope(), criterion.theta, sigma, found.theta)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast.crossprod.new_response import with_sums
+from mixedfast.crossprod.new_response import Responses
 from mixedfast.engines.layout import Layout, lay_out, times_a
 from mixedfast.errors import NotDefinedError
 
@@ -34,22 +34,6 @@ __all__ = ["ResponseSampler", "Responses", "semidefinite_root"]
 _RANK_TOLERANCE = 1e-9
 #: Scalar columns of one dense component beyond which its factor would not fit in ordinary memory (8 m^2 bytes, three times).
 _MAX_DENSE = 12_000
-
-
-@dataclass(frozen=True, eq=False)
-class Responses:
-    """Cross-products of R drawn responses, internal basis.
-
-    ``zy`` (R,J,K) a group, ``xy`` (R,p), ``yy`` (R,).
-    """
-
-    zy: list[np.ndarray]
-    xy: np.ndarray
-    yy: np.ndarray
-
-    def crossproducts(self, cp: CrossProducts, r: int) -> CrossProducts:
-        """`cp` with response r in the place of its own."""
-        return with_sums(cp, [zy[r] for zy in self.zy], self.xy[r], float(self.yy[r]))
 
 
 def semidefinite_root(A: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

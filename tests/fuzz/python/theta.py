@@ -84,14 +84,14 @@ def newton_step(choices: Choices, numbers: Numbers) -> None:
         H[choices.below(m), choices.below(m)] = choices.one([np.nan, np.inf])
     floor = choices.one([1e-1, 1e-3, 1e-6])
     try:
-        step, promised = theta.newton_step(g, H, floor)
+        (step,), (decrease,) = theta.newton_steps(g[None], H[None], floor)
     except np.linalg.LinAlgError:
         assert not np.isfinite(H).all()
         return
     except ValueError:
         assert g.shape != (m,)
         return
-    assert step.shape == g.shape and (promised >= 0.0 or not np.diag(H).all())
+    assert step.shape == g.shape and (decrease >= 0.0 or not np.diag(H).all())
     if (
         m == 0 or not np.diag(H).all()
     ):  # a column without a curvature is scaled by 1e150: no crash is all that is asked
@@ -105,7 +105,7 @@ def newton_step(choices: Choices, numbers: Numbers) -> None:
     # 1/size as a function of a matrix changes by 1/(floor largest)^2 for each unit, and eigenvalues err by m largest 1e-16
     doubt = 1e-14 * m * m * np.abs(scale * g).sum() / (floor * floor * largest)
     assert np.abs(step + scale * (vectors @ (along / size))).max() <= doubt * scale.max()
-    assert abs(promised - 0.5 * (along * along / size).sum()) <= doubt * np.abs(scale * g).sum()
+    assert abs(decrease - 0.5 * (along * along / size).sum()) <= doubt * np.abs(scale * g).sum()
 
 
 def places(choices: Choices, count: int, K: int, size: int) -> tuple[np.ndarray, bool]:

@@ -1,7 +1,7 @@
 """Refits of one model to many responses.
 
-Small models and those of one grouping factor are searched together (`mixedfast.inference.intervals.batched_newton`). Searches that end near a
-singular covariance, or do not end, are handed to `mixedfast.estimation.newton.minimize`, which alone knows how to certify them; so are
+Small models and models with one grouping factor are searched in batches (`mixedfast.estimation.batched_newton`). Searches that
+end near a singular covariance, or do not end, are left to `mixedfast.estimation.newton.minimize`, which certifies them; so are
 all searches of larger models with several factors. These share one engine: another response changes neither its pattern nor its
 symbolic analysis.
 """
@@ -13,16 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfast.covariance.relative import SINGULAR_TOLERANCE
+from mixedfast.crossprod.new_response import Responses
 from mixedfast.engines import Engine, choose
+from mixedfast.estimation.batched_newton import batched_newton
 from mixedfast.estimation.fit import Fit, settle
+from mixedfast.estimation.local_model import choose_model
 from mixedfast.estimation.newton import minimize
 from mixedfast.estimation.pls import PLSSystem
-from mixedfast.inference.intervals.batched_newton import DECREMENT, together
-from mixedfast.inference.intervals.response_sampler import Responses
+from mixedfast.estimation.steps import REFIT_TOLERANCE
 
 __all__ = ["Refits", "new_engine", "numbers_per_refit", "refit"]
 
-#: A diagonal element of lambda nearer zero than this leaves the common search for one with a certificate.
+#: Diagonal elements of lambda below this: the search leaves the batch for one with a certificate.
 _NEAR_SINGULAR = 100.0 * SINGULAR_TOLERANCE
 
 
@@ -31,7 +33,7 @@ class Refits:
     """Estimates of R refits, internal basis.
 
     ``theta`` (R,m), ``sigma`` (R,), ``beta`` (R,p), ``converged`` (R,) bool; NaN where a search failed outright.
-    ``scores`` (R, p + m + 1): what the score of every parameter, at the *fitted* parameters, is a linear function of. With
+    ``scores`` (R, p + m + 1): statistics that the score of every parameter, at the *fitted* parameters, is linear in. With
     e = y* - X beta there: X'V0^-1 e, the elements of sum_j v_j v_j' that theta moves (v = Z'V0^-1 e), and e'V0^-1 e.
     """
 
@@ -43,7 +45,7 @@ class Refits:
 
 
 def new_engine(fit: Fit) -> Engine:
-    """An engine for refits of this model; searches that run at the same time need one each."""
+    """Choose an engine for refits of this model; searches that run at the same time need one each."""
     return choose(fit.cp, fit.engine_wanted)
 
 
@@ -55,27 +57,27 @@ def refit(fit: Fit, responses: Responses, engine: Engine) -> Refits:
     fit : Fit
     responses : Responses
     engine : Engine
-        From `new_engine`; used for searches that are taken alone.
+        From `new_engine`; for searches outside of a batch.
 
     Returns
     -------
     Refits
     """
-    common = together(fit.cp)
-    if common is None:
+    batched = batched_newton(fit.cp)
+    if batched is None:
         out = _unsolved(fit, len(responses.yy))
     else:
-        searches = common(fit, responses)
+        searches = batched(fit, responses)
         found = searches.search()
-        away = np.abs(found.theta[:, fit.covariance.diagonal]).min(axis=1) >= _NEAR_SINGULAR
-        out = Refits(*found._replace(converged=found.converged & away), searches.scores())
-    one_factor = len(fit.cp.groups) == 1
+        regular = np.abs(found.theta[:, fit.covariance.diagonal]).min(axis=1) >= _NEAR_SINGULAR
+        out = Refits(*found._replace(converged=found.converged & regular), searches.scores())
     for r in np.flatnonzero(~out.converged):
         engine.take(responses.crossproducts(fit.cp, int(r)))
-        if common is None:
+        if batched is None:
             out.scores[r] = _scores(fit, engine)
         system = PLSSystem(engine.cp, engine, fit.reml)
-        alone = minimize(system, out.theta[r], exact=one_factor, enough=DECREMENT)
+        model = choose_model(system, exact=len(fit.cp.groups) == 1)
+        alone = minimize(system, out.theta[r], model, tolerance=REFIT_TOLERANCE)
         out.theta[r] = settle(system, alone.theta, alone.deviance)
         out.beta[r], out.sigma[r] = system.solution.beta, np.sqrt(system.solution.r2 / fit.nu)
         out.converged[r] = alone.converged
@@ -83,12 +85,13 @@ def refit(fit: Fit, responses: Responses, engine: Engine) -> Refits:
 
 
 def numbers_per_refit(fit: Fit) -> int:
-    """Floating-point numbers one search of many keeps at a time; 0 when each is taken alone."""
-    common = together(fit.cp)
-    return 0 if common is None else common.numbers_each(fit.cp)
+    """Return the number of floating-point numbers that a search in a batch holds at a time; 0 without batches."""
+    batched = batched_newton(fit.cp)
+    return 0 if batched is None else batched.numbers_each(fit.cp)
 
 
 def _unsolved(fit: Fit, R: int) -> Refits:
+    """Make refits that start at theta of the fit."""
     p, m = fit.cp.p, len(fit.theta_internal)
     return Refits(
         np.tile(fit.theta_internal, (R, 1)),
@@ -100,9 +103,11 @@ def _unsolved(fit: Fit, R: int) -> Refits:
 
 
 def _scores(fit: Fit, engine: Engine) -> np.ndarray:
-    """See `Refits`; one response, any engine."""
+    """Compute `Refits.scores` of one response with any engine."""
     factored = engine.factor(fit.covariance.lambdas(fit.theta_internal))
-    if factored is None:  # M does not depend on the response, and the fit itself stands there
+    if (
+        factored is None
+    ):  # M does not depend on the response, and it is positive definite at the fit
         raise ArithmeticError("the fit's own system is not positive definite")
     residual = np.append(-fit.solution.beta, 1.0)
     e = factored[1] @ residual

@@ -1,9 +1,10 @@
-"""Many searches at once: one model, many responses.
+"""Newton searches for many responses of one model at once.
 
-Z'WZ and Z'WX are the same for every response, and a Newton iteration of a small model costs microseconds: what a loop over
-responses would pay for is Python. `Together` takes the steps of R searches at once, in the formulas of `mixedfast.estimation.pls`
-with one more index in front. How M(theta) is factored is left to two classes: `OneFactor` level by level, for one grouping
-factor of any size, and `Dense`, for several factors with few random effects in all.
+Z'WZ and Z'WX are the same for every response, and a Newton iteration of a small model takes microseconds, so that a loop over
+responses would spend its time in Python. `BatchedNewton` takes the steps of R searches at once, in the formulas of
+`mixedfast.estimation.pls` with one more index in front and by the rules of `mixedfast.estimation.steps`. Two classes factor
+M(theta): `OneFactor` level by level, for one grouping factor of any size, and `Dense`, for several factors with few random
+effects in all.
 """
 
 from __future__ import annotations
@@ -13,28 +14,35 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mixedfast.crossprod.new_response import Responses
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines import _levels
 from mixedfast.engines.layout import spread
 from mixedfast.estimation.fit import Fit
-from mixedfast.inference.intervals.response_sampler import Responses
+from mixedfast.estimation.steps import (
+    MAX_HALVINGS,
+    REFIT_TOLERANCE,
+    expected_remaining,
+    is_no_higher,
+    is_small,
+    newton_step,
+    step_length,
+    suffices,
+)
 
-__all__ = ["Dense", "Found", "OneFactor", "Together", "together"]
+__all__ = ["BatchedNewton", "BatchedOptima", "Dense", "OneFactor", "batched_newton"]
 
-#: A search ends when a quadratic model promises less than this (deviance units): a shift of an estimate by less than
-#: 1e-4 of its standard error.
-DECREMENT = 1e-9
+#: Iterations after which a search is left to `mixedfast.estimation.newton.minimize`: it is then near a singular covariance,
+#: where it takes many more.
 _MAX_ITERATIONS = 30
-_MAX_HALVINGS = 12
-_FLOOR = 1e-9
-#: Random effects up to which several factors are handled as one dense matrix: its cube is then no dearer than the calls saved.
+#: Random effects up to which several factors are one dense matrix: its cube costs no more than the calls it saves.
 _DENSE_EFFECTS = 64
 
 Blocks = dict[tuple[int, int], np.ndarray]
 
 
-class Found(NamedTuple):
-    """Where the searches ended: ``theta`` (R,m), ``sigma`` (R,), ``beta`` (R,p), ``converged`` (R,)."""
+class BatchedOptima(NamedTuple):
+    """Ends of the searches: ``theta`` (R,m), ``sigma`` (R,), ``beta`` (R,p), ``converged`` (R,)."""
 
     theta: np.ndarray
     sigma: np.ndarray
@@ -42,8 +50,8 @@ class Found(NamedTuple):
     converged: np.ndarray
 
 
-class Together(ABC):
-    """Searches of R responses; leading index r of every array: the response.
+class BatchedNewton(ABC):
+    """Searches of R responses; the leading index r of every array is the response.
 
     Parameters
     ----------
@@ -62,53 +70,60 @@ class Together(ABC):
     @staticmethod
     @abstractmethod
     def numbers_each(cp: CrossProducts) -> int:
-        """Floating-point numbers one search keeps at a time."""
+        """Return the number of floating-point numbers that one search holds at a time."""
 
     @abstractmethod
     def _reduce(
         self, which: np.ndarray, theta: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """log|M| (R,), where that failed (R,), what `_second` and `_apply` read (R,...), and [X y]'V0^-1[X y] (R,p+1,p+1)."""
+        """Factor M: log|M| (R,), failures (R,), the factors T (R,...), and [X y]'V0^-1[X y] (R,p+1,p+1)."""
 
     @abstractmethod
     def _second(
         self, which: np.ndarray, T: np.ndarray, beta: np.ndarray, whiten: np.ndarray, reml: bool
     ) -> tuple[list[np.ndarray], list[np.ndarray], Blocks, Blocks]:
-        """For each group: sum_j of (Q0)_jj (R,K,K) and sum_j v_j v_j'; for g <= h: y'P0 G P0 G'P0 y and tr(Q0 G Q0 G')."""
+        """Compute sum_j (Q0)_jj (R,K,K) and sum_j v_j v_j' of each group, y'P0 G P0 G'P0 y and tr(Q0 G Q0 G') for g <= h."""
 
     @abstractmethod
     def _squares(self, T: np.ndarray, residual: np.ndarray) -> list[np.ndarray]:
-        """sum_j v_j v_j' (R,K,K) a group of v = Z'V0^-1 [X y] residual, at one T for all."""
+        """Sum v_j v_j' over the levels of each group, (R,K,K), v = Z'V0^-1 [X y] residual, at one T for all."""
 
     # -- the search ------------------------------------------------------------------------------------------------
 
-    def search(self) -> Found:
-        """Newton steps from the fit's theta until each search ends."""
-        fit, R = self.fit, len(self.G)
-        m = len(fit.theta_internal)
-        theta = np.tile(fit.theta_internal, (R, 1))
-        beta, sigma = np.full((R, self.p), np.nan), np.full(R, np.nan)
-        converged = np.zeros(R, dtype=bool)
+    def search(self) -> BatchedOptima:
+        """Take Newton steps from the theta of the fit until each search ends, as `newton.minimize` does."""
+        R, m = len(self.G), len(self.fit.theta_internal)
+        theta = np.tile(self.fit.theta_internal, (R, 1))
         deviance, S, T = self.factor(np.arange(R), theta)
+        at = _Points(theta, deviance, S, T)
+        predicted = np.full(R, np.inf)
+        converged = np.zeros(R, dtype=bool)
         active, step = np.arange(R), np.empty((R, m))
         for _ in range(_MAX_ITERATIONS):
-            solved = self.solve(S[active])
-            gradient, hessian = self.derivatives(active, theta[active], T[active], *solved)
-            step[active], decrement = _newton_steps(gradient, hessian)
-            ends = decrement < np.maximum(DECREMENT, 1e-15 * np.abs(deviance[active]))
-            beta[active[ends]], sigma[active[ends]] = (
-                solved[0][ends],
-                np.sqrt(solved[1][ends] / fit.nu),
-            )
-            converged[active[ends]] = True
-            slope = np.einsum("ri,ri->r", gradient, step[active])[~ends]
-            active = self._descend(active[~ends], theta, step, slope, deviance, S, T)
+            solution = self.solve(S[active])
+            gradient, hessian = self.derivatives(active, theta[active], T[active], *solution)
+            step[active], decrease = newton_step(gradient, hessian)
+            remaining = expected_remaining(decrease, predicted[active], exact=True)
+            small = is_small(decrease, REFIT_TOLERANCE, deviance[active])
+            last = small | (remaining < REFIT_TOLERANCE)
+            predicted[active] = decrease
+            moved = self._last_steps(active[last], at, step)
+            converged[active[last]] = moved | small[last]
+            active = self._descend(active[~last], at, step, predicted)
             if not active.size:
                 break
-        return Found(theta, sigma, beta, converged)
+        return self._optima(theta, S, converged)
+
+    def _optima(self, theta: np.ndarray, S: np.ndarray, converged: np.ndarray) -> BatchedOptima:
+        """Collect the estimates of the searches that converged; NaN for the others."""
+        beta, sigma = np.full((len(S), self.p), np.nan), np.full(len(S), np.nan)
+        if converged.any():
+            beta[converged], r2, _ = self.solve(S[converged])
+            sigma[converged] = np.sqrt(r2 / self.fit.nu)
+        return BatchedOptima(theta, sigma, beta, converged)
 
     def scores(self) -> np.ndarray:
-        """What the scores at the fitted parameters are linear in, (R, p + m + 1); see `mixedfast.inference.intervals.refits.Refits`."""
+        """Compute the statistics that the scores at the fitted parameters are linear in (`Refits`), (R, p + m + 1)."""
         theta = self.fit.theta_internal[None]
         T = self._reduce(np.arange(1), theta)[2][0]
         S = self.G - self._explained(T)
@@ -120,12 +135,12 @@ class Together(ABC):
 
     @abstractmethod
     def _explained(self, T: np.ndarray) -> np.ndarray:
-        """[X y]'Z Lambda M^-1 Lambda'Z'[X y] of every response at one T, (R,p+1,p+1)."""
+        """Compute [X y]'Z Lambda M^-1 Lambda'Z'[X y] of every response at one T, (R,p+1,p+1)."""
 
     def factor(
         self, which: np.ndarray, theta: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Deviances (up to a constant; infinite where not positive definite), S (R,p+1,p+1) and T (R,...)."""
+        """Compute deviances (up to a constant; infinite where not positive definite), S (R,p+1,p+1) and T (R,...)."""
         logdet, bad, T, S = self._reduce(which, theta)
         p = self.p
         S[bad] = np.eye(p + 1)
@@ -136,7 +151,7 @@ class Together(ABC):
         return np.where(bad, np.inf, deviance), S, T
 
     def solve(self, S: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """beta (R,p), r2 (R,) and L_X^-T (R,p,p)."""
+        """Solve for beta (R,p), r2 (R,) and L_X^-T (R,p,p)."""
         p = self.p
         whiten = np.linalg.inv(np.linalg.cholesky(S[:, :p, :p])).swapaxes(1, 2)
         half = np.einsum("rst,rs->rt", whiten, S[:, :p, p])
@@ -151,7 +166,7 @@ class Together(ABC):
         r2: np.ndarray,
         whiten: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Gradients (R,m) and exact Hessians (R,m,m) in theta."""
+        """Compute gradients (R,m) and exact Hessians (R,m,m) in theta."""
         nu = self.fit.nu
         own, vv, quadratic, traces = self._second(which, T, beta, whiten, self.fit.reml)
         G = [
@@ -167,47 +182,48 @@ class Together(ABC):
         lambdas = self.cov.lambdas(theta)
         return self.cov.gradient(lambdas, G), self.cov.hessian(lambdas, G, H)
 
+    def _last_steps(self, which: np.ndarray, at: _Points, step: np.ndarray) -> np.ndarray:
+        """Take full steps where the deviance does not rise; return where it did not."""
+        trial = at.theta[which] + step[which]
+        deviance, S, T = self.factor(which, trial)
+        good = is_no_higher(deviance, at.deviance[which])
+        at.move(which[good], trial[good], deviance[good], S[good], T[good])
+        return good
+
     def _descend(
-        self,
-        active: np.ndarray,
-        theta: np.ndarray,
-        step: np.ndarray,
-        slope: np.ndarray,
-        deviance: np.ndarray,
-        S: np.ndarray,
-        T: np.ndarray,
+        self, which: np.ndarray, at: _Points, step: np.ndarray, predicted: np.ndarray
     ) -> np.ndarray:
-        """Halve each step until its deviance falls as Armijo asks; returns the searches that moved."""
-        length = np.abs(step[active]).max(axis=1, initial=0.0)
-        reach = np.maximum(1.0, 2.0 * np.abs(theta[active]).max(axis=1, initial=0.0))
-        t = np.minimum(1.0, reach / np.maximum(length, 1e-300))
-        waiting, moved = np.arange(len(active)), []
-        for _ in range(_MAX_HALVINGS):
+        """Halve each step until its deviance falls enough; return the searches that moved."""
+        length = step_length(at.theta[which], step[which])
+        waiting = np.arange(len(which))
+        for _ in range(MAX_HALVINGS):
             if not waiting.size:
                 break
-            who = active[waiting]
-            trial = theta[who] + t[waiting, None] * step[who]
-            value, newS, newT = self.factor(who, trial)
-            enough = (
-                deviance[who]
-                + 1e-4 * t[waiting] * np.minimum(slope[waiting], 0.0)
-                + 1e-14 * np.abs(deviance[who])
-            )
-            good = value <= enough
-            took = who[good]
-            theta[took], deviance[took], S[took], T[took] = (
-                trial[good],
-                value[good],
-                newS[good],
-                newT[good],
-            )
-            moved.append(took)
+            who, part = which[waiting], length[waiting]
+            trial = at.theta[who] + part[:, None] * step[who]
+            deviance, S, T = self.factor(who, trial)
+            good = suffices(deviance, at.deviance[who], predicted[who], part)
+            at.move(who[good], trial[good], deviance[good], S[good], T[good])
             waiting = waiting[~good]
-            t[waiting] *= 0.5
-        return np.sort(np.concatenate(moved)) if moved else active[:0]
+            length[waiting] *= 0.5
+        return np.delete(which, waiting)
 
 
-class OneFactor(Together):
+class _Points(NamedTuple):
+    """The current points of all searches: ``theta`` (R,m), ``deviance`` (R,), S (R,p+1,p+1) and T (R,...)."""
+
+    theta: np.ndarray
+    deviance: np.ndarray
+    S: np.ndarray
+    T: np.ndarray
+
+    def move(self, which: np.ndarray, *values: np.ndarray) -> None:
+        """Move some searches to other values, in place."""
+        for part, value in zip(self, values, strict=True):
+            part[which] = value
+
+
+class OneFactor(BatchedNewton):
     """One grouping factor, level by level: T (R,J,k,k) with T'T = lambda M^-1 lambda'."""
 
     def __init__(self, fit: Fit, responses: Responses) -> None:
@@ -280,7 +296,7 @@ class OneFactor(Together):
         return [own], [np.matmul(v.swapaxes(1, 2), v)], {(0, 0): quadratic}, {(0, 0): traces}
 
 
-class Dense(Together):
+class Dense(BatchedNewton):
     """Several factors, Z'WZ as one (q,q) matrix: T (R,q,q) with T'T = Lambda M^-1 Lambda'."""
 
     def __init__(self, fit: Fit, responses: Responses) -> None:
@@ -298,7 +314,7 @@ class Dense(Together):
         return q * (6 * q + 4 * (cp.p + 1))
 
     def _big_lambda(self, theta: np.ndarray) -> np.ndarray:
-        """Lambda of each search, (R,q,q)."""
+        """Build Lambda of each search, (R,q,q)."""
         out = np.zeros((len(theta), *self.A.shape))
         for g, (group, block) in enumerate(
             zip(self.fit.cp.groups, self.cov.lambdas(theta), strict=True)
@@ -328,7 +344,7 @@ class Dense(Together):
         return [part.swapaxes(1, 2) @ part for part in self._parts(v)]
 
     def _parts(self, v: np.ndarray) -> list[np.ndarray]:
-        """(R,q) as one (R,J,K) array a group."""
+        """Split (R,q) into one (R,J,K) array per group."""
         edges = [*self.base, v.shape[1]]
         return [
             v[:, edges[g] : edges[g + 1]].reshape(len(v), group.n_levels, group.k)
@@ -374,19 +390,20 @@ class Dense(Together):
         return own, [part.swapaxes(1, 2) @ part for part in v], quadratic, traces
 
 
-def together(cp: CrossProducts) -> type[Together] | None:
-    """How searches of this model are taken together; None when each is better taken alone."""
+def batched_newton(cp: CrossProducts) -> type[BatchedNewton] | None:
+    """Choose how to batch the searches of a model; None when each is faster alone."""
     if len(cp.groups) == 1:
         return OneFactor
     return Dense if _effects(cp) <= _DENSE_EFFECTS else None
 
 
 def _effects(cp: CrossProducts) -> int:
+    """Count the random effects."""
     return sum(group.n_levels * group.k for group in cp.groups)
 
 
 def _dense_zz(cp: CrossProducts) -> tuple[np.ndarray, list[int]]:
-    """Z'WZ (q,q), and where each group starts in it."""
+    """Build Z'WZ (q,q), and list where each group starts in it."""
     sizes = [group.n_levels * group.k for group in cp.groups]
     base = np.concatenate([[0], np.cumsum(sizes)[:-1]]).tolist()
     A = np.zeros((sum(sizes), sum(sizes)))
@@ -403,7 +420,7 @@ def _dense_zz(cp: CrossProducts) -> tuple[np.ndarray, list[int]]:
 
 
 def _cholesky(M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lower Cholesky factors (R,q,q), the identity where there is none, and where that is."""
+    """Compute lower Cholesky factors (R,q,q), the identity where there is none, and where that is."""
     bad = np.zeros(len(M), dtype=bool)
     try:
         return np.linalg.cholesky(M), bad
@@ -414,16 +431,3 @@ def _cholesky(M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     L[bad] = np.eye(M.shape[1])
     L[~bad] = np.linalg.cholesky(M[~bad])
     return L, bad
-
-
-def _newton_steps(gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Descent steps (R,m) and the fall each promises (R,), from the eigenvalues of the scaled Hessians."""
-    diagonal = np.abs(np.einsum("rii->ri", hessian))
-    scale = 1.0 / np.sqrt(np.maximum(diagonal, 1e-300))
-    values, vectors = np.linalg.eigh(hessian * scale[:, :, None] * scale[:, None, :])
-    size = np.abs(values)
-    size = np.maximum(size, _FLOOR * np.maximum(size.max(axis=1, keepdims=True), 1e-300))
-    along = np.einsum("rij,ri->rj", vectors, scale * gradient)
-    return -scale * np.einsum("rij,rj->ri", vectors, along / size), 0.5 * (along**2 / size).sum(
-        axis=1
-    )
