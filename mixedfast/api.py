@@ -117,22 +117,12 @@ def lmer(
     {'Intercept': 12.665, 'ses': 2.3938}
     """
     given = dict(locals())
+    spec = parse(formula)
     request = Request(
-        parse(formula),
-        data,
-        weights,
-        offset,
-        contrasts,
-        na_action,
-        threads,
-        levels,
-        checkpoint,
-        progress,
+        spec, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress
     )
     cp, rows = _products(request)
-    if not isinstance(
-        rows, Design
-    ):  # `build` and `check_design` did the same for a table in memory
+    if not isinstance(rows, Design):  # of a table in memory `build` keeps the levels that occur
         cp = keep_levels(cp)
         check_random_part(cp)
     if isinstance(rows, Stream) and cp.meta.recipe is not None:
@@ -318,20 +308,11 @@ def crossproducts(
     >>> cp.groups[0].A.shape
     (18, 2, 2)
     """
+    spec = parse(formula)
     request = Request(
-        parse(formula),
-        data,
-        weights,
-        offset,
-        contrasts,
-        na_action,
-        threads,
-        levels,
-        checkpoint,
-        progress,
-        whole=False,
+        spec, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress
     )
-    return _products(request)[0]
+    return _products(replace(request, whole=False))[0]
 
 
 def _products(request: Request) -> tuple[CrossProducts, Design | Stream | LazyRows]:

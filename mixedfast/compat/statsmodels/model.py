@@ -17,49 +17,18 @@ from mixedfast.compat.statsmodels import arrays, formulas
 from mixedfast.compat.statsmodels.components import Component, Groups, from_formulas, from_matrices
 from mixedfast.compat.statsmodels.names import ModelData, parameter_names
 from mixedfast.compat.statsmodels.packed import MixedLMParams, VCSpec
-from mixedfast.compat.statsmodels.refused import refused
+from mixedfast.compat.statsmodels.refused import (
+    METHODS,
+    OPTIMIZER_ARGUMENTS,
+    OTHER_MODELS_ARGUMENTS,
+    refused,
+)
 from mixedfast.compat.statsmodels.results import MixedLMResults
 from mixedfast.compat.statsmodels.translate import Translation, translate
 from mixedfast.errors import DataError, NotDefinedError
 from mixedfast.estimation.fit import Fit, solve_at
 
 __all__ = ["MixedLM"]
-
-#: Arguments that control the optimizers of statsmodels. They have no effect here.
-OPTIMIZER_ARGUMENTS = frozenset(
-    [
-        "gtol",
-        "maxiter",
-        "eps",
-        "epsilon",
-        "maxcor",
-        "ftol",
-        "xtol",
-        "tol",
-        "disp",
-        "maxls",
-        "maxfun",
-        "m",
-        "pgtol",
-        "factr",
-        "norm",
-        "callback",
-        "retall",
-        "skip_hessian",
-        "warn_convergence",
-        "avextol",
-        "fhess_p",
-        "approx_grad",
-        "niter",
-        "iprint",
-    ]
-)
-#: Arguments of other models of statsmodels, of which its mixed models warn: there are no robust
-#: covariances.
-_OF_OTHER_MODELS = frozenset(["cov_type", "cov_kwds", "use_t"])
-METHODS = frozenset(
-    ["bfgs", "lbfgs", "cg", "nm", "powell", "basinhopping", "minimize", "newton", "ncg"]
-)
 
 
 class MixedLM:
@@ -416,8 +385,8 @@ class MixedLM:
             For ``cov_type``, ``cov_kwds`` and ``use_t``, which have no effect here or in
             statsmodels.
         """
-        _refuse("fit", fit_kwargs, OPTIMIZER_ARGUMENTS | _OF_OTHER_MODELS)
-        unused = sorted(_OF_OTHER_MODELS & set(fit_kwargs))
+        _refuse("fit", fit_kwargs, OPTIMIZER_ARGUMENTS | OTHER_MODELS_ARGUMENTS)
+        unused = sorted(OTHER_MODELS_ARGUMENTS & set(fit_kwargs))
         if unused:
             ending = "s" if len(unused) > 1 else ""
             warn(

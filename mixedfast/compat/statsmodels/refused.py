@@ -1,4 +1,4 @@
-"""Methods of statsmodels that are not offered: they raise an error that names an alternative."""
+"""Methods and arguments of statsmodels that are refused, or accepted without effect."""
 
 from __future__ import annotations
 
@@ -7,7 +7,43 @@ from typing import Any, NoReturn
 
 from mixedfast.errors import NotDefinedError
 
-__all__ = ["refused"]
+__all__ = ["METHODS", "OPTIMIZER_ARGUMENTS", "OTHER_MODELS_ARGUMENTS", "refused"]
+
+#: Arguments that control the optimizers of statsmodels. They have no effect here.
+OPTIMIZER_ARGUMENTS = frozenset(
+    [
+        "gtol",
+        "maxiter",
+        "eps",
+        "epsilon",
+        "maxcor",
+        "ftol",
+        "xtol",
+        "tol",
+        "disp",
+        "maxls",
+        "maxfun",
+        "m",
+        "pgtol",
+        "factr",
+        "norm",
+        "callback",
+        "retall",
+        "skip_hessian",
+        "warn_convergence",
+        "avextol",
+        "fhess_p",
+        "approx_grad",
+        "niter",
+        "iprint",
+    ]
+)
+#: Arguments of other models of statsmodels, of which its mixed models warn: there are no robust
+#: covariances.
+OTHER_MODELS_ARGUMENTS = frozenset(["cov_type", "cov_kwds", "use_t"])
+METHODS = frozenset(
+    ["bfgs", "lbfgs", "cg", "nm", "powell", "basinhopping", "minimize", "newton", "ncg"]
+)
 
 
 def refused(name: str, instead: str) -> Callable[..., NoReturn]:

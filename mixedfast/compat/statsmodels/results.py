@@ -529,9 +529,7 @@ class MixedLMResults:
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        if (
-            self.model.has_data
-        ):  # the fit's own pickle leaves the rows behind that these are made of
+        if self.model.has_data:  # they need rows, which the pickle of the fit leaves out
             state["fittedvalues"] = self.fittedvalues
         return state
 
