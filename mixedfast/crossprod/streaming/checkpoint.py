@@ -1,4 +1,4 @@
-"""Work done so far, on disk: an interrupted pass over a stream goes on where it was."""
+"""Checkpoints: files with the state of a pass, from which an interrupted pass continues."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Checkpoint", "CheckpointFile", "digest"]
 _EVERY = 30.0
 
 
-@stored("Checkpoint", whole=True)
+@stored("Checkpoint", renamed={"first_pass": "seen", "first_marks": "seen_marks"}, whole=True)
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """The state of a pass.
@@ -32,32 +32,45 @@ class Checkpoint:
     Parameters
     ----------
     model : str
-        What was asked: formula, weights, and the rest. Another question cannot go on from here.
-    seen : FirstPass or None
+        Formula, weights and the other arguments; a pass with other arguments cannot continue.
+    first_pass : FirstPass or None
         The first pass so far.
-    seen_marks, summed_marks : tuple of str
-        The units done in either pass.
+    first_marks, summed_marks : tuple of str
+        Marks of the units that the first and the second pass have read.
     plan : Plan or None
-        Once the first pass is over.
+        After the first pass.
     sums : PartialSums or None
         The second pass so far.
     """
 
     model: str
-    seen: FirstPass | None = None
-    seen_marks: tuple[str, ...] = ()
+    first_pass: FirstPass | None = None
+    first_marks: tuple[str, ...] = ()
     plan: Plan | None = None
     sums: PartialSums | None = None
     summed_marks: tuple[str, ...] = ()
 
 
 def digest(value: Any) -> str:
-    """A short name for what may be long: the levels given, contrasts."""
+    """Compute a short name for a long argument: levels, contrasts."""
     return hashlib.sha256(repr(value).encode()).hexdigest()
 
 
 class CheckpointFile:
-    """A checkpoint file, or none at all: then nothing is kept."""
+    """A checkpoint and its file.
+
+    Parameters
+    ----------
+    path : str, path or None
+        None for a state that is not written.
+    model : str
+        See `Checkpoint`.
+
+    Raises
+    ------
+    DataError
+        When the path cannot be written, or its file has another model.
+    """
 
     def __init__(self, path: str | PathLike[str] | None, model: str) -> None:
         self.path = None if path is None else check_path("checkpoint=", path)
@@ -65,33 +78,34 @@ class CheckpointFile:
             raise DataError(f"checkpoint={str(path)!r}: there is no folder {self.path.parent}")
         if self.path is not None and self.path.is_dir():
             raise DataError(f"checkpoint={str(path)!r} is a folder: give the name of a file")
-        self.now = Checkpoint(model)
+        self.state = Checkpoint(model)
         self._written = time.monotonic()
         if self.path is not None and self.path.exists():
             found = load(self.path)
             if not isinstance(found, Checkpoint) or found.model != model:
                 raise DataError(
-                    f"{path} is no checkpoint of this model: give another file, or delete it "
-                    "to start again"
+                    f"{path} is no checkpoint of this model: give another file, or delete it to "
+                    "start again"
                 )
-            self.now = found
+            self.state = found
 
     def update(self, **changes: Any) -> None:
-        """Take note, and write when the last time is long enough ago."""
-        self.now = replace(self.now, **changes)
+        """Change the state, and write it if the last time is long ago."""
+        self.state = replace(self.state, **changes)
         if self.path is not None and time.monotonic() - self._written > _EVERY:
             self.write()
 
     def write(self) -> None:
+        """Write the state."""
         if self.path is not None:
-            save(self.now, self.path)
+            save(self.state, self.path)
             self._written = time.monotonic()
 
     def restart(self) -> None:
-        """Forget what is done."""
-        self.now = Checkpoint(self.now.model)
+        """Reset the state."""
+        self.state = Checkpoint(self.state.model)
 
-    def finish(self) -> None:
-        """All is done: the file goes."""
+    def delete(self) -> None:
+        """Delete the file after the last pass."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Statistics of whole columns, made of those of their parts, for transforms like ``scale()``."""
+"""Statistics of whole columns from those of their parts, for transforms like ``scale()``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,17 @@ def _check_moments(fields: Any) -> Iterator[str]:
 @stored("Moments", relations=_check_moments)
 @dataclass(frozen=True)
 class ColumnStatistics:
-    """Count, mean, sum of squares about the mean, smallest and largest value of a column; they add (Chan et al. 1983)."""
+    """Statistics of a column, which add (Chan et al. 1983).
+
+    Parameters
+    ----------
+    n : int
+    mean : float
+    squares : float
+        Sum of squares about the mean.
+    low, high : float
+        Smallest and largest value.
+    """
 
     n: int
     mean: float
@@ -35,6 +45,7 @@ class ColumnStatistics:
 
     @classmethod
     def of(cls, values: np.ndarray) -> ColumnStatistics:
+        """Compute the statistics of some values."""
         if not len(values):
             return cls(0, 0.0, 0.0, np.inf, -np.inf)
         mean = float(values.mean())
@@ -58,15 +69,15 @@ class ColumnStatistics:
         )
 
 
-def state_of(call: Stateful, moments: ColumnStatistics) -> dict[str, Any]:
-    """What formulaic would have remembered of a transform, had it seen all rows."""
+def state_of(call: Stateful, statistics: ColumnStatistics) -> dict[str, Any]:
+    """Return the state that formulaic keeps of a transform of whole columns."""
     given = dict(call.arguments)
     if call.function == "bs":
-        # formulaic sets the knots it is given between these
+        # formulaic places the knots between these bounds
         low, high = given.get("lower_bound"), given.get("upper_bound")
         return {
-            "lower_bound": moments.low if low is None else low,
-            "upper_bound": moments.high if high is None else high,
+            "lower_bound": statistics.low if low is None else low,
+            "upper_bound": statistics.high if high is None else high,
         }
     default_ddof = 0 if call.function == "standardize" else 1
     ddof = given.get("ddof", default_ddof)
@@ -76,11 +87,11 @@ def state_of(call: Stateful, moments: ColumnStatistics) -> dict[str, Any]:
         if call.function == "center"
         else given.get("rescale" if call.function == "standardize" else "scale", True)
     )
-    middle = moments.mean if center is True else None if center is False else center
+    middle = statistics.mean if center is True else None if center is False else center
     about = 0.0 if middle is None else float(middle)
-    squares = moments.squares + moments.n * (moments.mean - about) ** 2
+    squares = statistics.squares + statistics.n * (statistics.mean - about) ** 2
     width = (
-        float(np.sqrt(squares / (moments.n - ddof)))
+        float(np.sqrt(squares / (statistics.n - ddof)))
         if spread is True
         else None
         if spread is False

@@ -1,4 +1,4 @@
-"""The first pass over a stream: levels, groups, missing values, and what transforms need of whole columns."""
+"""First pass over a stream: levels, groups, missing values, and statistics for transforms."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ __all__ = [
     "global_facts",
     "keys_to_find",
     "listed_columns",
-    "look",
+    "scanner",
     "spread_sample",
 ]
 
-#: Rows kept of each unit, and of all: shifts and scales are chosen from them.
+#: Rows in the sample of each unit, and of all units; shifts and scales are chosen from it.
 _SAMPLE_UNIT, _SAMPLE_ALL = 1024, 8192
-#: Rows read of a unit for a sample of it.
+#: Rows read of a unit to sample it.
 _SAMPLE_READ = 1 << 15
 
 
-def _check_seen(fields: Any) -> Iterator[str]:
+def _check_first_pass(fields: Any) -> Iterator[str]:
     if not all(array.dtype == np.uint8 and array.ndim == 1 for array in fields.distinct.values()):
         yield "distinct of a Seen is not an array of bytes"
 
@@ -66,27 +66,28 @@ def _check_seen(fields: Any) -> Iterator[str]:
             "missing": "Mapping[str, int]",
             "dictionaries": "Mapping[str, tuple[Any, ...]]",
             "distinct": "Mapping[tuple[str, ...], np.ndarray]",
-            "moments": "Mapping[str, ColumnStatistics]",
+            "statistics": "Mapping[str, ColumnStatistics]",
             "rows": "np.ndarray",
         },
     ),
-    relations=_check_seen,
+    renamed={"statistics": "moments"},
+    relations=_check_first_pass,
 )
 @dataclass(frozen=True, eq=False)
 class FirstPass:
-    """What has been seen of some units; what is seen of others adds.
+    """Facts about some units, to which those about others add.
 
     Parameters
     ----------
     n, n_rows : int
-        Complete rows, and all.
+        Number of complete rows, and of all rows.
     missing : dict of str to int
     distinct : dict of tuple of str to pyarrow.Table
-        The combinations of values of some columns in complete rows.
+        The combinations of values of some columns that occur in complete rows.
     dictionaries : dict of str to tuple
-        The categories of columns that come with a list of them, in their order.
-    moments : dict of str to ColumnStatistics
-        Of the expressions that transforms need statistics of.
+        The categories, in order, of columns whose type lists them.
+    statistics : dict of str to ColumnStatistics
+        Of the expressions whose statistics transforms need.
     rows : pyarrow.Table
         A sample of the complete rows.
     """
@@ -96,7 +97,7 @@ class FirstPass:
     missing: Mapping[str, int]
     distinct: Mapping[tuple[str, ...], Any]
     dictionaries: Mapping[str, tuple[Any, ...]]
-    moments: Mapping[str, ColumnStatistics]
+    statistics: Mapping[str, ColumnStatistics]
     rows: Any
 
     def __add__(self, other: FirstPass) -> FirstPass:
@@ -115,7 +116,7 @@ class FirstPass:
                 for key, own in self.distinct.items()
             },
             dictionaries,
-            {text: own + other.moments[text] for text, own in self.moments.items()},
+            {text: own + other.statistics[text] for text, own in self.statistics.items()},
             rows if rows.num_rows <= 2 * _SAMPLE_ALL else sample(rows, _SAMPLE_ALL),
         )
 
@@ -126,7 +127,7 @@ class FirstPass:
             "missing": self.missing,
             "dictionaries": self.dictionaries,
             "distinct": {key: to_bytes(table) for key, table in self.distinct.items()},
-            "moments": self.moments,
+            "statistics": self.statistics,
             "rows": to_bytes(self.rows),
         }
 
@@ -139,7 +140,7 @@ class FirstPass:
 def keys_to_find(
     needs: Requirements, schema: Any, given: Mapping[str, Sequence[Any]]
 ) -> tuple[tuple[str, ...], ...]:
-    """The columns, and combinations of columns, whose distinct values must be found: those with no levels given.
+    """List the columns and combinations of columns whose values must be found: no levels are given.
 
     Raises
     ------
@@ -162,37 +163,37 @@ def keys_to_find(
 
 
 def is_category(needs: Requirements, schema: Any, name: str) -> bool:
-    """Whether a variable of the formulas is used as categories."""
+    """Return whether a variable of the formulas is used as categories."""
     return needs.is_category(name, kind_of(schema.field(name).type))
 
 
 def columns_of_keys(needs: Requirements, keys: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The columns that the first pass must read when no row misses a value."""
+    """List the columns that the first pass must read when no value is missing."""
     of_transforms = {name for call in needs.transforms for name in expression_names(call.inside)}
     of_keys = {name for key in keys for name in key}
     return tuple(name for name in needs.columns if name in of_keys or name in of_transforms)
 
 
-def look(
+def scanner(
     needs: Requirements,
     columns: Sequence[str],
     keys: Sequence[tuple[str, ...]],
     given: Mapping[str, Any],
     listed: frozenset[str],
 ) -> Callable[[Unit], FirstPass]:
-    """A function that looks at some columns of one unit.
+    """Make a function that scans some columns of one unit.
 
     Parameters
     ----------
     needs : Requirements
     columns : sequence of str
-        A row is complete when it misses none of these.
+        A row is complete when it has values in all of these.
     keys : sequence of tuple of str
-        The combinations whose distinct values are wanted.
+        The combinations whose distinct values are to be found.
     given : dict of str to Labels
-        Levels that are known.
+        Levels that the caller gave.
     listed : frozenset of str
-        The columns whose type lists their categories in an order that counts.
+        The columns whose type lists their categories in order.
     """
 
     def at(unit: Unit) -> FirstPass:
@@ -216,7 +217,7 @@ def look(
             missing,
             found,
             {name: listed_categories(table.column(name)) for name in columns if name in listed},
-            {call.inside: _moments(call.inside, rows) for call in needs.transforms},
+            {call.inside: _statistics(call.inside, rows) for call in needs.transforms},
             plain_table(sample(rows, _SAMPLE_UNIT)),
         )
 
@@ -224,7 +225,7 @@ def look(
 
 
 def spread_sample(source: Source, needs: Requirements, given: Mapping[str, Any]) -> Any:
-    """Some complete rows of some units, evenly spread over the source; their levels are among those given."""
+    """Sample complete rows of units spread over the source; refuse levels that are not given."""
     units = list(source.units(needs.columns))
     parts = []
     for i in np.unique(np.linspace(0, len(units) - 1, _SAMPLE_ALL // _SAMPLE_UNIT).astype(int)):
@@ -244,30 +245,31 @@ def listed_columns(schema: Any) -> frozenset[str]:
     return frozenset(field.name for field in schema if is_listed(field.type))
 
 
-def _moments(expr: str, rows: Any) -> ColumnStatistics:
+def _statistics(expr: str, rows: Any) -> ColumnStatistics:
     table = as_table(rows)
     columns = {name: table.column(name) for name in expression_names(expr)}
     return ColumnStatistics.of(evaluate_expression(expr, Variables(table.n, columns, {})))
 
 
 def global_facts(
-    needs: Requirements, seen: FirstPass, schema: Any, given: Mapping[str, Sequence[Any]]
+    needs: Requirements, first: FirstPass, schema: Any, given: Mapping[str, Sequence[Any]]
 ) -> GlobalFacts:
-    """What the recipe is made from. Levels come from one row each by the code that reads tables in memory.
+    """Collect the facts from which a recipe is made.
 
-    ``given`` levels take the place of those seen.
+    Levels are read from a table with one row each by the code that reads tables in memory. Levels
+    that the caller gave replace those found.
     """
     tables = {
         key: _with_dictionaries(
-            seen.distinct[key] if key in seen.distinct else one_column(key[0], given[key[0]]),
-            seen,
+            first.distinct[key] if key in first.distinct else one_column(key[0], given[key[0]]),
+            first,
             given,
         )
         for key in dict.fromkeys(
             [*((n,) for n in needs.variables if is_category(needs, schema, n)), *needs.groups]
         )
     }
-    sampled = as_table(seen.rows)
+    sampled = as_table(first.rows)
     columns = {name: sampled.column(name) for name in needs.variables if not is_text(schema, name)}
     numbers = {
         name: column.values for name, column in columns.items() if isinstance(column, Numeric)
@@ -278,9 +280,9 @@ def global_facts(
         if is_category(needs, schema, name)
     }
     return GlobalFacts(
-        n=seen.n,
-        n_dropped=seen.n_rows - seen.n,
-        missing=needs.missing_by_role(seen.missing),
+        n=first.n,
+        n_dropped=first.n_rows - first.n,
+        missing=needs.missing_by_role(first.missing),
         numbers={name: values.dtype.name for name, values in numbers.items()},
         categories=categories,
         groups={
@@ -288,19 +290,22 @@ def global_facts(
             for key in needs.groups
         },
         typical={name: float(values.mean()) for name, values in numbers.items() if len(values)},
-        state={call.text: state_of(call, seen.moments[call.inside]) for call in needs.transforms},
+        state={
+            call.text: state_of(call, first.statistics[call.inside]) for call in needs.transforms
+        },
     )
 
 
 def is_text(schema: Any, name: str) -> bool:
+    """Return whether a column holds text or categories."""
     return kind_of(schema.field(name).type) not in ("number", "boolean", "null")
 
 
-def _with_dictionaries(table: Any, seen: FirstPass, given: Mapping[str, Sequence[Any]]) -> Any:
-    """Text with its categories in the order they are given, or came in; plain text is sorted later."""
+def _with_dictionaries(table: Any, first: FirstPass, given: Mapping[str, Sequence[Any]]) -> Any:
+    """Order the categories of text as given or listed; plain text is sorted later."""
     for name in table.column_names:
-        values = list(given[name]) if name in given else seen.dictionaries.get(name)
-        if values is not None and (name in seen.dictionaries or isinstance(values[0], str)):
+        values = list(given[name]) if name in given else first.dictionaries.get(name)
+        if values is not None and (name in first.dictionaries or isinstance(values[0], str)):
             table = with_dictionary(table, name, values)
     return table
 

@@ -1,4 +1,7 @@
-"""Python expressions of a formula in an engine's language: arithmetic, logarithms, roots, scale and center."""
+"""Python expressions of a formula as expressions of a lazy frame.
+
+Arithmetic, logarithms, roots, ``scale()`` and ``center()``.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[Expr, Expr], Expr]] = {
 
 
 def _log(base: float) -> Callable[[Expr], Expr]:
-    # engines differ in what they make of the logarithm of zero: NULL here, which is found and named
+    # engines differ in the logarithm of zero: NULL here, which is found and reported
     return lambda x: absent_unless(x > literal(0.0), x).log() * literal(1.0 / math.log(base))
 
 
@@ -40,7 +43,7 @@ _FUNCTIONS: dict[str, Callable[[Expr], Expr]] = {
 
 
 def translate(expr: str, frame: LazyFrame, state: Mapping[str, Mapping[str, Any]]) -> Expr:
-    """An expression of a formula as one of the engine.
+    """Translate an expression of a formula into one of the engine.
 
     Parameters
     ----------
@@ -52,7 +55,7 @@ def translate(expr: str, frame: LazyFrame, state: Mapping[str, Mapping[str, Any]
     Raises
     ------
     DataError
-        Naming what the engine cannot compute.
+        For a part that the engine cannot compute; the message shows it.
     """
     tree, names = expression_tree(expr)
     calls = {call.text: call for call in stateful_calls(expr)}
@@ -107,7 +110,10 @@ def translate(expr: str, frame: LazyFrame, state: Mapping[str, Mapping[str, Any]
 def _power(
     node: ast.BinOp, walk: Callable[[ast.expr], Expr], refuse: Callable[[ast.AST], DataError]
 ) -> Expr:
-    """x ** k for a constant k: products for small whole numbers, which every engine rounds alike."""
+    """Compute x ** k for a constant k.
+
+    For small whole numbers by products, which all engines round alike.
+    """
     try:
         power = ast.literal_eval(node.right)
     except ValueError as error:

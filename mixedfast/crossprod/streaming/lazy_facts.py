@@ -1,4 +1,4 @@
-"""GlobalFacts about a lazy frame that a plan is made from: levels, groups, means and spreads, found by queries."""
+"""Facts about a lazy frame from which a plan is made, found by queries."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _categorical(
 
 
 def covariates(needs: Requirements, frame: LazyFrame, n: int) -> dict[str, Covariate]:
-    """Query the means of the numbers in the fixed part, and their values when there are two at most."""
+    """Query means of the numbers in the fixed part, and their values if there are at most two."""
     names = [
         *used_names(needs.spec.fixed),
         *(name for expr in needs.spec.offsets for name in expression_names(expr)),

@@ -1,7 +1,8 @@
-"""Rows held by a lazy engine (DuckDB, polars, Dask, Spark), and the queries that sum them for one model.
+"""Rows in a lazy engine (DuckDB, polars, Dask, Spark), and the queries that sum them.
 
-One query for [X y], one per grouping factor with one row per level, and one per pair of factors with one row per
-pair of levels that occur together. Only these sums travel. Shifts and scales come from the engine's own means.
+One query for [X y], one per grouping factor with one row per level, and one per pair of factors
+with one row per pair of levels that occur together. Only these sums travel. Shifts and scales
+come from the engine's own means.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ class LazyRows:
         Parameters
         ----------
         scaling : Scaling, optional
-            Shifts and scales; default: chosen from means and spreads, after the values have been checked.
+            Shifts and scales; default: chosen from means and spreads, after the values have been
+            checked.
         """
         columns = self.columns
         if scaling is None:
@@ -121,8 +123,8 @@ class LazyRows:
     ) -> ResidualProducts:
         """Query the products of the rows after effects near the fitted ones are subtracted.
 
-        The effects go to the engine as one small table per grouping factor, joined by its levels (see
-        `mixedfast.crossprod.residual_products.residual_products`).
+        The effects go to the engine as one small table per grouping factor, joined by its levels
+        (see `mixedfast.crossprod.residual_products.residual_products`).
         """
         frame, p, weight = self.frame, cp.p, self.columns.weight
         z = [

@@ -1,7 +1,7 @@
-"""Work on units side by side: read ahead, bounded in memory, added up in the units' order.
+"""Work on units in threads: bounded in memory, with results added in the order of the units.
 
-The calling thread asks the source for the next units while workers read and sum those before. Sums are added in order, so they
-are the same bits whatever the number of threads.
+The calling thread takes the next units from the source while workers read and sum those before.
+Sums are added in order, so any number of threads gives the same bits.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def reduce_units(
     done: tuple[str, ...] = (),
     after: Callable[[T, tuple[str, ...]], None] | None = None,
 ) -> T:
-    """Do some work on every unit and add up what comes of it.
+    """Do some work on every unit and add up the results.
 
     Parameters
     ----------
@@ -53,16 +53,18 @@ def reduce_units(
     threads : int, optional
         Default: the cores this process may use.
     start : T, optional
-        What an earlier run made of the units whose marks are in `done`; they must come first again.
+        The total of an earlier run over the units whose marks are in `done`; the source must begin
+        with the same units.
     after : callable, optional
         ``after(total, done)`` after each addition.
 
     Raises
     ------
     MixedFastError
-        The first error in the order of the units; all units before it have been added, and none after it.
+        The first error in the order of the units. All units before it have been added, and no unit
+        after it.
     KeyboardInterrupt
-        Ctrl-C: units have been added whole or not at all.
+        After Ctrl-C. Each unit has been added completely or not at all.
     """
     count = threads or available_cores()
     total, marks = start, list(done)
@@ -92,9 +94,7 @@ def reduce_units(
             while waiting:
                 collect()
         except MixedFastError:
-            while (
-                waiting and waiting[0][1].exception() is None
-            ):  # what came before the unit at fault counts
+            while waiting and waiting[0][1].exception() is None:  # units before the one at fault
                 collect()
             raise
         finally:
@@ -107,10 +107,13 @@ def reduce_units(
 
 @contextmanager
 def _undivided() -> Iterator[None]:
-    """Ctrl-C waits until the block is done: sums are added in place, and half a sum must not be kept."""
+    """Delay Ctrl-C to the end of the block.
+
+    Sums are added in place, and half a sum must not be kept.
+    """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield  # Python interrupts its main thread alone, and not where Ctrl-C is ignored
+        yield  # Python interrupts only the main thread, and not where Ctrl-C is ignored
         return
     pressed: list[Any] = []
     signal.signal(signal.SIGINT, lambda number, at: pressed.append((number, at)))
@@ -123,7 +126,7 @@ def _undivided() -> Iterator[None]:
 
 
 def _after_done(units: Iterator[Unit], done: Sequence[str]) -> Iterator[Unit]:
-    """The units after those already done, which must be the same again."""
+    """Yield the units after those already done, which must be the same again."""
     for mark in done:
         unit = next(units, None)
         if unit is None or unit.mark != mark:
@@ -133,7 +136,7 @@ def _after_done(units: Iterator[Unit], done: Sequence[str]) -> Iterator[Unit]:
 
 
 def _all_of(units: list[Unit], work: Callable[[Unit], T]) -> T:
-    """The work on units put together. What goes wrong is looked for in each of them, so that the one at fault is named."""
+    """Do the work on units joined into one; after an error one by one to name the one at fault."""
     try:
         return work(joined(units))
     except MixedFastError:

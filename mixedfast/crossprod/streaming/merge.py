@@ -1,4 +1,4 @@
-"""Adding the sums of batches coded by one plan: same levels, same basis, so sums add as they are."""
+"""Addition of the sums of batches coded by one plan: same levels, same scaling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["add_in_place"]
 
 
 def add_in_place(a: PartialSums, b: PartialSums) -> PartialSums:
-    """a + b, in a's own memory where that is possible: a is used up.
+    """Add b to a, in the memory of a where possible; a must not be used afterwards.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def _add_pairs(a: PairProducts, b: PairProducts, n_right: int) -> PairProducts:
     known, keys = _keys(a, n_right), _keys(b, n_right)
     at = np.searchsorted(known, keys)
     new = np.append(known, -1)[at] != keys
-    a.data[at[~new]] += b.data[~new]  # a pair is there once
+    a.data[at[~new]] += b.data[~new]  # each pair occurs once
     if not new.any():
         return a
     at, rows = at[new], keys[new] // n_right
@@ -69,5 +69,5 @@ def _add_pairs(a: PairProducts, b: PairProducts, n_right: int) -> PairProducts:
 
 
 def _keys(pair: PairProducts, n_right: int) -> np.ndarray:
-    """One number a pair of levels, ascending."""
+    """Return a number for each pair of levels, ascending."""
     return pair.rows * n_right + pair.indices

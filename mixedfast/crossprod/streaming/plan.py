@@ -1,7 +1,8 @@
-"""What is known of the whole before its rows are summed: levels, groups, statistics; and the recipe made from them.
+"""Plans: the recipe and scaling by which all parts of the data are coded and summed.
 
-A batch, or an engine's query, is coded by this recipe alone, so every part is coded like every other. It is the same recipe
-that a fit in memory leaves behind, made by the same functions from one row a level.
+They are made from facts about all rows: levels, groups, statistics. Every batch, or query of an
+engine, is coded by the recipe alone, so all parts are coded alike. It is the recipe that a fit in
+memory makes, by the same functions, from one row per level.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from mixedfast.design.coding import apply_coding, code_shapes, shape_of
 from mixedfast.design.grouping import GroupRecipe, apply_numbering, number_groups
 from mixedfast.design.identifiability import check_term_size
 from mixedfast.design.model_frame import Variables, vector
+from mixedfast.design.request import Request
 from mixedfast.design.types import Design, Recipe, ReTerm
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.formula.variables import expression_names, used_names
@@ -41,22 +43,22 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class GlobalFacts:
-    """What a first look at all the data finds. No rows; of numbers only moments.
+    """Facts about all rows: levels, groups, statistics; no rows.
 
     Parameters
     ----------
     n, n_dropped : int
-        Complete rows, and rows left out.
+        Number of complete rows, and of rows left out.
     missing : dict of str to int
         Missing values by variable.
     numbers : dict of str to str
-        The variables that are numbers, with NumPy's name of their type.
+        The numeric variables, with the name of their NumPy type.
     categories : dict of str to Categorical
         Levels of the variables used as categories.
     groups : dict of tuple of str to dict of str to Categorical
-        For each grouping factor the combinations of its columns that occur, one a row.
+        For each grouping factor the combinations of its columns that occur, one per row.
     typical : dict of str to float
-        A value of each number.
+        A value of each numeric variable.
     state : dict of str to dict
         Statistics of the transforms that need them.
     """
@@ -74,18 +76,19 @@ class GlobalFacts:
 @stored("Plan", renamed={"scaling": "basis"})
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """How every part is coded and summed.
+    """Recipe and scaling by which every part is coded and summed.
 
     Parameters
     ----------
     recipe : Recipe
     na_action : str
     n_rows : int or None
-        Complete rows; None when nobody has counted them.
+        Number of complete rows; None if they were not counted.
     scaling : Scaling or None
         Shifts and scales of all sums; None until they are chosen.
     trusting : bool
-        Made on the source's word that no value is missing: a row that misses one makes it void.
+        Whether the source promised that no value is missing. A missing value makes the plan
+        invalid.
     """
 
     recipe: Recipe
@@ -96,44 +99,59 @@ class Plan:
 
     @property
     def category_labels(self) -> dict[str, Labels]:
+        """Levels of the variables used as categories."""
         return {name: Labels(name, levels) for name, levels in self.recipe.levels.items()}
 
     @property
     def group_labels(self) -> dict[str, Labels]:
+        """Levels of the columns of grouping factors."""
         return {
             name: Labels(name, levels)
             for group in self.recipe.groups
             for name, levels in zip(group.factors, group.part_levels, strict=True)
         }
 
+    def coded_table(self, rows: Any, where: str) -> CodedTable:
+        """Code the levels of an Arrow table of complete rows; `where` names it in errors."""
+        return CodedTable(rows, self.category_labels, self.group_labels, where)
+
     def with_scaling(self, design: Design) -> Plan:
-        """The plan with shifts and scales from a sample of the rows."""
+        """Choose shifts and scales from a sample of the rows."""
         return replace(self, scaling=choose_scaling(design, look_at_rows=False))
 
 
 def make_plan(
     needs: Requirements,
     facts: GlobalFacts,
-    contrasts: Mapping[str, Any] | None,
-    na_action: str,
+    request: Request,
     counted: bool = True,
-    whole: bool = True,
 ) -> Plan:
-    """The recipe of a model from facts of the whole data, `whole`, or of a part that is to be added to others.
+    """Make the recipe of a model from facts about all rows.
+
+    Parameters
+    ----------
+    needs : Requirements
+    facts : GlobalFacts
+    request : Request
+        For contrasts, `na_action`, and whether these are all rows of the model.
+    counted : bool
+        Whether the complete rows were counted.
 
     Raises
     ------
     DataError, FormulaError, NotIdentifiedError
-        As for data in memory: no complete row, missing values with ``na_action="raise"``, one group only, ...
+        As for data in memory: no complete row, missing values with ``na_action="raise"``, a single
+        group, ...
     """
-    _check_missing(facts, na_action)
+    _check_missing(facts, request.na_action)
+    whole = counted and request.whole
     spec = needs.spec
     rows = _skeleton_rows(facts)
-    if counted and whole:
+    if whole:
         check_labels(
             {name: rows.columns[name] for f in formulas(spec) for name in used_names(f)}, facts.n
         )
-    coded_as = contrasts_of(contrasts, rows, formulas(spec))
+    coded_as = contrasts_of(request.contrasts, rows, formulas(spec))
     for name in expression_names(spec.response):
         if name in facts.categories and name not in facts.numbers:
             raise DataError(
@@ -154,7 +172,7 @@ def make_plan(
         code, group = coding(term.expr), found[term.factors]
         if not code.names:
             raise FormulaError(f"the random term {term} has no effects: write (1 | {term.group})")
-        if counted and whole:
+        if whole:
             check_term_size(term.group, str(term), len(code.names), len(group.levels), facts.n)
         levels = tuple(
             _shared(canonical.setdefault(name, own), own)
@@ -174,11 +192,11 @@ def make_plan(
         kept=tuple(range(len(fixed.names))),
         weights_column=needs.weights,
     )
-    return Plan(recipe, na_action, facts.n if counted else None)
+    return Plan(recipe, request.na_action, facts.n if counted else None)
 
 
 def _shared(known: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """The levels that another factor has of the same column, where they are the same: they are then looked up once."""
+    """Return one array for equal levels of a column in two factors: they are looked up once."""
     return known if len(known) == len(own) and known.tolist() == own.tolist() else own
 
 
@@ -210,13 +228,13 @@ def _numbered(
     return number_groups(label, factors, combinations)[1]
 
 
-# --- one batch ------------------------------------------------------------------------------------------
+# --- one batch --------------------------------------------------------------------------------
 
 
 def coded_design(
     plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping[str, int]
 ) -> Design:
-    """The design of a batch of complete rows, coded by the plan."""
+    """Make the design of a batch of complete rows, coded by the plan."""
     recipe, spec = plan.recipe, plan.recipe.spec
     coded = {name: table.coded(name) for name in recipe.levels}
     variables = [*recipe.levels, *recipe.numeric]
@@ -276,6 +294,6 @@ def coded_design(
 def sum_batch(
     plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping[str, int]
 ) -> PartialSums:
-    """The sums of a batch, in the plan's basis."""
+    """Sum a batch in the scaling of the plan."""
     worth = BATCH_ROWS if plan.n_rows is None else min(plan.n_rows, BATCH_ROWS)
     return sum_rows(coded_design(plan, table, n_dropped, missing), 1, plan.scaling, worth)

@@ -34,7 +34,8 @@ def push_down(request: Request) -> tuple[CrossProducts, LazyRows]:
     Raises
     ------
     DataError
-        Also for a part of the formula that the engine cannot compute, by name, with what to do first.
+        Also for a part of the formula that the engine cannot compute, by name, with what to do
+        first.
     """
     frame = LazyFrame.of(request.data)
     spec = without_dot(request.spec, frame.names, request.weights)
@@ -56,7 +57,7 @@ def push_down(request: Request) -> tuple[CrossProducts, LazyRows]:
     rows, missing = frame.count_missing(needs.columns)
     frame = frame.complete(needs.columns) if missing else frame
     facts = query_facts(needs, frame, rows, missing, given)
-    plan = make_plan(needs, facts, request.contrasts, request.na_action, whole=request.whole)
+    plan = make_plan(needs, facts, request)
     recipe = replace(plan.recipe, covariates=covariates(needs, frame, facts.n))
     lazy = LazyRows(needs, frame, recipe, facts)
     return orthogonalized(lazy.products(), lazy.products), lazy

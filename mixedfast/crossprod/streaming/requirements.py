@@ -1,4 +1,4 @@
-"""What a model asks of data whose rows are not at hand: columns, levels, statistics; what cannot be had that way is refused."""
+"""Columns, levels and statistics that a streamed model requires."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ __all__ = ["Requirements", "check_columns", "given_levels", "requirements_of"]
 
 @dataclass(frozen=True)
 class Requirements:
-    """What a model asks of the data.
+    """Columns and statistics that a model requires.
 
     Parameters
     ----------
     spec : ModelSpec
     weights, offset : str or None
-        Columns, by name.
+        Names of columns.
     variables : tuple of str
-        The columns the formulas mention, the response's among them.
+        The columns in the formulas, including the response.
     under_c : frozenset of str
-        Those inside ``C()``: categories whatever their type.
+        Those inside ``C()``: categories of any type.
     bare : frozenset of str
-        Those that stand by their name alone: categories if they are True and False.
+        Those used by their bare name: categories if they are True and False.
     groups : tuple of tuple of str
-        The columns of each grouping factor, once each.
+        The columns of each distinct grouping factor.
     transforms : tuple of Stateful
         Calls that need statistics of a whole column.
     """
@@ -57,13 +57,13 @@ class Requirements:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Every column that is read: a row that misses one of them is left out."""
+        """All columns that are read; a row with a missing value in one of them is left out."""
         parts = [name for factors in self.groups for name in factors]
         vectors = [name for name in (self.weights, self.offset) if name is not None]
         return tuple(dict.fromkeys([*self.variables, *parts, *vectors]))
 
     def is_category(self, name: str, kind: str) -> bool:
-        """Whether a variable is used as categories, given what its column holds ("number", "boolean", "null", text)."""
+        """Return whether a variable with a column of a kind ("number", "text") is categorical."""
         return (
             name in self.under_c
             or kind not in ("number", "boolean", "null")
@@ -71,23 +71,26 @@ class Requirements:
         )
 
     def missing_by_role(self, missing: Mapping[str, int]) -> dict[str, int]:
-        """Missing values by what is told to users: weights and an offset by what they are for."""
+        """Name the columns of weights and offset by their role in a count of missing values."""
         roles = {self.weights: "weights", self.offset: "offset"}
         own = {name for name in roles if name not in self.variables}
         return {roles[name] if name in own else name: count for name, count in missing.items()}
 
 
 def requirements_of(spec: ModelSpec, weights: Any, offset: Any) -> Requirements:
-    """The columns and statistics a model needs of data whose rows are not at hand.
+    """List the columns and statistics that a model requires of streamed data.
 
     Raises
     ------
     DataError
-        For weights or an offset given as an array, and for transforms whose statistics one pass does not give.
+        For weights or an offset given as an array, and for transforms whose statistics one pass
+        cannot find.
     """
     for label, given in (("weights", weights), ("offset", offset)):
         if given is not None and not isinstance(given, str):
-            raise DataError(f"{label} must be a column's name here: the rows are not in memory")
+            raise DataError(
+                f"{label} must be the name of a column here: the rows are not in memory"
+            )
     refuse_response_as_predictor(spec)
     mentioned = [*expression_names(spec.response)]
     for formula in formulas(spec):
@@ -114,7 +117,7 @@ def requirements_of(spec: ModelSpec, weights: Any, offset: Any) -> Requirements:
 
 
 def check_columns(needs: Requirements, names: Sequence[str]) -> None:
-    """Raise DataError unless the data have every column that is read, and once; close names are suggested."""
+    """Raise DataError unless the data have every column once; suggest close names."""
     for name in needs.columns:
         if name not in names:
             raise no_column(name, names)
@@ -123,12 +126,12 @@ def check_columns(needs: Requirements, names: Sequence[str]) -> None:
 
 
 def given_levels(levels: Any, names: Sequence[str]) -> dict[str, list[Any]]:
-    """The levels a caller gives, by column.
+    """Check the levels that a caller gives, by column.
 
     Raises
     ------
     DataError
-        When they are no dict of lists, name no column, or one level twice.
+        When they are not a dict of lists, or name an unknown column or a level twice.
     """
     if not isinstance(levels or {}, Mapping):
         raise DataError(f"levels={levels!r} must be a dict: {{column: [its levels]}}")
@@ -150,22 +153,27 @@ def _level_array(name: str, values: Sequence[Any]) -> list[Any]:
     odd = [value for value in listed if type(value) in others or value != value]
     if odd:
         raise DataError(
-            f"levels[{name!r}] holds {odd[0]!r}, which is no level: levels are strings or numbers"
+            f"levels[{name!r}] holds {odd[0]!r}, which cannot be a level: levels are strings or "
+            "numbers"
         )
     if len(set(listed)) < len(listed):
-        raise DataError(f"levels[{name!r}] names a level twice")
+        raise DataError(f"levels[{name!r}] has a level twice")
     return listed
 
 
 def transforms_of(formula: str) -> list[Stateful]:
-    """The transforms of a formula that need statistics; those one pass cannot give are refused by name."""
+    """List the transforms of a formula that need statistics.
+
+    Transforms whose statistics one pass cannot find are refused by name.
+    """
     found = [call for expr in python_factors(formula) for call in stateful_calls(expr)]
     for call in found:
         given = dict(call.arguments)
         if any(stateful_calls(call.inside)):
             raise DataError(
-                f"{call.text} transforms what is already transformed by whole columns: compute "
-                "one of them first"
+                f"{call.text} transforms a transform of a whole column: compute the inner one "
+                "first "
+                "and use its column"
             )
         if call.function == "bs" and given.get("df") is None:
             continue
@@ -173,7 +181,6 @@ def transforms_of(formula: str) -> list[Stateful]:
             hint = "give its knots, bs(x, knots=[...]), or " if call.function == "bs" else ""
             raise DataError(
                 f"{call.text} needs the whole column at once, and the rows are not in memory: "
-                f"{hint}compute its columns "
-                "first and use those"
+                f"{hint}compute its columns first and use those"
             )
     return found

@@ -35,8 +35,8 @@ def test_work_goes_on_from_a_checkpoint(folder, tmp_path, small_units, monkeypat
     with pytest.raises(mf.DataError, match="damaged"):
         mf.crossproducts(formula, folder, checkpoint=path, levels=levels, threads=1)
     kept = mf.load(path)
-    assert len(kept.summed_marks if levels else kept.seen_marks) == 2
-    assert (kept.sums.n if levels else kept.seen.n) > 0
+    assert len(kept.summed_marks if levels else kept.first_marks) == 2
+    assert (kept.sums.n if levels else kept.first_pass.n) > 0
 
     (folder / "part-2.parquet").write_bytes(good)
     read = []

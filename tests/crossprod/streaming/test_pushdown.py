@@ -334,7 +334,7 @@ def test_columns_and_arrays_are_named(engine):
     data = as_text(frame("hsb"))
     with pytest.raises(mf.DataError, match=r"'sess'.*did you mean 'ses'"):
         mf.lmer("math ~ sess + (1 | school)", engine(data))
-    with pytest.raises(mf.DataError, match="weights must be a column's name"):
+    with pytest.raises(mf.DataError, match="weights must be the name of a column"):
         mf.lmer("math ~ ses + (1 | school)", engine(data), weights=np.ones(len(data)))
     dates = engine(data.assign(day=pd.Timestamp("2026-01-01")))
     with pytest.raises(mf.DataError, match=r"'day' holds Datetime"):

@@ -68,5 +68,5 @@ def test_a_batch_may_have_no_complete_row():
 
 
 def test_arrays_do_not_go_with_batches(folder):
-    with pytest.raises(mf.DataError, match="weights must be a column's name"):
+    with pytest.raises(mf.DataError, match="weights must be the name of a column"):
         mf.lmer(FORMULA, folder, weights=np.ones(7185))
