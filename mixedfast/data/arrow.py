@@ -1,7 +1,6 @@
-"""Arrow tables a batch at a time: complete rows, distinct values, and codes under levels that are already known.
+"""Arrow tables in batches: complete rows, distinct values, and codes for known levels.
 
-Beside `mixedfast.data.frames` the only room that computes with Arrow. Both passes over a stream leave out the same rows because both
-ask `complete_rows`.
+Both passes over a stream leave out the same rows, since both use `complete_rows`.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy as np
 from mixedfast._memo import cached_property
 from mixedfast.data import _codes
 from mixedfast.data.categories import Categorical
+from mixedfast.data.file_errors import unreadable
 from mixedfast.data.frames import ColumnData, Table, as_table
 from mixedfast.errors import DataError, MissingLibraryError
 
@@ -36,13 +36,13 @@ __all__ = [
     "with_dictionary",
 ]
 
-#: A table of codes for every whole number between the smallest and the largest level is made up to this length.
+#: Longest table of codes for all whole numbers between the smallest and the largest level.
 _LOOKUP = 1 << 24
 _INT64 = np.iinfo(np.int64)
 
 
 def need_pyarrow(what: str) -> Any:
-    """pyarrow, or a MissingLibraryError that says how to get it."""
+    """Import pyarrow, or raise MissingLibraryError, which says how to install it."""
     try:
         import pyarrow
     except ImportError as error:
@@ -53,7 +53,7 @@ def need_pyarrow(what: str) -> Any:
 
 
 def kind_of(dtype: Any) -> str:
-    """What a column holds as far as a model cares: "number", "boolean", "text", or Arrow's own name of another type."""
+    """Return the kind of a type: "number", "boolean", "text", or Arrow's name of any other."""
     import pyarrow.types as t
 
     if t.is_dictionary(dtype):
@@ -76,7 +76,7 @@ def _is_view(dtype: Any) -> bool:
 
 
 def usable(table: Any) -> Any:
-    """The table in types that all of Arrow's functions take: decimals as doubles, views of text as text."""
+    """Convert decimals to doubles and views to text, which all functions of Arrow take."""
     import pyarrow as pa
 
     for i, field in enumerate(table.schema):
@@ -107,12 +107,14 @@ def _usable_type(dtype: Any) -> Any:
 
 
 def complete_rows(table: Any, names: Iterable[str], where: str) -> tuple[Any, dict[str, int]]:
-    """The rows of an Arrow table with a value in every column named, in `usable` types; how many values each column misses.
+    """Return the rows of an Arrow table with a value in every column named, in `usable` types.
+
+    Also returns the number of missing values of each column that has any.
 
     Raises
     ------
     DataError
-        For an infinity, naming the column and `where` it stands.
+        For infinite values, with the column and `where` it is.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -126,7 +128,8 @@ def complete_rows(table: Any, names: Iterable[str], where: str) -> tuple[Any, di
             infinite = pc.sum(pc.is_inf(column)).as_py() or 0
             if infinite:
                 raise DataError(
-                    f"{where}: column {name!r} holds {infinite} infinite values: remove or replace them"
+                    f"{where}: column {name!r} holds {infinite} infinite values: "
+                    "remove or replace them"
                 )
             absent = pc.is_null(column, nan_is_null=True)
         if absent is None and column.null_count:
@@ -139,7 +142,7 @@ def complete_rows(table: Any, names: Iterable[str], where: str) -> tuple[Any, di
 
 
 def _finite(column: Any) -> bool:
-    """Whether no value of a column of floating point numbers is infinite or NaN; NULL is neither."""
+    """Return whether no value of a column of floats is infinite or NaN; NULL is neither."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -149,26 +152,23 @@ def _finite(column: Any) -> bool:
 
 
 def as_declared(table: Any, schema: Any, where: str) -> Any:
-    """The table with its columns in the types that a schema gives them.
+    """Convert the columns of a table to the types of a schema.
 
     Raises
     ------
     DataError
-        For values that the type cannot hold, naming the column and `where` they stand.
+        For values that the type cannot hold, with the column and `where` it is.
     """
     import pyarrow as pa
 
     made = {}
     for name in table.column_names:
         column, kind = table.column(name), _usable_type(schema.field(name).type)
-        kind = (
-            column.type if pa.types.is_null(kind) else kind
-        )  # no value in the first part tells none
+        kind = column.type if pa.types.is_null(kind) else kind  # only missing in the first part
         try:
             if pa.types.is_dictionary(kind):
-                kind = pa.dictionary(
-                    pa.int32(), kind.value_type, kind.ordered
-                )  # other parts may list more
+                # other parts may list more categories
+                kind = pa.dictionary(pa.int32(), kind.value_type, kind.ordered)
                 made[name] = (
                     column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
                 ).cast(kind)
@@ -176,34 +176,35 @@ def as_declared(table: Any, schema: Any, where: str) -> Any:
                 made[name] = plain(column).cast(kind)
         except pa.ArrowInvalid as error:
             raise DataError(
-                f"{where}: column {name!r} is {column.type} here and {kind} in the first part: {error}"
+                f"{where}: column {name!r} is {column.type} here and {kind} in the first part: "
+                f"{error}"
             ) from error
     return pa.table(made)
 
 
 def sample(table: Any, size: int) -> Any:
-    """At most `size` rows, evenly spread; a copy, so that the table itself can go."""
+    """Copy at most `size` rows, evenly spaced."""
     return table.take(
         np.linspace(0, table.num_rows - 1, min(size, table.num_rows)).astype(np.int64)
     )
 
 
 def plain(column: Any) -> Any:
-    """A column without its dictionary."""
+    """Decode a column with a dictionary."""
     import pyarrow as pa
 
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
 def plain_table(table: Any) -> Any:
-    """A table without dictionaries."""
+    """Decode all columns of a table that have dictionaries."""
     import pyarrow as pa
 
     return pa.table({name: plain(table.column(name)) for name in table.column_names})
 
 
 def distinct(table: Any, names: Sequence[str]) -> Any:
-    """The combinations of values of some columns that occur, as an Arrow table in no particular order."""
+    """Return the combinations of values of some columns that occur, in no particular order."""
     import pyarrow as pa
 
     if len(names) == 1:
@@ -213,7 +214,7 @@ def distinct(table: Any, names: Sequence[str]) -> Any:
 
 
 def _entries(column: Any) -> Any:
-    """A column with the same distinct values: of a dictionary the entries that rows point to."""
+    """Return a column with the same distinct values: the entries of a dictionary that are used."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -224,7 +225,10 @@ def _entries(column: Any) -> Any:
 
 
 def _unique(column: Any) -> Any:
-    """The distinct values of a column; whole numbers close together are ticked off in a list, others hashed."""
+    """Return the distinct values of a column.
+
+    Whole numbers of a small range are marked in a table, other values hashed.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -240,7 +244,7 @@ def _unique(column: Any) -> Any:
 
 
 def with_dictionary(table: Any, name: str, values: Sequence[Any]) -> Any:
-    """The table with a column of text as categories in the order of `values`."""
+    """Return the table with a column of text as categories in the order of `values`."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -252,39 +256,38 @@ def with_dictionary(table: Any, name: str, values: Sequence[Any]) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """The levels of one column (J,), and the code of any value under them."""
+    """Levels of one column (J,), and the codes of values for them."""
 
     name: str
     levels: np.ndarray
 
     @cached_property
     def _lookup(self) -> tuple[int, np.ndarray] | None:
-        """For whole numbers close together: the smallest, and the code of each number from there on."""
+        """For levels of a small range: the number before the first, and the codes from there."""
         if self.levels.dtype.kind not in "iu" or not len(self.levels):
             return None
         low, high = int(self.levels.min()), int(self.levels.max())
         if high - low >= _LOOKUP or low == _INT64.min or high > _INT64.max:
             return None
-        table = np.full(
-            high - low + 3, -1, dtype=np.int32
-        )  # numbers outside are clipped to the ends, which stay -1
+        # numbers outside are clipped to the ends, which stay -1
+        table = np.full(high - low + 3, -1, dtype=np.int32)
         table[self.levels.astype(np.int64) - low + 1] = np.arange(len(self.levels), dtype=np.int32)
         return low - 1, table
 
     @cached_property
     def _in_a_row(self) -> bool:
-        """Whether the levels are whole numbers each one more than that before."""
+        """Whether the levels are consecutive whole numbers."""
         return self._lookup is not None and np.array_equal(
             self._lookup[1][1:-1], np.arange(len(self.levels))
         )
 
     def codes(self, column: Any, where: str) -> np.ndarray:
-        """The code of each value, shape (n,) int32. The column misses no value.
+        """Return the codes (n,) int32 of a column without missing values.
 
         Raises
         ------
         DataError
-            For a value that is none of the levels, naming it and `where` it stands.
+            For a value that is not among the levels, with `where` it is.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -294,13 +297,13 @@ class Labels:
         if len(codes) and codes.min() < 0:
             unknown = pc.unique(plain(column).filter(pa.array(codes < 0))).to_pylist()
             raise DataError(
-                f"{where}: column {self.name!r} has levels that are not among the {len(self.levels)} known ones: "
-                f"{', '.join(map(repr, unknown[:8]))}"
+                f"{where}: column {self.name!r} has levels that are not among the "
+                f"{len(self.levels)} known ones: {', '.join(map(repr, unknown[:8]))}"
             )
         return codes
 
     def _codes_of_dictionary(self, column: Any) -> np.ndarray:
-        """The dictionary is looked up, not each row; -1 for a value that is no level."""
+        """Return the codes of a column with a dictionary, by looking up its entries only."""
         parts = [
             self._codes(chunk.dictionary).take(chunk.indices.to_numpy())
             for chunk in column.chunks
@@ -309,7 +312,7 @@ class Labels:
         return np.concatenate(parts) if parts else np.empty(0, np.int32)
 
     def _codes(self, column: Any) -> np.ndarray:
-        """The code of each value of a plain column; -1 for a value that is no level."""
+        """Return the codes of a column without a dictionary; -1 for a value that is not a level."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -324,10 +327,9 @@ class Labels:
                 and low < values.min()
                 and values.max() < low + len(table) - 1
             ):
-                return np.subtract(
-                    values, np.int64(low + 1), dtype=np.int32, casting="unsafe"
-                )  # what wraps around comes back
-            # what lies outside is clipped to the ends of the table, which stand for no level
+                # in 32 bits both may wrap around, and the difference is right again
+                return np.subtract(values, np.int64(low + 1), dtype=np.int32, casting="unsafe")
+            # values outside are clipped to the ends of the table, whose codes are -1
             return table.take(np.subtract(values, low, dtype=np.int64), mode="clip")
         if self.levels.dtype.kind in "iu" and pa.types.is_integer(column.type):
             return _places_of_integers(column, self.levels)
@@ -339,7 +341,7 @@ class Labels:
 
 
 def _places_of_integers(column: Any, levels: np.ndarray) -> np.ndarray:
-    """Where each whole number is among the levels, which may be of a type that holds larger ones; -1 for none of them."""
+    """Return the codes of whole numbers; the type of the levels may hold larger ones."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -351,15 +353,15 @@ def _places_of_integers(column: Any, levels: np.ndarray) -> np.ndarray:
 
 
 class CodedTable(Table):
-    """A batch of complete rows whose categories carry the codes of the whole.
+    """A batch of complete rows, with codes for the levels of all data.
 
     Parameters
     ----------
     table : pyarrow.Table
     categories, groups : dict of str to Labels
-        Of the variables the formulas use as categories, and of the grouping factors.
+        Of the variables that the formulas use as categories, and of the grouping factors.
     where : str
-        What to call the batch in a message.
+        Name of the batch in messages.
     """
 
     def __init__(
@@ -379,7 +381,7 @@ class CodedTable(Table):
         )
 
     def coded(self, name: str) -> Categorical:
-        """A variable as categories, numbers under ``C()`` too."""
+        """Return a variable as categories, also numbers in ``C()``."""
         return self._code(self._categories[name])
 
     def grouping(self, name: str) -> Categorical:
@@ -396,7 +398,7 @@ class CodedTable(Table):
 
 
 def appended(tables: Sequence[Any]) -> Any:
-    """Return the rows of several Arrow tables as one, each column in a type that all its parts fit."""
+    """Concatenate Arrow tables, each column in a type that holds all its parts."""
     import pyarrow as pa
 
     return pa.concat_tables(tables, promote_options="permissive")
@@ -410,14 +412,14 @@ def one_column(name: str, values: Any) -> Any:
 
 
 def is_listed(dtype: Any) -> bool:
-    """Return whether a type of Arrow's lists the categories of its columns."""
+    """Return whether an Arrow type lists the categories of its columns."""
     import pyarrow as pa
 
     return bool(pa.types.is_dictionary(dtype))
 
 
 def listed_categories(column: Any) -> tuple[Any, ...]:
-    """Return the categories that a column lists, in their order; of a column that lists none its values, sorted."""
+    """Return the categories that a column lists, in order; else its distinct values, sorted."""
     import pyarrow.compute as pc
 
     if not is_listed(column.type):
@@ -427,7 +429,7 @@ def listed_categories(column: Any) -> tuple[Any, ...]:
 
 
 def check_text(table: Any, where: str) -> None:
-    """Raise DataError for labels that are not UTF-8: they come of damage that Arrow does not look for."""
+    """Raise DataError for labels that are not UTF-8, which Arrow does not check when it reads."""
     import pyarrow as pa
 
     for name in table.column_names:
@@ -438,7 +440,7 @@ def check_text(table: Any, where: str) -> None:
 
 
 def to_bytes(table: Any) -> np.ndarray:
-    """An Arrow table as bytes (uint8), in Arrow's own stream format."""
+    """Write an Arrow table as bytes (uint8) in the stream format of Arrow."""
     import pyarrow as pa
 
     sink = pa.BufferOutputStream()
@@ -448,19 +450,19 @@ def to_bytes(table: Any) -> np.ndarray:
 
 
 def from_bytes(content: np.ndarray) -> Any:
-    """The table that `to_bytes` wrote.
+    """Read a table that `to_bytes` wrote.
 
     Raises
     ------
     DataError
-        When the bytes are no table.
+        When the bytes are not a table.
     """
     import pyarrow as pa
 
     try:
         with pa.ipc.open_stream(pa.py_buffer(content.tobytes())) as reader:
             table = reader.read_all()
-        table.validate(full=True)  # Arrow reads offsets and indices as they come
+        table.validate(full=True)  # Arrow does not check offsets and indices when it reads
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"a table of Arrow's within a file cannot be read: {error}") from error
+        raise unreadable("an Arrow table in the file", error) from error
     return table

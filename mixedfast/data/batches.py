@@ -1,4 +1,4 @@
-"""Batches that a program hands over: from a list, an iterator, or a function that makes one."""
+"""Batches from a list, an iterator, a function that makes one, or an Arrow dataset."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixedfast._memo import cached_property
+from mixedfast.data.file_errors import unreadable
 from mixedfast.data.work_units import BATCH_ROWS, Unit, check_schema
 from mixedfast.errors import DataError
 
@@ -16,9 +17,10 @@ __all__ = ["Batches", "Dataset"]
 
 
 class Batches:
-    """Arrow record batches or tables, or anything that exports Arrow: from a list, an iterable, or a function that makes one.
+    """Batches of Arrow data, or of anything that exports Arrow.
 
-    An iterator can be read once: asking for its units again raises DataError.
+    They come from a list, an iterable, or a function that makes one. An iterator can be read once:
+    reading its units again raises DataError.
     """
 
     paths: tuple[Path, ...] = ()
@@ -26,9 +28,8 @@ class Batches:
     def __init__(self, data: Any) -> None:
         self._data = data
         self._once: Iterator[Any] | None = data if isinstance(data, Iterator) else None
-        self._ahead: list[
-            Any
-        ] = []  # tables taken from an iterator to look at, which are handed out first
+        # tables taken from an iterator to look at; they are yielded first
+        self._ahead: list[Any] = []
         self._spent = False
 
     @property
@@ -40,14 +41,15 @@ class Batches:
 
     @property
     def once(self) -> bool:
-        """Whether the batches come by only once."""
+        """Whether the batches can be read only once."""
         return self._once is not None
 
     def _iterate(self) -> Iterator[Any]:
         if self._once is not None:
             if self._spent:
                 raise DataError(
-                    "this iterator of batches has been read already: give a list, or a function that makes one"
+                    "this iterator of batches has been read already: give a list, or a function "
+                    "that makes an iterator"
                 )
             self._spent = True
             return self._once
@@ -55,19 +57,19 @@ class Batches:
 
     @cached_property
     def _leading(self) -> list[Any]:
-        """The batches up to the first with rows: one without may not know the types of its columns."""
+        """Batches up to the first with rows: one without may not know the types of its columns."""
         found = []
         for table in self._tables() if self._once is None else self._looked_at():
             found.append(table)
             if table.num_rows:
                 break
         if not found:
-            raise DataError("the data have no batches; an iterator can be read once only")
+            raise DataError("the data have no batches; an iterator can be read only once")
         return found
 
     @property
     def schema(self) -> Any:
-        """Of the first batch with rows."""
+        """Schema of the first batch with rows."""
         return self._leading[-1].schema
 
     def units(self, columns: Sequence[str]) -> Iterator[Unit]:
@@ -75,7 +77,7 @@ class Batches:
         return self._units(self._tables(), schema, columns)
 
     def units_ahead(self, columns: Sequence[str]) -> Iterator[Unit]:
-        """The same, to look at: an iterator is not used up."""
+        """Yield units as `units` does, and keep what is taken from an iterator."""
         schema = self.schema
         return self._units(self._looked_at(), schema, columns)
 
@@ -98,7 +100,7 @@ class Batches:
             yield _table(item, number)
 
     def _looked_at(self) -> Iterator[Any]:
-        """All tables; what is taken from an iterator is kept."""
+        """Yield all tables, and keep those taken from an iterator."""
         if self._once is None:
             yield from self._leading
             yield from islice(self._tables(), len(self._leading), None)
@@ -110,7 +112,7 @@ class Batches:
 
 
 class Dataset:
-    """An Arrow dataset, filtered or not: Arrow reads ahead, and only the columns asked for."""
+    """An Arrow dataset, filtered or not. Arrow reads ahead, and only the columns needed."""
 
     once = False
     rows: int | None = None
@@ -139,10 +141,10 @@ class Dataset:
                 held = _Held(pa.Table.from_batches([batch]))
                 yield Unit(f"batch {number}", f"{number}:{batch.num_rows}", batch.num_rows, held)
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{self._at_fault(columns)} cannot be read: {error}") from error
+            raise unreadable(self._at_fault(columns), error) from error
 
     def _at_fault(self, columns: Sequence[str]) -> str:
-        """The file that cannot be read, and its column; where the dataset does not tell its files, the dataset."""
+        """Name the file and column that cannot be read; the dataset if its files are unknown."""
         import pyarrow as pa
 
         try:
@@ -175,7 +177,7 @@ def _table(item: Any, number: int) -> Any:
         return pa.Table.from_batches([item])
     if isinstance(item, pa.Table):
         return item
-    # before 2.2 pandas does not say that its tables become Arrow's
+    # before 2.2 tables of pandas do not have Arrow's export
     if (
         isinstance(item, pd.DataFrame)
         or hasattr(item, "__arrow_c_stream__")
@@ -186,9 +188,10 @@ def _table(item: Any, number: int) -> Any:
         return pa.table(dict(item))
     if isinstance(item, Mapping):
         raise DataError(
-            f"batch {number} is a dict of single values, a row: make a data frame of the rows first"
+            f"batch {number} is a dict of single values, one row: make a data frame of the rows "
+            "first"
         )
     raise DataError(
-        f"batch {number} is a {type(item).__name__}: data must be a data frame, or several of them (Arrow record batches, "
-        "tables) to be read one after the other"
+        f"batch {number} is a {type(item).__name__}: data must be a data frame, or several of them "
+        "(Arrow record batches, tables) to be read one after the other"
     )

@@ -1,4 +1,4 @@
-"""Categories as codes and levels: numbered, put in order, cut down, and told under another list."""
+"""Categories as codes and levels: factorizing, sorting, dropping and recoding levels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ __all__ = [
     "whole_numbers",
 ]
 
-#: Integers are counted when their range is at most this many times their number, and hashed otherwise.
+#: Integers are counted when their range is at most this multiple of the number of rows, else
+#: hashed.
 _RANGE = 4
 
 
@@ -36,9 +37,16 @@ def _check_categorical(fields: Any) -> Iterator[str]:
 )
 @dataclass(frozen=True, eq=False)
 class Categorical:
-    """Categories. ``codes`` (n,) int32 index ``levels`` (J,); -1 is a missing value.
+    """A column of categories.
 
-    ``full``: every level is known to occur, so that nobody need look.
+    Parameters
+    ----------
+    codes : (n,) int32 array
+        Index of each row's level; -1 for a missing value.
+    levels : (J,) array
+    ordered : bool
+    full : bool
+        Whether every level is known to occur.
     """
 
     codes: np.ndarray
@@ -48,9 +56,9 @@ class Categorical:
 
 
 def factorize(values: np.ndarray) -> Categorical:
-    """Codes and sorted levels of a numeric array, NaN as missing.
+    """Factorize a numeric array, with sorted levels; NaN is missing.
 
-    Integers of a small range are counted, others hashed; no sort of the rows.
+    Integers of a small range are counted, other numbers hashed. Rows are not sorted.
 
     Examples
     --------
@@ -73,7 +81,7 @@ def factorize(values: np.ndarray) -> Categorical:
 
 
 def drop_unused(column: Categorical) -> Categorical:
-    """The same column without the levels that no row has; missing codes stay -1.
+    """Drop the levels that do not occur; the code of missing values stays -1.
 
     Examples
     --------
@@ -91,7 +99,7 @@ def drop_unused(column: Categorical) -> Categorical:
 
 
 def recode(column: Categorical, levels: np.ndarray) -> np.ndarray:
-    """The codes of a column under another list of levels, shape (n,) int32; -1 where it has none.
+    """Return the codes (n,) int32 of a column for another list of levels; -1 for other values.
 
     Examples
     --------
@@ -106,12 +114,12 @@ def recode(column: Categorical, levels: np.ndarray) -> np.ndarray:
     table = np.array(
         [place.get(level, -1) for level in column.levels.tolist()] + [-1], dtype=np.int32
     )
-    codes: np.ndarray = table[column.codes]  # code -1 reads the last entry, which is -1
+    codes: np.ndarray = table[column.codes]  # the code -1 selects the last entry, which is -1
     return codes
 
 
 def whole_numbers(values: np.ndarray, known: np.ndarray) -> Categorical:
-    """Codes and sorted levels of floats that are whole (``known``) or NaN."""
+    """Factorize floats that are whole numbers (those in `known`) or NaN, with sorted levels."""
     if (
         len(known)
         and known.max() - known.min() <= _RANGE * len(values)
@@ -125,7 +133,7 @@ def whole_numbers(values: np.ndarray, known: np.ndarray) -> Categorical:
 
 
 def _hashed(values: np.ndarray) -> Categorical:
-    """Codes and sorted levels by hashing, for numbers of any range; NaN is -1."""
+    """Factorize numbers of any range by hashing, with sorted levels; NaN is missing."""
     import pandas as pd
 
     codes, found = pd.factorize(values, sort=True)
@@ -133,7 +141,7 @@ def _hashed(values: np.ndarray) -> Categorical:
 
 
 def sorted_levels(codes: np.ndarray, levels: Sequence[Any] | np.ndarray) -> Categorical:
-    """A categorical with its levels in sorted order, given in any order; unused ones dropped."""
+    """Return a categorical with sorted levels, without those that do not occur."""
     column = drop_unused(Categorical(codes, labels(levels)))
     order = sorted(range(len(column.levels)), key=column.levels.tolist().__getitem__)
     place = np.empty(len(order) + 1, dtype=np.int32)
@@ -143,7 +151,7 @@ def sorted_levels(codes: np.ndarray, levels: Sequence[Any] | np.ndarray) -> Cate
 
 
 def labels(levels: Any) -> np.ndarray:
-    """Levels as a one-dimensional array; strings as objects, numbers as numbers."""
+    """Return levels as a one-dimensional array: numbers as they are, anything else as objects."""
     array = np.asarray(levels)
     if array.dtype.kind in "biuf" and array.ndim == 1:
         return array

@@ -1,4 +1,4 @@
-"""CSV files: types are guessed from the first rows, and widened where later ones differ."""
+"""CSV files in batches: types are inferred from the first rows, and widened for later rows."""
 
 from __future__ import annotations
 
@@ -8,40 +8,42 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mixedfast.data.file_errors import two_columns, unreadable
 from mixedfast.data.work_units import BATCH_ROWS
-from mixedfast.errors import DataError
 
 __all__ = ["Csv", "csv_schema"]
 
 
 def csv_schema(path: Path) -> Any:
-    """Names and types of the columns, as the first rows have them; dates stay text, for a model can use them as labels only."""
+    """Return names and types of the columns, inferred from the first rows.
+
+    Dates stay text: a model can use them as labels only.
+    """
     import pyarrow as pa
 
     try:
         schema = _reader(path).schema
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as CSV: {error}") from error
+        raise unreadable(path, error, "CSV") from error
     twice = [name for i, name in enumerate(schema.names) if name in schema.names[:i]]
     if twice:
-        raise DataError(f"{path} has two columns called {twice[0]!r}: give them different names")
+        raise two_columns(path, twice[0])
     for i, field in enumerate(schema):
-        if pa.types.is_temporal(field.type) or pa.types.is_binary(
-            field.type
-        ):  # bytes that are no UTF-8 are told when read
+        # bytes that are not UTF-8 give an error when they are read
+        if pa.types.is_temporal(field.type) or pa.types.is_binary(field.type):
             schema = schema.set(i, pa.field(field.name, pa.string()))
     return schema
 
 
 @dataclass(frozen=True)
 class Csv:
-    """A whole file.
+    """The rows of a file, read as batches when called.
 
     Parameters
     ----------
     path : Path
     types : dict of str to pyarrow.DataType
-        The columns to read, and what they hold in the first rows of the first file.
+        Columns to read, with their types in the first rows of the first file.
     """
 
     path: Path
@@ -61,12 +63,12 @@ class Csv:
                 types = self._widened(types, error)
 
     def _widened(self, types: Mapping[str, Any], error: Exception) -> Mapping[str, Any]:
-        """The types with that of the column at fault made wider.
+        """Return the types with a wider one for the column that cannot be read.
 
         Raises
         ------
         DataError
-            When no type would do, naming the column; or when the lines themselves cannot be read.
+            When there is no wider type, naming the column; or when the lines cannot be split.
         """
         import pyarrow as pa
 
@@ -77,14 +79,13 @@ class Csv:
                     continue
                 wider = _wider(kind)
                 if wider is None:
-                    raise DataError(
-                        f"{self.path} cannot be read as CSV, column {name!r}: {_what(fault)}"
-                    ) from error
+                    where = f"{self.path}, column {name!r},"
+                    raise unreadable(where, _without_number(fault), "CSV") from error
                 return {**types, name: wider}
-        raise DataError(f"{self.path} cannot be read as CSV: {error}") from error
+        raise unreadable(self.path, error, "CSV") from error
 
     def _fault(self, types: Mapping[str, Any]) -> Exception | None:
-        """What goes wrong when some columns are read as these types."""
+        """Return the error of reading some columns as these types, or None."""
         import pyarrow as pa
 
         try:
@@ -95,13 +96,13 @@ class Csv:
         return None
 
 
-def _what(fault: Exception) -> str:
-    """Arrow's words without the column's number, which is its name's here."""
-    return re.sub(r"^In CSV column #[0-9]+: ", "", str(fault))
+def _without_number(fault: Exception) -> Exception:
+    """Return an error of Arrow without the number of the column, whose name is given instead."""
+    return ValueError(re.sub(r"^In CSV column #[0-9]+: ", "", str(fault)))
 
 
 def _wider(kind: Any) -> Any:
-    """The next type of numbers that holds more; None where there is none."""
+    """Return the next wider type of numbers, or None."""
     import pyarrow as pa
 
     return (
@@ -114,7 +115,7 @@ def _wider(kind: Any) -> Any:
 
 
 def _tables(path: Path, types: Mapping[str, Any]) -> Iterator[Any]:
-    """All rows, after a table of none: there is one even where there are no rows."""
+    """Yield all rows, after an empty table that gives the types of a file without rows."""
     import pyarrow as pa
 
     reader = _reader(path, types)
@@ -124,7 +125,7 @@ def _tables(path: Path, types: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _after(done: int, tables: Iterator[Any]) -> Iterator[Any]:
-    """The tables without the first rows, which are done."""
+    """Yield tables without the first `done` rows."""
     for table in tables:
         skipped = min(done, table.num_rows)
         done -= skipped

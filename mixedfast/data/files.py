@@ -14,25 +14,28 @@ from urllib.parse import unquote
 from mixedfast._memo import cached_property
 from mixedfast.data.arrow import kind_of
 from mixedfast.data.csv_files import Csv, csv_schema
+from mixedfast.data.file_errors import unreadable
 from mixedfast.data.work_units import BATCH_ROWS, UNIT_ROWS, Unit, check_schema
 from mixedfast.errors import DataError
 
 __all__ = ["Files", "files_at"]
 
-#: Bytes of a dictionary page up to which text is read as its entries and places: in a longer one Arrow finds entries slowly.
+#: Text is read as a dictionary when its dictionary page has at most so many bytes: Arrow is slow
+#: with longer ones.
 _SMALL_DICTIONARY = 1 << 16
 _PARQUET = (".parquet", ".pq", ".parq")
 _CSV = (".csv", ".csv.gz", ".csv.zst", ".csv.bz2")
-#: What Hive and Spark call the folder of rows that miss the value.
+#: Hive's and Spark's name of the folder for rows with a missing value.
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 def files_at(where: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """The files a path, folder or glob stands for, in order of their names."""
+    """Return the files of a path, folder or glob, sorted by name."""
     text = os.path.expanduser(os.fspath(where))
-    if not text:  # which would be the folder one happens to be in
+    if not text:  # it would be the current folder
         raise DataError(
-            "the path of the data is empty; data must be a data frame, a dict of arrays, or where files are"
+            "the path of the data is empty: data must be a data frame, a dict of arrays, or the "
+            "path of files"
         )
     if Path(text).is_file():
         return (Path(text),)
@@ -48,17 +51,19 @@ def files_at(where: str | os.PathLike[str]) -> tuple[Path, ...]:
         found = [Path(path) for path in glob.glob(text, recursive=True)]
         if not found and "://" in text:
             raise DataError(
-                f"{text!r} is no path on this machine: open it as an Arrow dataset, pyarrow.dataset.dataset(...)"
+                f"{text!r} is not a path on this machine: open it as an Arrow dataset with "
+                "pyarrow.dataset.dataset(...)"
             )
         if not found:
             raise DataError(
-                f"no file matches {text!r}; data must be a data frame, a dict of arrays, or where files are"
+                f"no file matches {text!r}: data must be a data frame, a dict of arrays, "
+                "or the path of files"
             )
     return tuple(sorted(found))
 
 
 def _hidden(path: Path) -> bool:
-    """Files that engines leave beside their data: ``_SUCCESS``, ``.part.crc``."""
+    """Return whether engines write such files beside their data: ``_SUCCESS``, ``.part.crc``."""
     return any(part.startswith(("_", ".")) for part in path.parts)
 
 
@@ -68,13 +73,13 @@ def _format(path: Path) -> str:
 
 
 class Files:
-    """Parquet and CSV files. ``key=value`` folders are columns, as Hive and Spark write them."""
+    """Parquet and CSV files; folders ``key=value``, as Hive and Spark write them, are columns."""
 
     once = False
 
     def __init__(self, paths: tuple[Path, ...], keep: Any = None) -> None:
         self.paths = paths
-        self._keep = keep  # a temporary folder lives as long as this
+        self._keep = keep  # a temporary folder, which is deleted with this object
         for path in paths:
             if not _format(path):
                 raise DataError(
@@ -87,12 +92,12 @@ class Files:
             return None
         try:
             return sum(_footer(path).metadata.num_rows for path in self.paths)
-        except DataError:  # the file at fault is named when its turn comes
+        except DataError:  # the error comes when the file is read
             return None
 
     @cached_property
     def schema(self) -> Any:
-        """Of the first file; a column that has no value there is of the type it has in the next file that has one."""
+        """Schema of the first file; a column without values there has its type in a later file."""
         schema, rest = self._schema_of(self.paths[0]), iter(self.paths[1:])
         while untyped := _untyped(schema):
             path = next(rest, None)
@@ -109,7 +114,7 @@ class Files:
         )
 
     def _with_folders(self, schema: Any, path: Path) -> Any:
-        """A file's schema with the columns that its folders are."""
+        """Add the columns of its folders to the schema of a file."""
         import pyarrow as pa
 
         for name in _folder_values(path):
@@ -119,7 +124,7 @@ class Files:
 
     @cached_property
     def _folder_types(self) -> dict[str, Any]:
-        """Whole numbers where all folders are, text otherwise."""
+        """Types of the columns of folders: whole numbers where all values are, else text."""
         import pyarrow as pa
 
         found: dict[str, list[str | None]] = {}
@@ -139,7 +144,7 @@ class Files:
                 return False
             try:
                 footer = _footer(path)
-            except DataError:  # the file at fault is named when its turn comes
+            except DataError:  # the error comes when the file is read
                 return False
             check_schema(
                 self._with_folders(footer.schema_arrow, path),
@@ -183,7 +188,7 @@ class Files:
                 )
 
     def _folder_value(self, path: Path, name: str) -> Any:
-        """An Arrow scalar."""
+        """Return the value of a folder's column as an Arrow scalar."""
         import pyarrow as pa
 
         text, kind = _folder_values(path)[name], self._folder_types[name]
@@ -193,7 +198,7 @@ class Files:
 
 
 def _runs(sizes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    """Row groups together until they have `UNIT_ROWS` rows; none where there are no rows."""
+    """Yield ranges of row groups with at least `UNIT_ROWS` rows, and their number of rows."""
     first, rows = 0, 0
     for i, size in enumerate(sizes):
         rows += size
@@ -204,7 +209,7 @@ def _runs(sizes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
 
 
 def _no_null(metadata: Any, columns: Sequence[str]) -> bool:
-    """Whether the statistics of every row group say that these columns hold no NULL."""
+    """Return whether these columns hold no NULL by the statistics of all row groups."""
     for i in range(metadata.num_row_groups):
         group = metadata.row_group(i)
         for chunk in map(group.column, range(group.num_columns)):
@@ -224,18 +229,18 @@ def _footer(path: Path, as_dictionaries: Sequence[str] = ()) -> Any:
             path, read_dictionary=list(as_dictionaries), page_checksum_verification=True
         )
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}") from error
+        raise unreadable(path, error, "Parquet") from error
 
 
 def _untyped(schema: Any) -> set[str]:
-    """The columns of which no value is there to tell their type."""
+    """Return the columns without values, whose type is unknown."""
     import pyarrow as pa
 
     return {field.name for field in schema if pa.types.is_null(field.type)}
 
 
 def _folder_values(path: Path) -> dict[str, str | None]:
-    """What the folders of a file say, ``year=2024``; None for rows that miss the value."""
+    """Return the values in the names of a file's folders (``year=2024``); None where missing."""
     found = (re.fullmatch(r"([^=]+)=(.*)", part) for part in path.parent.parts)
     return {
         unquote(match[1]): None if match[2] == _NO_VALUE else unquote(match[2])
@@ -246,7 +251,7 @@ def _folder_values(path: Path) -> dict[str, str | None]:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows of a file, with the values of its folders."""
+    """The rows of a file, with the values of its folders."""
 
     read: Callable[[int], Iterator[Any]]
     folders: Mapping[str, Any]
@@ -262,7 +267,7 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _Parquet:
-    """Some row groups of a file."""
+    """The rows of some row groups of a file."""
 
     path: Path
     columns: tuple[str, ...]
@@ -285,9 +290,8 @@ class _Parquet:
             for batch in batches:
                 left -= batch.num_rows
                 for name in listed:
-                    batch.column(name).validate(
-                        full=True
-                    )  # Arrow does not look whether places lie in the list
+                    # Arrow does not check by itself that the indices lie within the dictionary
+                    batch.column(name).validate(full=True)
                 yield pa.Table.from_batches([batch])
         except (pa.ArrowException, OSError) as error:
             raise DataError(
@@ -295,11 +299,13 @@ class _Parquet:
             ) from error
         if left:
             raise DataError(
-                f"{self.path} is damaged: {abs(left)} rows {'fewer' if left > 0 else 'more'} than it says it has"
+                f"{self.path} is damaged: it has {abs(left)} rows "
+                f"{'fewer' if left > 0 else 'more'} "
+                "than its footer says"
             )
 
     def _with_small_dictionaries(self, footer: Any) -> list[str]:
-        """Columns of text that are stored as a short list and places in it: to be handed on as they are."""
+        """Return the columns of text with a small dictionary, which are read as dictionaries."""
         group = footer.metadata.row_group(self.first)
         small = {
             chunk.path_in_schema
@@ -314,7 +320,7 @@ class _Parquet:
         ]
 
     def _which(self, file: Any, groups: list[int]) -> str:
-        """The column that cannot be read, where it is one of them."""
+        """Name the column that cannot be read, where it is one of those needed."""
         import pyarrow as pa
 
         for name in self.columns:

@@ -1,8 +1,8 @@
-"""Tables of any make as plain arrays.
+"""Tables of any data-frame library as NumPy arrays.
 
-The only room that reads pandas, polars, Arrow and the rest; `mixedfast.data.frames_out` makes them again. Everything behind it
-sees a `Table`, whose columns are `Numeric` (the user's own array where that is possible) or `Categorical` (int32
-codes and levels). No row is ever looked at by Python code.
+pandas, polars, Arrow and other data frames are read here; `mixedfast.data.frames_out` makes tables
+of results. All later code sees a `Table`, whose columns are `Numeric` (the user's own array where
+possible) or `Categorical` (int32 codes and levels). There is no Python loop over rows.
 """
 
 from __future__ import annotations
@@ -30,20 +30,28 @@ from mixedfast.errors import DataError
 
 __all__ = ["ColumnData", "Numeric", "Table", "as_table", "library_of", "no_column"]
 
-# The dtypes the kernels read in place, and what the other numeric ones become.
+#: Dtypes that kernels read without a copy.
 _KEPT = frozenset(["float64", "float32", "int64", "int32", "int16", "int8", "uint8", "bool"])
-#: Rows of one table: places of rows are 32-bit numbers. Batches are tables of their own, and their sum has no such end.
+#: Rows that one table may have: row indices are 32-bit numbers. Each batch of a stream is a table
+#: of its own, and the number of batches is not limited.
 MOST_ROWS = 2**31 - 1
+#: What other dtypes become.
 _WIDENED = {"float16": np.float32, "uint16": np.int32, "uint32": np.int64}
-_WHOLE_IN_FLOAT = 2**53  # whole numbers past this share a float64 with their neighbours
+#: Above it, neighbouring whole numbers are the same float64.
+_WHOLE_IN_FLOAT = 2**53
 
 
 @stored("Numeric", arrays={"values": "numbers n"})
 @dataclass(frozen=True, eq=False)
 class Numeric:
-    """Numbers. ``values`` (n,) keeps float, int and bool dtypes; missing values are NaN.
+    """A column of numbers.
 
-    ``gaps_in_truth``: True and False with missing values among them, which are 1.0, 0.0 and NaN.
+    Parameters
+    ----------
+    values : (n,) array
+        Of a float, int or bool dtype. Missing values are NaN.
+    gaps_in_truth : bool
+        Whether the values 1.0, 0.0 and NaN stand for True, False and missing.
     """
 
     values: np.ndarray
@@ -51,12 +59,12 @@ class Numeric:
 
     @property
     def is_boolean(self) -> bool:
-        """Whether the column holds True and False."""
+        """Return whether the column holds truth values."""
         return self.gaps_in_truth or self.values.dtype.kind == "b"
 
     @cached_property
     def finite(self) -> bool:
-        """Whether no value is missing or infinite; looked at once."""
+        """Return whether no value is missing or infinite."""
         return self.values.dtype.kind != "f" or _codes.all_finite(self.values)
 
 
@@ -64,7 +72,7 @@ ColumnData: TypeAlias = Numeric | Categorical
 
 
 class Table:
-    """Named columns of equal length, converted when first asked for.
+    """Named columns of equal length, each converted at its first use.
 
     Parameters
     ----------
@@ -74,9 +82,9 @@ class Table:
     fetch : callable
         ``fetch(name)`` gives the column as a `Numeric` or `Categorical`.
     library : {"pandas", "polars", "pyarrow"}
-        What tables made from these data are given back as.
+        Library of the tables that results return.
     index : pandas.Index, optional
-        The row labels, where the table has any.
+        Row labels, where the table has any.
 
     Examples
     --------
@@ -103,12 +111,13 @@ class Table:
         self._columns: dict[str, ColumnData] = {}
 
     def column(self, name: str) -> ColumnData:
-        """A column by name.
+        """Return a column.
 
         Raises
         ------
         DataError
-            When there is no such column (close names are suggested), or its dtype cannot be used.
+            When there is no such column (similar names are suggested), or its dtype is not
+            supported.
         """
         if name not in self._columns:
             if name not in self.names:
@@ -117,7 +126,7 @@ class Table:
         return self._columns[name]
 
     def refuse_other_index(self, label: str, values: Any) -> None:
-        """Raise DataError when values given beside a pandas table carry other row labels than the table."""
+        """Raise DataError when a series has another index than the pandas table it belongs to."""
         if (
             self._index is None
             or not nw.dependencies.is_pandas_series(values)
@@ -126,14 +135,14 @@ class Table:
             return
         if not values.index.equals(self._index):
             raise DataError(
-                f"{label} is a Series whose index differs from that of the data: bring both into one order, "
+                f"{label} is a Series whose index differs from that of the data: align the two, "
                 f"or give {label} as an array if it is in the order of the rows"
             )
 
     def grouping(self, name: str) -> Categorical:
-        """A column as a grouping factor: any dtype that has distinct values to group by.
+        """Return a column as a grouping factor.
 
-        Integers become sorted levels, floats too when they hold whole numbers only.
+        Whole numbers, in an integer or float dtype, become sorted levels.
 
         Raises
         ------
@@ -157,13 +166,13 @@ class Table:
                     f"column {name!r} groups the rows but holds numbers that are not whole; "
                     "if they are labels, convert them to strings or categories"
                 )
-            # whole numbers of a column with missing values: 3 is a better label than 3.0
+            # integers become floats beside missing values; the label should be 3, not 3.0
             return whole_numbers(values, known)
         return factorize(values)
 
 
 def no_column(name: str, names: Sequence[str]) -> DataError:
-    """The error for a column that is not there; close names are suggested."""
+    """Return the error for a missing column, with similar names."""
     close = did_you_mean(name, names)
     hint = f"; {close}" if close else ""
     known = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
@@ -171,7 +180,7 @@ def no_column(name: str, names: Sequence[str]) -> DataError:
 
 
 def as_table(data: Any) -> Table:
-    """A `Table` over any eager data frame narwhals takes, or a mapping of arrays.
+    """Return a `Table` of an eager data frame that narwhals supports, or of a mapping of arrays.
 
     Parameters
     ----------
@@ -181,8 +190,8 @@ def as_table(data: Any) -> Table:
     Raises
     ------
     DataError
-        When this is not a table, two columns share a name, arrays differ in length, or there are more rows than 32-bit numbers
-        count.
+        When `data` is not a table, two columns have the same name, arrays differ in length, or
+        there are 2**31 rows or more.
 
     Examples
     --------
@@ -194,7 +203,8 @@ def as_table(data: Any) -> Table:
     table = _table(data)
     if table.n > MOST_ROWS:
         raise DataError(
-            f"the table has {table.n:,} rows, and at most {MOST_ROWS:,} are read at once: give them in batches"
+            f"the table has {table.n:,} rows, and a single table may have {MOST_ROWS:,}: "
+            "give it in batches"
         )
     return table
 
@@ -224,7 +234,7 @@ def _table(data: Any) -> Table:
 
 
 def library_of(data: Any) -> str:
-    """What tables of results are given back as: "polars", "pyarrow", or "pandas" for everything else.
+    """Return the library for tables of results: "polars", "pyarrow", or "pandas" for other data.
 
     Examples
     --------
@@ -238,7 +248,7 @@ def library_of(data: Any) -> str:
 
 
 def _numeric(name: str, values: np.ndarray) -> Numeric:
-    """An array in one of the dtypes the kernels read; the same memory whenever it already is."""
+    """Return an array in a dtype that kernels read; without a copy where it has one already."""
     if not values.dtype.isnative:
         values = values.astype(values.dtype.newbyteorder("="))
     dtype = values.dtype.name
@@ -249,8 +259,9 @@ def _numeric(name: str, values: np.ndarray) -> Numeric:
     if dtype == "uint64":
         if len(values) and values.max() > np.iinfo(np.int64).max:
             raise DataError(
-                f"column {name!r} holds whole numbers past 2**63: convert it to strings if they are labels, "
-                "or to floats if they are measurements"
+                f"column {name!r} holds whole numbers of 2**63 or more: convert it to strings if "
+                "they "
+                "are labels, or to floats if they are measurements"
             )
         return Numeric(values.astype(np.int64))
     if values.dtype.kind == "f":
@@ -259,11 +270,12 @@ def _numeric(name: str, values: np.ndarray) -> Numeric:
 
 
 def _refuse_long_integers(name: str, low: int, high: int) -> None:
-    """Raise DataError where missing values would turn whole numbers into floats that cannot hold them."""
+    """Raise DataError for whole numbers that float64, needed for missing values, cannot hold."""
     if max(-low, high) > _WHOLE_IN_FLOAT:
         raise DataError(
-            f"column {name!r} has missing values and holds whole numbers past 2**53, of which floats would merge "
-            "some: convert it to strings"
+            f"column {name!r} has missing values and whole numbers above 2**53, some of which "
+            "would "
+            "become equal as floats: convert it to strings"
         )
 
 
@@ -280,12 +292,12 @@ def _refuse_duplicates(names: Sequence[Any]) -> None:
         raise DataError(f"two columns are called {', '.join(map(repr, twice))}: rename one")
 
 
-# --- pandas, and dicts of arrays ---------------------------------------------------------------------
+# --- pandas, and dicts of arrays -----------------------------------------------------------------
 
 
 def _pandas_table(frame: Any) -> Table:
     if frame.columns.nlevels > 1:
-        raise DataError("the columns have a MultiIndex: flatten it to one name a column first")
+        raise DataError("the columns have a MultiIndex: give each column a single name first")
     listed = frame.columns.tolist()  # iterating over an index of strings is slow
     by_name = {str(label): label for label in listed}
     if len(by_name) < len(listed):
@@ -317,9 +329,8 @@ def _pandas_column(name: str, series: Any) -> ColumnData:
             return Numeric(series.to_numpy(dtype=np.float64, na_value=np.nan), dtype.kind == "b")
         return _numeric(name, series.to_numpy(dtype=getattr(dtype, "numpy_dtype", None)))
     if isinstance(dtype, pd.ArrowDtype) and dtype.type is pd.CategoricalDtype.type:
-        return _arrow_strings(
-            series.array.__arrow_array__()
-        )  # pandas 3.0 cannot make this one a category
+        # pandas 3.0 cannot convert this dtype to a category
+        return _arrow_strings(series.array.__arrow_array__())
     held = pd.api.types.infer_dtype(series, skipna=True)
     if held == "string":
         return _pandas_strings(series)
@@ -352,7 +363,7 @@ def _mapping_table(data: Mapping[Any, Any]) -> Table:
     for name, value in columns.items():
         if not hasattr(value, "__len__") or isinstance(value, (str, bytes)):
             raise DataError(
-                f"column {name!r} is a single value; every column needs one value a row"
+                f"column {name!r} is a single value: every column needs one value per row"
             )
         lengths[name] = len(value)
     if len(set(lengths.values())) > 1:
@@ -371,7 +382,7 @@ def _array_column(name: str, value: Any) -> ColumnData:
     if isinstance(value, (list, tuple)) and any(
         np.ndim(one) for one in value if not isinstance(one, str)
     ):
-        raise DataError(f"column {name!r} holds lists: every column needs one value a row")
+        raise DataError(f"column {name!r} holds lists: every column needs one value per row")
     if np.ndim(value) > 1:
         raise DataError(
             f"column {name!r} has {np.ndim(value)} dimensions: give its columns one by one"
@@ -381,7 +392,7 @@ def _array_column(name: str, value: Any) -> ColumnData:
     return _pandas_column(name, value if isinstance(value, pd.Series) else pd.Series(value))
 
 
-# --- polars, Arrow and the other frames narwhals knows --------------------------------------------------
+# --- polars, Arrow and the other frames that narwhals reads --------------------------------------
 
 
 def _series_column(name: str, series: Any) -> ColumnData:
@@ -415,7 +426,7 @@ def _polars_strings(series: Any, is_enum: bool) -> Categorical:
     codes = coded.to_physical().cast(pl.Int64).fill_null(-1).to_numpy().astype(np.int32)
     if is_enum:
         return Categorical(codes, labels(series.dtype.categories.to_list()))
-    # polars may number categories globally: number the ones that occur
+    # polars may use global codes for categories: number only those that occur
     present = coded.drop_nulls().unique()
     found = present.to_physical().to_numpy().astype(np.int64)
     levels = np.empty(int(found.max(initial=-1)) + 1, dtype=object)

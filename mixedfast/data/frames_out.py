@@ -1,7 +1,8 @@
-"""Tables of results in the caller's own data-frame library.
+"""Tables of results in the caller's data-frame library.
 
-Results make pandas tables. Here, and nowhere else, such a table becomes what the data came in as: polars data give polars
-tables, Arrow data Arrow tables, everything else pandas ones. The columns are the same; an index becomes columns.
+Results make pandas tables. Here such a table is converted to the library of the data: polars data
+give polars tables, Arrow data Arrow tables, other data pandas tables. The columns are the same; an
+index becomes columns.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ LIBRARIES = ("pandas", "polars", "pyarrow")
 
 
 class KnowsLibrary(Protocol):
-    """Something whose tables are given in the library it names."""
+    """An object whose tables are made in the library that it names."""
 
     @property
     def library(self) -> str: ...
@@ -40,9 +41,9 @@ R = TypeVar("R")
 def returns_callers_tables(
     method: Callable[Concatenate[Self, P], R],
 ) -> Callable[Concatenate[Self, P], R]:
-    """A method that makes pandas tables, made to give them in the library that ``self.library`` names.
+    """Decorate a method that makes pandas tables: convert them to the library ``self.library``.
 
-    Tables inside a dict or a tuple are given back too. Annotations keep speaking of pandas.
+    Tables inside a dict or a tuple are converted too. Annotations name the type of pandas.
     """
 
     @wraps(method)
@@ -54,10 +55,11 @@ def returns_callers_tables(
 
 
 def to_library(made: Any, library: str) -> Any:
-    """A pandas table, or a dict or tuple with some in it, in another library; anything else as it is.
+    """Convert a pandas table, or those in a dict or tuple, to another library.
 
-    A named index becomes columns, an index of terms the column ``term``. Missing values become null. A column whose name is
-    taken gets a number.
+    A named index becomes columns, an index without a name the column ``term``. Missing values
+    become null. A column whose name occurs before gets a number. Other objects are returned as they
+    are.
 
     Parameters
     ----------
@@ -67,7 +69,7 @@ def to_library(made: Any, library: str) -> Any:
     Raises
     ------
     DataError
-        When `library` is none of these, or not installed here.
+        For another `library`, or one that is not installed.
 
     Examples
     --------
@@ -113,7 +115,7 @@ def table_of(
 
 
 def in_pandas(table: Any) -> pd.DataFrame:
-    """A table of results in pandas again; a first column ``term`` becomes the index.
+    """Convert a table of results to pandas; a first column ``term`` becomes the index.
 
     Parameters
     ----------
@@ -122,7 +124,7 @@ def in_pandas(table: Any) -> pd.DataFrame:
     Raises
     ------
     DataError
-        When this is no table.
+        When `table` is not a table.
 
     Examples
     --------
@@ -140,7 +142,7 @@ def in_pandas(table: Any) -> pd.DataFrame:
 
 
 def _listed(column: ColumnData) -> np.ndarray:
-    """The values of a column, None for a missing category."""
+    """Return the values of a column, with None for missing categories."""
     if isinstance(column, Numeric):
         return column.values
     return np.concatenate([column.levels.astype(object), np.array([None], dtype=object)])[
@@ -151,15 +153,16 @@ def _listed(column: ColumnData) -> np.ndarray:
 def beside(
     data: Any, rows: np.ndarray | None, columns: dict[str, np.ndarray], of: int | None = None
 ) -> Any:
-    """The user's own table, some of its rows, with new columns to its right.
+    """Return rows of the user's table with new columns at the right.
 
     Parameters
     ----------
     data : data frame, or mapping of arrays (which becomes a pandas table)
     rows : ndarray of int, or None for all
-    columns : dict of str to ndarray, one value a row kept
+    columns : dict of str to ndarray
+        One value per row that is kept.
     of : int, optional
-        How many rows the table must have.
+        Number of rows that the table must have.
 
     Returns
     -------
@@ -168,12 +171,13 @@ def beside(
     Raises
     ------
     DataError
-        When `data` is no table, or has another number of rows.
+        When `data` is not a table, or has another number of rows.
 
     Examples
     --------
     >>> import numpy as np
-    >>> beside({"x": [1, 2, 3]}, np.array([0, 2]), {".resid": np.array([0.5, -0.5])}).values.tolist()
+    >>> residuals = {".resid": np.array([0.5, -0.5])}
+    >>> beside({"x": [1, 2, 3]}, np.array([0, 2]), residuals).values.tolist()
     [[1.0, 0.5], [3.0, -0.5]]
     """
     import pandas as pd
@@ -194,7 +198,7 @@ def beside(
 
 
 def _with_index(frame: pd.DataFrame) -> list[tuple[str, pd.Series]]:
-    """Names and columns, the index first unless it only counts the rows; no name twice."""
+    """Return names and columns, after those of an index that does not just count the rows."""
     import pandas as pd
 
     columns = [(str(name), frame.iloc[:, i]) for i, name in enumerate(frame.columns)]
@@ -220,13 +224,14 @@ def _made_by(library: str, columns: list[tuple[str, pd.Series]]) -> Any:
         )
     except ModuleNotFoundError as error:
         raise DataError(
-            f"the data were a {library} table and {library} is not installed here: set library = 'pandas' on the result"
+            f"the data were a {library} table, and {library} is not installed: "
+            "set library = 'pandas' on the result"
         ) from error
     return made.to_native()
 
 
 def _plain(values: pd.Series) -> tuple[Any, Any]:
-    """The values with None for what is missing, and the dtype they have elsewhere."""
+    """Return values with None for missing ones, and their dtype for narwhals."""
     kinds = {"f": nw.Float64(), "i": nw.Int64(), "u": nw.Int64(), "b": nw.Boolean()}
     array = values.to_numpy()
     missing = values.isna().to_numpy()

@@ -1,7 +1,7 @@
-"""Frames that an engine holds: the door to DuckDB, polars' lazy frames, Dask and Spark, through narwhals.
+"""Lazy frames of DuckDB, polars, Dask, Spark and Ibis, through narwhals.
 
-Beside `mixedfast.data.frames` the only room that knows data-frame libraries. It knows four questions: which columns, which
-distinct values, and sums of expressions, over all rows or by group; and it can look up numbers of ours by group.
+Their engines report columns, distinct values, and sums of expressions over all rows or by group,
+and they join a small table of numbers by group.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from mixedfast.errors import DataError
 __all__ = ["Expr", "LazyFrame", "absent_unless", "is_lazy", "literal", "lookup"]
 
 Expr: TypeAlias = Any
-"""An expression on columns, in narwhals' language."""
+"""An expression of narwhals on columns."""
 
 
 def is_lazy(data: Any) -> bool:
-    """Whether data are held by an engine that can be asked for sums."""
+    """Return whether data are a lazy frame, whose engine computes sums."""
     if nw.dependencies.is_pandas_dataframe(data) or nw.dependencies.is_pyarrow_table(data):
-        return False  # narwhals would look at them more closely, and may refuse
+        return False  # narwhals checks them further and may raise an error
     return isinstance(nw.from_native(data, pass_through=True), nw.LazyFrame)
 
 
 class LazyFrame:
-    """A lazy frame and the rows of it that are complete.
+    """A lazy frame, and the sums that its engine computes.
 
     Parameters
     ----------
@@ -48,18 +48,19 @@ class LazyFrame:
 
     @classmethod
     def of(cls, data: Any) -> LazyFrame:
-        """A lazy frame of any library.
+        """Wrap a lazy frame of any library.
 
         Raises
         ------
         DataError
-            For an Ibis table in DuckDB: Ibis writes our constants as decimals there, and products of them overflow.
+            For an Ibis table in DuckDB: Ibis writes constants as decimals, whose products overflow.
         """
         frame = nw.from_native(data)
         if frame.implementation.is_ibis() and frame.to_native().get_backend().name == "duckdb":
             raise DataError(
-                "an Ibis table in DuckDB is summed as a DuckDB relation: give connection.con.sql(ibis.to_sql(table)), where "
-                "connection is what ibis.duckdb.connect() returned"
+                "an Ibis table in DuckDB is summed as a DuckDB relation: give "
+                "connection.con.sql(ibis.to_sql(table)), where connection is what "
+                "ibis.duckdb.connect() returned"
             )
         return cls(frame)
 
@@ -72,7 +73,7 @@ class LazyFrame:
         return tuple(self._schema)
 
     def kind(self, name: str) -> str:
-        """What a column holds: "number", "boolean", "text", or the engine's name of another type."""
+        """Return the kind of a column: "number", "boolean", "text", or the name of another type."""
         dtype = self._schema[name]
         if dtype.is_numeric():
             return "number"
@@ -81,7 +82,7 @@ class LazyFrame:
         return "text" if dtype in (nw.String, nw.Categorical, nw.Enum) else str(dtype)
 
     def require_usable(self, name: str) -> None:
-        """Raise DataError for a column that a model cannot use, or that the engine cannot be asked for by its name."""
+        """Raise DataError for a column whose type or name cannot be used."""
         if self.kind(name) not in ("number", "boolean", "text"):
             raise DataError(
                 f"column {name!r} holds {self.kind(name)}, which a model cannot use: "
@@ -91,12 +92,15 @@ class LazyFrame:
             return
         if "." in name or "`" in name:
             raise DataError(
-                f"column {name!r}: Spark takes a dot in a name for a field; rename it with withColumnRenamed first"
+                f"column {name!r}: Spark reads a dot in a name as a field: rename the column with "
+                "withColumnRenamed first"
             )
         twins = [other for other in self._schema if other != name and other.lower() == name.lower()]
         if twins:
             raise DataError(
-                f"columns {name!r} and {twins[0]!r}: Spark tells no capitals apart; rename or drop one first"
+                f"columns {name!r} and {twins[0]!r}: Spark does not distinguish upper and lower "
+                "case: "
+                "rename or drop one first"
             )
 
     def is_integer(self, name: str) -> bool:
@@ -106,24 +110,23 @@ class LazyFrame:
         return bool(self._schema[name].is_float())
 
     def categories(self, name: str) -> list[Any] | None:
-        """The categories of a column in their order, where its type lists them."""
+        """Return the categories of a column in their order, where its type lists them."""
         dtype = self._schema[name]
         if dtype == nw.Enum and getattr(dtype, "categories", None):
             return list(dtype.categories)
         if dtype == nw.Categorical and self._frame.implementation.is_dask():
             found = self._frame.to_native()[name].cat
-            return (
-                list(found.categories) or None if found.known else None
-            )  # none are known of a frame described by no rows
+            # a frame that is described by no rows knows no categories
+            return list(found.categories) or None if found.known else None
         return None
 
     def number(self, name: str) -> Expr:
-        """A column as double precision.
+        """Return a column in double precision.
 
         Raises
         ------
         DataError
-            For text: engines would read numerals in it, or stop in words of their own.
+            For text: some engines would convert it to numbers, others raise errors of their own.
         """
         if self.kind(name) == "text":
             raise DataError(
@@ -132,28 +135,29 @@ class LazyFrame:
         return nw.col(name).cast(nw.Float64)
 
     def label(self, name: str) -> Expr:
-        """A column as something to compare with labels."""
+        """Return a column to be compared with labels."""
         return nw.col(name).cast(nw.String) if self.kind(name) == "text" else nw.col(name)
 
     def missing(self, name: str) -> Expr:
-        """Where a column is NULL or NaN."""
+        """Return where a column is NULL or NaN."""
         null = nw.col(name).is_null()
-        # NaN is asked of values that are there: NULL and NaN are one thing to us and two to some engines
+        # is_nan of NULL is NULL in some engines; here both are missing
         return null | (nw.col(name).is_nan().fill_null(False)) if self.is_float(name) else null
 
     def one_where(self, condition: Expr) -> Expr:
-        """1 where a condition holds, 0 elsewhere: its sum counts."""
+        """Return 1 where a condition holds and 0 elsewhere, whose sum is a count."""
         return nw.when(condition).then(literal(1.0)).otherwise(literal(0.0))
 
     def not_finite(self, column: Expr) -> Expr:
-        """1 where a number is infinite, NaN or NULL."""
+        """Return 1 where a number is infinite, NaN or NULL and 0 elsewhere."""
         largest = literal(float(np.finfo(float).max))
         finite = (column <= largest) & (column >= literal(0.0) - largest)
-        # a comparison with NULL is NULL, and some engines sort NaN above everything: only a plain yes counts as finite
+        # a comparison with NULL is NULL, and some engines sort NaN above all numbers: only True is
+        # finite
         return nw.when(finite).then(literal(0.0)).otherwise(literal(1.0))
 
     def count_missing(self, names: Sequence[str]) -> tuple[int, dict[str, int]]:
-        """Rows, and missing values by column (those that miss any)."""
+        """Count the rows, and the missing values of each column that has any."""
         marks = {f"m{i}": self.missing(name).cast(nw.Int64) for i, name in enumerate(names)}
         found = self._sums({**marks, "rows": nw.lit(1).cast(nw.Int64)}, self._frame)
         return int(found["rows"]), {
@@ -161,22 +165,22 @@ class LazyFrame:
         }
 
     def count(self) -> int:
-        """Rows."""
+        """Count the rows."""
         return int(self._sums({"rows": literal(1.0)}, self._frame)["rows"])
 
     def only(self, names: Sequence[str]) -> LazyFrame:
-        """The frame with these columns alone: what is never asked for cannot be in the way."""
+        """Return the frame with these columns only."""
         return LazyFrame(self._frame.select(*names))
 
     def complete(self, names: Sequence[str]) -> LazyFrame:
-        """The rows that miss none of these columns."""
+        """Return the rows without missing values in these columns."""
         keep = ~self.missing(names[0])
         for name in names[1:]:
             keep = keep & ~self.missing(name)
         return LazyFrame(self._frame.filter(keep))
 
     def with_columns(self, columns: Sequence[Expr]) -> tuple[LazyFrame, list[Expr]]:
-        """The frame with further columns, and what they are called there."""
+        """Return the frame with further columns, and expressions for them."""
         names = self._new_names(len(columns))
         made = self._frame.with_columns(
             *(column.alias(name) for column, name in zip(columns, names, strict=True))
@@ -186,12 +190,12 @@ class LazyFrame:
     def with_table(
         self, keys: Mapping[str, Sequence[Any]], columns: np.ndarray
     ) -> tuple[LazyFrame, list[Expr]]:
-        """The frame with the columns of a small table, looked up by key.
+        """Join a small table by key; return the frame, and expressions for the new columns.
 
         Parameters
         ----------
         keys : mapping of str to sequence
-            Columns of this frame and the values they have, as `distinct` gives them.
+            Columns of this frame and their values in the small table (see `distinct`).
         columns : (columns, keys) array
         """
         names = self._new_names(len(keys) + len(columns))
@@ -204,33 +208,35 @@ class LazyFrame:
         return LazyFrame(joined), [nw.col(name) for name in names[len(keys) :]]
 
     def _new_names(self, count: int) -> list[str]:
-        taken = {name.lower() for name in self._schema}  # DuckDB and Spark tell no capitals apart
+        # DuckDB and Spark do not distinguish upper and lower case
+        taken = {name.lower() for name in self._schema}
         free = (f"_mixedfast{i}" for i in itertools.count())
         return list(itertools.islice((name for name in free if name not in taken), count))
 
     def _key(self, name: str) -> Expr:
-        """A column as something to join by: of the type that a list of its values is made into."""
+        """Return a column to join by, in the type that a list of its values gets."""
         if self.kind(name) != "number":
             return self.label(name)
         return nw.col(name).cast(nw.Int64 if self.is_integer(name) else nw.Float64)
 
     def _small_table(self, columns: Mapping[str, Any]) -> Any:
-        """A table of our own where the engine can join it."""
+        """Return a small table as a frame of the same engine."""
         engine, native = self._frame.implementation, self._frame.to_native()
         if engine.is_duckdb():
-            # Relations join only within one connection, which ours has and does not show. The table is written into the
-            # query: a connection may be forbidden to look at Python's variables or at files, or be read-only.
+            # Relations can be joined within one connection only, and that of a relation is not
+            # accessible. So the table is written into the query: a connection may be read-only, or
+            # not be allowed to read Python variables or files.
             written = (f"{_in_sql(values)} as {name}" for name, values in columns.items())
             return nw.from_native(native.query("_mixedfast", f"select {', '.join(written)}"))
         session = {"session": native.sparkSession} if engine.is_pyspark() else {}
         return nw.from_dict(columns, backend="pandas").lazy(engine, **session)
 
     def distinct(self, names: Sequence[str]) -> dict[str, list[Any]]:
-        """The combinations of values of some columns that occur, in no particular order."""
+        """Return the combinations of values of some columns that occur, in no particular order."""
         return self.group_sums(names, [literal(1.0)])[0]
 
     def extremes(self, columns: Mapping[str, Expr]) -> dict[str, tuple[float, float]]:
-        """Smallest and largest value of each expression."""
+        """Return the smallest and the largest value of each expression."""
         names = list(columns)
         wide = self._frame.select(*(columns[name].alias(f"e{i}") for i, name in enumerate(names)))
         ends = [
@@ -244,12 +250,12 @@ class LazyFrame:
         }
 
     def sums(self, columns: Mapping[str, Expr]) -> dict[str, float]:
-        """The sum of each expression over all rows."""
+        """Sum each expression over all rows."""
         return self._sums(columns, self._frame)
 
     def _sums(self, columns: Mapping[str, Expr], frame: Any) -> dict[str, float]:
         names = list(columns)
-        # a column of the frame goes along: constants alone would be one row
+        # with a column of the frame: constants alone would be a single row
         anchor = nw.col(self.names[0]).alias("rows")
         wide = frame.select(anchor, *(columns[name].alias(f"s{i}") for i, name in enumerate(names)))
         found = self._collect(wide.select(*(nw.col(f"s{i}").sum() for i in range(len(names)))))
@@ -258,7 +264,13 @@ class LazyFrame:
     def group_sums(
         self, keys: Sequence[str], columns: Sequence[Expr]
     ) -> tuple[dict[str, list[Any]], np.ndarray]:
-        """The sum of each expression by the values of some columns: the keys, and the sums (groups, expressions)."""
+        """Sum each expression by the values of some columns.
+
+        Returns
+        -------
+        keys : dict of str to list
+        sums : (groups, expressions) array
+        """
         renamed = {f"k{i}": name for i, name in enumerate(keys)}
         made = [self.label(name).alias(key) for key, name in renamed.items()]
         wide = self._frame.select(
@@ -272,8 +284,8 @@ class LazyFrame:
         return {name: found[key].to_list() for key, name in renamed.items()}, sums
 
     def _collect(self, frame: Any) -> dict[str, Any]:
-        """The rows of a small result."""
-        # polars holds whole columns unless it is told to read them in pieces
+        """Collect a small result."""
+        # polars would hold whole columns in memory without this option
         eager = (
             frame.collect(engine="streaming")
             if frame.implementation.is_polars()
@@ -283,26 +295,30 @@ class LazyFrame:
 
 
 def _in_sql(values: Sequence[Any]) -> str:
-    """Values as a column of a DuckDB query: one long text, which is read a hundred times faster than as many constants."""
+    """Write values as a column in SQL of DuckDB.
+
+    They are one long text, which DuckDB reads a hundred times faster than as many constants.
+    """
     array = np.asarray(values)
-    if array.dtype.kind in "OU":  # as hexadecimal digits a label may hold anything
-        return f"decode(unhex(unnest(string_split('{','.join(label.encode().hex() for label in array)}', ','))))"
+    if array.dtype.kind in "OU":  # in hexadecimal digits, since a label may contain any character
+        digits = ",".join(label.encode().hex() for label in array)
+        return f"decode(unhex(unnest(string_split('{digits}', ','))))"
     type_name = {"b": "boolean", "i": "bigint", "f": "double"}[array.dtype.kind]
     return f"unnest(cast('[{','.join(map(repr, array.tolist()))}]' as {type_name}[]))"
 
 
 def literal(value: float) -> Expr:
-    """A number in double precision."""
+    """Return a constant in double precision."""
     return nw.lit(value).cast(nw.Float64)
 
 
 def absent_unless(condition: Expr, column: Expr) -> Expr:
-    """A column where a condition holds, NULL elsewhere."""
+    """Return a column where a condition holds, NULL elsewhere."""
     return nw.when(condition).then(column)
 
 
 def lookup(label: Expr, levels: Sequence[Any], table: Sequence[float]) -> Expr:
-    """The value that each label stands for; labels whose value is the commonest one are left to the end."""
+    """Return the value in `table` for each label; the most frequent value is the default case."""
     values, counts = np.unique(np.asarray(table), return_counts=True)
     rest = float(values[counts.argmax()])
     out = literal(rest)

@@ -1,4 +1,4 @@
-"""Columns as formulaic takes them: in tables of pandas."""
+"""Columns as pandas tables, which formulaic needs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ __all__ = ["pandas_column", "pandas_table"]
 
 
 def pandas_table(columns: Mapping[str, ColumnData], n: int, as_floats: Collection[str] = ()) -> Any:
-    """Return columns of `n` rows as a pandas table; whole numbers in the columns `as_floats` become floats.
+    """Return columns of `n` rows as a pandas table.
 
-    In NumPy's integers ``year**6`` overflows without an error.
+    Whole numbers in the columns `as_floats` become floats: as integers ``year**6`` would overflow
+    without an error.
     """
     import pandas as pd
 

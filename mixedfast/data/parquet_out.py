@@ -36,7 +36,10 @@ class _TemporaryFolder:
 
 
 def rows_on_disk(source: Source, columns: Sequence[str]) -> Files:
-    """Write the rows of a source to a temporary file, which can be read again and lives as long as what is returned."""
+    """Write the rows of a source to a temporary file, which can be read several times.
+
+    The file is deleted with the object that is returned.
+    """
     import pyarrow.parquet as pq
 
     folder = _TemporaryFolder()
@@ -59,8 +62,8 @@ def parquet_writer(
 ) -> Iterator[Callable[[Any, Mapping[str, np.ndarray]], None]]:
     """Write Arrow tables to one file, all of them or none (see `whole_file`).
 
-    Compressing takes longer than all the rest: it has a thread, one table behind. The thread has ended before the writer is
-    closed, and the writer before the file.
+    Compression takes longer than all else: it has a thread of its own, one table behind. The thread
+    ends before the writer is closed, and the writer is closed before the file.
 
     Yields
     ------
@@ -84,7 +87,7 @@ def parquet_writer(
             own = table.column_names
             for name, values in added.items():
                 table = table.append_column(name, pa.array(values))
-            if writer is None:  # numbers that are computed hardly repeat: no dictionaries of them
+            if writer is None:  # no dictionaries for computed numbers, which hardly repeat
                 writer = pq.ParquetWriter(
                     file, table.schema, compression="zstd", use_dictionary=own
                 )

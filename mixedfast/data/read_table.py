@@ -1,4 +1,4 @@
-"""Tables from files: CSV and its relatives, and Parquet, told apart by the file's ending."""
+"""Whole tables from files: delimited text and Parquet, by the ending of the name."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixedfast.data.file_errors import two_columns, unreadable
 from mixedfast.data.frames import ColumnData, Table, as_table
 from mixedfast.errors import DataError, MissingLibraryError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ENDINGS", "read_table", "with_categories"]
 
-#: Ending of the name -> what stands between two values of a line; None for Parquet.
+#: Separator of the values of a line by the ending of the name; None for Parquet.
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".parquet": None, ".pq": None}
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
@@ -27,14 +28,14 @@ ENDINGS = f"{', '.join(_SEPARATORS)} (text also packed: {', '.join(_PACKED)})"
 
 
 def read_table(path: str | Path) -> Any:
-    """A table from a file.
+    """Read a table from a file.
 
-    Text is read by pandas; Parquet by pyarrow where that is installed, or else by polars. The answers do not depend on which.
+    Text is read by pandas; Parquet by pyarrow where that is installed, else by polars.
 
     Parameters
     ----------
     path : str or Path
-        ``-`` is CSV from standard input.
+        ``-`` for CSV from standard input.
 
     Returns
     -------
@@ -43,7 +44,7 @@ def read_table(path: str | Path) -> Any:
     Raises
     ------
     DataError
-        When the file is missing, its ending says nothing, or its content is something else.
+        When the file is missing, its ending is unknown, or its content is of another kind.
     MissingLibraryError
         For Parquet, when neither pyarrow nor polars is installed.
 
@@ -57,7 +58,7 @@ def read_table(path: str | Path) -> Any:
     [[1.0, 2.5]]
     """
     if str(path) == "-":
-        # read here and not by pandas, which takes an interruption of a pipe for a broken file
+        # not read by pandas, which reports an interrupted pipe as a damaged file
         return _read_text("standard input", BytesIO(sys.stdin.buffer.read()), ",")
     file = Path(path)
     name = file.name.lower()
@@ -65,14 +66,14 @@ def read_table(path: str | Path) -> Any:
     kind = Path(name.removesuffix(packed)).suffix
     separator = _SEPARATORS.get(kind)
     if kind not in _SEPARATORS or (separator is None and packed):
-        raise DataError(f"cannot tell what {path} is: the name should end in one of {ENDINGS}")
+        raise DataError(f"the format of {path} is unknown: its name should end in one of {ENDINGS}")
     if not file.exists():
         raise DataError(f"there is no file {path}")
     return _read_parquet(file) if separator is None else _read_text(str(path), file, separator)
 
 
 def with_categories(data: Any, names: Sequence[str]) -> Table:
-    """The data with some columns of numbers taken as categories.
+    """Return the data with some columns of whole numbers as categories.
 
     Raises
     ------
@@ -101,29 +102,30 @@ def _read_text(name: str, source: Any, separator: str) -> pd.DataFrame:
         names = pd.read_csv(source, sep=separator, header=None, nrows=1, dtype=str).iloc[0].dropna()
         if isinstance(source, BytesIO):
             source.seek(0)
-        # all lines are looked at before a column is called numbers or text: no mixtures
+        # all lines are read before the type of a column is chosen: no column of mixed types
         table: pd.DataFrame = pd.read_csv(source, sep=separator, low_memory=False)
     except UnicodeDecodeError as error:
         raise DataError(
-            f"cannot read {name}: it is not written in UTF-8 (byte {error.start}): save it so"
+            f"{name} cannot be read: byte {error.start} is not UTF-8: save the file as UTF-8"
         ) from error
-    except _spoiled() as error:
-        raise _unreadable(name, error) from error
+    except _damage() as error:
+        raise unreadable(name, error) from error
     twice = names[names.duplicated()].tolist()
     if twice:  # pandas would call the second one "x.1"
-        raise DataError(f"{name} has two columns called {twice[0]!r}: give them different names")
+        raise two_columns(name, twice[0])
     marks = [mark for mark in ";\t,|" if len(names) == 1 and mark in names.iloc[0]]
     if marks:
         raise DataError(
-            f"{name} has one column, called {names.iloc[0]!r}: {marks[0]!r} should be {separator!r}"
+            f"{name} has one column, {names.iloc[0]!r}: its separator {marks[0]!r} should be "
+            f"{separator!r}"
         )
     return table
 
 
-def _spoiled() -> tuple[type[Exception], ...]:
-    """What reading text, packed perhaps, raises when it is none."""
+def _damage() -> tuple[type[Exception], ...]:
+    """Return the errors of reading a damaged file of text, compressed or not."""
     own = (OSError, EOFError, ValueError, ImportError, zipfile.BadZipFile, zlib.error)
-    if find_spec("_lzma") is None:  # a Python may be built without
+    if find_spec("_lzma") is None:  # Python may be built without it
         return own
     from lzma import LZMAError
 
@@ -137,16 +139,12 @@ def _read_parquet(file: Path) -> Any:
         try:
             return parquet.read_table(file)
         except (OSError, ValueError) as error:
-            raise _unreadable(str(file), error) from error
+            raise unreadable(file, error, "Parquet") from error
     if find_spec("polars") is not None:
         import polars as pl
 
         try:
             return pl.read_parquet(file)
         except (OSError, pl.exceptions.PolarsError) as error:
-            raise _unreadable(str(file), error) from error
+            raise unreadable(file, error, "Parquet") from error
     raise MissingLibraryError(f"reading {file} needs pyarrow or polars: pip install pyarrow")
-
-
-def _unreadable(name: str, error: Exception) -> DataError:
-    return DataError(f"cannot read {name}: {' '.join(str(error).split())}")

@@ -1,4 +1,4 @@
-"""Where batches come from: files, or anything that yields Arrow data."""
+"""Sources of batches: files, or anything that yields Arrow data."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["as_source", "is_stream"]
 
 
 def is_stream(data: Any) -> bool:
-    """Whether data are to be read batch by batch: paths, or something that yields Arrow data."""
+    """Return whether data are read batch by batch: paths, or something that yields Arrow data."""
     if isinstance(data, (str, os.PathLike)) or _is_dataset(data):
         return True
     if isinstance(data, (list, tuple, Iterator)) or (callable(data) and not isinstance(data, type)):
-        return True  # a RecordBatchReader is an iterator, and exports Arrow too
-    # a column or an array has values, not batches; what it lacks is told where tables are read
+        return True  # among them a RecordBatchReader, an iterator that exports Arrow too
+    # a column or an array holds values, not batches; where tables are read it gets an error
     in_memory = ("__arrow_c_stream__", "__array__", "columns", "names")
     return (
         hasattr(data, "__iter__")
@@ -34,7 +34,7 @@ def _is_dataset(data: Any) -> bool:
 
 
 def as_source(data: Any) -> Source:
-    """A `Source` over a path, folder, glob, list of paths, Arrow dataset, or iterable of Arrow batches.
+    """Return a `Source` of a path, folder, glob, list of paths, Arrow dataset or batches.
 
     Raises
     ------

@@ -1,6 +1,7 @@
 """Write files whole or not at all.
 
-Everything the package writes goes through `whole_file`: saved results and checkpoints, reports, augmented rows.
+Everything the package writes goes through `whole_file`: saved results and checkpoints, reports,
+augmented rows.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ def whole_file(
 ) -> Iterator[BinaryIO]:
     """Open a file that takes its place when the block ends without an error.
 
-    The bytes go to a new file ``NAME.<random>.part`` in the same folder, which then replaces the target. A link is followed. A
-    file that is replaced keeps its permissions. After an error the old file is whole and the new one is removed.
+    The bytes go to a new file ``NAME.<random>.part`` in the same folder, which then replaces the
+    target. A link is followed. A file that is replaced keeps its permissions. After an error the
+    old file is whole and the new one is removed.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""A unit of work: rows that are read whole or not at all, so that an error in them leaves nothing half-added.
+"""Units of work: rows whose sums are added together or, after an error, not at all.
 
-Its name tells a user which file or batch it was.
+The name of a unit tells the user which file or batch it is.
 """
 
 from __future__ import annotations
@@ -11,21 +11,31 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mixedfast.data.arrow import kind_of
+from mixedfast.data.file_errors import two_columns
 from mixedfast.errors import DataError
 
 __all__ = ["BATCH_ROWS", "UNIT_ROWS", "Source", "Unit", "check_schema", "joined", "together"]
 
-#: Rows a unit should have at least: below, sums over all levels cost more than the rows. Small files and batches go together.
+#: Rows that a unit should have: with fewer, adding the sums of all levels costs more than reading
+#: the rows. Smaller files and batches are put together.
 UNIT_ROWS = 1 << 18
-#: Rows decoded at a time, whatever the size of a row group.
+#: Rows decoded at a time, independent of the size of row groups.
 BATCH_ROWS = 1 << 20
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Some rows, read when asked for: ``read()`` yields Arrow tables, ``read(rows)`` short ones where that saves work.
+    """Rows that are read on demand.
 
-    ``mark`` tells the same unit again on another day.
+    Parameters
+    ----------
+    name : str
+        For messages.
+    mark : str
+        Identifies the unit in a checkpoint.
+    rows : int
+    read : callable
+        ``read()`` yields Arrow tables, ``read(rows)`` tables of at most about so many rows.
     """
 
     name: str
@@ -35,15 +45,15 @@ class Unit:
 
 
 class Source(Protocol):
-    """What a stream is read from."""
+    """Data that are read in units."""
 
     @property
     def rows(self) -> int | None:
-        """How many rows there are, where that is known without reading them."""
+        """Number of rows, where it is known without reading them."""
 
     @property
     def once(self) -> bool:
-        """Whether the rows come by only once."""
+        """Whether the rows can be read only once."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -51,39 +61,44 @@ class Source(Protocol):
 
     @property
     def schema(self) -> Any:
-        """Names and types of the columns, of the first part."""
+        """Names and types of the columns in the first part."""
 
     def units(self, columns: Sequence[str]) -> Iterator[Unit]:
-        """All rows once, only the columns named."""
+        """Yield all rows once, with the columns named."""
 
     def promises_values(self, columns: Sequence[str]) -> bool:
-        """Whether it is known without reading that these columns hold no NULL (NaN they may), and reading fewer takes less."""
+        """Return whether these columns are known to hold no NULL, and single columns can be read.
+
+        They may hold NaN.
+        """
 
 
 def check_schema(found: Any, wanted: Any, columns: Sequence[str], where: str, first: str) -> None:
-    """Raise DataError unless a part has the columns wanted, of the kinds they have in the first part."""
+    """Raise DataError unless a part has all columns, of the same kinds as in the first part."""
     for name in columns:
         if name not in found.names:
             raise DataError(
                 f"{where} has no column {name!r} (it has {', '.join(found.names[:12])})"
             )
         if found.names.count(name) > 1:
-            raise DataError(f"{where} has two columns {name!r}: rename or leave out one")
+            raise two_columns(where, name)
         if found.field(name).type == wanted.field(name).type:
             continue
         here, there = kind_of(found.field(name).type), kind_of(wanted.field(name).type)
         if there == "null" and here not in ("number", "boolean"):
             raise DataError(
-                f"{where}: column {name!r} holds {here} here, and no value in {first}: give it this type there too"
+                f"{where}: column {name!r} holds {here} here and only missing values in {first}: "
+                "give it the same type there"
             )
         if here != there and "null" not in (here, there):
             raise DataError(
-                f"{where}: column {name!r} holds {here} here ({found.field(name).type}) and {there} in {first}"
+                f"{where}: column {name!r} holds {here} here ({found.field(name).type}) "
+                f"and {there} in {first}"
             )
 
 
 def together(units: Iterable[Unit]) -> Iterator[list[Unit]]:
-    """Units in lists of at least `UNIT_ROWS` rows."""
+    """Yield lists of units with at least `UNIT_ROWS` rows together."""
     group: list[Unit] = []
     rows = 0
     for unit in units:
@@ -97,9 +112,10 @@ def together(units: Iterable[Unit]) -> Iterator[list[Unit]]:
 
 
 def joined(units: Sequence[Unit]) -> Unit:
-    """Short units as one, so that sums over all levels are made once and not for a few rows at a time.
+    """Join small units to one, whose sums are computed together.
 
-    Tables of one type that follow each other become one table, of at most `BATCH_ROWS` rows unless one of them is longer.
+    Consecutive tables of the same types become one table of at most `BATCH_ROWS` rows, unless one
+    of them is longer.
     """
     if len(units) == 1:
         return units[0]
@@ -111,7 +127,7 @@ def joined(units: Sequence[Unit]) -> Unit:
 
 
 def _longer(tables: Iterable[Any]) -> Iterator[Any]:
-    """Tables put together where their types allow."""
+    """Concatenate consecutive tables of the same types."""
     import pyarrow as pa
 
     held: list[Any] = []
