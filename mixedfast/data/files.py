@@ -77,9 +77,8 @@ class Files:
 
     once = False
 
-    def __init__(self, paths: tuple[Path, ...], keep: Any = None) -> None:
+    def __init__(self, paths: tuple[Path, ...]) -> None:
         self.paths = paths
-        self._keep = keep  # a temporary folder, which is deleted with this object
         for path in paths:
             if not _format(path):
                 raise DataError(

@@ -23,18 +23,6 @@ from mixedfast.errors import DataError
 __all__ = ["parquet_writer", "rows_on_disk"]
 
 
-class _TemporaryFolder:
-    """A new folder that is removed with this object, or at the end of the process.
-
-    ``tempfile.TemporaryDirectory`` emits a ResourceWarning when it is not closed, and no one
-    closes a fit.
-    """
-
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="mixedfast-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
-
-
 def rows_on_disk(source: Source, columns: Sequence[str]) -> Files:
     """Write the rows of a source to a temporary file, which can be read several times.
 
@@ -42,8 +30,9 @@ def rows_on_disk(source: Source, columns: Sequence[str]) -> Files:
     """
     import pyarrow.parquet as pq
 
-    folder = _TemporaryFolder()
-    path = folder.path / "batches.parquet"
+    path = Path(tempfile.mkdtemp(prefix="mixedfast-")) / "batches.parquet"
+    files = Files((path,))
+    weakref.finalize(files, shutil.rmtree, path.parent)
     writer = None
     try:
         for unit in source.units(columns):
@@ -53,7 +42,7 @@ def rows_on_disk(source: Source, columns: Sequence[str]) -> Files:
     finally:
         if writer is not None:
             writer.close()
-    return Files((path,), keep=folder)
+    return files
 
 
 @contextmanager

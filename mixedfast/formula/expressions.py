@@ -1,8 +1,9 @@
-"""Python expressions inside formulas, as trees: what they call, and whether they are only arithmetic.
+"""Python expressions in formulas, and the check that they are only arithmetic.
 
-A formula is evaluated as Python by formulaic. So that no formula runs code of its own, whether typed, read from a file or taken
-from a web form, it may hold arithmetic on columns and the functions on a list, and no more; the tree says so before anything is
-evaluated. `allow_in_formulas` puts functions on the list.
+formulaic evaluates parts of a formula as Python. No formula may run other code, whether it is
+typed, read from a file or taken from a web form. So expressions are limited to arithmetic on
+columns and to a list of functions, which is checked in the syntax tree before anything is
+evaluated. `allow_in_formulas` adds functions to the list.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ __all__ = [
     "stateful_calls",
 ]
 
-#: Transforms that look at a whole column before they can say anything of one row.
+#: Transforms that need statistics of a whole column.
 WHOLE_COLUMN = frozenset(["bs", "cc", "center", "cr", "cs", "lag", "poly", "scale", "standardize"])
 
-#: All that an expression may be built of: nothing that binds a name, loops, or reaches into an object.
+#: Nodes that an expression may contain: none binds a name, loops, or reads attributes of an object.
 _ARITHMETIC = (
     ast.BinOp,
     ast.UnaryOp,
@@ -60,32 +61,34 @@ _ARITHMETIC = (
     ast.boolop,
     ast.expr_context,
 )
-#: Names of NumPy that formulas may use besides its ufuncs: they read arguments and nothing else.
+#: Names of NumPy that formulas may use besides its ufuncs: they only read their arguments.
 _NUMPY = frozenset(
     ["array", "clip", "digitize", "e", "isin", "maximum", "minimum", "pi", "round", "where"]
 )
-#: Contrasts, which a formula names without calling them.
+#: Contrasts, which a formula may name without a call.
 _CONTRASTS = frozenset(["Diff", "Helmert", "Poly", "Sum", "Treatment"])
-#: Functions formulaic offers that a formula may call.
+#: Functions of formulaic that a formula may call.
 _FORMULAIC = (
     WHOLE_COLUMN
     | _CONTRASTS
     | {"C", "I", "Q", "exp", "exp10", "exp2", "hashed", "log", "log10", "log2"}
 )
-#: What R's users write in formulas and formulaic does not know by itself.
+#: Functions that are common in formulas of R and that formulaic lacks.
 _FROM_NUMPY: Mapping[str, Callable[..., Any]] = {
     name: getattr(np, name)
     for name in ("abs", "ceil", "cos", "expm1", "floor", "log1p", "sin", "sqrt", "tan")
 }
-#: What `contr` holds.
+#: Attributes of `contr`.
 _OF_CONTR = frozenset(["SAS", "custom", "diff", "helmert", "poly", "sum", "treatment"])
-#: Names whose attributes a formula may use. A column of that name would be asked for its own: pandas' can write files.
+#: Names whose attributes a formula may use. With a column of that name, the attributes would be
+#: those of the column, and methods of pandas columns can write files.
 _MODULES = frozenset(["contr", "np"])
-#: A power of plain numbers is reckoned with whole numbers of any length: ``9**9**9`` would not end.
+#: Largest exponent of a power of constants. Whole numbers have any length in Python: ``9**9**9``
+#: would not end.
 _LARGEST_POWER = 64
 _BUILT_IN = _FORMULAIC | _FROM_NUMPY.keys() | _MODULES
 
-#: What to write instead of functions of R that have no namesake here.
+#: What to write instead of functions of R that do not exist here.
 _INSTEAD = {
     "ns": "natural splines are cr(x, df=...), with one more df",
     "cut": "make the column first, with pandas.cut",
@@ -97,12 +100,13 @@ _INSTEAD = {
     "diag": "write (x || g) for uncorrelated effects",
     "us": "write (x | g) for correlated effects",
 }
-#: Where formulaic ends a string or a backticked name: what is checked must be what it evaluates, to the character.
+#: Strings and names in backticks as formulaic splits them: the text that is checked must be the
+#: text that it evaluates.
 _QUOTES = re.compile(r"""(\\"|"(?:\\"|[^"])*"|\\'|'(?:\\'|[^'])*'|`)""")
 
 _lock = threading.Lock()
 _allowed: Mapping[str, Callable[..., Any]] = MappingProxyType({})
-#: Arguments after the column, of the transforms whose state can be told from a column's statistics.
+#: Arguments after the column, for the transforms whose state follows from statistics of the column.
 _POSITIONS = {
     "bs": (
         "df",
@@ -121,9 +125,16 @@ _POSITIONS = {
 
 @dataclass(frozen=True)
 class Stateful:
-    """One call of a transform that needs statistics of a whole column.
+    """A call of a transform that needs statistics of a whole column.
 
-    ``text`` is how formulaic keys its state; ``inside`` the expression it transforms; ``arguments`` the literal keywords.
+    Parameters
+    ----------
+    text : str
+        The key of its state in formulaic.
+    function : str
+    inside : str
+        The expression that is transformed.
+    arguments : tuple of (name, value)
     """
 
     text: str
@@ -134,7 +145,7 @@ class Stateful:
 
 @lru_cache(maxsize=256)
 def expression_tree(expr: str) -> tuple[ast.expr, dict[str, str]]:
-    """The tree of an expression, and the columns in backticks by the names that stand for them in it.
+    """Parse an expression; return its tree, and columns in backticks by their names in the tree.
 
     Examples
     --------
@@ -145,20 +156,16 @@ def expression_tree(expr: str) -> tuple[ast.expr, dict[str, str]]:
     source, quoted = _without_backticks(expr)
     try:
         tree = ast.parse(source.strip(), mode="eval").body
-    except (
-        SyntaxError,
-        RecursionError,
-        MemoryError,
-    ) as error:  # the last two: nested past what Python reads
+    except (SyntaxError, RecursionError, MemoryError) as error:  # the last two: nested too deeply
         reason = error.msg if isinstance(error, SyntaxError) else "it is nested too deeply"
         raise FormulaError(
-            f"cannot read {expr!r}: {reason}; it takes a column's name or Python such as log(x)"
+            f"cannot read {expr!r}: {reason}; write a column's name or Python such as log(x)"
         ) from error
     return tree, quoted
 
 
 def _without_backticks(expr: str) -> tuple[str, dict[str, str]]:
-    """An expression with a stand-in for each backticked column, and the columns by their stand-ins."""
+    """Replace each column in backticks by a placeholder; return the columns by placeholder too."""
     parts, names, source = _QUOTES.split(expr), dict[str, str](), ""
     while parts:
         part = parts.pop(0)
@@ -172,12 +179,13 @@ def _without_backticks(expr: str) -> tuple[str, dict[str, str]]:
 
 
 def allow_in_formulas(**functions: Callable[..., Any] | None) -> None:
-    """Let formulas call functions of yours, by these names, in this process; ``name=None`` takes one back.
+    """Allow formulas to call functions of yours in this process; ``name=None`` withdraws one.
 
-    Formulas call only what is known to be harmless: arithmetic, NumPy's elementwise functions, ``I``, ``C``, ``poly``, ``bs``,
-    ``cr``, ``scale`` and their like. A function of yours gets columns as pandas Series and returns one number a row, which must
-    depend on that row alone: new data come in other rows. Models remember the name and not the function. A model that is loaded
-    or unpickled elsewhere asks for it there, by an error that says so.
+    Formulas may call only functions that are known to be harmless: arithmetic, elementwise
+    functions of NumPy, ``I``, ``C``, ``poly``, ``bs``, ``cr``, ``scale`` and similar ones. Your
+    function takes columns as pandas Series and returns one number per row, which must depend on
+    that row alone: new data have other rows. Models store the name, not the function. A model that
+    is loaded in another process raises an error that names the function, until it is allowed there.
 
     Parameters
     ----------
@@ -186,7 +194,7 @@ def allow_in_formulas(**functions: Callable[..., Any] | None) -> None:
     Raises
     ------
     ArgumentError
-        When a value cannot be called, or the name is one that formulas know already.
+        When a value cannot be called, or formulas know the name already.
 
     Examples
     --------
@@ -204,21 +212,22 @@ def allow_in_formulas(**functions: Callable[..., Any] | None) -> None:
     for name, function in functions.items():
         if name in _BUILT_IN or name.startswith("_"):
             raise ArgumentError(
-                f"{name!r} means something in formulas already: allow your function by another name"
+                f"{name!r} has a meaning in formulas already: allow your function by another name"
             )
         if not name.isidentifier() or iskeyword(name):
             raise ArgumentError(
-                f"{name!r} is no name that a formula can call: a word of letters, digits and underscores"
+                f"{name!r} cannot be called in a formula: use letters, digits and underscores"
             )
         if function is not None and not callable(function):
             raise ArgumentError(
-                f"{name}={function!r} is no function: give one that takes columns, or None to take it back"
+                f"{name}={function!r} is not a function: give one that takes columns, or None to "
+                "withdraw it"
             )
     holding(_lock, lambda: _allow(functions))
 
 
 def _allow(functions: Mapping[str, Callable[..., Any] | None]) -> None:
-    """Put a longer or shorter list in the place of the old; readers take the one that is there, and none ever changes."""
+    """Replace the list of functions; a list never changes while it is read."""
     global _allowed
     merged = {**_allowed, **functions}
     _allowed = MappingProxyType(
@@ -227,25 +236,26 @@ def _allow(functions: Mapping[str, Callable[..., Any] | None]) -> None:
 
 
 def allowed() -> frozenset[str]:
-    """The names that `allow_in_formulas` has put on the list."""
+    """Return the names that `allow_in_formulas` has added."""
     return frozenset(_allowed)
 
 
 def functions() -> dict[str, Callable[..., Any]]:
-    """What formulas may call and formulaic does not know by itself, by name."""
+    """Return by name the functions that formulas may call and that formulaic lacks."""
     return {**_FROM_NUMPY, **_allowed}
 
 
 def refuse_code(expr: str) -> None:
-    """Raise FormulaError when an expression is more than arithmetic on columns and calls of known functions.
+    """Raise FormulaError unless an expression is arithmetic on columns and known functions.
 
     Examples
     --------
     >>> refuse_code("scale(log(x), ddof=0) + np.sqrt(z)")
     >>> refuse_code("().__class__")
     Traceback (most recent call last):
-    mixedfast.errors.FormulaError: '().__class__' in '().__class__' is more than arithmetic on columns: formulas run no code; \
-make the column first, or allow a function with mf.allow_in_formulas(name=function)
+    mixedfast.errors.FormulaError: '().__class__' in '().__class__' is more than arithmetic on \
+columns: formulas run no code; make the column first, or allow a function with \
+mf.allow_in_formulas(name=function)
     """
     tree, names = expression_tree(expr)
     for node in ast.walk(tree):
@@ -260,17 +270,18 @@ make the column first, or allow a function with mf.allow_in_formulas(name=functi
             and (takes := _takes(node.func)) is not None
             and len(node.args) > takes
         ):
-            raise FormulaError(  # NumPy would write the result into the column that comes next
-                f"{ast.unparse(node.func)} in {expr!r} takes {takes} column{'s' * (takes > 1)}, not {len(node.args)}"
-                + (
-                    "; a logarithm to another base is log(x) / log(base)"
-                    if ast.unparse(node.func) in ("log", "np.log")
-                    else ""
-                )
+            # NumPy would write the result into the next argument
+            called = ast.unparse(node.func)
+            hint = "; a logarithm to another base is log(x) / log(base)"
+            raise FormulaError(
+                f"{called} in {expr!r} takes {takes} column{'s' * (takes > 1)}, not "
+                f"{len(node.args)}"
+                f"{hint if called in ('log', 'np.log') else ''}"
             )
         if isinstance(node, ast.BinOp) and _is_endless(node):
             raise FormulaError(
-                f"{_named(ast.unparse(node), names)!r} in {expr!r} may come to no end: write the number itself"
+                f"{_named(ast.unparse(node), names)!r} in {expr!r} may never end: "
+                "write the number itself"
             )
         if not isinstance(node, _ARITHMETIC) or not _is_harmless(node):
             part = (
@@ -280,7 +291,8 @@ make the column first, or allow a function with mf.allow_in_formulas(name=functi
             )
             raise FormulaError(
                 f"{part} in {expr!r} is more than arithmetic on columns: formulas run no code; "
-                "make the column first, or allow a function with mf.allow_in_formulas(name=function)"
+                "make the column first, or allow a function with "
+                "mf.allow_in_formulas(name=function)"
             )
 
 
@@ -297,15 +309,14 @@ def _is_harmless(node: ast.AST) -> bool:
         return node.value.id == "contr" and node.attr in _OF_CONTR
     if isinstance(node, ast.Call):
         return isinstance(node.func, (ast.Attribute, ast.Name))
-    if isinstance(
-        node, ast.keyword
-    ):  # out= would write into the user's columns; formulaic's own begin with an underscore
+    # out= would write into the user's columns; names with an underscore are internal to formulaic
+    if isinstance(node, ast.keyword):
         return node.arg is not None and node.arg != "out" and not node.arg.startswith("_")
     return True
 
 
 def _takes(function: ast.expr) -> int | None:
-    """How many columns an elementwise function of NumPy's takes; None for any other."""
+    """Return how many columns an elementwise function of NumPy takes; None for other functions."""
     name = (
         function.attr
         if isinstance(function, ast.Attribute)
@@ -318,7 +329,7 @@ def _takes(function: ast.expr) -> int | None:
 
 
 def _is_endless(node: ast.BinOp) -> bool:
-    """Whether an operation on plain values alone makes more of them than anybody means."""
+    """Return whether an operation on constants alone may give an extremely large value."""
     if isinstance(node.op, ast.Pow):
         return not (
             _has_columns(node) or (isinstance(node.left, ast.Constant) and _is_small(node.right))
@@ -335,7 +346,7 @@ def _is_endless(node: ast.BinOp) -> bool:
 
 
 def _is_small(power: ast.expr) -> bool:
-    """Whether a power is a number that is written out, such as 3 or -0.5, and not large."""
+    """Return whether an exponent is a constant, such as 3 or -0.5, that is not large."""
     number = power.operand if isinstance(power, ast.UnaryOp) else power
     value = number.value if isinstance(number, ast.Constant) else None
     return isinstance(value, (int, float)) and value <= _LARGEST_POWER
@@ -346,7 +357,7 @@ def _has_columns(node: ast.AST) -> bool:
 
 
 def modules_used(expr: str) -> frozenset[str]:
-    """Which of `np` and `contr` an expression asks for something.
+    """Return which of `np` and `contr` an expression uses.
 
     Examples
     --------
@@ -362,13 +373,16 @@ def _unknown(name: str, expr: str) -> FormulaError:
     known = ", ".join(sorted(_FORMULAIC | _FROM_NUMPY.keys() | _allowed.keys()))
     advice = _INSTEAD.get(
         name,
-        f"known are {known}, and NumPy's as np.name(x); allow your own with mf.allow_in_formulas({name}=function)",
+        f"known are {known}, and functions of NumPy as np.name(x); "
+        f"allow your own with mf.allow_in_formulas({name}=function)",
     )
     return FormulaError(f"unknown function {name!r} in {expr!r}; {advice}")
 
 
 def column_names(expr: str) -> tuple[str, ...]:
-    """The columns an expression reads, once `refuse_code` has passed it: its names that are no functions.
+    """Return the columns that an expression uses: its names, except those of functions.
+
+    The expression must have passed `refuse_code`.
 
     Examples
     --------
@@ -381,9 +395,8 @@ def column_names(expr: str) -> tuple[str, ...]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             functions.add(node.func)
-            if (
-                isinstance(node.func, ast.Name) and node.func.id == "Q"
-            ):  # Q("my var") names a column by a string
+            # Q("my var") names a column by a string
+            if isinstance(node.func, ast.Name) and node.func.id == "Q":
                 found += [str(arg.value) for arg in node.args if isinstance(arg, ast.Constant)]
         if isinstance(node, ast.Attribute):
             functions.add(node.value)
@@ -393,7 +406,7 @@ def column_names(expr: str) -> tuple[str, ...]:
 
 
 def stateful_calls(expr: str) -> Iterator[Stateful]:
-    """The calls in an expression that need statistics of a whole column, outermost first.
+    """Yield the calls that need statistics of a whole column, outermost first.
 
     Examples
     --------
@@ -409,7 +422,7 @@ def stateful_calls(expr: str) -> Iterator[Stateful]:
         ):
             text = _named(ast.unparse(node), names)
             if not node.args:
-                raise FormulaError(f"{text} transforms nothing: write {node.func.id}(column)")
+                raise FormulaError(f"{text} has no argument: write {node.func.id}(column)")
             keywords = _literals(node, text)
             yield Stateful(text, node.func.id, _named(ast.unparse(node.args[0]), names), keywords)
 
@@ -426,7 +439,7 @@ def _literals(node: ast.Call, text: str) -> tuple[tuple[str, Any], ...]:
     try:
         return tuple((name, ast.literal_eval(value)) for name, value in given)
     except ValueError as error:
-        raise FormulaError(f"the arguments of {text} must be plain values here") from error
+        raise FormulaError(f"the arguments of {text} must be constants") from error
 
 
 def _named(text: str, names: dict[str, str]) -> str:

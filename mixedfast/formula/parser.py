@@ -1,9 +1,9 @@
-"""Reading lme4's formula language: random terms apart from the fixed part.
+"""Parser of lme4's formula language: random terms and the fixed part.
 
-``parse`` knows nothing of the data. It takes the ``(expr | group)`` terms and the ``offset()`` terms
-out of a formula and leaves a fixed part that formulaic can read; what the columns are is decided in
-`mixedfast.design.build`. The grammar of random terms is that of Bates, Mächler, Bolker & Walker (2015,
-*Journal of Statistical Software* 67(1), section 2.1).
+``parse`` needs no data. It separates the terms ``(expr | group)`` and ``offset()`` from the fixed
+part, which formulaic reads; `mixedfast.design.build` makes the columns. The grammar of random terms
+is that of Bates, Mächler, Bolker & Walker (2015, *Journal of Statistical Software* 67(1), section
+2.1).
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ __all__ = [
 ]
 
 _NAME = re.compile(r"[^\W\d]\w*(?:\.\w+)*|\.[^\W\d]\w*")
-_STRUCTURED = re.compile(
-    r"\b(us|diag|cs|ar1)\s*\([^()|]*\|"
-)  # covariance structures of other programs
-_HOLE = "\0"  # stands where a random or offset term was cut out; cannot occur in a formula
+#: Covariance structures of other programs.
+_STRUCTURED = re.compile(r"\b(us|diag|cs|ar1)\s*\([^()|]*\|")
+#: Placeholder of a random term or offset in the fixed part; it cannot occur in a formula.
+_HOLE = "\0"
 
 
 @stored("RandomTerm")
 @dataclass(frozen=True)
 class RandomTerm:
-    """One random-effects term ``(expr | group)``, nesting already written out.
+    """A random-effects term ``(expr | group)``, with nesting written out.
 
     Parameters
     ----------
     expr : str
-        Left of the bar, in formulaic's grammar: ``"1 + ses"``.
+        Left of the bar, in the grammar of formulaic: ``"1 + ses"``.
     group : str
         The grouping factor as lme4 labels it: ``"school"``, ``"cask:batch"``.
     correlated : bool
@@ -76,16 +76,16 @@ class RandomTerm:
 @stored("ModelSpec")
 @dataclass(frozen=True)
 class ModelSpec:
-    """A formula taken apart.
+    """The parts of a formula.
 
     Parameters
     ----------
     formula : str
-        As the user wrote it.
+        The formula as given.
     response : str
         A column name, or an expression such as ``log(y)``.
     fixed : str
-        The fixed part without random terms and offsets, in formulaic's grammar.
+        The fixed part without random terms and offsets, in the grammar of formulaic.
     random : tuple of RandomTerm
         In the order of the formula; ``a/b`` gives two terms, the finer grouping first.
     offsets : tuple of str
@@ -106,7 +106,7 @@ class ModelSpec:
 
 
 def parse(formula: str, require_random: bool = True) -> ModelSpec:
-    """Take a formula apart.
+    """Parse a formula.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def parse(formula: str, require_random: bool = True) -> ModelSpec:
     Raises
     ------
     FormulaError
-        When the formula cannot be read. The message names the term and says what to write.
+        When the formula cannot be read. The message names the term and says how to write it.
 
     Examples
     --------
@@ -131,7 +131,8 @@ def parse(formula: str, require_random: bool = True) -> ModelSpec:
     """
     if not isinstance(formula, str):
         raise FormulaError(
-            f"a formula is a string such as 'y ~ x + (1 | g)', not {type(formula).__name__}: formula first, data second"
+            f"a formula is a string such as 'y ~ x + (1 | g)', not {type(formula).__name__}: "
+            "the formula is the first argument, the data are the second"
         )
     return _parse(formula, require_random)
 
@@ -154,8 +155,8 @@ def _parse(formula: str, require_random: bool) -> ModelSpec:
         structured = _STRUCTURED.search(right)
         if structured:
             raise FormulaError(
-                f"{structured.group(1)}(...) is not read in {formula!r}: write (x | g) for an unstructured covariance "
-                "matrix, (x || g) for a diagonal one"
+                f"{structured.group(1)}(...) in {formula!r} is not supported: write (x | g) for an "
+                "unstructured covariance matrix, (x || g) for a diagonal one"
             )
         raise FormulaError(
             f"no random term in {formula!r}: for ordinary regression use mf.lm, "
@@ -168,12 +169,12 @@ def _parse(formula: str, require_random: bool) -> ModelSpec:
 
 
 def expand_dot(fixed: str, names: tuple[str, ...]) -> str:
-    """The fixed part with a lone ``.`` replaced by the sum of the given columns.
+    """Replace a single ``.`` in the fixed part by the sum of the given columns.
 
     Raises
     ------
     FormulaError
-        When there is a dot and no column for it to stand for.
+        When there is a dot but no other column.
 
     Examples
     --------
@@ -192,13 +193,13 @@ def expand_dot(fixed: str, names: tuple[str, ...]) -> str:
 
 
 def lone_dots(text: str) -> list[int]:
-    """Where a ``.`` stands alone: no part of a name or number, and not in quotes."""
+    """Return the positions of dots that are not part of a name, a number or a quoted text."""
     hidden = quoted(text)
     return [m.start() for m in re.finditer(r"(?<![\w.])\.(?![\w.])", text) if not hidden[m.start()]]
 
 
 def plain_name(expr: str) -> str | None:
-    """The column an expression names, or None when it is more than a name.
+    """Return the column that an expression names, or None when it is not just a name.
 
     Examples
     --------
@@ -214,25 +215,26 @@ def plain_name(expr: str) -> str | None:
 
 
 def quote(name: str) -> str:
-    """A column name as it must stand in a formula: in backticks unless it is an ordinary name.
+    """Write a column name for a formula: in backticks unless it is an identifier.
 
     Raises
     ------
     FormulaError
-        When the name holds a backtick itself, which would end the quotation.
+        When the name contains a backtick.
     """
     if "`" in name:
         raise FormulaError(
-            f"column {name!r} holds a backtick, which formulas quote names with: rename the column"
+            f"the name of column {name!r} contains a backtick, which formulas use to quote names: "
+            "rename the column"
         )
     return name if _NAME.fullmatch(name) else f"`{name}`"
 
 
-# --- the two sides, and what is cut out of the right one ---------------------------------------
+# --- the two sides, and the terms cut out of the right one -------------------------------------
 
 
 def split_sides(formula: str) -> tuple[str, str]:
-    """The response and the right side of a formula, both there."""
+    """Split a formula into its response and its right side; neither may be empty."""
     if _HOLE in formula:
         raise FormulaError("the formula contains a null character")
     refuse_lookalikes(formula)
@@ -243,7 +245,7 @@ def split_sides(formula: str) -> tuple[str, str]:
     response, right = parts[0].strip(), parts[1].strip()
     if not response:
         raise FormulaError(
-            f"no response before '~' in {formula!r}: write the outcome's column there"
+            f"no response before '~' in {formula!r}: write the column of the outcome there"
         )
     if not right:
         raise FormulaError(f"nothing after '~' in {formula!r}: write at least 1, the intercept")
@@ -251,7 +253,7 @@ def split_sides(formula: str) -> tuple[str, str]:
 
 
 def _random_cuts(right: str) -> list[tuple[int, int, bool]]:
-    """Where the parentheses with a bar begin and end; function arguments are not looked into."""
+    """Find the parentheses with a bar, except those in the arguments of functions."""
     partner = partners(right)
     if any(right[i] == "|" for i in top_level(right)):
         raise FormulaError(f"a random term needs parentheses, such as (1 | group), in {right!r}")
@@ -273,7 +275,7 @@ def _random_cuts(right: str) -> list[tuple[int, int, bool]]:
 def _offset_cuts(
     right: str, random_cuts: list[tuple[int, int, bool]]
 ) -> list[tuple[int, int, bool]]:
-    """Where the calls of offset begin and end; inside another call or a random term there is none to subtract."""
+    """Find the calls of offset; raise FormulaError for one inside a call or a random term."""
     hidden, partner = quoted(right), partners(right)
     closed = [(start, stop) for start, stop in partner.items() if is_call(right, start)]
     closed += [(start, stop) for start, stop, _ in random_cuts]
@@ -282,7 +284,9 @@ def _offset_cuts(
         if hidden[m.start()]:
             continue
         if any(start < m.start() < stop for start, stop in closed):
-            raise FormulaError(f"an offset is a term of its own, not part of another, in {right!r}")
+            raise FormulaError(
+                f"offset() in {right!r} is part of another term: write it as a term of its own"
+            )
         cuts.append((m.start(), partner[m.end() - 1] + 1, True))
     return cuts
 
@@ -303,7 +307,7 @@ def _punch(text: str, cuts: list[tuple[int, int]]) -> str:
 
 
 def _close_holes(text: str) -> str:
-    """The fixed part once the cut-out terms and the plus signs that joined them are gone."""
+    """Remove placeholders, and the plus signs beside them, from the fixed part."""
     before = None
     while before != text:
         before = text
@@ -316,7 +320,7 @@ def _close_holes(text: str) -> str:
         return "1"
     if _HOLE in text:
         around = text.replace(_HOLE, "(... | ...)")
-        raise FormulaError(f"random and offset terms are joined by '+' only, in {around!r}")
+        raise FormulaError(f"random and offset terms can only be added with '+', in {around!r}")
     return text
 
 
@@ -324,7 +328,7 @@ def _close_holes(text: str) -> str:
 
 
 def _random_terms(text: str) -> list[RandomTerm]:
-    """The terms one parenthesis stands for: several when the grouping is nested."""
+    """Read the terms of one parenthesis: several when the grouping is nested."""
     inside = text[1:-1]
     bars = [i for i in top_level(inside) if inside[i] == "|"]
     if len(bars) > 2 or (len(bars) == 2 and bars[1] != bars[0] + 1):
@@ -338,11 +342,11 @@ def _random_terms(text: str) -> list[RandomTerm]:
         raise FormulaError(f"no grouping factor after the bar in {text}: write ({expr} | group)")
     if lone_dots(expr):
         raise FormulaError(
-            f"'.' stands for columns in the fixed part only: write out the effects in {text}"
+            f"'.' can be used in the fixed part only: write out the effects in {text}"
         )
     if _random_cuts(expr) or _random_cuts(group):
         raise FormulaError(
-            f"a random term inside the random term {text}: write one after the other, with '+'"
+            f"the random term {text} contains another one: write them as two terms, joined by '+'"
         )
     return [
         RandomTerm(_translate(expr), node.label, len(bars) == 1, node.factors)
@@ -374,7 +378,7 @@ class _Group:
 
 
 class _GroupReader:
-    """Reads what stands right of the bar: names joined by ``:``, and by ``/`` or ``*`` around those."""
+    """Reader of the text right of the bar: names joined by ``:``, ``/`` and ``*``."""
 
     _token = re.compile(r"\s*(`[^`]+`|[^\W\d]\w*(?:\.\w+)*|\.[^\W\d]\w*|.)", re.DOTALL)
 
@@ -404,7 +408,7 @@ class _GroupReader:
             right = self._crossed()
             if len(right) > 1 or (operator == "*" and len(groups) > 1):
                 raise FormulaError(
-                    f"the grouping of {self.term} is too deep to read: write its terms one by one"
+                    f"the grouping of {self.term} is nested too deeply: write its terms one by one"
                 )
             if operator == "/":
                 # lme4's order: the finest grouping first
@@ -440,21 +444,21 @@ class _GroupReader:
     def _error(self, token: str) -> FormulaError:
         if token == "+":
             return FormulaError(
-                f"'+' in the grouping of {self.term}: write (x | g1) + (x | g2) for two grouping factors, "
-                "or (x | g1:g2) for their combinations"
+                f"'+' in the grouping of {self.term}: write (x | g1) + (x | g2) for two grouping "
+                "factors, or (x | g1:g2) for their combinations"
             )
         where = repr(token) if token else "the end"
         return FormulaError(
-            f"cannot read the grouping of {self.term} at {where}: it takes column names joined by ':' or '/'; "
-            "make a column of anything else first"
+            f"cannot read the grouping of {self.term} at {where}: write column names joined by ':' "
+            "or '/', and make a column of anything else first"
         )
 
 
-# --- R's spellings -------------------------------------------------------------------------------
+# --- notation of R --------------------------------------------------------------------------------
 
 
 def _translate(text: str) -> str:
-    """R's spellings in formulaic's grammar: ``factor(f)``, and ``^`` inside a function call."""
+    """Translate ``factor(f)``, and ``^`` inside a call, from R to the grammar of formulaic."""
     hidden, python = quoted(text), python_parts(text)
     out = "".join(
         "**" if char == "^" and python[i] and not hidden[i] else char for i, char in enumerate(text)

@@ -1,4 +1,4 @@
-"""The characters of a formula: which are quoted, which bracket closes which, and what lies outside of both."""
+"""Characters of a formula: quotes, matching brackets, and the text outside of both."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 _CLOSE = {"(": ")", "[": "]", "{": "}"}
-#: What word processors and other keyboards write in place of the characters that formulas are made of.
+#: Characters that word processors and other keyboards write in place of those of a formula.
 _PLAIN = {
     **dict.fromkeys("～∼˜", "~"),
     **dict.fromkeys("｜∣│", "|"),
@@ -38,28 +38,29 @@ _PLAIN = {
 
 
 def refuse_lookalikes(text: str) -> None:
-    """Raise FormulaError for a character that looks like one of a formula's, or like none, and is another.
+    """Raise FormulaError for a character that is invisible, or looks like one that formulas use.
 
     Examples
     --------
     >>> refuse_lookalikes("y ~ x − 1")
     Traceback (most recent call last):
-    mixedfast.errors.FormulaError: '−' (MINUS SIGN) in 'y ~ x − 1' is not '-': write that
+    mixedfast.errors.FormulaError: '−' (MINUS SIGN) in 'y ~ x − 1' is not '-': write '-'
     """
     for char, inside in zip(text, quoted(text), strict=True):
         if inside or char.isascii():
             continue
         if char in _PLAIN:
             raise FormulaError(
-                f"{char!r} ({unicodedata.name(char)}) in {text!r} is not {_PLAIN[char]!r}: write that"
+                f"{char!r} ({unicodedata.name(char)}) in {text!r} is not {_PLAIN[char]!r}: "
+                f"write {_PLAIN[char]!r}"
             )
         if unicodedata.category(char) == "Cf":
             name = unicodedata.name(char, ascii(char))
-            raise FormulaError(f"{text!r} holds a character that nobody sees, {name}: take it out")
+            raise FormulaError(f"{text!r} contains the invisible character {name}: remove it")
 
 
 def quoted(text: str) -> list[bool]:
-    """For each character, whether it is part of a string or of a backticked name."""
+    """Return for each character whether it is part of a string or of a name in backticks."""
     marks = [False] * len(text)
     open_at: int | None = None
     for i, char in enumerate(text):
@@ -68,19 +69,19 @@ def quoted(text: str) -> list[bool]:
             if char == text[open_at] and text[i - 1] != "\\":
                 if text[open_at : i + 1] == "``":
                     raise FormulaError(
-                        f"`` in {text!r} names no column: write its name between the backticks"
+                        f"`` in {text!r} is empty: write the name of a column between the backticks"
                     )
                 open_at = None
         elif char in "'\"`":
             marks[i] = True
             open_at = i
     if open_at is not None:
-        raise FormulaError(f"{text[open_at]} is opened and never closed in {text!r}")
+        raise FormulaError(f"{text[open_at]} is opened but never closed in {text!r}")
     return marks
 
 
 def partners(text: str) -> dict[int, int]:
-    """Where each opening bracket closes; brackets in quotes are none."""
+    """Map the position of each opening bracket to that of its closing one, outside of quotes."""
     partner: dict[int, int] = {}
     stack: list[int] = []
     for i, (char, inside) in enumerate(zip(text, quoted(text), strict=True)):
@@ -103,13 +104,13 @@ def partners(text: str) -> dict[int, int]:
 
 
 def is_call(text: str, at: int) -> bool:
-    """Whether the bracket at this place holds the arguments of a function, or Python code."""
+    """Return whether the bracket at a position holds arguments of a function, or Python code."""
     before = text[:at].rstrip()
     return text[at] != "(" or (bool(before) and (before[-1].isalnum() or before[-1] in "_.)]`"))
 
 
 def top_level(text: str) -> Iterator[int]:
-    """The places of the characters outside any quote and any bracket."""
+    """Yield the positions of the characters outside of quotes and brackets."""
     hidden = quoted(text)
     partner = partners(text)
     i = 0
@@ -122,14 +123,14 @@ def top_level(text: str) -> Iterator[int]:
 
 
 def split(text: str, mark: str) -> list[str]:
-    """The parts of a text between the marks that stand outside any quote and bracket."""
+    """Split a text at a character, outside of quotes and brackets."""
     at = [i for i in top_level(text) if text[i] == mark]
     edges = [-1, *at, len(text)]
     return [text[a + 1 : b] for a, b in itertools.pairwise(edges)]
 
 
 def python_parts(text: str) -> list[bool]:
-    """For each character, whether it is part of a function's arguments or of Python code."""
+    """Return for each character whether it is part of a function's arguments or of Python code."""
     python = [False] * len(text)
     for start, stop in partners(text).items():
         if is_call(text, start):
@@ -138,7 +139,7 @@ def python_parts(text: str) -> list[bool]:
 
 
 def without_code(text: str) -> str:
-    """A formula with blanks for what formulaic does not read itself: strings, quoted names, arguments of functions.
+    """Replace strings, quoted names and arguments of functions, which are not formula, by blanks.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""R's dot language: a formula made from another (``". ~ . + x"``).
+"""Update of a formula in the notation of R (``". ~ . + x"``).
 
-As R's ``update`` has it, ``.`` left of ``~`` is the old response and right of it the old right side; a term added that is
-there already is not added again, and a term taken away is left out.
+As in ``update`` of R, ``.`` stands for the old response at the left of ``~`` and for the old right
+side at the right of it. A term that is already there is not added again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Term = tuple[str, str]
 
 
 def update_formula(old: str, new: str) -> str:
-    """A formula written with dots that stand for parts of an old one.
+    """Write a formula in which dots stand for parts of an old one.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def update_formula(old: str, new: str) -> str:
     Raises
     ------
     FormulaError
-        When `new` cannot be read, or takes away what is not there.
+        When `new` cannot be read, or removes a term that is not there.
 
     Examples
     --------
@@ -62,16 +62,14 @@ def update_formula(old: str, new: str) -> str:
 
 
 def _put(out: list[_Term], sign: str, text: str) -> None:
-    """Add a term to a sum, or take one away from it, in place."""
+    """Add a term to a sum, or remove it, in place."""
     name = _key(text)
     there = [i for i, (_, other) in enumerate(out) if _key(other) == name]
     opposite = [i for i in there if out[i][0] != sign]
     if opposite:
         for i in reversed(opposite):
             del out[i]
-        if (
-            sign == "-" and name == "1"
-        ):  # the intercept comes back by itself, but does not go by itself
+        if sign == "-" and name == "1":  # without "- 1" the intercept would be there
             out.append((sign, text))
         return
     if there:
@@ -79,18 +77,18 @@ def _put(out: list[_Term], sign: str, text: str) -> None:
     if sign == "-" and _is_special(text):
         known = ", ".join(other for _, other in out if _is_special(other)) or "none"
         raise FormulaError(
-            f"{text} is not in the formula and cannot be taken away (random and offset terms: {known})"
+            f"{text} is not in the formula and cannot be removed (random and offset terms: {known})"
         )
     if sign == "-" and name != "1" and not _is_among(text, [other for _, other in out]):
         known = ", ".join(other for _, other in out if not _is_special(other)) or "none"
         raise FormulaError(
-            f"{text} is not in the formula and cannot be taken away (fixed terms: {known})"
+            f"{text} is not in the formula and cannot be removed (fixed terms: {known})"
         )
     out.append((sign, text))
 
 
 def _is_among(text: str, terms: list[str]) -> bool:
-    """Whether a fixed term may be part of others: ``a:b`` is of ``a * b``, and of ``.`` everything is."""
+    """Return whether a fixed term may be part of others: ``a:b`` of ``a * b``, any of ``.``."""
     fixed = [term for term in terms if not _is_special(term)]
     if all(re.fullmatch(r"[^\W\d][\w.]*|1", term.strip("`")) for term in fixed) and ":" in text:
         return False
@@ -100,7 +98,7 @@ def _is_among(text: str, terms: list[str]) -> bool:
 
 
 def _key(text: str) -> str:
-    """The same for terms that are written differently and mean the same: blanks, ``a:b`` and ``b:a``, ``(1 + x | g)``."""
+    """Return a key that is equal for notations of one term: ``a:b``, ``b:a``; ``(1 + x | g)``."""
     bare = re.sub(r"\s", "", text)
     if re.fullmatch(r"[\w.:]+", bare):
         return ":".join(sorted(bare.split(":")))
@@ -108,14 +106,14 @@ def _key(text: str) -> str:
 
 
 def _is_special(text: str) -> bool:
-    """Whether a term is a random term or an offset."""
+    """Return whether a term is a random term or an offset."""
     return text.startswith("offset(") or (
         text.startswith("(") and any(text[1 + i] == "|" for i in top_level(text[1:-1]))
     )
 
 
 def _signed(text: str) -> list[_Term]:
-    """The terms of a sum with their signs, at the top level."""
+    """Return the terms of a sum with their signs."""
     out: list[_Term] = []
     sign, start = "+", 0
     marks = [i for i in top_level(text) if text[i] in "+-"]

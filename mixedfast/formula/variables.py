@@ -1,7 +1,7 @@
-"""What a formula mentions: the data columns it uses, and how it uses them.
+"""Variables of a formula: the columns it uses, and how.
 
-formulaic splits a formula into factors; what Python expressions among them (``log(x)``, ``C(f, contr.sum)``)
-read is found in their syntax tree. No data are needed, so every answer is remembered.
+formulaic splits a formula into factors. The columns in Python expressions among them (``log(x)``,
+``C(f, contr.sum)``) are found in their syntax tree. No data are needed, so all results are cached.
 """
 
 from __future__ import annotations
@@ -37,15 +37,21 @@ __all__ = [
     "used_names",
 ]
 
-#: Products of terms that a sum to a power may stand for before equal ones are put together.
+#: Most products of terms in the power of a sum, before equal ones are merged.
 _MOST_PRODUCTS = 50_000
 
 
 @dataclass(frozen=True)
 class FactorInfo:
-    """One factor of a formula.
+    """A factor of a formula.
 
-    ``kind`` is "column", "coded" (``C(column, ...)``), "literal" or "python"; ``variables`` are the columns it reads.
+    Parameters
+    ----------
+    expr : str
+    kind : {"column", "coded", "literal", "python"}
+        "coded" is ``C(column, ...)``.
+    variables : tuple of str
+        The columns it uses.
     """
 
     expr: str
@@ -54,7 +60,7 @@ class FactorInfo:
 
 
 def used_names(formula: str) -> tuple[str, ...]:
-    """The data columns a formula uses, in order.
+    """Return the columns that a formula uses, in order.
 
     Examples
     --------
@@ -67,12 +73,12 @@ def used_names(formula: str) -> tuple[str, ...]:
 
 
 def coded_names(formula: str) -> tuple[str, ...]:
-    """The columns a formula uses inside ``C()``, whatever their dtype."""
+    """Return the columns that a formula uses inside ``C()``."""
     return tuple(info.variables[0] for info in factors(formula).values() if info.kind == "coded")
 
 
 def bare_names(formula: str) -> tuple[str, ...]:
-    """The columns a formula uses by their name alone, where True and False are categories.
+    """Return the columns that a formula uses by name alone, where truth values are categories.
 
     Examples
     --------
@@ -83,41 +89,42 @@ def bare_names(formula: str) -> tuple[str, ...]:
 
 
 def python_factors(formula: str) -> tuple[str, ...]:
-    """The factors of a formula that are Python expressions: ``log(x)``, ``I(x ** 2)``, ``scale(x)``."""
+    """Return the factors that are Python expressions: ``log(x)``, ``I(x ** 2)``, ``scale(x)``."""
     return tuple(info.expr for info in factors(formula).values() if info.kind == "python")
 
 
 def expression_names(expr: str) -> tuple[str, ...]:
-    """The data columns a response or offset expression uses.
+    """Return the columns that the expression of a response or an offset uses.
 
     Raises
     ------
     FormulaError
-        When it uses none.
+        When it uses no column.
     """
     name = plain_name(expr)
     if name is not None:
         return (name,)
     names = _python_names(expr)[0]
     if not names:
-        raise FormulaError(f"{expr!r} names no column of the data")
+        raise FormulaError(f"{expr!r} does not name a column of the data")
     return names
 
 
 def factors(formula: str) -> dict[str, FactorInfo]:
-    """The factors of a formula by the text formulaic knows them by.
+    """Return the factors of a formula by their text in formulaic.
 
     Raises
     ------
     FormulaError
-        When formulaic cannot read it, or it holds more than arithmetic on columns and known functions.
+        When formulaic cannot read the formula, or it contains more than arithmetic on columns and
+        known functions.
     """
     return _factors(formula, allowed())
 
 
 @lru_cache(maxsize=256)
 def _factors(formula: str, _: frozenset[str]) -> dict[str, FactorInfo]:
-    """With what is allowed now, so that an answer is not remembered past it."""
+    """Compute `factors`; the functions that are allowed now are part of the key of the cache."""
     from formulaic import Formula
     from formulaic.errors import FormulaicError
     from formulaic.parser.types import Term
@@ -129,7 +136,7 @@ def _factors(formula: str, _: frozenset[str]) -> dict[str, FactorInfo]:
     except (FormulaicError, SyntaxError) as error:
         raise FormulaError(f"formulaic cannot read {formula!r}: {one_line(error)}") from error
     if not all(isinstance(term, Term) for term in terms):
-        raise FormulaError(f"{formula!r} has more than one part: take the '~' or '|' out of it")
+        raise FormulaError(f"{formula!r} has more than one part: remove the '~' or '|'")
     found = {
         f.expr: factor_info(f.expr, f.eval_method.value) for term in terms for f in term.factors
     }
@@ -138,7 +145,10 @@ def _factors(formula: str, _: frozenset[str]) -> dict[str, FactorInfo]:
 
 
 def _refuse_hidden_modules(formula: str, infos: Iterable[FactorInfo]) -> None:
-    """A column called np or contr beside ``np.sqrt(x)`` would be asked for the function, and has others of that name."""
+    """Raise FormulaError for a column named np or contr beside a call such as ``np.sqrt(x)``.
+
+    ``sqrt`` would be looked up in the column, and pandas columns have methods that write files.
+    """
     known = list(infos)
     columns = {name for info in known for name in info.variables}
     for info in known:
@@ -147,21 +157,22 @@ def _refuse_hidden_modules(formula: str, infos: Iterable[FactorInfo]) -> None:
         )
         if hidden:
             raise FormulaError(
-                f"{formula!r} uses a column {hidden[0]!r} and {info.expr!r}: give the column another name"
+                f"{formula!r} uses a column {hidden[0]!r} and {info.expr!r}: rename the column"
             )
 
 
 def _refuse_a_column_called_1(formula: str) -> None:
-    """formulaic knows factors by their text, and the intercept's is 1."""
+    """Raise FormulaError for a column named 1, which formulaic takes for the intercept."""
     inside = python_parts(formula)
     if any(not inside[found.start()] for found in re.finditer(r"`\s*1\s*`", formula)):
         raise FormulaError(
-            f"{formula!r} asks for a column called 1, which cannot be told from the intercept: give the column another name"
+            f"{formula!r} uses a column named 1, which formulaic takes for the intercept: "
+            "rename the column"
         )
 
 
 def _refuse_large_powers(formula: str) -> None:
-    """formulaic multiplies all of a sum's terms with each other, as often as the power says: ``(a + b)^40`` would never end."""
+    """Raise FormulaError for powers such as ``(a + b)^40``, whose expansion would never end."""
     text = without_code(formula)
     for power in re.finditer(r"\)\s*(?:\*\*|\^)\s*([0-9]+)", text):
         depth = 0
@@ -173,17 +184,16 @@ def _refuse_large_powers(formula: str) -> None:
         inside = math.prod(
             max(1, int(found)) for found in re.findall(r"(?:\*\*|\^)\s*([0-9]+)", base)
         )
-        terms = (1 + len(re.findall(r"[-+/:]", base))) << base.replace("**", "^").count(
-            "*"
-        )  # a * b is three
+        products = base.replace("**", "^").count("*")  # a * b stands for three terms
+        terms = (1 + len(re.findall(r"[-+/:]", base))) << products
         if int(power[1]) * inside * math.log(terms) > math.log(_MOST_PRODUCTS):
             raise FormulaError(
-                f"{formula!r} stands for too many interactions: write out those you mean"
+                f"{formula!r} expands to too many interactions: write out those you need"
             )
 
 
 def factor_info(expr: str, method: str) -> FactorInfo:
-    """What one factor is, from its text and how formulaic would evaluate it."""
+    """Describe a factor by its text and formulaic's method of evaluation."""
     if method == "lookup":
         return FactorInfo(expr, "column", (expr,))
     if method == "literal":
@@ -193,7 +203,7 @@ def factor_info(expr: str, method: str) -> FactorInfo:
 
 
 def is_plain(formula: str) -> bool:
-    """Whether the columns are products of data columns and contrasts, so that a skeleton tells all."""
+    """Return whether all columns are products of data columns and contrasts."""
     return all(
         info.kind in ("column", "coded") or (info.kind == "literal" and info.expr == "1")
         for info in factors(formula).values()
@@ -201,7 +211,7 @@ def is_plain(formula: str) -> bool:
 
 
 def _python_names(expr: str) -> tuple[tuple[str, ...], bool]:
-    """The columns a Python expression uses, and whether it is ``C()`` of one column."""
+    """Return the columns that a Python expression uses, and whether it is ``C()`` of one column."""
     refuse_code(expr)
     variables = column_names(expr)
     tree, _ = expression_tree(expr)
@@ -216,5 +226,5 @@ def _python_names(expr: str) -> tuple[tuple[str, ...], bool]:
 
 
 def one_line(error: Exception) -> str:
-    """formulaic's message without its colours and line breaks."""
+    """Return an error message of formulaic without colours and line breaks."""
     return re.sub(r"\x1b\[[0-9;]*m|[⧛⧚]", "", str(error)).strip().replace("\n", " ")

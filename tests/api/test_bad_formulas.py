@@ -97,7 +97,7 @@ def test_a_column_called_1_is_not_the_intercept(right):
     table = a_table() | {"1": a_table()["w"]}
     formula = f"y ~ {right}" if "|" in right else f"y ~ {right} + (1 | g)"
     refused(
-        FormulaError, "a column called 1, which cannot be told from the intercept", formula, table
+        FormulaError, "a column named 1, which formulaic takes for the intercept", formula, table
     )
     assert "I(`1` + x)" in mf.lmer("y ~ I(`1` + x) + (1 | g)", table).params
 
@@ -108,7 +108,7 @@ def test_a_backtick_in_a_column_name():
     }
     refused(
         FormulaError,
-        "holds a backtick, which formulas quote names with: rename the column",
+        "contains a backtick, which formulas use to quote names: rename the column",
         "y ~ . + (1 | g)",
         table,
     )
@@ -171,7 +171,7 @@ def test_functions_allowed_from_many_threads():
         ("y ~ nofunc(x) + (1 | g)", "unknown function 'nofunc'"),
         ("y ~ ns(x, df=3) + (1 | g)", r"unknown function 'ns'.*write|cr\(x"),
         ("y ~ relevel(s, 'b') + (1 | g)", "contr.treatment"),
-        ("y ~ x + diag(1 | g)", r"diag\(\.\.\.\) is not read.*\(x \|\| g\)"),
+        ("y ~ x + diag(1 | g)", r"diag\(\.\.\.\) in .* is not supported.*\(x \|\| g\)"),
         ("y ~ x + us(x | g) + (1 | g)", r"unknown function 'us'.*write \(x \| g\)"),
         ("y ~ x + (. | g)", r"write out the effects in \(\. \| g\)"),
         ("y ~ x + (1 | log(g))", "make a column of anything else first"),
@@ -191,13 +191,13 @@ def test_functions_allowed_from_many_threads():
         ("y ~ np.maximum(x, w, x) + (1 | g)", "takes 2 columns, not 3"),
         (
             "y ~ I(x * 2**3**4) + (1 | g)",
-            r"'2 \*\* 3 \*\* 4' in .* may come to no end: write the number itself",
+            r"'2 \*\* 3 \*\* 4' in .* may never end: write the number itself",
         ),
-        ("y ~ I(2**10**9 * x) + (1 | g)", "may come to no end"),
-        ("y ~ I('%9999999999d' % 5) + (1 | g)", "may come to no end"),
-        ("y ~ I(1 << 10**12) + (1 | g)", "may come to no end"),
+        ("y ~ I(2**10**9 * x) + (1 | g)", "may never end"),
+        ("y ~ I('%9999999999d' % 5) + (1 | g)", "may never end"),
+        ("y ~ I(1 << 10**12) + (1 | g)", "may never end"),
         ("y ~ contr.to_csv('stolen') + (1 | g)", r"'contr.to_csv' in .* is more than arithmetic"),
-        ("y ~ x + (1 | g) # later", "joined by '\\+' only"),
+        ("y ~ x + (1 | g) # later", "can only be added with '\\+'"),
     ],
 )
 def test_formulas(formula, words):
@@ -212,7 +212,7 @@ def test_a_column_that_hides_what_formulas_ask_for_functions(fixed):
     """pandas' columns have methods of the same names, and such as write files and change the data."""
     table = {**a_table(), "np": a_table()["x"], "contr": a_table()["w"]}
     with pytest.raises(
-        FormulaError, match=r"uses a column '(np|contr)' and .*: give the column another name"
+        FormulaError, match=r"uses a column '(np|contr)' and .*: rename the column"
     ):
         mf.lmer(f"y ~ {fixed} + (1 | g)", table)
     mf.lmer("y ~ np + contr + (1 | g)", table)

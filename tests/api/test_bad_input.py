@@ -115,7 +115,7 @@ def test_data_that_are_no_table(data):
 
 def test_rows_as_dicts():
     rows = pd.DataFrame(a_table()).to_dict("records")
-    refused(DataError, "a dict of single values, a row: make a data frame", data=rows)
+    refused(DataError, "a dict of single values, one row: make a data frame", data=rows)
 
 
 def test_columns_of_different_lengths():
@@ -209,11 +209,11 @@ def test_numbers_in_text():
     [
         (
             lambda g: g.astype(np.uint64) + np.uint64(2**63),
-            r"column 'g' holds whole numbers past 2\*\*63",
+            r"column 'g' holds whole numbers of 2\*\*63 or more",
         ),
         (
             lambda g: pd.array([None, *(g[1:] + 2**60)], dtype="Int64"),
-            r"column 'g' has missing values.*past 2\*\*53",
+            r"column 'g' has missing values.*above 2\*\*53",
         ),
     ],
 )

@@ -161,7 +161,7 @@ def test_a_file_may_have_no_value_of_a_column(rows, tmp_path, column, where):
     else:
         with pytest.raises(
             mf.DataError,
-            match=f"batch 1: column '{column}' holds text here, and no value in batch 0",
+            match=f"batch 1: column '{column}' holds text here and only missing values in batch 0",
         ):
             mf.lmer(FORMULA, parts)
 

@@ -95,19 +95,19 @@ def test_without_random_terms_when_asked() -> None:
         ("y ~ (1 | )", "no grouping factor"),
         ("y ~ (1 ||| g)", "too many bars"),
         ("y ~ (1 | g | h)", "too many bars"),
-        ("y ~ ((1 | g) | h)", "inside the random term"),
+        ("y ~ ((1 | g) | h)", "contains another one"),
         ("y ~ (x | g1 + g2)", r"\(x \| g1\) \+ \(x \| g2\)"),
         ("y ~ (1 | g[1])", "cannot read the grouping"),
         ("y ~ (1 | 3)", "cannot read the grouping"),
         ("y ~ (1 | log(g))", "cannot read the grouping"),
         ("y ~ (1 | g h)", "cannot read the grouping"),
         ("y ~ (1 | a*b*c)", "one by one"),
-        ("y ~ x:(1 | g)", "joined by '\\+' only"),
-        ("y ~ x - (1 | g)", "joined by '\\+' only"),
+        ("y ~ x:(1 | g)", "can only be added with '\\+'"),
+        ("y ~ x - (1 | g)", "can only be added with '\\+'"),
         ("y ~ offset() + (1 | g)", "offset\\(\\) is empty"),
-        ("y ~ I(offset(z) + 1) + (1 | g)", "an offset is a term of its own"),
-        ("y ~ x + offset(log(offset(z))) + (1 | g)", "an offset is a term of its own"),
-        ("y ~ x + (1 + offset(z) | g)", "an offset is a term of its own"),
+        ("y ~ I(offset(z) + 1) + (1 | g)", "write it as a term of its own"),
+        ("y ~ x + offset(log(offset(z))) + (1 | g)", "write it as a term of its own"),
+        ("y ~ x + (1 + offset(z) | g)", "write it as a term of its own"),
         ("y ~ (1 | g) + (1 | g)", "occurs twice"),
         ("y ~ (1 | a/b) + (1 | a)", "occurs twice"),
     ],
@@ -203,7 +203,7 @@ def test_more_than_one_part_is_refused() -> None:
     ["y ～ x + (1 | g)", "y ~ x − 1 + (1 | g)", "y ~ x\u200b + (1 | g)", "y ~ x + (1 ｜ g)"],
 )
 def test_characters_that_look_like_others_are_named(formula: str) -> None:
-    with pytest.raises(FormulaError, match=r"write that|nobody sees"):
+    with pytest.raises(FormulaError, match=r"write '|invisible character"):
         parse(formula)
 
 
