@@ -32,7 +32,7 @@ def rows_on_disk(source: Source, columns: Sequence[str]) -> Files:
 
     path = Path(tempfile.mkdtemp(prefix="mixedfast-")) / "batches.parquet"
     files = Files((path,))
-    weakref.finalize(files, shutil.rmtree, path.parent)
+    weakref.finalize(files, shutil.rmtree, path.parent, ignore_errors=True)
     writer = None
     try:
         for unit in source.units(columns):
