@@ -211,9 +211,7 @@ def test_formulas(formula, words):
 def test_a_column_that_hides_what_formulas_ask_for_functions(fixed):
     """pandas' columns have methods of the same names, and such as write files and change the data."""
     table = {**a_table(), "np": a_table()["x"], "contr": a_table()["w"]}
-    with pytest.raises(
-        FormulaError, match=r"uses a column '(np|contr)' and .*: rename the column"
-    ):
+    with pytest.raises(FormulaError, match=r"uses a column '(np|contr)' and .*: rename the column"):
         mf.lmer(f"y ~ {fixed} + (1 | g)", table)
     mf.lmer("y ~ np + contr + (1 | g)", table)
 
