@@ -64,7 +64,7 @@ def test_rows_taken_away_are_rows_never_read(formula, weighted, seed):
     gone = np.random.default_rng(seed).random(design.n) < 0.4
     gone |= design.terms[0].codes == 0  # a level loses all its rows
     part, rest = (
-        assemble(room._only(design, np.flatnonzero(rows)), scaling=whole.scaling)
+        assemble(room._select_rows(design, np.flatnonzero(rows)), scaling=whole.scaling)
         for rows in (gone, ~gone)
     )
     ours = subtract(whole, part)

@@ -14,7 +14,7 @@ import pytest
 
 import mixedfast as mf
 from mixedfast.errors import DataError, MissingLibraryError
-from mixedfast.inference.diagnostics.no_pooling import own_estimates
+from mixedfast.inference.diagnostics.no_pooling import unpooled_effects
 from mixedfast.report.plots import data, draw
 from mixedfast.report.plots.colours import inks
 
@@ -71,7 +71,7 @@ def test_own_estimates_are_least_squares_on_the_groups_rows(at: int) -> None:
     held = m.params["Intercept"] + m.params["x"] * rows.x
     for column in modes[other]:
         held += rows[other].map(modes[other][column]) * (rows.x if column == "x" else 1.0)
-    found = own_estimates(m._fit, at)
+    found = unpooled_effects(m._fit, at)
     for j, level in enumerate(modes[name].index):
         mine = rows[name] == level
         Z = np.column_stack(

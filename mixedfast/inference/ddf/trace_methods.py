@@ -22,11 +22,11 @@ from mixedfast.estimation.pls import PLSSystem
 __all__ = [
     "KenwardRoger",
     "PairTraces",
-    "Sampled",
+    "SampledTraces",
     "Satterthwaite",
     "TraceMethod",
     "pair_traces",
-    "say_if_long",
+    "warn_if_long",
 ]
 
 PairTraces = dict[tuple[int, int], np.ndarray]
@@ -120,14 +120,14 @@ class Satterthwaite(TraceMethod):
     name = "satterthwaite"
 
 
-class Sampled(NamedTuple):
+class SampledTraces(NamedTuple):
     """Traces, and the same without each batch of probes (none when exact)."""
 
     mean: PairTraces
     without: list[PairTraces]
 
 
-def pair_traces(system: PLSSystem, how: TraceMethod) -> Sampled:
+def pair_traces(system: PLSSystem, how: TraceMethod) -> SampledTraces:
     """Compute the traces at the theta last solved.
 
     Parameters
@@ -143,7 +143,7 @@ def pair_traces(system: PLSSystem, how: TraceMethod) -> Sampled:
     if how.traces == "stochastic":
         return _probed(system, how.probes, how.seed)
     _check_cost(system, how)
-    return Sampled(system.pair_traces(), [])
+    return SampledTraces(system.pair_traces(), [])
 
 
 def _check_cost(system: PLSSystem, how: TraceMethod) -> None:
@@ -170,7 +170,7 @@ def _check_cost(system: PLSSystem, how: TraceMethod) -> None:
             f'ddf=mixedfast.{type(how).__name__}(traces="stochastic"), which takes a few '
             "solves per probe and reports its standard error"
         )
-    say_if_long(
+    warn_if_long(
         f"{how.name}: the exact traces of the crossed factors "
         f"{', '.join(g.name for g in system.cp.groups)}",
         system.traces.trace_operations(),
@@ -180,7 +180,7 @@ def _check_cost(system: PLSSystem, how: TraceMethod) -> None:
     )
 
 
-def say_if_long(what: str, operations: float, further: str) -> None:
+def warn_if_long(what: str, operations: float, further: str) -> None:
     """Warn of work that takes a minute or more.
 
     Parameters
@@ -199,7 +199,7 @@ def say_if_long(what: str, operations: float, further: str) -> None:
         )
 
 
-def _probed(system: PLSSystem, probes: int, seed: int) -> Sampled:
+def _probed(system: PLSSystem, probes: int, seed: int) -> SampledTraces:
     """Estimate the traces from random probes, with and without each batch of them."""
     batches = probed(system.traces.times_k, system.cp.groups, probes, probes, _BATCHES, seed).pairs
     mean = {key: part.mean(axis=0) for key, part in batches.items()}
@@ -210,4 +210,4 @@ def _probed(system: PLSSystem, probes: int, seed: int) -> Sampled:
         }
         for i in range(_BATCHES)
     ]
-    return Sampled(mean, without)
+    return SampledTraces(mean, without)

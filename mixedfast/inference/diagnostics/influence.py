@@ -121,7 +121,7 @@ def influence(
     try:
         with bar(len(labels), f"leaving out {group}", progress) as advance:
             for part in parts:
-                found.append(_without(fit, part, near(part.n) if near else None))
+                found.append(_fit_without(fit, part, near(part.n) if near else None))
                 counts.append(part.n)
                 advance(1)
     except KeyboardInterrupt:
@@ -156,10 +156,10 @@ def parts_of_rows(
     ends = np.searchsorted(codes[rows], np.arange(n_levels + 1))
     kept = design.keep_columns(cp.kept.tolist())
     for level in range(n_levels):
-        yield assemble(_only(kept, rows[ends[level] : ends[level + 1]]), 1, cp.scaling)
+        yield assemble(_select_rows(kept, rows[ends[level] : ends[level + 1]]), 1, cp.scaling)
 
 
-def _only(design: Design, rows: np.ndarray) -> Design:
+def _select_rows(design: Design, rows: np.ndarray) -> Design:
     """Restrict the design to some of its rows; the numbers of the levels stay."""
     return replace(
         design,
@@ -193,7 +193,7 @@ def _neighbour(fit: Fit, levels: int) -> Callable[[int], NeighbourModel] | None:
     )
 
 
-def _without(
+def _fit_without(
     fit: Fit, part: CrossProducts, neighbour: NeighbourModel | None
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Fit without some rows: estimates, standard errors of coefficients, convergence."""

@@ -7,14 +7,14 @@ import numpy as np
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.estimation.fit import Fit
 
-__all__ = ["own_estimates"]
+__all__ = ["unpooled_effects"]
 
 #: The rows of a group do not determine all effects when Z'WZ has an eigenvalue below this fraction
 #: of its largest.
 _SINGULAR = 1e-8
 
 
-def own_estimates(fit: Fit, g: int) -> np.ndarray:
+def unpooled_effects(fit: Fit, g: int) -> np.ndarray:
     """Estimate the random effects of each level of group `g` from its own rows alone.
 
     ``(Z_j'WZ_j)^-1 Z_j'W (y - X beta - other groups' Z b)``: the limit of the conditional modes as
@@ -36,7 +36,7 @@ def own_estimates(fit: Fit, g: int) -> np.ndarray:
     --------
     >>> import mixedfast as mf
     >>> m = mf.lmer("Yield ~ 1 + (1 | Batch)", mf.load_dataset("dyestuff"))
-    >>> own_estimates(m._fit, 0).ravel().round(1)  # batch means around the grand mean
+    >>> unpooled_effects(m._fit, 0).ravel().round(1)  # batch means around the grand mean
     array([-22.5,   0.5,  36.5, -29.5,  72.5, -57.5])
     """
     cp = fit.cp

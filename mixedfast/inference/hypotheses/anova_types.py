@@ -101,7 +101,7 @@ def _terms(cp: CrossProducts) -> list[FixedTerm]:
     return [term for term in cp.meta.fixed_terms if term.factors]
 
 
-def _own(cp: CrossProducts, term: FixedTerm) -> np.ndarray:
+def _columns(cp: CrossProducts, term: FixedTerm) -> np.ndarray:
     """Return the positions of the columns of a term among the identifiable ones."""
     return np.flatnonzero(np.isin(cp.kept, term.columns))
 
@@ -122,7 +122,7 @@ def _sequential(cp: CrossProducts) -> Hypotheses:
     """Return type I: the rows of the unit upper triangular factor of X'X."""
     R = _triangle(cp)
     unit = R / np.diag(R)[:, None]
-    return {term.name: unit[_own(cp, term)] for term in _terms(cp)}
+    return {term.name: unit[_columns(cp, term)] for term in _terms(cp)}
 
 
 def _partial(cp: CrossProducts) -> Hypotheses:
@@ -134,24 +134,24 @@ def _partial(cp: CrossProducts) -> Hypotheses:
     R = _triangle(cp)
     out = {}
     for term in _terms(cp):
-        own = _own(cp, term)
-        above = [_own(cp, other) for other in _terms(cp) if contains(other, term)]
+        columns = _columns(cp, term)
+        above = [_columns(cp, other) for other in _terms(cp) if contains(other, term)]
         after = np.concatenate([np.empty(0, dtype=int), *above])
-        before = np.setdiff1d(np.arange(cp.p), np.concatenate([own, after]))
-        turned = np.asarray(np.linalg.qr(R[:, np.concatenate([before, own, after])], mode="r"))
-        mine = slice(len(before), len(before) + len(own))
-        L = np.zeros((len(own), cp.p))
-        own_rows = turned[mine, mine]
-        basis = own_rows / np.diag(own_rows)[:, None] if above else np.eye(len(own))
-        L[:, own] = basis
-        L[:, after] = basis @ np.linalg.solve(own_rows, turned[mine, mine.stop :])
+        before = np.setdiff1d(np.arange(cp.p), np.concatenate([columns, after]))
+        factor = np.asarray(np.linalg.qr(R[:, np.concatenate([before, columns, after])], mode="r"))
+        here = slice(len(before), len(before) + len(columns))
+        L = np.zeros((len(columns), cp.p))
+        diagonal = factor[here, here]
+        basis = diagonal / np.diag(diagonal)[:, None] if above else np.eye(len(columns))
+        L[:, columns] = basis
+        L[:, after] = basis @ np.linalg.solve(diagonal, factor[here, here.stop :])
         out[term.name] = L
     return out
 
 
 def _marginal(cp: CrossProducts) -> Hypotheses:
     """Return the identity on the coefficients of each term."""
-    return {term.name: np.eye(cp.p)[_own(cp, term)] for term in _terms(cp)}
+    return {term.name: np.eye(cp.p)[_columns(cp, term)] for term in _terms(cp)}
 
 
 # --- single deletions ---------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def deletions(cp: CrossProducts) -> Hypotheses:
         if any(set(other.factors) > set(term.factors) for other in terms):
             continue
         others = np.setdiff1d(np.arange(known.shape[1]), term.columns)
-        out[term.name] = echelon(left_null(known[:, others]), _own(cp, term))
+        out[term.name] = echelon(left_null(known[:, others]), _columns(cp, term))
     return out
 
 
@@ -183,9 +183,9 @@ def _general(cp: CrossProducts) -> Hypotheses:
     hypotheses of a term are the estimable functions that involve only the term and those containing
     it, orthogonal to the same of the containing terms.
     """
-    live = [term for term in _terms(cp) if len(_own(cp, term))]
-    _check_alias(cp, live)
-    dummies = CellDummies(cp, live)
+    present = [term for term in _terms(cp) if len(_columns(cp, term))]
+    _check_alias(cp, present)
+    dummies = CellDummies(cp, present)
     B = alias_matrix(cp) @ dummies.map
     # the rows of Q' span the estimable functions; L over dummies = L over X times B
     Q, R = np.linalg.qr(B.T)
@@ -201,22 +201,22 @@ def _general(cp: CrossProducts) -> Hypotheses:
 
     out: Hypotheses = {}
     for term in _terms(cp):
-        if term not in live:
+        if term not in present:
             out[term.name] = np.empty((0, cp.p))
             continue
-        mine = without_others(term)
-        above = [without_others(other) for other in live if contains(other, term)]
+        rows = without_others(term)
+        above = [without_others(other) for other in present if contains(other, term)]
         if above:
-            mine = left_null(mine @ np.vstack(above).T) @ mine
-        rows = echelon(mine @ Q.T, dummies.pivots(term))
-        out[term.name] = without_rounding(np.linalg.solve(R, Q.T @ rows.T).T)
+            rows = left_null(rows @ np.vstack(above).T) @ rows
+        basis = echelon(rows @ Q.T, dummies.pivots(term))
+        out[term.name] = without_rounding(np.linalg.solve(R, Q.T @ basis.T).T)
     return out
 
 
-def _check_alias(cp: CrossProducts, live: list[FixedTerm]) -> None:
+def _check_alias(cp: CrossProducts, present: list[FixedTerm]) -> None:
     """Raise NotDefinedError when part of a term was left out and the alias matrix is missing."""
     kept = set(cp.kept.tolist())
-    partly = [term.name for term in live if not kept.issuperset(term.columns)]
+    partly = [term.name for term in present if not kept.issuperset(term.columns)]
     if partly and cp.alias is None:
         raise NotDefinedError(
             f"type III of {', '.join(partly)} needs to know how the columns that could not be "

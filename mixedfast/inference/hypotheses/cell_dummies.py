@@ -39,13 +39,13 @@ class CellDummies:
         The term of each dummy, as a position in `terms`.
     """
 
-    def __init__(self, cp: CrossProducts, live: list[FixedTerm]) -> None:
+    def __init__(self, cp: CrossProducts, present: list[FixedTerm]) -> None:
         if cp.meta.recipe is None:
             raise NotDefinedError(
                 "type III needs the coding of the factors, which these cross-products do not carry"
             )
         parts = column_parts(cp.meta.recipe.fixed)
-        self.terms = [term for term in cp.meta.fixed_terms if not term.factors or term in live]
+        self.terms = [term for term in cp.meta.fixed_terms if not term.factors or term in present]
         levels = {name: len(table) for part in parts for name, table in part.tables.items()}
         cells = [
             (label, owner, names, cell)

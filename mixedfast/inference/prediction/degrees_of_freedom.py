@@ -26,7 +26,7 @@ from mixedfast.estimation.fit import Fit
 from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.ddf.methods import DDF, method_for, t_test
 from mixedfast.inference.ddf.satterthwaite import SatterthwaiteTerms, satterthwaite
-from mixedfast.inference.ddf.trace_methods import Satterthwaite, say_if_long
+from mixedfast.inference.ddf.trace_methods import Satterthwaite, warn_if_long
 from mixedfast.inference.prediction.henderson import henderson_blocks
 from mixedfast.inference.prediction.predict import FindDF
 from mixedfast.inference.prediction.row_tiles import ModelRows, Tile
@@ -131,7 +131,7 @@ def _gradients(
     solves = bool(rows.groups) and not one_factor
     size = max(1, _NUMBERS // effects) if solves else rows.n
     if solves:
-        say_if_long(
+        warn_if_long(
             f"satterthwaite: solves with all {effects:,} random effects for each of {rows.n:,} "
             "predictions",
             rows.n * traces.product_operations(),

@@ -27,13 +27,13 @@ def number_new(
     codes: np.ndarray, recipe: Recipe, table: Table, kept: np.ndarray, t: int
 ) -> np.ndarray:
     """Return the codes of term t, new levels numbered after those of the fit; -1 where missing."""
-    strange = np.flatnonzero((codes < 0) & ~missing_levels(recipe, table, kept, t))
+    unknown = np.flatnonzero((codes < 0) & ~missing_levels(recipe, table, kept, t))
     out = codes.copy()
-    if len(strange):
+    if len(unknown):
         parts = np.column_stack(
-            [table.grouping(name).codes[kept[strange]] for name in recipe.groups[t].factors]
+            [table.grouping(name).codes[kept[unknown]] for name in recipe.groups[t].factors]
         )
-        out[strange] = (
+        out[unknown] = (
             len(recipe.groups[t].levels) + np.unique(parts, axis=0, return_inverse=True)[1].ravel()
         )
     return out
@@ -51,9 +51,9 @@ def known_levels(
     """
     codes = new.terms[t][0]
     missing = missing_levels(recipe, table, kept, t)
-    strange = np.flatnonzero((codes < 0) & ~missing)
-    if len(strange):
-        names = _labels(recipe, table, kept[strange], t)
+    unknown = np.flatnonzero((codes < 0) & ~missing)
+    if len(unknown):
+        names = _labels(recipe, table, kept[unknown], t)
         if _other_type(recipe, table, t):
             raise DataError(
                 f"{recipe.groups[t].label!r} holds numbers where the fit had text, or text where "
@@ -64,7 +64,7 @@ def known_levels(
         raise DataError(
             f"{recipe.groups[t].label!r} has levels the fit never saw: "
             f"{', '.join(names[:_NAMED])}{more} (first in row "
-            f"{kept[strange[0]]} of the new data, counted from 0). {remedy}"
+            f"{kept[unknown[0]]} of the new data, counted from 0). {remedy}"
         )
     return ~missing
 

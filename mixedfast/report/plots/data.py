@@ -19,7 +19,7 @@ from mixedfast.design.new_data import code_new_data
 from mixedfast.design.types import Design
 from mixedfast.errors import DataError
 from mixedfast.formula.variables import expression_names
-from mixedfast.inference.diagnostics.no_pooling import own_estimates
+from mixedfast.inference.diagnostics.no_pooling import unpooled_effects
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -250,7 +250,7 @@ def shrinkage(m: MixedModel, group: str | None = None) -> pd.DataFrame:
 
     name = group_name(m, group)
     at = list(m.n_groups).index(name)
-    own, shrunken = own_estimates(m._fit, at), m._fit.modes[at]
+    own, shrunken = unpooled_effects(m._fit, at), m._fit.modes[at]
     products = m._fit.cp.groups[at]
     center = np.array([m.params.get(term, 0.0) for term in products.names])
     count, k = shrunken.shape
