@@ -121,3 +121,55 @@ def test_marginal_means(scale):
     found = other.emmeans(["f", "x"], at={"x": [0.0, scale]}).joint().iloc[0]
     assert found["num_df"] == expected["num_df"]
     assert found["f_value"] == pytest.approx(expected["f_value"], rel=SAME)
+
+
+# --- columns that others determine --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 2.0, 1e6, 1e12])
+def test_a_copy_in_other_units_stands_in_for_a_column(scale):
+    """Deleting x changes nothing when z = scale x is in the model."""
+    data = frame("clinics").assign(copy=lambda d: scale * d["x"])
+    m = mf.lmer("y ~ x + copy + z + (1 | g)", data)
+    assert m.dropped_columns == ("copy",)
+    table = m.drop1()
+    assert table["f_value"].isna().to_dict() == {"x": True, "copy": True, "z": False}
+    without = mf.lmer("y ~ x + z + (1 | g)", data).drop1()
+    assert table.loc["z", "f_value"] == pytest.approx(without.loc["z", "f_value"], rel=SAME)
+
+
+@pytest.mark.parametrize(
+    ("shift", "scale"), [(0.0, 1.0), (0.0, 1e-9), (0.0, 1e9), (1.6e9, 1.0), (1.6e9, 1e5)]
+)
+def test_an_empty_cell_beside_a_covariate(shift, scale):
+    """The means that cannot be estimated are the same ones, far from zero and in any unit."""
+    data = frame("clinics")
+    cell = (data["f"] == data["f"].unique()[0]) & (data["x"] > data["x"].median())
+    data = data.assign(half=np.where(data["x"] > data["x"].median(), "high", "low"))[~cell]
+    moved = data.assign(z=shift + scale * data["z"])
+    expected = mf.lmer("y ~ f * half + z + (1 | g)", data)
+    m = mf.lmer("y ~ f * half + z + (1 | g)", moved)
+    assert len(m.dropped_columns) == 1
+    for specs in (["f", "half"], "f", "half"):
+        a, b = (fit.emmeans(specs).to_frame() for fit in (m, expected))
+        assert (b["emmean"].isna().any() and (~b["emmean"].isna()).any()) or specs == "half"
+        np.testing.assert_allclose(a["emmean"], b["emmean"], rtol=SAME)
+        np.testing.assert_allclose(a["std_error"], b["std_error"], rtol=1e-5)
+    for type in ("I", "II", "III"):
+        found, wanted = (fit.anova(type)[["num_df", "f_value"]] for fit in (m, expected))
+        np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    np.testing.assert_allclose(m.drop1()["f_value"], expected.drop1()["f_value"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e9])
+def test_slopes_in_an_empty_cell(scale):
+    """Type III of factors and slopes by factor, some of which could not be identified."""
+    data = frame("clinics")
+    half = np.where(data["x"] > data["x"].median(), "high", "low")
+    data = data.assign(half=half)[~((data["f"] == data["f"].unique()[0]) & (half == "high"))]
+    formula = "y ~ f * half * z + (1 | g)"
+    m, other = (mf.lmer(formula, data.assign(z=data["z"] * factor)) for factor in (1.0, scale))
+    assert len(m.dropped_columns) == 2
+    for type in ("I", "II", "III"):
+        expected, found = (fit.anova(type)[["num_df", "f_value"]] for fit in (m, other))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)

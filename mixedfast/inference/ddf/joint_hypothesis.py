@@ -1,4 +1,4 @@
-"""Joint hypotheses L beta = rhs: independent rows, and the Wald statistic.
+"""Joint hypotheses L beta = rhs: independent rows, standard errors, and the Wald statistic.
 
 Neither may depend on the units of the coefficients or of the rows. So the rank of L is judged with
 each coefficient in units of its standard error and each row scaled to length one, and the Wald
@@ -15,7 +15,7 @@ from mixedfast.errors import FormulaError
 from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.ddf.information import covariance_root
 
-__all__ = ["JointHypothesis", "eigen_contrasts", "independent_rows", "wald"]
+__all__ = ["JointHypothesis", "eigen_contrasts", "independent_rows", "std_errors", "wald"]
 
 #: A row is a combination of others when the part of it that is independent of them is below this
 #: fraction of its length (both scaled as above). Rows of the same combination differ by 1e-16 of
@@ -79,6 +79,15 @@ def independent_rows(fit: LinearFit, L: np.ndarray, rhs: np.ndarray) -> JointHyp
             "the combinations contradict one another: no coefficients have all these values"
         )
     return JointHypothesis(L[kept], rhs[kept], weights)
+
+
+def std_errors(fit: LinearFit, L: np.ndarray, adjusted: np.ndarray | None = None) -> np.ndarray:
+    """Compute sqrt(diag(L V L')) of rows L (r, p), V as for `wald`.
+
+    By way of W, for L V L' would lose all digits in means at a covariate far from zero.
+    """
+    rows = L @ covariance_root(fit)
+    return fit.sigma * np.sqrt(((rows if adjusted is None else rows @ adjusted) * rows).sum(axis=1))
 
 
 def wald(

@@ -16,7 +16,7 @@ import numpy as np
 
 from mixedfast.estimation.fit import Fit, fit_crossproducts
 from mixedfast.inference.ddf.information import covariance_root, jackknife_error
-from mixedfast.inference.ddf.joint_hypothesis import wald
+from mixedfast.inference.ddf.joint_hypothesis import std_errors, wald
 from mixedfast.inference.ddf.trace_methods import KenwardRoger, PairTraces, pair_traces
 
 __all__ = ["KenwardRogerTerms", "factor_and_df", "kenward_roger", "reml_fit"]
@@ -74,6 +74,10 @@ class KenwardRogerTerms:
     def df_error(self, L: np.ndarray) -> float:
         """Compute the standard error of the df of L beta = rhs due to the probes; 0 without any."""
         return jackknife_error([terms.factor_and_df(L)[1] for terms in self.resampled])
+
+    def std_errors(self, L: np.ndarray) -> np.ndarray:
+        """Compute standard errors of L beta with the adjusted covariance, (r,)."""
+        return std_errors(self.fit, L, self.adjusted)
 
     def wald(self, L: np.ndarray, difference: np.ndarray) -> float:
         """Compute the Wald statistic of independent rows L with the adjusted covariance.

@@ -21,6 +21,7 @@ from mixedfast.inference.ddf.joint_hypothesis import (
     JointHypothesis,
     eigen_contrasts,
     independent_rows,
+    std_errors,
     wald,
 )
 from mixedfast.inference.ddf.kenward_roger import kenward_roger, reml_fit
@@ -54,8 +55,8 @@ class Method:
         For printed tables.
     fit : callable
         Fit -> the fit whose estimates are tested: itself, or its REML refit.
-    vcov : callable
-        Fit -> covariance of beta in the tests, (p, p).
+    std_errors : callable
+        (fit, L (r, p)) -> standard errors of L beta, (r,).
     df : callable
         (fit, l (p,)) -> df of one contrast.
     wald : callable
@@ -71,7 +72,7 @@ class Method:
     name: str
     label: str
     fit: Callable[[LinearFit], LinearFit]
-    vcov: Callable[[LinearFit], np.ndarray]
+    std_errors: Callable[[LinearFit, np.ndarray], np.ndarray]
     df: Callable[[LinearFit, np.ndarray], float]
     wald: Callable[[LinearFit, np.ndarray, np.ndarray], float]
     joint: Callable[[LinearFit, JointHypothesis], tuple[float, float]]
@@ -130,7 +131,7 @@ def _structural(name: str, label: str) -> Method:
         name,
         label,
         lambda fit: fit,
-        lambda fit: fit.vcov,
+        std_errors,
         df,
         wald,
         lambda fit, hypothesis: (1.0, df(fit, np.abs(hypothesis.L).max(axis=0))),
@@ -143,7 +144,7 @@ def _satterthwaite_method(how: Satterthwaite) -> Method:
         str(how),
         "Satterthwaite's method",
         lambda fit: fit,
-        lambda fit: fit.vcov,
+        std_errors,
         lambda fit, contrast: satterthwaite(_mixed(fit), how).df(contrast),
         wald,
         lambda fit, hypothesis: (1.0, _satterthwaite_joint(_mixed(fit), hypothesis, how)),
@@ -159,7 +160,7 @@ def _kenward_roger_method(how: KenwardRoger) -> Method:
         str(how),
         "Kenward and Roger's method",
         lambda fit: reml_fit(_mixed(fit)),
-        lambda fit: kenward_roger(_mixed(fit), how).vcov,
+        lambda fit, L: kenward_roger(_mixed(fit), how).std_errors(L),
         lambda fit, contrast: kenward_roger(_mixed(fit), how).factor_and_df(contrast[None])[1],
         lambda fit, L, difference: kenward_roger(_mixed(fit), how).wald(L, difference),
         lambda fit, hypothesis: kenward_roger(_mixed(fit), how).factor_and_df(hypothesis.L),
@@ -184,7 +185,7 @@ _METHODS: dict[str, Method] = {
             "asymptotic",
             "the normal distribution",
             lambda fit: fit,
-            lambda fit: fit.vcov,
+            std_errors,
             lambda fit, contrast: np.inf,
             wald,
             lambda fit, hypothesis: (1.0, np.inf),
@@ -290,7 +291,7 @@ def t_test(
     source = chosen.fit(fit)
     L = np.atleast_2d(np.asarray(L, dtype=float))
     estimate = L @ source.beta
-    std_error = np.sqrt(np.einsum("ij,jk,ik->i", L, chosen.vcov(source), L))
+    std_error = chosen.std_errors(source, L)
     df = np.array([chosen.df(source, row) for row in L])
     statistic = np.divide(
         estimate - rhs, std_error, out=np.full(len(L), np.nan), where=std_error > 0

@@ -23,7 +23,7 @@ from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.coding import FixedTerm
 from mixedfast.errors import NotDefinedError
 from mixedfast.inference.hypotheses.cell_dummies import CellDummies
-from mixedfast.inference.hypotheses.estimable import alias_matrix
+from mixedfast.inference.hypotheses.estimable import alias_matrix, column_sizes
 from mixedfast.inference.hypotheses.row_space import echelon, left_null, without_rounding
 
 __all__ = ["TYPES", "Hypotheses", "contains", "deletions", "hypotheses"]
@@ -162,14 +162,17 @@ def deletions(cp: CrossProducts) -> Hypotheses:
 
     A term whose columns are combinations of the others gets no rows: deleting it changes nothing.
     """
-    known = alias_matrix(cp)
+    sizes = column_sizes(cp)
+    own_sizes = sizes[cp.kept]
+    known = alias_matrix(cp) * own_sizes[:, None] / sizes
     terms = _terms(cp)
     out = {}
     for term in terms:
         if any(set(other.factors) > set(term.factors) for other in terms):
             continue
         others = np.setdiff1d(np.arange(known.shape[1]), term.columns)
-        out[term.name] = echelon(left_null(known[:, others]), _columns(cp, term))
+        rows = left_null(known[:, others]) * own_sizes
+        out[term.name] = echelon(rows, _columns(cp, term), own_sizes)
     return out
 
 
@@ -179,14 +182,16 @@ def deletions(cp: CrossProducts) -> Hypotheses:
 def _general(cp: CrossProducts) -> Hypotheses:
     """Return type III, by way of the coefficients of a dummy for every cell of every term.
 
-    With X_dummies = X B the estimable functions of these coefficients are the row space of B. The
+    With X_dummies = X B the estimable functions of these coefficients are the row space of B (here
+    for columns in units of their sizes). The
     hypotheses of a term are the estimable functions that involve only the term and those containing
     it, orthogonal to the same of the containing terms.
     """
     present = [term for term in _terms(cp) if len(_columns(cp, term))]
     _check_alias(cp, present)
     dummies = CellDummies(cp, present)
-    B = alias_matrix(cp) @ dummies.map
+    own_sizes = column_sizes(cp)[cp.kept]
+    B = (alias_matrix(cp) @ dummies.map) * own_sizes[:, None] / dummies.sizes
     # the rows of Q' span the estimable functions; L over dummies = L over X times B
     Q, R = np.linalg.qr(B.T)
 
@@ -208,8 +213,9 @@ def _general(cp: CrossProducts) -> Hypotheses:
         above = [without_others(other) for other in present if contains(other, term)]
         if above:
             rows = left_null(rows @ np.vstack(above).T) @ rows
-        basis = echelon(rows @ Q.T, dummies.pivots(term))
-        out[term.name] = without_rounding(np.linalg.solve(R, Q.T @ basis.T).T)
+        basis = echelon(rows @ Q.T * dummies.sizes, dummies.pivots(term), dummies.sizes)
+        L = np.linalg.solve(R, Q.T @ (basis / dummies.sizes).T).T
+        out[term.name] = without_rounding(L * own_sizes, own_sizes)
     return out
 
 

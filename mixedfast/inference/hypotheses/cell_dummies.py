@@ -13,6 +13,7 @@ from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.coding import Coding, FixedTerm
 from mixedfast.errors import NotDefinedError
 from mixedfast.formula.variables import factors
+from mixedfast.inference.hypotheses.estimable import column_sizes
 from mixedfast.inference.hypotheses.row_space import TOLERANCE
 
 __all__ = ["CellDummies", "ColumnParts", "column_parts"]
@@ -37,6 +38,8 @@ class CellDummies:
         The dummies are X_all times this.
     owner : (d,) int array
         The term of each dummy, as a position in `terms`.
+    sizes : (d,) array
+        The largest size of the columns that have the same numeric factors as the dummy.
     """
 
     def __init__(self, cp: CrossProducts, present: list[FixedTerm]) -> None:
@@ -57,6 +60,8 @@ class CellDummies:
         self.owner = np.array([owner for _, owner, _, _ in cells])
         self._reference = np.array([0 in cell for _, _, _, cell in cells])
         self.map = np.zeros((len(cp.meta.x_names), len(cells)))
+        self.sizes = np.ones(len(cells))
+        column_size = column_sizes(cp)
         for label in dict.fromkeys(label for label, _, _, _ in cells):
             columns = [j for term in self.terms for j in term.columns if parts[j].numeric == label]
             here = [i for i, cell in enumerate(cells) if cell[0] == label]
@@ -65,6 +70,7 @@ class CellDummies:
                 [parts[j].tables for j in columns],
                 [cp.meta.x_names[j] for j in columns],
             )
+            self.sizes[here] = column_size[columns].max()
 
     @staticmethod
     def _express(

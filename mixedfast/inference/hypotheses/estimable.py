@@ -1,13 +1,23 @@
-"""Estimable combinations of coefficients, when columns of X were left out as redundant."""
+"""Estimable combinations of coefficients, when columns of X were left out as redundant.
+
+Nothing here may depend on the units of covariates, so weights are compared after multiplication by
+the sizes of their columns.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from mixedfast.crossprod.types import CrossProducts
-from mixedfast.inference.hypotheses.row_space import TOLERANCE, without_rounding
+from mixedfast.inference.hypotheses.row_space import without_rounding
 
-__all__ = ["alias_matrix", "estimable"]
+__all__ = ["alias_matrix", "column_sizes", "estimable"]
+
+#: The alias matrix is accurate to about 1e-10: a sum of its products may be wrong by this fraction
+#: of its terms.
+_ALIAS_ACCURACY = 1e-8
+#: Columns that others determine up to this fraction of their size are left out as redundant.
+_REDUNDANT = 3e-5
 
 
 def alias_matrix(cp: CrossProducts) -> np.ndarray:
@@ -26,7 +36,17 @@ def alias_matrix(cp: CrossProducts) -> np.ndarray:
     """
     if cp.alias is None:
         return np.eye(len(cp.meta.x_names))[cp.kept]
-    return without_rounding(cp.alias)
+    return without_rounding(cp.alias.T, cp.scale[:-1]).T
+
+
+def column_sizes(cp: CrossProducts) -> np.ndarray:
+    """Return the size of each column of X in its unit, (p_all,).
+
+    The standard deviation of a kept column; of another one the largest contribution of a kept
+    column to it, and one for a column of zeros.
+    """
+    sizes = (np.abs(alias_matrix(cp)) / cp.scale[:-1, None]).max(axis=0, initial=0.0)
+    return np.where(sizes > 0.0, sizes, 1.0)
 
 
 def estimable(cp: CrossProducts, rows: np.ndarray) -> np.ndarray:
@@ -41,7 +61,8 @@ def estimable(cp: CrossProducts, rows: np.ndarray) -> np.ndarray:
     -------
     (r, p) array
     """
-    kept = rows[:, cp.kept]
-    size = np.abs(rows).max(axis=1, initial=1.0)
-    difference = np.abs(kept @ alias_matrix(cp) - rows).max(axis=1, initial=0.0)
-    return np.where((difference > np.sqrt(TOLERANCE) * size)[:, None], np.nan, kept)
+    kept, alias = rows[:, cp.kept], alias_matrix(cp)
+    terms = np.abs(kept) @ np.abs(alias) + np.abs(rows)
+    tolerance = _ALIAS_ACCURACY * terms + _REDUNDANT * column_sizes(cp)
+    lost = (np.abs(kept @ alias - rows) > tolerance).any(axis=1)
+    return np.where(lost[:, None], np.nan, kept)

@@ -1,4 +1,8 @@
-"""Row spaces of small matrices: null spaces, echelon forms, and rounding to whole numbers."""
+"""Row spaces of small matrices: null spaces, echelon forms, and rounding to whole numbers.
+
+Entries of different columns may have different units. Where sizes (n,) are given, entries are
+compared after division by the size of their column.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +15,21 @@ __all__ = ["TOLERANCE", "echelon", "left_null", "without_rounding"]
 TOLERANCE = 1e-9
 
 
-def without_rounding(matrix: np.ndarray) -> np.ndarray:
-    """Replace entries that are whole numbers up to rounding by these numbers."""
+def without_rounding(matrix: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Replace entries that are zero or whole numbers up to rounding by these numbers.
+
+    Parameters
+    ----------
+    matrix : (r, n) array
+    sizes : (n,) array
+        An entry is zero when it is small, over the size of its column, beside the others in its
+        row.
+    """
+    relative = np.abs(matrix) / sizes
+    zero = relative <= TOLERANCE * relative.max(axis=1, keepdims=True, initial=0.0)
     whole = np.round(matrix)
-    return np.where(
-        np.abs(matrix - whole) <= TOLERANCE * max(1.0, np.abs(matrix).max(initial=0.0)),
-        whole + 0.0,
-        matrix,
-    )
+    near = np.abs(matrix - whole) <= TOLERANCE * np.abs(whole)
+    return np.where(zero, 0.0, np.where(near, whole, matrix))
 
 
 def left_null(matrix: np.ndarray) -> np.ndarray:
@@ -30,7 +41,7 @@ def left_null(matrix: np.ndarray) -> np.ndarray:
     return U[:, rank:].T
 
 
-def echelon(rows: np.ndarray, pivots: np.ndarray) -> np.ndarray:
+def echelon(rows: np.ndarray, pivots: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Reduce rows to a basis of their space with an identity on as many columns as there are rows.
 
     Parameters
@@ -38,15 +49,17 @@ def echelon(rows: np.ndarray, pivots: np.ndarray) -> np.ndarray:
     rows : (r, n) array of full row rank
     pivots : int array
         Columns for the identity, in the order in which they are tried.
+    sizes : (n,) array
     """
     rows = rows.copy()
     for i in range(len(rows)):
         for column in pivots:
             at = i + int(np.argmax(np.abs(rows[i:, column])))
-            if np.abs(rows[at, column]) > np.sqrt(TOLERANCE) * np.abs(rows[i:]).max():
+            largest = (np.abs(rows[i:]) / sizes).max()
+            if np.abs(rows[at, column]) / sizes[column] > np.sqrt(TOLERANCE) * largest:
                 rows[[i, at]] = rows[[at, i]]
                 rows[i] /= rows[i, column]
                 others = np.arange(len(rows)) != i
                 rows[others] -= np.outer(rows[others, column], rows[i])
                 break
-    return without_rounding(rows)
+    return without_rounding(rows, sizes)
