@@ -117,7 +117,7 @@ def _outcome(students: pd.DataFrame) -> tuple[Section, ...]:
 
 
 def _statistics(values: np.ndarray) -> dict[str, float]:
-    """Compute the statistics of R's ``psych::describe``.
+    """Compute the statistics of ``psych::describe`` in R.
 
     Skewness and kurtosis are central moments over powers of the standard deviation with divisor n -
     1, "type 3" of Joanes and Gill (1998, The Statistician 47).

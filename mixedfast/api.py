@@ -65,7 +65,7 @@ def lmer(
     Parameters
     ----------
     formula : str
-        lme4's language: ``"math ~ ses + (1 + ses | school)"``.
+        In the language of lme4: ``"math ~ ses + (1 + ses | school)"``.
     data : data frame, mapping of arrays, path, batches or lazy frame
         In memory: pandas, polars, pyarrow or any eager frame that narwhals supports; or a dict of
         arrays. Read in batches: a path, folder, glob or list of Parquet or CSV files; Arrow batches

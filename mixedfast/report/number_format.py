@@ -1,8 +1,8 @@
 """Formats of numbers on a printed page.
 
-The rules are those of R's printed tables: the numbers of a column have the same number of decimals,
-enough for the smallest of them to show the digits wanted. p values too small for double precision
-are shown as a bound.
+The rules are those of printed tables in R: the numbers of a column have the same number of
+decimals, enough for the smallest of them to show the digits wanted. p values too small for double
+precision are shown as a bound.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Printed pages of models, in the layout of lme4, lmerTest and R's ``lm``.
+"""Printed pages of models, in the layout of lme4, lmerTest and ``lm`` in R.
 
 A page is a list of sections (`mixedfast.report.sections`), which `mixedfast.report.page` formats.
 Functions here lay out the numbers of a result; they compute nothing about the model.
@@ -447,7 +447,7 @@ def _lmm_notes(m: MixedModel, ddf: DDF | None) -> list[str]:
 
 
 def ols_page(lm: LeastSquaresModel, ddf: DDF = "residual") -> Page:
-    """Lay out the page of a regression by least squares, like that of R's ``lm``.
+    """Lay out the page of a regression by least squares, like that of ``lm`` in R.
 
     Parameters
     ----------

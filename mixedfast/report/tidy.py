@@ -1,4 +1,4 @@
-"""The estimates and rows of a model as plain tables, in the manner of R's broom and broom.mixed.
+"""The estimates and rows of a model as plain tables, as in broom and broom.mixed (R).
 
 ``tidy`` has one row per estimate, ``augment`` one row per row of the data. The column names follow
 broom.mixed (Bolker and Robinson), with underscores for its dots.

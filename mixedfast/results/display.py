@@ -19,7 +19,7 @@ __all__ = ["Display", "written"]
 
 
 class Display(FixedPart):
-    """Plain tables of a result, in the manner of R's broom."""
+    """Plain tables of a result, as in broom (R)."""
 
     @returns_callers_tables
     def glance(self) -> pd.DataFrame:

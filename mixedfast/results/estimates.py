@@ -48,7 +48,7 @@ class Estimates(FixedPart):
 
     @property
     def theta(self) -> np.ndarray:
-        """Free elements of the relative covariance factors, lme4's order, (m,)."""
+        """Free elements of the relative covariance factors, in the order of lme4, (m,)."""
         return self._fit.theta.copy()
 
     @returns_callers_tables

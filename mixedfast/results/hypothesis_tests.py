@@ -139,7 +139,7 @@ class HypothesisTests(FixedPart):
     ) -> MarginalMeans:
         """Compute estimated marginal means: predictions on a grid, averaged over the other factors.
 
-        The grid is that of R's emmeans: factors at all levels, covariates at their means, a
+        The grid is that of emmeans in R: factors at all levels, covariates at their means, a
         covariate with two values only at both.
 
         Parameters

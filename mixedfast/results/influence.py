@@ -61,7 +61,7 @@ class Influence(Deletions, Tabled):
     @property
     @returns_callers_tables
     def dfbeta(self) -> pd.DataFrame:
-        """Coefficients without each level minus those from all rows, as lme4's ``dfbeta``."""
+        """Coefficients without each level minus those from all rows, as ``dfbeta`` in R."""
         return self._frame(self._change(), self._names(True))
 
     @property

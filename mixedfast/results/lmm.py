@@ -165,10 +165,11 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
         for g, name in enumerate(names):
             if sorted(name.split(":")) == wanted:
                 return g
+        shown = "" if group is None else repr(group)
         raise DataError(
-            f"influence({'' if group is None else repr(group)}): the rows are not in memory, so only "
-            f"levels of a grouping factor of the model ({', '.join(names)}) can be left out, not "
-            "single rows or other groups"
+            f"influence({shown}): the rows are not in memory, so only levels of a grouping "
+            f"factor of the model ({', '.join(names)}) can be left out, not single rows or other "
+            "groups"
         )
 
     def _levels(self, group: str | None, design: Design) -> tuple[str, np.ndarray, np.ndarray]:
@@ -298,7 +299,7 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
         ddf: DDF = "satterthwaite",
         seed: int | None = None,
     ) -> pd.DataFrame:
-        """Return one row per estimate, as broom.mixed's ``tidy``.
+        """Return one row per estimate, as ``tidy`` of broom.mixed in R.
 
         Parameters
         ----------

@@ -124,7 +124,7 @@ class NewRows(RowMethods):
             shorter one.
         re : {"new", "kept"}, str or list of str
             New random effects in every draw, or those of the fit. A formula ``"(1 | school)"`` or
-            grouping factors ``["school"]`` keep these and draw the others (lme4's ``re.form``).
+            grouping factors ``["school"]`` keep these and draw the others (``re.form`` in lme4).
         newdata : data frame or mapping of arrays, optional
             Default: the rows used. The response need not be there.
         allow_new_levels : bool

@@ -135,8 +135,8 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         Parameters
         ----------
         type : {"I", "II", "III"}
-            Each term after those before it, as R's ``anova`` of a linear model; or by containment,
-            or marginal.
+            Each term after those before it, as in ``anova`` of a linear model in R; or by
+            containment, or marginal.
         ddf : str
             As for `coef_table`.
 
@@ -295,7 +295,7 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         }
 
     def summary(self, ddf: DDF = "residual") -> Page:
-        """Summarize the fit on a page like that of R's ``lm``.
+        """Summarize the fit on a page like that of ``lm`` in R.
 
         Parameters
         ----------
@@ -380,7 +380,7 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
     def tidy(
         self, conf_int: bool = False, level: float = 0.95, ddf: DDF = "residual"
     ) -> pd.DataFrame:
-        """Return one row per coefficient, as broom's ``tidy``.
+        """Return one row per coefficient, as ``tidy`` of broom in R.
 
         Parameters
         ----------

@@ -30,7 +30,7 @@ class Refit(FixedPart):
         return None
 
     def _warn(self) -> None:
-        """Warn of what a user must not overlook."""
+        """Warn of a failed search or a singular fit."""
 
     def refit(self, y: Any) -> Self:
         """Fit the same model to another response for the same rows.
@@ -74,7 +74,7 @@ class Refit(FixedPart):
         Parameters
         ----------
         formula : str, optional
-            May use R's dots: ``". ~ . + x"``, ``"~ . - (x | g) + (1 | g)"``, ``"log(.) ~ ."``.
+            May use dots as in R: ``". ~ . + x"``, ``"~ . - (x | g) + (1 | g)"``, ``"log(.) ~ ."``.
         data : data frame or mapping of arrays, optional
             Another table.
         **changes

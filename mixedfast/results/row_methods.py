@@ -105,7 +105,7 @@ class RowMethods(FixedPart):
         return self._each_row("resid", of)
 
     def hatvalues(self) -> np.ndarray:
-        """Compute the leverage of each row used, (n,), as lme4's ``hatvalues``.
+        """Compute the leverage of each row used, (n,), as ``hatvalues`` of lme4.
 
         The diagonal of the conditional hat matrix, d fitted_i / d y_i with theta fixed, random
         effects included. The sum is the effective number of parameters.
@@ -149,7 +149,7 @@ class RowMethods(FixedPart):
         return pd.DataFrame({"hat": of_beta + of_b, "fixed": of_beta, "random": of_b})
 
     def cooks_distance(self) -> np.ndarray:
-        """Compute Cook's distance of each row used, (n,), as lme4's ``cooks.distance``.
+        """Compute Cook's distance of each row used, (n,), as ``cooks.distance`` of lme4.
 
         The variances stay fixed.
 

@@ -178,7 +178,7 @@ class MixedLM:
         Parameters
         ----------
         formula : str
-            ``"y ~ x"``; the fixed part, in Python's names: functions of the caller's namespace may
+            ``"y ~ x"``; the fixed part, in Python: functions of the caller's namespace may
             be used.
         data : DataFrame
         re_formula : str, optional

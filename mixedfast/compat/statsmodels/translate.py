@@ -140,7 +140,7 @@ def translate(
     Raises
     ------
     NotIdentifiedError
-        When two random terms say the same.
+        When two random terms are the same.
     """
     import pandas as pd
 

@@ -175,7 +175,7 @@ def against_normal(name: str, values: np.ndarray) -> pd.DataFrame:
     from scipy.special import ndtr, ndtri
 
     n = len(values)
-    # plotting positions of Blom (1958), as R's ppoints: (i - a) / (n + 1 - 2a)
+    # plotting positions of Blom (1958), as ppoints in R: (i - a) / (n + 1 - 2a)
     a = 0.375 if n <= 10 else 0.5
     theoretical = ndtri((np.arange(1, n + 1) - a) / (n + 1 - 2 * a))
     sample = np.sort(values)
