@@ -1,4 +1,4 @@
-"""What is asked of a column before it is used: is all of it finite, and which whole numbers does it hold?
+"""Kernels on a column: whether it is finite, and which whole numbers it holds.
 
 Every function has a NumPy twin of the same name in ``tests/helpers/reference_kernels.py``.
 """
@@ -17,7 +17,7 @@ _KINDS = {"f8": 0, "f4": 1, "i8": 2, "i4": 3, "i2": 4, "i1": 5, "u1": 6, "b1": 6
 
 
 def all_finite(values):
-    """Whether no number of a float32 or float64 array (n,), any stride, is infinite or NaN."""
+    """Return whether all numbers of a float32 or float64 array (n,), of any stride, are finite."""
     cdef int kind = -1 if values.ndim != 1 else _KINDS.get(values.dtype.str[1:], -1)
     cdef const char *at = <const char *><size_t>values.__array_interface__["data"][0]
     cdef ptrdiff_t stride = values.strides[0]
@@ -31,10 +31,10 @@ def all_finite(values):
 
 
 cdef int kind_of_integers(values, int64_t size) except -1:
-    """The kind of an array of whole numbers whose places in a range of `size` values are asked for."""
+    """Return the kind of an array of whole numbers; raise for others and for too large a range."""
     cdef int kind = -1 if values.ndim != 1 else _KINDS.get(values.dtype.str[1:], -1)
     if kind < 2 or values.dtype.str[0] == ">":
-        raise TypeError(f"dtype {values.dtype}, {values.ndim} dimensions: no whole numbers that can be numbered")
+        raise TypeError(f"dtype {values.dtype}, {values.ndim} dimensions: not whole numbers of a kind that kernels read")
     if not 0 <= size < 2**31:
         raise ValueError(f"a range of {size} values")
     return kind
@@ -64,7 +64,7 @@ def factorize_integers(values, int64_t low, int64_t size):
 
 
 def unique_integers(values, int64_t low, int64_t size):
-    """The integers among low .. low + size - 1 that occur in an array (n,), in order: (J,) int64."""
+    """Return the integers (J,) among low .. low + size - 1 that occur in an array (n,), in order."""
     cdef int kind = kind_of_integers(values, size)
     cdef const char *at = <const char *><size_t>values.__array_interface__["data"][0]
     cdef ptrdiff_t stride = values.strides[0]

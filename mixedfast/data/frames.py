@@ -125,7 +125,7 @@ class Table:
             self._columns[name] = self._fetch(name)
         return self._columns[name]
 
-    def refuse_other_index(self, label: str, values: Any) -> None:
+    def check_same_index(self, label: str, values: Any) -> None:
         """Raise DataError when a series has another index than the pandas table it belongs to."""
         if (
             self._index is None
@@ -215,7 +215,7 @@ def _table(data: Any) -> Table:
     if isinstance(data, Mapping):
         return _mapping_table(data)
     if nw.dependencies.is_pyarrow_table(data):
-        _refuse_duplicates(data.column_names)
+        _check_distinct_names(data.column_names)
     try:
         frame = nw.from_native(data, eager_only=True)
     except TypeError as error:
@@ -224,7 +224,7 @@ def _table(data: Any) -> Table:
             f"not {type(data).__name__}; collect a lazy frame first"
         ) from error
     names = frame.columns
-    _refuse_duplicates(names)
+    _check_distinct_names(names)
     return Table(
         names,
         len(frame),
@@ -269,7 +269,7 @@ def _numeric(name: str, values: np.ndarray) -> Numeric:
     raise _unusable(name, dtype)
 
 
-def _refuse_long_integers(name: str, low: int, high: int) -> None:
+def _check_integers_fit_floats(name: str, low: int, high: int) -> None:
     """Raise DataError for whole numbers that float64, needed for missing values, cannot hold."""
     if max(-low, high) > _WHOLE_IN_FLOAT:
         raise DataError(
@@ -286,7 +286,7 @@ def _unusable(name: str, dtype: object) -> DataError:
     )
 
 
-def _refuse_duplicates(names: Sequence[Any]) -> None:
+def _check_distinct_names(names: Sequence[Any]) -> None:
     if len(set(names)) < len(names):
         twice = sorted({str(name) for name in names if list(names).count(name) > 1})
         raise DataError(f"two columns are called {', '.join(map(repr, twice))}: rename one")
@@ -301,7 +301,7 @@ def _pandas_table(frame: Any) -> Table:
     listed = frame.columns.tolist()  # iterating over an index of strings is slow
     by_name = {str(label): label for label in listed}
     if len(by_name) < len(listed):
-        _refuse_duplicates([str(label) for label in listed])
+        _check_distinct_names([str(label) for label in listed])
     return Table(
         list(by_name),
         len(frame),
@@ -325,7 +325,7 @@ def _pandas_column(name: str, series: Any) -> ColumnData:
     if getattr(dtype, "kind", "O") in "biuf":
         if series.isna().any():
             if dtype.kind in "iu" and series.notna().any():
-                _refuse_long_integers(name, int(series.min()), int(series.max()))
+                _check_integers_fit_floats(name, int(series.min()), int(series.max()))
             return Numeric(series.to_numpy(dtype=np.float64, na_value=np.nan), dtype.kind == "b")
         return _numeric(name, series.to_numpy(dtype=getattr(dtype, "numpy_dtype", None)))
     if isinstance(dtype, pd.ArrowDtype) and dtype.type is pd.CategoricalDtype.type:
@@ -357,7 +357,7 @@ def _pandas_strings(series: Any) -> Categorical:
 
 def _mapping_table(data: Mapping[Any, Any]) -> Table:
     names = [str(name) for name in data]
-    _refuse_duplicates(names)
+    _check_distinct_names(names)
     columns = {str(name): value for name, value in data.items()}
     lengths: dict[str, int] = {}
     for name, value in columns.items():
@@ -401,7 +401,7 @@ def _series_column(name: str, series: Any) -> ColumnData:
         return Numeric(series.cast(nw.Float64).to_numpy())
     if dtype.is_numeric():
         if dtype.is_integer() and 0 < series.null_count() < len(series):
-            _refuse_long_integers(name, series.min(), series.max())
+            _check_integers_fit_floats(name, series.min(), series.max())
         return _numeric(name, series.to_numpy())
     if dtype == nw.Boolean:
         values = series.to_numpy()

@@ -21,7 +21,7 @@ from mixedfast.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LIBRARIES", "beside", "in_pandas", "returns_callers_tables", "table_of", "to_library"]
+__all__ = ["LIBRARIES", "as_pandas", "beside", "returns_callers_tables", "table_of", "to_library"]
 
 LIBRARIES = ("pandas", "polars", "pyarrow")
 
@@ -114,7 +114,7 @@ def table_of(
     return to_library(pd.DataFrame(dict(columns)).astype(dict(types)), library)
 
 
-def in_pandas(table: Any) -> pd.DataFrame:
+def as_pandas(table: Any) -> pd.DataFrame:
     """Convert a table of results to pandas; a first column ``term`` becomes the index.
 
     Parameters
@@ -129,7 +129,7 @@ def in_pandas(table: Any) -> pd.DataFrame:
     Examples
     --------
     >>> import polars as pl
-    >>> in_pandas(pl.DataFrame({"term": ["x", "y"], "df": [1.5, None]})).df.to_dict()
+    >>> as_pandas(pl.DataFrame({"term": ["x", "y"], "df": [1.5, None]})).df.to_dict()
     {'x': 1.5, 'y': nan}
     """
     import pandas as pd

@@ -68,7 +68,7 @@ def vector(label: str, value: Any, table: Table) -> np.ndarray:
     if isinstance(value, str):
         column = table.column(value)
     elif hasattr(value, "__len__") and not isinstance(value, Mapping):
-        table.refuse_other_index(label, value)
+        table.check_same_index(label, value)
         column = as_table({label: value}).column(label)
     else:
         raise DataError(f"{label} is the name of a column, or one number a row; not {value!r}")

@@ -28,11 +28,11 @@ __all__ = [
     "Stateful",
     "allow_in_formulas",
     "allowed",
+    "check_arithmetic",
     "column_names",
     "expression_tree",
     "functions",
     "modules_used",
-    "refuse_code",
     "stateful_calls",
 ]
 
@@ -245,13 +245,13 @@ def functions() -> dict[str, Callable[..., Any]]:
     return {**_FROM_NUMPY, **_allowed}
 
 
-def refuse_code(expr: str) -> None:
+def check_arithmetic(expr: str) -> None:
     """Raise FormulaError unless an expression is arithmetic on columns and known functions.
 
     Examples
     --------
-    >>> refuse_code("scale(log(x), ddof=0) + np.sqrt(z)")
-    >>> refuse_code("().__class__")
+    >>> check_arithmetic("scale(log(x), ddof=0) + np.sqrt(z)")
+    >>> check_arithmetic("().__class__")
     Traceback (most recent call last):
     mixedfast.errors.FormulaError: '().__class__' in '().__class__' is more than arithmetic on \
 columns: formulas run no code; make the column first, or allow a function with \
@@ -382,7 +382,7 @@ def _unknown(name: str, expr: str) -> FormulaError:
 def column_names(expr: str) -> tuple[str, ...]:
     """Return the columns that an expression uses: its names, except those of functions.
 
-    The expression must have passed `refuse_code`.
+    The expression must have passed `check_arithmetic`.
 
     Examples
     --------

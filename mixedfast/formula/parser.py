@@ -15,11 +15,11 @@ from functools import lru_cache
 from mixedfast._stored import stored
 from mixedfast.errors import FormulaError
 from mixedfast.formula.tokens import (
+    check_characters,
     is_call,
     partners,
     python_parts,
     quoted,
-    refuse_lookalikes,
     split,
     top_level,
 )
@@ -150,7 +150,7 @@ def _parse(formula: str, require_random: bool) -> ModelSpec:
             offsets.append(_offset_expression(inside))
         else:
             random.extend(_random_terms(inside))
-    _refuse_repeats(random)
+    _check_distinct_terms(random)
     if require_random and not random:
         structured = _STRUCTURED.search(right)
         if structured:
@@ -237,7 +237,7 @@ def split_sides(formula: str) -> tuple[str, str]:
     """Split a formula into its response and its right side; neither may be empty."""
     if _HOLE in formula:
         raise FormulaError("the formula contains a null character")
-    refuse_lookalikes(formula)
+    check_characters(formula)
     parts = split(formula, "~")
     if len(parts) != 2:
         what = "no '~'" if len(parts) == 1 else "more than one '~'"
@@ -354,7 +354,7 @@ def _random_terms(text: str) -> list[RandomTerm]:
     ]
 
 
-def _refuse_repeats(random: list[RandomTerm]) -> None:
+def _check_distinct_terms(random: list[RandomTerm]) -> None:
     seen: set[tuple[str, tuple[str, ...]]] = set()
     for term in random:
         key = (re.sub(r"\s", "", term.expr), tuple(sorted(term.factors)))

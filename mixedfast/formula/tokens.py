@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from mixedfast.errors import FormulaError
 
 __all__ = [
+    "check_characters",
     "is_call",
     "partners",
     "python_parts",
     "quoted",
-    "refuse_lookalikes",
     "split",
     "top_level",
     "without_code",
@@ -37,12 +37,12 @@ _PLAIN = {
 }
 
 
-def refuse_lookalikes(text: str) -> None:
+def check_characters(text: str) -> None:
     """Raise FormulaError for a character that is invisible, or looks like one that formulas use.
 
     Examples
     --------
-    >>> refuse_lookalikes("y ~ x − 1")
+    >>> check_characters("y ~ x − 1")
     Traceback (most recent call last):
     mixedfast.errors.FormulaError: '−' (MINUS SIGN) in 'y ~ x − 1' is not '-': write '-'
     """

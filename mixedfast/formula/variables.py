@@ -16,10 +16,10 @@ from functools import lru_cache
 from mixedfast.errors import FormulaError
 from mixedfast.formula.expressions import (
     allowed,
+    check_arithmetic,
     column_names,
     expression_tree,
     modules_used,
-    refuse_code,
 )
 from mixedfast.formula.parser import plain_name
 from mixedfast.formula.tokens import python_parts, without_code
@@ -129,8 +129,8 @@ def _factors(formula: str, _: frozenset[str]) -> dict[str, FactorInfo]:
     from formulaic.errors import FormulaicError
     from formulaic.parser.types import Term
 
-    _refuse_large_powers(formula)
-    _refuse_a_column_called_1(formula)
+    _check_powers(formula)
+    _check_no_column_1(formula)
     try:
         terms = list(Formula(formula))
     except (FormulaicError, SyntaxError) as error:
@@ -140,11 +140,11 @@ def _factors(formula: str, _: frozenset[str]) -> dict[str, FactorInfo]:
     found = {
         f.expr: factor_info(f.expr, f.eval_method.value) for term in terms for f in term.factors
     }
-    _refuse_hidden_modules(formula, found.values())
+    _check_no_hidden_modules(formula, found.values())
     return found
 
 
-def _refuse_hidden_modules(formula: str, infos: Iterable[FactorInfo]) -> None:
+def _check_no_hidden_modules(formula: str, infos: Iterable[FactorInfo]) -> None:
     """Raise FormulaError for a column named np or contr beside a call such as ``np.sqrt(x)``.
 
     ``sqrt`` would be looked up in the column, and pandas columns have methods that write files.
@@ -161,7 +161,7 @@ def _refuse_hidden_modules(formula: str, infos: Iterable[FactorInfo]) -> None:
             )
 
 
-def _refuse_a_column_called_1(formula: str) -> None:
+def _check_no_column_1(formula: str) -> None:
     """Raise FormulaError for a column named 1, which formulaic takes for the intercept."""
     inside = python_parts(formula)
     if any(not inside[found.start()] for found in re.finditer(r"`\s*1\s*`", formula)):
@@ -171,7 +171,7 @@ def _refuse_a_column_called_1(formula: str) -> None:
         )
 
 
-def _refuse_large_powers(formula: str) -> None:
+def _check_powers(formula: str) -> None:
     """Raise FormulaError for powers such as ``(a + b)^40``, whose expansion would never end."""
     text = without_code(formula)
     for power in re.finditer(r"\)\s*(?:\*\*|\^)\s*([0-9]+)", text):
@@ -212,7 +212,7 @@ def is_plain(formula: str) -> bool:
 
 def _python_names(expr: str) -> tuple[tuple[str, ...], bool]:
     """Return the columns that a Python expression uses, and whether it is ``C()`` of one column."""
-    refuse_code(expr)
+    check_arithmetic(expr)
     variables = column_names(expr)
     tree, _ = expression_tree(expr)
     is_coded = (

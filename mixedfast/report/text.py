@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast._validation import check_kind
-from mixedfast.data.frames_out import in_pandas
+from mixedfast.data.frames_out import as_pandas
 from mixedfast.errors import DataError
 from mixedfast.report.number_format import (
     STARS_LEGEND,
@@ -210,7 +210,7 @@ def page(table: Any, heading: str = "") -> Page:
             "mf.page formats a table, such as m.coef_table(); the page of a model is m.summary()"
         )
     check_kind("heading", heading, str, "text")
-    frame, first = in_pandas(table), ""
+    frame, first = as_pandas(table), ""
     if frame.index.nlevels > 1 or (
         frame.index.name is None and isinstance(frame.index, pd.RangeIndex)
     ):

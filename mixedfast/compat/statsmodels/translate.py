@@ -162,7 +162,7 @@ def translate(
         )
         for factor, component in zip(factors, components, strict=True)
     )
-    _refuse_repeats([*random, *effects])
+    _check_distinct_terms([*random, *effects])
     terms = [_sum(list(fixed))]
     if random:
         terms.append(
@@ -205,7 +205,7 @@ def _sum(names: list[str]) -> str:
     return " + ".join(["1" if "Intercept" in names else "0", *rest])
 
 
-def _refuse_repeats(effects: list[Effect]) -> None:
+def _check_distinct_terms(effects: list[Effect]) -> None:
     for i, effect in enumerate(effects):
         if effect in effects[:i]:
             raise NotIdentifiedError(
