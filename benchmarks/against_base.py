@@ -1,8 +1,11 @@
-"""Time two source trees in turns and report where this one is slower: `python -m benchmarks.against_base BASE`.
+"""Time two source trees in turns and report where this one is slower.
 
-Both trees must be built, each with its own `.venv` (`make .venv/benched-with build`). In each round the micro benchmarks of the
-base run, then those of this tree. The minimum over all rounds is compared: other programs on the machine only ever add time.
-Benchmarks that look slower are run for as many rounds again. The exit status is 1 if one still is slower by more than `--slower`.
+    python -m benchmarks.against_base BASE
+
+Both trees must be built, each with its own `.venv` (`make .venv/benched-with build`). In each round
+the micro benchmarks of the base run, then those of this tree. The minimum over all rounds is
+compared: other programs on the machine only ever add time. Benchmarks that look slower are run for
+as many rounds again. The exit status is 1 if one still is slower by more than `--slower`.
 Benchmarks that one tree lacks are listed and not compared.
 """
 
@@ -18,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
-#: Ratio of minima above which a benchmark counts as slower. It is wide, because continuous integration runs on shared machines.
+#: Ratio of minima above which a benchmark counts as slower. It is wide, because continuous
+#: integration runs on shared machines.
 SLOWER = 1.3
 
 

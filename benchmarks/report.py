@@ -29,7 +29,8 @@ COMPARED = ("above_lowest", "beta_off", "se_off", "sd_off", "df_off")
 def rows(entries: list[dict]) -> list[dict]:
     """Return one row per entry, the fastest first.
 
-    `ratio_to_ours` is the median of a library divided by that of mixedfast, or a lower bound if the library timed out.
+    `ratio_to_ours` is the median of a library divided by that of mixedfast, or a lower bound if the
+    library timed out.
     """
     out = []
     for _, group in groupby(entries, key=_which):
@@ -78,13 +79,13 @@ def to_csv(table: list[dict]) -> str:
 
 
 def pipes(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    """Format a Markdown table; columns whose name begins with a blank are aligned left, the others right."""
+    """Format a Markdown table; a name that begins with a blank aligns its column left."""
     lines = [header, ["---" if name.startswith(" ") else "--:" for name in header], *body]
     return "\n".join("| " + " | ".join(cell.strip() for cell in line) + " |" for line in lines)
 
 
 def markdown(record: dict) -> str:
-    """Write the page: the machine, mixedfast and the fastest other library, then all libraries on each problem."""
+    """Write the page: the machine, a summary, then all libraries on each problem."""
     table = rows(record["entries"])
     facts = {e["problem"]: e for e in record["entries"]}
     parts = ["# Benchmarks", _about(record)]
@@ -117,10 +118,11 @@ def _about(record: dict) -> str:
         f"(order {m['order']})."
     )
     how = (
-        "Times are medians, from a table in memory to the standard errors of the fixed effects. Each library runs in its own "
-        "process, in turns. Memory is the maximum of the process during the fit, including the table and the interpreter. "
-        "`> limit` marks a fit that was stopped at its time limit. The last columns show by how much the criterion (as "
-        "defined by lme4) exceeds the lowest value that another library confirms, and which estimates disagree."
+        "Times are medians, from a table in memory to the standard errors of the fixed effects. "
+        "Each library runs in its own process, in turns. Memory is the maximum of the process during "
+        "the fit, including the table and the interpreter. `> limit` marks a fit that was stopped at "
+        "its time limit. The last columns show by how much the criterion (as defined by lme4) exceeds "
+        "the lowest value that another library confirms, and which estimates disagree."
     )
     if scale != 1:
         how += f" **The problems are scaled by {scale:g}; this is a trial run.**"
@@ -128,7 +130,10 @@ def _about(record: dict) -> str:
 
 
 def right(row: dict) -> bool:
-    """Return whether a library ran and fits no worse than others; ML instead of REML counts if its estimates agree."""
+    """Return whether a library ran and fits no worse than others.
+
+    ML instead of REML counts if its estimates agree.
+    """
     return row["status"] == "ran" and not any(
         word in row["verdict"] for word in ("WORSE", "off by")
     )
@@ -208,7 +213,7 @@ def _details(table: list[dict]) -> str:
 
 
 def _limits(record: dict, table: list[dict]) -> str:
-    """Compute the minimum time to read the columns once and to factor the dense part as often as mixedfast did."""
+    """Compute the least time to read the columns and to factor the dense part."""
     machine = record["machine"]
     ours = {_which(e): e for e in record["entries"] if e["library"] == OURS}
     body = []

@@ -1,4 +1,4 @@
-"""Settings of the documentation site. `make docs` builds it; plots and benchmark tables are made first."""
+"""Settings of the documentation site, with the plots and tables that `make docs` makes first."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ NOT_MEASURED = "This copy of the source contains no measurements; `make bench` m
 
 
 def measured(benchmarks: Path, made: Path) -> None:
-    """Copy the results of the last benchmark runs, if there are any, to the folder the page includes them from."""
+    """Copy the results of the last benchmark runs, if there are any, for the page of benchmarks."""
     made.mkdir(exist_ok=True)
     parts = []
     for picture, table, says in (
@@ -79,7 +79,10 @@ def usage(made: Path) -> None:
 
 
 def contributing(guide: Path, made: Path) -> None:
-    """Copy CONTRIBUTING.md with its links to pages of the site; other files of the repository are named without a link."""
+    """Copy CONTRIBUTING.md with links to pages of the site.
+
+    Other files of the repository are named without a link.
+    """
     made.mkdir(exist_ok=True)
     text = guide.read_text(encoding="utf-8").replace("](docs/", "](")
     text = re.sub(r"\[([^]]+)\]\([A-Z_]+\.md\)", r"`\1`", text)

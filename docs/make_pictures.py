@@ -1,7 +1,8 @@
 """Draw the plots of README.md and of the pages.
 
-`make docs` calls `make_pictures`, which draws into docs/made. The plots of README.md are in docs/pictures; `make pictures`
-draws them again. Each has a stamp of the code that drew it, and a test fails when that code has changed.
+`make docs` calls `make_pictures`, which draws into docs/made. The plots of README.md are in
+docs/pictures; `make pictures` draws them again. Each has a stamp of the code that drew it, and a
+test fails when that code has changed.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def cases_and_line(ax, students) -> None:
 
 
 def positive_residuals(ax, students) -> None:
-    """Draw the share of positive residuals per school, which would be near one half under independence."""
+    """Draw the share of positive residuals per school, near one half under independence."""
     above = students.assign(above=mf.lm("math ~ ses", students).resid() > 0)
     share = above.groupby("school", observed=True)["above"].mean()
     ax.hist(share, bins=np.linspace(0, 1, 21), color="#0072b2", edgecolor="white")
