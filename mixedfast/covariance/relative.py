@@ -1,16 +1,17 @@
 """Relative covariance of the random effects: theta <-> lambda <-> Sigma.
 
-A term ``(… | g)`` with k columns has a relative covariance ``H = lambda lambda'`` (``Sigma = sigma^2 H``),
-lambda lower triangular, or diagonal for ``||``. ``theta`` lists the free elements of every lambda column by
-column, term after term, as lme4 does. Terms that share a grouping factor share one block-diagonal lambda.
+A term ``(… | g)`` with k columns has a relative covariance ``H = lambda lambda'`` (``Sigma = sigma^2 H``) with a structure
+(`mixedfast.covariance.structures`): lambda is lower triangular, or diagonal for ``||``. ``theta`` lists the parameters of all
+structures, term after term; for these two they are the free elements of lambda column by column, as in lme4. Terms that share
+a grouping factor share one block-diagonal lambda.
 
-Inside a fit the columns of Z are shifted and scaled (`Scaling`), because ``(1 + year | g)`` with years near 2000
-is a badly conditioned way to write a well conditioned model. The likelihood does not notice; theta is translated at the doors.
+Inside a fit the columns of Z are shifted and scaled (`Scaling`), because ``(1 + year | g)`` with years near 2000 is a badly
+conditioned form of a well conditioned model. The likelihood is the same; theta is translated on the way in and out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -19,6 +20,7 @@ import numpy as np
 from mixedfast._memo import cached_property
 from mixedfast._stored import stored
 from mixedfast.covariance._theta import SMALLEST_DIVISOR, theta_gradient, theta_hessian
+from mixedfast.covariance.structures import Structure, structure_of
 
 __all__ = [
     "SINGULAR_TOLERANCE",
@@ -37,7 +39,7 @@ SINGULAR_TOLERANCE = 1e-4
 @stored("TermShape")
 @dataclass(frozen=True)
 class TermShape:
-    """Where one random term lives: its group, its columns in that group's block, its kind of covariance."""
+    """Place of one random term: its group, its columns in the block of that group, its structure."""
 
     group: int
     start: int
@@ -45,23 +47,20 @@ class TermShape:
     correlated: bool
 
     @property
-    def rows_columns(self) -> tuple[np.ndarray, np.ndarray]:
-        """Row and column (within the group) of each theta, in theta's order."""
-        rows, columns = np.array(self.elements, dtype=np.int64).reshape(-1, 2).T
-        return rows, columns
+    def structure(self) -> Structure:
+        """The structure of its covariance."""
+        return structure_of(self.k, self.correlated)
 
     @property
-    def elements(self) -> list[tuple[int, int]]:
-        """The same as pairs."""
-        first, end = self.start, self.start + self.k
-        if not self.correlated:
-            return [(a, a) for a in range(first, end)]
-        return [(row, column) for column in range(first, end) for row in range(column, end)]
+    def rows_columns(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column (within the group) of each element of lambda that can differ from zero."""
+        rows, columns = self.structure.places + self.start
+        return rows, columns
 
 
 @dataclass(frozen=True, eq=False)
 class Covariance:
-    """The map from theta to one lambda a group, and derivatives through it.
+    """The map from theta to one lambda per group, and derivatives through it.
 
     Parameters
     ----------
@@ -69,7 +68,7 @@ class Covariance:
     sizes : sequence of int
         Columns of Z of each group (all terms together).
     shift, scale : sequences of (K,) arrays
-        Basis of each group: the fit's column is ``(z - shift) * scale`` ...
+        Basis of each group: the columns of the fit are ``(z - shift) * scale`` ...
     mix : sequence of (K,K) arrays or None, optional
         ... and all of them times this (see `mixedfast.crossprod.scaling.GroupScaling`).
 
@@ -88,24 +87,35 @@ class Covariance:
     mix: tuple[np.ndarray | None, ...] = ()
 
     @cached_property
-    def _index(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        places = [(term.group, row, column) for term in self.terms for row, column in term.elements]
-        group, row, column = np.array(places, dtype=np.int64).reshape(-1, 3).T.copy()
-        return group, row, column
+    def edges(self) -> list[int]:
+        """Edges of the parameters of each term in theta."""
+        return [0, *accumulate(term.structure.size for term in self.terms)]
 
     @property
     def n_theta(self) -> int:
+        """Number of parameters."""
         return self.edges[-1]
 
+    @property
+    def n_elements(self) -> int:
+        """Number of elements of the lambdas that can differ from zero, E."""
+        return len(self.diagonal)
+
     @cached_property
-    def diagonal(self) -> np.ndarray:
-        """Which thetas are diagonal elements of lambda, bool (n_theta,)."""
-        _, row, column = self._index
-        return row == column
+    def _is_elementary(self) -> bool:
+        """Whether theta lists elements of lambda."""
+        return all(term.structure.is_elementary for term in self.terms)
+
+    @cached_property
+    def _index(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Group, row and column of each element of the lambdas that can differ from zero."""
+        places = np.hstack([term.structure.places + term.start for term in self.terms])
+        groups = [np.full(term.structure.places.shape[1], term.group) for term in self.terms]
+        return np.concatenate(groups), places[0], places[1]
 
     @cached_property
     def _members(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
-        """For each group: positions in theta, rows, columns."""
+        """For each group: positions among the elements, rows, columns."""
         group, row, column = self._index
         return tuple(
             (at := np.flatnonzero(group == g), row[at], column[at]) for g in range(len(self.sizes))
@@ -113,37 +123,80 @@ class Covariance:
 
     @cached_property
     def _places(self) -> list[np.ndarray]:
-        """For each group: position, row and column of its thetas, (3,m) int64."""
+        """For each group: position, row and column of its elements, (3,E) int64."""
         return [np.array(member, dtype=np.int64) for member in self._members]
 
+    @cached_property
+    def diagonal(self) -> np.ndarray:
+        """Whether each element is on the diagonal of lambda, bool (E,)."""
+        _, row, column = self._index
+        return row == column
+
+    def _by_term(self, listed: np.ndarray) -> Iterator[tuple[Structure, np.ndarray]]:
+        """Split elements (..., E) by term, each with its structure."""
+        first = 0
+        for term in self.terms:
+            end = first + term.structure.places.shape[1]
+            yield term.structure, listed[..., first:end]
+            first = end
+
+    def _theta_by_term(self, theta: np.ndarray) -> list[np.ndarray]:
+        """Split theta (..., m) by term."""
+        return [theta[..., first:end] for first, end in pairwise(self.edges)]
+
+    def elements(self, theta: np.ndarray) -> np.ndarray:
+        """Compute the elements (..., E) of the lambdas that can differ from zero, theta (..., m)."""
+        if self._is_elementary:
+            return theta
+        parts = zip(self.terms, self._theta_by_term(theta), strict=True)
+        return np.concatenate([term.structure.elements(own) for term, own in parts], axis=-1)
+
     def lambdas(self, theta: np.ndarray) -> list[np.ndarray]:
-        """One (..., K, K) lower triangular lambda a group, theta (..., m)."""
+        """Compute one (..., K, K) lower triangular lambda per group, theta (..., m)."""
+        return self.blocks(self.elements(theta))
+
+    def blocks(self, elements: np.ndarray) -> list[np.ndarray]:
+        """Place elements (..., E) in one lower triangular (..., K, K) block per group."""
         blocks = []
         for size, (at, row, column) in zip(self.sizes, self._members, strict=True):
-            block = np.zeros((*theta.shape[:-1], size, size))
-            block[..., row, column] = theta[..., at]
+            block = np.zeros((*elements.shape[:-1], size, size))
+            block[..., row, column] = elements[..., at]
             blocks.append(block)
         return blocks
 
+    def elements_of(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
+        """Read the elements (..., E) of lambdas or symmetric matrices, one (..., K, K) per group."""
+        elements = np.empty((*blocks[0].shape[:-2], self.n_elements))
+        for block, (at, row, column) in zip(blocks, self._members, strict=True):
+            elements[..., at] = block[..., row, column]
+        return elements
+
     def theta_of(self, lambdas: Sequence[np.ndarray]) -> np.ndarray:
-        """The free elements of some symmetric matrices or lambdas (..., K, K), as theta (..., m)."""
-        theta = np.empty((*lambdas[0].shape[:-2], self.n_theta))
-        for block, (at, row, column) in zip(lambdas, self._members, strict=True):
-            theta[..., at] = block[..., row, column]
-        return theta
+        """Compute theta (..., m) from lambdas of these structures, one (..., K, K) per group."""
+        elements = self.elements_of(lambdas)
+        if self._is_elementary:
+            return elements
+        parts = [structure.theta_of(own) for structure, own in self._by_term(elements)]
+        return np.concatenate(parts, axis=-1)
 
     @cached_property
     def _times(self) -> np.ndarray:
-        """How often each free element stands in a symmetric matrix: 1 on the diagonal, else 2."""
+        """Number of places of each element in a symmetric matrix: 1 on the diagonal, else 2."""
         return np.where(self.diagonal, 1.0, 2.0)
 
     def pick(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
-        """tr(S G) for the symmetric S with a one at each free element in turn, (m,); one symmetric (K,K) G a group."""
-        return self._times * self.theta_of(blocks)
+        """Compute tr(S G) for the symmetric S with a one at each element in turn, (E,).
+
+        One symmetric G (K,K) per group.
+        """
+        return self._times * self.elements_of(blocks)
 
     def pick_pairs(self, blocks: dict[tuple[int, int], np.ndarray]) -> np.ndarray:
-        """sum S[a,b] G[a,b,c,d] S'[c,d] for every two such S, (m,m); ``blocks[g, h]`` (K_g,K_g,K_h,K_h), g <= h."""
-        out = np.empty((self.n_theta, self.n_theta))
+        """Sum S[a,b] G[a,b,c,d] S'[c,d] for every two such S, (E,E).
+
+        ``blocks[g, h]`` (K_g,K_g,K_h,K_h), g <= h.
+        """
+        out = np.empty((self.n_elements, self.n_elements))
         for (g, h), block in blocks.items():
             (at, row, column), (to, c, d) = self._members[g], self._members[h]
             both = block + block.transpose(1, 0, 2, 3)
@@ -152,23 +205,28 @@ class Covariance:
             out[at[:, None], to], out[to[:, None], at] = part, part.T
         return self._times[:, None] * self._times * out
 
-    @property
+    @cached_property
     def identity(self) -> np.ndarray:
-        """theta with every lambda the identity: lme4's starting value."""
-        return self.diagonal.astype(float)
+        """theta with every lambda the identity, the starting value of lme4."""
+        return np.concatenate([term.structure.start for term in self.terms])
 
     def term_block(self, term: TermShape, blocks: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the block (..., k, k) of one term in that of its group, as a view."""
         inside = slice(term.start, term.start + term.k)
-        return blocks[term.group][inside, inside]
+        return blocks[term.group][..., inside, inside]
 
     def gradient(self, lambdas: Sequence[np.ndarray], G: Sequence[np.ndarray]) -> np.ndarray:
-        """d/dtheta of a function whose derivative in H_g is the symmetric matrix G_g: 2 (G lambda)_ij, (..., m)."""
-        lead = lambdas[0].shape[:-2]
-        out = np.empty((*lead, self.n_theta))
-        flat = out.reshape(-1, self.n_theta)
+        """Compute d/dtheta (..., m) of a function whose derivative in H_g is the symmetric matrix G_g.
+
+        2 (G lambda)_ij for an element of lambda.
+        """
+        out = np.empty((*lambdas[0].shape[:-2], self.n_elements))
+        flat = out.reshape(-1, out.shape[-1])
         for block, g, places in zip(lambdas, G, self._places, strict=True):
             theta_gradient(_listed(block, 2), _listed(g, 2), places, flat)
-        return out
+        if self._is_elementary:
+            return out
+        return np.einsum("...e,...em->...m", out, self._jacobian(self.theta_of(lambdas)))
 
     def hessian(
         self,
@@ -176,33 +234,62 @@ class Covariance:
         G: Sequence[np.ndarray],
         H: dict[tuple[int, int], np.ndarray],
     ) -> np.ndarray:
-        """d2/dtheta2 from G and the second derivatives in H: ``H[g, h]`` (..., K_g, K_g, K_h, K_h), g <= h."""
-        lead = lambdas[0].shape[:-2]
-        out = np.empty((*lead, self.n_theta, self.n_theta))
+        """Compute d2/dtheta2 (..., m, m) from G and the second derivatives in H.
+
+        ``H[g, h]`` (..., K_g, K_g, K_h, K_h), g <= h.
+        """
+        out = np.empty((*lambdas[0].shape[:-2], self.n_elements, self.n_elements))
         flat = out.reshape(-1, *out.shape[-2:])
         blocks = [_listed(block, 2) for block in lambdas]
         for (g, h), second in H.items():
-            bend = _listed(G[g], 2) if g == h else None
             theta_hessian(
                 blocks[g],
                 blocks[h],
                 _listed(second, 4),
-                bend,
+                _listed(G[g], 2) if g == h else None,
                 self._places[g],
                 self._places[h],
                 flat,
             )
+        return out if self._is_elementary else self._hessian_of_structures(lambdas, G, out)
+
+    def _hessian_of_structures(
+        self, lambdas: Sequence[np.ndarray], G: Sequence[np.ndarray], H: np.ndarray
+    ) -> np.ndarray:
+        """Transform a Hessian in the elements (..., E, E) to one in theta: J'H J + sum_e g_e d2 lambda_e/dtheta2."""
+        theta = self.theta_of(lambdas)
+        J = self._jacobian(theta)
+        out = np.einsum("...em,...ef,...fn->...mn", J, H, J)
+        # 2 (G lambda)_ij again
+        g = self.elements_of(
+            [2.0 * np.matmul(own, lam) for own, lam in zip(G, lambdas, strict=True)]
+        )
+        own_theta = self._theta_by_term(theta)
+        for i, (structure, weights) in enumerate(self._by_term(g)):
+            own = slice(self.edges[i], self.edges[i + 1])
+            out[..., own, own] += structure.curvature(own_theta[i], weights)
+        return out
+
+    def _jacobian(self, theta: np.ndarray) -> np.ndarray:
+        """Compute the derivatives of the elements in theta, (..., E, m), block diagonal by term."""
+        out = np.zeros((*theta.shape[:-1], self.n_elements, self.n_theta))
+        first = 0
+        for i, (term, own) in enumerate(zip(self.terms, self._theta_by_term(theta), strict=True)):
+            end = first + term.structure.places.shape[1]
+            out[..., first:end, self.edges[i] : self.edges[i + 1]] = term.structure.jacobian(own)
+            first = end
         return out
 
     def to_user(self, theta: np.ndarray) -> np.ndarray:
-        """theta for the columns of Z as the user wrote them, canonical (diagonals >= 0)."""
+        """Translate theta to the columns of Z in the data; canonical (diagonals >= 0)."""
         return self._translate(theta, [np.linalg.inv(T) for T in self.transforms])
 
     def to_internal(self, theta: np.ndarray) -> np.ndarray:
-        """theta for the shifted and scaled columns of Z."""
+        """Translate theta to the shifted and scaled columns of Z."""
         return self._translate(np.asarray(theta, dtype=float), self.transforms)
 
     def _translate(self, theta: np.ndarray, sides: Sequence[np.ndarray]) -> np.ndarray:
+        """Compute theta of side H side' for one side (K,K) per group."""
         moved = [side @ block for side, block in zip(sides, self.lambdas(theta), strict=True)]
         out = [np.zeros_like(block) for block in moved]
         for term in self.terms:
@@ -211,9 +298,9 @@ class Covariance:
 
     @cached_property
     def transforms(self) -> tuple[np.ndarray, ...]:
-        """T (K,K) of each group, b_internal = T b_user: z b = (z - c) b + c b, and the c b go to the term's intercept.
+        """T (K,K) of each group, b_internal = T b_user.
 
-        Where columns are mixed, T is then mix^-1 times this.
+        z b = (z - c) b + c b, and the c b go to the intercept of the term. Where columns are mixed, T is mix^-1 times this.
         """
         out = []
         for scale in self.scale:
@@ -229,36 +316,23 @@ class Covariance:
         return tuple(out)
 
     def singular_terms(self, theta: np.ndarray) -> tuple[bool, ...]:
-        """Whether each term's lambda (internal basis) has a diagonal element below SINGULAR_TOLERANCE."""
-        small = (np.abs(theta) < SINGULAR_TOLERANCE) & self.diagonal
-        return tuple(any(part) for part in self._by_term(small.tolist()))
-
-    def _by_term(self, listed: list[bool]) -> list[list[bool]]:
-        return [listed[first:end] for first, end in pairwise(self.edges)]
-
-    @cached_property
-    def edges(self) -> list[int]:
-        """Where each term's elements of theta begin and end."""
-        return [
-            0,
-            *accumulate(
-                term.k * (term.k + 1) // 2 if term.correlated else term.k for term in self.terms
-            ),
-        ]
+        """Return whether lambda of each term (internal basis) has a diagonal element below SINGULAR_TOLERANCE."""
+        small = (np.abs(self.elements(theta)) < SINGULAR_TOLERANCE) & self.diagonal
+        return tuple(bool(own.any()) for _, own in self._by_term(small))
 
 
 def _listed(array: np.ndarray, kept: int) -> np.ndarray:
-    """All axes but the last few made one, in C order."""
+    """Merge all axes but the last few into one, in C order."""
     return np.ascontiguousarray(array).reshape(-1, *array.shape[-kept:])
 
 
 def lower_root(columns: np.ndarray) -> np.ndarray:
-    """Lower triangular (k,k) L with L L' = columns columns', columns (k,r) with r >= k; by QR, nothing is squared."""
+    """Compute a lower triangular L (k,k) with L L' = columns columns', columns (k,r) with r >= k; by QR, nothing is squared."""
     return np.asarray(np.linalg.qr(columns.T, mode="r")).T
 
 
 def lower_cholesky(root: np.ndarray) -> np.ndarray:
-    """Lower triangular L with L L' = root root' and no negative diagonal; a zero pivot leaves a zero column.
+    """Compute a lower triangular L with L L' = root root' and no negative diagonal; a zero pivot leaves a zero column.
 
     Parameters
     ----------

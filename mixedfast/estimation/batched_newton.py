@@ -130,7 +130,7 @@ class BatchedNewton(ABC):
         residual = np.append(-self.fit.solution.beta, 1.0)
         e = S @ residual
         return np.column_stack(
-            [e[:, :-1], self.cov.theta_of(self._squares(T, residual)), e @ residual]
+            [e[:, :-1], self.cov.elements_of(self._squares(T, residual)), e @ residual]
         )
 
     @abstractmethod

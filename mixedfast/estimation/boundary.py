@@ -87,12 +87,7 @@ def off_boundary(criterion: CovarianceCriterion) -> Escape:
         scale = 1.0 / np.sqrt(
             np.maximum(np.sqrt(np.abs(np.einsum("aaaa->a", h))), SMALLEST_DIVISOR)
         )
-        if term.correlated:
-            values, vectors = np.linalg.eigh(g * np.outer(scale, scale))
-            directions = [scale * vectors[:, 0]] if values[0] < 0 else []
-        else:
-            directions = [scale[a] * np.eye(term.k)[a] for a in range(term.k) if g[a, a] < 0]
-        for v in directions:
+        for v in term.structure.descent_directions(g, scale):
             slope = min(float(v @ g @ v), 0.0)  # rounding may turn the sign of a slope near zero
             curvature = float(np.einsum("abcd,a,b,c,d->", h, v, v, v, v))
             curvature = max(curvature, SMALLEST_DIVISOR)

@@ -81,7 +81,7 @@ class Curvature:
 
 
 def _check_fit(fields: Any) -> Iterator[str]:
-    m = sum(len(term.elements) for term in fields.cp.terms)
+    m = sum(term.structure.size for term in fields.cp.terms)
     if len(fields.theta_internal) != m or (
         fields.optimum is not None and len(fields.optimum.theta) != m
     ):

@@ -34,7 +34,7 @@ class Refits:
 
     ``theta`` (R,m), ``sigma`` (R,), ``beta`` (R,p), ``converged`` (R,) bool; NaN where a search failed outright.
     ``scores`` (R, p + m + 1): statistics that the score of every parameter, at the *fitted* parameters, is linear in. With
-    e = y* - X beta there: X'V0^-1 e, the elements of sum_j v_j v_j' that theta moves (v = Z'V0^-1 e), and e'V0^-1 e.
+    e = y* - X beta there: X'V0^-1 e, the elements of sum_j v_j v_j' in the places of those of lambda (v = Z'V0^-1 e), and e'V0^-1 e.
     """
 
     theta: np.ndarray
@@ -69,7 +69,10 @@ def refit(fit: Fit, responses: Responses, engine: Engine) -> Refits:
     else:
         searches = batched(fit, responses)
         found = searches.search()
-        regular = np.abs(found.theta[:, fit.covariance.diagonal]).min(axis=1) >= _NEAR_SINGULAR
+        regular = (
+            np.abs(fit.covariance.elements(found.theta)[:, fit.covariance.diagonal]).min(axis=1)
+            >= _NEAR_SINGULAR
+        )
         out = Refits(*found._replace(converged=found.converged & regular), searches.scores())
     for r in np.flatnonzero(~out.converged):
         engine.take(responses.crossproducts(fit.cp, int(r)))
@@ -112,4 +115,6 @@ def _scores(fit: Fit, engine: Engine) -> np.ndarray:
     residual = np.append(-fit.solution.beta, 1.0)
     e = factored[1] @ residual
     v = [c[:, :, 0] for c in engine.project(residual[:, None])]
-    return np.concatenate([e[:-1], fit.covariance.theta_of([u.T @ u for u in v]), [residual @ e]])
+    return np.concatenate(
+        [e[:-1], fit.covariance.elements_of([u.T @ u for u in v]), [residual @ e]]
+    )

@@ -73,7 +73,7 @@ def starting_theta(cp: CrossProducts) -> np.ndarray:
         LevelMoments(*level_moments(g.A, np.ascontiguousarray(g.B), whiten, beta, True, True))
         for g in cp.groups
     ]
-    size = cov.n_theta
+    size = cov.n_elements
     equations, right = np.empty((size + 1, size + 1)), np.empty(size + 1)
     right[:-1] = cov.pick([m.vv for m in sums])
     equations[:-1, -1] = equations[-1, :-1] = cov.pick([m.K - m.DD for m in sums])
@@ -130,7 +130,7 @@ def one_at_a_time(cp: CrossProducts, reml: bool) -> np.ndarray:
     relative = [
         lam @ lam.T * (variance / sigma2) for lam, variance in zip(lambdas, variances, strict=True)
     ]
-    return _inside(cov, cov.theta_of(relative))
+    return _inside(cov, cov.elements_of(relative))
 
 
 def _traces(
@@ -160,8 +160,8 @@ def _traces(
 
 
 def _inside(cov: Covariance, gamma: np.ndarray) -> np.ndarray:
-    """Factor estimated relative covariances (their free elements, as theta), with eigenvalues kept away from zero."""
-    relative = [block + np.tril(block, -1).T for block in cov.lambdas(gamma)]
+    """Factor estimated relative covariances (their elements), with eigenvalues kept away from zero."""
+    relative = [block + np.tril(block, -1).T for block in cov.blocks(gamma)]
     lambdas = [np.zeros_like(block) for block in relative]
     for term in cov.terms:
         block, found = cov.term_block(term, relative), cov.term_block(term, lambdas)

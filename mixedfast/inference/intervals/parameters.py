@@ -84,13 +84,10 @@ def list_parameters(cp: CrossProducts) -> list[Parameter]:
     for t, term in enumerate(cp.terms):
         group = cp.groups[term.group]
         names = group.names[term.start : term.start + term.k]
-        for b in range(term.k):
-            out.append(Parameter(f"sd_{names[b]}|{group.name}", "sd", t, b))
-            if term.correlated:
-                out += [
-                    Parameter(f"cor_{names[a]}.{names[b]}|{group.name}", "cor", t, a, b)
-                    for a in range(b + 1, term.k)
-                ]
+        structure = term.structure
+        for (a, b), name in zip(structure.natural, structure.names(names), strict=True):
+            kind, other = ("sd", 0) if a == b else ("cor", b)
+            out.append(Parameter(f"{name}|{group.name}", kind, t, a, other))
     out.append(Parameter("sigma", "sigma"))
     return out + [Parameter(name, "beta", a=j) for j, name in enumerate(cp.x_names)]
 
@@ -133,10 +130,7 @@ def covariance_root(
         Residual standard deviation in the internal units of y.
     """
     cov = cp.covariance
-    at = sum(len(t.rows_columns[0]) for t in cp.terms[: cp.terms.index(term)])
-    rows, columns = term.rows_columns
-    block = np.zeros((*np.shape(sigma), term.k, term.k))
-    block[..., rows - term.start, columns - term.start] = theta[..., at : at + len(rows)]
+    block = cov.term_block(term, cov.lambdas(theta))
     back = np.linalg.inv(transform(cov, term)) / cp.scale[-1]
     return np.asarray(np.asarray(sigma)[..., None, None] * (back @ block))
 
@@ -165,12 +159,8 @@ def parameter_values(
         unit = np.divide(
             root, sd[..., None], out=np.full_like(root, np.nan), where=sd[..., None] > 0
         )
-        for b in range(term.k):
-            out.append(sd[..., b])
-            if term.correlated:
-                out += [
-                    np.clip((unit[..., a, :] * unit[..., b, :]).sum(axis=-1), -1.0, 1.0)
-                    for a in range(b + 1, term.k)
-                ]
+        for a, b in term.structure.natural:
+            cosine = (unit[..., a, :] * unit[..., b, :]).sum(axis=-1)
+            out.append(sd[..., a] if a == b else np.clip(cosine, -1.0, 1.0))
     out.append(np.asarray(sigma) / cp.scale[-1])
     return np.stack([*out, *np.moveaxis(cp.scaling.to_user_beta(beta), -1, 0)], axis=-1)
