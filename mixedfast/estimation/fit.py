@@ -45,10 +45,11 @@ EXACT_OPERATIONS = 2e11
 #: Standard deviation (columns of Z of order one) below which a search that ran out of iterations is taken to creep to zero.
 NEAR_BOUNDARY = 0.1
 #: With no more rows than this per effect of a term with slopes, and per half fixed effect, or where a smaller share of the
-#: levels of a factor has nearly all rows, one model in three hundred has a lower optimum elsewhere. Such a model is searched
-#: again from near zero and from far out, if it has no more random effects than this: it takes milliseconds.
-FEW_ROWS, UNEVEN, FEW_EFFECTS = 2.0, 0.25, 1000
-_NEAR_ZERO, _FAR_OUT = 0.03, 30.0
+#: levels of a factor has nearly all rows, one model in three hundred has a lower optimum elsewhere; so has one in a hundred
+#: of those with slopes of no more levels than this, or without an intercept for the factor. Such a model is searched again
+#: from these multiples of lambda = I, if it has no more random effects than this: it takes milliseconds.
+FEW_ROWS, UNEVEN, FEW_LEVELS, FEW_EFFECTS = 2.0, 0.25, 8, 1000
+STARTS_ELSEWHERE = (0.01, 0.03, 3.0, 30.0)
 #: Difference of the deviance below which two optima are the same.
 CRITERION_TOLERANCE = 1e-7
 #: Largest theta that may be given; beyond, its products with scales of columns overflow.
@@ -373,7 +374,7 @@ def fit_crossproducts(
         model = neighbour or choose_model(system, exact=len(cp.groups) == 1)
         optimum = minimize(system, first, model, remaining=remaining)
         optimum = _search_from_identity(system, optimum, remaining)
-        if neighbour is None and optimum.converged and _has_little_information(cp):
+        if neighbour is None and optimum.converged and may_have_several_optima(cp):
             optimum = _search_elsewhere(system, optimum, remaining, remainder)
         if not optimum.converged and not optimum.exact_hessian and _can_be_exact(system):
             optimum = optimum.then(minimize(system, optimum.theta, DirectModel(exact=True)))
@@ -427,23 +428,28 @@ def _search_from_identity(system: PLSSystem, found: Optimum, remaining: float) -
     return other if other.deviance < found.deviance - CRITERION_TOLERANCE else found
 
 
-def _has_little_information(cp: CrossProducts) -> bool:
+def may_have_several_optima(cp: CrossProducts) -> bool:
     """Return whether the likelihood may have several optima in a model so small that searches cost next to nothing."""
+    if sum(group.n_levels * group.k for group in cp.groups) > FEW_EFFECTS:
+        return False
     slopes = sum(cp.groups[term.group].n_levels * term.k for term in cp.terms if term.k > 1)
-    few = cp.n <= FEW_ROWS * (2 * cp.p + slopes)
-    effects = sum(group.n_levels * group.k for group in cp.groups)
-    return effects <= FEW_EFFECTS and (few or min(map(evenness, cp.groups)) < UNEVEN)
+    return (
+        cp.n <= FEW_ROWS * (2 * cp.p + slopes)
+        or min(map(evenness, cp.groups)) < UNEVEN
+        or any("Intercept" not in group.names for group in cp.groups)
+        or any(group.k > 1 and group.n_levels <= FEW_LEVELS for group in cp.groups)
+    )
 
 
 def _search_elsewhere(
     system: PLSSystem, found: Optimum, remaining: float, remainder: ResidualProducts | None
 ) -> Optimum:
-    """Search again from near zero and from far out; return the lowest optimum with a certificate.
+    """Search again from `STARTS_ELSEWHERE`; return the lowest optimum with a certificate.
 
     Where the residual variance can run to zero the likelihood has no maximum, and a search from far out ends in rounding: that
     is no optimum.
     """
-    for size in (_NEAR_ZERO, _FAR_OUT):
+    for size in STARTS_ELSEWHERE:
         start = size * system.covariance.identity
         if system.solve(start) is None:
             continue

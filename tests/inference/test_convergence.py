@@ -37,7 +37,9 @@ def test_a_good_fit():
         "Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy")
     ).convergence()
     assert told.converged and not told.singular and told.could_fall < 1e-4
-    assert str(told).startswith("Converged. (Largest possible") and "Singular" not in str(told)
+    assert str(told).startswith("Converged to a local optimum. (Largest") and "Singular" not in str(
+        told
+    )
     assert told._repr_html_().startswith("<ul><li>Converged")
 
 

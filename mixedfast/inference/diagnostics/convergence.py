@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfast.estimation.fit import Curvature, Fit
+from mixedfast.estimation.fit import Curvature, Fit, may_have_several_optima
 from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE
 
 __all__ = ["Convergence", "convergence"]
@@ -67,8 +67,9 @@ def convergence(fit: Fit) -> Convergence:
     curvature = fit.curvature()
     further = max(curvature.decrement, curvature.boundary_decrement, 0.0)
     if best.converged:
+        where = "" if may_have_several_optima(fit.cp) else " to a local optimum"
         first = (
-            f"Converged. (Largest possible further improvement in deviance: {_size(further)}.) "
+            f"Converged{where}. (Largest possible further improvement in deviance: {_size(further)}.) "
             f"An improvement of {CERTIFICATE_TOLERANCE:g} would change no estimate by more than a "
             "hundredth of its standard error."
         )
