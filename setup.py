@@ -181,12 +181,11 @@ def extensions() -> list[Extension]:
 
     return [
         extension("_locks"),
-        extension("data/_codes", "mf_codes", "mf_columns"),
+        extension("data/_codes", "mf_codes"),
         extension("covariance/_theta"),
         extension("crossprod/_sums", "mf_columns", "mf_crossprod", "mf_pairs"),
         extension("engines/_cooccurrence", "mf_cooccurrence"),
         extension("engines/_levels", "mf_levels", "mf_moments"),
-        extension("engines/_border_checks"),
         extension("engines/_border", "mf_schur", "mf_rest"),
         extension("engines/_blocked_cholesky"),
         extension("engines/_cholmod", libraries=["cholmod"]),

@@ -1,45 +1,54 @@
-/* Columns of [Z X y] described, not stored.
+/* Columns of [Z X y]: described, not stored.
  *
  * A column is a product of factors, shifted and scaled: (f1 * f2 * ... - shift) * scale.
  * A factor is a caller's array read in place (any numeric type, any stride), or integer codes
- * looked up in a small table (a dummy or a contrast column). Tiles of a few hundred rows are
- * evaluated on the fly, so X is never expanded in memory.
+ * that point into a small table (a dummy or a contrast column). Tiles of a few hundred rows are
+ * evaluated when they are needed, so that X is never expanded in memory.
  */
 #ifndef MF_COLUMNS_H
 #define MF_COLUMNS_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "mf_types.h"
 
-#define MF_TILE 256 /* rows evaluated at a time: 128 doubles a column keep a tile in the L1/L2 cache */
-
-enum mf_kind {
-    MF_F64 = 0, MF_F32 = 1, MF_I64 = 2, MF_I32 = 3, MF_I16 = 4, MF_I8 = 5, MF_U8 = 6,
-    MF_CODED = 7 /* int32 codes into `table` */
-};
-
-enum mf_status { MF_OK = 0, MF_BAD_CODE = 1, MF_NOT_POSITIVE = 2, MF_NO_MEMORY = 3 };
+/* Rows evaluated at a time: 2 KiB per column, so that tiles stay in the L1 and L2 cache. */
+#define MF_TILE 256
 
 typedef struct {
     const char *values;
-    ptrdiff_t stride; /* bytes between rows */
-    int32_t kind;     /* enum mf_kind */
-    const double *table;
+    ptrdiff_t stride; /* bytes between rows; negative: backwards */
+    mf_kind kind;
+    const double *table; /* (table_length), for MF_CODED */
     int64_t table_length;
 } mf_factor;
 
 typedef struct {
-    const mf_factor *factors;
-    int32_t n_factors; /* 0: the constant 1 */
+    const mf_factor *factors; /* (n_factors) */
+    int32_t n_factors;        /* 0: the constant 1 */
     double shift, scale;
 } mf_column;
 
-/* out[0..count) = column at rows first, first+1, ... (rows == NULL) or rows[first], rows[first+1], ...
- * times sqrt_weights at the same rows when that is not NULL. */
-int mf_evaluate(const mf_column *column, const int32_t *rows, int64_t first, int count,
-                const double *sqrt_weights, double *out);
+/* -------------------------------------------------------------------------------------------------
+ * mf_evaluate: compute a column at some rows
+ *
+ * Input
+ *     column
+ *     rows                rows == NULL: rows first, first + 1, ...;
+ *                         otherwise rows[first], rows[first + 1], ...
+ *     first, count        which of them
+ *     sqrt_weights        by row; NULL: no weights
+ * Output
+ *     out (count)         the column, times sqrt_weights
+ * Result
+ *     MF_OK, or MF_BAD_CODE when a code points outside its table
+ * ---------------------------------------------------------------------------------------------- */
+mf_status mf_evaluate(const mf_column *column, const int32_t *rows, int64_t first, int count,
+                      const double *sqrt_weights, double *out);
 
-/* Asks memory for the rows first .. first+count of a column, as far as they are numbers that lie one after the other. */
+/* -------------------------------------------------------------------------------------------------
+ * mf_prefetch: start loading rows first .. first + count - 1 of a column from memory
+ *
+ * Only factors whose numbers are contiguous are loaded ahead; others are left alone.
+ * ---------------------------------------------------------------------------------------------- */
 void mf_prefetch(const mf_column *column, int64_t first, int count);
 
 #endif

@@ -5,18 +5,20 @@
 #include "mf_dispatch.h"
 
 /* out (rows, r) += A (rows, columns; or its transpose) F (columns, r). */
-MF_INLINE void add_product(int32_t rows, int32_t columns, int32_t row_step, int32_t column_step, int32_t r,
-                           const double *A, const double *F, double *MF_RESTRICT out)
+MF_INLINE void add_product(int32_t rows, int32_t columns, int32_t row_step, int32_t column_step,
+                           int32_t r, const double *A, const double *F, double *MF_RESTRICT out)
 {
     for (int32_t a = 0; a < rows; a++)
         for (int32_t b = 0; b < columns; b++) {
             double scale = A[a * row_step + b * column_step];
-            for (int32_t c = 0; c < r; c++) out[(int64_t)a * r + c] += scale * F[(int64_t)b * r + c];
+            for (int32_t c = 0; c < r; c++)
+                out[(int64_t)a * r + c] += scale * F[(int64_t)b * r + c];
         }
 }
 
-MF_INLINE void times_body(const mf_pairs *pairs, int32_t kl, int32_t kr, int32_t r, const double *F_left,
-                          const double *F_right, double *left_out, double *right_out)
+MF_INLINE void multiply_body(const mf_pairs *pairs, int32_t kl, int32_t kr, int32_t r,
+                             const double *F_left, const double *F_right, double *left_out,
+                             double *right_out)
 {
     const double *A = pairs->data;
     for (int64_t j = 0; j < pairs->n_left; j++)
@@ -27,22 +29,25 @@ MF_INLINE void times_body(const mf_pairs *pairs, int32_t kl, int32_t kr, int32_t
         }
 }
 
-void mf_pairs_multiply(const mf_pairs *pairs, int32_t r, const double *F_left, const double *F_right, double *left_out,
-                    double *right_out)
+void mf_pairs_multiply(const mf_pairs *pairs, int32_t r, const double *F_left,
+                       const double *F_right, double *left_out, double *right_out)
 {
     const int32_t kr = pairs->k_right;
-    DISPATCH(pairs->k_left, times_body(pairs, K, kr, r, F_left, F_right, left_out, right_out));
+    MF_DISPATCH(pairs->k_left, K,
+                multiply_body(pairs, K, kr, r, F_left, F_right, left_out, right_out));
 }
 
-/* sums (kl*kr, kl*kr) += x y' */
+/* sums (m, m) += x y' */
 MF_INLINE void add_outer(int32_t m, const double *x, const double *y, double *MF_RESTRICT sums)
 {
     for (int32_t i = 0; i < m; i++)
         for (int32_t l = 0; l < m; l++) sums[(int64_t)i * m + l] += x[i] * y[l];
 }
 
-MF_INLINE void moments_body(const mf_pairs *pairs, int32_t kl, int32_t kr, int32_t p, const double *D_left,
-                            const double *D_right, double *AA, double *AE, double *MF_RESTRICT E)
+/* AA, AE: the sums in the order [(b,c),(a,d)]. E (kl, kr): D_i D_j' of one pair. */
+MF_INLINE void moments_body(const mf_pairs *pairs, int32_t kl, int32_t kr, int32_t p,
+                            const double *D_left, const double *D_right, double *AA, double *AE,
+                            double *MF_RESTRICT E)
 {
     const double *A = pairs->data;
     for (int64_t j = 0; j < pairs->n_left; j++)
@@ -61,43 +66,46 @@ MF_INLINE void moments_body(const mf_pairs *pairs, int32_t kl, int32_t kr, int32
 }
 
 /* From [(b,c),(a,d)] to [a,b,c,d]. */
-static void in_order(int32_t kl, int32_t kr, const double *sums, double *out)
+static void reorder(int32_t kl, int32_t kr, const double *sums, double *out)
 {
     for (int32_t a = 0; a < kl; a++)
         for (int32_t b = 0; b < kl; b++)
             for (int32_t c = 0; c < kr; c++)
-                for (int32_t d = 0; d < kr; d++) *out++ = sums[((int64_t)b * kr + c) * kl * kr + a * kr + d];
+                for (int32_t d = 0; d < kr; d++)
+                    *out++ = sums[((int64_t)b * kr + c) * kl * kr + a * kr + d];
 }
 
-void mf_pairs_moments(const mf_pairs *pairs, int32_t p, const double *D_left, const double *D_right, double *AA, double *AE,
-                      double *work)
+void mf_pairs_moments(const mf_pairs *pairs, int32_t p, const double *D_left, const double *D_right,
+                      double *AA, double *AE, double *work)
 {
     const int32_t kl = pairs->k_left, kr = pairs->k_right;
     const int64_t size = (int64_t)kl * kl * kr * kr;
-    double *sums = work + kl * kr;
-    memset(sums, 0, (size_t)(2 * size) * sizeof *sums);
-    if (kl == 1 && kr == 1) moments_body(pairs, 1, 1, p, D_left, D_right, sums, sums + size, work);
-    else if (kl == 2 && kr == 2) moments_body(pairs, 2, 2, p, D_left, D_right, sums, sums + size, work);
-    else moments_body(pairs, kl, kr, p, D_left, D_right, sums, sums + size, work);
-    in_order(kl, kr, sums, AA);
-    in_order(kl, kr, sums + size, AE);
+    double *E = work, *sums_AA = work + kl * kr, *sums_AE = sums_AA + size;
+    memset(sums_AA, 0, (size_t)(2 * size) * sizeof *work);
+    if (kl == 1 && kr == 1) moments_body(pairs, 1, 1, p, D_left, D_right, sums_AA, sums_AE, E);
+    else if (kl == 2 && kr == 2) moments_body(pairs, 2, 2, p, D_left, D_right, sums_AA, sums_AE, E);
+    else moments_body(pairs, kl, kr, p, D_left, D_right, sums_AA, sums_AE, E);
+    reorder(kl, kr, sums_AA, AA);
+    reorder(kl, kr, sums_AE, AE);
 }
 
-static int64_t root(int64_t i, int64_t *parent)
+/* The root of i's tree; paths are halved on the way. */
+static int64_t find_root(int64_t i, int64_t *parent)
 {
     while (parent[i] != i) {
-        parent[i] = parent[parent[i]]; /* paths are halved on the way */
+        parent[i] = parent[parent[i]];
         i = parent[i];
     }
     return i;
 }
 
-void mf_join_components(int64_t n_left, const int64_t *indptr, const int32_t *indices, int64_t base_left, int64_t base_right,
-                   int64_t *parent)
+void mf_join_components(int64_t n_left, const int64_t *indptr, const int32_t *indices,
+                        int64_t base_left, int64_t base_right, int64_t *parent)
 {
     for (int64_t j = 0; j < n_left; j++)
         for (int64_t i = indptr[j]; i < indptr[j + 1]; i++) {
-            int64_t a = root(base_left + j, parent), b = root(base_right + indices[i], parent);
+            int64_t a = find_root(base_left + j, parent);
+            int64_t b = find_root(base_right + indices[i], parent);
             if (a < b) parent[b] = a;
             else parent[a] = b;
         }
@@ -106,6 +114,7 @@ void mf_join_components(int64_t n_left, const int64_t *indptr, const int32_t *in
 int64_t mf_label_components(int64_t n, int64_t *parent)
 {
     int64_t found = 0;
-    for (int64_t i = 0; i < n; i++) parent[i] = parent[i] == i ? found++ : parent[parent[i]]; /* parents come first */
+    /* A parent comes before its children, and so has its number already. */
+    for (int64_t i = 0; i < n; i++) parent[i] = parent[i] == i ? found++ : parent[parent[i]];
     return found;
 }

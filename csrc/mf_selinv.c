@@ -5,14 +5,13 @@
 /* For column j with rows r below the diagonal, l = L[r, j] and d = L[j, j]:
  *     Z[r, j] = -Z[r, r] l / d
  *     Z[j, j] = (1 / d - Z[r, j]' l) / d
- * Z[r, r] is known, because columns are taken from the last to the first and the pattern of L
- * has every pair of rows of r in it. Only its lower triangle is stored: each stored entry
- * Z[i, k] is used for (i, k) and for (k, i).
- */
+ * Z[r, r] is known: columns are taken from the last to the first, and every pair of rows in r is in
+ * the pattern of L. Only its lower triangle is stored; each stored entry Z[i, k] serves (i, k) and
+ * (k, i). */
 void mf_selinv_simplicial(int64_t n, const int64_t *p, const int64_t *nz, const int64_t *row,
-                       const double *l, double *z, double *work)
+                          const double *l, double *z, double *work)
 {
-    double *column = work;   /* L[:, j], zero outside the pattern of column j */
+    double *column = work;      /* L[:, j], zero outside the pattern of column j */
     double *product = work + n; /* Z[r, r] l; other elements hold leftovers that nobody reads */
     memset(column, 0, (size_t)n * sizeof(double));
 
@@ -57,9 +56,9 @@ void mf_selinv_supernodal_sizes(const mf_selinv_supernodes *sn, int64_t *work, i
     }
 }
 
-/* The lower triangle of Z[r, r] as a dense m x m block. r is cut into runs that one supernode
- * owns; all later elements of r are rows of that supernode, so one walk along both sorted
- * lists finds their places. */
+/* Gather the lower triangle of Z[r, r] as a dense m x m block. r is cut into runs that one
+ * supernode owns; all later elements of r are rows of that supernode, so that one pass along both
+ * sorted lists finds their places. */
 static void gather(const mf_selinv_supernodes *sn, const double *z, const int64_t *r, int64_t m,
                    double *block, int64_t *place)
 {
@@ -69,30 +68,26 @@ static void gather(const mf_selinv_supernodes *sn, const double *z, const int64_
         const int64_t *rows = sn->rows + sn->pi[k];
         const int64_t ld = sn->pi[k + 1] - sn->pi[k];
         int64_t end = begin, at = 0;
-        while (end < m && r[end] < sn->super[k + 1])
-            end++;
+        while (end < m && r[end] < sn->super[k + 1]) end++;
         for (int64_t t = begin; t < m; t++) {
-            while (rows[at] != r[t])
-                at++;
+            while (rows[at] != r[t]) at++;
             place[t] = at;
         }
         for (int64_t c = begin; c < end; c++) {
             const double *from = z + sn->px[k] + (r[c] - sn->super[k]) * ld;
             double *to = block + c * m;
-            for (int64_t t = c; t < m; t++)
-                to[t] = from[place[t]];
+            for (int64_t t = c; t < m; t++) to[t] = from[place[t]];
         }
         begin = end;
     }
 }
 
-/* The same recurrence by blocks. A supernode has the triangle T = L[c, c] on its own columns c
+/* The recurrence by blocks. A supernode has the triangle T = L[c, c] on its own columns c
  * and the rectangle B = L[r, c] below it. With Y = B inv(T):
  *     Z[r, c] = -Z[r, r] Y
- *     Z[c, c] = inv(T T') - Y' Z[r, c]
- */
-int64_t mf_selinv_supernodal(const mf_selinv_supernodes *sn, const double *l, double *z, double *work,
-                          int64_t *index, const mf_selinv_blas *blas)
+ *     Z[c, c] = inv(T T') - Y' Z[r, c] */
+int64_t mf_selinv_supernodal(const mf_selinv_supernodes *sn, const double *l, double *z,
+                             double *work, int64_t *index, const mf_selinv_blas *blas)
 {
     double one = 1.0, minus_one = -1.0, zero = 0.0;
     for (int64_t s = sn->n_super - 1; s >= 0; s--) {
@@ -105,10 +100,8 @@ int64_t mf_selinv_supernodal(const mf_selinv_supernodes *sn, const double *l, do
         for (int64_t c = 0; c < cols; c++)
             memcpy(zs + c * ld + c, ls + c * ld + c, (size_t)(cols - c) * sizeof(double));
         blas->dpotri("L", &cols, zs, &ld, &info);
-        if (info != 0)
-            return s + 1;
-        if (below == 0)
-            continue;
+        if (info != 0) return s + 1;
+        if (below == 0) continue;
 
         double *block = work;
         double *y = work + (int64_t)below * below;
@@ -117,10 +110,10 @@ int64_t mf_selinv_supernodal(const mf_selinv_supernodes *sn, const double *l, do
         /* BLAS takes its read-only arguments without const; it does not write to `ls`. */
         blas->dtrsm("R", "L", "N", "N", &below, &cols, &one, (double *)ls, &ld, y, &below);
         gather(sn, z, sn->rows + sn->pi[s] + cols, below, block, index);
-        blas->dsymm("L", "L", &below, &cols, &minus_one, block, &below, y, &below, &zero,
-                    zs + cols, &ld);
-        blas->dgemm("T", "N", &cols, &cols, &below, &minus_one, y, &below, zs + cols, &ld, &one,
-                    zs, &ld);
+        blas->dsymm("L", "L", &below, &cols, &minus_one, block, &below, y, &below, &zero, zs + cols,
+                    &ld);
+        blas->dgemm("T", "N", &cols, &cols, &below, &minus_one, y, &below, zs + cols, &ld, &one, zs,
+                    &ld);
     }
     return 0;
 }

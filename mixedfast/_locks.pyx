@@ -1,11 +1,12 @@
-"""Work under a lock that an interrupt cannot leave locked."""
+"""A lock that an interrupt cannot leave locked."""
 
 
 def holding(lock, work):
-    """What ``work()`` gives, with the lock held.
+    """Return ``work()``, called with the lock held.
 
-    From Python 3.14 on an exception from outside (an interrupt) may come between the two steps of ``with lock``: it is taken, and
-    nobody will give it back. Compiled code has no such gap, for interrupts are only looked for in Python's own steps.
+    From Python 3.14 on an exception from outside (an interrupt) may arrive between the two steps of
+    ``with lock``: the lock is then taken and never released. Compiled code has no such gap, because
+    interrupts are looked for between steps of the interpreter only.
     """
     lock.acquire()
     try:

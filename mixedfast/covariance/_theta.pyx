@@ -1,6 +1,7 @@
-"""The small dense algebra of one theta: what a search does a few times an evaluation on matrices of a few rows.
+"""Small dense algebra at one theta, on matrices of a few rows.
 
-Every function has a NumPy twin of the same name in ``_reference.py``.
+A search calls these functions a few times per evaluation. Every function has a NumPy twin of the
+same name in ``tests/helpers/reference_kernels.py``.
 """
 
 from libc.math cimport fabs, isfinite, sqrt
@@ -9,17 +10,20 @@ from scipy.linalg.cython_lapack cimport dpotrf, dsyev, dtrtri
 
 import numpy as np
 
-#: Guards quotients and roots of numbers that may be zero; no size that data have.
+#: Least divisor of quotients and scales of numbers that may be zero; far below any number in data.
 SMALLEST_DIVISOR = 1e-300
 cdef double smallest_divisor = SMALLEST_DIVISOR
 
 
 def solve_normal_equations(const double[:, ::1] S):
-    """What [X y]'V0^-1[X y] (p+1,p+1) says of X and y, or None when it is not numerically positive definite or not finite.
+    """Solve the normal equations of the fixed effects from S = [X y]'V0^-1[X y] (p+1,p+1).
 
     Returns
     -------
-    LX (p,p) lower Cholesky factor of X'V0^-1 X, W = LX^-T (p,p) upper triangular, beta (p,), r = the residual's norm.
+    tuple or None
+        LX (p,p), the lower Cholesky factor of X'V0^-1 X; W = LX^-T (p,p), upper triangular; beta
+        (p,); r, the norm of the residual. None when S is not numerically positive definite, or not
+        finite.
     """
     cdef int n = <int>S.shape[0], p = n - 1, info = 0
     cdef int i, j
@@ -30,11 +34,12 @@ def solve_normal_equations(const double[:, ::1] S):
     cdef double[:, ::1] R_ = R, LX_ = LX, W_ = W
     cdef double[::1] beta_ = beta
     R_[:, :] = S
-    dpotrf("U", &n, &R_[0, 0], &n, &info)  # rows are LAPACK's columns: its upper triangle is the lower one here
+    # rows are columns to LAPACK: its upper triangle is the lower one here
+    dpotrf("U", &n, &R_[0, 0], &n, &info)
     residual = R_[p, p]
     if info:
         return None
-    for i in range(n):  # an infinity in S is seen here: it ends in a pivot, and in no other number perhaps
+    for i in range(n):  # an infinity in S always reaches a pivot, but perhaps no other number
         if not isfinite(R_[i, i]):
             return None
     for i in range(p):
@@ -53,7 +58,7 @@ def solve_normal_equations(const double[:, ::1] S):
 
 
 def lower_inverse(const double[:, ::1] L):
-    """L^-1 of a lower triangular L (k,k) without zeros on its diagonal."""
+    """Return L^-1 of a lower triangular L (k,k) without zeros on its diagonal."""
     cdef int64_t k = L.shape[0], i, j, c
     cdef double total
     if L.shape[1] != k:
@@ -71,11 +76,17 @@ def lower_inverse(const double[:, ::1] L):
     return out
 
 
-def newton_steps(const double[:, ::1] gradient, const double[:, :, ::1] hessian, double floor):
-    """Descent steps (N,m) and the decreases (N,) they predict, from the sizes of the eigenvalues of the scaled Hessians; those
-    below `floor` times the largest are raised to it.
+def newton_steps(
+    const double[:, ::1] gradient, const double[:, :, ::1] hessian, double floor,
+):
+    """Return descent steps (N,m) and their predicted decreases (N,).
 
-    gradient (N,m), hessian (N,m,m).
+    Each Hessian is scaled to a unit diagonal, and its eigenvalues are replaced by their absolute
+    values; those below `floor` times the largest are raised to it.
+
+    Parameters
+    ----------
+    gradient (N,m), hessian (N,m,m)
     """
     cdef int N = <int>gradient.shape[0], m = <int>gradient.shape[1], n, info = 0
     cdef int64_t i
@@ -88,13 +99,14 @@ def newton_steps(const double[:, ::1] gradient, const double[:, :, ::1] hessian,
     for i in range(<int64_t>N * m * m):
         if not isfinite(H[i]):
             raise np.linalg.LinAlgError("the Hessian is not finite")
-    cdef double[:, ::1] steps_ = steps
-    cdef double[::1] decreases_ = decreases, scale = np.empty(m), values = np.empty(m), work = np.empty(8 * m)
-    cdef double[:, ::1] vectors = np.empty((m, m))
+    cdef double[:, ::1] steps_ = steps, vectors = np.empty((m, m))
+    cdef double[::1] decreases_ = decreases
+    cdef double[::1] scale = np.empty(m), values = np.empty(m), work = np.empty(8 * m)
     with nogil:
         for n in range(N):
-            info = newton_step(m, &gradient[n, 0], &hessian[n, 0, 0], floor, &scale[0], &vectors[0, 0], &values[0],
-                               &work[0], &steps_[n, 0], &decreases_[n])
+            info = newton_step(
+                m, &gradient[n, 0], &hessian[n, 0, 0], floor, &scale[0], &vectors[0, 0],
+                &values[0], &work[0], &steps_[n, 0], &decreases_[n])
             if info:
                 break
     if info:
@@ -102,9 +114,14 @@ def newton_steps(const double[:, ::1] gradient, const double[:, :, ::1] hessian,
     return steps, decreases
 
 
-cdef int newton_step(int m, const double *gradient, const double *hessian, double floor, double *scale, double *vectors,
-                     double *values, double *work, double *step, double *decrease) noexcept nogil:
-    """One of `newton_steps` into a zero `step` (m,); scale, values (m,), vectors (m,m), work (8 m,) are work space."""
+cdef int newton_step(
+    int m, const double *gradient, const double *hessian, double floor, double *scale,
+    double *vectors, double *values, double *work, double *step, double *decrease,
+) noexcept nogil:
+    """Compute one of `newton_steps` into a zero `step` (m,); return the status of LAPACK.
+
+    Workspace: scale, values (m,), vectors (m,m), work (8 m,).
+    """
     cdef int lwork = 8 * m, info = 0, i, j
     cdef double along, size, largest = smallest_divisor
     for i in range(m):
@@ -130,6 +147,7 @@ cdef int newton_step(int m, const double *gradient, const double *hessian, doubl
 
 
 cdef int check_places(const int64_t[:, ::1] places, int64_t size, int64_t K, name) except -1:
+    """Raise IndexError unless places (3,m) point into theta (size,) and into lambda (K,K)."""
     cdef int64_t a, i
     cdef bint good = places.shape[0] == 3
     if good:
@@ -142,11 +160,19 @@ cdef int check_places(const int64_t[:, ::1] places, int64_t size, int64_t K, nam
     return 0
 
 
-def theta_gradient(const double[:, :, ::1] lambda_, const double[:, :, ::1] G, const int64_t[:, ::1] places,
-                   double[:, ::1] out):
-    """sum_ab G[a,b] (dH/dtheta_i)[a,b] = 2 (G lambda)[row,column] for H = lambda lambda' and symmetric G, into out (N,n_theta).
+def theta_gradient(
+    const double[:, :, ::1] lambda_, const double[:, :, ::1] G, const int64_t[:, ::1] places,
+    double[:, ::1] out,
+):
+    """Compute the derivatives in theta from those in H = lambda lambda', into out (N,n_theta).
 
-    lambda, G (N,K,K), places (3,m): position in theta of each element of this group's lambda, its row, its column.
+    sum_ab G[a,b] (dH/dtheta_i)[a,b] = 2 (G lambda)[row,column] for symmetric G.
+
+    Parameters
+    ----------
+    lambda_, G : (N,K,K)
+    places : (3,m)
+        Of each element of this group's lambda the position in theta, the row and the column.
     """
     cdef int64_t N = lambda_.shape[0], K = lambda_.shape[1], n, i, b, row, column
     cdef double total
@@ -162,23 +188,37 @@ def theta_gradient(const double[:, :, ::1] lambda_, const double[:, :, ::1] G, c
                 out[n, places[0, i]] = 2.0 * total
 
 
-def theta_hessian(const double[:, :, ::1] lambda_g, const double[:, :, ::1] lambda_h, const double[:, :, :, :, ::1] H,
-                  G, const int64_t[:, ::1] places_g, const int64_t[:, ::1] places_h, double[:, :, ::1] out):
-    """sum_abcd H[a,b,c,d] (dH_g/dtheta_i)[a,b] (dH_h/dtheta_j)[c,d] for H_g = lambda_g lambda_g', into out (N,n_theta,n_theta)
-    and its mirror image; with G (N,K,K), for h = g, also sum_ab G[a,b] (d2H_g/dtheta_i dtheta_j)[a,b].
+def theta_hessian(
+    const double[:, :, ::1] lambda_g, const double[:, :, ::1] lambda_h,
+    const double[:, :, :, :, ::1] H, G, const int64_t[:, ::1] places_g,
+    const int64_t[:, ::1] places_h, double[:, :, ::1] out,
+):
+    """Compute second derivatives in theta from those in H_g = lambda_g lambda_g' and H_h.
 
-    lambda (N,K,K), H (N,K_g,K_g,K_h,K_h), places (3,m) as for `theta_gradient`.
+    sum_abcd H[a,b,c,d] (dH_g/dtheta_i)[a,b] (dH_h/dtheta_j)[c,d] goes to out (N,n_theta,n_theta)
+    and its mirror image. With G (N,K,K), for h = g, sum_ab G[a,b] (d2H_g/dtheta_i dtheta_j)[a,b] is
+    added.
+
+    Parameters
+    ----------
+    lambda_g (N,K,K), lambda_h (N,k,k), H (N,K,K,k,k)
+    places_g, places_h : (3,m)
+        As for `theta_gradient`.
     """
-    cdef int64_t N = H.shape[0], Kg = H.shape[1], Kh = H.shape[3], mg = places_g.shape[1], mh = places_h.shape[1]
+    cdef int64_t N = H.shape[0], Kg = H.shape[1], Kh = H.shape[3]
+    cdef int64_t mg = places_g.shape[1], mh = places_h.shape[1]
     cdef int64_t n, i, j, b, c, d, row, column
     cdef double total, scale
-    cdef const double[:, :, ::1] bend = G
-    cdef bint bends = G is not None
-    if not (H.shape[2] == Kg == lambda_g.shape[1] == lambda_g.shape[2] and H.shape[4] == Kh == lambda_h.shape[1]
-            == lambda_h.shape[2] and lambda_g.shape[0] == N == lambda_h.shape[0] == out.shape[0]
+    cdef const double[:, :, ::1] curvature = G
+    cdef bint curved = G is not None
+    if not (H.shape[2] == Kg == lambda_g.shape[1] == lambda_g.shape[2]
+            and H.shape[4] == Kh == lambda_h.shape[1] == lambda_h.shape[2]
+            and lambda_g.shape[0] == N == lambda_h.shape[0] == out.shape[0]
             and out.shape[1] == out.shape[2]):
-        raise ValueError("theta_hessian: lambda (N,K,K) of two groups, H (N,K,K,k,k), out (N,n_theta,n_theta)")
-    if bends and not (bend.shape[0] == N and bend.shape[1] == bend.shape[2] == Kg == Kh):
+        raise ValueError(
+            "theta_hessian: lambda (N,K,K) of two groups, H (N,K,K,k,k), out (N,n_theta,n_theta)")
+    if curved and not (curvature.shape[0] == N
+                       and curvature.shape[1] == curvature.shape[2] == Kg == Kh):
         raise ValueError("theta_hessian: G (N,K,K)")
     check_places(places_g, out.shape[1], Kg, "theta_hessian")
     check_places(places_h, out.shape[1], Kh, "theta_hessian")
@@ -198,22 +238,27 @@ def theta_hessian(const double[:, :, ::1] lambda_g, const double[:, :, ::1] lamb
                     for d in range(Kh):
                         scale = lambda_h[n, d, places_h[2, j]]
                         total += (left[places_h[1, j], d] + left[d, places_h[1, j]]) * scale
-                    if bends and places_h[2, j] == column:
-                        total += 2.0 * bend[n, row, places_h[1, j]]
+                    if curved and places_h[2, j] == column:
+                        total += 2.0 * curvature[n, row, places_h[1, j]]
                     out[n, places_h[0, j], places_g[0, i]] = total
                     out[n, places_g[0, i], places_h[0, j]] = total
 
 
-def second_derivative(const double[:, :, :, :] Q, const double[:, ::1] vv_g, const double[:, ::1] vv_h, traces, double nu,
-                      double r2):
-    """d2d/dH_g dH_h (K_g,K_g,K_h,K_h), the part that does not change when a and b, or c and d, change places: with
-    traces T, nu (2 Q / r^2 - vv vv / r^4) - T; without, the average information nu (Q / r^2 - vv vv / r^4).
+def second_derivative(
+    const double[:, :, :, :] Q, const double[:, ::1] vv_g, const double[:, ::1] vv_h, traces,
+    double nu, double r2,
+):
+    """Return d2d/dH_g dH_h (K,K,k,k), symmetric in a, b and in c, d.
+
+    With traces T: nu (2 Q / r^2 - vv vv / r^4) - T. Without, the average information:
+    nu (Q / r^2 - vv vv / r^4).
     """
     cdef int64_t Kg = Q.shape[0], Kh = Q.shape[2], a, b, c, d
     cdef const double[:, :, :, :] T = traces
     cdef bint exact = traces is not None
     cdef double share = (2.0 if exact else 1.0) * nu / r2, square = nu / (r2 * r2), part
-    if not (Q.shape[1] == Kg == vv_g.shape[0] == vv_g.shape[1] and Q.shape[3] == Kh == vv_h.shape[0] == vv_h.shape[1]):
+    if not (Q.shape[1] == Kg == vv_g.shape[0] == vv_g.shape[1]
+            and Q.shape[3] == Kh == vv_h.shape[0] == vv_h.shape[1]):
         raise ValueError("second_derivative: Q (K,K,k,k), vv (K,K) and (k,k)")
     if exact and not (T.shape[0] == T.shape[1] == Kg and T.shape[2] == T.shape[3] == Kh):
         raise ValueError("second_derivative: T (K,K,k,k)")
@@ -224,9 +269,11 @@ def second_derivative(const double[:, :, :, :] Q, const double[:, ::1] vv_g, con
             for b in range(Kg):
                 for c in range(Kh):
                     for d in range(Kh):
-                        part = share * 0.25 * ((Q[a, b, c, d] + Q[b, a, c, d]) + (Q[a, b, d, c] + Q[b, a, d, c]))
+                        part = share * 0.25 * (
+                            (Q[a, b, c, d] + Q[b, a, c, d]) + (Q[a, b, d, c] + Q[b, a, d, c]))
                         part -= square * vv_g[a, b] * vv_h[c, d]
                         if exact:
-                            part -= 0.25 * ((T[a, b, c, d] + T[b, a, c, d]) + (T[a, b, d, c] + T[b, a, d, c]))
+                            part -= 0.25 * (
+                                (T[a, b, c, d] + T[b, a, c, d]) + (T[a, b, d, c] + T[b, a, d, c]))
                         out_[a, b, c, d] = part
     return out

@@ -1,47 +1,60 @@
-"""Kernels on a column: whether it is finite, and which whole numbers it holds.
+"""Scans of one column of numbers: are they finite, and which integers occur?
 
 Every function has a NumPy twin of the same name in ``tests/helpers/reference_kernels.py``.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
-from libc.stddef cimport ptrdiff_t
+
+from mixedfast.data._kinds cimport MF_F32, MF_F64, kind_of, mf_kind
 
 import numpy as np
 
 cdef extern from "mf_codes.h" nogil:
-    int mf_all_finite(const char *, ptrdiff_t, int64_t, int)
-    int64_t mf_factorize(const char *, ptrdiff_t, int64_t, int, int64_t, int64_t, int32_t *, int32_t *)
-    void mf_mark_occurring(const char *, ptrdiff_t, int64_t, int, int64_t, int64_t, uint8_t *)
+    int mf_all_finite(const char *values, ptrdiff_t stride, int64_t n, mf_kind kind)
+    int64_t mf_factorize(
+        const char *values, ptrdiff_t stride, int64_t n, mf_kind kind, int64_t low, int64_t size,
+        int32_t *codes, int32_t *table)
+    void mf_mark_occurring(
+        const char *values, ptrdiff_t stride, int64_t n, mf_kind kind, int64_t low, int64_t size,
+        uint8_t *seen)
 
-_KINDS = {"f8": 0, "f4": 1, "i8": 2, "i4": 3, "i2": 4, "i1": 5, "u1": 6, "b1": 6}
+
+cdef const char *address_of(values) except? NULL:
+    """Return where an array begins; it may be read-only."""
+    return <const char *><size_t>values.__array_interface__["data"][0]
 
 
 def all_finite(values):
-    """Return whether all numbers of a float32 or float64 array (n,), of any stride, are finite."""
-    cdef int kind = -1 if values.ndim != 1 else _KINDS.get(values.dtype.str[1:], -1)
-    cdef const char *at = <const char *><size_t>values.__array_interface__["data"][0]
-    cdef ptrdiff_t stride = values.strides[0]
+    """Return whether every number of a float32 or float64 array (n,), any stride, is finite."""
+    cdef int kind = kind_of(values) if values.ndim == 1 else -1
+    cdef const char *at = address_of(values)
+    cdef ptrdiff_t stride
     cdef int64_t n = values.shape[0]
     cdef int finite
-    if kind not in (0, 1) or values.dtype.str[0] == ">":
-        raise TypeError(f"all_finite: dtype {values.dtype}, {values.ndim} dimensions")
+    if kind not in (MF_F64, MF_F32):
+        raise TypeError(
+            f"all_finite takes float32 or float64 of one dimension, "
+            f"not {values.dtype} of {values.ndim} dimensions")
+    stride = values.strides[0]
     with nogil:
-        finite = mf_all_finite(at, stride, n, kind)
+        finite = mf_all_finite(at, stride, n, <mf_kind>kind)
     return bool(finite)
 
 
-cdef int kind_of_integers(values, int64_t size) except -1:
-    """Return the kind of an array of whole numbers; raise for others and for too large a range."""
-    cdef int kind = -1 if values.ndim != 1 else _KINDS.get(values.dtype.str[1:], -1)
-    if kind < 2 or values.dtype.str[0] == ">":
-        raise TypeError(f"dtype {values.dtype}, {values.ndim} dimensions: not whole numbers of a kind that kernels read")
+cdef mf_kind kind_of_integers(values, int64_t size) except? MF_F64:
+    """Check an array of integers and the size of their range; return the kind of the array."""
+    cdef int kind = kind_of(values) if values.ndim == 1 else -1
+    if kind in (-1, MF_F64, MF_F32):
+        raise TypeError(
+            f"integers to be numbered must be signed, uint8 or bool, and of one dimension, "
+            f"not {values.dtype} of {values.ndim} dimensions")
     if not 0 <= size < 2**31:
-        raise ValueError(f"a range of {size} values")
-    return kind
+        raise ValueError(f"a range of {size} integers; it must have 0 to 2**31 - 1")
+    return <mf_kind>kind
 
 
 def factorize_integers(values, int64_t low, int64_t size):
-    """Number the integers low .. low + size - 1 that occur in an array (n,), in order.
+    """Number the integers low .. low + size - 1 that occur in an array (n,), in ascending order.
 
     Returns
     -------
@@ -50,8 +63,8 @@ def factorize_integers(values, int64_t low, int64_t size):
     used (J,) int64
         The integers that occur.
     """
-    cdef int kind = kind_of_integers(values, size)
-    cdef const char *at = <const char *><size_t>values.__array_interface__["data"][0]
+    cdef mf_kind kind = kind_of_integers(values, size)
+    cdef const char *at = address_of(values)
     cdef ptrdiff_t stride = values.strides[0]
     cdef int64_t n = values.shape[0], found = 0
     codes, table = np.empty(n, dtype=np.int32), np.empty(size + 1, dtype=np.int32)
@@ -64,9 +77,9 @@ def factorize_integers(values, int64_t low, int64_t size):
 
 
 def unique_integers(values, int64_t low, int64_t size):
-    """Return the integers (J,) among low .. low + size - 1 that occur in an array (n,), in order."""
-    cdef int kind = kind_of_integers(values, size)
-    cdef const char *at = <const char *><size_t>values.__array_interface__["data"][0]
+    """Return the integers low .. low + size - 1 that occur in an array (n,), ascending: (J,)."""
+    cdef mf_kind kind = kind_of_integers(values, size)
+    cdef const char *at = address_of(values)
     cdef ptrdiff_t stride = values.strides[0]
     cdef int64_t n = values.shape[0]
     seen = np.empty(size + 1, dtype=np.uint8)

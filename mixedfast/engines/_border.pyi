@@ -9,6 +9,20 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 
+def check_border(
+    ptr: Longs,
+    cols: Ints,
+    vals: Floats,
+    component: Ints,
+    start: Longs,
+    level_start: Longs,
+    first: Longs,
+    k_level: Ints,
+    lambda_at: Longs,
+    base_at: Longs,
+    base: Floats,
+) -> None: ...
+
 class Border:
     dense: Floats
     diagonal: Floats
@@ -35,7 +49,7 @@ class Border:
     def forward_solve(self, rows: Floats) -> Floats: ...
     def solve(self, rows: Floats) -> Floats: ...
     def invert(self, blocks: Floats, workers: Any = None) -> None: ...
-    def blocks_k(self, back: Floats, blocks: Floats) -> None: ...
+    def blocks_k(self, inverses: Floats, blocks: Floats) -> None: ...
     def blocks_q(self) -> Floats: ...
     def blocks_k_singular(self, wanted: NDArray[np.uint8], blocks: Floats) -> None: ...
     def multiply(self, X: Floats, upper: bool) -> Floats: ...

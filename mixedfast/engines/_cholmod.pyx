@@ -1,11 +1,11 @@
-"""The door to CHOLMOD: sparse Cholesky factors of one pattern, refactorized many times.
+"""Sparse Cholesky factors of one pattern, refactorized many times by CHOLMOD.
 
 Source: Chen, Davis, Hager & Rajamanickam (2008), Algorithm 887: CHOLMOD, ACM TOMS 35(3).
 
-CHOLMOD permutes a matrix anew, in fresh memory, each time it factorizes one. We do it once:
-the ordering is chosen first, the pattern is permuted by us, and CHOLMOD analyses the permuted
-pattern in its natural order. A refactorization is then a scatter of the values and CHOLMOD's
-numeric loop, in memory that is already there.
+CHOLMOD permutes a matrix anew, in new memory, each time it factorizes one. Here that happens once:
+the ordering is chosen first, the pattern is permuted, and CHOLMOD analyses the permuted pattern in
+its natural order. A refactorization is then a scatter of the values and CHOLMOD's numeric loop, in
+memory that exists already.
 """
 
 from libc.float cimport DBL_MAX
@@ -14,15 +14,26 @@ from mixedfast.engines._selinv cimport SelectedInverse, selected_inverse_of
 
 import numpy as np
 
-from mixedfast.engines._pattern import check_lower_triangle, check_permutation, compress, index_vector, permuted_entries
+from mixedfast.engines._pattern import (
+    check_lower_triangle,
+    check_permutation,
+    compress,
+    index_vector,
+    permuted_entries,
+)
 from mixedfast.errors import CholmodError
 
-# flops / nnz(L) from which the supernodal method is the faster one; CHOLMOD's own default.
+#: flops / nnz(L) from which the supernodal method is the faster one: the default of CHOLMOD.
 SUPERNODAL_SWITCH = 40.0
 
-_ORDERINGS = {"natural": CHOLMOD_NATURAL, "given": CHOLMOD_GIVEN, "amd": CHOLMOD_AMD, "metis": CHOLMOD_METIS}
-_ONLY_PERMUTE = -1  # a system of ours beside CHOLMOD's, which count from 0
-# CHOLMOD's system, and whether rows are permuted on the way in and on the way out
+_ORDERINGS = {
+    "natural": CHOLMOD_NATURAL,
+    "given": CHOLMOD_GIVEN,
+    "amd": CHOLMOD_AMD,
+    "metis": CHOLMOD_METIS,
+}
+_ONLY_PERMUTE = -1  # beside the systems of CHOLMOD, which count from 0
+# the system of CHOLMOD, and whether rows are permuted before and after it
 _SYSTEMS = {
     "A": (CHOLMOD_LDLt, True, True),
     "L": (CHOLMOD_L, False, False),
@@ -34,14 +45,16 @@ _KINDS = ("auto", "simplicial", "supernodal")
 
 
 def version():
-    """Version of the CHOLMOD library that is loaded, such as ``"3.0.14"``."""
+    """Return the version of the CHOLMOD library that is loaded, such as ``"3.0.14"``."""
     cdef int parts[3]
     cholmod_l_version(parts)
     return f"{parts[0]}.{parts[1]}.{parts[2]}"
 
 
-cdef cholmod_sparse _sparse(int64_t n, int64_t[::1] indptr, int64_t[::1] indices, double *values, int stype):
-    """A CHOLMOD view of arrays that stay ours."""
+cdef cholmod_sparse _sparse(
+    int64_t n, int64_t[::1] indptr, int64_t[::1] indices, double *values, int stype,
+):
+    """Return a CHOLMOD matrix that points to arrays owned by the caller."""
     cdef cholmod_sparse a
     memset(&a, 0, sizeof(a))
     a.nrow = a.ncol = n
@@ -60,8 +73,8 @@ cdef cholmod_sparse _sparse(int64_t n, int64_t[::1] indptr, int64_t[::1] indices
 cdef class Factor:
     """Sparse Cholesky factor P A Pᵀ = L Lᵀ of one pattern, for any number of values.
 
-    The pattern is analysed here, once; `factorize` then takes the values. A factor has its own
-    workspace and belongs to one thread at a time; two factors may be used by two threads.
+    The pattern is analysed once, here; `factorize` takes the values. A factor has its own workspace
+    and belongs to one thread at a time; two factors may be used by two threads.
 
     Parameters
     ----------
@@ -69,17 +82,17 @@ cdef class Factor:
         Order of A, at least 1.
     indptr : (n + 1,) integers
     indices : (nnz,) integers
-        Lower triangle of A in compressed columns: rows of a column ascending, the first of them
-        the diagonal, which must be there even where its value is zero. (The same arrays describe
-        the upper triangle in compressed rows.)
+        Lower triangle of A in compressed columns: the rows of a column ascend and begin with the
+        diagonal, which must be present even where its value is zero. (The same arrays describe the
+        upper triangle in compressed rows.)
     orderings : sequence of str, optional
-        Which of "amd", "metis", "natural", "given" to try. The one with the fewest flops is
-        kept, fewer nonzeros in L breaking a tie; the search ends early at an ordering without
-        any fill, which nothing can beat. By default "amd" and, if this CHOLMOD has it, "metis".
-        Every ordering is followed by a postorder of the elimination tree, which changes neither
-        flops nor nonzeros.
+        Which of "amd", "metis", "natural" and "given" to try. The one with the fewest flops is
+        kept, or in a tie that with fewer nonzeros in L; the search ends at an ordering without
+        fill, which is optimal. By default "amd" and, if this CHOLMOD has it, "metis". Every
+        ordering is followed by a postorder of the elimination tree, which changes neither flops
+        nor nonzeros.
     kind : {"auto", "simplicial", "supernodal"}
-        "auto" is supernodal from 40 flops for each nonzero of L, if this CHOLMOD has the module.
+        "auto" is supernodal from 40 flops per nonzero of L on, if this CHOLMOD has the module.
     perm : (n,) integers, optional
         The permutation for the ordering "given": row ``perm[k]`` of A becomes row k.
 
@@ -130,8 +143,8 @@ cdef class Factor:
     cdef cholmod_dense *answer
     cdef cholmod_dense *work_y
     cdef cholmod_dense *work_e
-    cdef SelectedInverse inverse          # made when it is first asked for
-    cdef object entries                   # (row, column) of each entry of the lower triangle of P A Pᵀ
+    cdef SelectedInverse inverse          # made by the first call of `selected_inverse`
+    cdef object entries                   # rows and columns of the lower triangle of P A Pᵀ
     cdef double[::1] pivots               # the diagonal of L
     cdef bint ready                       # L holds the factor of the last values
     cdef readonly int64_t n
@@ -144,7 +157,7 @@ cdef class Factor:
     def __cinit__(self, n, indptr, indices, orderings=None, kind="auto", perm=None):
         cholmod_l_start(&self.common)
         self.common.print_level = 0
-        self.common.try_catch = 1         # errors come back in `status`; nothing is printed
+        self.common.try_catch = 1         # errors are returned in `status`; nothing is printed
         self.common.useGPU = 0
         self.common.nmethods = 1
         self.common.final_asis = self.common.final_ll = self.common.final_pack = 1
@@ -169,27 +182,31 @@ cdef class Factor:
         cholmod_l_finish(&self.common)
 
     cdef object _raise(self, what):
-        """Raise the exception for CHOLMOD's status."""
+        """Raise the exception of CHOLMOD's status."""
         if self.common.status in (CHOLMOD_OUT_OF_MEMORY, CHOLMOD_TOO_LARGE):
-            raise MemoryError(f"{what}: CHOLMOD has not enough memory (n = {self.n})")
+            raise MemoryError(f"{what}: not enough memory for CHOLMOD (n = {self.n})")
         if self.common.status == CHOLMOD_NOT_INSTALLED:
             raise CholmodError(f"{what}: this CHOLMOD ({version()}) was built without it")
         raise CholmodError(f"{what}: CHOLMOD's status is {self.common.status}")
 
     def _orderings_to_try(self, orderings, perm):
+        """Return the names of the orderings to try; ValueError for unknown ones."""
         if orderings is None:
             orderings = ("amd", "metis") if METIS_AVAILABLE else ("amd",)
         if isinstance(orderings, str):
             orderings = (orderings,)
         unknown = [name for name in orderings if name not in _ORDERINGS]
         if unknown or not orderings:
-            raise ValueError(f"orderings must be some of {', '.join(_ORDERINGS)}, not {orderings!r}")
+            raise ValueError(
+                f"orderings must be some of {', '.join(_ORDERINGS)}, not {orderings!r}")
         if ("given" in orderings) != (perm is not None):
             raise ValueError('the ordering "given" and perm= belong together')
         return orderings
 
-    cdef cholmod_factor *_symbolic(self, cholmod_sparse *a, str ordering, int64_t *perm) except NULL:
-        """CHOLMOD's symbolic analysis under one ordering."""
+    cdef cholmod_factor *_symbolic(
+        self, cholmod_sparse *a, str ordering, int64_t *perm,
+    ) except NULL:
+        """Run CHOLMOD's symbolic analysis under one ordering."""
         cdef cholmod_factor *found
         self.common.method[0].ordering = _ORDERINGS[ordering]
         with nogil:
@@ -222,7 +239,7 @@ cdef class Factor:
                 best, self.ordering = cost, name
                 order = np.empty(self.n, np.int64)
                 for k in range(self.n):
-                    order[k] = (<int64_t *> found.Perm)[k]
+                    order[k] = (<int64_t *>found.Perm)[k]
                 self.order = order
             cholmod_l_free_factor(&found, &self.common)
             if cost[1] == indices.shape[0]:
@@ -231,35 +248,38 @@ cdef class Factor:
 
     def _analyse(self, int64_t[::1] indptr, int64_t[::1] indices, kind):
         """Permute the pattern and set up the factor that will be refactorized."""
-        rows, columns = permuted_entries(np.asarray(indptr), np.asarray(indices), np.asarray(self.order))
+        rows, columns = permuted_entries(
+            np.asarray(indptr), np.asarray(indices), np.asarray(self.order))
         self.entries = (rows, columns)
         if kind == "auto":
             pays = SUPERNODAL_AVAILABLE and self.flops >= SUPERNODAL_SWITCH * self.nnz_L
             kind = "supernodal" if pays else "simplicial"
         self.is_supernodal = kind == "supernodal"
-        # In natural order the supernodal loop reads the lower triangle and the simplicial loop
-        # the upper one; from the other triangle CHOLMOD would make a transposed copy each time.
+        # In natural order the supernodal loop reads the lower triangle and the simplicial loop the
+        # upper one; given the other triangle, CHOLMOD would make a transposed copy each time.
         if self.is_supernodal:
             self.matrix_indptr, self.matrix_indices, self.places = compress(self.n, rows, columns)
         else:
             self.matrix_indptr, self.matrix_indices, self.places = compress(self.n, columns, rows)
         self.matrix_values = np.zeros(indices.shape[0])
         self.pivots = np.empty(self.n)
-        self.matrix = _sparse(self.n, self.matrix_indptr, self.matrix_indices, &self.matrix_values[0],
-                              -1 if self.is_supernodal else 1)
+        self.matrix = _sparse(
+            self.n, self.matrix_indptr, self.matrix_indices, &self.matrix_values[0],
+            -1 if self.is_supernodal else 1)
         self.common.supernodal = CHOLMOD_SUPERNODAL if self.is_supernodal else CHOLMOD_SIMPLICIAL
         self.common.postorder = 0
         self.factor = self._symbolic(&self.matrix, "natural", NULL)
         # A CHOLMOD without the module analyses for the simplicial method and reports success.
         if self.is_supernodal and not self.factor.is_super:
-            raise CholmodError(f"this CHOLMOD ({version()}) was built without its supernodal module")
+            raise CholmodError(
+                f"this CHOLMOD ({version()}) was built without its supernodal module")
 
     @property
     def perm(self):
         return np.array(self.order)
 
     def factorize(self, data):
-        """Factorize A with new values, in the memory of the last factor.
+        """Factor A with new values, in the memory of the last factor.
 
         Parameters
         ----------
@@ -269,8 +289,8 @@ cdef class Factor:
         Returns
         -------
         int
-            0, or j + 1 if column j of A had no positive pivot: A is not positive definite, or
-            not finite. The factor can then not be used until the next success.
+            0, or j + 1 if column j of A has no positive pivot: A is not positive definite, or not
+            finite. The factor is then unusable until the next success.
 
         Raises
         ------
@@ -281,7 +301,8 @@ cdef class Factor:
         cdef int64_t k, bad = -1
         cdef int ok
         if values.shape[0] != self.places.shape[0]:
-            raise ValueError(f"data must have {self.places.shape[0]} elements, not {values.shape[0]}")
+            raise ValueError(
+                f"data must have {self.places.shape[0]} elements, not {values.shape[0]}")
         self.ready = False
         with nogil:
             for k in range(values.shape[0]):
@@ -297,32 +318,34 @@ cdef class Factor:
         return 0
 
     cdef int64_t _read_pivots(self) noexcept nogil:
-        """Copy the diagonal of L to `pivots`; the first column where it is not positive, or -1."""
+        """Copy the diagonal of L to `pivots`; return the first column with a bad one, or -1."""
         cdef int64_t j, s, columns, rows, first = 0
         cdef double *block
         if self.factor.minor < self.factor.n:
-            return <int64_t> self.factor.minor
+            return <int64_t>self.factor.minor
         if not self.is_supernodal:
             for j in range(self.n):
-                self.pivots[j] = (<double *> self.factor.x)[(<int64_t *> self.factor.p)[j]]
+                self.pivots[j] = (<double *>self.factor.x)[(<int64_t *>self.factor.p)[j]]
         else:
-            for s in range(<int64_t> self.factor.nsuper):
+            for s in range(<int64_t>self.factor.nsuper):
                 block, columns, rows = block_of(self.factor, s)
                 for j in range(columns):
                     self.pivots[first + j] = block[j * (rows + 1)]
                 first += columns
-        # A NaN passes CHOLMOD's simplicial test for a positive pivot, so we look ourselves.
+        # A NaN passes CHOLMOD's simplicial test for a positive pivot.
         for j in range(self.n):
             if not 0.0 < self.pivots[j] <= DBL_MAX:
                 return j
         return -1
 
     def _require_ready(self):
+        """Raise CholmodError when there is no factor."""
         if not self.ready:
-            raise CholmodError("there is no factor yet: call factorize with a positive definite matrix first")
+            raise CholmodError(
+                "there is no factor yet: call factorize with a positive definite matrix first")
 
     def logdet(self):
-        """log|A| of the last values.
+        """Return log|A| of the last values.
 
         Raises
         ------
@@ -340,9 +363,9 @@ cdef class Factor:
         B : (n,) or (n, r) array
             Any strides; it is not written to.
         system : {"A", "L", "Lt", "P", "Pt"}
-            A⁻¹B, L⁻¹B, L⁻ᵀB, PB or PᵀB. "L" and "Lt" take and give rows in L's order.
+            A⁻¹B, L⁻¹B, L⁻ᵀB, PB or PᵀB. "L" and "Lt" take and return rows in the order of L.
         out : float64 array of B's shape, optional
-            Where to put the answer; any strides, and B itself may be given.
+            Receives the result; any strides, and it may be B itself.
 
         Returns
         -------
@@ -362,21 +385,23 @@ cdef class Factor:
         return self._solve(B, number, permute_in, permute_out, out)
 
     def half_solve(self, B, out=None):
-        """L⁻¹ P B; arguments and errors as in `solve`."""
+        """Return L⁻¹ P B; arguments and errors as in `solve`."""
         return self._solve(B, CHOLMOD_L, True, False, out)
 
     def half_solve_t(self, B, out=None):
-        """Pᵀ L⁻ᵀ B; arguments and errors as in `solve`."""
+        """Return Pᵀ L⁻ᵀ B; arguments and errors as in `solve`."""
         return self._solve(B, CHOLMOD_Lt, False, True, out)
 
     def _solve(self, B, int system, bint permute_in, bint permute_out, out):
-        """Read B into CHOLMOD's right-hand side, solve, and write the answer out."""
+        """Copy B to CHOLMOD's right-hand side, solve, and copy the result to `out`."""
         given = np.asarray(B, dtype=np.float64)
         if given.ndim not in (1, 2) or given.shape[0] != self.n:
-            raise ValueError(f"B must have {self.n} rows and one or two dimensions, not shape {given.shape}")
+            raise ValueError(
+                f"B must have {self.n} rows and one or two dimensions, not shape {given.shape}")
         if out is None:
             out = np.empty(given.shape, order="F")
-        elif not isinstance(out, np.ndarray) or out.dtype != np.float64 or out.shape != given.shape:
+        elif not (isinstance(out, np.ndarray) and out.dtype == np.float64
+                  and out.shape == given.shape):
             raise ValueError(f"out must be a float64 array of B's shape {given.shape}")
         cdef bint only_permute = system == _ONLY_PERMUTE
         if not only_permute:
@@ -386,24 +411,26 @@ cdef class Factor:
         cdef int64_t r = b.shape[1]
         if r == 0:
             return out
-        if cholmod_l_ensure_dense(&self.rhs, self.n, r, self.n, CHOLMOD_REAL, &self.common) == NULL:
+        cdef cholmod_dense *result = cholmod_l_ensure_dense(
+            &self.rhs, self.n, r, self.n, CHOLMOD_REAL, &self.common)
+        if result == NULL:
             self._raise("solve")
-        cdef cholmod_dense *result = self.rhs
         cdef double *column
         cdef int64_t c, k
         cdef int ok = 1
         with nogil:
             for c in range(r):
-                column = <double *> self.rhs.x + c * self.n
+                column = <double *>self.rhs.x + c * self.n
                 for k in range(self.n):
                     column[k] = b[self.order[k] if permute_in else k, c]
             if not only_permute:
-                ok = cholmod_l_solve2(system, self.factor, self.rhs, NULL, &self.answer, NULL, &self.work_y,
-                                      &self.work_e, &self.common)
+                ok = cholmod_l_solve2(
+                    system, self.factor, self.rhs, NULL, &self.answer, NULL, &self.work_y,
+                    &self.work_e, &self.common)
                 result = self.answer
             if ok:
                 for c in range(r):
-                    column = <double *> result.x + c * self.n
+                    column = <double *>result.x + c * self.n
                     for k in range(self.n):
                         x[self.order[k] if permute_out else k, c] = column[k]
         if not ok:
@@ -411,14 +438,14 @@ cdef class Factor:
         return out
 
     def factor_csc(self):
-        """A copy of L in compressed columns; a supernodal factor is expanded.
+        """Copy L in compressed columns; a supernodal factor is expanded.
 
         Returns
         -------
         indptr : (n + 1,) int64
         indices : (m,) int64
         data : (m,) float64
-            With the explicit zeros that a supernodal factor holds.
+            Explicit zeros of a supernodal factor included.
 
         Raises
         ------
@@ -432,8 +459,8 @@ cdef class Factor:
         cdef double *value
         for j in range(self.n):
             if self.is_supernodal:
-                s += j == (<int64_t *> self.factor.super)[s + 1]
-                skip = j - (<int64_t *> self.factor.super)[s]
+                s += j == (<int64_t *>self.factor.super)[s + 1]
+                skip = j - (<int64_t *>self.factor.super)[s]
             row, value, count = column_of(self.factor, j, s)
             sizes.append(count - skip)
             rows.append(np.array(<int64_t[:count]> row)[skip:])
@@ -441,10 +468,10 @@ cdef class Factor:
         return np.cumsum([0, *sizes]), np.concatenate(rows), np.concatenate(values)
 
     def selected_inverse(self, out=None):
-        """Entries of A⁻¹ on the pattern of A, in the order of `data`.
+        """Compute the entries of A⁻¹ on the pattern of A, in the order of `data`.
 
-        By Takahashi's recurrence: about the work of a factorization, and no more memory than L
-        has. The workspace is kept for the next call.
+        By Takahashi's recurrence, which takes about the work of a factorization and the memory of
+        L. The workspace is kept for the next call.
 
         Parameters
         ----------
@@ -459,7 +486,7 @@ cdef class Factor:
         ValueError
             `out` has another shape.
         CholmodError
-            There is no factor yet, or a supernode is too wide for BLAS's 32-bit sizes.
+            There is no factor yet, or a supernode has more rows than BLAS can count in 32 bits.
         """
         self._require_ready()
         cdef int64_t count = self.places.shape[0], failed
@@ -470,20 +497,21 @@ cdef class Factor:
             raise ValueError(f"out must have {count} elements, not {values.shape[0]}")
         if self.inverse is None:
             try:
-                self.inverse = selected_inverse_of(self.factor, self.is_supernodal, self.entries[0],
-                                                   self.entries[1])
+                self.inverse = selected_inverse_of(
+                    self.factor, self.is_supernodal, self.entries[0], self.entries[1])
             except OverflowError as error:
                 raise CholmodError(f"selected inverse: {error}") from error
-            self.entries = None           # they are needed once only
+            self.entries = None           # needed once only
         with nogil:
             failed = self.inverse.compute(values)
         if failed:
-            raise CholmodError(f"selected inverse: the diagonal block of supernode {failed - 1} is singular")
+            raise CholmodError(
+                f"selected inverse: the diagonal block of supernode {failed - 1} is singular")
         return out
 
 
 def _can(*pattern, **how):
-    """Whether this CHOLMOD can factor so: tried."""
+    """Try whether this CHOLMOD can factor a pattern in some way."""
     try:
         Factor(*pattern, **how)
     except CholmodError:
@@ -491,5 +519,6 @@ def _can(*pattern, **how):
     return True
 
 
-METIS_AVAILABLE = _can(3, [0, 2, 4, 5], [0, 1, 1, 2, 2], orderings=("metis",), kind="simplicial")  # a chain of three
+_CHAIN = (3, [0, 2, 4, 5], [0, 1, 1, 2, 2])
+METIS_AVAILABLE = _can(*_CHAIN, orderings=("metis",), kind="simplicial")
 SUPERNODAL_AVAILABLE = _can(1, [0, 1], [0], orderings=("natural",), kind="supernodal")

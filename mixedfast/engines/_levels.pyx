@@ -1,7 +1,8 @@
-"""The door to the C kernels of the levels of one factor: k x k blocks, level by level, and sums over them.
+"""The levels of one factor: their k x k blocks, and sums over them.
 
-Shapes are checked here and the GIL is released. Every function has a NumPy twin of the same name in ``_reference.py``; the
-tests hold the two together.
+The loops are in csrc/mf_levels.c and csrc/mf_moments.c. Here shapes are checked and the GIL is
+released. Every function has a NumPy twin of the same name in
+``tests/helpers/reference_kernels.py``.
 """
 
 from libc.stdint cimport int32_t, int64_t
@@ -13,10 +14,16 @@ import numpy as np
 
 cdef extern from "mf_levels.h" nogil:
     int MF_MAX_K
-    int64_t mf_levels_factor(int64_t, int32_t, const double *, const double *, double *, double *)
-    void mf_levels_multiply(int64_t, int32_t, int32_t, const double *, const double *, double *)
-    void mf_levels_project(int64_t, int32_t, int32_t, const double *, const double *, const double *, double *)
-    void mf_levels_k(int64_t, int32_t, const double *, const double *, double *)
+    int64_t mf_levels_factor(
+        int64_t n_levels, int32_t k, const double *A, const double *lambda_, double *T,
+        double *logdet)
+    void mf_levels_multiply(
+        int64_t n_levels, int32_t k, int32_t r, const double *T, const double *B, double *U)
+    void mf_levels_project(
+        int64_t n_levels, int32_t k, int32_t r, const double *A, const double *T, const double *B,
+        double *C)
+    void mf_levels_k(
+        int64_t n_levels, int32_t k, const double *A, const double *T, double *K)
 
 cdef extern from "mf_moments.h" nogil:
     ctypedef struct mf_moments:
@@ -28,26 +35,35 @@ cdef extern from "mf_moments.h" nogil:
         double *KK
         double *KDD
         double *DxD
-    int64_t mf_level_moments_work(int32_t, int32_t, int)
-    void mf_level_moments(int64_t, int32_t, int32_t, const double *, const double *, const double *, const double *,
-                          double *, const mf_moments *, double *)
+    int64_t mf_level_moments_work(int32_t k, int32_t p, int with_DxD)
+    void mf_level_moments(
+        int64_t n_levels, int32_t k, int32_t p, const double *K_blocks, const double *C,
+        const double *W, const double *beta, double *v, const mf_moments *sums, double *work)
 
+#: Most columns of Z of one factor.
 MAX_K = MF_MAX_K
 
 
 cdef int check_width(int64_t k) except -1:
-    """Kernels that keep a k x k block on the stack have room for MF_MAX_K columns."""
+    """Raise ValueError for more columns than a kernel has room for on its stack."""
     if k > MF_MAX_K:
         raise ValueError(f"more than {MF_MAX_K} random-effect columns on one factor")
     return 0
 
 
 def levels_factor(const double[:, :, ::1] A, const double[:, ::1] lambda_, double[:, :, ::1] T):
-    """T_j = L_j^-1 lambda' with L_j L_j' = lambda'A_j lambda + I. Returns (log-determinant, status)."""
+    """Factor the levels: T_j = L_j^-1 lambda' with L_j L_j' = lambda'A_j lambda + I, into T.
+
+    Returns
+    -------
+    (float, int)
+        The sum of the log-determinants, and 0 or 1 + the first level that is not positive definite.
+    """
     cdef int64_t J = A.shape[0], status = 0
     cdef int32_t k = A.shape[1]
     cdef double logdet = 0.0
-    if not (A.shape[2] == k == lambda_.shape[0] == lambda_.shape[1] == T.shape[1] == T.shape[2]) or T.shape[0] != J:
+    if T.shape[0] != J or not (
+            A.shape[2] == k == lambda_.shape[0] == lambda_.shape[1] == T.shape[1] == T.shape[2]):
         raise ValueError("levels_factor: A (J,k,k), lambda (k,k), T (J,k,k)")
     check_width(k)
     if J:
@@ -57,7 +73,7 @@ def levels_factor(const double[:, :, ::1] A, const double[:, ::1] lambda_, doubl
 
 
 def levels_multiply(const double[:, :, ::1] T, const double[:, :, ::1] B):
-    """U_j = T_j B_j, (J,k,r)."""
+    """Return U_j = T_j B_j, (J,k,r)."""
     cdef int64_t J = T.shape[0]
     if B.shape[0] != J or B.shape[1] != T.shape[1] or T.shape[2] != T.shape[1]:
         raise ValueError("levels_multiply: T (J,k,k), B (J,k,r)")
@@ -65,44 +81,58 @@ def levels_multiply(const double[:, :, ::1] T, const double[:, :, ::1] B):
     cdef double[:, :, ::1] U = out
     if out.size:
         with nogil:
-            mf_levels_multiply(J, B.shape[1], B.shape[2], &T[0, 0, 0], &B[0, 0, 0], &U[0, 0, 0])
+            mf_levels_multiply(
+                J, B.shape[1], B.shape[2], &T[0, 0, 0], &B[0, 0, 0], &U[0, 0, 0])
     return out
 
 
 def levels_project(const double[:, :, ::1] A, const double[:, :, ::1] T, const double[:, :, ::1] B):
-    """C_j = B_j - A_j T_j'T_j B_j, (J,k,r)."""
+    """Return C_j = B_j - A_j T_j'T_j B_j, (J,k,r)."""
     cdef int64_t J = T.shape[0]
-    if A.shape[0] != J or B.shape[0] != J or not (A.shape[1] == A.shape[2] == T.shape[1] == T.shape[2] == B.shape[1]):
+    if not (A.shape[0] == B.shape[0] == J
+            and A.shape[1] == A.shape[2] == T.shape[1] == T.shape[2] == B.shape[1]):
         raise ValueError("levels_project: A (J,k,k), T (J,k,k), B (J,k,r)")
     check_width(A.shape[1])
     out = np.empty((J, B.shape[1], B.shape[2]))
     cdef double[:, :, ::1] C = out
     if out.size:
         with nogil:
-            mf_levels_project(J, B.shape[1], B.shape[2], &A[0, 0, 0], &T[0, 0, 0], &B[0, 0, 0], &C[0, 0, 0])
+            mf_levels_project(
+                J, B.shape[1], B.shape[2], &A[0, 0, 0], &T[0, 0, 0], &B[0, 0, 0], &C[0, 0, 0])
     return out
 
 
 def levels_k(const double[:, :, ::1] A, const double[:, :, ::1] T):
-    """D_j = A_j - A_j T_j'T_j A_j, (J,k,k)."""
+    """Return K_j = A_j - A_j T_j'T_j A_j, (J,k,k)."""
     cdef int64_t J = T.shape[0]
     if A.shape[0] != J or not (A.shape[1] == A.shape[2] == T.shape[1] == T.shape[2]):
         raise ValueError("levels_k: A (J,k,k), T (J,k,k)")
     check_width(A.shape[1])
     out = np.empty((J, A.shape[1], A.shape[1]))
-    cdef double[:, :, ::1] D = out
+    cdef double[:, :, ::1] K = out
     if out.size:
         with nogil:
-            mf_levels_k(J, A.shape[1], &A[0, 0, 0], &T[0, 0, 0], &D[0, 0, 0])
+            mf_levels_k(J, A.shape[1], &A[0, 0, 0], &T[0, 0, 0], &K[0, 0, 0])
     return out
 
 
-def level_moments(K, const double[:, :, ::1] C, const double[:, ::1] W, const double[::1] beta,
-            bint pairs, bint fixed):
-    """Sums over levels that derivatives are made of (see moments.h).
+def level_moments(
+    K, const double[:, :, ::1] C, const double[:, ::1] W, const double[::1] beta, bint pairs,
+    bint fixed,
+):
+    """Sum over levels what derivatives of the deviance are made of (csrc/mf_moments.h).
 
-    K (J,k,k) or None, C (J,k,p+1), W (p,p) upper triangular, beta (p,). Returns ``(v, K, vv, DD, vKv, vD, KK, KDD, DxD)``;
-    KK is empty without ``pairs``, KDD and DxD without ``fixed``, and without K what K has a part in.
+    Parameters
+    ----------
+    K : (J,k,k) or None
+        Without it the sums that K is part of are empty.
+    C (J,k,p+1), W (p,p) upper triangular, beta (p,)
+    pairs, fixed : bool
+        Whether KK, and whether KDD and DxD, are wanted; otherwise they are empty.
+
+    Returns
+    -------
+    v, K, vv, DD, vKv, vD, KK, KDD, DxD
     """
     cdef int64_t J = C.shape[0]
     cdef int32_t k = C.shape[1], p = beta.shape[0]
@@ -113,10 +143,19 @@ def level_moments(K, const double[:, :, ::1] C, const double[:, ::1] W, const do
     if C.shape[2] != p + 1 or W.shape[0] != p or W.shape[1] != p:
         raise ValueError("level_moments: C (J,k,p+1), W (p,p), beta (p,)")
     check_width(k)
-    square, fourth, empty = (k, k), (k, k, k, k), (0, 0, 0, 0)
-    shapes = [(J, k), square if with_k else (0, 0), square, square, fourth if with_k else empty, (k, k, p)]
-    shapes += [fourth if with_k and wanted else empty for wanted in (pairs, fixed)] + [(k, k, p, p) if fixed else empty]
-    # one array for all: to make one takes NumPy as long as the sums over a few levels
+    square, fourth, none = (k, k), (k, k, k, k), (0, 0, 0, 0)
+    shapes = [
+        (J, k),
+        square if with_k else (0, 0),
+        square,
+        square,
+        fourth if with_k else none,
+        (k, k, p),
+        fourth if with_k and pairs else none,
+        fourth if with_k and fixed else none,
+        (k, k, p, p) if fixed else none,
+    ]
+    # one array for all: NumPy takes as long to make one as the sums over a few levels take
     edges = [0, *accumulate([prod(shape) for shape in shapes])]
     all_of_them = np.zeros(edges[9])
     out = tuple([all_of_them[edges[i]:edges[i + 1]].reshape(shapes[i]) for i in range(9)])
@@ -132,6 +171,7 @@ def level_moments(K, const double[:, :, ::1] C, const double[:, ::1] W, const do
     sums.K, sums.vv, sums.DD, sums.vKv, sums.vD = at[1], at[2], at[3], at[4], at[5]
     sums.KK, sums.KDD, sums.DxD = at[6], at[7], at[8]
     with nogil:
-        mf_level_moments(J, k, p, &blocks[0, 0, 0] if with_k else NULL, &C[0, 0, 0], &W[0, 0] if p else NULL,
-                         &beta[0] if p else NULL, at[0], &sums, &work[0])
+        mf_level_moments(
+            J, k, p, &blocks[0, 0, 0] if with_k else NULL, &C[0, 0, 0], &W[0, 0] if p else NULL,
+            &beta[0] if p else NULL, at[0], &sums, &work[0])
     return out

@@ -1,6 +1,6 @@
-"""Entries of an inverse on the pattern of its matrix, by Takahashi's recurrence on a factor of CHOLMOD's.
+"""Entries of an inverse on the pattern of its matrix, from a factor of CHOLMOD.
 
-Source: Takahashi, Fagan & Chen (1973). The loops are in csrc/mf_selinv.c; here is what they work in.
+Source: Takahashi, Fagan & Chen (1973). The loops are in csrc/mf_selinv.c; here is their workspace.
 """
 
 from libc.limits cimport INT_MAX
@@ -8,19 +8,11 @@ from scipy.linalg cimport cython_blas, cython_lapack
 
 import numpy as np
 
-from mixedfast.engines._cholmod cimport (
-    block_of,
-    column_of,
-    mf_selinv_blas,
-    mf_selinv_simplicial,
-    mf_selinv_supernodal,
-    mf_selinv_supernodal_sizes,
-    mf_selinv_supernodes,
-)
+from mixedfast.engines._cholmod cimport block_of, column_of
 
 
 cdef class SelectedInverse:
-    """The inverse's memory, kept from one factorization to the next, and where in it each entry is."""
+    """The values of the inverse, kept between factorizations, and the places of its entries."""
 
     cdef int64_t compute(self, double[:] out) noexcept nogil:
         cdef const cholmod_factor *factor = self.factor
@@ -29,26 +21,31 @@ cdef class SelectedInverse:
         cdef int64_t k, failed = 0
         if self.is_supernodal:
             supernodes, blas = _supernodes(factor, &self.owner[0]), _blas()
-            failed = mf_selinv_supernodal(&supernodes, <double *> factor.x, &self.values[0], &self.work[0],
-                                       &self.index[0], &blas)
+            failed = mf_selinv_supernodal(
+                &supernodes, <double *>factor.x, &self.values[0], &self.work[0], &self.index[0],
+                &blas)
         else:
-            mf_selinv_simplicial(<int64_t> factor.n, <int64_t *> factor.p, <int64_t *> factor.nz, <int64_t *> factor.i,
-                              <double *> factor.x, &self.values[0], &self.work[0])
+            mf_selinv_simplicial(
+                <int64_t>factor.n, <int64_t *>factor.p, <int64_t *>factor.nz, <int64_t *>factor.i,
+                <double *>factor.x, &self.values[0], &self.work[0])
         if not failed:
             for k in range(out.shape[0]):
                 out[k] = self.values[self.places[k]]
         return failed
 
 
-cdef SelectedInverse selected_inverse_of(const cholmod_factor *factor, bint is_supernodal, rows, columns):
+cdef SelectedInverse selected_inverse_of(
+    const cholmod_factor *factor, bint is_supernodal, rows, columns,
+):
+    """Prepare the selected inverse: its workspace, and the places of the wanted entries."""
     cdef SelectedInverse made = SelectedInverse.__new__(SelectedInverse)
-    cdef int64_t work = 2 * <int64_t> factor.n, index = 0, size = factor.nzmax, s
+    cdef int64_t work = 2 * <int64_t>factor.n, index = 0, size = factor.nzmax, s
     cdef mf_selinv_supernodes supernodes
     made.factor, made.is_supernodal = factor, is_supernodal
     if is_supernodal:
-        starts = np.asarray(<int64_t[:factor.nsuper + 1]> <int64_t *> factor.super)
-        made.owner = np.repeat(np.arange(<int64_t> factor.nsuper), np.diff(starts))
-        for s in range(<int64_t> factor.nsuper):
+        starts = np.asarray(<int64_t[:factor.nsuper + 1]> <int64_t *>factor.super)
+        made.owner = np.repeat(np.arange(<int64_t>factor.nsuper), np.diff(starts))
+        for s in range(<int64_t>factor.nsuper):
             if block_of(factor, s)[2] > INT_MAX:
                 raise OverflowError(f"supernode {s} has more rows than BLAS can count")
         supernodes = _supernodes(factor, &made.owner[0])
@@ -62,10 +59,12 @@ cdef SelectedInverse selected_inverse_of(const cholmod_factor *factor, bint is_s
     return made
 
 
-cdef void _locate(SelectedInverse made, const int64_t[::1] rows, const int64_t[::1] columns) noexcept:
-    """Where in L's values each entry (row, column) of the lower triangle is."""
+cdef void _locate(
+    SelectedInverse made, const int64_t[::1] rows, const int64_t[::1] columns,
+) noexcept:
+    """Find the place of each entry (row, column) of the lower triangle in the values of L."""
     cdef const cholmod_factor *factor = made.factor
-    cdef int64_t k, s = -1, count
+    cdef int64_t k, s = -1, count, place
     cdef int64_t *column_rows
     cdef double *values
     with nogil:
@@ -73,11 +72,12 @@ cdef void _locate(SelectedInverse made, const int64_t[::1] rows, const int64_t[:
             if made.is_supernodal:
                 s = made.owner[columns[k]]
             column_rows, values, count = column_of(factor, columns[k], s)
-            made.places[k] = values - <double *> factor.x + _search(column_rows, count, rows[k])
+            place = values - <double *>factor.x
+            made.places[k] = place + _search(column_rows, count, rows[k])
 
 
 cdef int64_t _search(const int64_t *sorted_values, int64_t count, int64_t value) noexcept nogil:
-    """Position of a value that is known to be there."""
+    """Return the position of a value that is known to occur."""
     cdef int64_t low = 0, high = count - 1, middle
     while low < high:
         middle = (low + high) // 2
@@ -88,19 +88,22 @@ cdef int64_t _search(const int64_t *sorted_values, int64_t count, int64_t value)
     return low
 
 
-cdef mf_selinv_supernodes _supernodes(const cholmod_factor *factor, const int64_t *owner) noexcept nogil:
+cdef mf_selinv_supernodes _supernodes(
+    const cholmod_factor *factor, const int64_t *owner,
+) noexcept nogil:
+    """Return a supernodal factor of CHOLMOD as csrc/mf_selinv.h describes one."""
     cdef mf_selinv_supernodes view
-    view.n_super = <int64_t> factor.nsuper
-    view.super = <int64_t *> factor.super
-    view.pi = <int64_t *> factor.pi
-    view.px = <int64_t *> factor.px
-    view.rows = <int64_t *> factor.s
+    view.n_super = <int64_t>factor.nsuper
+    view.super = <int64_t *>factor.super
+    view.pi = <int64_t *>factor.pi
+    view.px = <int64_t *>factor.px
+    view.rows = <int64_t *>factor.s
     view.owner = owner
     return view
 
 
 cdef mf_selinv_blas _blas() noexcept nogil:
-    """SciPy's BLAS and LAPACK, which NumPy users have anyway."""
+    """Return the BLAS and LAPACK that SciPy brings."""
     cdef mf_selinv_blas table
     table.dtrsm = cython_blas.dtrsm
     table.dsymm = cython_blas.dsymm

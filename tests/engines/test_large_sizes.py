@@ -14,7 +14,7 @@ import mixedfast as mf
 from mixedfast.crossprod import _sums
 from mixedfast.data.frames import MOST_ROWS
 from mixedfast.design import grouping
-from mixedfast.engines._border_checks import check_border
+from mixedfast.engines._border import check_border
 
 CSRC = Path(__file__).parents[2] / "csrc"
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -92,7 +92,6 @@ def test_more_columns_than_blas_counts_are_refused():
     levels = np.broadcast_to(np.int32(64), BIG // 64)
     with pytest.raises(ValueError, match="2147483648 random effects remain"):
         check_border(
-            64,
             np.zeros(1, int),
             ints,
             np.zeros((0, 1)),

@@ -129,7 +129,7 @@ needs_build_tools = pytest.mark.skipif(not can_build(), reason="needs setuptools
 def test_without_cholmod_the_build_goes_on_and_says_so(tmp_path, search):
     done = build_without_cholmod(tmp_path, search)
     assert done.returncode == 0, done.stderr
-    engines = ("_cooccurrence", "_levels", "_border_checks", "_border", "_blocked_cholesky")
+    engines = ("_cooccurrence", "_levels", "_border", "_blocked_cholesky")
     names = (
         "_locks",
         "data._codes",

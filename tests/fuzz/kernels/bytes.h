@@ -1,7 +1,9 @@
-/* What every fuzz target of the kernels shares: a fuzzer's bytes as choices, and memory without a byte to spare.
+/* Shared by the fuzz targets of the kernels: a fuzzer's bytes as choices, and memory without a
+ * spare byte.
  *
- * Numbers are small multiples of 1/8, so that sums of a few thousand products are exact in any order and a kernel can be
- * held to a plain loop bit by bit. Bytes that have run out are zeros, or a generator's that they began (`stretched`).
+ * Numbers are small multiples of 1/8, so that sums of a few thousand products are exact in any
+ * order and a kernel can be compared with a plain loop bit by bit. When the bytes have run out,
+ * zeros follow, or the numbers of a generator that they seeded (`stretched`).
  */
 #ifndef FUZZ_BYTES_H
 #define FUZZ_BYTES_H
@@ -16,7 +18,7 @@
 typedef struct {
     const uint8_t *at;
     size_t left;
-    uint64_t more; /* 0: zeros */
+    uint64_t more; /* state of the generator; 0: zeros */
 } bytes;
 
 static inline uint8_t next_byte(bytes *in)
@@ -29,7 +31,8 @@ static inline uint8_t next_byte(bytes *in)
     return *in->at++;
 }
 
-/* For targets that take more numbers than a fuzzer soon writes: what follows the bytes hangs on all of them. */
+/* For targets that need more numbers than a fuzzer soon writes: the numbers that follow depend on
+ * all bytes. */
 static inline bytes stretched(const uint8_t *data, size_t size)
 {
     bytes in = {data, size, 1469598103934665603u};
@@ -72,7 +75,8 @@ static inline double *numbers(bytes *in, int64_t count)
 static inline double *nothing(int64_t count)
 {
     double *made = room((size_t)count, sizeof *made);
-    for (int64_t i = 0; i < count; i++) made[i] = NAN; /* reading what was never written shows */
+    for (int64_t i = 0; i < count; i++)
+        made[i] = NAN; /* reading a number that was never written shows */
     return made;
 }
 
@@ -90,6 +94,9 @@ static inline int32_t *codes_below(bytes *in, int64_t count, int64_t n)
     return made;
 }
 
-static inline int close(double a, double b, double scale) { return fabs(a - b) <= 1e-9 * (1.0 + scale); }
+static inline int close(double a, double b, double scale)
+{
+    return fabs(a - b) <= 1e-9 * (1.0 + scale);
+}
 
 #endif

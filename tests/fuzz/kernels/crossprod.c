@@ -1,5 +1,5 @@
-/* mf_crossprod and mf_select_sums: the sums of plain loops, bit by bit, whatever the runs of levels; of one factor or the cells
- * of two. */
+/* mf_crossprod and mf_select_sums: against plain loops, for any runs of levels, of one factor or of
+ * the cells of two factors. */
 #include "mf_crossprod.h"
 #include "pool.h"
 
@@ -8,7 +8,8 @@ static int32_t *some_columns(bytes *in, int32_t count, int32_t size)
     return codes_below(in, count, size);
 }
 
-/* codes (n) in runs of a chosen length, so that both ways of adding up are met; two of 256 are out of range */
+/* codes (n) in runs of a chosen length, so that both ways of summing are tried; two of 256 are out
+ * of range */
 static int32_t *runs(bytes *in, int64_t n, int64_t n_levels, int *bad)
 {
     int32_t *codes = room((size_t)n, sizeof *codes);
@@ -26,10 +27,11 @@ static int32_t *runs(bytes *in, int64_t n, int64_t n_levels, int *bad)
     return codes;
 }
 
-static void check_picked(bytes *in, const mf_group *group, int64_t n_cells)
+static void check_select_sums(bytes *in, const mf_group *group, int64_t n_cells)
 {
     int32_t width = MF_SUMS(group->n_right), first = (int32_t)below(in, group->n_left);
-    int32_t n_rows = 1 + (int32_t)below(in, group->n_left - first), n_columns = 1 + (int32_t)below(in, 3);
+    int32_t n_rows = 1 + (int32_t)below(in, group->n_left - first),
+            n_columns = 1 + (int32_t)below(in, 3);
     int32_t *columns = some_columns(in, n_columns, group->n_right);
     const double *parts[] = {group->sums, group->sums};
     double *out = nothing(n_cells * n_rows * n_columns), *at = out;
@@ -37,7 +39,8 @@ static void check_picked(bytes *in, const mf_group *group, int64_t n_cells)
     for (int64_t j = 0; j < n_cells; j++)
         for (int32_t a = first; a < first + n_rows; a++)
             for (int32_t c = 0; c < n_columns; c++)
-                require(*at++ == 2.0 * group->sums[(j * group->n_left + a) * width + columns[c]], "a picked sum");
+                require(*at++ == 2.0 * group->sums[(j * group->n_left + a) * width + columns[c]],
+                        "a selected sum");
     free(out);
     free(columns);
 }
@@ -66,28 +69,36 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int32_t width = MF_SUMS(group.n_right);
     group.sums = zeros(n_cells * group.n_left * width);
     double *sums = zeros((int64_t)n_gram * n_gram);
-    double *work = aligned_alloc(64, (size_t)(n_columns + MF_PADDED(group.n_columns)) * MF_TILE * sizeof *work);
+    double *work = aligned_alloc(64, (size_t)(n_columns + MF_PADDED(group.n_columns)) * MF_TILE *
+                                         sizeof *work);
     int64_t first = below(&in, n + 1), last = first + below(&in, n - first + 1);
-    int status = mf_crossprod(made.columns, n_columns, first, last, made.weights, gram, n_gram, sums, &group, n_groups, work);
-    require(status == MF_OK || (status == MF_BAD_CODE && bad), "only a code outside its range is refused");
+    int status = mf_crossprod(made.columns, n_columns, first, last, made.weights, gram, n_gram,
+                              sums, &group, n_groups, work);
+    require(status == MF_OK || (status == MF_BAD_CODE && bad),
+            "only a code outside its range is refused");
 
     for (int32_t i = 0; !status && i < n_gram; i++)
         for (int32_t j = 0; j < n_gram; j++) {
             double sum = 0.0;
-            for (int64_t row = first; row < last; row++) sum += plain_entry(&made, gram[i], row) * plain_entry(&made, gram[j], row);
+            for (int64_t row = first; row < last; row++)
+                sum += plain_entry(&made, gram[i], row) * plain_entry(&made, gram[j], row);
             require(close(sums[i * n_gram + j], sum, fabs(sum)), "an entry of the Gram matrix");
         }
     for (int32_t a = 0; !status && n_groups && a < group.n_left; a++)
         for (int32_t b = 0; b < group.n_right; b++) {
             double *expected = zeros(n_cells);
             for (int64_t row = first; row < last; row++)
-                expected[group.n_codes == 2 ? codes[0][row] * n_levels[1] + codes[1][row] : codes[0][row]] +=
-                    plain_entry(&made, group.columns[group.left[a]], row) * plain_entry(&made, group.columns[b], row);
+                expected[group.n_codes == 2 ? codes[0][row] * n_levels[1] + codes[1][row]
+                                            : codes[0][row]] +=
+                    plain_entry(&made, group.columns[group.left[a]], row) *
+                    plain_entry(&made, group.columns[b], row);
             for (int64_t j = 0; j < n_cells; j++)
-                require(close(group.sums[(j * group.n_left + a) * width + b], expected[j], fabs(expected[j])), "a sum of a level");
+                require(close(group.sums[(j * group.n_left + a) * width + b], expected[j],
+                              fabs(expected[j])),
+                        "a sum of a level");
             free(expected);
         }
-    if (!status && n_groups) check_picked(&in, &group, n_cells);
+    if (!status && n_groups) check_select_sums(&in, &group, n_cells);
     free(work);
     free(sums);
     free(group.sums);

@@ -1,21 +1,24 @@
-/* Dense algebra in plain loops (C order), for fuzz targets to compare kernels with. Sizes are small. */
+/* Dense algebra in plain loops (C order), which the kernels are compared with. Sizes are small. */
 #ifndef FUZZ_DENSE_H
 #define FUZZ_DENSE_H
 
 #include "bytes.h"
 
-/* out (rows,columns) = X (rows,inner) times Y (inner,columns); either may be read as its transpose */
-static inline double *product(int64_t rows, int64_t inner, int64_t columns, const double *X, int turn_x, const double *Y, int turn_y)
+/* out (rows,columns) = X (rows,inner) times Y (inner,columns); either may be read as its transpose
+ */
+static inline double *product(int64_t rows, int64_t inner, int64_t columns, const double *X,
+                              int turn_x, const double *Y, int turn_y)
 {
     double *out = zeros(rows * columns);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < columns; j++)
             for (int64_t k = 0; k < inner; k++)
-                out[i * columns + j] += (turn_x ? X[k * rows + i] : X[i * inner + k]) * (turn_y ? Y[j * inner + k] : Y[k * columns + j]);
+                out[i * columns + j] += (turn_x ? X[k * rows + i] : X[i * inner + k]) *
+                                        (turn_y ? Y[j * inner + k] : Y[k * columns + j]);
     return out;
 }
 
-/* Lower triangular L with L L' = M (n,n), or NULL where a pivot is not positive; frees nothing */
+/* Lower triangular L with L L' = M (n,n), or NULL where a pivot is not positive */
 static inline double *root_of(int64_t n, const double *M)
 {
     double *L = zeros(n * n);
@@ -39,7 +42,8 @@ static inline void solve_root(int64_t n, const double *L, int turn, int64_t r, d
         int64_t i = turn ? n - 1 - step : step;
         for (int64_t c = 0; c < r; c++) {
             double sum = X[i * r + c];
-            for (int64_t k = turn ? i + 1 : 0; k < (turn ? n : i); k++) sum -= (turn ? L[k * n + i] : L[i * n + k]) * X[k * r + c];
+            for (int64_t k = turn ? i + 1 : 0; k < (turn ? n : i); k++)
+                sum -= (turn ? L[k * n + i] : L[i * n + k]) * X[k * r + c];
             X[i * r + c] = sum / L[i * n + i];
         }
     }
@@ -62,7 +66,7 @@ static inline double *inverse(int64_t n, const double *M)
     return out;
 }
 
-/* Z'Z (n,n) of a random Z with so many rows: positive semidefinite, exact */
+/* Z'Z (n,n) of a random Z (rows,n): positive semidefinite, exact */
 static inline double *gram(bytes *in, int64_t rows, int64_t n)
 {
     double *Z = numbers(in, rows * n), *out = product(n, rows, n, Z, 1, Z, 0);
@@ -92,13 +96,20 @@ static inline double *absolute(int64_t count, const double *x)
     return out;
 }
 
-/* A sum of n products is off by n times 1.1e-16 of the sum of their sizes at most, |X| |Y|, whatever cancels (Higham 2002,
- * section 3.1). The longest chain, S - S Q S of border.c, adds up 4 + 20 + 1 terms in each S, 3 + 3 in Q and 36 in each of two
- * products: below 130, and as many on the plain side. */
+/* The error of a sum of n products is at most n times 1.1e-16 of the sum of their sizes, |X| |Y|,
+ * whatever cancels (Higham 2002, section 3.1). The longest chain, S - S Q S of border.c, adds up 4
+ * + 20 + 1 terms in each S, 3 + 3 in Q and 36 in each of two products: below 130, and as many in
+ * the plain loops. */
 #define LONGEST_CHAIN 130
 
-static inline int within(double ours, double plain, double size, double terms) { return fabs(ours - plain) <= 2 * terms * 1.1e-16 * size; }
-static inline int rounded(double ours, double plain, double size) { return within(ours, plain, size, LONGEST_CHAIN); }
+static inline int within(double ours, double plain, double size, double terms)
+{
+    return fabs(ours - plain) <= 2 * terms * 1.1e-16 * size;
+}
+static inline int rounded(double ours, double plain, double size)
+{
+    return within(ours, plain, size, LONGEST_CHAIN);
+}
 
 /* To the bit: sums of a few small multiples of 1/8 are exact in any order. */
 static inline void equal(int64_t count, const double *ours, const double *plain, const char *what)
@@ -106,8 +117,9 @@ static inline void equal(int64_t count, const double *ours, const double *plain,
     for (int64_t i = 0; i < count; i++) require(ours[i] == plain[i], what);
 }
 
-/* Every number close to the plain one, on the scale of what went into it */
-static inline void same(int64_t count, const double *ours, const double *plain, double scale, const char *what)
+/* Every number close to the plain one, on the scale of its terms */
+static inline void same(int64_t count, const double *ours, const double *plain, double scale,
+                        const char *what)
 {
     for (int64_t i = 0; i < count; i++) require(close(ours[i], plain[i], scale), what);
 }

@@ -1,4 +1,5 @@
-/* Columns of [Z X y] out of a fuzzer's bytes: every kind of factor, any stride, products, shifts and weights. */
+/* Columns of [Z X y] from a fuzzer's bytes: every kind of factor, any stride, products, shifts and
+ * weights. */
 #ifndef FUZZ_POOL_H
 #define FUZZ_POOL_H
 
@@ -13,7 +14,7 @@ typedef struct {
     mf_column *columns;
     mf_factor *factors;
     double *weights; /* NULL: none */
-    int bad_code;    /* whether a code lies outside of its table */
+    int bad_code;    /* whether a code lies outside its table */
 } pool;
 
 static const int FUZZ_SIZES[] = {8, 4, 8, 4, 2, 1, 1, 4};
@@ -80,7 +81,8 @@ static inline void make_factor(bytes *in, pool *made, mf_factor *factor)
             continue;
         }
         int32_t code = (int8_t)next_byte(in);
-        if (code != -100 && code != 100) code = (code & 127) % (int32_t)factor->table_length; /* two of 256 stay wrong */
+        if (code != -100 && code != 100)
+            code = (code & 127) % (int32_t)factor->table_length; /* two of 256 stay wrong */
         made->bad_code |= code < 0 || code >= factor->table_length;
         *(int32_t *)(values + i * factor->stride) = code;
     }
@@ -93,14 +95,20 @@ static inline void make_factor(bytes *in, pool *made, mf_factor *factor)
 
 static inline pool make_pool(bytes *in, int64_t n, int32_t size)
 {
-    pool made = {n, size, room((size_t)size, sizeof(mf_column)), room((size_t)size * MOST_FACTORS, sizeof(mf_factor)), NULL, 0};
+    pool made = {n,
+                 size,
+                 room((size_t)size, sizeof(mf_column)),
+                 room((size_t)size * MOST_FACTORS, sizeof(mf_factor)),
+                 NULL,
+                 0};
     for (int32_t c = 0; c < size; c++) {
         mf_column *column = &made.columns[c];
         column->factors = made.factors + c * MOST_FACTORS;
         column->n_factors = (int32_t)below(in, MOST_FACTORS + 1);
         column->shift = below(in, 2) ? number(in) : 0.0;
         column->scale = below(in, 2) ? ldexp(1.0, (int)below(in, 4)) : 1.0;
-        for (int f = 0; f < column->n_factors; f++) make_factor(in, &made, &made.factors[c * MOST_FACTORS + f]);
+        for (int f = 0; f < column->n_factors; f++)
+            make_factor(in, &made, &made.factors[c * MOST_FACTORS + f]);
     }
     if (below(in, 3) == 0) made.weights = numbers(in, n);
     return made;
@@ -111,7 +119,8 @@ static inline void free_pool(pool *made)
     for (int32_t c = 0; c < made->size; c++)
         for (int f = 0; f < made->columns[c].n_factors; f++) {
             const mf_factor *factor = &made->columns[c].factors[f];
-            free((void *)(factor->stride < 0 ? factor->values + (made->n - 1) * factor->stride : factor->values));
+            free((void *)(factor->stride < 0 ? factor->values + (made->n - 1) * factor->stride
+                                             : factor->values));
             free((void *)factor->table);
         }
     free(made->columns);

@@ -1,8 +1,10 @@
-/* A border of several components and its dense rest, as schur.h has them, out of a fuzzer's bytes. */
+/* A border of several components and its dense rest, as in mf_schur.h and mf_rest.h, from a
+ * fuzzer's bytes. */
 #ifndef FUZZ_PROBLEM_H
 #define FUZZ_PROBLEM_H
 
 #include "dense.h"
+#include "mf_rest.h"
 #include "mf_schur.h"
 
 #define MOST_LEVELS 12
@@ -10,7 +12,8 @@
 typedef struct {
     mf_border border;
     mf_rest rest;
-    int64_t J, m, L, size, blocks; /* levels eliminated, columns and levels of the rest, size of dense, numbers of all blocks */
+    int64_t J, m, L, size, blocks; /* levels eliminated, columns and levels of the rest, size of
+                                      dense, numbers of all blocks */
     int32_t k;
     int64_t start[4], offset[4], level_start[4], first[MOST_LEVELS], lambda[MOST_LEVELS];
     int32_t k_level[MOST_LEVELS];
@@ -65,11 +68,12 @@ static inline void cut_into_levels(bytes *in, problem *made)
         for (int64_t i = 0; i < made->L; i++)
             if (made->k_level[i] == width) made->lambda[i] = at;
     }
-    made->rest = (mf_rest){n_components, made->start, made->offset, made->level_start, made->first, made->k_level, made->lambda,
-                           made->lambdas, scalar};
+    made->rest = (mf_rest){n_components,      made->start,   made->offset,
+                           made->level_start, made->first,   made->k_level,
+                           made->lambda,      made->lambdas, scalar};
 }
 
-/* A_11, A_1r and A_rr of rows that exist, so that everything stays positive semidefinite */
+/* A_11, A_1r and A_rr from rows, so that the whole matrix is positive semidefinite */
 static inline void fill_in(bytes *in, problem *made, int64_t levels)
 {
     int32_t k = made->k = 1 + (int32_t)below(in, 4);
@@ -102,8 +106,10 @@ static inline void fill_in(bytes *in, problem *made, int64_t levels)
     made->vals = nothing(at * k);
     for (int64_t j = 0; j < J; j++)
         for (int64_t i = made->ptr[j]; i < made->ptr[j + 1]; i++)
-            for (int32_t a = 0; a < k; a++) made->vals[i * k + a] = made->A_1r[(j * k + a) * m + made->cols[i]];
-    made->border = (mf_border){J, k, made->ptr, made->cols, made->vals, made->component, made->start, made->offset};
+            for (int32_t a = 0; a < k; a++)
+                made->vals[i * k + a] = made->A_1r[(j * k + a) * m + made->cols[i]];
+    made->border = (mf_border){
+        J, k, made->ptr, made->cols, made->vals, made->component, made->start, made->offset};
 }
 
 /* T of the eliminated factor from a lambda of its own: by plain algebra */

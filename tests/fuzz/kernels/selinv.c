@@ -1,33 +1,42 @@
-/* The selected inverse: entries on the pattern of L are those of the whole inverse, simplicial and by supernodes. */
+/* The selected inverse: entries on the pattern of L are those of the whole inverse, simplicial and
+ * by supernodes. */
 #include "dense.h"
 #include "mf_selinv.h"
 
 #define MOST 14
 
-/* Plain BLAS and LAPACK of what the supernodal version asks for; column-major, by the letters it sends */
-static void plain_dtrsm(char *side, char *uplo, char *trans, char *diag, int *m, int *n, double *alpha, double *a, int *lda, double *b, int *ldb)
+/* Plain versions of the BLAS and LAPACK routines that the supernodal version calls, with the
+ * letters it passes */
+static void plain_dtrsm(char *side, char *uplo, char *trans, char *diag, int *m, int *n,
+                        double *alpha, double *a, int *lda, double *b, int *ldb)
 {
-    require(*side == 'R' && *uplo == 'L' && *trans == 'N' && *diag == 'N' && *alpha == 1.0, "dtrsm's letters");
+    require(*side == 'R' && *uplo == 'L' && *trans == 'N' && *diag == 'N' && *alpha == 1.0,
+            "dtrsm's letters");
     for (int c = *n - 1; c >= 0; c--) /* X L = B */
         for (int i = 0; i < *m; i++) {
             double sum = b[i + (int64_t)c * *ldb];
-            for (int k = c + 1; k < *n; k++) sum -= b[i + (int64_t)k * *ldb] * a[k + (int64_t)c * *lda];
+            for (int k = c + 1; k < *n; k++)
+                sum -= b[i + (int64_t)k * *ldb] * a[k + (int64_t)c * *lda];
             b[i + (int64_t)c * *ldb] = sum / a[c + (int64_t)c * *lda];
         }
 }
 
-static void plain_dsymm(char *side, char *uplo, int *m, int *n, double *alpha, double *a, int *lda, double *b, int *ldb, double *beta, double *c, int *ldc)
+static void plain_dsymm(char *side, char *uplo, int *m, int *n, double *alpha, double *a, int *lda,
+                        double *b, int *ldb, double *beta, double *c, int *ldc)
 {
     require(*side == 'L' && *uplo == 'L' && *beta == 0.0, "dsymm's letters");
     for (int j = 0; j < *n; j++)
         for (int i = 0; i < *m; i++) {
             double sum = 0.0;
-            for (int k = 0; k < *m; k++) sum += (i >= k ? a[i + (int64_t)k * *lda] : a[k + (int64_t)i * *lda]) * b[k + (int64_t)j * *ldb];
+            for (int k = 0; k < *m; k++)
+                sum += (i >= k ? a[i + (int64_t)k * *lda] : a[k + (int64_t)i * *lda]) *
+                       b[k + (int64_t)j * *ldb];
             c[i + (int64_t)j * *ldc] = *alpha * sum;
         }
 }
 
-static void plain_dgemm(char *transa, char *transb, int *m, int *n, int *k, double *alpha, double *a, int *lda, double *b, int *ldb, double *beta, double *c, int *ldc)
+static void plain_dgemm(char *transa, char *transb, int *m, int *n, int *k, double *alpha,
+                        double *a, int *lda, double *b, int *ldb, double *beta, double *c, int *ldc)
 {
     require(*transa == 'T' && *transb == 'N', "dgemm's letters");
     for (int j = 0; j < *n; j++)
@@ -59,7 +68,8 @@ static void plain_dpotri(char *uplo, int *n, double *a, int *lda, int *info)
 
 static const mf_selinv_blas BLAS = {plain_dtrsm, plain_dsymm, plain_dgemm, plain_dpotri};
 
-/* A closed pattern: all rows below the diagonal of column j but its first are rows of the column of its first. */
+/* A closed pattern: all rows below the diagonal of column j but its first are rows of the column of
+ * its first. */
 static void close_pattern(int64_t n, uint8_t *pattern)
 {
     for (int64_t j = 0; j < n; j++) {
@@ -100,12 +110,15 @@ static void simplicial(bytes *in, int64_t n, const uint8_t *pattern)
                 l[at++] = L[i * n + j];
             }
         nz[j] = at - p[j];
-        at += below(in, 2) && at < most - (n - j) * (n - j + 1) / 2; /* CHOLMOD may leave room after a column */
+        at +=
+            below(in, 2) && at < most - (n - j) * (n - j + 1) /
+                                            2; /* CHOLMOD may leave unused entries after a column */
     }
     mf_selinv_simplicial(n, p, nz, row, l, z, work);
     for (int64_t j = 0; j < n; j++)
         for (int64_t t = p[j]; t < p[j] + nz[j]; t++)
-            require(close(z[t], expected[row[t] * n + j], largest(n * n, expected)), "an entry of the inverse");
+            require(close(z[t], expected[row[t] * n + j], largest(n * n, expected)),
+                    "an entry of the inverse");
     free(work);
     free(z);
     free(l);
@@ -117,7 +130,8 @@ static void simplicial(bytes *in, int64_t n, const uint8_t *pattern)
 /* Columns side by side make one supernode; its rows are all rows of any of them. */
 static void supernodal(bytes *in, int64_t n, uint8_t *pattern)
 {
-    int64_t super[MOST + 1] = {0}, pi[MOST + 1] = {0}, px[MOST + 1] = {0}, owner[MOST], n_super = 0, rows[MOST * MOST], at = 0, size = 0;
+    int64_t super[MOST + 1] = {0}, pi[MOST + 1] = {0}, px[MOST + 1] = {0}, owner[MOST], n_super = 0,
+                         rows[MOST * MOST], at = 0, size = 0;
     for (int64_t j = 0; j < n; j++) {
         if (j == 0 || below(in, 2)) super[n_super++] = j;
         owner[j] = n_super - 1;
@@ -128,7 +142,8 @@ static void supernodal(bytes *in, int64_t n, uint8_t *pattern)
             for (int64_t i = super[s]; i < n; i++) {
                 uint8_t any = i < super[s + 1];
                 for (int64_t j = super[s]; j < super[s + 1]; j++) any |= pattern[i * n + j];
-                for (int64_t j = super[s]; any && j < super[s + 1]; j++) pattern[i * n + j] |= i > j;
+                for (int64_t j = super[s]; any && j < super[s + 1]; j++)
+                    pattern[i * n + j] |= i > j;
             }
         close_pattern(n, pattern);
     }
@@ -144,22 +159,24 @@ static void supernodal(bytes *in, int64_t n, uint8_t *pattern)
     for (int64_t s = 0; s < n_super; s++)
         for (int64_t j = super[s]; j < super[s + 1]; j++)
             for (int64_t t = pi[s]; t < pi[s + 1]; t++)
-                l[px[s] + (j - super[s]) * (pi[s + 1] - pi[s]) + t - pi[s]] = rows[t] >= j ? L[rows[t] * n + j] : NAN;
+                l[px[s] + (j - super[s]) * (pi[s + 1] - pi[s]) + t - pi[s]] =
+                    rows[t] >= j ? L[rows[t] * n + j] : NAN;
     mf_selinv_supernodes sn = {n_super, super, pi, px, rows, owner};
     int64_t work_size, index_size;
     mf_selinv_supernodal_sizes(&sn, &work_size, &index_size);
     double *work = nothing(work_size);
     int64_t *index = room((size_t)index_size, sizeof *index);
     int64_t failed = mf_selinv_supernodal(&sn, l, z, work, index, &BLAS);
-    require(failed == broken + 1, "the singular supernode is named");
+    require(failed == broken + 1, "the singular supernode is returned");
     if (!failed) {
         double *expected = inverse_of_root(n, L);
         for (int64_t s = 0; s < n_super; s++)
             for (int64_t j = super[s]; j < super[s + 1]; j++)
                 for (int64_t t = pi[s]; t < pi[s + 1]; t++)
                     if (rows[t] >= j)
-                        require(close(z[px[s] + (j - super[s]) * (pi[s + 1] - pi[s]) + t - pi[s]], expected[rows[t] * n + j],
-                                      largest(n * n, expected)), "an entry of the inverse, by supernodes");
+                        require(close(z[px[s] + (j - super[s]) * (pi[s + 1] - pi[s]) + t - pi[s]],
+                                      expected[rows[t] * n + j], largest(n * n, expected)),
+                                "an entry of the inverse, by supernodes");
         free(expected);
     }
     free(index);
