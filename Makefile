@@ -3,7 +3,8 @@
 # make test-all           more models, seeds and programs say the same; .ci/run takes these
 # make test-slow          clusters of processes too: Dask, Spark
 # make torture            932 models that are hard for a reason (tests/torture/README.md)
-# make sanitize           the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer (gcc)
+# make test-debug         the kernels' tests with checks of every index and with assertions
+# make sanitize           the same tests under AddressSanitizer and UndefinedBehaviorSanitizer (gcc)
 # make fuzz               every kernel and door under a coverage-guided fuzzer (tests/fuzz/README.md); FUZZ_SECONDS=60 for each, FUZZ_SEED=1 to repeat
 # make leaks              resident memory over 10,000 fits of each engine; a few fits under valgrind
 # make bench              side by side with what is installed, a few minutes (benchmarks/README.md)
@@ -31,7 +32,7 @@ EDITABLE := MIXEDFAST_METADATA_ONLY=1 $(PIP) install --no-build-isolation --edit
 BUILD_TOOLS := "setuptools>=77" "cython>=3.0" "numpy>=2.0" "scipy>=1.11.1"
 SOURCES := setup.py pyproject.toml $(wildcard build_support/*.py csrc/*.c csrc/*.h mixedfast/*.pyx mixedfast/*/*.pyx mixedfast/*/*.pxd)
 
-.PHONY: demo test test-all test-slow torture sanitize fuzz leaks bench bench-all bench-scaling bench-kernels bench-competitors docs pictures lint build clean
+.PHONY: demo test test-all test-slow test-debug torture sanitize fuzz leaks bench bench-all bench-scaling bench-kernels bench-competitors docs pictures lint build clean
 .PHONY: sdist wheel test-wheel test-pythons test-lower-bounds reproducible
 .DELETE_ON_ERROR:
 
@@ -52,21 +53,28 @@ test-slow: $(VENV)/tested-slowly-with build
 torture: $(VENV)/tested-with build
 	TORTURE=all OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/torture
 
-# Extensions of their own in build/sanitized, beside a copy of the Python files. Leaks are not looked
-# for: Python leaves much behind at its end. What counts resident memory would count the sanitizer's.
+# Extensions of their own in build/NAME, beside a copy of the Python files: $(call apart,NAME,SETTINGS OF THE BUILD)
+define apart
+	rm -rf build/$(1) && mkdir -p build/$(1)
+	cp -r mixedfast tests pyproject.toml build/$(1)/ && find build/$(1)/mixedfast -name "*.so" -delete
+	$(2) $(BIN)/python setup.py --quiet build_ext --force --build-temp build/$(1)/temp --build-lib build/$(1)
+endef
+
 KERNELS_TESTS := $(wildcard tests/*/test_*_kernels.py)
-SANITIZED_TESTS := $(KERNELS_TESTS) tests/engines/test_cholmod.py tests/engines/test_threads.py tests/engines/test_large_sizes.py \
+CHECKED_TESTS := $(KERNELS_TESTS) tests/engines/test_cholmod.py tests/engines/test_threads.py tests/engines/test_large_sizes.py \
     tests/crossprod/test_products.py tests/crossprod/test_residual_products.py tests/estimation/test_starting_values.py \
     tests/estimation/test_pls.py
+test-debug: $(VENV)/tested-with build
+	$(call apart,debug,MIXEDFAST_DEBUG=1)
+	cd build/debug && PYTHONPATH=. ../../$(BIN)/python -m pytest -q -p no:cacheprovider $(CHECKED_TESTS)
+
+# Leaks are not looked for: Python leaves much behind at its end. Tests that measure resident memory would measure the sanitizer's.
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 sanitize: $(VENV)/tested-with build
-	rm -rf build/sanitized && mkdir -p build/sanitized
-	cp -r mixedfast tests pyproject.toml build/sanitized/ && find build/sanitized/mixedfast -name "*.so" -delete
-	CC="gcc $(SANITIZERS)" $(BIN)/python setup.py --quiet build_ext --force \
-	    --build-temp build/sanitized/temp --build-lib build/sanitized
+	$(call apart,sanitized,CC="gcc $(SANITIZERS)")
 	cd build/sanitized && ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=. \
 	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	    ../../$(BIN)/python -m pytest -v -s -p no:cacheprovider $(SANITIZED_TESTS) -k "not memory_is_flat"
+	    ../../$(BIN)/python -m pytest -v -s -p no:cacheprovider $(CHECKED_TESTS) -k "not memory_is_flat"
 
 # Inputs nobody thought of: two targets at a time. What cannot be run on this machine is named, and is no failure.
 FUZZ_SECONDS ?= 60
@@ -150,6 +158,8 @@ lint: $(VENV)/linted-with build
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy mixedfast
 	$(BIN)/lint-imports
+	$(BIN)/clang-format --dry-run -Werror $(wildcard csrc/*.[ch] tests/fuzz/kernels/*.[ch])
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint mixedfast
 
 build: $(VENV)/built
 
