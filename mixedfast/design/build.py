@@ -1,7 +1,8 @@
-"""From a table and a formula to a design: the response, the columns of X and Z, the groups.
+"""Designs of formulas and tables: the response, the columns of X and Z, the groups.
 
-``build`` takes the data apart once and keeps references, not copies: the columns of X and Z are
-products of the user's arrays (`mixedfast.design.columns`). `mixedfast.design.new_data` makes the same columns from new data.
+A design has references to the arrays of the table, not copies: the columns of X and Z are products
+of these arrays (`mixedfast.design.columns`). `mixedfast.design.new_data` makes the same columns of
+new data.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def build(
     contrasts: Mapping[str, Any] | None = None,
     na_action: str = "omit",
 ) -> Design:
-    """The design of a model on a table.
+    """Build the design of a model from a table.
 
     Parameters
     ----------
@@ -50,11 +51,12 @@ def build(
         From `mixedfast.formula.parser.parse`.
     data : data frame, mapping of arrays, or Table
     weights, offset : str or array, shape (number of rows of the data,), optional
-        A column's name, or one number a row.
+        The name of a column, or one number per row.
     contrasts : dict, optional
-        Categorical column to contrast: ``"sum"``, ``"helmert"``, ``"poly"``, ``"contr.sum"``, a matrix.
+        Categorical column to contrast: ``"sum"``, ``"helmert"``, ``"poly"``, ``"contr.sum"``, a
+        matrix.
     na_action : {"omit", "raise"}
-        What to do with rows that miss a value in any variable used.
+        Leave out rows with a missing value in a variable used, or raise an error.
 
     Returns
     -------
@@ -68,7 +70,8 @@ def build(
     Examples
     --------
     >>> from mixedfast.formula.parser import parse
-    >>> design = build(parse("y ~ x + (1 | g)"), {"y": [1, 2, 4, 3], "x": [0, 1, 0, 1], "g": list("aabb")})
+    >>> data = {"y": [1, 2, 4, 3], "x": [0, 1, 0, 1], "g": list("aabb")}
+    >>> design = build(parse("y ~ x + (1 | g)"), data)
     >>> design.x_names, design.terms[0].codes
     (('Intercept', 'x'), array([0, 0, 1, 1], dtype=int32))
     """
@@ -79,11 +82,11 @@ def build(
     refuse_response_as_predictor(spec)
     frame = _gather(spec, table, weights, offset)
     frame, kept_rows, missing = complete(frame, na_action)
-    rows = _rows(frame, spec)
-    coded_as = contrasts_of(contrasts, rows, formulas(spec))
-    y = response(spec, rows)
-    fixed, x = code(spec.fixed, rows, coded_as)
-    terms, codings, groups = _random_part(spec, frame, rows, coded_as)
+    variables = _rows(frame, spec)
+    coded_as = contrasts_of(contrasts, variables, formulas(spec))
+    y = response(spec, variables)
+    fixed, x = code(spec.fixed, variables, coded_as)
+    terms, codings, groups = _random_part(spec, frame, variables, coded_as)
     if "weights" in frame.vectors:
         check_weights(frame.vectors["weights"])
     recipe = Recipe(
@@ -91,19 +94,19 @@ def build(
         fixed=fixed,
         random=codings,
         groups=groups,
-        levels={name: column.levels for name, column in rows.coded.items()},
+        levels={name: column.levels for name, column in variables.coded.items()},
         numeric=frozenset(
-            name for name, column in rows.columns.items() if isinstance(column, Numeric)
+            name for name, column in variables.columns.items() if isinstance(column, Numeric)
         ),
         offset_column=offset if isinstance(offset, str) else None,
         kept=tuple(range(len(x))),
-        covariates=covariates_of(spec, rows, frame.vectors.get("offset"), offset),
+        covariates=covariates_of(spec, variables, frame.vectors.get("offset"), offset),
         weights_column=weights if isinstance(weights, str) else None,
     )
     return Design(
         y=y,
         weights=frame.vectors.get("weights"),
-        offset=offset_of(spec, frame.vectors.get("offset"), rows),
+        offset=offset_of(spec, frame.vectors.get("offset"), variables),
         x=x,
         x_names=fixed.names,
         all_x_names=fixed.names,
@@ -115,27 +118,28 @@ def build(
         n_dropped=table.n - frame.n,
         missing=missing,
         recipe=recipe,
-        variables=rows,
+        variables=variables,
         spec=spec,
         response_name=spec.response,
         library=table.library,
     )
 
 
-# --- which columns, which rows ----------------------------------------------------------------------
+# --- columns and rows -------------------------------------------------------------------------
 
 
 def formulas(spec: ModelSpec) -> tuple[str, ...]:
+    """List the right-hand sides: the fixed part, then each random term."""
     return (spec.fixed, *(term.expr for term in spec.random))
 
 
 def named_in(spec: ModelSpec, how: Callable[[str], tuple[str, ...]]) -> frozenset[str]:
-    """The columns that the formulas use in one way: `bare_names`, `coded_names`."""
+    """List the columns that the formulas use in one way: `bare_names`, `coded_names`."""
     return frozenset(name for formula in formulas(spec) for name in how(formula))
 
 
 def without_dot(spec: ModelSpec, names: Sequence[str], weights: Any) -> ModelSpec:
-    """The spec with ``.`` in the fixed part written out: the columns used nowhere else."""
+    """Replace ``.`` in the fixed part by the columns that are used nowhere else."""
     if "." not in spec.fixed:
         return spec
     elsewhere = {name for term in spec.random for name in (*term.factors, *used_names(term.expr))}
@@ -148,11 +152,12 @@ def without_dot(spec: ModelSpec, names: Sequence[str], weights: Any) -> ModelSpe
 
 
 def refuse_response_as_predictor(spec: ModelSpec) -> None:
+    """Raise FormulaError when the response is a predictor too."""
     name = plain_name(spec.response)
     for formula in formulas(spec):
         if any(info.kind == "column" and info.expr == name for info in factors(formula).values()):
             raise FormulaError(
-                f"the response {name!r} is also a predictor in {spec.formula!r}: take it out there"
+                f"the response {name!r} is also a predictor in {spec.formula!r}: remove it there"
             )
 
 
@@ -172,7 +177,7 @@ def _gather(spec: ModelSpec, table: Table, weights: Any, offset: Any) -> ModelFr
 
 
 def _rows(frame: ModelFrame, spec: ModelSpec) -> Variables:
-    """The variables of the formulas, categories without their unused levels."""
+    """Collect the variables of the formulas, categories without their unused levels."""
     columns = dict(frame.columns)
     coded: dict[str, Categorical] = {}
     under_c, bare = named_in(spec, coded_names), named_in(spec, bare_names)
@@ -185,15 +190,16 @@ def _rows(frame: ModelFrame, spec: ModelSpec) -> Variables:
 
 
 def contrasts_of(
-    contrasts: Mapping[str, Any] | None, rows: Variables, formulas: Sequence[str]
+    contrasts: Mapping[str, Any] | None, variables: Variables, formulas: Sequence[str]
 ) -> tuple[tuple[str, Contrast], ...]:
+    """Check the contrasts that a user gives for categorical columns."""
     if contrasts is not None and not isinstance(contrasts, Mapping):
         raise DataError(f"contrasts= is a dict such as {{'f': 'sum'}}, not {contrasts!r}")
     known = {name for formula in formulas for name in used_names(formula)}
     bare = {name for formula in formulas for name in bare_names(formula)}
     out = []
     for name, value in (contrasts or {}).items():
-        column = rows.columns[name] if name in known else None
+        column = variables.columns[name] if name in known else None
         if not isinstance(column, Categorical) and not (
             column is not None and column.is_boolean and name in bare
         ):
@@ -203,55 +209,59 @@ def contrasts_of(
                 else f"is numeric (write C({name}, contr.sum))"
             )
             raise DataError(f"contrasts= names {name!r}, which {what}")
-        out.append((name, contrast_of(name, value, rows.coded[name].levels)))
+        out.append((name, contrast_of(name, value, variables.coded[name].levels)))
     return tuple(out)
 
 
-def response(spec: ModelSpec, rows: Variables) -> np.ndarray:
+def response(spec: ModelSpec, variables: Variables) -> np.ndarray:
+    """Evaluate the response, (n,) float64."""
     for name in expression_names(spec.response):
-        if isinstance(rows.columns[name], Categorical):
+        if isinstance(variables.columns[name], Categorical):
             raise DataError(
                 f"the response {name!r} holds strings or categories; it must be numeric"
             )
-    return evaluate_expression(spec.response, rows)
+    return evaluate_expression(spec.response, variables)
 
 
 def covariates_of(
-    spec: ModelSpec, rows: Variables, values: np.ndarray | None, given: Any
+    spec: ModelSpec, variables: Variables, values: np.ndarray | None, given: Any
 ) -> dict[str, Covariate]:
-    """The numeric variables of the fixed part and its offsets."""
+    """Summarize the numeric variables of the fixed part and its offsets."""
     names = dict.fromkeys(
         [*used_names(spec.fixed), *(name for o in spec.offsets for name in expression_names(o))]
     )
-    numbers = ((name, rows.columns.get(name)) for name in names)
+    numbers = ((name, variables.columns.get(name)) for name in names)
     out = {name: describe(column.values) for name, column in numbers if isinstance(column, Numeric)}
     if values is not None:
         out[given if isinstance(given, str) else ARRAY_OFFSET] = describe(values)
     return out
 
 
-def offset_of(spec: ModelSpec, given: np.ndarray | None, rows: Variables) -> np.ndarray | None:
-    """The offset of each row: what is given apart, and the formula's ``offset()`` terms."""
-    parts = [evaluate_expression(expr, rows) for expr in spec.offsets]
+def offset_of(spec: ModelSpec, given: np.ndarray | None, variables: Variables) -> np.ndarray | None:
+    """Add the offset that is given and the ``offset()`` terms of the formula; None without any."""
+    parts = [evaluate_expression(expr, variables) for expr in spec.offsets]
     if given is not None:
         parts.append(given)
     return np.sum(parts, axis=0) if parts else None
 
 
-# --- groups --------------------------------------------------------------------------------------------
+# --- groups -----------------------------------------------------------------------------------
 
 
 def _random_part(
-    spec: ModelSpec, frame: ModelFrame, rows: Variables, contrasts: tuple[tuple[str, Contrast], ...]
+    spec: ModelSpec,
+    frame: ModelFrame,
+    variables: Variables,
+    contrasts: tuple[tuple[str, Contrast], ...],
 ) -> tuple[tuple[ReTerm, ...], tuple[Coding, ...], tuple[GroupRecipe, ...]]:
-    """The random terms with what codes them again, most groups first."""
+    """Build the random terms, their codings and their groups, most groups first."""
     found: dict[tuple[str, ...], tuple[np.ndarray, GroupRecipe]] = {}
     parts = []
     for term in spec.random:
         if term.factors not in found:  # terms on one group share its codes
             found[term.factors] = number_groups(term.group, term.factors, frame.groups)
         codes, group = found[term.factors]
-        coding, columns = code(term.expr, rows, contrasts)
+        coding, columns = code(term.expr, variables, contrasts)
         if not columns:
             raise FormulaError(f"the random term {term} has no effects: write (1 | {term.group})")
         made = ReTerm(term.group, coding.names, term.correlated, codes, group.levels, columns)

@@ -30,7 +30,7 @@ def check_finite(columns: Mapping[str, ColumnData]) -> None:
 
 
 def check_labels(columns: Mapping[str, ColumnData], n: int) -> None:
-    """Raise DataError, naming the column, when a predictor has a different label in each of n rows."""
+    """Raise DataError, naming the column, when a predictor has a different label in each row."""
     for name, column in columns.items():
         if isinstance(column, Categorical) and n > 2 and len(column.levels) == n:
             shown = ", ".join(map(repr, column.levels[:3].tolist()))
@@ -41,7 +41,7 @@ def check_labels(columns: Mapping[str, ColumnData], n: int) -> None:
 
 
 def check_weights(values: np.ndarray) -> None:
-    """Raise DataError unless all weights (n,) are positive and within the range that doubles can hold."""
+    """Raise DataError unless all weights (n,) are positive and of a usable size."""
     wrong = int((values <= 0).sum())
     if wrong:
         raise DataError(f"weights must be positive; {wrong} are zero or negative: drop those rows")
@@ -50,7 +50,7 @@ def check_weights(values: np.ndarray) -> None:
 
 
 def check_weight_range(low: float, high: float) -> None:
-    """Raise DataError when variances do not fit a double with the smallest or the largest weight."""
+    """Raise DataError when the smallest or the largest weight gives variances out of range."""
     if low < 1.0 / _WIDEST_WEIGHT or high > _WIDEST_WEIGHT:
         raise DataError(
             f"weights run from {low:.3g} to {high:.3g}, too far from 1 to compute with: "

@@ -1,10 +1,9 @@
-"""From the right-hand side of a formula to columns, by formulaic's rules.
+"""Codings: the columns of a formula, with the names, terms and contrasts of formulaic.
 
-formulaic decides the names, the terms and the contrasts; the rows need not pass through it. When every
-factor of a formula is a column or ``C(column, ...)``, formulaic sees a *skeleton*, a few rows that cover
-every level, and we keep what it decided: each column is a product of the user's own arrays and of tables
-with one value a level. Anything else (``poly``, ``bs``, ``log(x)``) is evaluated by formulaic on the rows
-(`mixedfast.design.model_matrix`).
+When every factor of a formula is a column or ``C(column, ...)``, formulaic is given only a
+*skeleton*, a few rows that cover every level. Each column is then a product of the arrays of the
+data and of tables with one value per level. Other factors (``poly``, ``bs``, ``log(x)``) are
+evaluated by formulaic on the rows (`mixedfast.design.model_matrix`).
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ __all__ = [
 ]
 
 
-#: NumPy's names of the types of numbers and truth values.
+#: Names of the NumPy types of numbers and truth values.
 _NUMBER_TYPES = frozenset(np.dtype(code).name for code in "?bBhHiIqQefd")
 
 
@@ -61,20 +60,20 @@ def _check_fixed_term(fields: Any) -> Iterator[str]:
 @stored("FixedTerm", relations=_check_fixed_term)
 @dataclass(frozen=True)
 class FixedTerm:
-    """Which columns one term of a formula owns.
+    """A term of a formula and its columns.
 
     Parameters
     ----------
     name : str
-        As formulaic prints it: ``"Intercept"``, ``"ses"``, ``"sex:ses"``.
+        As formulaic writes it: ``"Intercept"``, ``"ses"``, ``"sex:ses"``.
     columns : tuple of int
-        Places among all columns of the formula, the rank-deficient ones included.
+        Places among all columns of the formula, including linearly dependent ones.
     factors : tuple of str
         The factors multiplied in the term: ``("C(sex, contr.sum)", "ses")``.
     kinds : tuple of str
-        ``"numeric"`` or ``"categorical"``, one a factor.
+        ``"numeric"`` or ``"categorical"``, one per factor.
     variables : tuple of str
-        The data columns the term uses: ``("sex", "ses")``.
+        The data columns of the term: ``("sex", "ses")``.
     """
 
     name: str
@@ -96,14 +95,24 @@ def _check_shape(fields: Any) -> Iterator[str]:
 @stored("Shape", relations=_check_shape)
 @dataclass(frozen=True)
 class Shape:
-    """All that the coding of a variable depends on: its kind and its levels."""
+    """Kind and levels of a variable, which determine its coding.
+
+    Parameters
+    ----------
+    name : str
+    categorical : bool
+    dtype : str
+    levels : tuple of (str, label)
+        Each with the name of its type: 1, 1.0 and True are equal in Python.
+    """
 
     name: str
     categorical: bool
     dtype: str
-    levels: tuple[tuple[str, Any], ...]  # with the type's name: 1, 1.0 and True are equal in Python
+    levels: tuple[tuple[str, Any], ...]
 
     def label_array(self) -> np.ndarray:
+        """Return the levels as an array."""
         labels = [value for _, value in self.levels]
         if all(kind in ("int", "float", "bool") for kind, _ in self.levels):
             return np.asarray(labels)
@@ -115,7 +124,7 @@ class Shape:
 @stored("Piece", arrays={"table": "finite c"})
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """One factor of a column to be: a variable, and the table its codes are looked up in."""
+    """A factor of a column: a variable, and the table in which its codes are looked up, if any."""
 
     variable: str
     table: np.ndarray | None
@@ -153,25 +162,26 @@ def _check_coding(fields: Any) -> Iterator[str]:
 )
 @dataclass(frozen=True, eq=False)
 class Coding:
-    """How a formula turns variables into columns. Picklable; holds no rows.
+    """The columns of a formula for any rows; picklable, no rows.
 
     Parameters
     ----------
     formula : str
     names : tuple of str
-        Column names, as formulaic gives them.
+        Names of the columns, as formulaic makes them.
     terms : tuple of FixedTerm
     levels : dict of str to ndarray
         The levels of each variable used as categories.
     products : tuple of tuple of Piece or None
-        The columns as products, when every factor is plain.
+        The columns as products, where every factor is plain.
     model_spec : formulaic.ModelSpec or None
-        formulaic's own recipe (knots, centres), when some factor is not.
+        The recipe of formulaic (knots, centres), where some factor is not plain.
     contrasts : tuple
     shapes : tuple of Shape
         Kind and levels of every variable.
     typical : dict of str to float
-        The mean of each numeric variable, where formulaic has its own recipe: a value that every transform takes.
+        The mean of each numeric variable, where formulaic has the recipe: a value that every
+        transform accepts.
     """
 
     formula: str
@@ -185,7 +195,7 @@ class Coding:
     typical: Mapping[str, float] = field(default_factory=dict)
 
     def __store__(self) -> dict[str, Any]:
-        """All of it as data. formulaic's recipe is made again from its state: it is an object, and no file holds those."""
+        """Return the fields that are saved, with the state of the recipe of formulaic as data."""
         stored = {
             name: getattr(self, name)
             for name in ("formula", "contrasts", "shapes", "typical", "names")
@@ -193,9 +203,9 @@ class Coding:
         if self.products is not None:
             return {**stored, "terms": self.terms, "levels": self.levels, "products": self.products}
         state = dict(self.model_spec.transform_state)
-        try:  # what a file will make of it
+        try:  # restore it as from a file
             self.__restore__({**stored, "state": state})
-        except DataError as error:  # categories that one typical row has but one of
+        except DataError as error:  # categories of numbers, of which a typical row has one only
             what = f"{self.formula!r} makes categories out of numbers"
             raise DataError(f"{what}: this model can be pickled, not saved as data") from error
         return {**stored, "state": state}
@@ -225,9 +235,9 @@ class Coding:
 
 
 def code(
-    formula: str, rows: Variables, contrasts: Contrasts = ()
+    formula: str, variables: Variables, contrasts: Contrasts = ()
 ) -> tuple[Coding, tuple[Column, ...]]:
-    """The columns of a formula on some rows, and the coding that makes them again elsewhere.
+    """Code a formula: its coding, and its columns on some rows.
 
     Raises
     ------
@@ -239,20 +249,20 @@ def code(
     mine = tuple(pair for pair in contrasts if pair[0] in used_names(formula))
     if is_plain(formula):
         coding = _plain_coding(
-            formula, tuple(shape_of(name, rows) for name in used_names(formula)), mine
+            formula, tuple(shape_of(name, variables) for name in used_names(formula)), mine
         )
-        return coding, _multiply(coding, rows)
-    matrix, spec = materialize(formula, rows, mine)
+        return coding, _multiply(coding, variables)
+    matrix, spec = materialize(formula, variables, mine)
     info = factors(formula)
     for factor, state in spec.factor_contrasts.items():
         if info[factor.expr].kind in ("column", "coded"):
-            _require_all_levels(info[factor.expr], state, rows)
+            _require_all_levels(info[factor.expr], state, variables)
     coding = _coding(
         formula,
-        tuple(shape_of(name, rows) for name in used_names(formula)),
+        tuple(shape_of(name, variables) for name in used_names(formula)),
         mine,
         spec,
-        _typical(formula, rows),
+        _typical(formula, variables),
     )
     return coding, _dense_columns(matrix, coding)
 
@@ -264,24 +274,25 @@ def code_shapes(
     state: Mapping[str, Any],
     typical: Mapping[str, float],
 ) -> Coding:
-    """The coding of a formula from what is known of whole columns, without their rows.
+    """Code a formula from kinds, levels and statistics of its variables, without rows.
 
     Parameters
     ----------
     formula : str
     shapes : tuple of Shape
-        Kind and levels of every variable the formula uses, in the order of `used_names`.
+        Of every variable in the formula, in the order of `used_names`.
     contrasts : tuple
     state : dict of str to dict
-        Statistics of each transform that needs them, as formulaic keeps them: ``{"scale(x)": {"center": 2.0, ...}}``.
+        Statistics of each transform that needs them, in the form of formulaic:
+        ``{"scale(x)": {"center": 2.0, ...}}``.
     typical : dict of str to float
-        A value of each numeric variable that every transform takes.
+        A value of each numeric variable that every transform accepts.
     """
     mine = tuple(pair for pair in contrasts if pair[0] in used_names(formula))
     if is_plain(formula):
         return _plain_coding(formula, shapes, mine)
-    rows = _skeleton(shapes, typical)
-    _, spec = materialize(formula, rows, mine, state=state)
+    variables = _skeleton(shapes, typical)
+    _, spec = materialize(formula, variables, mine, state=state)
     return _coding(formula, shapes, mine, spec, typical)
 
 
@@ -306,56 +317,56 @@ def _coding(
     )
 
 
-def _typical(formula: str, rows: Variables) -> dict[str, float]:
-    columns = {name: rows.columns[name] for name in used_names(formula)}
+def _typical(formula: str, variables: Variables) -> dict[str, float]:
+    columns = {name: variables.columns[name] for name in used_names(formula)}
     return {
         name: float(column.values.mean())
         for name, column in columns.items()
-        if isinstance(column, Numeric) and rows.n
+        if isinstance(column, Numeric) and variables.n
     }
 
 
-def apply_coding(coding: Coding, rows: Variables) -> tuple[Column, ...]:
-    """The columns of the same coding on other rows, whose codes already follow the coding's levels."""
+def apply_coding(coding: Coding, variables: Variables) -> tuple[Column, ...]:
+    """Make the columns of a coding on other rows, whose codes have the levels of the coding."""
     if coding.products is not None:
-        return _multiply(coding, rows)
-    matrix, _ = materialize(coding.formula, rows, coding.contrasts, recipe=coding.model_spec)
+        return _multiply(coding, variables)
+    matrix, _ = materialize(coding.formula, variables, coding.contrasts, recipe=coding.model_spec)
     return _dense_columns(matrix, coding)
 
 
-def evaluate_expression(expr: str, rows: Variables) -> np.ndarray:
-    """A response or an offset, shape (n,) float64: a column, or Python on columns such as ``log(y)``.
+def evaluate_expression(expr: str, variables: Variables) -> np.ndarray:
+    """Evaluate a response or an offset, (n,) float64: a column, or Python such as ``log(y)``.
 
     Raises
     ------
     FormulaError
         When formulaic cannot evaluate it.
     DataError
-        When the result is not one finite number a row.
+        When the result is not one finite number per row.
     """
     name = plain_name(expr)
     if name is not None:
-        column = rows.columns[name]
+        column = variables.columns[name]
         if isinstance(column, Categorical):
             raise DataError(
                 f"column {name!r} holds categories where numbers are needed: convert it first"
             )
         return np.ascontiguousarray(column.values, dtype=np.float64)
-    matrix, spec = evaluate(expr, rows)
-    if matrix.shape != (rows.n, 1) or list(kinds_of(spec).values()) != ["numeric"]:
-        raise DataError(f"{expr!r} does not give one number a row")
+    matrix, spec = evaluate(expr, variables)
+    if matrix.shape != (variables.n, 1) or list(kinds_of(spec).values()) != ["numeric"]:
+        raise DataError(f"{expr!r} does not give one number per row")
     values = np.ascontiguousarray(matrix[:, 0], dtype=np.float64)
     _require_finite(values, expr)
     return values
 
 
-# --- the skeleton ------------------------------------------------------------------------------------
+# --- the skeleton -----------------------------------------------------------------------------
 
 
-def shape_of(name: str, rows: Variables) -> Shape:
-    """Kind and levels of a variable: all that its coding depends on."""
-    column = rows.columns[name]
-    coded = rows.coded.get(name)
+def shape_of(name: str, variables: Variables) -> Shape:
+    """Return kind and levels of a variable."""
+    column = variables.columns[name]
+    coded = variables.coded.get(name)
     levels = (
         tuple((type(v).__name__, v) for v in coded.levels.tolist()) if coded is not None else ()
     )
@@ -365,19 +376,23 @@ def shape_of(name: str, rows: Variables) -> Shape:
 
 @lru_cache(maxsize=256)
 def _plain_coding(formula: str, shapes: tuple[Shape, ...], contrasts: Contrasts) -> Coding:
-    rows = _skeleton(shapes)
-    _, spec = materialize(formula, rows, contrasts)
+    variables = _skeleton(shapes)
+    _, spec = materialize(formula, variables, contrasts)
     levels = {
-        shape.name: rows.coded[shape.name].levels for shape in shapes if shape.name in rows.coded
+        shape.name: variables.coded[shape.name].levels
+        for shape in shapes
+        if shape.name in variables.coded
     }
-    products = _products(formula, spec, rows)
+    products = _products(formula, spec, variables)
     return Coding(
         formula, tuple(spec.column_names), _terms(spec), levels, products, None, contrasts, shapes
     )
 
 
 def products_of(coding: Coding) -> tuple[tuple[Piece, ...], ...]:
-    """Every column as a product of pieces, whose variables may be Python expressions that give one number a row.
+    """Return every column as a product of pieces.
+
+    A piece may be a Python expression that gives one number per row.
 
     Raises
     ------
@@ -389,13 +404,15 @@ def products_of(coding: Coding) -> tuple[tuple[Piece, ...], ...]:
     return _products(coding.formula, coding.model_spec, _skeleton(coding.shapes, coding.typical))
 
 
-def _products(formula: str, spec: Any, rows: Variables) -> tuple[tuple[Piece, ...], ...]:
+def _products(formula: str, spec: Any, variables: Variables) -> tuple[tuple[Piece, ...], ...]:
     info = factors(formula)
     products: list[tuple[Piece, ...]] = []
     for structure in spec.structure:
         for scoped in structure.scoped_terms:
-            choices = [_pieces(info[f.factor.expr], f.reduced, spec, rows) for f in scoped.factors]
-            # formulaic lets the first factor vary fastest
+            choices = [
+                _pieces(info[f.factor.expr], f.reduced, spec, variables) for f in scoped.factors
+            ]
+            # in formulaic the first factor varies fastest
             products += [
                 tuple(reversed(chosen)) for chosen in itertools.product(*reversed(choices))
             ]
@@ -403,7 +420,7 @@ def _products(formula: str, spec: Any, rows: Variables) -> tuple[tuple[Piece, ..
 
 
 def _skeleton(shapes: Sequence[Shape], typical: Mapping[str, float] | None = None) -> Variables:
-    """A few rows that hold every level of every variable at least once."""
+    """Make a few rows that have every level of every variable at least once."""
     n = max([1, *(len(shape.levels) for shape in shapes)])
     columns: dict[str, ColumnData] = {}
     coded: dict[str, Categorical] = {}
@@ -426,13 +443,13 @@ def _skeleton(shapes: Sequence[Shape], typical: Mapping[str, float] | None = Non
     return Variables(n, columns, coded)
 
 
-def _pieces(info: FactorInfo, reduced: bool, spec: Any, rows: Variables) -> list[Piece]:
-    """The columns one factor contributes to a product."""
+def _pieces(info: FactorInfo, reduced: bool, spec: Any, variables: Variables) -> list[Piece]:
+    """List the columns that a factor contributes to a product."""
     state = {factor.expr: state for factor, state in spec.factor_contrasts.items()}.get(info.expr)
     if info.kind == "python":
         if state is not None:
             raise DataError(
-                f"{info.expr} makes categories out of what it is given: compute the column first"
+                f"{info.expr} makes categories from its argument: compute the column first"
             )
         return [Piece(info.expr, None)]
     name = info.variables[0]
@@ -440,18 +457,18 @@ def _pieces(info: FactorInfo, reduced: bool, spec: Any, rows: Variables) -> list
         return [Piece(name, None)]
     if len(state.levels) == 1 and reduced:
         return []
-    _require_all_levels(info, state, rows)
+    _require_all_levels(info, state, variables)
     place = {level: i for i, level in enumerate(state.levels)}
     coding = np.asarray(state.get_coding_matrix(reduced_rank=reduced), dtype=np.float64)
-    table = coding[[place[level] for level in rows.coded[name].levels.tolist()]]
+    table = coding[[place[level] for level in variables.coded[name].levels.tolist()]]
     return [Piece(name, np.ascontiguousarray(table[:, j])) for j in range(table.shape[1])]
 
 
-def _require_all_levels(info: FactorInfo, state: Any, rows: Variables) -> None:
+def _require_all_levels(info: FactorInfo, state: Any, variables: Variables) -> None:
     """Raise DataError when ``C(f, levels=...)`` leaves out a level that occurs."""
     name = info.variables[0]
     missing = [
-        level for level in rows.coded[name].levels.tolist() if level not in set(state.levels)
+        level for level in variables.coded[name].levels.tolist() if level not in set(state.levels)
     ]
     if missing:
         raise DataError(
@@ -459,20 +476,20 @@ def _require_all_levels(info: FactorInfo, state: Any, rows: Variables) -> None:
         )
 
 
-def _multiply(coding: Coding, rows: Variables) -> tuple[Column, ...]:
+def _multiply(coding: Coding, variables: Variables) -> tuple[Column, ...]:
     assert coding.products is not None
-    return tuple(tuple(_factor(piece, rows) for piece in pieces) for pieces in coding.products)
+    return tuple(tuple(_factor(piece, variables) for piece in pieces) for pieces in coding.products)
 
 
-def _factor(piece: Piece, rows: Variables) -> ColumnFactor:
+def _factor(piece: Piece, variables: Variables) -> ColumnFactor:
     if piece.table is not None:
-        return ColumnFactor(rows.coded[piece.variable].codes, piece.table)
-    column = rows.columns[piece.variable]
+        return ColumnFactor(variables.coded[piece.variable].codes, piece.table)
+    column = variables.columns[piece.variable]
     assert isinstance(column, Numeric)
     return ColumnFactor(column.values)
 
 
-# --- what formulaic decided -----------------------------------------------------------------------------
+# --- names and terms of formulaic -------------------------------------------------------------
 
 
 def _dense_columns(matrix: np.ndarray, coding: Coding) -> tuple[Column, ...]:
@@ -489,9 +506,8 @@ def _require_finite(values: np.ndarray, name: str) -> None:
     if not finite.all():
         raise DataError(
             f"{name!r} is not a finite number in {int((~finite).sum())} rows: "
-            "check the column it is made from (a logarithm of zero, say); to leave such rows "
-            "out, make the "
-            "column first, with missing values there"
+            "check the column it is computed from (a logarithm of zero, say); to leave such rows "
+            "out, compute the column first, with missing values there"
         )
 
 
@@ -523,7 +539,7 @@ def _terms(spec: Any) -> tuple[FixedTerm, ...]:
 
 
 def _require_columns(term: FixedTerm, spec: Any) -> None:
-    """Raise DataError for a term of a factor with one level: formulaic gives it no column, and it would vanish in silence."""
+    """Raise DataError for a term of a factor with one level; formulaic makes no column of it."""
     if not term.factors or term.columns:
         return
     single = [
@@ -532,6 +548,6 @@ def _require_columns(term: FixedTerm, spec: Any) -> None:
         if factor.expr in term.factors and len(state.levels) == 1
     ]
     raise DataError(
-        f"the term {term.name} tells no rows apart ({'; '.join(single)}): leave it out of the "
-        "formula"
+        f"the term {term.name} has the same value in all rows ({'; '.join(single)}): "
+        "leave it out of the formula"
     )

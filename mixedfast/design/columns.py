@@ -1,9 +1,9 @@
-"""Columns of a model matrix, kept as products of factors instead of numbers.
+"""Columns of a model matrix as products of factors.
 
-A model matrix repeats itself: ``x:f[b]`` is ``x`` times a lookup in a table of zeros and ones.
-We keep the pieces (the user's own array, the codes of a categorical variable, a table with one
-value a level) and multiply them tile by tile when the rows are read. A dense n-by-p matrix is
-never made when it need not be.
+The columns of a model matrix have much in common: ``x:f[b]`` is ``x`` times a lookup in a table of
+zeros and ones. A column therefore consists of references to its factors (an array of the data, the
+codes of a categorical variable with a table of one value per level), which are multiplied tile by
+tile when the rows are read. A dense n-by-p matrix is made only where it is needed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from mixedfast._stored import stored
 
-__all__ = ["Column", "ColumnFactor", "evaluate", "matrix", "same", "take"]
+__all__ = ["Column", "ColumnFactor", "evaluate", "matrix", "take"]
 
 
 def _check_factor(fields: Any) -> Iterator[str]:
@@ -34,7 +34,7 @@ def _check_factor(fields: Any) -> Iterator[str]:
 @stored("Factor", arrays={"values": "numbers n", "table": "finite c"}, relations=_check_factor)
 @dataclass(frozen=True, eq=False)
 class ColumnFactor:
-    """One factor of a column: numbers as they are, or codes with the value each code stands for.
+    """A factor of a column: numbers, or codes and a table in which they are looked up.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class ColumnFactor:
         Any stride. Without a table: float64, float32, int64, int32, int16, int8, uint8 or bool.
         With a table: int32 codes, each in ``0 .. len(table) - 1``.
     table : ndarray, shape (n_levels,), float64, optional
-        The value each code stands for: one column of a contrast matrix, or a 0/1 dummy.
+        The value of each code: one column of a contrast matrix, or a 0/1 dummy.
 
     Examples
     --------
@@ -61,18 +61,18 @@ Column: TypeAlias = tuple[ColumnFactor, ...]
 
 
 def _numbers(factor: ColumnFactor) -> np.ndarray:
-    """The values of a factor, shape (n,), any numeric dtype; not a copy when there is no table."""
+    """Return the values of a factor, (n,), of any numeric type; not a copy without a table."""
     return factor.values if factor.table is None else factor.table[factor.values]
 
 
 def evaluate(column: Column, n: int) -> np.ndarray:
-    """The numbers of a column.
+    """Evaluate a column.
 
     Parameters
     ----------
     column : Column
     n : int
-        Number of rows; needed because the constant column does not know it.
+        Number of rows, for the constant.
 
     Returns
     -------
@@ -97,9 +97,9 @@ def evaluate(column: Column, n: int) -> np.ndarray:
 
 
 def matrix(columns: Sequence[Column], n: int) -> np.ndarray:
-    """The dense matrix of some columns, shape (n, len(columns)), float64, Fortran order.
+    """Evaluate some columns as a dense matrix, (n, len(columns)) float64, Fortran order.
 
-    For tests, small designs and the few places that do need all the numbers at once.
+    For tests, small designs and the few places that need all the numbers at once.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def matrix(columns: Sequence[Column], n: int) -> np.ndarray:
 
 
 def take(column: Column, rows: np.ndarray | slice) -> Column:
-    """The column on some rows only; a slice makes views, an index array makes copies.
+    """Take some rows of a column; a slice makes views, an index array makes copies.
 
     Examples
     --------
@@ -124,32 +124,3 @@ def take(column: Column, rows: np.ndarray | slice) -> Column:
     array([3., 1.])
     """
     return tuple(ColumnFactor(factor.values[rows], factor.table) for factor in column)
-
-
-def same(a: Column, b: Column) -> bool:
-    """Whether two columns are made of the same arrays in memory, in the same order.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> x = np.array([1.0, 2.0])
-    >>> same((ColumnFactor(x),), (ColumnFactor(x),))
-    True
-    >>> same((ColumnFactor(x),), (ColumnFactor(x.copy()),))
-    False
-    """
-    return len(a) == len(b) and all(
-        _same_array(f.values, g.values) and _same_array(f.table, g.table)
-        for f, g in zip(a, b, strict=True)
-    )
-
-
-def _same_array(a: np.ndarray | None, b: np.ndarray | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return a is b or (
-        a.dtype == b.dtype
-        and a.shape == b.shape
-        and a.strides == b.strides
-        and a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
-    )

@@ -1,4 +1,4 @@
-"""The contrasts that users name for categorical columns, as formulaic takes them."""
+"""Contrasts of categorical columns, in the form of formulaic."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["Contrast", "Contrasts", "contrast_of"]
 )
 @dataclass(frozen=True)
 class Contrast:
-    """How a categorical column is coded: what formulaic needs, and a label that tells it from others."""
+    """A contrast: its value for formulaic, and a label that distinguishes it from others."""
 
     label: str
     value: Any = field(compare=False)
 
     def __store__(self) -> dict[str, Any]:
-        """A matrix as numbers, formulaic's own contrasts by name; an object of the user's only by its label."""
+        """Return the fields that are saved: of a matrix its numbers, of others only the label."""
         return {
             "label": self.label,
             "value": self.value if isinstance(self.value, np.ndarray) else None,
@@ -45,12 +45,12 @@ Contrasts: TypeAlias = tuple[tuple[str, Contrast], ...]
 
 
 def contrast_of(name: str, value: Any, levels: np.ndarray) -> Contrast:
-    """A user's contrast for one column: a name such as ``"sum"`` or ``"contr.sum"``, or a matrix.
+    """Read the contrast a user gives: a name such as ``"sum"`` or ``"contr.sum"``, or a matrix.
 
     Raises
     ------
     DataError
-        When the name is unknown, or the matrix does not have one row a level.
+        When the name is unknown, or the matrix does not have one row per level.
     """
     from formulaic.transforms.contrasts import Contrasts as FormulaicContrasts
     from formulaic.transforms.contrasts import ContrastsRegistry
@@ -81,7 +81,7 @@ def contrast_of(name: str, value: Any, levels: np.ndarray) -> Contrast:
     if matrix.ndim != 2 or matrix.shape[0] != len(levels) or not np.isfinite(matrix).all():
         raise DataError(
             f"the contrast matrix of {name!r} has shape {matrix.shape}; it needs one finite "
-            "row for each of "
-            f"the {len(levels)} levels {levels.tolist()[:8]}"
+            "row for "
+            f"each of the {len(levels)} levels {levels.tolist()[:8]}"
         )
     return Contrast(repr(matrix.tolist()), matrix)

@@ -1,7 +1,8 @@
-"""What tables of means must know of the numeric variables once the rows are gone.
+"""Covariate summaries for marginal means.
 
-A covariate is held at its mean, and one with two values only (a dummy typed as a number) is averaged over both, as R's emmeans
-does. Both facts add over tables, so cross-products can carry them.
+In a table of marginal means a covariate has its mean value, and one with only two values (a dummy
+typed as a number) is averaged over both, as in the R package emmeans. Both facts add over tables,
+so cross-products contain them.
 """
 
 from __future__ import annotations
@@ -15,16 +16,23 @@ from mixedfast._stored import stored
 
 __all__ = ["ARRAY_OFFSET", "Covariate", "Covariates", "describe", "merge"]
 
-#: The name of an offset given as an array, which has none of its own.
+#: The name of an offset that is given as an array.
 ARRAY_OFFSET = "(offset)"
-#: Rows looked at before all of them are: most covariates have three values among these.
+#: Rows looked at first: most covariates have three values among these.
 _LOOK = 64
 
 
 @stored("Covariate")
 @dataclass(frozen=True)
 class Covariate:
-    """``mean`` over rows, each counted once; ``values`` in ascending order when there are at most two, else empty."""
+    """Mean of a variable over rows, unweighted, and its values if there are at most two.
+
+    Parameters
+    ----------
+    mean : float
+    values : tuple of float
+        Ascending; empty when there are more than two.
+    """
 
     mean: float
     values: tuple[float, ...]
@@ -34,7 +42,7 @@ Covariates = Mapping[str, Covariate]
 
 
 def describe(values: np.ndarray) -> Covariate:
-    """Mean and, when there are at most two, the values of a column without missing ones.
+    """Summarize a column without missing values.
 
     Examples
     --------
@@ -52,7 +60,7 @@ def describe(values: np.ndarray) -> Covariate:
 
 
 def merge(a: Covariates, n_a: int, b: Covariates, n_b: int) -> dict[str, Covariate]:
-    """Of the rows of two tables; variables that only one of them knows are left out."""
+    """Merge the summaries of two tables; leave out variables that only one table has."""
     out = {}
     for name in a.keys() & b.keys():
         both = sorted({*a[name].values, *b[name].values})

@@ -1,6 +1,6 @@
-"""Numbering the groups of a random term, and numbering them the same way again in new data.
+"""Numbering of the groups of a random term, and the same numbering of new data.
 
-For ``a:b`` only the combinations that occur are numbered, ``a`` varying slowest, as R's ``:`` does.
+Of ``a:b`` only the combinations that occur are numbered, ``a`` varying slowest, as in R.
 """
 
 from __future__ import annotations
@@ -43,7 +43,21 @@ def _check_grouping(fields: Any) -> Iterator[str]:
 @stored("GroupRecipe", arrays={"levels": "labels J"}, relations=_check_grouping)
 @dataclass(frozen=True, eq=False)
 class GroupRecipe:
-    """How a grouping factor numbers its groups; ``ids`` undo one ``:`` each."""
+    """The numbering of the groups of a grouping factor.
+
+    Parameters
+    ----------
+    label : str
+        As lme4 labels the factor: ``"cask:batch"``.
+    factors : tuple of str
+        Its columns.
+    part_levels : tuple of arrays
+        The levels of each column.
+    ids : tuple of int arrays
+        For each ``:`` the combinations that occur, ``left code * width + right code``, ascending.
+    levels : (J,) array
+        The labels of the groups.
+    """
 
     label: str
     factors: tuple[str, ...]
@@ -55,7 +69,7 @@ class GroupRecipe:
 def number_groups(
     label: str, factors: tuple[str, ...], groups: Mapping[str, Categorical]
 ) -> tuple[np.ndarray, GroupRecipe]:
-    """The code of each row, shape (n,) int32, and the numbering: only combinations that occur."""
+    """Make the numbering of the groups, and the code of each row, (n,) int32."""
     parts = [drop_unused(groups[name]) for name in factors]
     codes, levels = parts[0].codes, parts[0].levels
     ids = []
@@ -68,7 +82,7 @@ def number_groups(
 
 
 def _combined(codes: np.ndarray, n_left: int, part: Categorical) -> tuple[np.ndarray, np.ndarray]:
-    """The codes of ``left:part`` and the ids of its levels, ``left code * width + part code`` in ascending order."""
+    """Code ``left:part``; also return the ids of its levels (see `GroupRecipe`)."""
     width = len(part.levels)
     of_left = _owners(codes, n_left, part.codes)
     if of_left is not None:
@@ -84,14 +98,17 @@ def _combined(codes: np.ndarray, n_left: int, part: Categorical) -> tuple[np.nda
 
 
 def _owners(fine: np.ndarray, n_levels: int, coarse: np.ndarray) -> np.ndarray | None:
-    """The coarse code of each fine one, (n_levels,), when every fine one has but one: nested factors need no hashing."""
+    """Find the coarse code of each fine one, (n_levels,); None when the factors are not nested.
+
+    Nested factors need no hashing.
+    """
     owner = np.zeros(n_levels, dtype=np.int32)
     owner[fine] = coarse
     return owner if np.array_equal(owner[fine], coarse) else None
 
 
 def _joined(left: np.ndarray, right: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Labels ``a:b`` of the combinations ``ids`` of two parts' levels."""
+    """Make the labels ``a:b`` of the combinations ``ids`` of the levels of two parts."""
     first, second = np.divmod(ids, len(right))
     joined = np.empty(len(ids), dtype=object)
     joined[:] = [
@@ -101,7 +118,7 @@ def _joined(left: np.ndarray, right: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
 
 def apply_numbering(group: GroupRecipe, groups: Mapping[str, Categorical]) -> np.ndarray:
-    """The group of each new row under the old numbering, shape (n,) int32; -1 for a new group."""
+    """Find the group of each new row in a numbering, (n,) int32; -1 for a new group."""
     parts = [
         recode(groups[name], levels)
         for name, levels in zip(group.factors, group.part_levels, strict=True)
@@ -116,7 +133,7 @@ def apply_numbering(group: GroupRecipe, groups: Mapping[str, Categorical]) -> np
 
 
 def keep_groups(group: GroupRecipe, stay: np.ndarray) -> GroupRecipe:
-    """The numbering of some of the groups, in their order; `stay` are their codes, ascending."""
+    """Keep the numbering of some groups; `stay` are their codes, ascending."""
     levels = group.levels[stay]
     if not group.ids:
         return replace(group, part_levels=(levels,), levels=levels)
@@ -124,9 +141,16 @@ def keep_groups(group: GroupRecipe, stay: np.ndarray) -> GroupRecipe:
 
 
 def union(a: GroupRecipe, b: GroupRecipe) -> tuple[GroupRecipe, np.ndarray, np.ndarray]:
-    """One numbering for the groups of two tables, and the place in it of each group of a and of b, (J,) int64.
+    """Make one numbering for the groups of two tables.
 
-    Parts are in sorted order when they are so in both, otherwise b's new ones follow a's.
+    The levels of each column are sorted when those of both tables are; otherwise those that only b
+    has follow those of a.
+
+    Returns
+    -------
+    GroupRecipe
+    (J,) int64 array, (J,) int64 array
+        The place in it of each group of a and of b.
     """
     parts, codes_a, codes_b = [], [], []
     for name, mine, theirs in zip(a.factors, a.part_levels, b.part_levels, strict=True):
@@ -155,16 +179,15 @@ def _renumbered(
 
 
 def _merged(name: str, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The levels of both, and where those of a and of b are among them."""
+    """Merge the levels of both; also return the places of those of a and of b."""
     if len(a) == len(b) and a.tolist() == b.tolist():
         same = np.arange(len(a))
         return a, same, same
     mine, theirs = a.tolist(), b.tolist()
     if {type(level) for level in mine} != {type(level) for level in theirs}:
         raise DataError(
-            f"the groups of {name!r} are labelled {mine[0]!r} in one table and {theirs[0]!r} "
-            "in the other: "
-            "give both tables one type"
+            f"the groups of {name!r} are labelled {mine[0]!r} in one table and {theirs[0]!r} in "
+            "the other: give both tables one type"
         )
     listed = list(dict.fromkeys([*mine, *theirs]))
     if (

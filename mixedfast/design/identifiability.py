@@ -1,8 +1,8 @@
 """Whether the rows of a design identify its random part.
 
-The limits on the number of groups are those of lme4 (Bates et al. 2015, section 2.3 and ``lmerControl``). Each check
-looks at a few rows first, and at all rows only when those few leave a doubt. `mixedfast.crossprod.identifiability` makes
-the same checks from cross-products.
+The limits on the number of groups are those of lme4 (Bates et al. 2015, section 2.3 and
+``lmerControl``). Each check looks at a few rows first, and at all rows only when those few leave
+a doubt. `mixedfast.crossprod.identifiability` makes the same checks from cross-products.
 """
 
 from __future__ import annotations
@@ -44,13 +44,14 @@ def check_design(design: Design) -> None:
     DataError
         When a predictor has a different label in each row, or a grouping factor has one level.
     NotIdentifiedError
-        When there are as many groups, or as many random effects, as rows; when a column of Z is zero, or two columns are
-        multiples of each other.
+        When there are as many groups, or as many random effects, as rows; when a column of Z is
+        zero, or two columns are multiples of each other.
 
     Warns
     -----
     UserWarning
-        When a random slope has a single value in every group, or two terms give the same groups the same effect.
+        When a random slope has a single value in every group, or two terms give the same groups
+        the same effect.
     """
     spec, variables = design.spec, design.variables
     predictors = [name for formula in formulas(spec) for name in used_names(formula)]
@@ -65,7 +66,7 @@ def check_design(design: Design) -> None:
 
 
 def check_term_size(group: str, term: str, k: int, n_levels: int, n: int) -> None:
-    """Refuse a term of one group, or one with as many effects as rows: k effects of each level, n rows."""
+    """Refuse a term of one group, or one with as many effects (k per level) as rows (n)."""
     if n_levels < 2:
         raise DataError(
             f"the grouping factor {group!r} has one level only: a random term needs at least two"
@@ -111,7 +112,8 @@ def check_aliased_terms(terms: Sequence[tuple[str, Sequence[str], np.ndarray, in
     Warns
     -----
     UserWarning
-        When two terms give the same groups the same effect, under one name of the grouping factor or two.
+        When two terms give the same groups the same effect, under one name of the grouping
+        factor or two.
     """
     for (group, names, codes, n_levels), second in combinations(terms, 2):
         other, other_names, other_codes, other_levels = second
@@ -151,7 +153,7 @@ def _check_term(
 
 
 def _same_groups(codes: np.ndarray, other: np.ndarray, n_levels: int) -> bool:
-    """Return whether two numberings (n,) of the rows, with as many groups each, make the same groups."""
+    """Return whether two numberings (n,) of the rows make the same groups, `n_levels` each."""
     if codes is other:
         return True
     stands_for = np.zeros(n_levels, dtype=other.dtype)
@@ -163,7 +165,7 @@ def _same_groups(codes: np.ndarray, other: np.ndarray, n_levels: int) -> bool:
 
 
 def _zero_or_proportional(columns: Sequence[Column], n: int) -> tuple[int, int] | None:
-    """Find a pair of proportional columns, or (i, i) for a column of zeros; None when there is none."""
+    """Find a pair of proportional columns, or (i, i) for a column of zeros; None without any."""
     suspects = list(range(len(columns)))
     if suspects == [0] and not columns[0]:
         return None

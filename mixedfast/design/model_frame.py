@@ -1,4 +1,4 @@
-"""Which rows a model can use: those with a value in every variable it mentions."""
+"""Model frames: the variables of a model on its complete rows."""
 
 from __future__ import annotations
 
@@ -32,9 +32,15 @@ def _check_rows(fields: Any) -> Iterator[str]:
 @stored("Rows", relations=_check_rows)
 @dataclass(frozen=True, eq=False)
 class Variables:
-    """The rows a formula is evaluated on, none with a missing value.
+    """The variables of the formulas on the rows used, without missing values.
 
-    ``columns`` are the variables by name; ``coded`` holds the codes of the ones used as categories.
+    Parameters
+    ----------
+    n : int
+        Number of rows.
+    columns : dict of str to column
+    coded : dict of str to Categorical
+        Codes of the variables used as categories.
     """
 
     n: int
@@ -44,14 +50,27 @@ class Variables:
 
 @dataclass(frozen=True, eq=False)
 class ModelFrame:
-    """The columns a model uses, before and after rows with missing values are left out."""
+    """All columns of a table that a model uses, before or after incomplete rows are left out.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows.
+    columns : dict of str to column
+        The variables of the formulas.
+    groups : dict of str to Categorical
+        The columns of grouping factors.
+    vectors : dict of str to array
+        ``"weights"`` and ``"offset"``, where they are given.
+    """
 
     n: int
     columns: Mapping[str, ColumnData]
     groups: Mapping[str, Categorical]
-    vectors: Mapping[str, np.ndarray]  # "weights" and "offset" when given
+    vectors: Mapping[str, np.ndarray]
 
     def take(self, rows: np.ndarray) -> ModelFrame:
+        """Keep some rows."""
         return ModelFrame(
             len(rows),
             {name: _taken(column, rows) for name, column in self.columns.items()},
@@ -64,14 +83,14 @@ class ModelFrame:
 
 
 def vector(label: str, value: Any, table: Table) -> np.ndarray:
-    """Weights or an offset as numbers, shape (n,) float64, from a column's name or an array."""
+    """Read weights or an offset, (n,) float64, from the name of a column or an array."""
     if isinstance(value, str):
         column = table.column(value)
     elif hasattr(value, "__len__") and not isinstance(value, Mapping):
         table.check_same_index(label, value)
         column = as_table({label: value}).column(label)
     else:
-        raise DataError(f"{label} is the name of a column, or one number a row; not {value!r}")
+        raise DataError(f"{label} is the name of a column, or one number per row; not {value!r}")
     if isinstance(column, Categorical):
         name = f"{label}={value!r}" if isinstance(value, str) else label
         raise DataError(f"{name} holds categories where numbers are needed")
@@ -86,7 +105,16 @@ def vector(label: str, value: Any, table: Table) -> np.ndarray:
 def complete(
     frame: ModelFrame, na_action: str
 ) -> tuple[ModelFrame, np.ndarray | None, dict[str, int]]:
-    """The rows without a missing value, which they are (None: all), and what was missing where."""
+    """Leave out incomplete rows.
+
+    Returns
+    -------
+    ModelFrame
+    (n,) int array or None
+        The rows kept; None for all.
+    dict of str to int
+        Missing values by variable.
+    """
     if na_action not in ("omit", "raise"):
         raise DataError(f"na_action is 'omit' or 'raise', not {na_action!r}")
     masks = missing_masks(frame)
@@ -102,7 +130,7 @@ def complete(
         kept = np.flatnonzero(~np.logical_or.reduce(list(masks.values())))
         if not len(kept):
             raise DataError(
-                f"no row is complete: every row misses a value in one of {', '.join(counts)}"
+                f"no row is complete: every row has a missing value in one of {', '.join(counts)}"
             )
         frame = frame.take(kept)
     check_finite(frame.columns)
@@ -110,7 +138,7 @@ def complete(
 
 
 def missing_masks(frame: ModelFrame) -> dict[str, np.ndarray]:
-    """Where values are missing, shape (n,) bool, for the variables that miss any."""
+    """Find missing values, (n,) bool, of the variables that have any."""
     masks: dict[str, np.ndarray] = {}
     for name, column in (*frame.columns.items(), *frame.groups.items()):
         mask = _missing(column)

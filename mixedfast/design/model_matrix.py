@@ -1,6 +1,7 @@
-"""formulaic at work: variables as it takes them, and the matrix and recipe it gives back.
+"""Model matrices by formulaic: the variables in its form, and its matrix and recipe.
 
-A name means what it means in R: True and False by their bare name are a category of two levels, and numbers in arithmetic.
+Names have the meaning they have in R: a variable of True and False is categorical, with two levels,
+when it is used by its bare name, and numeric in arithmetic.
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ __all__ = ["evaluate", "kinds_of", "materialize"]
 
 def materialize(
     formula: str,
-    rows: Variables,
+    variables: Variables,
     contrasts: Contrasts = (),
     recipe: Any = None,
     state: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[np.ndarray, Any]:
-    """formulaic's matrix of some rows (n, p) float64, and its recipe.
+    """Evaluate a formula by formulaic: the matrix (n, p) float64 and the recipe.
 
     Parameters
     ----------
     formula : str
-    rows : Variables
+    variables : Variables
     contrasts : tuple
-        Of variables that the formula uses.
+        Of variables of the formula.
     recipe : formulaic.ModelSpec, optional
-        Made earlier of this formula, to be followed again.
+        Of this formula, from earlier rows.
     state : dict of str to dict, optional
         Statistics that transforms need, where they are known.
 
@@ -46,58 +47,61 @@ def materialize(
     FormulaError
         When formulaic cannot evaluate the formula.
     DataError
-        When it cannot for a column of categories that is reckoned with.
+        When an expression computes with a column of categories.
     """
     known = {call: dict(values) for call, values in (state or {}).items()}
     spec = formula if recipe is None else recipe
     return _matrix(
-        spec, _frame(rows, formula, contrasts), _context(rows, formula, contrasts), known
+        spec, _frame(variables, formula, contrasts), _context(variables, formula, contrasts), known
     )
 
 
-def evaluate(expr: str, rows: Variables) -> tuple[np.ndarray, Any]:
-    """As `materialize`, of Python on columns that are numbers there, True and False among them."""
+def evaluate(expr: str, variables: Variables) -> tuple[np.ndarray, Any]:
+    """Evaluate Python on columns as `materialize`; True and False are numbers in it."""
     names = expression_names(expr)
-    return _matrix(f"0 + {{{expr}}}", _table(rows, names, frozenset(names)), {}, {})
+    return _matrix(f"0 + {{{expr}}}", _table(variables, names, frozenset(names)), {}, {})
 
 
 def kinds_of(recipe: Any) -> dict[str, str]:
-    """What formulaic took each factor for: "numeric" or "categorical"."""
+    """Return for each factor whether formulaic coded it as "numeric" or "categorical"."""
     return {
         expr: "categorical" if state[0].value == "categorical" else "numeric"
         for expr, state in recipe.encoder_state.items()
     }
 
 
-# --- the variables ---------------------------------------------------------------------------------------
+# --- the variables ----------------------------------------------------------------------------
 
 
-def _frame(rows: Variables, formula: str, contrasts: Contrasts) -> Any:
-    """The variables of a formula as a pandas frame, without those that come by the context."""
-    aside = {*_truths(rows, formula), *(name for name, _ in contrasts)}
+def _frame(variables: Variables, formula: str, contrasts: Contrasts) -> Any:
+    """Make a pandas frame of the variables of a formula, without those in the context."""
+    aside = {*_truths(variables, formula), *(name for name, _ in contrasts)}
     kinds: dict[str, set[str]] = {}
     for info in factors(formula).values():
         for name in info.variables:
             kinds.setdefault(name, set()).add(info.kind)
-    reckoned = frozenset(name for name, how in kinds.items() if how <= {"column", "python"})
-    return _table(rows, [name for name in used_names(formula) if name not in aside], reckoned)
+    as_floats = frozenset(name for name, how in kinds.items() if how <= {"column", "python"})
+    return _table(variables, [name for name in used_names(formula) if name not in aside], as_floats)
 
 
-def _context(rows: Variables, formula: str, contrasts: Contrasts) -> dict[str, Any]:
-    """Columns marked as categories: those with a contrast given, and True and False, which stay 1 and 0 in arithmetic."""
+def _context(variables: Variables, formula: str, contrasts: Contrasts) -> dict[str, Any]:
+    """Mark columns as categories: those with a contrast, and those of True and False."""
     from formulaic.transforms.contrasts import C
 
     marked = {
-        name: C(pandas_column(column), None) for name, column in _truths(rows, formula).items()
+        name: C(pandas_column(column), None) for name, column in _truths(variables, formula).items()
     }
     return marked | {
-        name: C(pandas_column(rows.columns[name]), contrast.value) for name, contrast in contrasts
+        name: C(pandas_column(variables.columns[name]), contrast.value)
+        for name, contrast in contrasts
     }
 
 
-def _truths(rows: Variables, formula: str) -> dict[str, Numeric]:
-    """The variables of True and False that a formula uses by their bare name."""
-    found = {name: rows.columns[name] for name in bare_names(formula) if name in rows.coded}
+def _truths(variables: Variables, formula: str) -> dict[str, Numeric]:
+    """Find the variables of True and False that a formula uses by their bare name."""
+    found = {
+        name: variables.columns[name] for name in bare_names(formula) if name in variables.coded
+    }
     return {
         name: column
         for name, column in found.items()
@@ -105,41 +109,49 @@ def _truths(rows: Variables, formula: str) -> dict[str, Numeric]:
     }
 
 
-def _table(rows: Variables, names: Sequence[str], reckoned: Collection[str]) -> Any:
-    """Some variables as a pandas frame; whole numbers that are reckoned with as floats, as in R."""
-    return pandas_table({name: rows.columns[name] for name in names}, rows.n, reckoned)
+def _table(variables: Variables, names: Sequence[str], as_floats: Collection[str]) -> Any:
+    """Make a pandas frame of some variables; whole numbers in arithmetic become floats, as in R."""
+    return pandas_table({name: variables.columns[name] for name in names}, variables.n, as_floats)
 
 
-# --- the matrix ------------------------------------------------------------------------------------------
+# --- the matrix -------------------------------------------------------------------------------
 
 
 def _matrix(
     spec: Any, frame: Any, context: Mapping[str, Any], state: dict[str, dict[str, Any]]
 ) -> tuple[np.ndarray, Any]:
-    """The matrix of a formula (with known statistics) or of a recipe made earlier."""
+    """Evaluate a formula, with known statistics, or a recipe."""
     from formulaic.errors import FormulaicError
 
     text = spec if isinstance(spec, str) else str(spec.formula)
-    factors(text)  # whatever road it came by, nothing is evaluated that was not looked through
+    factors(text)  # checks that the text has only expressions that may be evaluated
     try:
-        # a logarithm of zero is reported by the caller with the column's name, which NumPy's own warning lacks
+        # the caller reports a logarithm of zero with the name of the column; NumPy would warn
+        # without it
         with np.errstate(all="ignore"):
-            found = _asked(spec, frame, {**functions(), **context}, state)
+            found = _model_matrix(spec, frame, {**functions(), **context}, state)
         matrix = np.asarray(found, dtype=np.float64, order="F")
     except (FormulaicError, LookupError, TypeError, ValueError) as error:
         _name_categories(text, frame, error)
-        if isinstance(error, ValueError) and not isinstance(
-            error, FormulaicError
-        ):  # NumPy's, as parts are put side by side
-            what = f"a part of {text!r} does not give one value a row: it is an element or a slice of a column, say, or text"
+        # an error of NumPy as it puts the parts side by side
+        if isinstance(error, ValueError) and not isinstance(error, FormulaicError):
+            what = (
+                f"a part of {text!r} does not give one value per row: it is an element or a "
+                "slice of "
+                "a column, say, or text"
+            )
         else:
-            what = f"formulaic cannot evaluate {text!r}, whose parts must each give one value a row: {one_line(error)}"
+            what = (
+                f"formulaic cannot evaluate {text!r}, whose parts must each give one value per "
+                "row: "
+                f"{one_line(error)}"
+            )
         raise FormulaError(what) from error
     return matrix, found.model_spec
 
 
 def _name_categories(text: str, frame: Any, error: Exception) -> None:
-    """Raise DataError when an expression that could not be evaluated reckons with a column of categories."""
+    """Raise DataError when an expression that cannot be evaluated computes with categories."""
     for expr, info in factors(text).items():
         held = [
             name for name in info.variables if name in frame and frame[name].dtype == "category"
@@ -151,7 +163,7 @@ def _name_categories(text: str, frame: Any, error: Exception) -> None:
             ) from error
 
 
-def _asked(spec: Any, frame: Any, context: Mapping[str, Any], state: dict[str, Any]) -> Any:
+def _model_matrix(spec: Any, frame: Any, context: Mapping[str, Any], state: dict[str, Any]) -> Any:
     from formulaic import Formula
 
     if isinstance(spec, str):

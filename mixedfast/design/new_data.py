@@ -1,4 +1,4 @@
-"""New rows coded as the rows of a fit were: what predictions and simulations of new data read."""
+"""New data for predictions and simulations, coded as the data of a fit."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ __all__ = ["NewData", "code_new_data"]
 
 @dataclass(frozen=True, eq=False)
 class NewData:
-    """New rows coded as the old: what a prediction reads.
+    """New rows, coded as those of the fit.
 
     Parameters
     ----------
     n : int
-        Rows without a missing value.
+        Number of rows without a missing value.
     kept_rows : ndarray of int64 or None
-        Which rows of the new data they are; None for all.
+        Their positions in the new data; None for all.
     x : tuple of Column
         The columns of X that the fit kept.
     terms : tuple of (codes, columns)
-        For each random term the group of each row, -1 for a group never seen, and the columns of Z; the codes are all -1, the
-        columns constants, where they were not asked for.
+        For each random term the group of each row, -1 for a new group, and the columns of Z. For
+        terms that are not coded, all codes are -1 and the columns are constants.
     offset : ndarray, shape (n,), or None
     """
 
@@ -48,7 +48,7 @@ class NewData:
     offset: np.ndarray | None
 
     def with_codes(self, codes: Sequence[np.ndarray]) -> NewData:
-        """The same rows with other codes of their groups, one array a term."""
+        """Replace the groups of the rows, one array of codes per term."""
         return replace(
             self,
             terms=tuple(
@@ -63,28 +63,29 @@ def code_new_data(
     groups: bool | Iterable[int] = True,
     effects: Iterable[int] | None = None,
 ) -> NewData:
-    """New data coded as the data of a fit were.
+    """Code new data as the data of a fit.
 
     Parameters
     ----------
     recipe : Recipe
     data : data frame, mapping of arrays, or Table
-        The response need not be there, nor columns that only serve what is not asked for.
+        The response may be missing, and so may columns of terms that are not coded.
     groups : bool or iterable of int
-        The random terms, by position, whose groups to code: all, none (then `NewData.terms` is empty), or some.
+        The random terms, by position, whose groups to code: all, none (then `NewData.terms` is
+        empty), or some.
     effects : iterable of int, optional
         The random terms whose columns of Z to code; default: those of `groups`.
 
     Returns
     -------
     NewData
-        Rows with a missing value in a predictor are left out and can be told from ``kept_rows``; a
-        missing group counts as one never seen.
+        Rows with a missing value in a predictor are left out (see ``kept_rows``); a missing group
+        counts as a new one.
 
     Raises
     ------
     DataError
-        For a missing column, or a level of a predictor that the fit never saw.
+        For a missing column, or a new level of a predictor.
 
     Examples
     --------
@@ -117,25 +118,25 @@ def code_new_data(
     kept_rows = np.flatnonzero(~np.logical_or.reduce(list(masks.values()))) if masks else None
     frame = frame if kept_rows is None else frame.take(kept_rows)
     check_finite(frame.columns)
-    rows = _new_rows(recipe, frame)
-    all_x = apply_coding(recipe.fixed, rows)
+    variables = _new_rows(recipe, frame)
+    all_x = apply_coding(recipe.fixed, variables)
     nobody = np.full(frame.n, -1, dtype=np.int32)
     terms = tuple(
         (
             apply_numbering(recipe.groups[t], frame.groups) if t in grouped else nobody,
-            apply_coding(recipe.random[t], rows)
+            apply_coding(recipe.random[t], variables)
             if t in shown
             else ((),) * len(recipe.random[t].names),
         )
         for t in everything
         if groups is not False
     )
-    offset = offset_of(spec, frame.vectors.get("offset"), rows)
+    offset = offset_of(spec, frame.vectors.get("offset"), variables)
     return NewData(frame.n, kept_rows, tuple(all_x[i] for i in recipe.kept), terms, offset)
 
 
 def _new_rows(recipe: Recipe, frame: ModelFrame) -> Variables:
-    """New variables under the old levels."""
+    """Code new variables with the levels of the fit."""
     columns = dict(frame.columns)
     coded: dict[str, Categorical] = {}
     for name, column in frame.columns.items():
@@ -153,14 +154,14 @@ def _new_rows(recipe: Recipe, frame: ModelFrame) -> Variables:
                 repr if {str(level) for level in new} & {str(level) for level in known} else str
             )  # '1' is not 1
             raise DataError(
-                f"column {name!r} has levels the fit never saw: {', '.join(map(show, new[:8]))} "
+                f"column {name!r} has levels that the fit did not have: "
+                f"{', '.join(map(show, new[:8]))} "
                 f"(known: {', '.join(map(show, levels.tolist()[:8]))})"
             )
         coded[name] = Categorical(codes, levels)
         if name not in recipe.numeric:
             columns[name] = coded[name]
         elif levels.dtype.kind == "b":
-            columns[name] = Numeric(
-                levels[codes]
-            )  # True and False also where they came as 1 and 0, or as categories
+            # True and False, also where the new data have 1 and 0 or categories
+            columns[name] = Numeric(levels[codes])
     return Variables(frame.n, columns, coded)

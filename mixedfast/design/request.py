@@ -1,4 +1,4 @@
-"""`Request`: the arguments that turn data into cross-products, checked and handed on as one."""
+"""The arguments that a function passes on to the one that sums the cross-products."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Request:
     checkpoint : path, optional
     progress : {"auto", True, False}
     whole : bool
-        Whether the data are all rows of the model, so that they must identify its parameters. False where
-        more cross-products may be added.
+        Whether the data are all rows of the model, so that they must identify its parameters.
+        False where more cross-products may be added.
     """
 
     spec: ModelSpec

@@ -1,4 +1,4 @@
-"""A design and the recipe that codes new data like it."""
+"""The types of a design, and the recipe that codes new data in the same way."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def _check_term(fields: Any) -> Iterator[str]:
 @stored("ReTerm", arrays={"codes": "codes n", "levels": "labels J"}, relations=_check_term)
 @dataclass(frozen=True, eq=False)
 class ReTerm:
-    """The random effects of one term: which group each row is in, and the columns of Z.
+    """A random term: the group of each row, and the columns of Z.
 
     Parameters
     ----------
     group : str
         As lme4 labels it: ``"school"``, ``"cask:batch"``.
     names : tuple of str, length k
-        Column names of Z, as formulaic gives them: ``("Intercept", "ses")``.
+        Names of the columns of Z, as formulaic makes them: ``("Intercept", "ses")``.
     correlated : bool
-        False for ``||``: the covariance matrix of the k effects is diagonal. So are the columns of
-        a factor among themselves, which lme4 keeps correlated.
+        False for ``||``: the covariance matrix of the k effects is diagonal, also for the columns
+        of one factor, which lme4 keeps correlated.
     codes : ndarray, shape (n,), int32
-        ``0 .. J-1``, every one of them used.
+        The group of each row, from 0 to J-1.
     levels : ndarray, shape (J,)
-        The groups' labels; ``"A:1"`` for an interaction.
+        The labels of the groups; ``"A:1"`` for an interaction.
     columns : tuple of Column, length k
     """
 
@@ -67,28 +67,29 @@ class ReTerm:
 @stored("Recipe")
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """All that new data need to be coded as the old were. Picklable; holds no rows.
+    """Everything needed to code new data as the data of the fit; picklable, no rows.
 
     Parameters
     ----------
     spec : ModelSpec
     fixed : Coding
     random : tuple of Coding
-        One a term, in the order of ``Design.terms``.
+        One per term, in the order of ``Design.terms``.
     groups : tuple of GroupRecipe
-        One a term, in the order of ``Design.terms``.
+        One per term, in the order of ``Design.terms``.
     levels : dict of str to ndarray
         Levels of every variable used as categories in the fixed or random part.
     numeric : frozenset of str
-        The variables that were numbers.
+        The numeric variables.
     offset_column : str or None
-        The column given as ``offset=``, by name.
+        Name of the column given as ``offset=``.
     kept : tuple of int
         The columns of X that the fit kept.
     covariates : mapping of str to Covariate
-        The numeric variables of the fixed part and its offsets, and `ARRAY_OFFSET` for an offset given as an array.
+        The numeric variables of the fixed part and its offsets, and `ARRAY_OFFSET` for an offset
+        given as an array.
     weights_column : str or None
-        The column given as ``weights=``, by name.
+        Name of the column given as ``weights=``.
     """
 
     spec: ModelSpec
@@ -104,7 +105,7 @@ class Recipe:
 
     @property
     def terms_by_group(self) -> list[list[int]]:
-        """Positions of the random terms by grouping factor, factors in the order they first appear."""
+        """Positions of the random terms by grouping factor, in the order factors first appear."""
         found: dict[str, list[int]] = {}
         for t, group in enumerate(self.groups):
             found.setdefault(group.label, []).append(t)
@@ -112,7 +113,7 @@ class Recipe:
 
     @property
     def term_shapes(self) -> tuple[TermShape, ...]:
-        """Which columns of Z of its grouping factor each random term has, terms of one factor side by side."""
+        """The columns of Z of each random term; the terms of one factor are side by side."""
         shapes: dict[int, TermShape] = {}
         written = self.random_terms
         for g, members in enumerate(self.terms_by_group):
@@ -125,7 +126,7 @@ class Recipe:
 
     @property
     def random_terms(self) -> list[RandomTerm]:
-        """The formula's random terms in the order of ``random`` and ``groups``."""
+        """The random terms of the formula in the order of ``random`` and ``groups``."""
         rest = list(self.spec.random)
         out = []
         for group, coding in zip(self.groups, self.random, strict=True):
@@ -162,18 +163,18 @@ def _check_design(fields: Any) -> Iterator[str]:
 )
 @dataclass(frozen=True, eq=False)
 class Design:
-    """A mixed model's data: y, the columns of X, the random terms.
+    """The data of a mixed model: y, the columns of X, the random terms.
 
     Parameters
     ----------
     y : ndarray, shape (n,), float64
-        The offset is not subtracted. May be the user's own memory: never write to it.
+        The offset is not subtracted. May be an array of the user: never write to it.
     weights, offset : ndarray, shape (n,), float64, or None
     x : tuple of Column, length p
-        The columns kept; all of them until `keep_columns`.
+        The columns kept; all of them before `keep_columns`.
     x_names : tuple of str, length p
     all_x_names : tuple of str
-        With the columns left out as linearly dependent.
+        Also of the columns left out as linearly dependent.
     kept : tuple of int, length p
         Places of ``x`` among all columns.
     has_intercept : bool
@@ -181,20 +182,20 @@ class Design:
     terms : tuple of ReTerm
         Most groups first, ties as in the formula.
     fixed_terms : tuple of FixedTerm
-        Which of all the columns each fixed term owns.
+        The columns, among all, of each fixed term.
     kept_rows : ndarray of int64 or None
-        The rows of the data used; None when all were.
+        The rows of the data that are used; None for all.
     n_dropped : int
-        Rows left out because a value is missing.
+        Number of rows left out because a value is missing.
     missing : dict of str to int
         Missing values by variable, for those that have any.
     recipe : Recipe
     variables : Variables
-        The data columns behind ``x`` and ``terms``, on the rows used.
+        The data columns of ``x`` and ``terms``, on the rows used.
     spec : ModelSpec
     response_name : str
     library : str
-        What tables are given back as (see `mixedfast.data.frames_out`).
+        The library of the tables of results (see `mixedfast.data.frames_out`).
     """
 
     y: np.ndarray
@@ -218,13 +219,13 @@ class Design:
 
     @property
     def n(self) -> int:
-        """Rows used."""
+        """Number of rows used."""
         return len(self.y)
 
     def keep_columns(self, idx: Sequence[int]) -> Design:
-        """The design with only some columns of X: places among the columns it has now.
+        """Keep only some columns of X, by their places among the present ones.
 
-        The names, ``kept`` and the recipe follow; ``all_x_names`` and ``fixed_terms`` do not change.
+        ``all_x_names`` and ``fixed_terms`` do not change.
         """
         kept = tuple(self.kept[i] for i in idx)
         return replace(

@@ -183,7 +183,7 @@ def test_functions_allowed_from_many_threads():
         ("y ~ x * y + (1 | g)", "the response 'y' is also a predictor"),
         ("y ~ x + (y | g)", "the response 'y' is also a predictor"),
         ("y ~ x.mean() + (1 | g)", r"'x.mean' in 'x.mean\(\)' is more than arithmetic"),
-        ("y ~ np.array([1, 2]) + (1 | g)", "one value a row"),
+        ("y ~ np.array([1, 2]) + (1 | g)", "one value per row"),
         (
             "y ~ log(x, 2) + (1 | g)",
             r"log in 'log\(x, 2\)' takes 1 column, not 2; .* log\(x\) / log\(base\)",

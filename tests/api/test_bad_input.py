@@ -186,7 +186,7 @@ def test_a_series_in_another_order_is_not_taken_by_position():
 @pytest.mark.parametrize("name", ["weights", "offset"])
 @pytest.mark.parametrize("value", [2.0, 3, {"w": 1}, (v for v in range(N))])
 def test_weights_and_offset_that_are_no_column(name, value):
-    refused(DataError, f"{name} is the name of a column, or one number a row", **{name: value})
+    refused(DataError, f"{name} is the name of a column, or one number per row", **{name: value})
 
 
 def test_labels_that_are_no_numbers_are_not_printed_whole():
@@ -222,7 +222,7 @@ def test_identifiers_that_floats_would_merge(make, words):
 
 
 def test_a_response_of_several_columns():
-    refused(DataError, "does not give one number a row", "[y, x] ~ w + (1 | g)")
+    refused(DataError, "does not give one number per row", "[y, x] ~ w + (1 | g)")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from formulaic.errors import DataMismatchWarning
 from helpers.design_frame import FRAME, ROUNDING, USED, N, changed, design
 
 from mixedfast.design.build import build
-from mixedfast.design.columns import ColumnFactor, evaluate, matrix, same, take
+from mixedfast.design.columns import ColumnFactor, evaluate, matrix, take
 from mixedfast.design.new_data import code_new_data
 from mixedfast.errors import DataError, FormulaError, NotIdentifiedError
 from mixedfast.formula.parser import parse
@@ -408,14 +408,6 @@ def test_evaluating_never_returns_the_users_memory() -> None:
     values = np.ones(3)
     evaluate((ColumnFactor(values),), 3)[:] = 7
     assert values.tolist() == [1, 1, 1]
-
-
-def test_same_looks_at_memory() -> None:
-    codes, table = np.array([0, 1], dtype=np.int32), np.array([0.0, 1.0])
-    assert same((ColumnFactor(codes, table),), (ColumnFactor(codes[:], table),))
-    assert not same((ColumnFactor(codes, table),), (ColumnFactor(codes),))
-    assert not same((ColumnFactor(codes),), (ColumnFactor(codes[::-1]),))
-    assert not same((), (ColumnFactor(codes),))
 
 
 @pytest.mark.parametrize("dtype", ["int64", "int16", "uint8", "Int64"])

@@ -72,12 +72,12 @@ def test_offsets_of_new_data() -> None:
     "formula", ["y ~ f + (1 | g)", "y ~ f + log(x) + (1 | g)", "y ~ 1 + (f | s)"]
 )
 def test_unknown_level_in_new_data(formula: str) -> None:
-    with pytest.raises(DataError, match="'f' has levels the fit never saw: q"):
+    with pytest.raises(DataError, match="'f' has levels that the fit did not have: q"):
         code_new_data(design(formula).recipe, FRAME.assign(f="q"))
 
 
 def test_unknown_value_under_C_in_new_data() -> None:
-    with pytest.raises(DataError, match="'k' has levels the fit never saw: 7"):
+    with pytest.raises(DataError, match="'k' has levels that the fit did not have: 7"):
         code_new_data(design("y ~ C(k)").recipe, {"k": [7]})
 
 

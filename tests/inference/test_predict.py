@@ -233,17 +233,22 @@ def test_missing_values_give_missing_predictions(sleep):
 
 def test_new_levels_are_refused_by_name(sleep):
     with pytest.raises(
-        mf.DataError, match=r"'Subject' has levels the fit never saw: 999, 1000 \(first in row 1 "
+        mf.DataError,
+        match=r"'Subject' has levels that the fit did not have: 999, 1000 \(first in row 1 ",
     ):
         sleep.predict({"Days": [1, 2, 3], "Subject": ["308", "999", "1000"]})
     nested = fitted_model("pastes")
-    with pytest.raises(mf.DataError, match="'cask:batch' has levels the fit never saw: z:A"):
+    with pytest.raises(
+        mf.DataError, match="'cask:batch' has levels that the fit did not have: z:A"
+    ):
         nested.predict({"batch": ["A"], "cask": ["z"]})
 
 
 def test_levels_of_predictors_are_refused_by_name():
     m = mf.lmer("angle ~ recipe + (1 | replicate)", mf.load_dataset("cake"))
-    with pytest.raises(mf.DataError, match="column 'recipe' has levels the fit never saw: D"):
+    with pytest.raises(
+        mf.DataError, match="column 'recipe' has levels that the fit did not have: D"
+    ):
         m.predict({"recipe": ["A", "D"], "replicate": ["1", "1"]})
 
 

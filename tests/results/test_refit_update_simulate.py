@@ -124,7 +124,8 @@ def test_new_groups_are_groups():
     for i, j in ((0, 2), (0, 3), (1, 3)):
         assert abs(covariance[i, j]) < SIGMAS * np.sqrt(covariance[i, i] * covariance[j, j] / DRAWS)
     with pytest.raises(
-        mf.DataError, match=r"'Subject' has levels the fit never saw: new, other.*re=\"new\""
+        mf.DataError,
+        match=r"'Subject' has levels that the fit did not have: new, other.*re=\"new\"",
     ):
         m.simulate(newdata=rows, re="kept")
     kept = m.simulate(DRAWS, seed=6, newdata=rows, re="kept", allow_new_levels=True)

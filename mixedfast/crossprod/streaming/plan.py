@@ -146,12 +146,13 @@ def make_plan(
     _check_missing(facts, request.na_action)
     whole = counted and request.whole
     spec = needs.spec
-    rows = _skeleton_rows(facts)
+    variables = _skeleton(facts)
     if whole:
         check_labels(
-            {name: rows.columns[name] for f in formulas(spec) for name in used_names(f)}, facts.n
+            {name: variables.columns[name] for f in formulas(spec) for name in used_names(f)},
+            facts.n,
         )
-    coded_as = contrasts_of(request.contrasts, rows, formulas(spec))
+    coded_as = contrasts_of(request.contrasts, variables, formulas(spec))
     for name in expression_names(spec.response):
         if name in facts.categories and name not in facts.numbers:
             raise DataError(
@@ -159,7 +160,7 @@ def make_plan(
             )
 
     def coding(formula: str) -> Any:
-        shapes = tuple(shape_of(name, rows) for name in used_names(formula))
+        shapes = tuple(shape_of(name, variables) for name in used_names(formula))
         return code_shapes(formula, shapes, coded_as, facts.state, facts.typical)
 
     found = {
@@ -212,7 +213,8 @@ def _check_missing(facts: GlobalFacts, na_action: str) -> None:
         )
 
 
-def _skeleton_rows(facts: GlobalFacts) -> Variables:
+def _skeleton(facts: GlobalFacts) -> Variables:
+    """Make one row of numbers, and the levels of all categories."""
     columns: dict[str, ColumnData] = {
         name: Numeric(np.ones(1, dtype)) for name, dtype in facts.numbers.items()
     }
@@ -237,10 +239,8 @@ def coded_design(
     """Make the design of a batch of complete rows, coded by the plan."""
     recipe, spec = plan.recipe, plan.recipe.spec
     coded = {name: table.coded(name) for name in recipe.levels}
-    variables = [*recipe.levels, *recipe.numeric]
-    rows = Variables(
-        table.n, {name: table.column(name) for name in dict.fromkeys(variables)}, coded
-    )
+    names = dict.fromkeys([*recipe.levels, *recipe.numeric])
+    variables = Variables(table.n, {name: table.column(name) for name in names}, coded)
     groups = {name: table.grouping(name) for group in recipe.groups for name in group.factors}
     numbered = {group.factors: apply_numbering(group, groups) for group in recipe.groups}
     for group in recipe.groups:
@@ -257,7 +257,7 @@ def coded_design(
             kind,
             numbered[group.factors],
             group.levels,
-            apply_coding(coding, rows),
+            apply_coding(coding, variables),
         )
         for group, coding, kind in zip(recipe.groups, recipe.random, correlated, strict=True)
     )
@@ -267,12 +267,12 @@ def coded_design(
     if weights is not None:
         check_weights(weights)
     offset = None if recipe.offset_column is None else vector("offset", recipe.offset_column, table)
-    x = apply_coding(recipe.fixed, rows)
-    covariates = covariates_of(spec, rows, offset, recipe.offset_column) if table.n else {}
+    x = apply_coding(recipe.fixed, variables)
+    covariates = covariates_of(spec, variables, offset, recipe.offset_column) if table.n else {}
     return Design(
-        y=response(spec, rows),
+        y=response(spec, variables),
         weights=weights,
-        offset=offset_of(spec, offset, rows),
+        offset=offset_of(spec, offset, variables),
         x=x,
         x_names=recipe.fixed.names,
         all_x_names=recipe.fixed.names,
@@ -284,7 +284,7 @@ def coded_design(
         n_dropped=n_dropped,
         missing=missing,
         recipe=replace(recipe, covariates=covariates),
-        variables=rows,
+        variables=variables,
         spec=spec,
         response_name=spec.response,
         library=table.library,

@@ -62,7 +62,7 @@ def known_levels(
             )
         more = ", ..." if len(names) > _NAMED else ""
         raise DataError(
-            f"{recipe.groups[t].label!r} has levels the fit never saw: "
+            f"{recipe.groups[t].label!r} has levels that the fit did not have: "
             f"{', '.join(names[:_NAMED])}{more} (first in row "
             f"{kept[unknown[0]]} of the new data, counted from 0). {remedy}"
         )
