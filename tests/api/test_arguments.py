@@ -29,7 +29,7 @@ NEAR_MISSES: dict[str, tuple[Callable[[mf.LMMResult], Any], str]] = {
     "a group's case": (lambda m: m.predict(re="subject"), "did you mean 'Subject'"),
     "a number for a group": (
         lambda m: m.influence(1),
-        r"influence\(group=1\): the name of a grouping factor",
+        r"influence\(group=1\): give the name of a grouping factor",
     ),
     "a word for a truth": (lambda m: m.update(REML="no"), "REML='no'"),
     "no threads": (lambda m: m.bootstrap(5, threads=0), "threads=0"),
