@@ -38,7 +38,7 @@ NEAR_MISSES: dict[str, tuple[Callable[[mf.LMMResult], Any], str]] = {
     "a model for a table": (lambda m: mf.page(m), r"m\.summary\(\)"),
     "data before the formula": (
         lambda m: mf.lmer(mf.load_dataset("sleepstudy"), m.formula),
-        "formula first",
+        "the formula is the first argument",
     ),
     "a model where sums go": (lambda m: mf.fit(m), "for data use mf.lmer"),
 }
