@@ -196,7 +196,9 @@ def test_what_is_nested_goes_with_its_level_and_what_is_crossed_is_named():
     ):
         m.influence("ward")
     for group in (None, "sex"):
-        with pytest.raises(mf.DataError, match=r"only levels of a grouping factor of the model.*clinic"):
+        with pytest.raises(
+            mf.DataError, match=r"only levels of a grouping factor of the model.*clinic"
+        ):
             m.influence(group)
 
 
