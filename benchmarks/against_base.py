@@ -1,5 +1,7 @@
 """Time two source trees in turns and report where this one is slower.
 
+`python -m benchmarks.against_base BASE`.
+
     python -m benchmarks.against_base BASE
 
 Both trees must be built, each with its own `.venv` (`make .venv/benched-with build`). In each round

@@ -1,4 +1,4 @@
-"""Who is right: criteria, estimates and standard errors of one problem and task, set against each other."""
+"""Agreement: criteria, estimates and standard errors of one problem and task compared."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import numpy as np
 
 __all__ = ["Agreement", "compare"]
 
-#: A criterion this much above the lowest is a worse fit (units of the deviance); below it nobody would notice.
+#: A criterion this much above the lowest is a worse fit (units of the deviance); below it nobody
+#: would notice.
 CRITERION_TOLERANCE = 0.01
-#: Fixed effects may differ by this share of their standard error, standard errors and deviations by this share of themselves.
+#: Fixed effects may differ by this share of their standard error, standard errors and deviations by
+#: this share of themselves.
 ESTIMATE_TOLERANCE = 0.01
 #: Degrees of freedom, relative.
 DF_TOLERANCE = 0.02
@@ -19,10 +21,12 @@ Agreement = dict[str, float | str | None]
 
 
 def compare(entries: list[dict]) -> dict[str, Agreement]:
-    """For each library with answers: `above_lowest`, `beta_off`, `se_off`, `sd_off`, `df_off` and a `verdict` in words.
+    """Compare the libraries with answers.
 
-    All is relative to the lowest criterion that fits the right model (REML or ML as asked) and that another library
-    confirms; without a second opinion, to the lowest.
+    Each gets `above_lowest`, `beta_off`, `se_off`, `sd_off`, `df_off` and a `verdict` in words.
+
+    All is relative to the lowest criterion that fits the right model (REML or ML as asked) and that
+    another library confirms; without a second opinion, to the lowest.
     """
     answers = {e["library"]: e["answers"] for e in entries if e.get("answers")}
     if not answers:
@@ -63,7 +67,7 @@ def _beta_off(a: dict, b: dict) -> float:
 
 
 def _worst(differences: np.ndarray) -> float:
-    """The largest in absolute value; one that is no number is the worst of all."""
+    """Return the largest in absolute value, where NaN is the largest of all."""
     absolute = np.abs(np.asarray(differences, float))
     return float(np.max(np.where(np.isnan(absolute), np.inf, absolute), initial=0.0))
 

@@ -17,7 +17,8 @@ from benchmarks.worker import MARK
 __all__ = ["Child", "TimedOut", "thread_settings"]
 
 ROOT = Path(__file__).parent.parent
-#: Loading the table, importing the library and the untimed fit of a toy table may take this long beyond the limit.
+#: Loading the table, importing the library and the untimed fit of a toy table may take this long
+#: beyond the limit.
 SECONDS_TO_START = 120.0
 
 
@@ -26,7 +27,9 @@ _KEPT = 20_000
 
 
 def last_words(log: str) -> str:
-    """Why a child ended, in one line: what Rust says above its backtrace, R's error, or else the last line, where Python's is.
+    """Return why a child ended, in one line.
+
+    Rust says it above its backtrace, R in its error, Python in the last line.
 
     Examples
     --------
@@ -49,7 +52,7 @@ class TimedOut(Exception):
 
 
 def thread_settings(threads: int) -> dict[str, str]:
-    """The environment that gives every library the same number of threads."""
+    """Return the environment that gives every library the same number of threads."""
     pools = ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB", "NUMEXPR", "RAYON")
     settings = {f"{pool}_NUM_THREADS": str(threads) for pool in pools}
     # A thread pool that spins while it waits would slow the child whose turn it is.
@@ -103,7 +106,10 @@ class Child:
         return self.answer(limit)
 
     def answer(self, limit: float) -> dict:
-        """The next message. What else the child prints is kept in `log`; one that ends before it speaks has failed."""
+        """Return the next message.
+
+        Other output of the child is kept in `log`; a child that ends before it answers has failed.
+        """
         deadline = time.monotonic() + limit
         while True:
             line = self._line(deadline)
@@ -114,7 +120,7 @@ class Child:
             self.log = self.log[-_KEPT:] + line
 
     def _line(self, deadline: float) -> str | None:
-        """A line of the child's output, None at its end."""
+        """Return a line of the child's output, None at its end."""
         stdout = self._process.stdout
         assert stdout is not None
         with selectors.DefaultSelector() as selector:
@@ -130,7 +136,10 @@ class Child:
         return line.decode(errors="replace") + "\n"
 
     def memory(self, what: str) -> int | None:
-        """Bytes the kernel counts for the child: `VmRSS` now, `VmHWM` at its highest. None where /proc does not tell."""
+        """Return the bytes the kernel counts for the child, None where /proc has none.
+
+        `VmRSS` is the memory now, `VmHWM` at its highest.
+        """
         status = Path(f"/proc/{self._process.pid}/status")
         if not sys.platform.startswith("linux") or not status.exists():
             return None
@@ -140,7 +149,10 @@ class Child:
         return None
 
     def settle(self, blas: list[str]) -> None:
-        """The child is ready: note what it uses, and count its highest memory from now on, without reading from disk."""
+        """Note what the ready child uses, and count its highest memory from now on.
+
+        Nothing is read from disk.
+        """
         self.blas, self.loaded_bytes = blas, self.memory("VmRSS")
         if self.loaded_bytes is not None:
             Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")

@@ -1,4 +1,4 @@
-"""A virtual environment for each Python library that is compared, so that none decides another's versions."""
+"""A virtual environment for each compared Python library, so that versions do not conflict."""
 
 from __future__ import annotations
 

@@ -25,7 +25,10 @@ BETA, SD_SCHOOL, SD_ROW = (50.0, 2.0, -1.0), (3.0, 0.8), 8.0
 
 
 def make(folder: Path, files: int, rows: int, schools: int) -> int:
-    """Scores with three decimals, students in the order they came: every file holds students of every school."""
+    """Write scores with three decimals, students in the order they came.
+
+    Every file holds students of every school.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -61,7 +64,7 @@ def read(folder: Path) -> int:
 
 
 def fit(folder: Path, levels: int | None) -> int:
-    """The whole fit; with the number of schools given, in one pass instead of two."""
+    """Fit the model: in one pass when the number of schools is given, otherwise in two."""
     import mixedfast as mf
 
     known = None if levels is None else {"school": np.arange(levels)}

@@ -25,7 +25,7 @@ __all__ = ["describe"]
 
 
 def describe(threads: int, order: int = 4000) -> dict:
-    """The machine, with its limits measured in a child process that has `threads` threads."""
+    """Describe the machine, with its limits measured in a child process with `threads` threads."""
     measured = subprocess.run(
         [sys.executable, "-m", "benchmarks.machine", str(order)],
         cwd=ROOT,
@@ -58,7 +58,10 @@ def _cpu() -> str:
 
 
 def limits(order: int, doubles: int = 1 << 25) -> dict:
-    """Best of several: bytes copied a second (read and written, both counted), read a second, and floating-point operations."""
+    """Return the best of several rates per second.
+
+    Bytes copied (read and written), bytes read, and floating-point operations.
+    """
     source = np.ones(doubles)
     target = np.empty_like(source)
     a = np.random.default_rng(1).standard_normal((order, order))

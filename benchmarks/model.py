@@ -1,4 +1,4 @@
-"""A linear mixed model in words every library can be given: a formula for those that read one, its parts for the rest."""
+"""A linear mixed model described for every library: a formula, and its parts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ class Random:
 
 @dataclass(frozen=True)
 class Model:
-    """`response ~ 1 + fixed + random`. `fixed` holds columns and products of two (`"service:dept"`)."""
+    """The model `response ~ 1 + fixed + random`.
+
+    `fixed` holds columns and products of two (`"service:dept"`).
+    """
 
     response: str
     fixed: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The pictures: seconds of every library on every problem, and our time and memory against the number of rows."""
+"""Pictures: seconds of every library on every problem, and time and memory against rows."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ COLOURS = dict(
 
 
 def draw_times(table: list[dict], path: Path) -> None:
-    """Each problem under its title, a line of dots for each task; an arrow where the time limit was passed, hollow where the
-    answer is off."""
+    """Draw each problem under its title, with a line of dots for each task.
+
+    An arrow means that the time limit was passed, a hollow dot that the answer is off.
+    """
     problems = [
         [list(line) for _, line in groupby(own, key=_task)]
         for _, own in groupby(table, key=lambda r: r["problem"])
@@ -78,7 +80,7 @@ def _task(row: dict) -> str:
 
 
 def _dot(axes: Axes, y: int, r: dict) -> None:
-    """What one library took, on the line at y."""
+    """Draw the times of one library on the line at y."""
     if r["seconds"] is None:
         return
     late, name = r["status"] == "timed out", r["library"]
@@ -95,7 +97,10 @@ def _dot(axes: Axes, y: int, r: dict) -> None:
 
 
 def draw_scaling(points: list[dict], path: Path) -> None:
-    """Left: seconds in all and after the rows are read. Right: peak memory against the columns' bytes."""
+    """Draw seconds at the left, and peak memory at the right.
+
+    Seconds in all, and seconds after the rows are read.
+    """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right_ = figure.subplots(1, 2)
     n = [p["rows"] for p in points]

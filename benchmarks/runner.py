@@ -1,4 +1,4 @@
-"""The run: for each problem and task every library in its own process, one after the other, round after round."""
+"""The run: every library in its own process, in turns, for each problem and task."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from benchmarks.tables import read_columns, used_bytes, write_table
 
 __all__ = ["Overlap", "Settings", "one_run_at_a_time", "run"]
 
-#: A short fit is repeated until it has taken this long in all, so that the median of milliseconds is one of many.
+#: A short fit is repeated until it has taken this long in all, so that the median of milliseconds
+#: is one of many.
 SECONDS_OF_SHORT_FITS = 0.5
 MOST_REPEATS = 20
 
@@ -107,7 +108,7 @@ def describe_table(problem: Problem, table: Path) -> dict:
 
 
 def toy(data: Path) -> Path:
-    """A small table for the untimed first fit."""
+    """Return a small table for the untimed first fit."""
     place = data / "toy"
     if not (place / "table.json").exists():
         rng = np.random.default_rng(1)
@@ -121,7 +122,9 @@ def toy(data: Path) -> Path:
 def _start(
     libraries: list[Library], problem: Problem, table: Path, toy: Path, settings: Settings
 ) -> tuple[dict[str, Child], dict[str, dict]]:
-    """A child for each library that can take part; for the others `status` and `reason`, by name.
+    """Start a child for each library that can take part.
+
+    For the others return `status` and `reason`, by name.
 
     They start side by side (nothing is timed yet) and then wait.
     """
@@ -159,7 +162,10 @@ def _race(
     settings: Settings,
     say: Callable[[str], None],
 ) -> dict[str, dict]:
-    """Each library's entry: `times` and its last answers, or why there are none. Who drops out is put into `out`."""
+    """Return each library's entry: `times` and its last answers, or why there are none.
+
+    Libraries that drop out are put into `out`.
+    """
     entries: dict[str, dict] = {}
     for library in libraries:
         entries[library.name] = {
@@ -199,7 +205,10 @@ def _race(
 
 
 def wants_another(entry: dict, settings: Settings) -> bool:
-    """Whether a library runs once more: up to `repeat`, within the budget, and more often when it is quick."""
+    """Whether a library runs once more.
+
+    It runs up to `repeat` times within the budget, and more often when it is quick.
+    """
     times = entry["times"]
     if entry["status"] != "ran" or not times:
         return entry["status"] == "ran"

@@ -1,4 +1,7 @@
-"""How time and memory grow with the rows of P8, from 10^4 to 10^7, when the number of schools stays."""
+"""How time and memory grow with the rows of P8, from 10^4 to 10^7.
+
+The number of schools stays the same.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ def students_in(rows: int) -> Problem:
 def measure(
     settings: Settings, data: Path, say: Callable[[str], None], steps: Sequence[int] = STEPS
 ) -> list[dict]:
-    """A point for each number of rows: medians of `assembly` and `after`, in seconds, and memory in bytes."""
+    """Return a point for each number of rows.
+
+    Each has medians of `assembly` and `after` in seconds, and memory in bytes.
+    """
     points = []
     for rows in steps:
         table = stored(students_in(rows), data, settings.seed)

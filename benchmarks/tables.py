@@ -1,4 +1,7 @@
-"""Tables on disk that Python and R read alike: a folder with `table.json` and one raw little-endian file a column."""
+"""Tables on disk that Python and R both read.
+
+A table is a folder with `table.json` and one raw little-endian file per column.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ Columns = dict[str, "np.ndarray | pd.Categorical"]
 
 
 def write_table(folder: Path, model: Model, columns: Columns) -> None:
-    """Numbers as float64, identifiers as int32, factors as int32 codes with their levels in `table.json`."""
+    """Write a table: numbers as float64, identifiers as int32, factors as int32 codes.
+
+    Levels of factors are in `table.json`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     described = {}
     for name, column in columns.items():
@@ -43,7 +49,7 @@ def read_model(folder: Path) -> Model:
 
 
 def read_columns(folder: Path) -> Columns:
-    """The columns the model reads."""
+    """Return the columns the model reads."""
     table = json.loads((folder / "table.json").read_text())
     columns: Columns = {}
     for name in Model.from_dict(table["model"]).columns():

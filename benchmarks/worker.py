@@ -2,8 +2,9 @@
 
     python -m benchmarks.worker ADAPTER TASK,TASK TOY_TABLE TABLE
 
-Speaks lines of JSON behind a mark on standard output: once `ready` (after each task was done untimed on the toy table, so that
-imports and caches are warm), then an answer for every line it reads, which names a task. worker.R speaks the same.
+Speaks lines of JSON behind a mark on standard output: once `ready` (after each task was done
+untimed on the toy table, so that imports and caches are warm), then an answer for every line it
+reads, which names a task. worker.R speaks the same.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def say(**message: object) -> None:
 
 
 def blas() -> list[str]:
-    """The linear algebra that is loaded, with its threads."""
+    """Return the linear algebra libraries that are loaded, with their threads."""
     try:
         from threadpoolctl import threadpool_info
     except ImportError:
@@ -69,7 +70,9 @@ def main(adapter: str, tasks: str, toy: str, table: str) -> None:
 
 
 def burst(fit: Callable[[str], object], task: str) -> tuple[float, float, object]:
-    """Median seconds and CPU seconds of as many fits as a twentieth of a second holds, at least one, and the last of them.
+    """Return median seconds, median CPU seconds, and the last of some fits.
+
+    There are as many as a twentieth of a second allows, and at least one.
 
     One fit of a millisecond, after others have had the caches, times the caches.
     """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-# The same examples on every run and every machine, and no database: a failure here is a failure everywhere.
+# The same examples on every run and every machine, and no database: a failure here is a failure
+# everywhere.
 settings.register_profile(
     "mixedfast", derandomize=True, deadline=None, max_examples=40, database=None
 )

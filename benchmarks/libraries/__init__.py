@@ -1,7 +1,8 @@
 """The libraries that are compared: one line here, and one file of this folder, each.
 
-A Python file defines `prepare(model, columns)`, `run(model, data, task)` and `answers(model, fitted)`; an R file the same.
-Only `run` is timed: from a table in memory, in the form the library likes best, to what the task asks for.
+A Python file defines `prepare(model, columns)`, `run(model, data, task)` and `answers(model,
+fitted)`; an R file the same. Only `run` is timed: from a table in memory, in the form the library
+likes best, to what the task asks for.
 """
 
 from __future__ import annotations
@@ -19,14 +20,19 @@ __all__ = ["ENVIRONMENTS", "LIBRARIES", "TASKS", "Library"]
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE.parent / ".envs"
 
-#: What is timed. Each begins with the table and ends with the standard errors of the fixed effects, the last two with
-#: their degrees of freedom as well (and, for Kenward-Roger, the adjusted standard errors).
+#: What is timed. Each begins with the table and ends with the standard errors of the fixed effects,
+#: the last two with their degrees of freedom as well (and, for Kenward-Roger, the adjusted standard
+#: errors).
 TASKS = ("standard errors", "satterthwaite", "kenward-roger")
 
 
 @dataclass(frozen=True)
 class Library:
-    """`includes`: a library whose work is a part of this one's; what is too slow for it is not tried here."""
+    """One library.
+
+    `includes` names a library whose work is a part of this one's: what is too slow for it is not
+    tried here.
+    """
 
     name: str
     adapter: str
@@ -45,7 +51,10 @@ class Library:
 
     @cached_property
     def interpreter(self) -> str | None:
-        """The program that runs the library, None when it is not installed. The own environment comes first."""
+        """Return the program that runs the library, None when it is not installed.
+
+        An environment of its own comes first.
+        """
         if self.is_r:
             return _rscript(self.needs)
         own = self.environment / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")

@@ -1,4 +1,7 @@
-"""glmm (Rust). Takes a pandas data frame; grouping identifiers as categories, which it reads as codes."""
+"""glmm (Rust): takes a pandas data frame.
+
+Grouping identifiers are categories, whose codes it reads.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ def answers(model, fitted):
 
 
 def symmetric(packed):
-    """A matrix from the columns of its lower triangle."""
+    """Return a matrix from the columns of its lower triangle."""
     k = round((np.sqrt(8 * len(packed) + 1) - 1) / 2)
     matrix = np.zeros((k, k))
     columns, rows = np.triu_indices(k)

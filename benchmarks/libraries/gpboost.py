@@ -1,4 +1,7 @@
-"""GPBoost: maximum likelihood only, uncorrelated effects only; takes matrices, which are made before the clock starts."""
+"""GPBoost: maximum likelihood and uncorrelated effects only.
+
+It takes matrices, which are made before the clock starts.
+"""
 
 from __future__ import annotations
 

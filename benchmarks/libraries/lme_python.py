@@ -1,4 +1,7 @@
-"""lme-python (Rust), from a polars data frame; grouping identifiers as strings, the only kind it groups by."""
+"""lme-python (Rust): takes a polars data frame.
+
+Grouping identifiers are strings, the only kind it groups by.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""mixedfast with the two halves of a fit timed apart: cross-products from the rows, and everything after."""
+"""mixedfast with two halves of a fit timed apart.
+
+Cross-products from the rows, and everything after.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""statsmodels' MixedLM. Nested intercepts are variance components; crossed factors need one group of all rows."""
+"""statsmodels' MixedLM: nested intercepts are variance components.
+
+Crossed factors need one group of all rows.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,13 @@ import statsmodels.formula.api as smf
 
 from benchmarks.model import Unsupported
 
-#: With one group of all rows the covariance of y is a dense matrix: more rows than this are not tried.
+#: With one group of all rows the covariance of y is a dense matrix: more rows than this are not
+#: tried.
 MOST_ROWS_IN_ONE_GROUP = 5_000
 
 
 def prepare(model, columns):
-    """The table, and the term whose group holds all others (None: one group of all rows)."""
+    """Return the table, and the term whose group holds all others (None: one group of all rows)."""
     frame = pd.DataFrame(columns)
     if len(model.random) == 1:
         return frame, model.random[0]

@@ -1,4 +1,7 @@
-"""Degrees of freedom and the bootstrap of models everybody knows, each after the fit: `make bench-kernels`."""
+"""Degrees of freedom and the bootstrap of well-known models, each after the fit.
+
+`make bench-kernels`.
+"""
 
 from __future__ import annotations
 

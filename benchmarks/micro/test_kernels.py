@@ -19,7 +19,7 @@ def rng():
 
 @pytest.fixture(scope="module")
 def pool(rng):
-    """An intercept and nine columns of doubles, shifted and scaled."""
+    """Return an intercept and nine columns of doubles, shifted and scaled."""
     columns = [((), 0.0, 1.0)] + [
         ((ColumnFactor(rng.standard_normal(ROWS)),), 0.1, 0.9) for _ in range(9)
     ]
@@ -54,7 +54,7 @@ def test_pairs(benchmark, rng):
 
 @pytest.fixture(scope="module", params=[1, 2, 4], ids="k={}".format)
 def levels(request, rng):
-    """A and T of 50,000 levels."""
+    """Return A and T of 50,000 levels."""
     k = request.param
     roots = rng.standard_normal((50_000, k, k + 2))
     A, T = roots @ roots.transpose(0, 2, 1), np.empty((50_000, k, k))

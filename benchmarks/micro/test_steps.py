@@ -1,4 +1,7 @@
-"""The steps of a fit, each alone, on small copies of the problems: cross-products, one factorization, derivatives."""
+"""Steps of a fit, each alone, on small copies of the problems.
+
+Cross-products, one factorization, derivatives.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from mixedfast.estimation.fit import fit_crossproducts
     scope="module", params=[("P8", 0.1), ("P9", 0.03), ("P10d", 0.05)], ids=lambda p: p[0]
 )
 def case(request):
-    """Formula, table and the fit."""
+    """Return formula, table and fit."""
     key, scale = request.param
     problem = PROBLEMS[key]
     table = pd.DataFrame(problem.table(np.random.default_rng(SEED), scale))
@@ -53,5 +56,5 @@ def test_hessian(benchmark, solved):
 
 
 def solve_again(system, theta):
-    """What is kept from the last derivative at this theta is dropped."""
+    """Forget what is kept from the last derivative at this theta."""
     system.solve(theta)

@@ -19,7 +19,9 @@ SEED = 20261124
 
 @dataclass(frozen=True)
 class Problem:
-    """`table(rng, scale)` makes the columns; `scale` multiplies the number of groups and, with it, of rows.
+    """A problem: `table(rng, scale)` makes its columns.
+
+    `scale` multiplies the number of groups and, with it, of rows.
 
     `tasks`: what is timed (see libraries). `limit`: seconds after which a fit has nothing more to tell. `libraries`: only
     these are run, the others are known not to get there (`note` says what was measured).
@@ -36,7 +38,7 @@ class Problem:
 
 
 def stored(problem: Problem, folder: Path, seed: int = SEED, scale: float = 1.0) -> Path:
-    """The folder of the problem's table, written the first time it is asked for."""
+    """Return the folder of the problem's table, which is written when first needed."""
     place = folder / f"{problem.key}-seed{seed}-scale{scale:g}"
     if not (place / "table.json").exists():
         write_table(place, problem.model, problem.table(np.random.default_rng(seed), scale))

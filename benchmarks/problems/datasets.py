@@ -1,4 +1,7 @@
-"""Data sets everybody knows, as they come with mixedfast. The seed has no say; the scale keeps that share of the rows."""
+"""Well-known data sets, as they come with mixedfast.
+
+The seed is not used; the scale keeps that share of the rows.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from benchmarks.tables import Columns
 
 
 def dataset(name: str, group: str):
-    """A maker of the table: at scales below one, the rows of the first levels of `group`."""
+    """Return a maker of the table: at scales below one, the rows of the first levels of `group`."""
 
     def table(rng: np.random.Generator, scale: float) -> Columns:
         frame = mf.load_dataset(name)

@@ -1,4 +1,7 @@
-"""Growth in three levels: occasions in children in schools, as in the egsingle study (Raudenbush & Bryk 2002, ch. 8)."""
+"""Growth in three levels: occasions in children in schools, as in the egsingle study.
+
+Raudenbush & Bryk 2002, ch. 8.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ from benchmarks.tables import Columns
 
 
 def grown(rows: int, children: int, schools: int):
-    """A maker of `rows` occasions; children belong to one school each, and `child` is unique over schools."""
+    """Return a maker of `rows` occasions.
+
+    Children belong to one school each, and `child` is unique over schools.
+    """
 
     def table(rng: np.random.Generator, scale: float) -> Columns:
         n, n_children, n_schools = (

@@ -1,4 +1,4 @@
-"""Two crossed factors whose levels are met as often as Zipf's law says: a few everywhere, most seldom."""
+"""Two crossed factors whose levels occur as often as Zipf's law says."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from benchmarks.tables import Columns
 
 
 def zipf(rng: np.random.Generator, rows: int, levels: int) -> np.ndarray:
-    """Codes of `levels` levels, the r-th most common with weight 1/r, every level met at least once, labels in no order."""
+    """Draw codes of `levels` levels, the r-th most common with weight 1/r.
+
+    Every level occurs, and labels are in no order.
+    """
     weight = np.cumsum(1 / np.arange(1, levels + 1))
     drawn = np.searchsorted(weight, rng.random(rows - levels) * weight[-1])
     codes = rng.permutation(np.concatenate([np.arange(levels), drawn]))
@@ -18,7 +21,7 @@ def zipf(rng: np.random.Generator, rows: int, levels: int) -> np.ndarray:
 
 
 def rated(rows: int, users: int, items: int):
-    """A maker of `rows` ratings of `items` items by `users` users."""
+    """Return a maker of `rows` ratings of `items` items by `users` users."""
 
     def table(rng: np.random.Generator, scale: float) -> Columns:
         n, n_users, n_items = (

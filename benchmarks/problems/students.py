@@ -14,7 +14,10 @@ COVARIATES = tuple(f"x{j}" for j in range(1, 9))
 def grouped(
     rng: np.random.Generator, rows: int, groups: int, covariates: tuple[str, ...], group: str
 ) -> Columns:
-    """Rows fall on groups at random, every group at least once; a slope of the first covariate varies over them."""
+    """Draw rows in random groups, every group at least once.
+
+    A slope of the first covariate varies over them.
+    """
     code = rng.permutation(
         np.concatenate([np.arange(groups), rng.integers(groups, size=rows - groups)])
     )

@@ -1,4 +1,4 @@
-"""Arguments written as people write them: near misses are told what was meant, and nothing is taken for something else."""
+"""Arguments as people write them: near misses get a suggestion, and nothing is guessed."""
 
 from __future__ import annotations
 

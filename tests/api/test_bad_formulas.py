@@ -21,7 +21,7 @@ from mixedfast import (
 )
 from mixedfast.formula.expressions import allowed
 
-# -- formulas that try to run code -----------------------------------------------------------------------
+# -- formulas that try to run code -----------------------------------------------------------------
 
 #: What is heard in this thread; other threads (those of a test runner) open files of their own.
 
@@ -152,7 +152,7 @@ def test_functions_allowed_from_many_threads():
     assert not set(names) & allowed()
 
 
-# -- the formula -----------------------------------------------------------------------------------------
+# -- the formula -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_formulas(formula, words):
     ["np + np.where(np > 0, 1, 0)", "`np` * np.sqrt(abs(x))", "Q('contr') + C(s, contr.sum)"],
 )
 def test_a_column_that_hides_what_formulas_ask_for_functions(fixed):
-    """pandas' columns have methods of the same names, and such as write files and change the data."""
+    """pandas columns have methods of these names, and some write files and change the data."""
     table = {**a_table(), "np": a_table()["x"], "contr": a_table()["w"]}
     with pytest.raises(FormulaError, match=r"uses a column '(np|contr)' and .*: rename the column"):
         mf.lmer(f"y ~ {fixed} + (1 | g)", table)

@@ -1,4 +1,7 @@
-"""What cannot be fitted gets a named error that says which column or term; what can gets no warning it has not earned."""
+"""Input that cannot be fitted gets a named error that says which column or term.
+
+Input that can be fitted gets no unearned warning.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ def test_the_table_itself_is_good():
         assert mf.lmer(FORMULA, a_table(), weights="w").converged
 
 
-# -- the page of wrong inputs ----------------------------------------------------------------------------
+# -- the page of wrong inputs ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -73,7 +76,7 @@ def test_answers_larger_than_memory_are_refused(ask):
         ask(a_fit())
 
 
-# -- the data --------------------------------------------------------------------------------------------
+# -- the data --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -277,7 +280,7 @@ def test_expressions_without_a_value(formula):
     refused(DataError, r"'log\(x\)' is not a finite number", formula)
 
 
-# -- what the data cannot tell ---------------------------------------------------------------------------
+# -- what the data cannot tell ---------------------------------------------------------------------
 
 
 def test_one_level():
@@ -345,7 +348,7 @@ def test_columns_that_others_determine_are_named_not_refused():
     )
 
 
-# -- options ---------------------------------------------------------------------------------------------
+# -- options ---------------------------------------------------------------------------------------
 
 
 def test_an_unknown_engine():
@@ -398,7 +401,7 @@ def test_a_number_of_threads_that_is_none(threads):
     refused(mf.ArgumentError, "threads", threads=threads)
 
 
-# -- effects that cannot be told apart -------------------------------------------------------------------
+# -- effects that cannot be told apart -------------------------------------------------------------
 
 
 def warned(words, formula, data):
@@ -444,7 +447,7 @@ def test_effects_that_can_be_told_apart_pass_in_silence(random):
         mf.lmer(f"y ~ x + {random}", data)
 
 
-# -- warnings --------------------------------------------------------------------------------------------
+# -- warnings --------------------------------------------------------------------------------------
 
 
 # the second model of InstEval has the rows of the first and takes ten seconds

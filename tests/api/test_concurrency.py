@@ -27,7 +27,10 @@ OTHER_THREADS = 1e-10
 
 
 def a_table(n=40_000, seed=0):
-    """Two crossed factors, the second with enough levels for a dense rest that is shared among threads."""
+    """Return a table with two crossed factors.
+
+    The second has enough levels for a dense remainder that is shared among threads.
+    """
     rng = np.random.default_rng(seed)
     g, h, x = rng.integers(0, 900, n), rng.integers(0, 600, n), rng.normal(size=n)
     y = 1.0 + x + rng.normal(size=900)[g] + rng.normal(size=600)[h] + rng.normal(size=n)
@@ -43,7 +46,7 @@ MODELS = [
 
 
 def bits(table, formula, engine, threads=None):
-    """What a fit says, to the last bit."""
+    """Return a digest of all numbers of a fit, to the last bit."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mf.SingularFitWarning)
         m = mf.lmer(formula, table, engine=engine, threads=threads)
@@ -136,11 +139,11 @@ def test_saves_to_one_place_from_many_threads(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
-# -- forks -----------------------------------------------------------------------------------------------
+# -- forks -----------------------------------------------------------------------------------------
 
 
 def in_a_child(work):
-    """What `work` returns in a forked child, which has ten seconds."""
+    """Return the result of `work` in a forked child, which has ten seconds."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=lambda: theirs.send(work()))
@@ -215,16 +218,17 @@ def test_workers_in_a_forked_child():
     assert in_a_child(again) == [0, 1, 2]
 
 
-# -- interruptions ---------------------------------------------------------------------------------------
+# -- interruptions ---------------------------------------------------------------------------------
 
-#: Python ignores, and reports, an interrupt that falls into a destructor or into the garbage collector's callbacks.
+#: Python ignores, and reports, an interrupt that falls into a destructor or into the garbage
+#: collector's callbacks.
 may_be_ignored = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @may_be_ignored
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers on this system")
 def test_interrupted_at_any_time():
-    """Eighty interrupts spread over fits: afterwards BLAS is as before, and a fit gives the same bits."""
+    """Interrupt fits eighty times: afterwards BLAS is as before, and a fit gives the same bits."""
     table, before = a_table(3_000), blas_threads()
     expected = [bits(table, *model) for model in MODELS]
     rng = random.Random(5)

@@ -1,4 +1,7 @@
-"""The answer must not depend on how the data are written down: units, origin, order, names, container, threads."""
+"""The answer does not depend on how the data are written down.
+
+Units, origin, order, names, container, threads.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ from mixedfast.inference.ddf.methods import t_test
 INFERENCE = 1e-6
 #: Only sums in another order: the search starts from the same place and takes the same steps.
 REORDERED = 1e-7
-#: Another start, other steps: a search that ends with 1e-11 of a deviance unit left is 4.5e-6 standard errors of theta
-#: from the optimum.
+#: Another start, other steps: a search that ends with 1e-11 of a deviance unit left is 4.5e-6
+#: standard errors of theta from the optimum.
 OTHER_STEPS = 5e-6
 MODELS = {
     "intercept": "y ~ x + f + (1 | a)",
@@ -47,7 +50,7 @@ def a_table(n=240):
 
 
 def inference(m):
-    """What does not change with the units: t statistics and df, both methods, by coefficient."""
+    """Return what does not change with the units: t statistics and df of both methods."""
     L = np.eye(len(m.params))
     tables = [t_test(m._fit, L, ddf=ddf) for ddf in ("satterthwaite", "kenward-roger")]
     return np.array([part for table in tables for part in (table["statistic"], table["df"])])
@@ -68,7 +71,7 @@ def same_fit(m, expected, tolerance=REORDERED):
     assert m.converged
 
 
-# -- units and origin ------------------------------------------------------------------------------------
+# -- units and origin ------------------------------------------------------------------------------
 
 
 @every_model
@@ -144,7 +147,10 @@ def test_origin_of_a_covariate(name, shift):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_the_optimum_is_as_sharp_in_every_unit(seed):
-    """The deviance is thousands larger where the unit is small: a search that stopped by its rounding would be 1e-7 off."""
+    """The deviance is larger by thousands where the unit is small.
+
+    A search that stopped by its rounding would be 1e-7 off.
+    """
     rng = np.random.default_rng(seed)
     g = rng.integers(0, 25, 420)
     x, w = rng.normal(3, 1, 420), rng.exponential(size=420) + 0.2
@@ -159,7 +165,7 @@ def test_the_optimum_is_as_sharp_in_every_unit(seed):
 
 @pytest.mark.parametrize("formula", ["y ~ 0 + f + (1 | a)", "y ~ 0 + f + x + (x | a)"])
 def test_cell_means_of_a_response_far_from_zero(formula):
-    """No column says intercept, but the cells add up to one: the digits must be kept all the same."""
+    """No column is called intercept, but the cells add up to one, and the digits are kept."""
     table = a_table()
     m, expected = mf.lmer(formula, table | {"y": table["y"] + 1e7}), mf.lmer(formula, table)
     assert m.sigma == pytest.approx(expected.sigma, rel=INFERENCE)
@@ -178,7 +184,7 @@ def test_weights_times_a_constant(factor):
     assert m.criterion == pytest.approx(expected.criterion, rel=1e-11)
 
 
-# -- order and names -------------------------------------------------------------------------------------
+# -- order and names -------------------------------------------------------------------------------
 
 
 @every_model
@@ -248,7 +254,7 @@ def test_engines_agree():
     same_inference(sparse, block)
 
 
-# -- containers and threads ------------------------------------------------------------------------------
+# -- containers and threads ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -287,7 +293,7 @@ def test_threads():
     np.testing.assert_array_equal(two.params, again.params)
 
 
-# -- pickles ---------------------------------------------------------------------------------------------
+# -- pickles ---------------------------------------------------------------------------------------
 
 
 @every_model

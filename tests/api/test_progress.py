@@ -33,7 +33,7 @@ class Terminal:
 
 
 def terminal(monkeypatch) -> Terminal:
-    """Put in stderr's place; from the test itself, for pytest puts its own there when the test begins."""
+    """Replace stderr from inside the test: pytest puts its own there when a test begins."""
     made = Terminal()
     monkeypatch.setattr(sys, "stderr", made)
     return made

@@ -1,4 +1,4 @@
-"""The public surface: every name says what it takes, gives and raises, shows an example that runs, and has types."""
+"""The public names: each has types, an example, and documents arguments, results and errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FUNCTIONS = [thing for thing in EXPORTED if inspect.isfunction(thing)]
 
 
 def members(owner: type) -> Iterator[tuple[str, Any]]:
-    """The public attributes that our own classes give to one."""
+    """Return the public attributes of the package's own classes."""
     seen = set()
     for base in inspect.getmro(owner):
         if base.__module__.startswith("mixedfast"):
@@ -78,7 +78,7 @@ def sections(text: str) -> set[str]:
 
 
 def lacking(function: Callable[..., Any]) -> list[str]:
-    """What a docstring and a signature leave out."""
+    """Return what a docstring and a signature leave out."""
     signature = inspect.signature(function)
     given = [p for name, p in signature.parameters.items() if name not in ("self", "cls")]
     text = function.__doc__ or ""

@@ -1,9 +1,9 @@
 """Every number printed on the slides this library grew from, to the digits printed.
 
-Zieffler, A., Introduction to Mixed-Effects Models (slides), University of Minnesota. The slides have
-slips, which are not ours to reproduce: 1785 and 1783 where 7185 students and 7183 df are meant, the
-equation 12.74 + 3.19(ses) where their own table says 12.74740 and 3.18387, and the school means are
-once called houses and cities.
+Zieffler, A., Introduction to Mixed-Effects Models (slides), University of Minnesota. The slides
+have slips, which are not ours to reproduce: 1785 and 1783 where 7185 students and 7183 df are
+meant, the equation 12.74 + 3.19(ses) where their own table says 12.74740 and 3.18387, and the
+school means are once called houses and cities.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ def test_the_outcome_is_described_as_on_the_slides(students: pd.DataFrame) -> No
 
 
 def test_statistics_of_values_worked_by_hand() -> None:
-    # ten values, so the trimmed mean leaves out one at each end; deviations from 6: -5 -4 -3 -2 -1 0 1 2 3 9
+    # ten values, so the trimmed mean leaves out one at each end; deviations from 6: -5 -4 -3 -2 -1
+    # 0 1 2 3 9
     found = _statistics(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 15.0]))
     sd = np.sqrt(150 / 9)
     by_hand = {
@@ -167,7 +168,8 @@ def test_the_fixed_effects(m: Any, term: str) -> None:
 
 
 def test_the_fixed_effects_in_the_text(m: Any) -> None:
-    # "12.67" at the average status and "2.39" per standard deviation; 12.665 rounds up, and so do they
+    # "12.67" at the average status and "2.39" per standard deviation; 12.665 rounds up, and so do
+    # they
     assert shows(m.params["Intercept"], "12.67")
     assert shows(m.params["ses"], "2.39")
 

@@ -1,4 +1,4 @@
-"""Users' code under mypy in its strict mode (as pyproject.toml has it): what is right passes, what is wrong is found."""
+"""Users' code under mypy in strict mode: what is right passes, what is wrong is found."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ ROOT = TYPED.parent.parent
 
 @pytest.fixture(scope="module")
 def said() -> list[str]:
-    """What mypy says of both files, line by line; its cache is shared with the checks of the package."""
+    """Return the messages of mypy for both files, line by line.
+
+    Its cache is shared with the checks of the package.
+    """
     pytest.importorskip("mypy")
     if not np.lib.NumpyVersion(np.__version__) >= "2.3.0":
         pytest.skip("before 2.3 NumPy's arrays have no default for their type parameters")

@@ -1,8 +1,8 @@
-"""The door shaped like statsmodels, against statsmodels itself and against R's results that statsmodels ships.
+"""The interface of statsmodels, against statsmodels itself and the results of R that it ships.
 
-Optimizers are kept out of the comparison: statsmodels' own result object is made at our estimates and must then say the
-same in every attribute, and its score must vanish there. A second test lets statsmodels search: it never finds a higher
-likelihood.
+Optimizers are kept out of the comparison: statsmodels' own result object is made at our estimates
+and must then say the same in every attribute, and its score must vanish there. A second test lets
+statsmodels search: it never finds a higher likelihood.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def test_statsmodels_never_finds_more(name: str, reml: bool) -> None:
         np.testing.assert_allclose(result.bse, other.bse, rtol=1e-2)
 
 
-# --- R's results, as statsmodels ships them ---------------------------------------------------------------
+# --- R's results, as statsmodels ships them -------------------------------------------------------
 
 
 def published() -> list[tuple[int, bool, bool]]:

@@ -1,4 +1,4 @@
-"""Arrays, tables, missing values and files through the interface of statsmodels, and what it does not offer."""
+"""Arrays, tables, missing values and files through the interface of statsmodels."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_slope_that_is_zero_in_some_rows() -> None:
 
 
 def test_reference_levels_are_each_groups_own() -> None:
-    """Without ``0 +`` the columns of a component depend on the levels its group has: two levels, one column."""
+    """Without ``0 +`` a component has one column in a group with two levels."""
     data = NESTED.assign(two=NESTED.a % 2)
     arguments = {"groups": "a", "vc_formula": {"b": "C(b) - 1"}, "re_formula": "1"}
     result = door.mixedlm("y ~ x1", data, **arguments).fit()

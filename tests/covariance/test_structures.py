@@ -1,4 +1,7 @@
-"""Structures of random terms: the two of lme4, and a third that is none of them, through `Covariance`."""
+"""Structures of random terms.
+
+The two of lme4, and a third that is none of them, through `Covariance`.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ def a_covariance():
 
 
 def a_function(cov, generator):
-    """A cubic function of the relative covariances, its value and its derivatives in them."""
+    """Return a cubic function of the relative covariances, its value and its derivatives in them."""
     A = [generator.normal(size=(n, n)) for n in cov.sizes]
     A = [part + part.T for part in A]
 

@@ -1,4 +1,7 @@
-"""Columns that others nearly determine: R's choice of X's columns, and estimates as good as from columns that are clear."""
+"""Columns that others nearly determine.
+
+R decides which columns of X stay; the estimates are as good as those of clearly distinct columns.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,10 @@ def test_the_fit_and_its_tables(name, nearly):
 
 
 def pair(nearly, step):
-    """A model with a column that is x but for a small share of z, and the same model with z itself."""
+    """Return a model with a column that differs little from x, and the same model in other columns.
+
+    The column is x plus a small share of z; the other model has z itself.
+    """
     data = nearly.assign(x2=nearly["x"] + step * nearly["z"], w=1.0 + (np.arange(len(nearly)) % 3))
     return data, np.array([[1.0, 0.0, 0.0], [0.0, 1.0, -1.0 / step], [0.0, 0.0, 1.0 / step]])
 
@@ -119,7 +125,7 @@ def test_random_polynomials_of_the_year(nearly):
     assert raw.converged
 
 
-# -- the sums ------------------------------------------------------------------------------------------------
+# -- the sums --------------------------------------------------------------------------------------
 
 
 def products(formula, data, **options):
@@ -176,7 +182,7 @@ def test_results_with_a_mixed_basis_are_kept(nearly, tmp_path):
     pd.testing.assert_series_equal(mf.load(tmp_path / "m").params, m.params)
 
 
-# -- columns of a random term ------------------------------------------------------------------------------
+# -- columns of a random term ----------------------------------------------------------------------
 
 #: By how much the alike columns differ, a power of two: their difference is exact.
 APART = 2.0**-17
@@ -185,7 +191,10 @@ DIFFERENCES = 1e-5
 
 
 def alike_slopes(apart: float = APART) -> pd.DataFrame:
-    """x1 and x2 that differ by `apart` times d, with effects of each; a second factor, and weights."""
+    """Return a table with x1 and x2 that differ by `apart` times d, and effects of each.
+
+    It has a second factor, and weights.
+    """
     rng = np.random.default_rng(3)
     g, h = np.repeat(np.arange(30), 10), rng.integers(0, 8, 300)
     x1, d = rng.normal(size=(2, 300))
@@ -299,7 +308,10 @@ def test_a_column_that_others_determine_stays_as_it_was():
     intercept=st.booleans(),
 )
 def test_raw_polynomials_keep_the_same_columns_in_both_kinds_of_model(seed, low, degree, intercept):
-    """Each with the columns of the other: those that R keeps, and those that stand clear of their means where R drops them."""
+    """A mixed model and an ordinary regression keep the same columns.
+
+    Those that R keeps, and those that vary clearly around their means where R drops them.
+    """
     rng = np.random.default_rng(seed)
     x, g = low + rng.uniform(0, 1, 90), np.arange(90) % 9
     data = {"x": x, "g": g, "y": np.sin(5 * x) + rng.normal(size=9)[g] + rng.normal(size=90)}

@@ -84,7 +84,7 @@ def test_different_models_do_not_add():
 
 
 def two_parts(n=300):
-    """A table whose second part has groups, and an order of the grouping factors, that the first has not."""
+    """Return a table in two parts with different groups and a different order of the factors."""
     rng = np.random.default_rng(5)
     a, b = rng.integers(0, 12, n), rng.integers(0, 9, n)
     b[: n // 2] = rng.integers(0, 20, n // 2)
@@ -100,7 +100,10 @@ def two_parts(n=300):
 
 
 def same_products(ours, theirs):
-    """In one basis the sums of the parts are the sums of the whole, group by group and pair by pair."""
+    """In one basis the sums of the parts are the sums of the whole.
+
+    Group by group and pair by pair.
+    """
     ours = in_scaling(ours, theirs.scaling)
     assert (ours.n, ours.terms, ours.x_names) == (theirs.n, theirs.terms, theirs.x_names)
 
@@ -166,7 +169,7 @@ def test_a_shared_basis_adds_to_the_bit():
 
 
 def in_order_of(design, other):
-    """A batch with its terms in the order of another's."""
+    """Return a batch with its terms in the order of another batch."""
     order = [[t.group for t in design.terms].index(o.group) for o in other.terms]
     recipe = replace(
         design.recipe,
@@ -176,7 +179,7 @@ def in_order_of(design, other):
 
 
 def test_a_constant_of_one_table_only():
-    """Two columns that happen to add up to one in one table take its shift up there, and not in the sum."""
+    """Two columns add up to one in one table, which absorbs its shift, and not in the sum."""
     rng = np.random.default_rng(8)
     x, y, a = rng.uniform(size=80), 1e3 + rng.normal(size=80), np.arange(80) % 8
     first = {"y": y[:40], "x": x[:40], "z": 1.0 - x[:40], "a": a[:40]}

@@ -1,4 +1,4 @@
-"""Columns of X that are summed by cell: the same products as from rows, and which columns they are."""
+"""Columns of X that are summed by cell: which they are, and the same products as from rows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FOUND = {
 
 @pytest.fixture(autouse=True, scope="module")
 def small_tables_count():
-    """Here two thousand rows are summed by cell, and read by threads, as a million are elsewhere."""
+    """Sum by cell and with threads from two thousand rows on, instead of a million."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dummy_columns, "_WORTH", 0.0)
         patch.setattr("mixedfast.crossprod.row_sums._ROWS_PER_THREAD", N // 2)
@@ -44,7 +44,7 @@ def small_tables_count():
 
 
 def a_table(seed, n=N):
-    """Levels of `f` from common to rare, cells of `f` and `s` that no row has, numbers far from zero."""
+    """Return a table with common and rare levels, cells without rows, and numbers far from zero."""
     rng = np.random.default_rng(seed)
     f = np.append(np.arange(10), rng.choice(10, n - 10, p=rng.dirichlet(np.full(10, 0.7))))
     return {
@@ -149,7 +149,7 @@ def test_few_rows_are_not_worth_it(monkeypatch, more, kinds):
 
 @pytest.fixture
 def by_rows(monkeypatch):
-    """Does something with every column read row by row."""
+    """Call a function with every column that is read row by row."""
 
     def do(something):
         with monkeypatch.context() as patch:

@@ -54,7 +54,10 @@ def a_table(seed, n=200):
 
 
 def dense(design, cp):
-    """[X y] and one Z (n,J,K) a group in the basis of the cross-products, times the root of the weight."""
+    """Return [X y] and one Z (n,J,K) per group in the basis of the cross-products.
+
+    Rows are multiplied by the root of their weight.
+    """
     root = np.ones(design.n) if design.weights is None else np.sqrt(design.weights)
     y = design.y if design.offset is None else design.y - design.offset
     D = (np.column_stack([matrix(design.x, design.n), y]) - cp.shift) * cp.scale * root[:, None]
@@ -261,7 +264,7 @@ def exact_residual_sum_of_squares(x, y):
 
 @pytest.mark.parametrize("mean", [0.0, 1e5, 1e7, 1e9])
 def test_a_response_far_from_zero_keeps_its_residuals(mean):
-    """Raw cross-products lose two digits in three at a mean of 1e7; shifted ones none that count."""
+    """Raw cross-products lose two thirds of their digits at a mean of 1e7; shifted ones do not."""
     rng = np.random.default_rng(8)
     n = 400
     x = rng.normal(size=n)

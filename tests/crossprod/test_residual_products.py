@@ -1,4 +1,4 @@
-"""Residual sums of squares that are a tiny part of y'y: what a second pass over the rows makes of them."""
+"""Residual sums of squares that are a tiny part of y'y, and a second pass over the rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mixedfast.formula.parser import parse
 
 
 def table(noise: float, seed: int = 0, groups: int = 12, size: int = 5) -> pd.DataFrame:
-    """Groups whose members are nearly the same."""
+    """Return groups whose members are nearly the same."""
     random = np.random.default_rng(seed)
     data = pd.DataFrame(
         {"g": np.repeat(np.arange(groups), size), "h": random.integers(0, 4, groups * size)}
@@ -40,7 +40,7 @@ def table(noise: float, seed: int = 0, groups: int = 12, size: int = 5) -> pd.Da
 
 
 def digits_of_sixty(data: pd.DataFrame, theta: float) -> float:
-    """The REML criterion of y ~ 1 + x + (1 | g), in decimal arithmetic."""
+    """Return the REML criterion of y ~ 1 + x + (1 | g), in decimal arithmetic."""
     with localcontext() as context:
         context.prec = 60
         pi = Decimal("3.14159265358979323846264338327950288419716939937510582097494")
@@ -116,7 +116,7 @@ FORMULAS = (
 def test_whatever_is_taken_out_the_square_is_the_same(
     formula, engine, seed, weighted, small
 ) -> None:
-    """On data without difficulty it is the engine's own, with any gamma and delta, singular lambdas included."""
+    """On easy data it is the engine's own, with any gamma and delta, singular lambdas included."""
     random = np.random.default_rng(seed)
     data = table(1.0, seed)
     data["w"] = random.uniform(0.5, 2.0, len(data))

@@ -15,7 +15,7 @@ from mixedfast.design.columns import ColumnFactor
 
 @st.composite
 def pools(draw):
-    """The same pool for the kernels and for the twins."""
+    """Return the same pool for the kernels and for the twins."""
     count, rng = draw(ROWS), np.random.default_rng(draw(SEEDS))
     kinds = st.lists(st.sampled_from([*NUMERIC, "coded"]), max_size=3)
     described = [

@@ -1,4 +1,4 @@
-"""Batches of every type Arrow has for numbers and labels: codes, distinct values and complete rows."""
+"""Batches of every type Arrow has for numbers and labels: codes, distinct values, complete rows."""
 
 from __future__ import annotations
 

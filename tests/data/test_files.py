@@ -1,4 +1,4 @@
-"""Files as they come: CSV whose types show late, folders with odd names, parts without values, damage; levels no row has."""
+"""Files as they come: CSV with late types, odd folders, parts without values, damage."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def same(ours, theirs):
         assert list(map(str, ours.ranef()[group].index)) == list(map(str, modes.index))
 
 
-# --- CSV -----------------------------------------------------------------------------------------------
+# --- CSV ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_lines_of_other_length_are_told_without_a_column(rows, tmp_path):
         mf.lmer(FORMULA, tmp_path)
 
 
-# --- types and names -----------------------------------------------------------------------------------
+# --- types and names ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("column", ["y", "x", "sex", "school", "item"])
@@ -191,7 +191,7 @@ def test_folders_of_csv_files(rows, tmp_path):
     same(mf.lmer(FORMULA, tmp_path), mf.lmer(FORMULA, rows))
 
 
-# --- Arrow datasets ------------------------------------------------------------------------------------
+# --- Arrow datasets -------------------------------------------------------------------------------
 
 
 class Recorded:
@@ -233,12 +233,12 @@ def test_a_damaged_file_of_a_dataset_is_named(rows, tmp_path):
         mf.lmer(FORMULA, datasets.dataset(tmp_path).filter(datasets.field("x") > -9))
 
 
-# --- damage --------------------------------------------------------------------------------------------
+# --- damage ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("compression", ["none", "snappy", "zstd"])
 def test_a_byte_that_was_turned_is_noticed_where_pages_have_checksums(rows, tmp_path, compression):
-    """Spark writes checksums, and pyarrow where it is told to: every page of a column we read is checked."""
+    """Spark writes checksums, as pyarrow can: every page of a column that is read is checked."""
     write(tmp_path, list(map(table, cut(rows))), compression=compression, write_page_checksum=True)
     path = tmp_path / "1.parquet"
     whole, group = path.read_bytes(), pq.ParquetFile(path).metadata.row_group(0)
@@ -288,7 +288,7 @@ def test_one_wild_value_leaves_a_start(rows):
     assert mf.lmer(FORMULA, many).converged
 
 
-# --- levels --------------------------------------------------------------------------------------------
+# --- levels ---------------------------------------------------------------------------------------
 
 MORE = {
     "school": [*LISTED["school"], "s98", "s99"],
@@ -374,7 +374,7 @@ def test_a_checkpoint_is_the_path_of_a_file(tmp_path):
             mf.crossproducts("math ~ ses + (1 | school)", [frame("hsb")], checkpoint=given)
 
 
-# --- parts of the rows ---------------------------------------------------------------------------------
+# --- parts of the rows ----------------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
@@ -389,7 +389,7 @@ def test_a_checkpoint_is_the_path_of_a_file(tmp_path):
     ],
 )
 def test_a_year_is_added(rows, formula, form):
-    """Of one year's rows a slope by year is not identified, and a factor has one level: that is asked of the sum alone."""
+    """In the rows of one year a slope by year is not identified; only the sum must be."""
     data = rows.assign(year=2020 + np.arange(len(rows)) % 4)
     parts = [mf.crossproducts(formula, form(part)) for _, part in data.groupby("year")]
     found, whole = mf.fit(sum(parts)), mf.lmer(formula, data)

@@ -1,4 +1,7 @@
-"""Saved files that no save wrote, under checksums made anew: one error of ours, and no index of theirs meets a kernel."""
+"""Saved files with wrong contents under correct checksums.
+
+The error is one of mixedfast's, and no wrong index reaches a kernel.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class Forger:
             ]
 
     def fields(self, name, which=0):
-        """The fields of an object of a class, the first there is or another."""
+        """Return the fields of an object of a class, the first or another."""
         return list(self._found(self.header["content"], name))[which]
 
     def _found(self, value, name):
@@ -61,7 +64,7 @@ class Forger:
         }
 
     def array(self, value):
-        """A new array in the file, as the header points to it."""
+        """Add an array to the file, and return how the header points to it."""
         self.arrays.append(storage._npy(np.asarray(value)))
         return {"array": len(self.arrays) - 1}
 
@@ -107,7 +110,7 @@ def originals(tmp_path_factory):
 
 
 def with_(name, field, make, which=0):
-    """A change: one field of an object becomes what `make` says of the forger and of what it was."""
+    """Return a change of one field of an object, to what `make` returns for its old value."""
 
     def change(forger):
         own = forger.fields(name, which)
@@ -373,7 +376,7 @@ def test_a_packed_file_is_refused_before_it_is_unpacked(originals, tmp_path):
 
 
 def test_parts_share_no_bytes(originals, tmp_path):
-    """A list of parts that all lie in the same place: read one by one they are longer than the file."""
+    """A list of parts that all lie in the same place: read one by one they exceed the file."""
     path = tmp_path / "m"
     path.write_bytes((originals / "line").read_bytes())
     forger = Forger(path)
@@ -444,7 +447,10 @@ def test_numbers_that_json_has_not_are_refused(originals, tmp_path, constant):
 
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_every_class_is_told_whole(name):
-    """Tables of arrays and relations name fields that there are; every array of a class is told of what it is."""
+    """Tables of arrays and relations name fields that exist.
+
+    Every array of a class is in them.
+    """
     for way in storage_schema.hints_of(name):
         told = REGISTRY[name].arrays.keys()
         assert told <= way.keys()

@@ -1,4 +1,7 @@
-"""Files of an earlier version load and give the numbers they gave then (`saved/README.md` says how they were made)."""
+"""Files of an earlier version load and give the numbers they gave then.
+
+`saved/README.md` says how they were made.
+"""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def test_any_changed_byte_is_refused_or_harmless(saved):
 
 
 def _rewritten(path, change):
-    """The file with another header, checksums made right again."""
+    """Return the file with another header and correct checksums."""
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     header = json.loads(parts["header.json"])

@@ -23,7 +23,7 @@ def fit():
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
-    """A Parquet file of many row groups."""
+    """Return a Parquet file of many row groups."""
     path = tmp_path_factory.mktemp("rows") / "rows.parquet"
     r, n = np.random.default_rng(0), 20_000
     table = pd.DataFrame({"y": r.normal(size=n), "x": r.normal(size=n), "g": r.integers(0, 90, n)})

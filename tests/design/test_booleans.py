@@ -1,4 +1,7 @@
-"""True and False are a category of two levels wherever a formula has the bare column, whoever holds the rows."""
+"""True and False are a category of two levels wherever a formula has the bare column.
+
+Whoever holds the rows.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def gaps() -> pd.DataFrame:
 
 
 def as_category(data: pd.DataFrame) -> pd.DataFrame:
-    """What the booleans stand for, as a category whose labels are text; nothing in arithmetic."""
+    """Return the booleans as a category whose labels are text; in arithmetic they are numbers."""
     return data.assign(first=pd.Categorical(data["first"].map({True: "True", False: "False"})))
 
 

@@ -31,7 +31,7 @@ def test_terms_come_with_most_levels_first_and_ties_as_written() -> None:
     st.integers(1, 300),
 )
 def test_combinations_are_numbered_in_order(seed: int, how: str, n: int) -> None:
-    """Nested factors are numbered without a look at pairs; the numbers are those of the pairs in order all the same."""
+    """Nested factors are numbered without looking at pairs, with the same numbers as in order."""
     rng = np.random.default_rng(seed)
     a, b = rng.integers(0, 30, n), rng.integers(0, 20, n)
     if how != "crossed":

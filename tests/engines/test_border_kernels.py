@@ -148,7 +148,7 @@ def a_solved_border():
 
 
 def wrong_calls(case, fast):
-    """Calls of Border with one argument of the wrong shape."""
+    """Return calls of Border with one argument of the wrong shape."""
     zeros, J, k, m = np.zeros, case.J, case.k, case.m
     one, two = zeros((J, k, 1)), zeros((J, k, 2))
     return {

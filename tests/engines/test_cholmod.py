@@ -37,7 +37,7 @@ def lower_csc(dense):
 
 
 def positive_definite(mask, rng):
-    """A diagonally dominant matrix that is zero where the symmetric mask is false."""
+    """Return a diagonally dominant matrix that is zero where the symmetric mask is false."""
     values = np.tril(rng.uniform(-1.0, 1.0, mask.shape) * mask, -1)
     dense = values + values.T
     return dense + np.diag(np.abs(dense).sum(axis=1) + rng.uniform(0.5, 2.0, len(dense)))

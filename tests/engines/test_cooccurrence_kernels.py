@@ -52,7 +52,7 @@ def test_moments_of_pairs(k_left, k_right, p, n, seed):
 
 
 def a_pattern(rng, n_left, n_right, n):
-    """Some distinct pairs of levels as indptr and indices."""
+    """Return some distinct pairs of levels as indptr and indices."""
     distinct = np.unique(rng.integers(0, n_left * n_right, n))
     indptr = np.searchsorted(distinct // n_right, np.arange(n_left + 1)).astype(np.int64)
     return indptr, (distinct % n_right).astype(np.int32)

@@ -23,7 +23,7 @@ BIG = 2**31
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory):
-    """The size functions, called as C has them."""
+    """Return the size functions, called with the types that C has."""
     if COMPILER is None or not CSRC.is_dir():
         pytest.skip("no C compiler, or no sources beside the tests")
     library = tmp_path_factory.mktemp("sizes") / "kernels.so"

@@ -14,7 +14,7 @@ from mixedfast.engines import _levels
 
 @st.composite
 def levels(draw):
-    """A (J,k,k) of positive semidefinite blocks, some of deficient rank, and a lambda that may be singular."""
+    """Draw A (J,k,k) of positive semidefinite blocks, and lambda; both may be singular."""
     J, k, rng = (
         draw(st.sampled_from([0, 1, 2, 9])),
         draw(st.integers(1, 6)),

@@ -1,8 +1,10 @@
-"""log|M| where standard deviations dwarf the residuals': how many digits are left, against whole numbers of any length.
+"""log|M| where standard deviations are far larger than the residual one.
 
-M = Lambda'Z'Z Lambda + I. With one factor it is diagonal and nothing cancels. With several, what one factor explains is
-taken from another, and along sums of effects that make up for each other the 1 of I is left of numbers as large as
-theta^2 times the rows of a level.
+The number of correct digits is found with exact whole numbers.
+
+M = Lambda'Z'Z Lambda + I. With one factor it is diagonal and nothing cancels. With several, what
+one factor explains is taken from another, and along sums of effects that make up for each other the
+1 of I is left of numbers as large as theta^2 times the rows of a level.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ def data() -> dict[str, np.ndarray]:
 
 
 def determinant(rows: list[list[int]]) -> int:
-    """Of a positive definite matrix of whole numbers, by Bareiss' elimination: every division goes through."""
+    """Return the determinant of a matrix of whole numbers, by Bareiss' elimination.
+
+    Every division is exact.
+    """
     rows, before = [list(row) for row in rows], 1
     for j in range(len(rows) - 1):
         for i in range(j + 1, len(rows)):

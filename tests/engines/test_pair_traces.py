@@ -1,4 +1,7 @@
-"""Traces behind Satterthwaite's and Kenward and Roger's methods: exact ones, random ones, and what does not fit."""
+"""Traces behind Satterthwaite's and Kenward and Roger's methods.
+
+Exact ones, random ones, and what does not fit.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def test_as_many_probes_as_levels_are_exact(name, kind):
 
 
 def test_probes_have_the_exact_traces_for_their_mean(words):
-    """Many probes: the mean is within four standard errors, and the standard error is what their spread says."""
+    """With many probes the mean is within four standard errors, which agree with the spread."""
     f = words._fit
     engine, K = f.system.engine, f.system.K
     exact = pair_traces(f.system, mf.KenwardRoger()).mean[0, 0]
@@ -66,7 +69,8 @@ def test_df_from_probes_are_near_the_exact_ones(evaluations, method):
     error = found["df_std_error"].to_numpy()
     assert (error > 0).all()
     assert (error < 2e-3 * exact["df"]).all()
-    # fixed seed: five standard errors, of which a jackknife over 20 batches knows the size to about a sixth
+    # fixed seed: five standard errors, of which a jackknife over 20 batches knows the size to about
+    # a sixth
     assert (np.abs(found["df"] - exact["df"]) < 5.0 * error).all()
     assert found["std_error"].tolist() == pytest.approx(exact["std_error"].tolist(), rel=1e-4)
 
@@ -141,11 +145,13 @@ def test_settings_that_make_no_sense():
 def test_the_rule_at_a_singular_fit_is_said(ddf, word):
     m = fitted_model("edge_flat_slope")
     assert m.is_singular
-    assert f"is estimated as zero for {word}" in " ".join(str(m.summary(ddf=ddf)).split())
+    assert f"treat a variance estimated as zero as {word}," in " ".join(
+        str(m.summary(ddf=ddf)).split()
+    )
     assert (
         m.ddf_table()
         .loc[("x", ddf), "note"]
-        .startswith(f"singular fit: what is estimated as zero counts as {word}")
+        .startswith(f"singular fit: a variance estimated as zero is treated as {word},")
     )
     assert fitted_model("sleepstudy").ddf_table().loc[("Days", ddf), "note"] == ""
 

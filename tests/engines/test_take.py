@@ -14,7 +14,8 @@ from mixedfast.engines import Engine, Traces, choose, traces_of
 from mixedfast.errors import NotDefinedError
 from mixedfast.formula.parser import parse
 
-#: Relative to the largest number of an array: rounding of a factorization, whatever the order of its sums.
+#: Relative to the largest number of an array: rounding of a factorization, whatever the order of
+#: its sums.
 SAME = 1e-12
 
 FORMULAS = {
@@ -29,7 +30,10 @@ FORMULAS = {
 
 
 def random_design(formula, seed, n=400):
-    """Unequal groups; factor c has few levels, so that any factor may come first in the formula and be the largest."""
+    """Return a design with unequal groups; c has few levels.
+
+    So any factor may be the first in the formula and the largest.
+    """
     rng = np.random.default_rng(seed)
     data = {
         "x": rng.normal(size=n),
@@ -43,7 +47,7 @@ def random_design(formula, seed, n=400):
 
 
 def reweighted(design, seed):
-    """The same rows with random weights and another response, one weight next to nothing."""
+    """Return the same rows with random weights and another response; one weight is nearly zero."""
     rng = np.random.default_rng(seed)
     weights = np.exp(rng.normal(size=design.n))
     weights[0] = 1e-12
@@ -51,7 +55,7 @@ def reweighted(design, seed):
 
 
 def everything(engine, lambdas, generator):
-    """What an engine computes at some lambdas, the arrays one after the other."""
+    """Return all arrays that an engine computes at some lambdas, one after the other."""
     groups = engine.cp.groups
     logdet, S = engine.factor(lambdas)
     F = [generator.normal(size=(group.n_levels, group.k, 3)) for group in groups]

@@ -1,4 +1,4 @@
-"""At a theta that is given no optimizer has a say: the algebra against lme4's, on every golden model."""
+"""At a given theta no optimizer is involved: the algebra against lme4's, for every golden model."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from helpers.cases import frame, golden, golden_names, renamed, topic
 import mixedfast as mf
 from mixedfast.estimation.fit import solve_at
 
-#: Both programs carry about 14 digits through; lme4 works on raw columns and loses the most of them.
+#: Both programs carry about 14 digits through; lme4 works on raw columns and loses the most of
+#: them.
 ALGEBRA = 1e-10
-#: X'V^-1 X is the difference of X'X and what Z explains. For insteval at theta = 4 it is 4e4 times smaller than
-#: they are, so both programs lose four to five of their digits in the intercept.
+#: X'V^-1 X is the difference of X'X and what Z explains. For insteval at theta = 4 it is 4e4 times
+#: smaller than they are, so both programs lose four to five of their digits in the intercept.
 COEFFICIENT = 1e-9
 POINTS = ("identity", "zero", "inside", "wide")
 FIXED = topic("fixed_theta")
@@ -48,6 +49,7 @@ def test_algebra_at_a_given_theta(case, point):
     user_ldRX2 = solution.ldRX2 - 2.0 * np.log(scale[:-1]).sum()
     assert user_ldRX2 == pytest.approx(theirs["ldRX2"], rel=ALGEBRA, abs=1e-9)
     at = [fit.cp.x_names.index(name) for name in renamed(list(theirs["fixef"]), record["id"])]
-    # a coefficient is judged against its standard error: one near zero has no relative digits of its own
+    # a coefficient is judged against its standard error: one near zero has no relative digits of
+    # its own
     size = np.maximum(np.abs(fit.beta), np.sqrt(np.diag(fit.vcov)))[at]
     assert np.abs((fit.beta[at] - list(theirs["fixef"].values())) / size).max() < COEFFICIENT

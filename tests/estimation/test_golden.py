@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from helpers.cases import golden, golden_names, renamed, shared_model
 
-# R's optimum is good to about 1e-8 relative in the criterion and 1e-5 in theta (tests/golden/README.md)
+# R's optimum is good to about 1e-8 relative in the criterion and 1e-5 in theta
+# (tests/golden/README.md)
 CRITERION = 1e-8
 COEFFICIENT = 1e-5
 STANDARD_DEVIATION = 1e-4
 MODE = 1e-4
-#: A criterion lower than R's by this much (deviance units) means that R stopped short: its estimates are then not ours.
+#: A criterion lower than R's by this much (deviance units) means that R stopped short: its
+#: estimates are then not ours.
 BETTER = 1e-3
 
 

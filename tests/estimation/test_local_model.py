@@ -1,4 +1,4 @@
-"""What a search by random probes foresees, against what is there: exact derivatives where it ended."""
+"""Predictions of a search with random probes, against exact derivatives where it ended."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ FORMULAS = [
     "y ~ x + (x | a) + (1 | b) + (1 | c)",
     "y ~ x + (1 | a) + (1 | b) + (1 | c) + (1 | d)",
 ]
-#: The deviance of two searches for one optimum: rounding of some 1e4 rows and what `COSTLY_TOLERANCE` leaves.
+#: The deviance of two searches for one optimum: rounding of some 1e4 rows and what
+#: `COSTLY_TOLERANCE` leaves.
 SAME_DEVIANCE = 1e-7
 #: What is foreseen rests on the spread of eight probes, and on the last two promises.
 FORESIGHT = 10.0
@@ -37,7 +38,10 @@ def a_model(seed, formula):
 
 
 def a_design(seed, formula):
-    """Crossed factors of 6 to 120 levels of equal or very unequal sizes; variances from zero to 400 times the residual's."""
+    """Crossed factors of 6 to 120 levels, of equal or very unequal sizes.
+
+    Variances are zero to 400 times the residual one.
+    """
     rng = np.random.default_rng(seed)
     n = int(np.exp(rng.uniform(np.log(300), np.log(3000))))
     data = {"x": rng.normal(size=n), "z": rng.normal(size=n)}
@@ -119,7 +123,7 @@ def test_a_neighbours_hessian_leads_to_the_optimum(formula):
 
 
 def test_a_neighbour_too_far_away_is_given_up():
-    """A Hessian ten times too large makes steps of a tenth: the engine's own way ends the search."""
+    """A Hessian ten times too large makes short steps, and the engine's own ends the search."""
     cp = a_model([0, 0], FORMULAS[0])
     system = PLSSystem(cp, choose(cp, "block"), True)
     tight = minimize(system, first_theta(cp, True), DirectModel(exact=True))

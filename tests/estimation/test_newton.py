@@ -1,4 +1,4 @@
-"""How a search ends: a clean fit prints no warning, a bad one always does, and the result says what proves it."""
+"""How a search ends: a good fit gives no warning, a bad one always does, and both say why."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ SAME_FIT = 0.5 * CERTIFICATE_TOLERANCE
 
 
 def fitted(formula, data, **options):
-    """The model, and whether it came with a warning that it did not converge; no other warning but of singular fits."""
+    """Return the fit and whether it warned that it did not converge.
+
+    Only warnings of singular fits may come beside.
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         m = mf.lmer(formula, data, **options)
@@ -131,7 +134,7 @@ def test_fits_from_two_starts_agree_or_warn(seed, random, sds, log_scale, start,
     )
 
 
-# -- what proves it ---------------------------------------------------------------------------------------
+# -- what proves it --------------------------------------------------------------------------------
 
 
 def test_the_hessian_is_exact_when_it_is_read():
@@ -197,7 +200,7 @@ def test_two_searches_make_one_log():
 
 
 def test_a_search_that_creeps_to_the_boundary_is_put_there():
-    """Near zero the derivatives in theta vanish: a hundred iterations once ended 1e-6 above the optimum."""
+    """Near zero the derivatives in theta vanish: a search once ended 1e-6 above the optimum."""
     random = np.random.default_rng(21904)
     g = np.repeat(np.arange(30), 4)
     x = random.normal(size=120)
@@ -214,7 +217,7 @@ def test_a_search_that_creeps_to_the_boundary_is_put_there():
 
 
 def test_a_slope_out_of_the_boundary_that_is_rounding_is_no_way_down(recwarn) -> None:
-    """dd/dH of rank one has an eigenvalue of zero, which comes out below it while v'Gv comes out above."""
+    """dd/dH of rank one has an eigenvalue of zero, which rounding puts below it, and v'Gv above."""
     fit = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))._fit
     cov = fit.cp.covariance
     for seed in range(400):

@@ -1,4 +1,4 @@
-"""The system and the inference on it against dense algebra and against differences, on designs made by hypothesis."""
+"""Criterion, derivatives and inference against dense algebra, on random designs."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ from mixedfast.inference.ddf.kenward_roger import kenward_roger
 from mixedfast.inference.ddf.methods import f_test, t_test
 from mixedfast.inference.ddf.satterthwaite import satterthwaite
 
-#: Central differences with step 1e-4 of values good to 1e-12: truncation and rounding are both near 1e-8.
+#: Central differences with step 1e-4 of values good to 1e-12: truncation and rounding are both near
+#: 1e-8.
 DIFFERENCES = 2e-6
 STEP = 1e-4
 
 
-# -- one theta -------------------------------------------------------------------------------------------
+# -- one theta -------------------------------------------------------------------------------------
 
 
 @every_formula
@@ -48,7 +49,8 @@ def test_solution_agrees_with_dense_algebra(formula, seed, weighted, reml, kind)
     theta = cp.covariance.to_user(cp.covariance.to_internal(a_theta(cp.covariance, seed, kind)))
     fit, dense = solve_at(cp, theta, reml), dense_model(design, reml)
     expected = dense.solve(theta)
-    # a singular block has many roots, and which one is found is rounding: the block itself is identified
+    # a singular block has many roots, and which one is found is rounding: the block itself is
+    # identified
     for ours, theirs in zip(
         cp.covariance.lambdas(fit.theta), cp.covariance.lambdas(theta), strict=True
     ):
@@ -173,7 +175,7 @@ def test_a_theta_that_cannot_be_factored_is_backed_away_from(formula):
     assert before.deviance == fresh.deviance
 
 
-# -- the optimum and the inference at it -----------------------------------------------------------------
+# -- the optimum and the inference at it -----------------------------------------------------------
 
 
 @every_formula

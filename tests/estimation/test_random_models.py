@@ -1,7 +1,7 @@
-"""Models put together at random, formula and table, against dense algebra: criterion, gradient, and the optimum.
+"""Random models and tables against dense algebra: criterion, gradient, and the optimum.
 
-Forty a run, the same ones every time. ``MODELS=2000 python -m pytest tests/estimation/test_random_models.py`` takes as many new ones
-(`make fuzz` does).
+Forty a run, the same ones every time. ``MODELS=2000 python -m pytest
+tests/estimation/test_random_models.py`` takes as many new ones (`make fuzz` does).
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from mixedfast.formula.parser import parse
 
 MODELS = int(os.environ.get("MODELS", "40"))
 N = 72
-#: Dense inverses of 72 x 72 matrices; slopes on interactions make them less well-conditioned than those of test_system.
+#: Dense inverses of 72 x 72 matrices; slopes on interactions make them less well-conditioned than
+#: those of test_system.
 DENSE = 1e-7
 #: What a search leaves between its criterion and the lowest, in units of the criterion.
 OPTIMUM = 1e-6
@@ -52,7 +53,7 @@ GROUPS = ["a", "b", "c", "a:c", "c/b", "a*c"]
 
 @st.composite
 def models(draw):
-    """A formula, a table for it, and options."""
+    """Draw a formula, a table for it, and options."""
     fixed = draw(st.lists(st.sampled_from(FIXED), max_size=3, unique=True))
     bars = st.tuples(
         st.sampled_from(EFFECTS), st.sampled_from(["|", "||"]), st.sampled_from(GROUPS)
@@ -69,7 +70,10 @@ def models(draw):
 
 
 def a_table(seed, holes):
-    """Crossed groups a (6) and b (8), c (4) above b, factors f (2) and h (3); where asked, a few missing values."""
+    """Return a table with crossed groups a (6) and b (8), c (4) above b, factors f (2) and h (3).
+
+    With `holes` a few values are missing.
+    """
     rng = np.random.default_rng(seed)
     a, b = rng.permutation(np.arange(N) % 6), rng.permutation(np.arange(N) % 8)
     x, z = 2.0 + rng.normal(size=N), rng.normal(size=N)

@@ -1,4 +1,4 @@
-"""Starting values: on balanced data they are the answer, elsewhere they are those of dense algebra."""
+"""Starting values: the solution on balanced data, otherwise those of dense algebra."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def test_balanced_data_are_solved_at_the_start(dataset, formula):
 
 
 def test_the_equations_are_rao_s():
-    """Dense MINQUE(0): tr(M G_i M G_j) gamma_j = e'G_i e, with slopes, crossing and covariates that X takes out."""
+    """Return dense MINQUE(0) values, with slopes, crossing and covariates.
+
+    tr(M G_i M G_j) gamma_j = e'G_i e
+    """
     rows = frame("sleepstudy").assign(third=np.tile([0, 1, 1, 2], 45), z=np.arange(180.0) % 7)
     design = build(parse("Reaction ~ Days + z + (Days | Subject) + (1 | third)"), rows)
     cp = assemble(design)

@@ -1,4 +1,7 @@
-"""The rules of all searches, one point and many; a search for the minimum of a function that is no mixed model."""
+"""The rules of all searches, one point and many.
+
+A search for the minimum of a function that is no mixed model.
+"""
 
 from __future__ import annotations
 

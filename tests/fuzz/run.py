@@ -1,13 +1,16 @@
-"""Fuzz every target for a while, two at a time: `make fuzz`, or
+"""Fuzz every target for a while, two at a time.
+
+`make fuzz`, or::
 
     python tests/fuzz/run.py [--seconds 60] [--seed 1] [TARGET …]
 
-The kernels' targets (kernels/*.c) are built with clang's libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer; those in
-Python (python/*.py) run under atheris, which is libFuzzer within Python. Extension modules in Cython are built anew for their
-targets, with both sanitizers and for the same fuzzer. Each target begins with the inputs kept in inputs/ and the corpus that
-earlier runs left in build/fuzz. What has a crash ends with status 1 and says how to see it again; what cannot be run here is
-named.
-With a seed every run tries the same inputs in the same order, as far as its seconds reach.
+The kernels' targets (kernels/*.c) are built with clang's libFuzzer, AddressSanitizer and
+UndefinedBehaviorSanitizer; those in Python (python/*.py) run under atheris, which is libFuzzer
+within Python. Extension modules in Cython are built anew for their targets, with both sanitizers
+and for the same fuzzer. Each target begins with the inputs kept in inputs/ and the corpus that
+earlier runs left in build/fuzz. What has a crash ends with status 1 and says how to see it again;
+what cannot be run here is named. With a seed every run tries the same inputs in the same order, as
+far as its seconds reach.
 """
 
 from __future__ import annotations
@@ -65,7 +68,7 @@ LONGEST = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one target came to: how many inputs it ran, edges of code they reached, and where a crash is told."""
+    """The outcome for one target: inputs, edges of code they reached, and a crash's report."""
 
     target: str
     inputs: int
@@ -74,7 +77,10 @@ class Outcome:
 
 
 def kept(target: str) -> list[bytes]:
-    """The inputs kept for a target, a line each in hexadecimal digits: seeds, and whatever broke something once."""
+    """Return the inputs kept for a target, one line each in hexadecimal digits.
+
+    They are seeds, and whatever broke something once.
+    """
     lines = (HERE / "inputs" / f"{target}.txt").read_text(encoding="utf-8").splitlines()
     return [bytes.fromhex(line.partition("#")[0]) for line in lines if not line.startswith("#")]
 
@@ -89,7 +95,7 @@ def _seeds(target: str) -> Path:
 
 
 def build(target: str) -> Path:
-    """The program of a kernel's target."""
+    """Return the program of a kernel's target."""
     program = BUILD / "programs" / target
     program.parent.mkdir(parents=True, exist_ok=True)
     sources = [
@@ -105,7 +111,10 @@ def build(target: str) -> Path:
 
 
 def build_extension(name: str) -> Path:
-    """The folder with an extension module under the sanitizers, from the C that `make build` had Cython write."""
+    """Return the folder with an extension module built with the sanitizers.
+
+    The C files are those that `make build` had Cython write.
+    """
     folder = BUILD / "extensions"
     library = folder / f"{name}.so"
     library.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +127,10 @@ def build_extension(name: str) -> Path:
 
 
 def sanitized(name: str) -> dict[str, str]:
-    """What a Python needs in its environment that loads the module of `build_extension`: the sanitizer comes first of all."""
+    """Return the environment of a Python that loads the module of `build_extension`.
+
+    The sanitizer must be loaded first.
+    """
     import atheris
 
     runtime = Path(atheris.path()) / "asan_with_fuzzer.so"
@@ -131,7 +143,10 @@ def sanitized(name: str) -> dict[str, str]:
 
 
 def run(target: str, seconds: int, seed: int = 0) -> Outcome:
-    """Fuzz one target: new inputs each time, or with a seed (any but 0) those of the seed, whatever earlier runs left."""
+    """Fuzz one target: new inputs each time, or with a seed (not 0) the inputs of the seed.
+
+    Both start from what earlier runs left.
+    """
     program = (
         [str(build(target))]
         if target in KERNELS

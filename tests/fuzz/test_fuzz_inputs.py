@@ -1,4 +1,7 @@
-"""Every input kept for the fuzz targets, once: seeds, and whatever broke something. `make fuzz` looks for more."""
+"""Every input kept for the fuzz targets, once: seeds, and whatever broke something.
+
+`make fuzz` looks for more.
+"""
 
 from __future__ import annotations
 

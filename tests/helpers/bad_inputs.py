@@ -92,7 +92,7 @@ def method(shown: str, call: Callable[[mf.LMMResult], Any]) -> Bad:
 
 
 def file(shown: str, spoil: Callable[[bytes], bytes]) -> Bad:
-    """A saved model, spoiled."""
+    """Return the path of a saved model that is damaged."""
 
     def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -110,7 +110,7 @@ def file(shown: str, spoil: Callable[[bytes], bytes]) -> Bad:
 def written(
     shown: str, content: str | bytes, read: Callable[[Path], Any], name: str = "table.csv"
 ) -> Bad:
-    """A file in a folder of its own, and what reads it."""
+    """Return a reader of a file in a new folder."""
 
     def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -125,7 +125,7 @@ def written(
 
 
 def command(shown: str, content: str | bytes, name: str = "table.csv") -> Bad:
-    """What `mixedfast fit` prints after its name."""
+    """Return what `mixedfast fit` prints after its name."""
 
     def read(path: Path) -> None:
         said = io.StringIO()
@@ -545,7 +545,10 @@ do not use it for formulas from strangers.
 
 
 def outcome(bad: Bad) -> tuple[str, str]:
-    """Return the name of the error and its message; any other exception, or a warning before it, is raised."""
+    """Return the name of the error and its message.
+
+    Any other exception, or a warning before it, is raised.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:

@@ -47,11 +47,11 @@ class Browser:
         _ask("POST", f"{self._session}/url", {"url": path.as_uri()})
 
     def run(self, script: str) -> Any:
-        """The value that a JavaScript function body returns."""
+        """Return the value of a JavaScript function body."""
         return _ask("POST", f"{self._session}/execute/sync", {"script": script, "args": []})
 
     def console(self) -> list[str]:
-        """What the console says of severity warning or worse."""
+        """Return the messages of the console of severity warning or worse."""
         entries = _ask("POST", f"{self._session}/se/log", {"type": "browser"})
         return [entry["message"] for entry in entries if entry["level"] in ("SEVERE", "WARNING")]
 

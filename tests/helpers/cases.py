@@ -118,8 +118,8 @@ def rename(term: str, name: str) -> str:
 def renamed(terms: list[str], name: str) -> list[str]:
     """Formulaic's names of the coefficients of one model matrix of a golden model.
 
-    The names are read together: a factor is coded by its cells (``f[a]``) when its first level is there,
-    by differences from the first level (``f[T.b]``) otherwise.
+    The names are read together: a factor is coded by its cells (``f[a]``) when its first level is
+    there, by differences from the first level (``f[T.b]``) otherwise.
     """
     case = golden(name)
     return rename_all(terms, case["dataset"], contrasts_of(case))
@@ -203,7 +203,10 @@ def _rename_part(
 
 
 def _contrast_label(contrast: str, number: int, levels: list[str]) -> str:
-    """R numbers the columns of a contrast; formulaic names the level: i-th of a sum, (i+1)-th of Helmert."""
+    """Return the level by which formulaic names a column of a contrast that R numbers.
+
+    Column i of a sum contrast is level i, of a Helmert contrast level i + 1.
+    """
     level = levels[number - 1] if contrast == "contr.sum" else levels[number]
     return f"{CONTRAST_MARKS[contrast]}.{level}"
 

@@ -67,7 +67,10 @@ def a_design(formula, seed, weighted, spread=1.0):
 
 
 def a_theta(cov, seed, kind):
-    """theta inside the cone, at zero, or with one diagonal element zero (and any signs elsewhere)."""
+    """Return theta inside the cone, at zero, or with one diagonal element zero.
+
+    The other elements may have any sign.
+    """
     rng = np.random.default_rng(seed)
     theta = np.where(
         cov.diagonal, rng.uniform(0.2, 1.5, cov.n_theta), 0.5 * rng.normal(size=cov.n_theta)
@@ -80,7 +83,7 @@ def a_theta(cov, seed, kind):
 
 
 def in_the_fit_s_basis(dense: DenseModel, cp, design) -> DenseModel:
-    """The same model with the columns of Z shifted and scaled as the fit has them."""
+    """Return the same model with the columns of Z shifted and scaled as in the fit."""
     Z = []
     for group, z in zip(cp.groups, dense.Z, strict=True):
         codes = next(term.codes for term in design.terms if term.group == group.name)

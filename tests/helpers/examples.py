@@ -1,8 +1,8 @@
-"""The examples of README.md and of the pages in docs/: found, run in order, and compared with what the page shows.
+"""Examples of README.md and of the pages in docs/: found, run and compared with the page.
 
-A page is a script. Its ``python`` blocks run one after the other in one namespace; a ``text`` block right after one shows what
-that block prints, or the value of its last line; ``...`` stands for anything. A ``console`` block is a command after ``$``
-and what it prints.
+A page is a script. Its ``python`` blocks run one after the other in one namespace; a ``text`` block
+right after one shows what that block prints, or the value of its last line; ``...`` stands for
+anything. A ``console`` block is a command after ``$`` and what it prints.
 
     python tests/helpers/examples.py README.md docs/*.md     # write what the examples print now into the pages
 """
@@ -43,7 +43,7 @@ class Example:
 
 
 def examples(page: str) -> Iterator[Example]:
-    """The blocks of a page that are run, in order."""
+    """Return the blocks of a page that are run, in order."""
     for found in BLOCK.finditer(page):
         line = page.count("\n", 0, found.start("code")) + 1
         if found["kind"] == "console":
@@ -59,7 +59,7 @@ def examples(page: str) -> Iterator[Example]:
 
 
 def output(example: Example, names: dict[str, Any]) -> str:
-    """What an example prints, and the value of its last line, as at Python's prompt."""
+    """Return what an example prints and the value of its last line, as Python's prompt shows it."""
     printed = io.StringIO()
     wide = pd.option_context("display.width", 110, "display.max_columns", 20)
     with contextlib.redirect_stdout(printed), wide:
@@ -90,7 +90,7 @@ def agree(now: str, shown: str) -> bool:
 
 
 def written(page: str) -> str:
-    """The page with its outputs as they are now; those that agree stay as they are."""
+    """Return the page with its present outputs; outputs that agree stay as they are."""
     names: dict[str, Any] = {"__name__": "page"}
     pieces, end = [], 0
     for example in examples(page):

@@ -31,11 +31,14 @@ def close(ours, theirs, tolerance=ROUNDING):
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * scale)
 
 
-# -- columns ---------------------------------------------------------------------------------------------
+# -- columns ---------------------------------------------------------------------------------------
 
 
 def a_factor(rng, n, kind, stride):
-    """A read-only factor of a kind, its rows `stride` apart in memory (backwards when negative)."""
+    """Return a read-only factor of a kind.
+
+    Its rows are `stride` apart in memory, backwards when negative.
+    """
     length = n * abs(stride)
     if kind == "coded":
         values, table = rng.integers(0, 4, length, dtype=np.int32), rng.normal(size=4)
@@ -50,8 +53,8 @@ def a_factor(rng, n, kind, stride):
 def a_border(rng, k, components, widths, J, singular):
     """Arguments of Border, T of the eliminated factor, its A, and the lambdas of the rest.
 
-    A = Z'Z with random Z, so that everything stays positive definite whatever lambda is. Level i of the rest has
-    widths[i % len(widths)] columns; each component has two or three levels.
+    A = Z'Z with random Z, so that everything stays positive definite whatever lambda is. Level i of
+    the rest has widths[i % len(widths)] columns; each component has two or three levels.
     """
     sizes = rng.integers(2, 4, components)
     k_level = np.array([widths[i % len(widths)] for i in range(sizes.sum())], dtype=np.int32)

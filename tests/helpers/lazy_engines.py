@@ -26,7 +26,10 @@ ENGINES = {"duckdb": in_duckdb, "polars": in_polars}
 
 
 def far_apart(formula, apart, engine):
-    """What is left of the rows is summed by the engine too: groups by numbers, text and pairs, one factor and two."""
+    """Compare a fit whose residual products the engine sums with the fit in memory.
+
+    Groups are numbers, text and pairs of both; there are one or two factors.
+    """
     rng = np.random.default_rng(12)
     n = 1500
     g, s, x, b = (

@@ -1,7 +1,8 @@
 """What the fast code must agree with: a NumPy twin of every kernel.
 
-The twins have the names and signatures of ``_kernels``, ``_pairs``, ``_blocks`` and ``_theta``; they are short and slow.
-Nothing in the package calls this module; the tests do. A whole model by other means is in ``_reference_model.py``.
+The twins have the names and signatures of ``_kernels``, ``_pairs``, ``_blocks`` and ``_theta``;
+they are short and slow. Nothing in the package calls this module; the tests do. A whole model by
+other means is in ``_reference_model.py``.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ __all__ = [
 Array = np.ndarray
 
 
-# -- what a column holds ---------------------------------------------------------------------------------
+# -- what a column holds ---------------------------------------------------------------------------
 
 
 def all_finite(values: Array) -> bool:
@@ -50,22 +51,25 @@ def all_finite(values: Array) -> bool:
 
 
 def factorize_integers(values: Array, low: int, size: int) -> tuple[Array, Array]:
-    """Number the integers low .. low + size - 1 that occur, in order; -1 for others."""
+    """Return numbers for the integers low .. low + size - 1 that occur, in order; others get -1."""
     used = unique_integers(values, low, size)
     place = {v: i for i, v in enumerate(used.tolist())}
     return np.array([place.get(v, -1) for v in values.tolist()], dtype=np.int32), used
 
 
 def unique_integers(values: Array, low: int, size: int) -> Array:
-    """The integers low .. low + size - 1 that occur, in order."""
+    """Return the integers low .. low + size - 1 that occur, in order."""
     return np.array(sorted({v for v in values.tolist() if low <= v < low + size}), dtype=np.int64)
 
 
-# -- columns and their products --------------------------------------------------------------------------
+# -- columns and their products --------------------------------------------------------------------
 
 
 class ColumnPool:
-    """Columns as numbers: each the product of its factors, shifted, scaled, times the root of the weight."""
+    """Return columns as numbers.
+
+    The product of the factors, shifted, scaled, times the root of the weight.
+    """
 
     def __init__(
         self,
@@ -98,7 +102,10 @@ def crossprod(
     gram: Array,
     groups: Sequence[tuple[Any, Any, Array, Array]],
 ) -> tuple[Array, list[Array]]:
-    """Cross-products over rows first..last: of the columns in `gram`, and by level of each group or cell of several."""
+    """Return cross-products over rows first..last.
+
+    Of the columns in `gram`, and by level of each group or each cell of several factors.
+    """
     columns = np.array([pool.values[c][first:last] for c in gram]).reshape(len(gram), last - first)
     totals = []
     for codes, n_levels, left, right in groups:
@@ -113,7 +120,7 @@ def crossprod(
 
 
 def select_sums(parts: Sequence[Array], first_row: int, end_row: int, columns: Array) -> Array:
-    """Some rows and columns of the sums of one group, added up over `parts`."""
+    """Return some rows and columns of the sums of one group, added up over `parts`."""
     total: Array = np.sum(parts, axis=0)
     return total[:, first_row:end_row, columns]
 
@@ -169,7 +176,10 @@ def pairs_moments(
 def connected_components(
     sizes: Sequence[int], pairs: Sequence[tuple[int, int, Array, Array]]
 ) -> tuple[Array, int]:
-    """The connected component of each level, numbered by first members: labels pulled down until they agree."""
+    """Return the connected component of each level, numbered by first members.
+
+    Labels are pulled down until they agree.
+    """
     edges = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     labels = np.arange(edges[-1])
     links = [
@@ -188,11 +198,14 @@ def connected_components(
     return numbered, len(found)
 
 
-# -- one grouping factor ---------------------------------------------------------------------------------
+# -- one grouping factor ---------------------------------------------------------------------------
 
 
 def levels_factor(A: Array, lambda_: Array, T: Array) -> tuple[float, int]:
-    """T_j = L_j^-1 lambda' in place; (log-determinant, 0), or 1 + the first level not positive definite."""
+    """Compute T_j = L_j^-1 lambda' in place.
+
+    Returns (log-determinant, 0), or 1 + the first level that is not positive definite.
+    """
     logdet = 0.0
     for j, block in enumerate(A):
         try:
@@ -225,7 +238,7 @@ def levels_k(A: Array, T: Array) -> Array:
 def level_moments(
     K: Array | None, C: Array, W: Array, beta: Array, pairs: bool, fixed: bool
 ) -> tuple[Array, ...]:
-    """Sums over levels that derivatives are made of (see mf_moments.h)."""
+    """Return the sums over levels of which derivatives are made (see mf_moments.h)."""
     p = len(beta)
     D, v = C[:, :, :p] @ W, C[:, :, p] - C[:, :, :p] @ beta
     E = D @ D.transpose(0, 2, 1)
@@ -243,7 +256,7 @@ def level_moments(
     )
 
 
-# -- several grouping factors ----------------------------------------------------------------------------
+# -- several grouping factors ----------------------------------------------------------------------
 
 
 class Border:
@@ -363,7 +376,10 @@ class Border:
     def cross(
         self, A: Array, T: Array, B: Array, U: Array, v: Array, F: Array, own: int
     ) -> tuple[Array, Array, Array]:
-        """F'(A - A_.1 T'T A_1.)F, (B - A_.1 T'U)'F of the eliminated factor alone, and the rows of the rest of the first."""
+        """Return F'(A - A_.1 T'T A_1.)F and (B - A_.1 T'U)'F of the eliminated factor alone.
+
+        The rows of the first factor's remainder come with them.
+        """
         (J, k), width = v.shape, F.shape[1]
         wide = np.zeros((J, k, width))
         wide[:, :, own : own + k * k] = np.einsum("ac,jd->jacd", np.eye(k), v).reshape(J, k, k * k)
@@ -381,11 +397,14 @@ class Border:
         K -= wide @ self.Q @ wide.transpose(0, 2, 1)
 
 
-# -- one theta -------------------------------------------------------------------------------------------
+# -- one theta -------------------------------------------------------------------------------------
 
 
 def solve_normal_equations(S: Array) -> tuple[Array, Array, Array, float] | None:
-    """LX, W = LX^-T, beta and the norm of the residual from [X y]'V0^-1[X y]; None when it is not positive definite."""
+    """Return LX, W = LX^-T, beta and the norm of the residual from [X y]'V0^-1[X y].
+
+    None when it is not positive definite.
+    """
     try:
         R = np.linalg.cholesky(S)
     except np.linalg.LinAlgError:
@@ -432,8 +451,11 @@ def theta_hessian(
     places_h: Array,
     out: Array,
 ) -> None:
-    """sum H[a,b,c,d] (dH_g/dtheta_i)[a,b] (dH_h/dtheta_j)[c,d] [+ sum G[a,b] (d2H_g/dtheta_i dtheta_j)[a,b]], into out
-    (N,n_theta,n_theta) and its mirror image."""
+    """Add second derivatives in theta into out (N,n_theta,n_theta), and their mirror image.
+
+    sum H[a,b,c,d] (dH_g/dtheta_i)[a,b] (dH_h/dtheta_j)[c,d] [+ sum G[a,b] (d2H_g/dtheta_i
+    dtheta_j)[a,b]]
+    """
     block = np.einsum(
         "nabcd,niab,njcd->nij", H, _moves(lambda_g, places_g), _moves(lambda_h, places_h)
     )
@@ -447,7 +469,10 @@ def theta_hessian(
 def second_derivative(
     Q: Array, vv_g: Array, vv_h: Array, traces: Array | None, nu: float, r2: float
 ) -> Array:
-    """nu (2 Q / r^2 - vv vv / r^4) - T, or nu (Q / r^2 - vv vv / r^4) without T, symmetric in each pair of indices."""
+    """Return nu (2 Q / r^2 - vv vv / r^4) - T, or nu (Q / r^2 - vv vv / r^4) without T.
+
+    The result is symmetric in each pair of indices.
+    """
     squares = np.multiply.outer(vv_g, vv_h) / r2**2
     H = nu * (Q / r2 - squares) if traces is None else nu * (2.0 * Q / r2 - squares) - traces
     half = 0.5 * (H + H.transpose(1, 0, 2, 3))

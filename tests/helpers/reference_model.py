@@ -1,5 +1,6 @@
-"""A whole model by dense algebra: the n x n covariance matrix and the textbook formulas. It shares no code with what it
-proves, and nothing in the package calls it; the tests do.
+"""A whole model by dense algebra: the n x n covariance matrix and the textbook formulas.
+
+It shares no code with the package, which does not call it either; only tests do.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ class DenseSolution:
 
 @dataclass(frozen=True, eq=False)
 class KenwardRoger:
-    """Phi (p,p), the adjusted matrix ``vcov`` (p,p), P (r,p,p) and W (r,r) of Kenward and Roger (1997)."""
+    """Return Phi (p,p), the adjusted matrix ``vcov``, P (r,p,p) and W (r,r).
+
+    The names are those of Kenward and Roger (1997).
+    """
 
     Phi: Array
     vcov: Array
@@ -58,7 +62,9 @@ class KenwardRoger:
 
 @dataclass(frozen=True, eq=False)
 class DenseModel:
-    """A linear mixed model by n x n matrices: V = sigma^2 (W^-1 + sum_g Z_g (I x lambda_g lambda_g') Z_g').
+    """A linear mixed model by n x n matrices.
+
+    V = sigma^2 (W^-1 + sum_g Z_g (I x lambda_g lambda_g') Z_g').
 
     Parameters
     ----------
@@ -209,7 +215,11 @@ class DenseModel:
     # inference
 
     def satterthwaite(self, theta: Array, sigma: float, contrast: Array) -> float:
-        """nu = 2 f^2 / (g'Ag), f = l'Phi l, g its gradient in (theta, sigma), A twice the inverse Hessian."""
+        """Return the Satterthwaite df of a contrast l.
+
+        nu = 2 f^2 / (g'Ag) with f = l'Phi l, g its gradient in (theta, sigma), and A twice the
+        inverse Hessian.
+        """
         first, _ = self._derivatives(theta, sigma)
         inverse, Phi, _ = self._projector(sigma**2 * self.relative_covariance(theta))
         direction = inverse @ self.X @ Phi @ contrast
@@ -218,7 +228,10 @@ class DenseModel:
         return float(2.0 * f**2 / (g @ (2.0 * np.linalg.inv(self.information(theta, sigma))) @ g))
 
     def kenward_roger(self, theta: Array, sigma: float) -> KenwardRoger:
-        """Every P_r, Q_rs and T_rs from the n x n derivatives G_r of V in the covariances and sigma^2."""
+        """Return every P_r, Q_rs and T_rs.
+
+        They come from the n x n derivatives G_r of V in the covariances and sigma^2.
+        """
         G = []
         for group, row, column in self._places:
             E = np.zeros((self.Z[group].shape[2],) * 2)
@@ -242,7 +255,7 @@ class DenseModel:
 
 
 def dense_model(design: Any, reml: bool = True) -> DenseModel:
-    """The dense model of a `mixedfast.design.types.Design`, factors in the order their terms appear."""
+    """Return the dense model of a design, factors in the order of their terms."""
     names = list(dict.fromkeys(term.group for term in design.terms))
     widths = dict.fromkeys(names, 0)
     columns: dict[str, list[Array]] = {name: [] for name in names}

@@ -14,7 +14,7 @@ import mixedfast as mf
 
 
 def refused(error, words, formula=FORMULA, data=None, **options):
-    """`lmer` raises exactly this error, with these words in the message, and no warning before it."""
+    """Check that `lmer` raises this error with these words, and gives no warning before it."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(error, match=words) as caught:

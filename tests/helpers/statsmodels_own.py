@@ -1,8 +1,11 @@
-"""The test file of statsmodels for mixed models, run against the compatible interface: a copy with its import line changed.
+"""The test file of statsmodels for mixed models, run against the compatible interface.
+
+A copy with its import line changed.
 
     python tests/helpers/statsmodels_own.py     # runs it and writes the table into docs/from_statsmodels.md
 
-The file and the R results it compares with come with the installed statsmodels; nothing of them is kept here.
+The file and the R results it compares with come with the installed statsmodels; nothing of them is
+kept here.
 """
 
 from __future__ import annotations

@@ -25,7 +25,10 @@ def batches(data, count):
 
 
 def as_text(data):
-    """Categories as plain strings, as most engines hold them: their order is then that of the alphabet."""
+    """Return the data with categories as plain strings, as most engines hold them.
+
+    Their order is then alphabetical.
+    """
     return data.assign(
         **{name: data[name].astype(object) for name in data.select_dtypes("category")}
     )
@@ -63,7 +66,7 @@ def same_fit(ours, theirs):
 
 
 def same_sums(ours, theirs):
-    """The cross-products themselves agree, once in one basis, each relative to the size of its columns."""
+    """Compare the cross-products in one basis, each relative to the size of its columns."""
     from mixedfast.crossprod.combine import in_scaling
 
     ours = in_scaling(ours, theirs.scaling)

@@ -22,15 +22,16 @@ from mixedfast.errors import DataError, NotDefinedError
 from mixedfast.inference.hypotheses.anova_types import contains, hypotheses
 from mixedfast.results.tables import anova_table, compare, drop1, ranova
 
-# lmerTest differentiates numerically: its df carry about 1e-5. It rounds the weights of type III to seven digits, which
-# shows when F is small: hence the absolute part of F.
+# lmerTest differentiates numerically: its df carry about 1e-5. It rounds the weights of type III to
+# seven digits, which shows when F is small: hence the absolute part of F.
 DF = 1e-4
 F = {"rel": 1e-6, "abs": 1e-6}
 P = 1e-6
 #: Log-likelihoods: R's optimum is good to about 1e-8 relative.
 LOGLIK = 1e-8
 
-#: Singular: which directions of a flat Hessian are dropped decides the df, and the two optima differ in them.
+#: Singular: which directions of a flat Hessian are dropped decides the df, and the two optima
+#: differ in them.
 FLAT = {"clinics_factor_slope"}
 SLOW = {"insteval", "insteval_ml"}
 NAMES = [name for name in golden_names() if name not in STOPPED_SHORT | SLOW]
@@ -58,7 +59,7 @@ def assert_f_table(table: pd.DataFrame, rows: list[dict], name: str, check_df: b
             assert ours.p_value == pytest.approx(row["Pr(>F)"], abs=P)
 
 
-# --- F tests ------------------------------------------------------------------------------------------------
+# --- F tests --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("type", TYPES)
@@ -146,7 +147,7 @@ def test_containment_is_by_the_same_numeric_factors():
     assert not contains(terms["drug"], terms["drug"])
 
 
-# --- an empty cell ------------------------------------------------------------------------------------------
+# --- an empty cell --------------------------------------------------------------------------------
 
 EMPTY = {
     "treatment": ("y ~ a * b + x + (1 | g)", {}),
@@ -190,7 +191,10 @@ def test_empty_cell_deletions(empty):
 
 
 def test_empty_cell_hypotheses_are_those_of_sas():
-    """Goodnight's hypotheses for an empty cell have odd weights such as -1/12; R's MASS::fractions agrees."""
+    """Goodnight's hypotheses for an empty cell have odd weights such as -1/12.
+
+    MASS::fractions in R agrees.
+    """
     record = topic("empty_cells")
     m = mf.lmer(EMPTY["treatment"][0], pd.DataFrame(record["data"]))
     found = hypotheses(m._fit.cp, "III")
@@ -204,7 +208,7 @@ def test_empty_cell_without_the_alias_is_refused():
         hypotheses(replace(m._fit.cp, alias=None), "III")
 
 
-# --- deletions ----------------------------------------------------------------------------------------------
+# --- deletions ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [name for name in having("drop1") if name != "clinics_rank"])
@@ -219,9 +223,10 @@ def test_drop1_of_a_term_another_can_stand_in_for():
     assert_f_table(drop1(m._fit), golden("clinics_rank")["drop1"], "clinics_rank")
 
 
-# --- random terms -------------------------------------------------------------------------------------------
+# --- random terms ---------------------------------------------------------------------------------
 
-#: lmerTest puts (1 | g) in place of a numeric slope that stands alone. That is no submodel: here the slope is left out.
+#: lmerTest puts (1 | g) in place of a numeric slope that stands alone. That is no submodel: here
+#: the slope is left out.
 NO_SUBMODEL = {
     ("clinics_block_pair", "z in (0 + z | g)"),
     ("clinics_slope_only", "x in (0 + x | g)"),
@@ -266,7 +271,7 @@ def test_ranova_respects_marginality_in_random_interactions():
     assert ranova(m._fit).index.tolist() == ["<none>", "sex:x in (sex * x | block)"]
 
 
-# --- likelihood ratios --------------------------------------------------------------------------------------
+# --- likelihood ratios ----------------------------------------------------------------------------
 
 COLUMNS = {
     "npar": "npar",
@@ -354,7 +359,10 @@ def test_same_response_is_seen_with_and_without_an_intercept():
     "case", topic("containment")["cases"], ids=lambda case: f"{case['formula']}, {case['type']}"
 )
 def test_terms_contain_others_as_sas_says(case):
-    """Where lmerTest's anova asks something else (tests/r/containment.R); F and df are lmerTest's for the hypothesis meant."""
+    """Where lmerTest's anova tests other hypotheses (tests/r/containment.R).
+
+    F and df are lmerTest's for the hypothesis of the name.
+    """
     data = pd.DataFrame(topic("containment")["data"])
     table = mf.lmer(case["formula"], data).anova(type=case["type"])
     for term, row in zip(table.index, case["rows"], strict=True):

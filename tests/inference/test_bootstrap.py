@@ -1,4 +1,4 @@
-"""The bootstrap without rows: draws have the model's moments, refits are fits, the distribution is that of rows."""
+"""The bootstrap without rows: moments of draws, refits, and the distribution from rows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def generators(n: int, seed: int = 0) -> list[np.random.Generator]:
     return [np.random.default_rng([seed, i]) for i in range(n)]
 
 
-# -- draws ---------------------------------------------------------------------------------------------------------
+# -- draws -----------------------------------------------------------------------------------------
 
 
 def rows_of(m: mf.LMMResult) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -103,7 +103,7 @@ def test_a_draw_is_a_possible_response(hsb):
     assert left.mean() == pytest.approx(df, abs=5.0 * np.sqrt(2.0 * df / 50))
 
 
-# -- refits --------------------------------------------------------------------------------------------------------
+# -- refits ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reml", [True, False])
@@ -207,7 +207,7 @@ def test_an_engine_that_takes_another_response_is_a_new_engine(kind):
         assert np.array_equal(ours, theirs)
 
 
-# -- the whole -----------------------------------------------------------------------------------------------------
+# -- the whole -------------------------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")

@@ -125,7 +125,7 @@ def test_coefficients_that_were_left_out_cannot_have_a_weight():
     assert whole["estimate"].iloc[0] == m.params["x"]
 
 
-# --- against R's contest ------------------------------------------------------------------------------------
+# --- against R's contest --------------------------------------------------------------------------
 
 SINGLE = {
     "estimate": "Estimate",

@@ -54,7 +54,7 @@ def two_levels(groups: int, n: int) -> pd.DataFrame:
     )
 
 
-# --- inner-outer: nlme ------------------------------------------------------------------------------------
+# --- inner-outer: nlme ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", sorted(topic("nlme_df")))
@@ -68,7 +68,7 @@ def test_inner_outer_is_nlmes_on_published_data(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def plots() -> pd.DataFrame:
-    """The 48 rows of tests/r/levels.R: 4 sites of 3 plots of 4 rows."""
+    """Return the 48 rows of tests/r/levels.R: 4 sites of 3 plots of 4 rows."""
     row = np.arange(48)
     plot = row // 4
     own_c = np.isin(plot, [2, 5, 6, 10])
@@ -115,7 +115,7 @@ def test_weights_do_not_matter(method: str) -> None:
     assert df(method, formula, data, weights="weight") == df(method, formula, data)
 
 
-# --- hlm: printed pages of the HLM program -------------------------------------------------------------------
+# --- hlm: printed pages of the HLM program --------------------------------------------------------
 
 
 def test_hlm_on_the_slides_model() -> None:
@@ -169,7 +169,7 @@ def test_hlm_reads_the_level_off_the_data_not_off_the_formula() -> None:
     assert found == {"Intercept": 158, "mean_ses": 158, "ses": 7185 - 3}
 
 
-# --- group and residual -----------------------------------------------------------------------------------------
+# --- group and residual ---------------------------------------------------------------------------
 
 
 def test_the_slides_best_and_worst_case() -> None:
@@ -193,11 +193,14 @@ def test_columns_that_are_not_identifiable_do_not_count() -> None:
     }
 
 
-# --- between-within: printed pages of SAS --------------------------------------------------------------------
+# --- between-within: printed pages of SAS ---------------------------------------------------------
 
 
 def test_between_within_on_snijders_and_bosker() -> None:
-    """UCLA's page of chapter 8: 131 schools, 2,287 pupils; three pupil-level predictors and a school mean."""
+    """UCLA's page of chapter 8: 131 schools, 2,287 pupils.
+
+    Three pupil-level predictors and a school mean.
+    """
     found = df("between-within", "y ~ x + d + I(x * d) + w + (x | j)", two_levels(131, 2287))
     assert list(found.values()) == [129, 2153, 2153, 2153, 129]
 
@@ -208,7 +211,7 @@ def test_between_within_on_orthodont() -> None:
 
 
 def test_between_within_takes_a_term_as_a_whole(plots: pd.DataFrame) -> None:
-    """The dummy of c is constant within plots, that of b is not: the term f changes within plots."""
+    """The dummy of c is constant within plots, that of b is not: f varies within plots."""
     found = df("between-within", "y ~ f + z + (1 | plot)", plots)
     between = 12 - 2
     within = 48 - 4 - between
@@ -220,7 +223,7 @@ def test_between_within_takes_the_outermost_groups_for_subjects() -> None:
     assert found == {name: 5 if name == "Intercept" else 72 - 6 - 5 for name in found}
 
 
-# --- containment: printed pages of SAS, and split plots by hand ------------------------------------------------
+# --- containment: printed pages of SAS, and split plots by hand -----------------------------------
 
 
 def test_containment_on_stroups_split_plot() -> None:
@@ -236,7 +239,10 @@ def test_containment_on_stroups_split_plot() -> None:
 
 
 def test_containment_on_oats() -> None:
-    """Blocks add 5, plots within blocks 18 - 6 - 2 = 10; rank [X Z] = 6 + 5 + 10 leaves 51 of 72 rows."""
+    """Blocks add 5, plots within blocks 18 - 6 - 2 = 10.
+
+    Rank [X Z] = 6 + 5 + 10 leaves 51 of 72 rows.
+    """
     found = df("containment", "yield ~ nitro * Variety + (1 | Block/Variety)", frame("oats"))
     assert found == {
         "Intercept": 5,
@@ -281,13 +287,16 @@ def test_containment_goes_by_names() -> None:
 
 
 def test_containment_with_crossed_factors() -> None:
-    """24 plates and 6 samples, all 144 combinations: 23, 5, and 144 - 24 - 5 for what neither contains."""
+    """24 plates and 6 samples, all 144 combinations.
+
+    23, 5, and 144 - 24 - 5 for what neither contains.
+    """
     data = frame("penicillin").assign(x=lambda d: np.arange(len(d)) % 7)
     found = df("containment", "diameter ~ x + (1 | plate) + (1 | sample)", data)
     assert found == {"Intercept": 5, "x": 144 - 1 - 24 - 5}
 
 
-# --- the rank of [X Z], against the rows ---------------------------------------------------------------------------
+# --- the rank of [X Z], against the rows ----------------------------------------------------------
 
 
 def dense_rank(formula: str, data: Any, sizes: tuple[int, ...], weights: str | None = None) -> int:
@@ -304,7 +313,7 @@ def dense_rank(formula: str, data: Any, sizes: tuple[int, ...], weights: str | N
 
 
 def sparse_table(seed: int) -> pd.DataFrame:
-    """Groups of one to a few rows, some with a single value of x: rank is lost in many ways."""
+    """Draw groups of one to a few rows, some with one value of x: rank is lost in many ways."""
     rng = np.random.default_rng(seed)
     n = 60
     c = rng.integers(0, 20, n)
@@ -349,7 +358,7 @@ def test_rank_is_that_of_the_rows(
 
 
 def test_rank_of_a_saturated_design() -> None:
-    """Eight rows, and a rank of eight in [X Z]: nothing is left for what no random effect contains."""
+    """Eight rows, and a rank of eight in [X Z]: nothing is left outside the random effects."""
     x = [3.0, 1, 4, 1, 5, 9, 2, 6]
     data = {"g": list("aaabbbcc"), "h": list("pqrpqrpq"), "x": x, "y": [1.0, 3, 2, 5, 4, 4, 7, 1]}
     cp = products("y ~ x + I(x**2) + I(x**3) + I(x**4) + (1 | g) + (1 | h)", data)
@@ -360,7 +369,7 @@ def test_rank_of_a_saturated_design() -> None:
         design_df("containment", cp)
 
 
-# --- what is not defined says so ----------------------------------------------------------------------------------
+# --- what is not defined says so ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["group", "inner-outer", "between-within"])
@@ -382,7 +391,10 @@ SLOPE_ONLY = "distance ~ age * Sex + (0 + age | Subject)"
 
 
 def test_slopes_without_an_intercept() -> None:
-    """nlme 3.1-162, lme(distance ~ age * Sex, Orthodont, ~ 0 + age | Subject)$fixDF$X: 79, 79, 25, 79."""
+    """The df of nlme 3.1-162 are 79, 79, 25, 79.
+
+    lme(distance ~ age * Sex, Orthodont, ~ 0 + age | Subject)$fixDF$X
+    """
     data = frame("orthodont")
     names = ["Intercept", "Sex[T.Female]", "age", "age:Sex[T.Female]"]
     assert list(map(df("inner-outer", SLOPE_ONLY, data).get, names)) == [79, 25, 79, 79]
@@ -406,7 +418,7 @@ def test_sums_of_levels_add_over_tables(method: str, formula: str) -> None:
 
 
 def _in_basis_of(target: Any, cp: Any) -> np.ndarray:
-    """The sums of levels of cp in the shifts and scales of target."""
+    """Return the sums of levels of cp in the shifts and scales of target."""
     sums = cp.groups[0].sums
     user = sums[:, 1:] / cp.scale[:-1] + sums[:, :1] * cp.shift[:-1]
     return np.column_stack(

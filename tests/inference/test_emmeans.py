@@ -37,12 +37,13 @@ def fitted(name: str):
 
 
 def _plain(value) -> str:
-    """A level as text, whole numbers without a point."""
+    """Return a level as text, whole numbers without a point."""
     return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 
 QUESTIONS = [(name, ddf) for name, record in topic("emmeans").items() for ddf in record["ddf"]]
-#: A quantile of the studentized range takes SciPy a tenth of a second: `make test` takes every fifth question.
+#: A quantile of the studentized range takes SciPy a tenth of a second: `make test` takes every
+#: fifth question.
 TUKEY = [
     pytest.param(*question, marks=pytest.mark.exhaustive if i % 5 else ())
     for i, question in enumerate(QUESTIONS)
@@ -50,7 +51,7 @@ TUKEY = [
 
 
 def asked(name, ddf):
-    """The marginal means that R's record is about."""
+    """Return the marginal means of R's record."""
     record, m = topic("emmeans")[name], fitted(name)
     # proportions are counted in the rows; all else is known without them
     design = m._design if record["weights"] == "proportional" else None
@@ -174,7 +175,7 @@ def test_offset_is_part_of_the_mean():
 
 
 def test_an_offset_given_as_an_array_is_held_at_its_mean():
-    """emmeans in R gives the same means for lmer(y ~ x + f + offset(o) + ...) and for lmer(y ~ x + f + ..., offset = o)."""
+    """emmeans in R gives the same means for an offset in the formula and as an argument."""
     data = frame("clinics")
     term, array, column = (
         mf.lmer("y ~ x + f + offset(o) + (1 | g)", data),
@@ -229,7 +230,7 @@ def test_a_number_coded_as_categories_is_a_factor():
 
 
 def test_an_empty_cell_cannot_be_estimated():
-    """Not by the cells of the interaction, and not by averages over them; R's emmeans prints nonEst."""
+    """Neither cells nor averages over them can be estimated; R's emmeans prints nonEst."""
     data = pd.DataFrame(topic("empty_cells")["data"])
     for formula in (
         "y ~ a * b + x + (1 | g)",

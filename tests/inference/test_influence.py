@@ -1,4 +1,4 @@
-"""Leaving out groups: against R's refits, lme4's own functions, and our own fits of what is left."""
+"""Leaving out groups: against R's refits, lme4's functions, and fits of the remaining rows."""
 
 from __future__ import annotations
 

@@ -51,7 +51,10 @@ def test_the_published_formula(q):
 @pytest.mark.parametrize("df", [1, 2, 4])
 @pytest.mark.parametrize("away", [0, *(s * 10.0**-k for k in (1, 4, 8, 12, 16) for s in (1, -1))])
 def test_one_variance_ratio_has_no_singularities(q, df, away):
-    """With A1 = q A2, as for every single contrast, nu = 2 q / A2 and lambda = 1: also at 2 and 4."""
+    """With A1 = q A2, as for every single contrast, nu = 2 q / A2 and lambda = 1.
+
+    Also at 2 and 4.
+    """
     A2 = 2.0 * q / df * (1.0 + away)
     assert factor_and_df(q, q * A2, A2) == pytest.approx((1.0, df / (1.0 + away)), rel=1e-14)
     exact = Fraction(A2)
@@ -88,7 +91,7 @@ def test_without_uncertain_variances_the_df_are_infinite(q):
 
 
 def nu_of_small(q: int, t: float) -> float:
-    """The limit of A2 nu: the published formula with A2 = 1e-30."""
+    """Return the limit of A2 nu: the published formula with A2 = 1e-30."""
     small = Fraction(1, 10**30)
     return float(published(q, Fraction(t) * small, small)[1] * small)
 

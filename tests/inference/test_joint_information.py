@@ -43,7 +43,10 @@ def test_they_are_the_slope_of_zeta(name):
 
 @pytest.mark.parametrize("reml", [True, False])
 def test_of_a_balanced_one_way_layout(reml):
-    """sigma^2 is a mean square with J(n-1) df; its asymptotic variance is 2 sigma^4 / df, ML and REML alike."""
+    """sigma^2 is a mean square with J(n-1) df.
+
+    Its asymptotic variance is 2 sigma^4 / df, for ML and REML.
+    """
     m = fitted_model("dyestuff", REML=reml)
     residual = m.varcorr_se().iloc[-1]
     assert residual.variance_se == pytest.approx(m.sigma**2 * np.sqrt(2.0 / 24.0), rel=1e-6)

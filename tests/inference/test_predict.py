@@ -1,4 +1,7 @@
-"""Predictions, their uncertainty, leverage: against R, against dense Henderson equations, and on tables users bring."""
+"""Predictions, their uncertainty, and leverage.
+
+Compared with R, with dense Henderson equations, and on tables as users bring them.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ from mixedfast.formula.parser import parse
 from mixedfast.inference.ddf.satterthwaite import satterthwaite
 from mixedfast.results import LMMResult
 
-#: R's theta is good to 1e-7 where it was polished; what depends on it smoothly is good to about as much.
+#: R's theta is good to 1e-7 where it was polished; what depends on it smoothly is good to about as
+#: much.
 LIKE_R = 1e-6
 MODELS = topic("everyday")
 ENGINES = ("block", "cholmod")
@@ -37,7 +41,7 @@ def case(request):
 
 
 def like_r(ours, theirs):
-    """The first ten values, the sum and the sum of squares."""
+    """Compare the first ten values, the sum and the sum of squares."""
     head = np.array(theirs["head"], dtype=float)
     size = np.sqrt(theirs["sumsq"] / len(ours))
     np.testing.assert_allclose(ours[: len(head)], head, rtol=0, atol=LIKE_R * size)
@@ -45,7 +49,7 @@ def like_r(ours, theirs):
     assert (ours**2).sum() == pytest.approx(theirs["sumsq"], rel=LIKE_R)
 
 
-# -- against R ------------------------------------------------------------------------------------------------------
+# -- against R -------------------------------------------------------------------------------------
 
 
 def test_rows_used(case):
@@ -94,13 +98,16 @@ def test_some_random_effects(name):
     like_r(m.predict(re=theirs["re"]), theirs["rows_used"])
 
 
-# -- against dense algebra --------------------------------------------------------------------------------------------
+# -- against dense algebra -------------------------------------------------------------------------
 
 
 def henderson(
     m: mf.LMMResult, X: np.ndarray, Z: list[np.ndarray], weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """C^-1 of Henderson's equations for (b, beta), in the form that a singular Lambda does not trouble, and [Z X]."""
+    """Return C^-1 of Henderson's equations for (b, beta), and [Z X].
+
+    In the form that a singular Lambda allows.
+    """
     cov = m._fit.covariance
     lambdas = cov.lambdas(m.theta)
     L = np.zeros((sum(z.shape[1] for z in Z),) * 2)
@@ -209,7 +216,7 @@ def test_the_sum_of_leverages_is_the_trace_of_the_smoother():
     assert m._fit.cp.p < h.sum() < m._fit.cp.p + sum(g.n_levels * g.k for g in m._fit.cp.groups)
 
 
-# -- tables that users bring ------------------------------------------------------------------------------------------
+# -- tables that users bring -----------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -358,7 +365,7 @@ def test_nothing_changes_the_fit(sleep):
         np.testing.assert_array_equal(a, b)
 
 
-# -- degrees of freedom of predictions --------------------------------------------------------------------------------
+# -- degrees of freedom of predictions -------------------------------------------------------------
 
 
 def test_df_of_the_population_s_mean_are_those_of_contrasts(sleep):
@@ -425,7 +432,7 @@ def split(at, m):
 
 
 def covariance_of_user_s_theta(m):
-    """Of (theta, sigma / its estimate): from the internal one, theta being a map of the internal theta."""
+    """Return the covariance of (theta, sigma / its estimate) from that of the internal theta."""
     fit = m._fit
     cov, at = fit.covariance, fit.theta_internal
     step = 1e-6

@@ -1,4 +1,4 @@
-"""Likelihood profiles: against lme4's intervals, against a search of another kind, and at the edges."""
+"""Likelihood profiles against lme4's intervals, another kind of search, and at the boundary."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ from mixedfast.inference.intervals.profile import (
 from mixedfast.results.profile import Profile
 from mixedfast.results.tabled import tabled
 
-#: Of an interval's own width. lme4 interpolates its profile by a spline, which is good to about this.
+#: Of an interval's own width. lme4 interpolates its profile by a spline, which is good to about
+#: this.
 INTERVAL = 1e-3
-#: zeta against a simplex search: the search ends within 1e-9 of the deviance, and zeta is at least 0.3 there.
+#: zeta against a simplex search: the search ends within 1e-9 of the deviance, and zeta is at least
+#: 0.3 there.
 ZETA = 1e-6
 
 # lme4 does not get these profiles right (flat likelihoods, an end left open)
@@ -69,7 +71,10 @@ def test_intervals_are_lme4_s(name):
 
 
 def by_simplex(f, held: str, value: float) -> float:
-    """The smallest ML deviance of a one-factor slope model with a parameter held, found without a derivative."""
+    """Return the smallest ML deviance of a one-factor slope model with one parameter held.
+
+    It is found without derivatives.
+    """
     system, n, y_scale = f.new_system(reml=False), f.cp.n, f.cp.scale[-1]
 
     def deviance(at):
@@ -142,7 +147,8 @@ def test_the_envelope_gives_the_slope(sleep, name, value):
         )
     h = 1e-3 * abs(value)
     below, at, above = (evaluate(value + step) for step in (-h, 0.0, h))
-    # central differences: h^2 times a third derivative of order one, and 1e-9 / h from the searches' ends
+    # central differences: h^2 times a third derivative of order one, and 1e-9 / h from the
+    # searches' ends
     assert at[1] == pytest.approx((above[0] - below[0]) / (2.0 * h), rel=1e-4)
 
 

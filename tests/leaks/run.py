@@ -1,7 +1,8 @@
 """Does a fit leave memory behind? `make leaks`.
 
-Resident memory over 10,000 fits and their tables in each engine must stay where it was after the first thousand; and a few fits
-under valgrind's memcheck must lose no block that one of our libraries, or CHOLMOD, asked for.
+Resident memory over 10,000 fits and their tables in each engine must stay where it was after the
+first thousand; and a few fits under valgrind's memcheck must lose no block that one of our
+libraries, or CHOLMOD, asked for.
 """
 
 from __future__ import annotations
@@ -68,16 +69,19 @@ def flat(engine: str, count: int) -> bool:
 
 
 def is_ours(record: str) -> bool:
-    """Whether one of our libraries is in a stack of the record, no deeper than where Python's own code was running again.
+    """Whether one of the package's libraries is in a stack of the record.
 
-    A lock of ours may be held while Python imports something: what the loader forgets there is not ours.
+    Deeper than Python's own code does not count.
+
+    A lock of ours may be held while Python imports something: what the loader forgets there is not
+    ours.
     """
     stacks = record.split(" Address 0x")
     return any(OURS.search(stack.split("_PyEval_EvalFrameDefault")[0]) for stack in stacks)
 
 
 def lost(engine: str, count: int) -> list[str]:
-    """The blocks definitely lost under memcheck that are ours, as valgrind tells them."""
+    """Return the package's blocks that valgrind's memcheck calls definitely lost."""
     call = [
         "valgrind",
         "--leak-check=full",
@@ -92,7 +96,8 @@ def lost(engine: str, count: int) -> list[str]:
         "--engine",
         engine,
     ]
-    # Python's own allocator hides blocks from valgrind; one thread, because valgrind runs one at a time
+    # Python's own allocator hides blocks from valgrind; one thread, because valgrind runs one at a
+    # time
     environment = {**os.environ, "PYTHONMALLOC": "malloc", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(call, capture_output=True, text=True, env=environment)
     if done.returncode:

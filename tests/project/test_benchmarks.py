@@ -1,4 +1,4 @@
-"""The benchmark house: tables come again from their seed, who is missing is skipped by name, and reports say who is right."""
+"""Benchmarks: tables from a seed, libraries that are missing, and reports."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MACHINE = {
 }
 
 
-# -- problems --------------------------------------------------------------------------------------------
+# -- problems --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("key", PROBLEMS)
@@ -107,14 +107,15 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     assert list(columns) == PROBLEMS["P7"].model.columns() == ["y", "service", "dept", "s", "d"]
     for name, column in columns.items():
         np.testing.assert_array_equal(np.asarray(column), np.asarray(made[name]))
-    # doubles, and codes as narrow as pandas keeps them: 1,128 lecturers need two bytes, the others one
+    # doubles, and codes as narrow as pandas keeps them: 1,128 lecturers need two bytes, the others
+    # one
     assert used_bytes(columns) == len(columns["y"]) * (8 + 1 + 1 + 1 + 2)
     stamp = (place / "table.json").stat().st_mtime_ns
     assert stored(PROBLEMS["P7"], tmp_path, scale=0.02) == place
     assert (place / "table.json").stat().st_mtime_ns == stamp, "written once"
 
 
-# -- runs ------------------------------------------------------------------------------------------------
+# -- runs ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("each_fit_once")
@@ -205,7 +206,7 @@ def each_fit_once(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def a_lock_of_our_own(tmp_path, monkeypatch):
-    """A run that goes on elsewhere on the machine is none of the tests' business."""
+    """Use a lock for these tests, so that a run elsewhere on the machine does not matter."""
     monkeypatch.setattr(runner, "LOCK", tmp_path / "benchmarks.lock")
 
 
@@ -267,7 +268,7 @@ def test_scaling_keeps_the_schools(tmp_path):
     assert "| 20,000 |" in to_markdown({"machine": MACHINE, "points": points})
 
 
-# -- reports ---------------------------------------------------------------------------------------------
+# -- reports ---------------------------------------------------------------------------------------
 
 
 def answers(**changed):

@@ -251,7 +251,7 @@ def test_the_build_says_what_was_built():
 
 @needs_tree
 def test_no_module_exports_a_kernel():
-    """Two modules that carry one kernel, or another package with a function of its name, must not meet in the loader."""
+    """Kernels of two modules, or of another package, must not meet in the loader."""
     kernels = {
         name
         for header in (TREE / "csrc").glob("*.h")

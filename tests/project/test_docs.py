@@ -1,4 +1,4 @@
-"""Every example of README.md and of the pages in docs/ runs, and prints what the page says it prints."""
+"""Every example of README.md and of the pages in docs/ runs, and prints what the page shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rooms know those below them only; import-linter checks imports (make lint), this test what it cannot see."""
+"""Rooms know only those below them.
+
+import-linter checks imports (`make lint`), this test what it cannot see.
+"""
 
 from __future__ import annotations
 

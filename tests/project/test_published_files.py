@@ -1,6 +1,7 @@
 """The files that are published: what is in them, and that the same tree gives the same bytes.
 
-Most of it is about the programs in build_support/, which need the source tree; `make test-wheel` runs the last test on a wheel.
+Most of it is about the programs in build_support/, which need the source tree; `make test-wheel`
+runs the last test on a wheel.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ BUILD_SUPPORT = Path(__file__).resolve().parents[2] / "build_support"
 
 @pytest.fixture
 def program(monkeypatch):
-    """Imports a program of build_support/, which is no part of the package."""
+    """Import a program of build_support/, which is not part of the package."""
 
     def load(name):
         if not BUILD_SUPPORT.is_dir():
@@ -80,7 +81,7 @@ def test_a_settled_archive_tells_nothing_of_when_where_and_by_whom(program):
 
 
 def unpacked_wheel(root, **libraries):
-    """The parts of an unpacked wheel that licences are added to."""
+    """Return the parts of an unpacked wheel that licences are added to."""
     info = root / "mixedfast-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(

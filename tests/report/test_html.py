@@ -64,7 +64,7 @@ class _Reader(HTMLParser):
         assert self.open.pop() == tag
 
 
-# --- what is in it -----------------------------------------------------------------------------------------
+# --- what is in it --------------------------------------------------------------------------------
 
 
 def test_a_report_is_well_formed_and_points_nowhere() -> None:
@@ -187,7 +187,7 @@ def test_methods_that_do_not_apply_say_why() -> None:
     assert "hlm: defined for two levels" in made
 
 
-# --- what it says ------------------------------------------------------------------------------------------
+# --- what it says ---------------------------------------------------------------------------------
 
 
 def told(formula: str, data: pd.DataFrame, **options: object) -> str:
@@ -282,7 +282,7 @@ def test_a_singular_fit_is_explained() -> None:
     assert "0 % is between Batches" in " ".join(narrative.findings(m, m.coef_table(), 0.95))
 
 
-# --- in a browser ------------------------------------------------------------------------------------------
+# --- in a browser ---------------------------------------------------------------------------------
 
 CONTRAST = 4.5
 """WCAG 2.1, level AA, for text."""

@@ -1,4 +1,4 @@
-"""Pictures: the numbers behind them, and that they are drawn, labelled and quick for many groups."""
+"""Pictures: the numbers behind them, labels, and speed with many groups."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _closed() -> Iterator[None]:
     plt.close("all")
 
 
-# --- the numbers -------------------------------------------------------------------------------------------
+# --- the numbers ----------------------------------------------------------------------------------
 
 
 def crossed(n: int = 300, seed: int = 0) -> pd.DataFrame:
@@ -250,7 +250,7 @@ def test_numbers_come_in_the_callers_library() -> None:
         m.plot.data("pie")
 
 
-# --- the pictures ------------------------------------------------------------------------------------------
+# --- the pictures ---------------------------------------------------------------------------------
 
 PANELS = {
     "residuals": {"hsb": 1, "penicillin": 1, "cake": 1},
@@ -404,7 +404,7 @@ def test_numbers_do_not_need_matplotlib() -> None:
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
-# --- of a regression ---------------------------------------------------------------------------------------
+# --- of a regression ------------------------------------------------------------------------------
 
 
 def test_pictures_of_a_regression() -> None:

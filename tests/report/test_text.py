@@ -257,7 +257,7 @@ def summary_text(m: Any, ddf: str | None = "satterthwaite") -> str:
 
 
 def _golden_result(case: str, **changes: Any) -> Any:
-    """A result made of a golden file's numbers: what a page needs of an LMMResult, and no more."""
+    """Return a minimal result made of a golden file's numbers, for pages that need an LMMResult."""
     g = json.loads((GOLDEN / f"{case}.json").read_text())
     coefficients = pd.DataFrame(g["coefs"])
     coefficients.index = pd.Index([_name(term) for term in coefficients["term"]])
@@ -323,7 +323,8 @@ def test_the_page_of_the_seed_s_model_from_a_fit() -> None:
     assert str(m.summary()) == SEED_PAGE
 
 
-# The numbers of R's pages (lme4 1.1-31, lmerTest 3.1-3, optimizer run to 1e-10), from the criterion down.
+# The numbers of R's pages (lme4 1.1-31, lmerTest 3.1-3, optimizer run to 1e-10), from the criterion
+# down.
 R_PAGES = {
     ("hsb", "math ~ 1 + (1 | school)", True): """47116.8
         -3.0631 -0.7539 0.0267 0.7606 2.7426 8.614 2.935 39.148 6.257 7185 160

@@ -17,7 +17,8 @@ from mixedfast.datasets import load_dataset
 from mixedfast.errors import ArgumentError, DataError, FormulaError
 from mixedfast.results import OLSResult
 
-#: Two correct QR factorizations of these small designs agree to a few thousand units in the last place.
+#: Two correct QR factorizations of these small designs agree to a few thousand units in the last
+#: place.
 ALGEBRA = 1e-10
 
 #: R's numbers below were printed with twelve digits.
@@ -171,7 +172,7 @@ def test_too_few_rows_are_refused() -> None:
         lm("y ~ x", {"y": [1.0, 2.0], "x": [0.0, 1.0]})
 
 
-# -- the same words as a mixed model ------------------------------------------------------------------------------------
+# -- the same words as a mixed model ---------------------------------------------------------------
 
 # R 4.2.2, m <- lm(angle ~ recipe * temp, cake, weights = 1:270)
 HAT = [0.00027301764012, 0.00884383387289, 0.0658934458595]  # hatvalues(m)[c(1, 100, 270)]
@@ -291,7 +292,8 @@ def test_new_responses_and_new_models(weighted: OLSResult, cake: pd.DataFrame) -
     assert weighted.emmeans("recipe").to_frame()["df"].tolist() == [264.0] * 3
 
 
-# R 4.2.2, lme4 1.1-31: anova(m, m1, m0) of Reaction ~ Days + (Days | Subject), (1 | Subject) and lm; fits by ML
+# R 4.2.2, lme4 1.1-31: anova(m, m1, m0) of Reaction ~ Days + (Days | Subject), (1 | Subject) and
+# lm; fits by ML
 LIKELIHOOD_RATIOS = [106.21441, 42.13930]
 AIC = [1906.293056, 1802.078643, 1763.939345]
 

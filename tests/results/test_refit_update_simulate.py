@@ -1,4 +1,4 @@
-"""simulate, refit, update: right, reproducible, and without a trace on the result they come from."""
+"""simulate, refit and update: right, reproducible, and without changing the first result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODELS = topic("everyday")
 DRAWS, SIGMAS = 4000, 5.0
 
 
-# -- simulate ---------------------------------------------------------------------------------------------------------
+# -- simulate --------------------------------------------------------------------------------------
 
 
 def like_moments(mean, cov, wanted_mean, V):
@@ -70,7 +70,7 @@ NEW_ROWS = [
 
 @pytest.mark.parametrize("name", NEW_ROWS)
 def test_moments_of_new_rows(name):
-    """Against R's predictions and variances of these rows (in new groups of their own where they are unseen)."""
+    """Compare with R's predictions and variances of these rows, unseen groups included."""
     m, theirs = fitted_model(name), MODELS[name]["predict"]
     known, unseen, prior = (
         theirs["newdata"],
@@ -154,7 +154,7 @@ def test_simulation_of_new_rows_asks_for_what_it_needs():
     )
 
 
-# -- refit ------------------------------------------------------------------------------------------------------------
+# -- refit -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
@@ -204,7 +204,7 @@ def test_refit_needs_rows():
         mf.fit(cp).refit(np.zeros(180))
 
 
-# -- update -----------------------------------------------------------------------------------------------------------
+# -- update ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Two reasons at once, and numbers at the edge of what a double holds.
 
-A family is a function of a seed, as in `families`. Its docstring says what makes it hard and, where it taught something, what.
+A family is a function of a seed, as in `families`. Its docstring says what makes it hard and, where
+it taught something, what.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ __all__ = ["COMBINED"]
 
 
 def effects(random: Random, codes: pd.Series, sd: float) -> np.ndarray:
-    """An effect for each row by its code."""
+    """Return an effect for each row, by its code."""
     return sd * random.normal(size=int(codes.max()) + 1)[codes]
 
 
@@ -29,7 +30,10 @@ def crossed(random: Random, n: int, **levels: int) -> pd.DataFrame:
 
 
 def nested_crossed_sloped(seed: int) -> Case:
-    """Rooms in schools, raters across them, slopes on two levels; one of the four variances is zero."""
+    """Draw rooms in schools, raters across them, and slopes on two levels.
+
+    One of the four variances is zero.
+    """
     random = np.random.default_rng(30000 + seed)
     data = pd.DataFrame({"school": np.repeat(np.arange(12), 30)})
     data["room"] = np.arange(len(data)) // 6
@@ -83,7 +87,7 @@ def crossed_weights(seed: int) -> Case:
 
 
 def far_responses(seed: int) -> Case:
-    """A response near a thousand million whose spread is one, with and without an intercept to take it."""
+    """Draw a response near 1e9 whose spread is one, with and without an intercept."""
     random = np.random.default_rng(30400 + seed)
     data = respond(random, grouped(random, 20, None, 1), np.diag([1.0, 0.5]))
     data["y"] += 1e9 * (-1.0 if seed % 2 else 1.0)
@@ -151,7 +155,10 @@ def empty_cells(seed: int) -> Case:
 
 
 def categories_as_slopes(seed: int) -> Case:
-    """A category as a random slope, where groups lack some of its levels, as contrasts and as one effect a level."""
+    """Draw a category as a random slope, where groups lack some of its levels.
+
+    Coded by contrasts, and as one effect per level.
+    """
     random = np.random.default_rng(30900 + seed)
     data = grouped(random, 30, 9, 1)
     k = 2 + seed % 3
@@ -183,9 +190,10 @@ def a_slope_twice(seed: int) -> Case:
 
 
 def years_and_their_powers(seed: int) -> Case:
-    """Raw powers of the years 2000 to 2026 among the fixed effects, and squares and cubes among the slopes.
+    """Draw raw powers of the years 2000 to 2026 among the fixed effects and the slopes.
 
-    After a shift the square is still all but a multiple of the year, and the cube agrees with both to five digits.
+    After a shift the square is still all but a multiple of the year, and the cube agrees with both
+    to five digits.
     """
     random = np.random.default_rng(31100 + seed)
     data = grouped(random, 24, 27)
@@ -221,7 +229,10 @@ def seconds_of_a_day(seed: int) -> Case:
 
 
 def constant_in_crossed_cells(seed: int) -> Case:
-    """A response that is constant by group but for noise of 1e-3 or less, with a second factor or a slope beside."""
+    """Draw a response that is constant by group but for noise of 1e-3 or less.
+
+    A second factor or a slope comes with it.
+    """
     random = np.random.default_rng(31300 + seed)
     data = crossed(random, 150, g=15, h=6)
     data["y"] = effects(random, data.g, 1.0) + 10.0 ** -(3 + seed % 2) * random.normal(size=150)
@@ -231,7 +242,10 @@ def constant_in_crossed_cells(seed: int) -> Case:
 
 
 def reproduced(seed: int) -> Case:
-    """The random effects reproduce the response to its last digit: the residual variance runs to zero, and that is said."""
+    """Draw a response that the random effects reproduce to the last digit.
+
+    The residual variance tends to zero, and the fit says so.
+    """
     random = np.random.default_rng(31400 + seed)
     data = grouped(random, 20, 6, 1)
     b = random.normal(size=(20, 2)) * [1.0, seed % 2]
@@ -240,7 +254,10 @@ def reproduced(seed: int) -> Case:
 
 
 def two_kinds_of_groups(seed: int) -> Case:
-    """A few large groups that differ much and many small ones that do not: two opinions about one variance."""
+    """Draw a few large groups that differ much and many small ones that do not.
+
+    Both kinds suggest different values of the one variance.
+    """
     random = np.random.default_rng(31500 + seed)
     sizes = np.r_[np.full(3, 80), np.full(30 + seed, 3)]
     data = pd.DataFrame({"g": np.repeat(np.arange(len(sizes)), sizes)})
@@ -252,7 +269,7 @@ def two_kinds_of_groups(seed: int) -> Case:
 
 
 def one_number_wrong(seed: int) -> Case:
-    """A typing error of 1e8 in the response or in the covariate of a slope."""
+    """Draw a typing error of 1e8 in the response or in the covariate of a slope."""
     random = np.random.default_rng(31600 + seed)
     data = respond(random, grouped(random, 20, 8, 1), np.diag([1.0, 0.5]))
     data.loc[17, "y" if seed % 2 else "x1"] = 1e8
@@ -276,7 +293,7 @@ def whole_numbers_of_53_bits(seed: int) -> Case:
 
 
 def rare_dummies(seed: int) -> Case:
-    """A dummy that is one in three rows, as fixed effect and as slope."""
+    """Draw a dummy that is one in three rows, as fixed effect and as slope."""
     random = np.random.default_rng(31800 + seed)
     data = grouped(random, 20, 6)
     data["x1"] = 0.0
@@ -286,7 +303,7 @@ def rare_dummies(seed: int) -> Case:
 
 
 def dummies_for_the_intercept(seed: int) -> Case:
-    """Two dummies that add up to the intercept: as effects of their own, and beside an intercept that they make superfluous."""
+    """Draw two dummies that add up to the intercept, as random effects with and without it."""
     random = np.random.default_rng(31900 + seed)
     data = grouped(random, 30, 8, 1)
     data["d1"] = (random.random(len(data)) < 0.5).astype(float)
@@ -359,7 +376,10 @@ def tiny_and_huge_units(seed: int) -> Case:
 
 
 def random_walks(seed: int) -> Case:
-    """Residuals that are random walks within groups: slopes and their squares soak them up as far as they can."""
+    """Draw residuals that are random walks within groups.
+
+    Slopes and their squares take up what they can.
+    """
     random = np.random.default_rng(32400 + seed)
     data = grouped(random, 20, 25)
     data["t"] = np.tile(np.arange(25.0), 20)

@@ -1,3 +1,3 @@
-"""The models of the told cases are run by test_torture.py; they are no modules to collect."""
+"""Models of the documented cases are run by test_torture.py; their files are not collected."""
 
 collect_ignore_glob = ["cases/*"]

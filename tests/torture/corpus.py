@@ -1,5 +1,8 @@
-"""Every model of the corpus: ``all_cases()``; ``sample()`` two of each family, for every day; ``told_cases()``
-those with a story."""
+"""The models of the corpus.
+
+``all_cases()`` are all, ``sample()`` are two of each family, and ``documented_cases()`` those with a
+folder of their own, which says what each taught.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from combined import COMBINED
 from families import FAMILIES, Case
 from reported import REPORTED
 
-__all__ = ["CASES", "CORPUS", "all_cases", "sample", "told_cases"]
+__all__ = ["CASES", "CORPUS", "all_cases", "documented_cases", "sample"]
 
-#: A folder a hard case, with what it taught.
+#: One folder for each documented case.
 CASES = Path(__file__).parent / "cases"
 
 CORPUS: dict[Callable[[int], Case], int] = {**FAMILIES, **REPORTED, **COMBINED}
@@ -43,8 +46,8 @@ def sample() -> Iterator[Case]:
         yield from (_made(family, seed) for seed in (1, 2) if seed < CORPUS[family])
 
 
-def told_cases() -> Iterator[Case]:
-    """The models of the folders in `CASES`."""
+def documented_cases() -> Iterator[Case]:
+    """Return the models of the folders in `CASES`."""
     for folder in sorted(CASES.iterdir()):
         if folder.is_dir() and not folder.name.startswith("_"):
             for i, case in enumerate(runpy.run_path(str(folder / "models.py"))["MODELS"]):

@@ -15,7 +15,8 @@ from verdict import REFEREE
 
 #: lme4 takes minutes for more variance parameters, and gets fewer of them right.
 WIDEST = 6
-#: Every other model is enough for a referee; models that were asked before stay, whatever joins the corpus ahead of them.
+#: Every other model is enough for a referee; models that were asked before stay, whatever joins the
+#: corpus ahead of them.
 EVERY = 2
 
 

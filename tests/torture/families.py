@@ -1,7 +1,7 @@
 """Models that are hard for a reason, a family for each reason.
 
-A family is a function of a seed. Its docstring says what makes it hard and what it taught. `corpus` lists all of them, and the
-shapes of `reported`.
+A family is a function of a seed. Its docstring says what makes it hard and what it taught. `corpus`
+lists all of them, and the shapes of `reported`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ Random = np.random.Generator
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One model: fit ``formula`` to ``data``; ``refused`` when it must be an error, by its class."""
+    """One model: fit ``formula`` to ``data``.
+
+    ``refused`` is the class of the error, when it must be an error.
+    """
 
     name: str
     formula: str
@@ -45,7 +48,7 @@ def grouped(random: Random, J: int, size: int | None, k: int = 0) -> pd.DataFram
 
 
 def respond(random: Random, data: pd.DataFrame, L: np.ndarray, sigma: float = 1.0) -> pd.DataFrame:
-    """A response with fixed effects of one and effects L u of (1, x1, x2, ...) by g, L (k, r)."""
+    """Return a response with fixed effects of one and effects L u of (1, x1, ...) by g, L (k, r)."""
     k = len(L)
     Z = np.column_stack([np.ones(len(data)), *(data[f"x{j}"] for j in range(1, k))])
     b = random.normal(size=(data.g.max() + 1, L.shape[1])) @ L.T
@@ -63,9 +66,12 @@ def slopes_of(k: int, bar: str = "|") -> str:
 
 
 def near_singular(seed: int) -> Case:
-    """True correlations of 0.99 to 0.9999 or variances near zero: the optimum is near the boundary, or on it by chance.
+    """Draw true correlations of 0.99 to 0.9999, or variances near zero.
 
-    Taught: a certificate in units of the deviance; a gradient near zero says little where the surface is flat.
+    The optimum is near the boundary, or by chance on it.
+
+    Taught: a certificate in units of the deviance; a gradient near zero says little where the
+    surface is flat.
     """
     random = np.random.default_rng(1000 + seed)
     rho = 1.0 - 10.0 ** -random.uniform(2, 4)
@@ -75,9 +81,12 @@ def near_singular(seed: int) -> Case:
 
 
 def exactly_singular(seed: int) -> Case:
-    """The truth has rank one or zero: most optima are on the boundary, some at a stationary point that is no optimum.
+    """Draw from a covariance of rank one or zero.
 
-    Taught: theta = 0 is stationary whatever the data say, so the certificate looks along vv' out of the boundary too.
+    Most optima are on the boundary, some at a stationary point that is not an optimum.
+
+    Taught: theta = 0 is stationary whatever the data say, so the certificate looks along vv' out of
+    the boundary too.
     """
     random = np.random.default_rng(2000 + seed)
     k = 1 + seed % 3
@@ -87,9 +96,10 @@ def exactly_singular(seed: int) -> Case:
 
 
 def variance_ratios(seed: int) -> Case:
-    """Standard deviations between groups from 1e-6 to 1e6 times the residual one.
+    """Draw standard deviations between groups of 1e-6 to 1e6 times the residual one.
 
-    Taught: the start must follow the moments; theta is held inside 0.05 to 20 there, and Newton does the rest.
+    Taught: the start must follow the moments; theta is held inside 0.05 to 20 there, and Newton
+    does the rest.
     """
     random = np.random.default_rng(3000 + seed)
     ratio = 10.0 ** (-6 + 12 * (seed % 25) / 24)
@@ -116,7 +126,8 @@ def scaling(seed: int) -> Case:
 def many_slopes(seed: int) -> Case:
     """Three to eight correlated slopes, up to 45 variance parameters, of full and of lower rank.
 
-    Taught: with more variance parameters than the data can tell apart the optimum is singular in several directions at once.
+    Taught: with more variance parameters than the data can tell apart the optimum is singular in
+    several directions at once.
     """
     random = np.random.default_rng(5000 + seed)
     k = 3 + seed % 6
@@ -128,9 +139,12 @@ def many_slopes(seed: int) -> Case:
 
 
 def two_a_group(seed: int) -> Case:
-    """Pairs: two observations a group, with an intercept, or with a slope as well where some groups are larger.
+    """Draw two observations per group, with an intercept.
 
-    Taught: differences within pairs and sums of pairs estimate two variances, and there is nothing else to go by.
+    Where some groups are larger, with a slope too.
+
+    Taught: differences within pairs and sums of pairs estimate two variances, and there is nothing
+    else to go by.
     """
     random = np.random.default_rng(6000 + seed)
     data = grouped(random, 40, 2, 1)
@@ -159,7 +173,9 @@ def one_a_group(seed: int) -> Case:
 
 
 def confounded(seed: int) -> Case:
-    """Two grouping factors that are one, or all but one: only the sum of their variances is determined.
+    """Draw two grouping factors that are the same, or almost.
+
+    Only the sum of their variances is determined.
 
     Taught: the deviance is flat along a line of theta, and any point of it is an optimum.
     """
@@ -198,8 +214,8 @@ def disconnected(seed: int) -> Case:
 def barely(seed: int) -> Case:
     """Hardly more rows than fixed effects.
 
-    Taught: under ML the residual variance may run to zero with the variance between groups; under REML a handful of
-    contrasts decides.
+    Taught: under ML the residual variance may run to zero with the variance between groups; under
+    REML a handful of contrasts decides.
     """
     random = np.random.default_rng(10000 + seed)
     p = 5 + seed % 8
@@ -211,7 +227,9 @@ def barely(seed: int) -> Case:
 
 
 def many_fixed(seed: int) -> Case:
-    """A factor with hundreds of levels (once 1,000), or its interaction with a covariate, among the fixed effects.
+    """Draw a fixed factor with hundreds of levels, or its interaction with a covariate.
+
+    Once it has 1,000 levels.
 
     Taught: the dense part of the system is X's; its determinant is most of the REML criterion.
     """
@@ -231,9 +249,10 @@ def many_fixed(seed: int) -> Case:
 
 
 def duplicated(seed: int) -> Case:
-    """A column twice, a sum of others, a term on the same group twice, an empty cell.
+    """Draw a column twice, a sum of others, a term on the same group twice, an empty cell.
 
-    Taught: dependent columns of X are dropped and named; random terms that repeat each other are refused or flat.
+    Taught: dependent columns of X are dropped and named; random terms that repeat each other are
+    refused or flat.
     """
     random = np.random.default_rng(12000 + seed)
     data = respond(random, grouped(random, 20, 6, 2), np.diag([1.0, 0.5, 0.0]))
@@ -253,7 +272,9 @@ def duplicated(seed: int) -> Case:
 
 
 def constant(seed: int) -> Case:
-    """A response that is constant, or that the fixed effects reproduce: nothing is left to estimate, and that is said.
+    """Draw a response that is constant or reproduced by the fixed effects.
+
+    Nothing is left to estimate, and an error says so.
 
     Nearly so is a model like any other.
     """
@@ -269,9 +290,12 @@ def constant(seed: int) -> Case:
 
 
 def exact_groups(seed: int) -> Case:
-    """The response is constant within groups, or nearly so: the variance ratio runs to infinity.
+    """Draw a response that is constant within groups, or nearly so.
 
-    Taught: with no residual left there is no finite optimum; the search must end and say so in plain words.
+    The variance ratio tends to infinity.
+
+    Taught: with no residual left there is no finite optimum; the search must end and say so in
+    plain words.
     """
     random = np.random.default_rng(14000 + seed)
     data = grouped(random, 12, 5, 1)
@@ -301,18 +325,19 @@ TWO_OPTIMA = (107,)
 
 
 def two_optima(seed: int) -> Case:
-    """A lopsided design whose likelihood has two optima inside, 0.003 apart.
+    """Draw a lopsided design whose likelihood has two interior optima, 0.003 apart.
 
-    Taught: where one group holds nearly all rows the start from moments is that group's, and a second start is worth its
-    milliseconds.
+    Taught: where one group holds nearly all rows the start from moments is that group's, and a
+    second start is worth its milliseconds.
     """
     return lopsided(TWO_OPTIMA[seed])
 
 
 def outliers(seed: int) -> Case:
-    """A response with Cauchy errors or effects: one number outweighs all others.
+    """Draw a response with Cauchy errors or effects: one number outweighs all others.
 
-    Taught: several local optima are possible; the moment start and theta = 1 must not end in different ones unnoticed.
+    Taught: several local optima are possible; the moment start and theta = 1 must not end in
+    different ones unnoticed.
     """
     random = np.random.default_rng(16000 + seed)
     data = respond(random, grouped(random, 20, 6, 1), np.diag([1.0, 0.5]))
@@ -337,8 +362,9 @@ def weighted(seed: int) -> Case:
 def slopes_nearly_alike(seed: int) -> Case:
     """Two to four slopes whose columns agree to two, three or four digits.
 
-    Taught: the more alike the columns, the longer and narrower the likelihood's valley. At five digits a search may end at its
-    limit, and says so; one column and a difference from it say the same and are no trouble.
+    Taught: the more alike the columns, the longer and narrower the likelihood's valley. At five
+    digits a search may end at its limit, and says so; one column and a difference from it say the
+    same and are no trouble.
     """
     random = np.random.default_rng(23000 + seed)
     k = 2 + seed % 3
@@ -354,9 +380,12 @@ def slopes_nearly_alike(seed: int) -> Case:
 
 
 def shares_of_a_whole(seed: int) -> Case:
-    """Slopes of shares that add up to the intercept, such as hours of a day: one direction of the effects is never seen.
+    """Draw slopes of shares that add up to the intercept, such as hours of a day.
 
-    Taught: what the data do not tell, the likelihood leaves flat or at zero; a certificate must hold on a face as well.
+    One direction of the effects is never observed.
+
+    Taught: what the data do not tell, the likelihood leaves flat or at zero; a certificate must
+    hold on a face as well.
     """
     random = np.random.default_rng(23100 + seed)
     data = grouped(random, 30, None)
@@ -374,8 +403,9 @@ def shares_of_a_whole(seed: int) -> Case:
 def weights_of_a_heavy_tail(seed: int) -> Case:
     """Lognormal weights that a few rows have nearly all of, with two slopes.
 
-    Taught: sums of rows err by more than a unit in their last place. Where 6e-7 of y'y was left, two searches ended in the same
-    theta and 1.5e-6 apart; rows are read once more sixteen times earlier now.
+    Taught: sums of rows err by more than a unit in their last place. Where 6e-7 of y'y was left,
+    two searches ended in the same theta and 1.5e-6 apart; rows are read once more sixteen times
+    earlier now.
     """
     random = np.random.default_rng(9200 + seed)
     data = respond(
@@ -448,7 +478,7 @@ COLLECTED = (
 
 
 def collected(seed: int) -> Case:
-    """The data sets that textbooks fit, with random parts up to what breaks other programs."""
+    """Fit the data sets of textbooks, with random parts up to those that break other programs."""
     name, formula = COLLECTED[seed // 2]
     return Case("", formula, mf.load_dataset(name), seed % 2 == 0)
 

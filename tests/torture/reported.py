@@ -1,7 +1,8 @@
 """Shapes that users of other programs complained of, rebuilt by generators of our own.
 
-A family is a function of a seed, as in `families`. Its docstring says what the shape is, where it was reported (the tracker
-of a project and a number), and what it asks of a fit. Their data are not ours to copy, and are not here.
+A family is a function of a seed, as in `families`. Its docstring says what the shape is, where it
+was reported (the tracker of a project and a number), and what it asks of a fit. Their data are not
+ours to copy, and are not here.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ __all__ = ["REPORTED"]
 
 
 def repeated_readings(seed: int) -> Case:
-    """Animals in areas, read several times with hardly a difference: the residual is a millionth of all else.
+    """Draw animals in areas, measured several times with hardly a difference.
 
-    lme4 489: "Downdated VtV is not positive definite", then max|grad| = 0.75 and "very large eigenvalue". The residual sum
-    of squares is a difference of sums a trillion times larger.
+    The residual variance is a millionth of the others.
+
+    lme4 489: "Downdated VtV is not positive definite", then max|grad| = 0.75 and "very large
+    eigenvalue". The residual sum of squares is a difference of sums a trillion times larger.
     """
     random = np.random.default_rng(20000 + seed)
     animals = np.arange(30 + seed)
@@ -41,7 +44,9 @@ def repeated_readings(seed: int) -> Case:
 
 
 def hertz(seed: int) -> Case:
-    """A covariate in Hz, near 1e9, with a slope of its own in few groups and a second factor crossed with them.
+    """Draw a covariate in Hz, near 1e9, with random slopes in few groups.
+
+    A second factor is crossed with the groups.
 
     lme4 173: works after a division by 1e6. The criterion must not notice the unit.
     """
@@ -67,9 +72,12 @@ def hertz(seed: int) -> Case:
 
 
 def more_effects_than_rows(seed: int) -> Case:
-    """As many random effects as rows, or more, in crossed factors none of which has a level for every row.
+    """Draw as many random effects as rows, or more, in crossed factors.
 
-    lme4 214: q = n, too many warnings. The model is identified all the same: what counts is the covariances.
+    No factor has a level for every row.
+
+    lme4 214: q = n, too many warnings. The model is identified all the same: what counts is the
+    covariances.
     """
     random = np.random.default_rng(20200 + seed)
     n = 60
@@ -92,9 +100,12 @@ def more_effects_than_rows(seed: int) -> Case:
 
 
 def maximal(seed: int) -> Case:
-    """The maximal model of a 2 x 2 experiment with crossed subjects and items, where the truth is far smaller.
+    """Draw data for the maximal model of a 2 x 2 experiment with crossed subjects and items.
 
-    lmerTest 37: 22 of 24 such models singular; MixedModels.jl 220. Twenty covariance parameters, most of them not there.
+    The true covariances are far simpler.
+
+    lmerTest 37: 22 of 24 such models singular; MixedModels.jl 220. Twenty covariance parameters,
+    most of them not there.
     """
     random = np.random.default_rng(20300 + seed)
     subjects, items = 16 + 2 * (seed % 4), 12
@@ -111,7 +122,7 @@ def maximal(seed: int) -> Case:
 
 
 def pairs_of_people(seed: int) -> Case:
-    """A condition of three levels that varies within people and within the few groups they sit in.
+    """Draw a condition of three levels that varies within people and their few groups.
 
     lmerTest 30: singular, and a negative eigenvalue of -1600 that another program does not see.
     """
@@ -134,7 +145,8 @@ def pairs_of_people(seed: int) -> Case:
 def millions(seed: int) -> Case:
     """Covariates from minus to plus millions, with random slopes.
 
-    MixedModels.jl 313 and 611: "matrix is not positive definite", gone after a division by a million.
+    MixedModels.jl 313 and 611: "matrix is not positive definite", gone after a division by a
+    million.
     """
     random = np.random.default_rng(20500 + seed)
     data = respond(random, grouped(random, 30, None, 2), np.diag([1.0, 0.5, 0.2]))
@@ -161,8 +173,9 @@ def many_groups_without_variance(seed: int) -> Case:
 def subject_covariates(seed: int) -> Case:
     """Random slopes of what is constant within groups, such as the age of a subject.
 
-    statsmodels 7051 and 9138: "Singular matrix". Slope and intercept of a subject cannot be told apart, their variances can
-    (a variance that changes with age); the block of every group has rank one.
+    statsmodels 7051 and 9138: "Singular matrix". Slope and intercept of a subject cannot be told
+    apart, their variances can (a variance that changes with age); the block of every group has rank
+    one.
     """
     random = np.random.default_rng(20700 + seed)
     subjects = 30 + seed
@@ -182,10 +195,10 @@ def subject_covariates(seed: int) -> Case:
 
 
 def samples_of_patients(seed: int) -> Case:
-    """Samples within patients, most samples with a single row.
+    """Draw samples within patients, most samples with a single row.
 
-    CATALYST 160 and diffcyt 25: "very large eigenvalue". Sample and residual are told apart by the few with two rows; with
-    one row each the model is refused.
+    CATALYST 160 and diffcyt 25: "very large eigenvalue". Sample and residual are told apart by the
+    few with two rows; with one row each the model is refused.
     """
     random = np.random.default_rng(20800 + seed)
     patients = 14
@@ -205,7 +218,8 @@ def samples_of_patients(seed: int) -> Case:
 def ceiling(seed: int) -> Case:
     """Ratings from 1 to 5, nearly all of them 5: many groups without any variation.
 
-    The shape of scales at their ceiling, and of 0/1 responses with rare ones, that are given to linear models.
+    The shape of scales at their ceiling, and of 0/1 responses with rare ones, that are given to
+    linear models.
     """
     random = np.random.default_rng(20900 + seed)
     data = grouped(random, 40, 6, 1)
@@ -220,8 +234,9 @@ def ceiling(seed: int) -> Case:
 def raw_years(seed: int) -> Case:
     """Calendar years and their squares, or times in seconds since 1970, with random slopes.
 
-    "Some predictor variables are on very different scales" is lme4's warning. A shift of the origin is part of the model
-    only where intercept and slope are correlated; with ``||`` the origin counts, and is kept.
+    "Some predictor variables are on very different scales" is lme4's warning. A shift of the origin
+    is part of the model only where intercept and slope are correlated; with ``||`` the origin
+    counts, and is kept.
     """
     random = np.random.default_rng(21000 + seed)
     data = grouped(random, 20, 9)
@@ -271,7 +286,10 @@ def twelve_orders_of_weights(seed: int) -> Case:
 
 
 def twelve_orders_of_units(seed: int) -> Case:
-    """Four covariates in units from 1e-6 to 1e6 in one random part, and a response in units of its own."""
+    """Draw four covariates in units from 1e-6 to 1e6 in one random part.
+
+    The response has another unit.
+    """
     random = np.random.default_rng(21300 + seed)
     data = respond(random, grouped(random, 40, 10, 4), np.diag([1.0, 0.5, 0.5, 0.3, 0.2]))
     for j, power in enumerate(random.permutation([-6, -2, 2, 6])):
@@ -294,7 +312,8 @@ def eight_slopes(seed: int) -> Case:
 def one_factor_three_times(seed: int) -> Case:
     """Factors that are the same partition under several names, nested in themselves, with slopes.
 
-    The sum of their variances is determined and nothing else; it must be found, and said to be flat.
+    The sum of their variances is determined and nothing else; it must be found, and said to be
+    flat.
     """
     random = np.random.default_rng(21500 + seed)
     data = respond(random, grouped(random, 20, 7, 1), np.diag([1.0, 0.5]))
@@ -324,7 +343,9 @@ def fifteen_hundred_fixed(seed: int) -> Case:
 
 
 def chains(seed: int) -> Case:
-    """Crossed factors whose levels meet in a chain or a star, where one level holds two worlds together.
+    """Draw crossed factors whose levels meet in a chain or a star.
+
+    One level connects two otherwise separate parts.
 
     Almost disconnected: comparisons across the bridge rest on a single row.
     """
@@ -344,7 +365,10 @@ def chains(seed: int) -> Case:
 
 
 def zipf(seed: int) -> Case:
-    """Three crossed factors whose levels are met as often as words are: a few all the time, most once."""
+    """Draw three crossed factors whose levels occur as often as words do.
+
+    A few everywhere, most once.
+    """
     random = np.random.default_rng(21800 + seed)
     n = 600
     data = pd.DataFrame({name: (random.zipf(1.6, n) - 1) % 60 for name in "abc"})
@@ -361,7 +385,9 @@ def zipf(seed: int) -> Case:
 
 
 def negative_correlation(seed: int) -> Case:
-    """Observations of a group that push each other away: the variance between groups would like to be negative.
+    """Draw observations that are negatively correlated within groups.
+
+    The best variance between groups would be negative.
 
     The estimate is zero, with a slope that is not.
     """
@@ -392,9 +418,12 @@ def deep(seed: int) -> Case:
 
 
 def rows_twice(seed: int) -> Case:
-    """Every row of a table several times over, as a bad merge makes it, under an identifier of the row.
+    """Draw every row of a table several times, as a wrong merge makes it.
 
-    Rows of one identifier are the same, so nothing is left for the residual: no finite optimum, and that is said.
+    An identifier of the row is a grouping factor.
+
+    Rows of one identifier are the same, so nothing is left for the residual: no finite optimum, and
+    that is said.
     """
     random = np.random.default_rng(22100 + seed)
     data = respond(random, grouped(random, 10, 5, 1), np.diag([1.0, 0.0]))
@@ -408,9 +437,12 @@ def rows_twice(seed: int) -> Case:
 
 
 def hardly_any_noise(seed: int) -> Case:
-    """Standard deviations between groups 1e3 to 1e9 times the residual one, crossed, nested and with slopes.
+    """Draw standard deviations between groups of 1e3 to 1e9 times the residual one.
 
-    Simulated and computed responses look like this. The criterion is only as good as the residual sum of squares.
+    Crossed, nested and with slopes.
+
+    Simulated and computed responses look like this. The criterion is only as good as the residual
+    sum of squares.
     """
     random = np.random.default_rng(22200 + seed)
     noise = 1e-9 if seed >= 28 else 10.0 ** -(3 + seed % 6)

@@ -1,4 +1,7 @@
-"""Fit every model of the corpus and print the table of README.md: ``python tests/torture/table.py``."""
+"""Fit every model of the corpus and print the table of README.md.
+
+``python tests/torture/table.py``.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,10 @@ def row(family: str, cases: list[Case], found: list[Verdict]) -> tuple[str, ...]
 
 
 def _live(found: list[Verdict]) -> int:
-    """Models that R's best is compared with; not those that did not converge, for there is no lowest criterion."""
+    """Return the models to compare with R's best.
+
+    Those that did not converge are left out: there is no lowest criterion.
+    """
     return sum(bool(np.isfinite(verdict.above_r)) for verdict in found)
 
 

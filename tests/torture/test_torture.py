@@ -1,4 +1,6 @@
-"""Every model of the corpus: no start finds a lower criterion, no optimizer of R does, and the certificate tells the truth.
+"""Every model of the corpus.
+
+No start finds a lower criterion, no optimizer of R does, and the certificate tells the truth.
 
 ``make torture`` runs all of them; an ordinary test run takes a sample.
 """
@@ -11,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corpus import CASES, all_cases, sample, told_cases
+from corpus import CASES, all_cases, documented_cases, sample
 from families import Case
 from verdict import REFEREE, examine, theta_of_r
 
 import mixedfast as mf
 
-MODELS = [*(all_cases() if os.environ.get("TORTURE") == "all" else sample()), *told_cases()]
+MODELS = [*(all_cases() if os.environ.get("TORTURE") == "all" else sample()), *documented_cases()]
 
 ROOT = Path(__file__).parents[2]
 PLACES = (ROOT, Path(mf.__file__).parents[1])  # away from the tree the package is elsewhere

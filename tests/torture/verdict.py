@@ -1,4 +1,4 @@
-"""One model of the corpus examined: what it was fitted to, and what other starts and R's optimizers find."""
+"""Examination of one model of the corpus: the fit, other starts, and R's optimizers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ __all__ = ["REFEREE", "Verdict", "examine", "theta_of_r"]
 
 REFEREE: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "r_best.json").read_text())
 
-#: The two reasons not to converge that a warning may give; there is then no lowest criterion to compare with.
+#: The two reasons not to converge that a warning may give; there is then no lowest criterion to
+#: compare with.
 REASONS = ("residual variance runs to zero", "sums of 16 digits")
 
 
@@ -99,8 +100,11 @@ FAR = 1e6
 
 
 def referee(fit: Fit, best: dict[str, Any]) -> float:
-    """The lowest criterion that R found. Where y'y hides the residuals, columns are nearly dependent or y is far from zero, R's
-    own number is rough (by 2e-6 near 1e9, by 6e-5 with squares of years, says 50-digit arithmetic), and its theta is asked.
+    """Return the lowest criterion that R found, computed again where R's own number is rough.
+
+    Where y'y hides the residuals, columns are nearly dependent or y is far from zero, R's own
+    number is rough (by 2e-6 near 1e9, by 6e-5 with squares of years, says 50-digit arithmetic), and
+    its theta is asked.
 
     NaN where the system is not positive definite at R's theta: then nobody was asked.
     """
@@ -112,7 +116,10 @@ def referee(fit: Fit, best: dict[str, Any]) -> float:
 
 
 def theta_of_r(fit: Fit, best: dict[str, Any]) -> np.ndarray:
-    """R's theta in our order, by the names of factors and columns: lme4 puts factors with more levels first."""
+    """Return R's theta in the order of mixedfast, by the names of factors and columns.
+
+    lme4 puts factors with more levels first.
+    """
     values = iter(best["theta"])
     named: dict[tuple[frozenset[str], str, str], float] = {}
     for term in best["terms"]:
@@ -137,5 +144,5 @@ def _factor(name: str) -> frozenset[str]:
 
 
 def _plain(column: str) -> str:
-    """A name of a column as both write it: ``f[T.b]`` here is ``fb`` in R."""
+    """Return a column's name in the form common to both: ``f[T.b]`` here is ``fb`` in R."""
     return {"Intercept": "(Intercept)"}.get(column, column).replace("[T.", "").replace("]", "")

@@ -1,4 +1,4 @@
-"""A pass that was interrupted goes on from its checkpoint, if the data and the levels are the same."""
+"""An interrupted pass continues from its checkpoint when data and levels are the same."""
 
 from __future__ import annotations
 

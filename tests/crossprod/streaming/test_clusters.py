@@ -1,4 +1,7 @@
-"""Engines of several processes: Dask on a local cluster, one of whose workers dies, Spark in local mode; and Ibis."""
+"""Engines of several processes: Dask, Spark in local mode, and Ibis.
+
+One worker of the local Dask cluster dies.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ every_model = pytest.mark.parametrize("name", golden_names())
 
 
 def same_as_in_memory(name, rows):
-    """A golden model by the sums of an engine, and by rows."""
+    """Compare a golden model fitted from the sums of an engine and from rows."""
     record, how = golden(name), options(golden(name))
     whole = mf.lmer(record["formula_py"], as_text(frame(record["dataset"])), **how)
     same_fit(mf.lmer(record["formula_py"], rows(record["dataset"]), **how), whole)
@@ -67,7 +70,7 @@ def slowly(part):
 
 @pytest.fixture(scope="module")
 def dask_rows(cluster):
-    """A data set in the workers' memory."""
+    """Return a data set in the memory of the workers."""
     dd = pytest.importorskip("dask.dataframe")
     return cache(lambda dataset: dd.from_pandas(as_text(frame(dataset)), npartitions=3).persist())
 
@@ -212,7 +215,7 @@ def spark_rows(session, data, where):
 
 @pytest.fixture(scope="module")
 def spark_tables(spark, tmp_path_factory):
-    """A data set that Spark keeps in memory."""
+    """Return a data set that Spark keeps in memory."""
     folder = tmp_path_factory.mktemp("spark")
     return cache(
         lambda dataset: spark_rows(

@@ -1,4 +1,7 @@
-"""However the sums were made, what follows is the same: tests, intervals, tables, and what goes back to the rows."""
+"""Whichever way the sums were made, all results are the same.
+
+Tests, intervals, tables, and what goes back to the rows.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Engines that hold the rows sum them by GROUP BY: the same fit as in memory, and what they cannot compute is named."""
+"""Engines that hold the rows sum them by GROUP BY.
+
+The fit is the same as in memory, and expressions that they cannot compute are named.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,15 @@ pytestmark = pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
 
 #: These take seconds an engine.
 SLOW = {"insteval", "insteval_ml", "hsb_factors_best"}
-#: Every third model in DuckDB, which plans many expressions slowly, and all in Polars. The slow tests have the rest.
+#: Every third model in DuckDB, which plans many expressions slowly, and all in Polars. The slow
+#: tests have the rest.
 IN_BRIEF = [
     (name, engine)
     for i, name in enumerate(name for name in golden_names() if name not in SLOW)
     for engine in (["polars", "duckdb"] if i % 3 == 0 else ["polars"])
 ]
-#: Of these, the ones with more products than the others, and models that differ from another one in little.
+#: Of these, the ones with more products than the others, and models that differ from another one in
+#: little.
 LIKE_ANOTHER = {"cake", "cake_poly", "trial_threeway", "trial_ml", "words_cond_weights"}
 
 
@@ -60,7 +65,7 @@ def test_engines_give_the_fit_of_every_other_table(name, engine):
 
 
 def same_as_in_memory(name, engine):
-    """A golden model by GROUP BY, and by rows."""
+    """Compare a golden model fitted by GROUP BY and from rows."""
     record, how = golden(name), options(golden(name))
     data = as_text(frame(record["dataset"]))
     whole, pushed = (
@@ -77,7 +82,10 @@ def same_as_in_memory(name, engine):
 )
 @pytest.mark.parametrize("formula", ["y ~ x + t + (1 + t | g)", "y ~ x + t + (1 | g) + (1 | h)"])
 def test_columns_far_from_zero_lose_no_digits(formula, year, spread, level, engine):
-    """Sums are taken about a shift: a year with a spread of a thousandth, seconds since 1970, a response of a billion."""
+    """Sums are taken about a shift.
+
+    A year with a spread of a thousandth, seconds since 1970, a response of a billion.
+    """
     rng = np.random.default_rng(11)
     n, groups = 4000, rng.integers(0, 80, 4000)
     z, x, effects = rng.normal(size=n), rng.normal(size=n), rng.normal(size=(80, 2))
@@ -109,7 +117,10 @@ def test_groups_far_apart_are_read_once_more(formula, apart, engine):
 
 
 def locked(data, folder):
-    """A file read only, on a connection of its own that may look neither at Python's variables nor at other files."""
+    """Return the rows of a file opened read-only, on a restricted connection.
+
+    It may read neither Python's variables nor other files.
+    """
     with duckdb.connect(str(folder / "rows.duckdb")) as making:
         making.register("given", pa.Table.from_pandas(data, preserve_index=False))
         making.execute("create table rows as from given")
@@ -124,7 +135,10 @@ def locked(data, folder):
 
 
 def in_hive(data, folder):
-    """Parquet files in folders that name a column, on a connection that may not look at Python's variables."""
+    """Return the rows of Parquet files in folders that name a column, on a restricted connection.
+
+    It may not read Python's variables.
+    """
     pytest.importorskip("pyarrow.parquet").write_to_dataset(
         pa.Table.from_pandas(data.assign(part=data.g % 3), preserve_index=False),
         folder / "rows",
@@ -145,7 +159,10 @@ def test_duckdb_needs_no_door_but_the_relation(formula, rows, tmp_path):
 
 @pytest.mark.parametrize("apart", [1.0, 1e4])
 def test_names_and_labels_of_any_kind(apart, engine):
-    """Capitals, blanks, quotes; and columns called as ours are, once in capitals, which DuckDB takes for the same."""
+    """Names with capitals, blanks and quotes, and with the package's own names in both cases.
+
+    DuckDB does not distinguish upper and lower case.
+    """
     rng = np.random.default_rng(14)
     codes, x = rng.integers(0, 15, 900), rng.normal(size=900)
     labels = np.array([f'{i}\'s "é",[\\ ' for i in range(14)] + [""])

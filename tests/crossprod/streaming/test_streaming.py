@@ -1,4 +1,4 @@
-"""Data read in batches give the fit of the data read at once; what goes wrong is named, and what is done is kept."""
+"""Data read in batches give the fit of the data read at once."""
 
 from __future__ import annotations
 
@@ -29,10 +29,12 @@ pl = pytest.importorskip("polars")
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
 
-#: A batch of one row that is summed by itself takes 1.5 ms; batches of one row put together take 0.1 ms each.
+#: A batch of one row that is summed by itself takes 1.5 ms; batches of one row put together take
+#: 0.1 ms each.
 SHORT, LONG = 150, 1000
 
-#: Batches of one row, each summed by itself: short tables, and some with weights, missing values and contrasts.
+#: Batches of one row, each summed by itself: short tables, and some with weights, missing values
+#: and contrasts.
 ONE_ROW = ["sleepstudy", "clinics_weights", "clinics_gaps", "trial_sum"]
 
 #: Of these, the ones that `make test` takes.
@@ -44,12 +46,12 @@ def rows_of(name):
 
 
 def marked(names, mark, chosen):
-    """The names as parameters; those that are chosen get the mark."""
+    """Return the names as parameters, the chosen ones with the mark."""
     return [pytest.param(name, marks=mark if chosen(name) else ()) for name in names]
 
 
 def in_batches(name, *counts):
-    """The fits of a golden model's rows in so many batches are the fit of the rows at once."""
+    """Check that the rows of a golden model in so many batches give the fit of all rows at once."""
     record, how = golden(name), options(golden(name))
     data = frame(record["dataset"])
     whole = mf.lmer(record["formula_py"], data, **how)
@@ -412,7 +414,10 @@ def test_only_the_columns_of_the_formula_are_read(folder, monkeypatch):
 
 
 def test_a_first_pass_over_keys_alone_is_taken_back_when_a_value_is_missing(folder):
-    """Footers count NULL and not NaN: a school whose rows all have a NaN has no row, and is no level."""
+    """Footers count NULL and not NaN.
+
+    A school whose rows all have a NaN has no row, and is no level.
+    """
     data = frame("hsb")
     gone = data.school == data.school.iloc[-1]
     holes = data.assign(ses=data.ses.where(~gone))
@@ -438,7 +443,10 @@ def test_a_first_pass_over_keys_alone_is_taken_back_when_a_value_is_missing(fold
 
 
 def test_text_is_read_as_a_short_list_and_places_in_it(folder):
-    """Every file, and every row group, has a list of its own; entries that no complete row has are no levels."""
+    """Every file, and every row group, has a list of its own.
+
+    Entries that no complete row has are no levels.
+    """
     data = as_text(frame("hsb")).assign(
         track=lambda d: np.where(np.arange(len(d)) < 3000, "b", "a")
     )
@@ -458,7 +466,7 @@ def test_text_is_read_as_a_short_list_and_places_in_it(folder):
     assert here == there
 
 
-# --- after the fit ------------------------------------------------------------------------------------------
+# --- after the fit --------------------------------------------------------------------------------
 
 
 def test_inference_needs_no_rows(folder):

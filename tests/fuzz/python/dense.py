@@ -1,7 +1,7 @@
-"""The steps of `_dense` (a blocked Cholesky factorization and inverse) in any cut of blocks and parts, against dense algebra.
+"""The blocked Cholesky factorization and inverse of `_dense`, in any cut, against dense algebra.
 
-BLAS does the work, and no sanitizer sees into it: around the square, and above its diagonal, are numbers that must stay as
-they are.
+BLAS does the work, and no sanitizer sees into it: around the square, and above its diagonal, are
+numbers that must stay as they are.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ def factor_and_invert(choices: Choices, numbers: Numbers) -> None:
     assert within(L @ L.T, A, np.abs(L) @ np.abs(L.T) + np.abs(A), 2 * n)
     assert invert(choices, a, at, n) == 0
     assert elsewhere_untouched()
-    # L^-1 has small residuals and L^-T L^-1 follows from it: what is off is off by the sizes of these times the condition of L
+    # L^-1 has small residuals and L^-T L^-1 follows from it: what is off is off by the sizes of
+    # these times the condition of L
     X = np.where(below, square, 0.0)
     X += np.tril(X, -1).T
     sizes = np.abs(np.linalg.inv(L)) if n else L
@@ -106,7 +107,7 @@ def factor_and_invert(choices: Choices, numbers: Numbers) -> None:
 
 
 def any_arguments(choices: Choices, numbers: Numbers) -> None:
-    """Whatever whole numbers are asked for: a step within the square, or a ValueError before anything is touched."""
+    """For any whole numbers: a step within the square, or a ValueError and nothing changed."""
     name = choices.one(IN_PARTS + WHOLE)
     length = choices.below(80)
     a = numbers((length,))

@@ -1,7 +1,7 @@
-"""Saved files: what is read back is a result or an error of mixedfast's own, whoever wrote the file.
+"""Saved files: reading gives a result or an error of mixedfast, whoever wrote the file.
 
-Some inputs are files as they are. Others are changes of the parts of a file that was saved, under checksums made anew: damage
-that no checksum finds.
+Some inputs are files as they are. Others are changes of the parts of a file that was saved, under
+checksums made anew: damage that no checksum finds.
 """
 
 from __future__ import annotations
@@ -90,7 +90,10 @@ TYPES = [
 
 @functools.cache
 def saved() -> tuple[dict[str, Any], list[bytes]]:
-    """The header and the arrays of a model with formulaic's own recipe, kept rows, and labels."""
+    """Return the header and the arrays of a model.
+
+    It has formulaic's own recipe, kept rows, and labels.
+    """
     import mixedfast as mf
 
     sleep = mf.load_dataset("sleepstudy").iloc[:60]
@@ -106,7 +109,7 @@ def saved() -> tuple[dict[str, Any], list[bytes]]:
 
 
 def packed(header: Any, arrays: list[bytes]) -> bytes:
-    """A file with checksums that agree."""
+    """Return a file with correct checksums."""
     if isinstance(header, dict) and "sha256" in header:
         header = {**header, "sha256": [hashlib.sha256(body).hexdigest() for body in arrays]}
     text = json.dumps(header).encode()
@@ -120,7 +123,7 @@ def packed(header: Any, arrays: list[bytes]) -> bytes:
 
 
 def changed(value: Any, choices: Choices) -> Any:
-    """The same with one part, chosen on the way down, replaced, left out or doubled."""
+    """Return a copy with one part, chosen on the way down, replaced, left out or doubled."""
     if isinstance(value, (dict, list)) and value and choices.byte() < 235:
         keys: list[Any] = list(value) if isinstance(value, dict) else list(range(len(value)))
         key = keys[choices.below(len(keys))]
@@ -136,7 +139,7 @@ def changed(value: Any, choices: Choices) -> Any:
 
 
 def other_array(body: bytes, choices: Choices) -> bytes:
-    """An array that says something else of itself, or holds other bytes."""
+    """Return an array whose header is wrong, or that holds other bytes."""
     how = choices.below(4)
     if how == 0:
         head = f"{{'descr': {choices.one(TYPES)}, 'fortran_order': False, 'shape': {choices.one(SHAPES)}, }}\n".encode()
@@ -148,7 +151,7 @@ def other_array(body: bytes, choices: Choices) -> bytes:
 
 
 def file_of(data: bytes) -> bytes:
-    """The file that a fuzzer's bytes stand for."""
+    """Return the file that a fuzzer's bytes stand for."""
     choices = Choices(data)
     kind = choices.below(4)
     if kind == 0:
@@ -173,7 +176,7 @@ def file_of(data: bytes) -> bytes:
 
 
 def use(model: Any) -> None:
-    """What a result does with arrays that nobody vouches for: any error but no crash, and no side effect."""
+    """Use a result with arrays from anywhere: any error may come, but no crash or side effect."""
     for call in (
         lambda: model.predict(),
         lambda: model.ranef(),

@@ -1,6 +1,9 @@
-"""Formulas: every text gives a model or an error of mixedfast's own, runs nothing, and reads the same when it is printed.
+"""Formulas: every text gives a model or an error of mixedfast.
 
-The first byte says whether the rest is text as it is, or a row of tokens, which gets further into the grammar.
+It runs nothing, and reads the same when it is printed.
+
+The first byte says whether the rest is text as it is, or a row of tokens, which gets further into
+the grammar.
 """
 
 from __future__ import annotations
@@ -96,7 +99,7 @@ WORK = re.compile(
 
 
 def text_of(data: bytes) -> str:
-    """The formula that a fuzzer's bytes stand for."""
+    """Return the formula that a fuzzer's bytes stand for."""
     choices = Choices(data)
     if choices.byte() < 128:
         return choices.rest().decode(errors="replace")
@@ -130,7 +133,7 @@ def a_table() -> dict[str, object]:
 
 
 def printed(spec: object) -> str:
-    """A formula with the parts of a ModelSpec."""
+    """Return a formula with the parts of a ModelSpec."""
     random = [str(term) for term in spec.random]  # type: ignore[attr-defined]
     offsets = [f"offset({text})" for text in spec.offsets]  # type: ignore[attr-defined]
     return f"{spec.response} ~ {' + '.join([spec.fixed, *random, *offsets])}"  # type: ignore[attr-defined]

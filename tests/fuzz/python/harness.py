@@ -1,7 +1,10 @@
-"""What the fuzz targets in Python share: bytes as choices and numbers, a watch for side effects, and the fuzzer itself.
+"""What the fuzz targets in Python share.
 
-A target has a function ``one_input(data)`` that raises when something is broken. The tests call it with the inputs that are
-kept; run as a program it hands the function to atheris, which looks for more.
+Bytes as choices and numbers, a watch for side effects, and the fuzzer itself.
+
+A target has a function ``one_input(data)`` that raises when something is broken. The tests call it
+with the inputs that are kept; run as a program it hands the function to atheris, which looks for
+more.
 """
 
 from __future__ import annotations
@@ -46,7 +49,10 @@ class Choices:
 
 
 class Numbers:
-    """Small multiples of 1/8 that hang on all of a fuzzer's bytes: a target takes more of them than a fuzzer soon writes."""
+    """Small multiples of 1/8 that hang on all of a fuzzer's bytes.
+
+    A target takes more of them than a fuzzer soon writes.
+    """
 
     def __init__(self, data: bytes) -> None:
         import numpy as np
@@ -54,7 +60,7 @@ class Numbers:
         self._random = np.random.default_rng(list(data))
 
     def __call__(self, shape: tuple[int, ...]) -> Any:
-        """A new array, in memory of just its size."""
+        """Return a new array, in memory of just its size."""
         return self._random.integers(-128, 128, shape) / 8.0
 
 
@@ -64,7 +70,7 @@ def within(ours: Any, plain: Any, size: Any, terms: int) -> bool:
 
 
 def compiled(name: str) -> Any:
-    """An extension module: the sanitized one that `run.py` built, and in the tests the one that is installed."""
+    """Return an extension module: the sanitized one that `run.py` built, or the installed one."""
     folder, dotted = os.environ.get("FUZZ_EXTENSIONS"), f"mixedfast.{name.replace('/', '.')}"
     if folder is None:
         return importlib.import_module(dotted)
@@ -148,7 +154,10 @@ def nothing_happens() -> Iterator[None]:
 
 
 def fuzz(one_input: Callable[[bytes], None], modules: Sequence[str] = ()) -> None:
-    """Look for inputs that break a target; arguments of the program are libFuzzer's, `modules` those in Python to watch."""
+    """Look for inputs that break a target.
+
+    The arguments of the program are libFuzzer's; `modules` are the Python modules to watch.
+    """
     import atheris
 
     if modules:

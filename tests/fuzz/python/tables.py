@@ -1,6 +1,7 @@
 """CSV files at the command's door: a page and status 0, or one line on standard error and status 1.
 
-The first byte says whether the rest is a file as it is, or choices of cells, which gives tables that have the columns.
+The first byte says whether the rest is a file as it is, or choices of cells, which gives tables
+that have the columns.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ HEADS = [
 
 
 def file_of(choices: Choices) -> bytes:
-    """The table that a fuzzer's bytes stand for."""
+    """Return the table that a fuzzer's bytes stand for."""
     if choices.below(3) == 0:
         return choices.rest()
     lines = [choices.one(HEADS) if choices.below(4) == 0 else HEADS[0]]

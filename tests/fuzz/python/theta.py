@@ -1,7 +1,10 @@
-"""The small dense algebra of `_theta`: each function against its definition in plain loops or dense algebra.
+"""The small dense algebra of `_theta`.
 
-Numbers are small multiples of 1/8, so that sums of products are exact in any order and must be the same to the bit. What
-factors or divides is held to its own equations, each within the rounding that the sizes of its terms allow.
+Each function against its definition in plain loops or dense algebra.
+
+Numbers are small multiples of 1/8, so that sums of products are exact in any order and must be the
+same to the bit. What factors or divides is held to its own equations, each within the rounding that
+the sizes of its terms allow.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ import numpy as np
 from harness import Choices, Numbers, compiled, fuzz, within
 
 theta = compiled("covariance/_theta")
-#: What may be asked of the doors beside what they take: they must refuse it, and look at nothing outside.
+#: What may be asked of the doors beside what they take: they must refuse it, and look at nothing
+#: outside.
 ODD_PLACES = (-1, 4, 1 << 31, (1 << 63) - 1, -(1 << 63))
 
 
@@ -102,7 +106,8 @@ def newton_step(choices: Choices, numbers: Numbers) -> None:
     largest = np.abs(values).max()
     size = np.maximum(np.abs(values), floor * largest)
     along = vectors.T @ (scale * g)
-    # 1/size as a function of a matrix changes by 1/(floor largest)^2 for each unit, and eigenvalues err by m largest 1e-16
+    # 1/size as a function of a matrix changes by 1/(floor largest)^2 for each unit, and eigenvalues
+    # err by m largest 1e-16
     doubt = 1e-14 * m * m * np.abs(scale * g).sum() / (floor * floor * largest)
     assert np.abs(step + scale * (vectors @ (along / size))).max() <= doubt * scale.max()
     assert abs(decrease - 0.5 * (along * along / size).sum()) <= doubt * np.abs(scale * g).sum()
