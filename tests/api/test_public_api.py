@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -139,3 +141,15 @@ def test_a_walk_notices_what_is_missing() -> None:
 
     missing = ["Parameters", "Returns", "Raises", "Examples", "type of x", "a word on count"]
     assert lacking(silent) == missing
+
+
+def test_results_are_public_and_imported_at_first_use() -> None:
+    from mixedfast import results
+
+    assert dir(results) == sorted(results.__all__)
+    assert {getattr(results, name).__name__ for name in results.__all__} == set(results.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        results.Nothing  # noqa: B018
+    heavy = "import sys, mixedfast.results; print({'numpy', 'pandas'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
