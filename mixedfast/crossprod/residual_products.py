@@ -121,11 +121,12 @@ def residual_products(
     pool = pool_of(design.keep_columns(cp.kept.tolist()), cp.scaling)
     rows = pool.kernel(weighted=False)
     groups = [
-        (codes, len(z), taken)
-        for (codes, _), z, taken in zip(pool.groups, pool.z, delta, strict=True)
+        (codes, len(z), effects)
+        for (codes, _), z, effects in zip(pool.groups, pool.z, delta, strict=True)
     ]
     sqrt_weights = pool.sqrt_weights
-    ww, zw = np.zeros((p + 1, p + 1)), [np.zeros((len(taken), k, p + 1)) for _, k, taken in groups]
+    ww = np.zeros((p + 1, p + 1))
+    zw = [np.zeros((len(effects), k, p + 1)) for _, k, effects in groups]
     of_rest = of_terms = 0.0
     for block in _row_blocks(n, cp):
         W, Z, largest = _rest(rows, block, gamma, groups)
@@ -133,7 +134,7 @@ def residual_products(
         of_terms += float(largest @ largest)
         own = None if sqrt_weights is None else sqrt_weights[block]
         square, sums = _products(
-            W, Z, [(codes[block], len(taken)) for codes, _, taken in groups], own, threads
+            W, Z, [(codes[block], len(effects)) for codes, _, effects in groups], own, threads
         )
         ww += square
         for total, part in zip(zw, sums, strict=True):
@@ -180,13 +181,13 @@ def _rest(
     largest = np.abs(W[p]) + np.abs(gamma) @ np.abs(W[:p])
     W[p] -= gamma @ W[:p]
     at, Z = p + 1, []
-    for codes, k, taken in groups:
+    for codes, k, effects in groups:
         Z.append(np.stack([rows.evaluate(at + a, block) for a in range(k)]))
         at += k
         own = codes[block]
         for a, values in enumerate(Z[-1]):
             for j in range(p + 1):
-                W[j] -= values * taken[own, a, j]
+                W[j] -= values * effects[own, a, j]
     return W, Z, largest
 
 

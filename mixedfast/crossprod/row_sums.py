@@ -163,8 +163,8 @@ def row_sums(
     """
     most_effects = max((n_levels * len(z) for _, n_levels, z in groups), default=0)
     cells = by_cell(columns, n if worth is None else worth, most_effects)
-    apart = {j for own in cells for j in own.expansion.places.tolist()}
-    rest = np.array([j for j in range(len(columns)) if j not in apart], dtype=np.intp)
+    by_cells = {j for own in cells for j in own.expansion.places.tolist()}
+    rest = np.array([j for j in range(len(columns)) if j not in by_cells], dtype=np.intp)
     pool = _Pool()
     gram = pool.add_all(columns[j] for j in rest)
     z_at = [pool.add_all(z) for _, _, z in groups]

@@ -23,7 +23,7 @@ from mixedfast.design.grouping import GroupRecipe, number_groups
 from mixedfast.design.model_frame import ModelFrame, Variables, complete, vector
 from mixedfast.design.types import Design, Recipe, ReTerm
 from mixedfast.errors import DataError, FormulaError
-from mixedfast.formula.parser import ModelSpec, expand_dot, plain_name
+from mixedfast.formula.parser import ModelSpec, RandomTerm, expand_dot, plain_name
 from mixedfast.formula.variables import (
     bare_names,
     coded_names,
@@ -215,12 +215,23 @@ def contrasts_of(
 
 def response(spec: ModelSpec, variables: Variables) -> np.ndarray:
     """Evaluate the response, (n,) float64."""
+    check_response(spec, variables)
+    return evaluate_expression(spec.response, variables)
+
+
+def check_response(spec: ModelSpec, variables: Variables) -> None:
+    """Raise DataError unless the variables of the response are numeric."""
     for name in expression_names(spec.response):
         if isinstance(variables.columns[name], Categorical):
             raise DataError(
                 f"the response {name!r} holds strings or categories; it must be numeric"
             )
-    return evaluate_expression(spec.response, variables)
+
+
+def check_effects(term: RandomTerm, coding: Coding) -> None:
+    """Raise FormulaError for a random term without columns."""
+    if not coding.names:
+        raise FormulaError(f"the random term {term} has no effects: write (1 | {term.group})")
 
 
 def covariates_of(
@@ -262,8 +273,7 @@ def _random_part(
             found[term.factors] = number_groups(term.group, term.factors, frame.groups)
         codes, group = found[term.factors]
         coding, columns = code(term.expr, variables, contrasts)
-        if not columns:
-            raise FormulaError(f"the random term {term} has no effects: write (1 | {term.group})")
+        check_effects(term, coding)
         made = ReTerm(term.group, coding.names, term.correlated, codes, group.levels, columns)
         parts.append((made, coding, group))
     parts.sort(key=lambda part: -len(part[0].levels))

@@ -10,7 +10,13 @@ from mixedfast.data.categories import Categorical
 from mixedfast.data.frames import ColumnData, Numeric
 from mixedfast.errors import DataError
 
-__all__ = ["check_finite", "check_labels", "check_weight_range", "check_weights"]
+__all__ = [
+    "check_finite",
+    "check_labels",
+    "check_missing",
+    "check_weight_range",
+    "check_weights",
+]
 
 #: Weights above this, or below its inverse, give variances that do not fit a double.
 _WIDEST_WEIGHT = 1e100
@@ -27,6 +33,22 @@ def check_finite(columns: Mapping[str, ColumnData]) -> None:
                 "complete "
                 f"row {first}): remove or replace them"
             )
+
+
+def check_missing(missing: Mapping[str, int], na_action: str) -> None:
+    """Raise DataError for an unknown action, or for missing values with ``na_action="raise"``.
+
+    Parameters
+    ----------
+    missing : dict of str to int
+        Missing values by variable.
+    na_action : {"omit", "raise"}
+    """
+    if na_action not in ("omit", "raise"):
+        raise DataError(f"na_action is 'omit' or 'raise', not {na_action!r}")
+    if missing and na_action == "raise":
+        counts = ", ".join(f"{name!r} ({count})" for name, count in missing.items())
+        raise DataError(f"missing values in {counts}: fill them in, or use na_action='omit'")
 
 
 def check_labels(columns: Mapping[str, ColumnData], n: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from mixedfast._stored import stored
 from mixedfast.data.categories import Categorical
 from mixedfast.data.frames import ColumnData, Numeric, Table, as_table
-from mixedfast.design.checks import check_finite
+from mixedfast.design.checks import check_finite, check_missing
 from mixedfast.errors import DataError
 
 __all__ = ["ModelFrame", "Variables", "complete", "missing_masks", "vector"]
@@ -115,18 +115,14 @@ def complete(
     dict of str to int
         Missing values by variable.
     """
-    if na_action not in ("omit", "raise"):
-        raise DataError(f"na_action is 'omit' or 'raise', not {na_action!r}")
     masks = missing_masks(frame)
     counts = {name: int(mask.sum()) for name, mask in masks.items()}
     for name, count in counts.items():
         if count == frame.n:
             raise DataError(f"every value of {name!r} is missing")
+    check_missing(counts, na_action)
     kept = None
     if masks:
-        if na_action == "raise":
-            told = ", ".join(f"{name!r} ({count})" for name, count in counts.items())
-            raise DataError(f"missing values in {told}: fill them in, or use na_action='omit'")
         kept = np.flatnonzero(~np.logical_or.reduce(list(masks.values())))
         if not len(kept):
             raise DataError(

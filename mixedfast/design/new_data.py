@@ -120,10 +120,10 @@ def code_new_data(
     check_finite(frame.columns)
     variables = _new_rows(recipe, frame)
     all_x = apply_coding(recipe.fixed, variables)
-    nobody = np.full(frame.n, -1, dtype=np.int32)
+    no_group = np.full(frame.n, -1, dtype=np.int32)
     terms = tuple(
         (
-            apply_numbering(recipe.groups[t], frame.groups) if t in grouped else nobody,
+            apply_numbering(recipe.groups[t], frame.groups) if t in grouped else no_group,
             apply_coding(recipe.random[t], variables)
             if t in shown
             else ((),) * len(recipe.random[t].names),

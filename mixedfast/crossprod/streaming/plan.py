@@ -21,16 +21,24 @@ from mixedfast.data.arrow import CodedTable, Labels
 from mixedfast.data.categories import Categorical
 from mixedfast.data.frames import ColumnData, Numeric
 from mixedfast.data.work_units import BATCH_ROWS
-from mixedfast.design.build import contrasts_of, covariates_of, formulas, offset_of, response
-from mixedfast.design.checks import check_labels, check_weights
+from mixedfast.design.build import (
+    check_effects,
+    check_response,
+    contrasts_of,
+    covariates_of,
+    formulas,
+    offset_of,
+    response,
+)
+from mixedfast.design.checks import check_labels, check_missing, check_weights
 from mixedfast.design.coding import apply_coding, code_shapes, shape_of
 from mixedfast.design.grouping import GroupRecipe, apply_numbering, number_groups
 from mixedfast.design.identifiability import check_term_size
 from mixedfast.design.model_frame import Variables, vector
 from mixedfast.design.request import Request
 from mixedfast.design.types import Design, Recipe, ReTerm
-from mixedfast.errors import DataError, FormulaError
-from mixedfast.formula.variables import expression_names, used_names
+from mixedfast.errors import DataError
+from mixedfast.formula.variables import used_names
 
 __all__ = [
     "GlobalFacts",
@@ -143,7 +151,7 @@ def make_plan(
         As for data in memory: no complete row, missing values with ``na_action="raise"``, a single
         group, ...
     """
-    _check_missing(facts, request.na_action)
+    _check_rows(facts, request.na_action)
     whole = counted and request.whole
     spec = needs.spec
     variables = _skeleton(facts)
@@ -153,11 +161,7 @@ def make_plan(
             facts.n,
         )
     coded_as = contrasts_of(request.contrasts, variables, formulas(spec))
-    for name in expression_names(spec.response):
-        if name in facts.categories and name not in facts.numbers:
-            raise DataError(
-                f"the response {name!r} holds strings or categories; it must be numeric"
-            )
+    check_response(spec, variables)
 
     def coding(formula: str) -> Any:
         shapes = tuple(shape_of(name, variables) for name in used_names(formula))
@@ -171,8 +175,7 @@ def make_plan(
     parts = []
     for term in spec.random:
         code, group = coding(term.expr), found[term.factors]
-        if not code.names:
-            raise FormulaError(f"the random term {term} has no effects: write (1 | {term.group})")
+        check_effects(term, code)
         if whole:
             check_term_size(term.group, str(term), len(code.names), len(group.levels), facts.n)
         levels = tuple(
@@ -201,16 +204,15 @@ def _shared(known: np.ndarray, own: np.ndarray) -> np.ndarray:
     return known if len(known) == len(own) and known.tolist() == own.tolist() else own
 
 
-def _check_missing(facts: GlobalFacts, na_action: str) -> None:
-    if na_action not in ("omit", "raise"):
-        raise DataError(f"na_action is 'omit' or 'raise', not {na_action!r}")
-    told = ", ".join(f"{name!r} ({count})" for name, count in facts.missing.items())
-    if told and na_action == "raise":
-        raise DataError(f"missing values in {told}: fill them in, or use na_action='omit'")
-    if not facts.n:
-        raise DataError(
-            f"no row is complete: values are missing in {told}" if told else "the data have no rows"
-        )
+def _check_rows(facts: GlobalFacts, na_action: str) -> None:
+    """Raise DataError when there are no complete rows, or missing values that must not be."""
+    check_missing(facts.missing, na_action)
+    if facts.n:
+        return
+    if not facts.missing:
+        raise DataError("the data have no rows")
+    counts = ", ".join(f"{name!r} ({count})" for name, count in facts.missing.items())
+    raise DataError(f"no row is complete: values are missing in {counts}")
 
 
 def _skeleton(facts: GlobalFacts) -> Variables:
