@@ -130,19 +130,14 @@ def check_border(
 # -- shared work ----------------------------------------------------------------------------------
 
 
-def share(workers, part, work):
-    """Call part(first, last) for ranges of equal work that cover 0 .. len(work), one per worker."""
-    if workers is None:
-        part(0, work.size)
-        return
-    total = np.cumsum(work)
-    aims = total[total.size - 1] * np.arange(1, workers.count) / workers.count if total.size else []
-    workers.share(part, [0, *np.searchsorted(total, aims).tolist(), work.size])
+def at_once(part, work):
+    """Do all of the work in one part."""
+    part(0, work.size)
 
 
-cdef int64_t largest_small(workers) except -1:
+cdef int64_t largest_small(large) except -1:
     """Return the order of the largest component that LAPACK factors on one thread."""
-    return np.iinfo(np.int64).max if workers is None else workers.smallest - 1
+    return np.iinfo(np.int64).max if large is None else large[0] - 1
 
 
 cdef void swap_diagonal(double *D, int64_t size, double *other) noexcept nogil:
@@ -171,8 +166,10 @@ cdef class Border:
 
     Notes
     -----
-    Methods take ``workers`` (`mixedfast.engines.dense_cholesky.DenseWorkers`), which share the work
-    and factor large components; without them one thread does all.
+    Methods that take ``share`` call share(part, work): it must call part(first, last) for ranges
+    that cover 0 .. len(work), on any threads; ``work`` is the relative cost of each item.
+    ``large`` is (order, step), for components of that order and more: step(array, offset, n)
+    treats the (n, n) square there in place, and returns 0 on success.
     """
 
     def __cinit__(
@@ -239,10 +236,13 @@ cdef class Border:
 
     # -- factor and inverse -----------------------------------------------------------------------
 
-    def factor(self, const double[:, :, ::1] T, const double[::1] lambdas, workers=None):
+    def factor(
+        self, const double[:, :, ::1] T, const double[::1] lambdas, share=at_once, large=None,
+    ):
         """Factor M = lambda'S lambda + I, with S = A_rr - A_r1 T'T A_1r.
 
-        S is kept above the diagonal of the dense blocks, the Cholesky factor L of M below.
+        S is kept above the diagonal of the dense blocks, the Cholesky factor L of M below. The step
+        of ``large`` computes a Cholesky factor.
 
         Returns
         -------
@@ -255,13 +255,13 @@ cdef class Border:
         self.lambdas = lambdas
         self.rest.lambdas = &self.lambdas[0]
         self.begin(T)
-        share(workers, self.reduce, self.column_work)
-        share(workers, self.scale, self.row_work)
-        failed = self.factor_small(largest_small(workers), False)
-        for c in self.large(workers):
+        share(self.reduce, self.column_work)
+        share(self.scale, self.row_work)
+        failed = self.factor_small(largest_small(large), False)
+        for c in self.large_components(large):
             if failed:
                 break
-            failed = c + 1 if workers.factor(self.dense, self.offsets[c], self.sizes[c]) else 0
+            failed = c + 1 if large[1](self.dense, self.offsets[c], self.sizes[c]) else 0
         if failed:
             return float("nan"), failed
         return self.logdet(), 0
@@ -306,9 +306,9 @@ cdef class Border:
                     return c + 1
         return 0
 
-    def large(self, workers):
-        """Return the components that the workers factor together."""
-        return np.flatnonzero(self.sizes > largest_small(workers)).tolist()
+    def large_components(self, large):
+        """Return the components that the step of ``large`` takes."""
+        return np.flatnonzero(self.sizes > largest_small(large)).tolist()
 
     cdef double logdet(self):
         """Return log|M| from the diagonal of L."""
@@ -323,8 +323,10 @@ cdef class Border:
                     total += log(D[i + i * size])
         return 2.0 * total
 
-    def invert(self, blocks, workers=None):
+    def invert(self, blocks, share=at_once, large=None):
         """Replace L by M^-1, and then by Q = lambda M^-1 lambda'.
+
+        The step of ``large`` computes the inverse of L L' from L.
 
         Parameters
         ----------
@@ -334,14 +336,14 @@ cdef class Border:
         cdef double[::1] out = blocks
         if out.shape[0] != self.blocks_size:
             raise ValueError("invert: blocks has the wrong length")
-        failed = self.factor_small(largest_small(workers), True)
-        for c in self.large(workers):
-            failed = failed or workers.invert(self.dense, self.offsets[c], self.sizes[c])
+        failed = self.factor_small(largest_small(large), True)
+        for c in self.large_components(large):
+            failed = failed or large[1](self.dense, self.offsets[c], self.sizes[c])
         if failed:
             raise ValueError("invert: no factor to invert")
         with nogil:
             mf_rest_extract_blocks(&self.rest, &self.dense_[0], &out[0])
-        share(workers, self.sandwich, self.row_work)
+        share(self.sandwich, self.row_work)
 
     def sandwich(self, int64_t first, int64_t last):
         """Compute the columns of the levels first .. last - 1 of Q from those of M^-1."""
@@ -484,7 +486,7 @@ cdef class Border:
                     &self.border, &A[0, 0, 0], &T[0, 0, 0], &self.TV_[0, 0], &H[0, 0])
         return out
 
-    def subtract_k(self, const double[:, ::1] H, double[:, :, ::1] K, workers=None):
+    def subtract_k(self, const double[:, ::1] H, double[:, :, ::1] K, share=at_once):
         """Subtract H_j Q H_j' from the blocks K_j (J,k,k) of the eliminated factor, in place."""
 
         def part(int64_t first, int64_t last):
@@ -496,7 +498,7 @@ cdef class Border:
         if H.shape[0] != self.TV_.shape[0] or H.shape[1] != self.border.k:
             raise ValueError("subtract_k: H (nnz,k)")
         if H.shape[0]:
-            share(workers, part, self.level_work)
+            share(part, self.level_work)
 
     def cross(
         self, const double[:, :, ::1] A, const double[:, :, ::1] T, const double[:, :, ::1] B,

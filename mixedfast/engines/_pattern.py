@@ -1,4 +1,4 @@
-"""Sparsity patterns: is this a lower triangle, and what does it look like permuted?"""
+"""Sparsity patterns of lower triangles: checks and permutations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Indices = NDArray[np.int64]
 
 
 def index_vector(name: str, values: ArrayLike) -> Indices:
-    """A private int64 copy of a vector of integers; ValueError names what it is not."""
+    """Copy a vector of integers to int64; a ValueError names anything else."""
     array: NDArray[Any] = np.asarray(values)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise ValueError(

@@ -15,6 +15,7 @@ import numpy as np
 from mixedfast.covariance._theta import lower_inverse
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines import _border, _levels
+from mixedfast.engines._border import at_once
 from mixedfast.engines.dense_cholesky import LARGE, DenseWorkers
 from mixedfast.engines.interface import check_structure, shares_random_effects
 from mixedfast.engines.layout import Layout, lay_out, spread, spread_edges, times_a
@@ -69,6 +70,7 @@ class BlockEngine:
             self._border_values = arguments[2]
             self._border = _border.Border(*arguments)
             self._workers = DenseWorkers() if self.layout.m >= LARGE else None
+            self._share = at_once if self._workers is None else self._workers.share_evenly
         self._K_rest: list[np.ndarray] = []
         self._read(cp)
         self._T = np.empty_like(self._A)
@@ -107,9 +109,9 @@ class BlockEngine:
         if status:
             return None
         if self._border is not None:
-            more, failed = self._border.factor(
-                self._T, _pack([lambdas[g] for g in self.layout.rest]), self._workers
-            )
+            packed = _pack([lambdas[g] for g in self.layout.rest])
+            large = None if self._workers is None else (LARGE, self._workers.factor)
+            more, failed = self._border.factor(self._T, packed, self._share, large)
             if failed:
                 return None
             logdet += more
@@ -152,7 +154,7 @@ class BlockEngine:
             return [K_lead]
         K_rest = self._invert()
         self._H = self._border.project(self._A, self._T)
-        self._border.subtract_k(self._H, K_lead, self._workers)
+        self._border.subtract_k(self._H, K_lead, self._share)
         return self.layout.join(K_lead, K_rest)
 
     @on_one_blas_thread
@@ -217,7 +219,8 @@ class BlockEngine:
             return self._K_rest
         layout, border = self.layout, self._border
         flat = np.empty(layout.blocks_size)
-        border.invert(flat, self._workers)
+        large = None if self._workers is None else (LARGE, self._workers.invert)
+        border.invert(flat, self._share, large)
         self._inverted = True
         rest = [(g, self._lambdas[g]) for g in layout.rest]
         direct = {g for g, lam in rest if np.abs(lam.diagonal()).min() < _SMALL_LAMBDA}
@@ -309,7 +312,7 @@ class BlockEngine:
         # Q_11 = T'T + (T'T A_1r) Q_rr (A_r1 T'T); subtract_k subtracts, so the sign changes twice
         right = self.layout.border_times(Q, self._border_values)
         minus = -Q
-        self._border.subtract_k(right, minus, self._workers)
+        self._border.subtract_k(right, minus, self._share)
         return self.layout.join(-minus, self.layout.split_blocks(self._border.blocks_q()))
 
     @on_one_blas_thread

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mixedfast._memo import cached_property
-from mixedfast.covariance.relative import lower_root
+from mixedfast.covariance.relative import SMALLEST_DIVISOR, lower_root
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines.interface import check_structure, shares_random_effects
 from mixedfast.engines.layout import spread, spread_edges
@@ -247,7 +247,7 @@ class CholmodEngine:
         lambdas = list(self._lambdas)
         for g in groups:
             largest = np.einsum("jaa->ja", self.cp.groups[g].A).max(axis=0)
-            lambdas[g] = _plus_variance(lambdas[g], size / np.maximum(largest, 1e-300))
+            lambdas[g] = _plus_variance(lambdas[g], size / np.maximum(largest, SMALLEST_DIVISOR))
         self._factor.factorize(self.pattern.values(self.cp, lambdas, self._data))
         inverse = self._inverse_blocks()
         return [_from_inverse(lambdas[g], inverse[g]) for g in groups]

@@ -1,4 +1,7 @@
-"""Cholesky factor and inverse of one large dense matrix, on a few threads: the order of the steps in `mixedfast.engines._blocked_cholesky`."""
+"""Cholesky factor and inverse of one large dense matrix on a few threads.
+
+The order of the steps whose kernels are in `mixedfast.engines._blocked_cholesky`.
+"""
 
 from __future__ import annotations
 
@@ -12,35 +15,41 @@ from mixedfast.engines.threads import Workers
 
 __all__ = ["LARGE", "DenseWorkers"]
 
-#: From this order on a factorization is worth sharing among threads; below, LAPACK's own loop on one thread is as fast.
+#: Order from which a factorization is shared among threads; below, LAPACK on one thread is as fast.
 LARGE = 512
 
 
 def _blocks(n: int) -> list[tuple[int, int]]:
-    """(first column, width) of the blocks: wide enough for BLAS to run at speed, and little is left to one thread."""
+    """List first column and width of the blocks.
+
+    They are wide enough for BLAS, and narrow enough that one thread alone has little to do.
+    """
     b = 128 if n < 3000 else 256
     return [(k, min(b, n - k)) for k in range(0, n, b)]
 
 
 def _even(first: int, last: int, parts: int) -> list[int]:
-    """Edges of equal parts."""
+    """Cut first .. last into equal parts; return their edges."""
     return [first + (last - first) * i // parts for i in range(parts + 1)]
 
 
 def _triangle(first: int, last: int, parts: int) -> list[int]:
-    """Edges of parts of the columns of a lower triangle that hold equally many numbers."""
+    """Cut the columns of a lower triangle into parts of equally many numbers."""
     size = last - first
     return [last - round(size * math.sqrt(1.0 - i / parts)) for i in range(parts + 1)]
 
 
 class DenseWorkers(Workers):
-    """Threads that factor and invert dense squares ``n x n`` at ``a[at]`` (column-major), lower triangles, in place, and
-    multiply matrices."""
+    """Threads for dense linear algebra.
 
-    smallest = LARGE
+    They factor and invert lower triangles of ``n x n`` squares at ``a[at]`` (column-major) in place, and multiply matrices.
+    """
 
     def factor(self, a: np.ndarray, at: int, n: int) -> int:
-        """The Cholesky factor; 0, or the column (counted from 1) where the matrix is not positive definite."""
+        """Compute the Cholesky factor.
+
+        Returns 0, or the column (counted from 1) where the matrix is not positive definite.
+        """
         for k, b in _blocks(n):
             failed = _blocked_cholesky.factor_block(a, at, n, k, b)
             if failed:
@@ -56,7 +65,10 @@ class DenseWorkers(Workers):
         return 0
 
     def invert(self, a: np.ndarray, at: int, n: int) -> int:
-        """The inverse of L L' from L; 0, or the column (counted from 1) where L has a zero on its diagonal."""
+        """Compute the inverse of L L' from L.
+
+        Returns 0, or the column (counted from 1) where L has a zero on its diagonal.
+        """
         for k, b in reversed(_blocks(n)):
             end = k + b
             self.share(
@@ -76,7 +88,7 @@ class DenseWorkers(Workers):
         return 0
 
     def times(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """The product of (m,n) and (n,r)."""
+        """Multiply (m,n) by (n,r)."""
         out = np.empty((len(left), right.shape[1]))
 
         def rows(first: int, last: int) -> None:

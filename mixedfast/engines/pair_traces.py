@@ -198,9 +198,10 @@ def columns_bytes() -> float:
 
 
 def shared_columns(cp: CrossProducts) -> list[np.ndarray]:
-    """Number the levels of each factor within their connected component, (J,) per group.
+    """Assign a shared column to each level of each factor, (J,) per group.
 
-    K is zero between components, so levels of one factor with the same number can share a column.
+    Levels are numbered within their connected component. K is zero between components, so levels
+    of one factor with the same number can share a column.
     """
     sizes = [group.n_levels for group in cp.groups]
     labels, _ = connected_components(

@@ -1,8 +1,9 @@
-"""Threads of ours instead of the BLAS library's: dense steps cut into parts, each on one BLAS thread.
+"""Threads for dense linear algebra, each with BLAS on one thread.
 
-A BLAS library that starts its own threads waits for them in a loop. When another program has the core, every call waits: two
-BLAS threads on a busy machine ran ten times slower than one (benchmarks/NOTES.md). Ours sleep until they are called, and a step
-cut in two parts loses nothing to them on a quiet one.
+The threads that a BLAS library starts wait for each other in a loop. When another program has the
+core, every call waits: two BLAS threads on a busy machine ran ten times slower than one
+(benchmarks/NOTES.md). The threads here sleep until a step has work for them, and are as fast as
+those of BLAS on a quiet machine.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from mixedfast._locks import holding
@@ -26,15 +28,15 @@ from mixedfast._validation import available_cores
 
 __all__ = ["Workers", "controller", "on_one_blas_thread", "one_blas_thread"]
 
-Taken = ParamSpec("Taken")
-Given = TypeVar("Given")
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 @cache
 def controller() -> ThreadpoolController:
-    """The BLAS libraries that NumPy, SciPy and CHOLMOD have brought; to find them takes ten milliseconds, once.
+    """Find the BLAS libraries of NumPy, SciPy and CHOLMOD, once; it takes ten milliseconds.
 
-    Libraries that others load later are none of ours to set.
+    Libraries that are loaded later are left alone.
     """
     if find_spec("mixedfast.engines._cholmod") is not None:
         import_module("mixedfast.engines._cholmod")
@@ -43,14 +45,16 @@ def controller() -> ThreadpoolController:
 
 @cache
 def _blas() -> tuple[Any, ...]:
+    """Return the controllers of the BLAS libraries."""
     return tuple(controller().select(user_api="blas").lib_controllers)
 
 
 def _set(library: Any, count: int) -> None:
-    """Set the threads of a BLAS library, from whatever thread.
+    """Set the number of threads of a BLAS library, from any thread.
 
-    From 3.8 on threadpoolctl lets one thread alone set OpenBLAS, the first that did, and passes over all others in silence.
-    Ours take turns under a lock, so whoever comes takes that right and leaves it free.
+    From version 3.8 threadpoolctl lets only the first thread that sets OpenBLAS set it again, and
+    ignores other threads without a message. Calls here take turns under a lock, so each takes that
+    right and releases it.
     """
     free = getattr(library, "clear_controlling_thread", lambda force: None)
     free(force=True)
@@ -58,59 +62,62 @@ def _set(library: Any, count: int) -> None:
     free(force=True)
 
 
-class _Stay:
-    """One stay inside `one_blas_thread`, held by the frame of who is inside."""
+class _Use:
+    """One use of `one_blas_thread`, referenced by the frame that it runs in."""
 
     __slots__ = ("__weakref__",)
 
 
 class _Setting:
-    """The BLAS setting of the process, and who is inside.
+    """The BLAS setting of the process, and the uses of `one_blas_thread` that need it now.
 
-    Stays are counted by weak references. An interrupt may come between any two steps of Python, those of ``with`` included; a
-    stay that never came to its end still ends with its frame.
+    Uses are counted by weak references. An interrupt can come between any two steps of Python, also
+    those of ``with``; a use that was not closed then ends with its frame.
     """
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()  # a stay may be collected while this thread has the lock
-        self.stays: dict[int, tuple[weakref.ref[_Stay], int]] = {}
+        # reentrant: a use may be collected while this thread has the lock
+        self.lock = threading.RLock()
+        self.uses: dict[int, tuple[weakref.ref[_Use], int]] = {}
         self.before: list[tuple[Any, int]] | None = None
 
-    def has_me(self) -> bool:
-        """Whether this thread is inside already."""
+    def is_used_here(self) -> bool:
+        """Return whether this thread has a use already."""
         me = threading.get_ident()
-        return any(thread == me for _, thread in list(self.stays.values()))
+        return any(thread == me for _, thread in list(self.uses.values()))
 
-    def enter(self, stay: _Stay) -> None:
-        holding(self.lock, lambda: self._enter(stay))
+    def enter(self, use: _Use) -> None:
+        """Begin a use; the first sets BLAS to one thread."""
+        holding(self.lock, lambda: self._enter(use))
 
     def leave(self, key: int) -> None:
-        """Once or more for each stay; what was there comes back before the last is forgotten."""
+        """End a use; the last restores the setting. More calls for the same use do nothing."""
         holding(self.lock, lambda: self._leave(key))
 
-    def _enter(self, stay: _Stay) -> None:
-        key = id(stay)
-        self.stays[key] = weakref.ref(stay, lambda _: self.leave(key)), threading.get_ident()
+    def _enter(self, use: _Use) -> None:
+        key = id(use)
+        self.uses[key] = weakref.ref(use, lambda _: self.leave(key)), threading.get_ident()
         if self.before is None:
             self.before = [(library, library.num_threads) for library in _blas()]
-            self._put(back=False)
+            self._apply(restore=False)
 
     def _leave(self, key: int) -> None:
-        if not self.stays.keys() - {key} and self.before is not None:
-            self._put(back=True)
+        if not self.uses.keys() - {key} and self.before is not None:
+            self._apply(restore=True)
             self.before = None
-        self.stays.pop(key, None)
+        self.uses.pop(key, None)
 
     def after_in_child(self) -> None:
-        """In a forked child only the thread that forked lives on: nobody else's stay will end there."""
+        """End the uses of other threads in a forked child, where only the forking thread lives on."""
         self.lock = threading.RLock()
         mine = threading.get_ident()
-        for key in [key for key, (_, thread) in self.stays.items() if thread != mine]:
+        for key in [key for key, (_, thread) in self.uses.items() if thread != mine]:
             self.leave(key)
 
-    def _put(self, back: bool) -> None:
+    def _apply(self, restore: bool) -> None:
+        """Set all BLAS libraries to one thread, or to their setting before."""
         for library, count in self.before or ():
-            _set(library, count if back else 1)
+            _set(library, count if restore else 1)
 
 
 _setting = _Setting()
@@ -125,25 +132,25 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Inside, BLAS works on one thread; the setting that was there comes back when the last of all threads has left.
+    """Run BLAS on one thread inside; restore the setting when the last thread has left.
 
-    The setting belongs to the whole process, so other threads of a program see it too while a fit is on its way. A process
-    forked meanwhile begins with the setting that was there, unless the fork came from inside.
+    The setting belongs to the whole process, so other threads have it too during a fit. A process
+    that is forked meanwhile begins with the restored setting, unless the fork happened inside.
     """
-    stay = _Stay()
+    use = _Use()
     try:
-        _setting.enter(stay)
+        _setting.enter(use)
         yield
     finally:
-        _setting.leave(id(stay))
+        _setting.leave(id(use))
 
 
-def on_one_blas_thread(work: Callable[Taken, Given]) -> Callable[Taken, Given]:
-    """A function that works inside `one_blas_thread`: its caller's stay where there is one, for that outlasts the call."""
+def on_one_blas_thread(work: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Wrap a function in `one_blas_thread`, unless the thread that calls it is inside already."""
 
     @wraps(work)
-    def inside(*args: Taken.args, **kwargs: Taken.kwargs) -> Given:
-        if _setting.has_me():
+    def inside(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        if _setting.is_used_here():
             return work(*args, **kwargs)
         with one_blas_thread():
             return work(*args, **kwargs)
@@ -157,7 +164,7 @@ class Workers:
     Parameters
     ----------
     count : int, optional
-        How many, the calling thread included; default: the cores this process may use.
+        Number of threads, the calling one included; default: the cores this process may use.
     """
 
     def __init__(self, count: int | None = None) -> None:
@@ -166,14 +173,17 @@ class Workers:
         self._process = -1  # no thread before the first step
 
     def _threads(self) -> ThreadPoolExecutor | None:
-        """The other threads; a forked child has none of its parent's, and starts its own."""
+        """Return the other threads; a forked child has no threads of its parent and starts its own."""
         if self._process != os.getpid():
             self._pool = ThreadPoolExecutor(self.count - 1) if self.count > 1 else None
             self._process = os.getpid()
         return self._pool
 
     def share(self, work: Callable[[int, int], Any], edges: Sequence[int]) -> None:
-        """``work(first, last)`` for each two neighbouring edges, the first of them here and the others on the threads."""
+        """Call ``work(first, last)`` for each two neighbouring edges.
+
+        The first part runs on the calling thread, the others on the other threads.
+        """
         parts = [(first, last) for first, last in pairwise(edges) if first < last]
         pool = self._threads()
         if pool is None or len(parts) < 2:
@@ -183,6 +193,19 @@ class Workers:
         others = [pool.submit(work, *part) for part in parts[1:]]
         try:
             work(*parts[0])
-        finally:  # nobody may write to the matrix after this call has ended, not even when it ends by an error
+        finally:  # no thread may write to the matrix after this call, also when it raises an error
             for other in others:
                 other.result()
+
+    def share_evenly(self, work: Callable[[int, int], Any], costs: np.ndarray) -> None:
+        """Call ``work(first, last)`` for parts of items that cost the same in sum.
+
+        Parameters
+        ----------
+        work : callable
+        costs : (n,) array
+            Relative cost of each item.
+        """
+        total = np.cumsum(costs)
+        aims = total[-1] * np.arange(1, self.count) / self.count if len(total) else []
+        self.share(work, [0, *np.searchsorted(total, aims).tolist(), len(costs)])

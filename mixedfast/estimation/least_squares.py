@@ -98,7 +98,7 @@ class LeastSquares:
         return ()
 
     def memo(self, name: str, make: Callable[[], Any]) -> Any:
-        """What `make` returns, made once a fit."""
+        """Return the result of `make`, computed once per fit."""
         if name not in self._memo:
             self._memo[name] = make()
         return self._memo[name]

@@ -249,7 +249,7 @@ def test_interrupted_at_any_time():
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, old)
     assert interrupted > 10
-    assert not threads._setting.stays
+    assert not threads._setting.uses
     assert blas_threads() == before
     assert [bits(table, *model) for model in MODELS] == expected
 
@@ -277,5 +277,5 @@ def test_a_thread_that_is_interrupted():
             )
             thread.join(0.05)
     assert ended
-    assert not threads._setting.stays
+    assert not threads._setting.uses
     assert blas_threads() == before

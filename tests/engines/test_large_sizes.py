@@ -67,7 +67,8 @@ def test_workspace_of_the_selected_inverse(kernels):
 def test_more_rows_than_places_are_refused():
     column = np.broadcast_to(1.0, BIG)  # one number, so many times over
     with pytest.raises(
-        mf.DataError, match=r"2,147,483,648 rows, and at most 2,147,483,647 .* batches"
+        mf.DataError,
+        match=r"2,147,483,648 rows, and a single table may have 2,147,483,647: .* batches",
     ):
         mf.lmer(
             "y ~ x + (1 | g)", {"y": column, "x": column, "g": np.broadcast_to(np.int32(0), BIG)}

@@ -77,28 +77,24 @@ def test_parts_outside_the_square_are_refused():
         _blocked_cholesky.factor_panel(a, 0, 4, 0, 1, 2, 5)
 
 
-class Small(DenseWorkers):
-    smallest = 4
-
-
 def test_a_border_with_workers_is_the_border_without():
     case = a_border(np.random.default_rng(11), 2, 6, (2, 1), 40, False)
     alone, shared = _border.Border(*case.arguments), _border.Border(*case.arguments)
-    workers = Small(3)
-    assert 0 < len(shared.large(workers)) < shared.n_components
+    workers = DenseWorkers(3)
+    assert 0 < len(shared.large_components((4, workers.factor))) < shared.n_components
     np.testing.assert_allclose(
-        shared.factor(case.T, case.lambdas, workers),
+        shared.factor(case.T, case.lambdas, workers.share_evenly, (4, workers.factor)),
         alone.factor(case.T, case.lambdas),
         rtol=STABLE,
     )
     blocks, expected = np.empty(case.blocks), np.empty(case.blocks)
-    shared.invert(blocks, workers)
+    shared.invert(blocks, workers.share_evenly, (4, workers.invert))
     alone.invert(expected)
     np.testing.assert_allclose(blocks, expected, rtol=0, atol=STABLE)
     np.testing.assert_allclose(shared.blocks_q(), alone.blocks_q(), rtol=0, atol=STABLE)
     H = alone.project(case.A, case.T)
     K, left = np.zeros((case.J, case.k, case.k)), np.zeros((case.J, case.k, case.k))
-    shared.subtract_k(H, K, workers)
+    shared.subtract_k(H, K, workers.share_evenly)
     alone.subtract_k(H, left)
     np.testing.assert_allclose(K, left, rtol=0, atol=STABLE * max(1.0, np.abs(left).max()))
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mixedfast.covariance.relative import SMALLEST_DIVISOR
 from mixedfast.estimation.fit import Fit, fit_crossproducts
 from mixedfast.inference.ddf.information import covariance_root, jackknife_error
 from mixedfast.inference.ddf.joint_hypothesis import std_errors, wald
@@ -244,7 +245,7 @@ def _finish(fit: Fit, pieces: _Pieces, U: PairTraces) -> KenwardRogerTerms:
 
 def _symmetric_inverse(matrix: np.ndarray) -> np.ndarray:
     """Invert a symmetric matrix scaled to unit diagonal, on its positive eigenvalues."""
-    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(matrix)), 1e-300))
+    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(matrix)), SMALLEST_DIVISOR))
     values, vectors = np.linalg.eigh(matrix * np.outer(scale, scale))
     keep = values > 1e-12 * values.max()
     return np.outer(scale, scale) * ((vectors[:, keep] / values[keep]) @ vectors[:, keep].T)
