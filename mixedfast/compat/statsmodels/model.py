@@ -353,10 +353,9 @@ class MixedLM:
 
         Parameters
         ----------
-        start_params, niter_sa, method, and what optimizers take (``maxiter``, ``gtol``, ``disp``,
-        ...)
-            Accepted and of no effect: the search needs no start, does not stop early and carries a
-            certificate.
+        start_params, niter_sa, method, **fit_kwargs
+            Accepted without effect: starting values and settings of optimizers, such as
+            ``maxiter``, ``gtol`` and ``disp``.
         reml : bool
             REML (the default) or maximum likelihood.
         do_cg : bool
