@@ -31,22 +31,23 @@ DIRECTIVES = {
     "initializedcheck": False,
     "cdivision": True,
 }
-# wraparound stays off: with boundscheck on, a negative index is an error and not counted from the end.
+# wraparound stays off: with boundscheck on, a negative index is an error, not counted from the end.
 DEBUG_DIRECTIVES = DIRECTIVES | {"boundscheck": True, "initializedcheck": True, "nonecheck": True}
 
-# No -march=native: what is built here must run elsewhere. -fno-math-errno lets sqrt be one instruction.
-# A kernel is called from its own module only, so that no module exports it.
+# No -march=native: the build must run on other machines. -fno-math-errno lets sqrt be one
+# instruction. -fvisibility=hidden: a kernel is called from its own module only, and not exported.
 FLAGS = ["-O3", "-std=c99", "-fno-math-errno", "-fvisibility=hidden", "-DNDEBUG", "-g0"]
 DEBUG_FLAGS = ["-O1", "-std=c99", "-fno-math-errno", "-fvisibility=hidden", "-UNDEBUG", "-g"]
 MSVC_FLAGS = ["/O2", "/DNDEBUG"]
 MSVC_DEBUG_FLAGS = ["/Od", "/UNDEBUG", "/Zi"]
-# The place of the sources is in no binary: two builds in two folders are the same bytes.
+# No binary contains the place of the sources: builds in two folders give the same bytes.
 PLACELESS = [f"-ffile-prefix-map={ROOT}=."]
 REQUIRE = "MIXEDFAST_REQUIRE_CHOLMOD"
-NO_RPATH = "MIXEDFAST_NO_RPATH"  # the library will be copied into the wheel: its folder here is nothing to remember
+# The library will be copied into the wheel: the modules must not store its folder on this machine.
+NO_RPATH = "MIXEDFAST_NO_RPATH"
 NEED_CHOLMOD = ("mixedfast.engines._cholmod", "mixedfast.engines._selinv")
 
-BUILDINFO = '''"""How the extensions were built. Written by setup.py; `mixedfast versions` shows it."""
+BUILDINFO = '''"""The build of the extensions. Written by setup.py; `mixedfast versions` shows it."""
 
 from __future__ import annotations
 
@@ -65,7 +66,7 @@ def is_set(variable: str) -> bool:
 
 
 class BuildExtensions(build_ext):
-    """Look for CHOLMOD, build with or without it, and write down which."""
+    """Look for CHOLMOD, build with or without it, and record which."""
 
     def build_extensions(self) -> None:
         msvc = self.compiler.compiler_type == "msvc"
@@ -161,7 +162,7 @@ class BuildExtensions(build_ext):
         (folder / "_buildinfo.py").write_text(self.buildinfo)
 
     def copy_extensions_to_source(self) -> None:
-        """Called for a build in place, after everything was built in `build_lib`."""
+        """Copy the extensions and the record of the build to the package, for a build in place."""
         super().copy_extensions_to_source()
         self.write_buildinfo(ROOT / "mixedfast")
 

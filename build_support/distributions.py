@@ -1,12 +1,12 @@
-"""The files that are published: the source distribution, and from it the wheel with its libraries.
+"""Build the published files: the source distribution, and from it the wheel with its libraries.
 
     python build_support/distributions.py FOLDER [SUITESPARSE]
 
-SUITESPARSE is the prefix that `suitesparse.py` filled; without it there is no wheel.
+SUITESPARSE is the prefix that `suitesparse.py` filled; without it no wheel is built.
 
-The same tree gives the same bytes, in whatever folder it lies: times
-are SOURCE_DATE_EPOCH's (by default that of the last commit), names are sorted, owners are left out, and the compiler
-writes no path. The wheel is built from the unpacked source distribution, so that a file missing there shows.
+The same tree gives the same bytes in any folder: all times are SOURCE_DATE_EPOCH (by default the
+time of the last commit), names are sorted, owners are left out, and the compiler writes no path.
+The wheel is built from the unpacked source distribution, so that a file missing there is noticed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def epoch() -> str:
-    """SOURCE_DATE_EPOCH; else the time of the last commit, or of pyproject.toml in an unpacked source distribution."""
+    """Return SOURCE_DATE_EPOCH, or the time of the last commit.
+
+    In an unpacked source distribution: the time of pyproject.toml.
+    """
     if "SOURCE_DATE_EPOCH" in os.environ:
         return os.environ["SOURCE_DATE_EPOCH"]
     asked = subprocess.run(
@@ -40,7 +43,7 @@ def epoch() -> str:
 
 
 def settled(archive: bytes, time: int) -> bytes:
-    """A .tar.gz with the same files and nothing of when, where and by whom it was packed."""
+    """Pack a .tar.gz anew without the times, places and owners of its files."""
     packed = io.BytesIO()
     with (
         tarfile.open(fileobj=io.BytesIO(archive)) as old,
@@ -57,7 +60,7 @@ def settled(archive: bytes, time: int) -> bytes:
 
 
 def build(kind: str, tree: Path, folder: Path, **environment: str) -> Path:
-    """One distribution of a tree, by the build tools that are installed."""
+    """Build one distribution of a tree with the build tools that are installed."""
     command = [
         sys.executable,
         "-m",
@@ -79,13 +82,16 @@ def build(kind: str, tree: Path, folder: Path, **environment: str) -> Path:
 
 
 def linker() -> str:
-    """Python's own command that links a module, without the folders of this machine that it would write into modules."""
+    """Return the command that links a module, without folders of this machine.
+
+    Python's own command would write them into the module.
+    """
     words = sysconfig.get_config_var("LDSHARED").split()
     return " ".join(word for word in words if "-rpath" not in word and not word.startswith("-L"))
 
 
 def main(folder: Path, suitesparse: Path | None) -> None:
-    """Source distribution and repaired wheel, in `folder`."""
+    """Build the source distribution and the repaired wheel in `folder`."""
     os.environ["SOURCE_DATE_EPOCH"] = time = epoch()
     os.umask(0o022)  # permissions are in the archives too
     with tempfile.TemporaryDirectory() as name:

@@ -1,6 +1,6 @@
-"""Where is CHOLMOD? Looked for in the order a user would expect, and proved with a program.
+"""Find CHOLMOD, in the order a user would expect, and test it with a program.
 
-Only the standard library is used, so that `make` can ask before anything is installed:
+Only the standard library is used, so that `make` can call this before anything is installed:
 
     python3 build_support/find_cholmod.py      # prints where cholmod.h is, or ends with status 1
 """
@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-# Prints "3.0.14 1 1": the version of the library that is loaded, whether it can order with METIS, and whether it has
-# the supernodal module. Without it the analysis below is a simplicial one.
+# Prints "3.0.14 1 1": the version of the library that is loaded, whether it can order with METIS,
+# and whether it has the supernodal module (without which the analysis below is a simplicial one).
 PROBE = r"""
 #include <stdio.h>
 #include "cholmod.h"
@@ -46,7 +46,8 @@ int main(void)
     common.supernodal = CHOLMOD_SUPERNODAL;
     s = cholmod_l_analyze_p(&a, NULL, NULL, 0, &common);
     cholmod_l_version(version);
-    printf("%d.%d.%d %d %d\n", version[0], version[1], version[2], l != NULL, s != NULL && s->is_super);
+    printf("%d.%d.%d %d %d\n", version[0], version[1], version[2], l != NULL,
+           s != NULL && s->is_super);
     cholmod_l_free_factor(&l, &common);
     cholmod_l_free_factor(&s, &common);
     cholmod_l_finish(&common);
@@ -64,7 +65,7 @@ ADVICE = {
 
 @dataclass(frozen=True)
 class Place:
-    """A folder with cholmod.h, and the folder of its library (None: where the linker looks anyway)."""
+    """A folder with cholmod.h, and the folder of its library (None: on the linker's own path)."""
 
     found_by: str
     include: Path
@@ -73,7 +74,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Cholmod:
-    """A CHOLMOD that a program was compiled, linked and run with."""
+    """A CHOLMOD with which a program was compiled, linked and run."""
 
     place: Place
     version: str
@@ -82,7 +83,7 @@ class Cholmod:
 
 
 class CholmodNotFound(Exception):
-    """No usable CHOLMOD, where one was asked for."""
+    """There is no usable CHOLMOD where the environment names one."""
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[Place]:
@@ -96,7 +97,7 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[Place]:
 
 
 def _output_of(*command: str) -> str:
-    """What a command prints, or nothing if it is not there or fails."""
+    """Run a command and return its output, or "" if it does not exist or fails."""
     if shutil.which(command[0]) is None:
         return ""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -136,12 +137,12 @@ def _from_system() -> Iterator[Place]:
 
 
 def places(environ: Mapping[str, str]) -> list[Place]:
-    """Every folder that has cholmod.h, in the order they are tried.
+    """List the folders that have cholmod.h, in the order in which they are tried.
 
     Raises
     ------
     CholmodNotFound
-        An environment variable names a folder without it: then the user is told, not second-guessed.
+        An environment variable names a folder without it.
     """
     named = list(_from_environment(environ))
     for place in named:
@@ -155,9 +156,9 @@ def places(environ: Mapping[str, str]) -> list[Place]:
 
 
 def find(environ: Mapping[str, str], probe: Callable[[Place], str | None]) -> Cholmod | None:
-    """The first place where the probe runs, or None.
+    """Return the first CHOLMOD with which the probe runs, or None.
 
-    `probe` builds and runs `PROBE` for a place and gives what it printed, or None if it failed.
+    `probe` builds and runs `PROBE` for a place and returns its output, or None if it failed.
 
     Raises
     ------
@@ -179,13 +180,16 @@ def find(environ: Mapping[str, str], probe: Callable[[Place], str | None]) -> Ch
 
 
 def advice(environ: Mapping[str, str]) -> str:
-    """What to type on this machine."""
+    """Return the command that installs CHOLMOD on this machine."""
     if environ.get("CONDA_PREFIX"):
         return ADVICE["conda"]
     for manager, command in ADVICE.items():
         if shutil.which(manager):
             return command
-    return "install SuiteSparse and name its folders in MIXEDFAST_CHOLMOD_INCLUDE and MIXEDFAST_CHOLMOD_LIB"
+    return (
+        "install SuiteSparse and name its folders in MIXEDFAST_CHOLMOD_INCLUDE "
+        "and MIXEDFAST_CHOLMOD_LIB"
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""The oldest versions that pyproject.toml allows, as a file of constraints for pip.
+"""Print the oldest versions that pyproject.toml allows, as a file of constraints for pip.
 
     python build_support/lower_bounds.py [EXTRA…] >constraints.txt
 
-With the names of extras their requirements are there too. pyproject.toml is the only place where a bound is written.
+With the names of extras, their requirements are included. Bounds are written in pyproject.toml
+only.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def lower_bound(requirement: Requirement) -> Version:
-    """The oldest version a requirement allows.
+    """Return the oldest version that a requirement allows.
 
     Raises
     ------
     ValueError
-        It has no lower bound, so nobody can test the oldest version.
+        It has no lower bound, so that the oldest version cannot be tested.
     """
     bounds = [
         Version(part.version)
@@ -42,7 +43,10 @@ def lower_bound(requirement: Requirement) -> Version:
 
 
 def constraints(project: Mapping[str, Any], extras: Iterable[str]) -> list[str]:
-    """``name==version`` for each requirement of a [project] table and of some extras, sorted; the highest bound of a name."""
+    """List ``name==version`` for the requirements of a [project] table and of some extras, sorted.
+
+    A name with several bounds has the highest one.
+    """
     lines = [
         *project["dependencies"],
         *(line for extra in extras for line in project["optional-dependencies"][extra]),

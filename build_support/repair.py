@@ -1,11 +1,12 @@
-"""A wheel that carries the shared libraries it needs, with their licences.
+"""Make a wheel that carries the shared libraries it needs, with their licences.
 
     python build_support/repair.py WHEEL FOLDER SUITESPARSE
 
-auditwheel (delocate on macOS, delvewheel on Windows) copies the libraries in; SUITESPARSE is the prefix that
-`suitesparse.py` filled. Then their licences go into the wheel and its metadata, and what is bundled is printed. A library that
-is not in `suitesparse.py`'s list, or one with code under the GPL, ends it. The file is the same, byte for byte, for the
-same input and SOURCE_DATE_EPOCH.
+auditwheel (delocate on macOS, delvewheel on Windows) copies the libraries into the wheel;
+SUITESPARSE is the prefix that `suitesparse.py` filled. Then their licences are added to the wheel
+and its metadata, and the bundled libraries are printed. A library that is not in the list of
+`suitesparse.py`, or one with code under the GPL, is an error. The same input and SOURCE_DATE_EPOCH
+give the same bytes.
 """
 
 from __future__ import annotations
@@ -19,36 +20,39 @@ from pathlib import Path
 
 from suitesparse import FOLDERS, VERSION
 
-#: Functions of CHOLMOD's modules under the GPL: Supernodal, Modify, MatrixOps.
+#: One function of each module of CHOLMOD under the GPL: Supernodal, Modify, MatrixOps.
 GPL_FUNCTIONS = (b"cholmod_l_super_numeric", b"cholmod_l_updown", b"cholmod_l_sdmult")
 LICENCES = dict(FOLDERS.values())
 OWN_LICENCE = "BSD-3-Clause"
 
 NOTICE = f"""# Libraries in this wheel
 
-mixedfast itself is under the BSD-3-Clause licence (LICENSE). Its wheels also carry shared libraries of SuiteSparse
-{VERSION}, unchanged, built by build_support/suitesparse.py of mixedfast's source distribution:
+mixedfast itself is under the BSD-3-Clause licence (LICENSE). Its wheels also carry shared libraries
+of SuiteSparse {VERSION}, unchanged, built by build_support/suitesparse.py of its source
+distribution:
 
 | file | licence |
 |---|---|
 %s
 
-CHOLMOD's library holds its modules Utility, Check, Cholesky and Partition (LGPL-2.1-or-later, LGPL-2.1.txt) and
-METIS (Apache-2.0; a few of its helpers are LGPL-2.1-or-later and BSD-3-Clause). It holds none of the modules under the GPL:
-Supernodal, MatrixOps, Modify. The licences' texts are in this folder.
+The library CHOLMOD contains the modules Utility, Check, Cholesky and Partition (LGPL-2.1-or-later,
+LGPL-2.1.txt) and METIS (Apache-2.0; a few of its helpers are LGPL-2.1-or-later and BSD-3-Clause).
+It contains no module under the GPL (Supernodal, MatrixOps, Modify). The texts of the licences are
+in this folder.
 
-You may replace these libraries by your own builds of them: they are loaded by name, and mixedfast's source distribution
-builds against any CHOLMOD. Their source: https://github.com/DrTimothyAldenDavis/SuiteSparse, tag v{VERSION}; whoever offers
-this wheel for download offers that source in the same place.
+You may replace these libraries by your own builds: they are loaded by name, and the source
+distribution of mixedfast builds against any CHOLMOD. The source of the libraries is at
+https://github.com/DrTimothyAldenDavis/SuiteSparse, tag v{VERSION}; whoever offers this wheel for
+download offers that source in the same place.
 """
 
 
 class RepairError(Exception):
-    """The wheel must not be given to others as it is."""
+    """The wheel must not be distributed as it is."""
 
 
 def copy_libraries_in(wheel: Path, folder: Path, libraries: Path) -> Path:
-    """What auditwheel or its like makes of the wheel."""
+    """Let auditwheel, delocate or delvewheel copy the libraries into the wheel."""
     environ = dict(os.environ)
     if sys.platform == "darwin":
         command = ["delocate-wheel", "-w", folder, wheel]
@@ -73,7 +77,7 @@ def copy_libraries_in(wheel: Path, folder: Path, libraries: Path) -> Path:
 
 
 def bundled(tree: Path) -> list[Path]:
-    """The libraries that were copied in, sorted by name."""
+    """List the libraries that were copied in, sorted by name."""
     folders = [*tree.glob("*.libs"), *tree.glob("*/.dylibs")]
     return sorted(
         path
@@ -84,7 +88,7 @@ def bundled(tree: Path) -> list[Path]:
 
 
 def library_name(path: Path) -> str:
-    """`cholmod` for libcholmod-1a2b3c4d.so.5.3.1, libcholmod.5.dylib and cholmod-1a2b3c4d.dll.
+    """Return the name of a library without prefix, version and suffix, on any system.
 
     Examples
     --------
@@ -95,29 +99,31 @@ def library_name(path: Path) -> str:
 
 
 def licence_of(path: Path) -> str:
-    """The licence of one bundled library.
+    """Look up the licence of one bundled library.
 
     Raises
     ------
     RepairError
-        Nobody wrote down what it is under, or it has functions under the GPL.
+        Its licence is not known, or it has functions under the GPL.
     """
     name = library_name(path)
     if name not in LICENCES:
         raise RepairError(
-            f"{path.name} got into the wheel, and its licence is not in build_support/suitesparse.py"
+            f"{path.name} was copied into the wheel, "
+            "and its licence is not in build_support/suitesparse.py"
         )
     content = path.read_bytes()
     found = [function.decode() for function in GPL_FUNCTIONS if function in content]
     if found:
         raise RepairError(
-            f"{path.name} has code under the GPL ({found[0]}): use what build_support/suitesparse.py makes"
+            f"{path.name} has code under the GPL ({found[0]}): "
+            "use the libraries that build_support/suitesparse.py builds"
         )
     return LICENCES[name]
 
 
 def expression(licences: list[str]) -> str:
-    """One SPDX expression for our own licence and these.
+    """Join the licence of mixedfast and these in one SPDX expression.
 
     Examples
     --------
@@ -129,11 +135,12 @@ def expression(licences: list[str]) -> str:
 
 
 def with_licences(metadata: str, licence: str, files: list[str]) -> str:
-    """METADATA with this licence expression and these licence files beside those there are.
+    """Set the licence expression in METADATA, and add licence files.
 
     Examples
     --------
-    >>> print(with_licences("License-Expression: BSD-3-Clause\\nLicense-File: LICENSE\\n", "A AND B", ["x.txt"]))
+    >>> metadata = "License-Expression: BSD-3-Clause\\nLicense-File: LICENSE\\n"
+    >>> print(with_licences(metadata, "A AND B", ["x.txt"]))
     License-Expression: A AND B
     License-File: LICENSE
     License-File: x.txt
@@ -150,7 +157,7 @@ def with_licences(metadata: str, licence: str, files: list[str]) -> str:
 
 
 def add_licences(tree: Path, licences: Path) -> list[tuple[str, str]]:
-    """Write the licences into an unpacked wheel; gives file and licence of each library."""
+    """Write the licences into an unpacked wheel; return file and licence of each library."""
     rows = [(path.name, licence_of(path)) for path in bundled(tree)]
     if not rows:
         return rows
@@ -172,7 +179,7 @@ def add_licences(tree: Path, licences: Path) -> list[tuple[str, str]]:
 
 
 def repair(wheel: Path, folder: Path, suitesparse: Path) -> Path:
-    """The repaired wheel, in `folder`; prints what is in it."""
+    """Write the repaired wheel to `folder`, and print its libraries."""
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         (scratch / "copied").mkdir()

@@ -1,6 +1,6 @@
 #!/bin/sh
-# reproducible.sh PYTHON: builds the distributions twice, in two folders whose names differ in length, SuiteSparse too, and
-# compares the bytes. The committed tree is what is built.
+# reproducible.sh PYTHON: builds the distributions of the committed tree twice, SuiteSparse included, in two folders
+# whose names differ in length, and compares the bytes.
 set -eu
 python=$1
 tree=$(cd "$(dirname "$0")/.." && pwd)
@@ -18,4 +18,4 @@ for place in "$scratch/one" "$scratch/quite/another/folder"; do
 done
 cat "$scratch/one/sums"
 diff "$scratch/one/sums" "$scratch/quite/another/folder/sums"
-echo "the same bytes twice"
+echo "both builds have the same bytes"

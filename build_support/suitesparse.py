@@ -1,14 +1,15 @@
-"""A CHOLMOD without its GPL modules, built from SuiteSparse's source: what the wheels carry.
+"""Build the CHOLMOD that wheels carry: SuiteSparse without the modules under the GPL.
 
     python build_support/suitesparse.py PREFIX [SOURCE]
 
-SOURCE is a folder or an archive of SuiteSparse; without it the source is fetched: where Debian's apt-get is, as the source
-package of the release named below, and elsewhere from SuiteSparse's own page. Either way the code must be the one whose digest
-is written here. CMake 3.22 or later and a C compiler are needed. PREFIX gets the headers, the shared libraries, and
-their licences in PREFIX/licences.
+SOURCE is a folder or an archive of SuiteSparse. Without it the source is fetched: on Debian as the
+source package of the release named below, elsewhere from the page of SuiteSparse. Either way the
+code must have the digest written here. CMake 3.22 or later and a C compiler are needed. PREFIX
+receives the headers, the shared libraries, and their licences in PREFIX/licences.
 
-CHOLMOD's Supernodal, MatrixOps and Modify modules are under the GPL. mixedfast calls nothing of the last two, and does
-without the first: see docs/trust.md. No BLAS is linked, for only the Supernodal module calls one.
+The modules Supernodal, MatrixOps and Modify of CHOLMOD are under the GPL. mixedfast does not call
+the last two and works without the first: see docs/trust.md. No BLAS is linked, because only the
+Supernodal module calls one.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ VERSION = "7.10.1"
 ARCHIVE = f"https://github.com/DrTimothyAldenDavis/SuiteSparse/archive/refs/tags/v{VERSION}.tar.gz"
 DEBIAN_RELEASE = "trixie"  # has that version
 
-#: SHA-256 over the names and the contents of the code in FOLDERS (`digest`). Archives differ from page to page in what
-#: surrounds the code; Debian's leaves PDFs out.
+#: SHA-256 over the names and the contents of the code in FOLDERS (`digest`). Archives from
+#: different places differ in their other files; Debian leaves PDFs out.
 DIGEST = "689b3745d1184d7fbe082bf46546b15cf9e809e51621f68dc77f524ba803e667"
 
 #: Folder, the library built from it, and its licence. METIS is compiled into CHOLMOD's library.
@@ -41,7 +42,7 @@ FOLDERS = {
     "COLAMD": ("colamd", "BSD-3-Clause"),
     "CHOLMOD": ("cholmod", "LGPL-2.1-or-later AND Apache-2.0"),
 }
-#: The texts of the licences, and the names they get.
+#: The names of the licence texts in the wheel, and their places in the source.
 TEXTS = {
     "SuiteSparse.txt": "LICENSE.txt",
     "SuiteSparse_config.txt": "SuiteSparse_config/README.txt",
@@ -57,7 +58,8 @@ TEXTS = {
 OPTIONS = (
     "-DCMAKE_BUILD_TYPE=Release",
     "-DCMAKE_INSTALL_LIBDIR=lib",
-    "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON",  # else the length of the build folder's name stays in the libraries
+    # otherwise the length of the build folder's name stays in the libraries
+    "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON",
     f"-DCMAKE_INSTALL_RPATH={'@loader_path' if sys.platform == 'darwin' else '$ORIGIN'}",
     "-DSUITESPARSE_ENABLE_PROJECTS=cholmod",
     "-DSUITESPARSE_USE_CUDA=OFF",
@@ -71,11 +73,11 @@ OPTIONS = (
 
 
 class SuiteSparseError(Exception):
-    """The source is not to be had, not what it should be, or does not build."""
+    """The source cannot be fetched, has another digest, or does not build."""
 
 
 def code_of(root: Path) -> list[Path]:
-    """The files that are compiled or tell how, sorted by name, relative to `root`."""
+    """List the files that are compiled or control the build, sorted by name, relative to `root`."""
     kept = (path for folder in FOLDERS for path in (root / folder).rglob("*") if path.is_file())
     code = [
         path
@@ -89,7 +91,7 @@ def code_of(root: Path) -> list[Path]:
 
 
 def digest(root: Path) -> str:
-    """SHA-256 over names and contents of the code under `root`."""
+    """Compute SHA-256 over names and contents of the code under `root`."""
     whole = hashlib.sha256()
     for path in code_of(root):
         content = hashlib.sha256((root / path).read_bytes()).hexdigest()
@@ -98,7 +100,7 @@ def digest(root: Path) -> str:
 
 
 def run(*command: str | Path, **more: object) -> str:
-    """What a command prints; its last lines go into the exception if it fails."""
+    """Run a command and return its output; if it fails, the exception quotes the last lines."""
     done = subprocess.run(
         [str(part) for part in command],
         stdout=subprocess.PIPE,
@@ -116,9 +118,9 @@ def run(*command: str | Path, **more: object) -> str:
 
 
 def from_debian(folder: Path) -> Path | None:
-    """SuiteSparse's archive as Debian keeps it, checked by apt-get; None where there is no Debian.
+    """Fetch the archive of SuiteSparse from Debian, checked by apt-get; None on other systems.
 
-    The machine's own settings are not touched: the list of sources is one of ours, in `folder`.
+    The settings of the machine are not changed: the list of sources is a new one, in `folder`.
     """
     if shutil.which("apt-get") is None:
         return None
@@ -156,7 +158,7 @@ def from_debian(folder: Path) -> Path | None:
 
 
 def from_its_page(folder: Path) -> Path:
-    """SuiteSparse's archive from where it is published."""
+    """Fetch the archive of SuiteSparse from where it is published."""
     archive = folder / f"SuiteSparse-{VERSION}.tar.gz"
     with urllib.request.urlopen(ARCHIVE) as answer, archive.open("wb") as file:
         shutil.copyfileobj(answer, file)
@@ -164,9 +166,12 @@ def from_its_page(folder: Path) -> Path:
 
 
 def unpack(archive: Path, folder: Path, wanted: Collection[str] | None = None) -> Path:
-    """An archive in `folder`, or of what lies directly in its top folder the `wanted` alone; gives that top folder."""
+    """Unpack an archive in `folder` and return its top folder.
+
+    With `wanted`, only these entries of the top folder are unpacked.
+    """
     with tarfile.open(archive) as tar:
-        # Pythons before 3.10.12 and 3.11.4 have no filter: there it rests on who sent the archive, and on the digest.
+        # Pythons before 3.10.12 and 3.11.4 have no filter: there the digest is the only protection.
         tar.extraction_filter = getattr(tarfile, "data_filter", None)
         split = [(member, member.name.split("/")) for member in tar]
         members = [
@@ -200,7 +205,7 @@ def build(source: Path, prefix: Path, scratch: Path) -> None:
 
 
 def keep_licences(source: Path, prefix: Path) -> None:
-    """The texts of the licences, in PREFIX/licences."""
+    """Copy the texts of the licences to PREFIX/licences."""
     folder = prefix / "licences"
     folder.mkdir(exist_ok=True)
     for name, where in TEXTS.items():
@@ -212,7 +217,7 @@ def main(prefix: Path, given: Path | None) -> None:
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         archive = given or from_debian(scratch) or from_its_page(scratch)
-        # CMake writes headers into its source, so of a folder a copy is built.
+        # CMake writes headers into its source: of a folder, a copy is built.
         if archive.is_dir():
             source = shutil.copytree(archive, scratch / "source")
         else:
@@ -221,7 +226,8 @@ def main(prefix: Path, given: Path | None) -> None:
             )
         if digest(source) != DIGEST:
             raise SuiteSparseError(
-                f"the code in {archive} is not that of SuiteSparse {VERSION}: its digest is {digest(source)}"
+                f"the code in {archive} is not that of SuiteSparse {VERSION}: "
+                f"its digest is {digest(source)}"
             )
         build(source.resolve(), prefix.resolve(), scratch / "build")
         keep_licences(source, prefix)

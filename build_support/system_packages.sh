@@ -1,8 +1,8 @@
 #!/bin/sh
-# What must be on the machine before a virtual environment can be made: a C compiler, Python's own
-# headers, its venv module, and SuiteSparse's headers. What is missing is installed if that is
-# allowed (root, or sudo without a password; conda and Homebrew need neither); if not, one sentence
-# says what to type. Words after the Python are tools that are wanted as well: libfuzzer, valgrind.
+# Installs the packages that a virtual environment needs: a C compiler, the headers of Python, its venv
+# module, and the headers of SuiteSparse. Missing ones are installed if that is allowed (root, or sudo
+# without a password; conda and Homebrew need neither); otherwise one sentence gives the command to
+# type. Words after the Python name further tools: libfuzzer, valgrind.
 set -eu
 python=${1:-python3}
 if [ $# -gt 0 ]; then shift; fi
@@ -17,7 +17,7 @@ has "$python" || { echo "mixedfast needs Python 3.10 or later, and there is no '
     exit 1
 }
 
-# Each of these is a question: is it there?
+# Each of these succeeds if its package is present.
 compiler() { has cc || has gcc || has clang; }
 headers() {
     "$python" -c 'import os, sys, sysconfig
@@ -25,7 +25,7 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
 }
 venv() { "$python" -c 'import ensurepip, venv' 2>/dev/null; }
 cholmod() { "$python" "$here/find_cholmod.py" >/dev/null; }
-# A tool that nobody asked for is not missing.
+# A tool that is not named in the arguments is never missing.
 asked() { case $tools in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
 libfuzzer() {
     ! asked libfuzzer || echo 'int LLVMFuzzerTestOneInput(const char *data, unsigned long size) { return !data && size; }' |
@@ -33,7 +33,7 @@ libfuzzer() {
 }
 memcheck() { ! asked valgrind || has valgrind; }
 
-# name_for COMPILER HEADERS VENV CHOLMOD LIBFUZZER VALGRIND: the packages of one package manager for what is missing.
+# name_for COMPILER HEADERS VENV CHOLMOD LIBFUZZER VALGRIND: prints the names of the missing packages.
 name_for() {
     compiler || printf '%s ' "$1"
     headers || printf '%s ' "$2"
@@ -75,21 +75,21 @@ if [ "$as_root" = yes ] && [ "$(id -u)" -ne 0 ]; then
         become="sudo -n"
     else
         echo "mixedfast needs some system packages; type:  sudo $install $packages" >&2
-        # Without CHOLMOD alone the rest still works, and the build will say what does not.
+        # If only CHOLMOD is missing the build goes on and prints what will not work.
         if compiler && headers && venv && [ "${MIXEDFAST_REQUIRE_CHOLMOD:-0}" = 0 ]; then exit 0; else exit 1; fi
     fi
 fi
 
 echo "Installing: $packages" >&2
 log=$(mktemp)
-# What the tests of a tool need and the build does not is no reason to stop: who runs them is told.
+# Packages that only the tests of a tool need do not stop the build: those tests print that they are missing.
 essential() { compiler && headers && venv && { cholmod || [ "${MIXEDFAST_REQUIRE_CHOLMOD:-0}" = 0 ]; }; }
 # Lists of packages are fetched first where they may be missing, as in a fresh container.
 if has apt-get && [ "$as_root" = yes ]; then
     DEBIAN_FRONTEND=noninteractive
     export DEBIAN_FRONTEND
     # shellcheck disable=SC2086
-    $become apt-get update >"$log" 2>&1 || true # the install below tells whether the lists are good enough
+    $become apt-get update >"$log" 2>&1 || true # the install below fails if the lists are too old
 fi
 # shellcheck disable=SC2086
 if ! $become $install $packages >>"$log" 2>&1; then
