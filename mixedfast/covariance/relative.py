@@ -1,12 +1,14 @@
 """Relative covariance of the random effects: theta <-> lambda <-> Sigma.
 
-A term ``(… | g)`` with k columns has a relative covariance ``H = lambda lambda'`` (``Sigma = sigma^2 H``) with a structure
-(`mixedfast.covariance.structures`): lambda is lower triangular, or diagonal for ``||``. ``theta`` lists the parameters of all
-structures, term after term; for these two they are the free elements of lambda column by column, as in lme4. Terms that share
-a grouping factor share one block-diagonal lambda.
+A term ``(… | g)`` with k columns has a covariance ``Sigma = sigma^2 H`` and a relative covariance
+``H = lambda lambda'`` with a structure (`mixedfast.covariance.structures`): lambda is lower
+triangular, or diagonal for ``||``. ``theta`` lists the parameters of all structures, term after
+term; for these two they are the free elements of lambda column by column, as in lme4. Terms that
+share a grouping factor share one block-diagonal lambda.
 
-Inside a fit the columns of Z are shifted and scaled (`Scaling`), because ``(1 + year | g)`` with years near 2000 is a badly
-conditioned form of a well conditioned model. The likelihood is the same; theta is translated on the way in and out.
+Inside a fit the columns of Z are shifted and scaled (`Scaling`), because ``(1 + year | g)`` with
+years near 2000 is a badly conditioned form of a well conditioned model. The likelihood is the same;
+theta is translated on the way in and out.
 """
 
 from __future__ import annotations
@@ -31,15 +33,15 @@ __all__ = [
     "lower_root",
 ]
 
-#: A relative standard deviation (a diagonal element of lambda, with the column of Z scaled to order one) below this
-#: counts as zero: the fit is called singular. lme4 uses the same 1e-4.
+#: A relative standard deviation (a diagonal element of lambda, with the column of Z scaled to order
+#: one) below this counts as zero: the fit is called singular. lme4 uses the same 1e-4.
 SINGULAR_TOLERANCE = 1e-4
 
 
 @stored("TermShape")
 @dataclass(frozen=True)
 class TermShape:
-    """Place of one random term: its group, its columns in the block of that group, its structure."""
+    """The place of one random term in its group, and its structure."""
 
     group: int
     start: int
@@ -145,7 +147,10 @@ class Covariance:
         return [theta[..., first:end] for first, end in pairwise(self.edges)]
 
     def elements(self, theta: np.ndarray) -> np.ndarray:
-        """Compute the elements (..., E) of the lambdas that can differ from zero, theta (..., m)."""
+        """Compute the elements of the lambdas that can differ from zero.
+
+        (..., E) from theta (..., m).
+        """
         if self._is_elementary:
             return theta
         parts = zip(self.terms, self._theta_by_term(theta), strict=True)
@@ -165,7 +170,10 @@ class Covariance:
         return blocks
 
     def elements_of(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
-        """Read the elements (..., E) of lambdas or symmetric matrices, one (..., K, K) per group."""
+        """Read the elements (..., E) of lambdas or symmetric matrices.
+
+        One (..., K, K) per group.
+        """
         elements = np.empty((*blocks[0].shape[:-2], self.n_elements))
         for block, (at, row, column) in zip(blocks, self._members, strict=True):
             elements[..., at] = block[..., row, column]
@@ -216,9 +224,9 @@ class Covariance:
         return blocks[term.group][..., inside, inside]
 
     def gradient(self, lambdas: Sequence[np.ndarray], G: Sequence[np.ndarray]) -> np.ndarray:
-        """Compute d/dtheta (..., m) of a function whose derivative in H_g is the symmetric matrix G_g.
+        """Compute d/dtheta (..., m) of a function with derivatives G_g in H_g.
 
-        2 (G lambda)_ij for an element of lambda.
+        The G_g are symmetric; the derivative in an element of lambda is 2 (G lambda)_ij.
         """
         out = np.empty((*lambdas[0].shape[:-2], self.n_elements))
         flat = out.reshape(-1, out.shape[-1])
@@ -256,7 +264,10 @@ class Covariance:
     def _hessian_of_structures(
         self, lambdas: Sequence[np.ndarray], G: Sequence[np.ndarray], H: np.ndarray
     ) -> np.ndarray:
-        """Transform a Hessian in the elements (..., E, E) to one in theta: J'H J + sum_e g_e d2 lambda_e/dtheta2."""
+        """Transform a Hessian in the elements (..., E, E) to one in theta.
+
+        J'H J + sum_e g_e d2 lambda_e/dtheta2
+        """
         theta = self.theta_of(lambdas)
         J = self._jacobian(theta)
         out = np.einsum("...em,...ef,...fn->...mn", J, H, J)
@@ -300,7 +311,8 @@ class Covariance:
     def transforms(self) -> tuple[np.ndarray, ...]:
         """T (K,K) of each group, b_internal = T b_user.
 
-        z b = (z - c) b + c b, and the c b go to the intercept of the term. Where columns are mixed, T is mix^-1 times this.
+        z b = (z - c) b + c b, and the c b go to the intercept of the term. Where columns are mixed,
+        T is mix^-1 times this.
         """
         out = []
         for scale in self.scale:
@@ -316,7 +328,10 @@ class Covariance:
         return tuple(out)
 
     def singular_terms(self, theta: np.ndarray) -> tuple[bool, ...]:
-        """Return whether lambda of each term (internal basis) has a diagonal element below SINGULAR_TOLERANCE."""
+        """Return whether each term is singular.
+
+        Its lambda (internal basis) then has a diagonal element below SINGULAR_TOLERANCE.
+        """
         small = (np.abs(self.elements(theta)) < SINGULAR_TOLERANCE) & self.diagonal
         return tuple(bool(own.any()) for _, own in self._by_term(small))
 
@@ -327,12 +342,17 @@ def _listed(array: np.ndarray, kept: int) -> np.ndarray:
 
 
 def lower_root(columns: np.ndarray) -> np.ndarray:
-    """Compute a lower triangular L (k,k) with L L' = columns columns', columns (k,r) with r >= k; by QR, nothing is squared."""
+    """Compute a lower triangular L (k,k) with L L' = columns columns'.
+
+    Columns (k,r) with r >= k. By QR, so that nothing is squared.
+    """
     return np.asarray(np.linalg.qr(columns.T, mode="r")).T
 
 
 def lower_cholesky(root: np.ndarray) -> np.ndarray:
-    """Compute a lower triangular L with L L' = root root' and no negative diagonal; a zero pivot leaves a zero column.
+    """Compute a lower triangular L with L L' = root root' and no negative diagonal.
+
+    A zero pivot leaves a zero column.
 
     Parameters
     ----------
@@ -349,8 +369,9 @@ def lower_cholesky(root: np.ndarray) -> np.ndarray:
     work, L = np.array(root, dtype=float), np.zeros((k, k))
     if k == 1:
         return np.abs(work)
-    # rows of root are reduced in turn by Householder-like rotations of its columns (an LQ factorization); a row that
-    # has nothing left contributes no column, which keeps the factor of a singular matrix unique
+    # rows of root are reduced in turn by Householder-like rotations of its columns (an LQ
+    # factorization); a row that has nothing left contributes no column, which keeps the factor of a
+    # singular matrix unique
     basis = np.zeros((0, k))
     size = np.linalg.norm(work, axis=1)
     for i in range(k):

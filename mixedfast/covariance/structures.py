@@ -1,8 +1,9 @@
 """Structures of the relative covariance of one random term.
 
-A structure maps m parameters theta to a lower triangular root lambda of the relative covariance ``H = lambda lambda'`` of the k
-columns of a term, by way of the E elements of lambda that can differ from zero. `Unstructured` and `Diagonal` are the two of
-``|`` and ``||``; their parameters are these elements themselves, as in lme4.
+A structure maps m parameters theta to a lower triangular root lambda of the relative covariance of
+the k columns of a term, ``H = lambda lambda'``, by way of the E elements of lambda that can differ
+from zero. `Unstructured` and `Diagonal` are the two of ``|`` and ``||``; their parameters are these
+elements themselves, as in lme4.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ class Structure(Protocol):
     start : (m,) array
         theta of lambda = I.
     lower : (m,) array
-        Lower bounds of a canonical theta; a search may pass them where the sign of a column of lambda does not matter.
+        Lower bounds of a canonical theta; a search may pass them where the sign of a column of
+        lambda does not matter.
     natural : sequence of (a, b)
-        Natural parameters in the order of tables: the standard deviation of column a for a = b, the correlation of columns
-        a > b.
+        Natural parameters in the order of tables: the standard deviation of column a for a = b, the
+        correlation of columns a > b.
     """
 
     k: int
@@ -59,7 +61,10 @@ class Structure(Protocol):
         """Compute the derivatives of the elements in theta (..., m), (..., E, m)."""
 
     def curvature(self, theta: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Sum weights (..., E) times the second derivatives of the elements in theta (..., m), (..., m, m)."""
+        """Sum weights times the second derivatives of the elements.
+
+        Weights (..., E) and theta (..., m) to (..., m, m).
+        """
 
     def descent_directions(self, slopes: np.ndarray, scale: np.ndarray) -> list[np.ndarray]:
         """Find directions v (k,) in which a criterion falls when variance vv' is added to H.

@@ -1,8 +1,13 @@
-"""Factorizations of M(theta) = Lambda'Z'WZ Lambda + I: one interface, chosen by structure, recorded in the fit.
+"""Factorizations of M(theta) = Lambda'Z'WZ Lambda + I behind one interface.
 
-``block``     one grouping factor, or the largest eliminated level by level and the rest dense, one dense block for each
-              connected component. Nested factors make many small components, crossed ones a single large one.
-``cholmod``   any crossing or nesting, as one sparse matrix.
+The engine is chosen by the structure of the model and recorded in the fit.
+
+``block``
+    One grouping factor, or the largest eliminated level by level and the rest dense, with one block
+    for each connected component. Nested factors make many small components, crossed ones a single
+    large one.
+``cholmod``
+    Any crossing or nesting, as one sparse matrix.
 """
 
 from mixedfast.engines.choose import choose

@@ -1,8 +1,9 @@
-"""The block engine: the largest grouping factor eliminated level by level, the rest dense by component.
+"""The block engine: the largest factor eliminated level by level, the rest dense.
 
-With one factor there is no rest and everything is batched k x k work. With several, the Schur complement S of the largest
-factor is formed once per theta, *before* it is scaled by lambda: Z'V^-1 Z then comes without a division by lambda, and
-singular covariances need no special case in the algebra.
+With one factor there is no rest and everything is batched k x k work. With several, the Schur
+complement S of the largest factor is formed once per theta, *before* it is scaled by lambda: Z'V^-1
+Z then comes without a division by lambda, and singular covariances need no special case in the
+algebra.
 """
 
 from __future__ import annotations
@@ -24,23 +25,25 @@ from mixedfast.engines.threads import on_one_blas_thread
 
 __all__ = ["BlockEngine"]
 
-#: Diagonal elements of lambda below this: K is formed directly, because I - M^-1 would lose its digits to cancellation.
+#: Diagonal elements of lambda below this: K is formed directly, because I - M^-1 would lose its
+#: digits to cancellation.
 _SMALL_LAMBDA = 1e-4
-#: Diagonal elements of lambda from this on: K and Z'V0^-1 come from a division by lambda, which makes an error of 1e-16 no
-#: larger than 1e-14.
+#: Diagonal elements of lambda from this on: K and Z'V0^-1 come from a division by lambda, which
+#: makes an error of 1e-16 no larger than 1e-14.
 _SAFE_LAMBDA = 1e-2
 #: Entries of Q that `posterior_pairs` reads at a time.
 _BATCH_ENTRIES = 1_000_000
-#: Columns of a dense component from which its inverse takes tens of milliseconds. A rest of small components, as nested
-#: factors leave it, costs as much as its components do.
+#: Columns of a dense component from which its inverse takes tens of milliseconds. A rest of small
+#: components, as nested factors leave it, costs as much as its components do.
 _COSTLY_COLUMNS = 700
 
 
 class _Half(NamedTuple):
     """Half of a solve: L^-1 Lambda' times rows.
 
-    ``lead`` (J k,r) of the eliminated factor; ``reduced`` (m,r), rows of the rest with the lead eliminated, not scaled yet;
-    ``rest`` (m,r), or None after `BlockEngine._invert`, when Q stands in the place of the factor.
+    ``lead`` (J k,r) of the eliminated factor; ``reduced`` (m,r), rows of the rest with the lead
+    eliminated, not scaled yet; ``rest`` (m,r), or None after `BlockEngine._invert`, when Q stands
+    in the place of the factor.
     """
 
     lead: np.ndarray
@@ -119,7 +122,10 @@ class BlockEngine:
         return logdet, self.cp.xy - self._inner(self._xy_half, self._xy_half)
 
     def _half(self, B: np.ndarray, B_rest: np.ndarray) -> _Half:
-        """Compute half of Lambda M^-1 Lambda'B, for B (J,k,r) of the lead factor and (m,r) of the rest."""
+        """Compute half of Lambda M^-1 Lambda'B.
+
+        B (J,k,r) of the lead factor and (m,r) of the rest.
+        """
         U = _levels.levels_multiply(self._T, B)
         flat = U.reshape(-1, U.shape[2])
         if self._border is None:
@@ -188,7 +194,10 @@ class BlockEngine:
         )
 
     def _relative(self) -> dict[int, np.ndarray] | None:
-        """Return lambda lambda' of each group of the rest, or None when one of them cannot be inverted."""
+        """Return lambda lambda' of each group of the rest.
+
+        None when one of them cannot be inverted.
+        """
         if not self._can_divide():
             return None
         return {g: self._lambdas[g] @ self._lambdas[g].T for g in self.layout.rest}
@@ -214,7 +223,10 @@ class BlockEngine:
         return self.layout.join(b_lead, self.layout.unstack(b_rest))
 
     def _invert(self) -> list[np.ndarray]:
-        """Invert the dense rest, once per factorization; return the diagonal blocks of K of each remaining group."""
+        """Invert the dense rest, once per factorization.
+
+        Returns the diagonal blocks of K of each remaining group.
+        """
         if self._inverted:
             return self._K_rest
         layout, border = self.layout, self._border
@@ -299,7 +311,8 @@ class BlockEngine:
     def trace_bytes(self) -> float:
         if self._border is None:
             return 0.0
-        # S, Q, R and K of the rest, and W, QW and WR for each pair of columns of the eliminated factor (see `pair_traces`)
+        # S, Q, R and K of the rest, and W, QW and WR for each pair of columns of the eliminated
+        # factor (see `pair_traces`)
         numbers = float((np.diff(self.layout.start).astype(float) ** 2).sum())
         return 8.0 * (4 + 3 * self._A.shape[1] ** 2) * numbers
 
@@ -339,7 +352,10 @@ class BlockEngine:
         return out
 
     def _q_rest(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Read Q between rows (m,a) and columns (m,b) of the rest, (m,a,b); zero between components."""
+        """Read Q between rows (m,a) and columns (m,b) of the rest, (m,a,b).
+
+        Zero between components.
+        """
         start = self.layout.start
         size = np.diff(start)
         offset = np.concatenate([[0], np.cumsum(size**2)])

@@ -1,7 +1,8 @@
 """The cholmod engine: M(theta) as one sparse matrix, for any crossing or nesting.
 
-The pattern of M is that of Z'WZ whatever theta is, so that ordering and symbolic factor are computed once; a new theta only
-scales the values and factors again in place. Traces come from the selected inverse (Takahashi, Fagan and Chen 1973).
+The pattern of M is that of Z'WZ whatever theta is, so that ordering and symbolic factor are
+computed once; a new theta only scales the values and factors again in place. Traces come from the
+selected inverse (Takahashi, Fagan and Chen 1973).
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from mixedfast.errors import BuildError
 
 __all__ = ["CholmodEngine", "Pattern"]
 
-#: Diagonal elements of lambda from this on: K comes from I - M^-1. Below, lambda is replaced by a small invertible one (see
-#: `_extrapolated`).
+#: Diagonal elements of lambda from this on: K comes from I - M^-1. Below, lambda is replaced by a
+#: small invertible one (see `_extrapolated`).
 _SMALL_LAMBDA = 1e-4
-#: Variance added to a singular lambda, relative to the largest diagonal of Z'WZ. Results at this and at half of it are
-#: extrapolated to zero: truncation is then its square, 1e-10, and cancellation 1e-11.
+#: Variance added to a singular lambda, relative to the largest diagonal of Z'WZ. Results at this
+#: and at half of it are extrapolated to zero: truncation is then its square, 1e-10, and
+#: cancellation 1e-11.
 _ADDED_VARIANCE = 1e-5
 #: Numbers that `posterior_pairs` solves for at a time.
 _BATCH_NUMBERS = 4_000_000
@@ -42,7 +44,8 @@ class Pattern:
     base : (G+1,) first scalar column of each group
     indptr, indices : int64 arrays
     positions : dict of (g, h) to (nnz,K_g,K_h) arrays
-        Places of each block of Z_g'WZ_h in the data array, -1 above the diagonal; g >= h, so that rows are below columns.
+        Places of each block of Z_g'WZ_h in the data array, -1 above the diagonal; g >= h, so that
+        rows are below columns.
     """
 
     def __init__(self, cp: CrossProducts) -> None:
@@ -164,7 +167,7 @@ class CholmodEngine:
             "supernodal": f.is_supernodal,
         }
 
-    # -- one array per group and stacked rows ---------------------------------------------------------------
+    # -- one array per group and stacked rows -----------------------------------------------------
 
     def _stack(self, parts: list[np.ndarray]) -> np.ndarray:
         return np.concatenate([part.reshape(-1, part.shape[2]) for part in parts])
@@ -183,7 +186,7 @@ class CholmodEngine:
             [(lam.T if transpose else lam) @ p for lam, p in zip(self._lambdas, parts, strict=True)]
         )
 
-    # -- the interface -------------------------------------------------------------------------------------
+    # -- the interface ----------------------------------------------------------------------------
 
     @on_one_blas_thread
     def factor(self, lambdas: list[np.ndarray]) -> tuple[float, np.ndarray] | None:
@@ -201,7 +204,10 @@ class CholmodEngine:
         return B - self._zz @ self._scale(solved, transpose=False)
 
     def _inverse_blocks(self) -> list[np.ndarray]:
-        """Compute the diagonal blocks of M^-1 of each group, (J,K,K), for the values last factored."""
+        """Compute the diagonal blocks of M^-1 of each group, (J,K,K).
+
+        M is that of the values last factored.
+        """
         data = self._factor.selected_inverse()
         out: list[Any] = [None] * len(self.cp.groups)
         for (g, h), positions in self.pattern.positions.items():
@@ -234,8 +240,8 @@ class CholmodEngine:
     def _extrapolated(self, groups: list[int]) -> list[np.ndarray]:
         """Extrapolate K of groups with singular lambdas from lambdas with a small variance added.
 
-        K is linear in the added variance to first order. Two more factorizations, then the factor of the true lambdas is
-        restored.
+        K is linear in the added variance to first order. Two more factorizations, then the factor
+        of the true lambdas is restored.
         """
         sizes = (_ADDED_VARIANCE, 0.5 * _ADDED_VARIANCE)
         K = [self._with_variance(groups, size) for size in sizes]
@@ -325,7 +331,10 @@ class CholmodEngine:
         return out
 
     def _solved_pairs(self, g: int, h: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        """Solve for `posterior_pairs` of levels that do not occur together, some distinct levels of h at a time."""
+        """Solve for `posterior_pairs` of levels that do not occur together.
+
+        Some distinct levels of h at a time.
+        """
         k, base = self.cp.groups[h].k, self.pattern.base
         levels, column = np.unique(j, return_inverse=True)
         out = np.empty((len(i), self.cp.groups[g].k, k))
@@ -368,7 +377,8 @@ def analyse(pattern: Pattern) -> Any:
         from mixedfast.engines import _cholmod
     except ImportError as error:
         raise BuildError(
-            "this model needs the sparse engine, but mixedfast was built without CHOLMOD: install the SuiteSparse headers "
-            "(Debian and Ubuntu: libsuitesparse-dev) and build mixedfast again"
+            "this model needs the sparse engine, but mixedfast was built without CHOLMOD: install "
+            "the SuiteSparse headers (Debian and Ubuntu: libsuitesparse-dev) and build mixedfast "
+            "again"
         ) from error
     return _cholmod.Factor(pattern.q, pattern.indptr, pattern.indices)

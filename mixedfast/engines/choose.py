@@ -21,8 +21,9 @@ ENGINES = ("auto", "block", "cholmod")
 _SMALL_REST = 2_000_000
 #: Share of the memory of the machine that the dense rest may take.
 _MEMORY_SHARE = 0.4
-#: Columns of the rest from which its density is estimated, and the share of nonzeros from which no ordering helps, because
-#: the other entries fill in. The analysis of a million ratings takes a second, the estimate a hundredth of that.
+#: Columns of the rest from which its density is estimated, and the share of nonzeros from which no
+#: ordering helps, because the other entries fill in. The analysis of a million ratings takes a
+#: second, the estimate a hundredth of that.
 _SAMPLED_COLUMNS = 64
 _DENSE_ALREADY = 0.4
 #: Speed of dense arithmetic relative to sparse, operation for operation (benchmarks/NOTES.md).
@@ -40,7 +41,8 @@ def choose(cp: CrossProducts, requested: str = "auto") -> Engine:
     Raises
     ------
     DataError
-        For an unknown name; for more effects of one factor than the work space of the kernels holds.
+        For an unknown name; for more effects of one factor than the work space of the kernels
+        holds.
     BuildError
         When the model needs CHOLMOD and it was not built.
     """
@@ -51,8 +53,9 @@ def choose(cp: CrossProducts, requested: str = "auto") -> Engine:
     for group in cp.groups:
         if group.k > MAX_K:
             raise DataError(
-                f"{group.k} random effects for each level of {group.name}, but at most {MAX_K} can be fitted: remove some; "
-                f"a factor with many levels can stand after the bar, as in (1 | {group.name}:factor)"
+                f"{group.k} random effects for each level of {group.name}, but at most {MAX_K} "
+                "can be fitted: remove some; a factor with many levels can stand after the bar, as "
+                f"in (1 | {group.name}:factor)"
             )
     if requested == "cholmod":
         return CholmodEngine(cp)
@@ -81,8 +84,8 @@ def choose(cp: CrossProducts, requested: str = "auto") -> Engine:
 def block_operations(layout: Layout) -> float:
     """Estimate the operations of one factorization and inverse in the block engine.
 
-    The Schur update and K each take every pair of columns that occur with a level of the eliminated factor. These are
-    scattered, so they count as sparse.
+    The Schur update and K each take every pair of columns that occur with a level of the eliminated
+    factor. These are scattered, so they count as sparse.
     """
     columns = np.diff(layout.border[0]).astype(float)
     scattered = 2.0 * layout.k[layout.lead] * float((columns**2).sum())
@@ -90,7 +93,10 @@ def block_operations(layout: Layout) -> float:
 
 
 def _density(layout: Layout) -> float:
-    """Estimate the share of nonzeros in the rest once the largest factor is eliminated, from evenly spread columns."""
+    """Estimate the share of nonzeros in the rest once the largest factor is eliminated.
+
+    From evenly spread columns.
+    """
     from scipy.sparse import csr_array
 
     ptr, cols = layout.border

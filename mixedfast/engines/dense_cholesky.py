@@ -42,7 +42,8 @@ def _triangle(first: int, last: int, parts: int) -> list[int]:
 class DenseWorkers(Workers):
     """Threads for dense linear algebra.
 
-    They factor and invert lower triangles of ``n x n`` squares at ``a[at]`` (column-major) in place, and multiply matrices.
+    They factor and invert lower triangles of ``n x n`` squares at ``a[at]`` (column-major) in
+    place, and multiply matrices.
     """
 
     def factor(self, a: np.ndarray, at: int, n: int) -> int:

@@ -1,8 +1,8 @@
 """Interface of a factorization of M(theta) = Lambda'Z'WZ Lambda + I.
 
-`Engine` is what every factorization can do: solve, project, give blocks of the inverse, take other cross-products of the
-same structure. `Traces` is what a direct factorization can do beside it; exact gradients and Hessians need it. An engine
-that solves by iteration has no `Traces`.
+Every factorization is an `Engine`: it solves, projects, returns blocks of the inverse and takes
+other cross-products of the same structure. A direct factorization also has `Traces`, which exact
+gradients and Hessians need; an engine that solves by iteration has none.
 
 V0 = I + Z Lambda Lambda' Z' and K = Z'V0^-1 Z throughout (sigma = 1).
 """
@@ -27,14 +27,15 @@ class Engine(Protocol):
 
     name: str
     cp: CrossProducts
-    #: Whether derivatives cost much more than a factorization, and that more than some milliseconds.
+    #: Whether derivatives cost much more than a factorization, and that more than some
+    #: milliseconds.
     is_costly: bool
 
     def take(self, cp: CrossProducts) -> None:
         """Take other cross-products of the same structure: sizes, random terms and pattern of Z'WZ.
 
-        Symbolic analysis is kept; `factor` must follow. Products with another response only (`with_sums`) cost next to
-        nothing.
+        Symbolic analysis is kept; `factor` must follow. Products with another response only
+        (`with_sums`) cost next to nothing.
 
         Raises
         ------
@@ -43,7 +44,10 @@ class Engine(Protocol):
         """
 
     def factor(self, lambdas: list[np.ndarray]) -> tuple[float, np.ndarray] | None:
-        """Return log|M| and [X y]'V0^-1[X y], or None when M is not numerically positive definite."""
+        """Return log|M| and [X y]'V0^-1[X y].
+
+        None when M is not numerically positive definite.
+        """
 
     def solve(self, B: list[np.ndarray]) -> list[np.ndarray]:
         """Solve the penalized least squares of random effects on products with Z.
@@ -52,7 +56,10 @@ class Engine(Protocol):
         """
 
     def project(self, weights: np.ndarray | None = None) -> list[np.ndarray]:
-        """Compute C = Z'V0^-1[X y] of each group, (J,K,p+1), or C times weights (p+1,r) at the cost of r columns."""
+        """Compute C = Z'V0^-1[X y] of each group, (J,K,p+1).
+
+        Or C times weights (p+1,r), at the cost of r columns.
+        """
 
     def posterior_blocks(self) -> list[np.ndarray]:
         """Compute the diagonal blocks of Lambda M^-1 Lambda' of each group, (J,K,K).
@@ -61,7 +68,10 @@ class Engine(Protocol):
         """
 
     def posterior_pairs(self, g: int, h: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        """Compute blocks of Lambda M^-1 Lambda' between levels i of group g and levels j of another group h, (m,K_g,K_h)."""
+        """Compute blocks of Lambda M^-1 Lambda' between levels of two groups, (m,K_g,K_h).
+
+        Levels i (m,) of group g and levels j (m,) of another group h.
+        """
 
     def describe(self) -> dict[str, object]:
         """Return the name and the sizes of the factorization, for the record of a fit."""
@@ -85,7 +95,7 @@ class Traces(Protocol):
         """
 
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
-        """Sum over all pairs of levels: sum_ij K_ij[b,c] K_ij[a,d], (K_g,K_g,K_h,K_h) for groups g <= h.
+        """Sum K_ij[b,c] K_ij[a,d] over all pairs of levels of groups g <= h, (K_g,K_g,K_h,K_h).
 
         `K` is the result of `blocks_k`.
         """
@@ -110,14 +120,17 @@ def traces_of(engine: Engine) -> Traces:
     """
     if not isinstance(engine, Traces):
         raise NotDefinedError(
-            f"the {engine.name} engine has no exact traces, which derivatives and degrees of freedom need here: "
-            "choose engine='block' or engine='cholmod'"
+            f"the {engine.name} engine has no exact traces, which derivatives and degrees of "
+            "freedom need here: choose engine='block' or engine='cholmod'"
         )
     return engine
 
 
 def shares_random_effects(first: CrossProducts, second: CrossProducts) -> bool:
-    """Return whether two cross-products hold the same arrays Z'WZ, so that they differ in X and y at most."""
+    """Return whether two cross-products hold the same arrays Z'WZ.
+
+    They then differ in X and y at most.
+    """
     return (
         len(first.groups) == len(second.groups)
         and first.pairs.keys() == second.pairs.keys()
@@ -132,7 +145,8 @@ def check_structure(cp: CrossProducts, known: CrossProducts) -> None:
     Raises
     ------
     ValueError
-        When the groups differ in number, levels or columns, or levels of two groups occur together that did not before.
+        When the groups differ in number, levels or columns, or levels of two groups occur together
+        that did not before.
     """
     sizes, known_sizes = ([(g.n_levels, g.k) for g in some.groups] for some in (cp, known))
     if sizes != known_sizes:
@@ -147,5 +161,6 @@ def check_structure(cp: CrossProducts, known: CrossProducts) -> None:
         ):
             first, second = (known.groups[g].name for g in key)
             raise ValueError(
-                f"the levels of {first} and {second} that occur together are not those the engine was made for"
+                f"the levels of {first} and {second} that occur together are not those the engine "
+                "was made for"
             )

@@ -1,4 +1,7 @@
-"""Layout of the random effects for the block engine: the eliminated factor and the components of the rest."""
+"""Layout of the random effects for the block engine.
+
+The eliminated factor, and the components of the rest.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ __all__ = ["Layout", "lay_out", "spread", "spread_edges", "times_a"]
 class Layout:
     """Order of the levels of all factors but the eliminated one, by connected component.
 
-    A layout knows the structure of cross-products and none of their values: `border_values`, `rest_values` and
-    `rest_matrix` read those of any cross-products of this structure.
+    A layout knows the structure of cross-products and none of their values: `border_values`,
+    `rest_values` and `rest_matrix` read those of any cross-products of this structure.
 
     Attributes
     ----------
@@ -33,7 +36,8 @@ class Layout:
     m : int
         Scalar columns of the rest.
     n_components : int
-        Connected components among the levels of the rest, co-occurrences through the lead factor included.
+        Connected components among the levels of the rest, co-occurrences through the lead factor
+        included.
     """
 
     def __init__(self, cp: CrossProducts, lead: int) -> None:
@@ -69,7 +73,7 @@ class Layout:
         ends = np.cumsum([self.k[g] ** 2 for g in self.rest])
         self.lambda_at = np.repeat(np.append(0, ends[:-1]), sizes)[self._sorted].astype(np.int64)
 
-    # -- structure -------------------------------------------------------------------------------------------
+    # -- structure --------------------------------------------------------------------------------
 
     def _levels_together(self, g: int, h: int) -> tuple[np.ndarray, np.ndarray]:
         """List the levels of g and of h that occur together, sorted by level of g, then of h."""
@@ -95,14 +99,18 @@ class Layout:
         edges = [0, *accumulate(self.n_levels)]
         first, end = edges[self.lead], edges[self.lead + 1]
         rest = np.delete(labels, slice(first, end))
-        # a level of the lead without rows is connected to nothing: any component will do, and it has no entries there
+        # a level of the lead without rows is connected to nothing: any component will do, and it
+        # has no entries there
         number = np.maximum(np.cumsum(np.bincount(rest, minlength=count) > 0) - 1, 0)
         self.component_of_lead = number[labels[first:end]].astype(np.int32)
         return number[rest], int(number[-1]) + 1
 
     @property
     def cubes(self) -> float:
-        """Sum of the cubed sizes of the components of the rest: operations of dense work on them, up to a factor."""
+        """Sum of the cubed sizes of the components of the rest.
+
+        The operations of dense work on them, up to a factor.
+        """
         return float((np.diff(self.start).astype(float) ** 3).sum())
 
     def columns_of(self, g: int) -> np.ndarray:
@@ -124,7 +132,10 @@ class Layout:
 
     @cached_property
     def _border(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """The pattern, and the order its entries take from a list factor by factor; None when they are in order."""
+        """The pattern, and the order of its entries in a list factor by factor.
+
+        The order is None when the list is in order already.
+        """
         rows, cols = [], []
         for h in self.rest:
             level, other = self._levels_together(self.lead, h)
@@ -135,7 +146,8 @@ class Layout:
         ptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         if len(self.rest) == 1:
             return ptr, col.astype(np.int32), None
-        # each factor's part is in order already, and a stable sort of runs that are in order only merges them
+        # each factor's part is in order already, and a stable sort of runs that are in order only
+        # merges them
         order = np.argsort(row.astype(np.int64) * self.m + col, kind="stable")
         return ptr, col[order].astype(np.int32), order.astype(np.min_scalar_type(len(order)))
 
@@ -154,7 +166,10 @@ class Layout:
 
     @cached_property
     def rest_entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Pattern of A_rr on and above the diagonal: scalar rows, columns (row <= column), places in `_rest_blocks`."""
+        """Pattern of A_rr on and above the diagonal.
+
+        Scalar rows, columns (row <= column), and places among the blocks that `rest_values` joins.
+        """
         rows, cols = [], []
         for i, g in enumerate(self.rest):
             own = self.columns_of(g)
@@ -168,7 +183,8 @@ class Layout:
                 cols.append(np.tile(right, (1, left.shape[1])).ravel())
         row, col = np.concatenate(rows), np.concatenate(cols)
         row, col = np.minimum(row, col), np.maximum(row, col)
-        # a diagonal block lists both triangles: keep one (the other half of an off-diagonal pair is never listed)
+        # a diagonal block lists both triangles: keep one (the other half of an off-diagonal pair is
+        # never listed)
         keys, places = np.unique(row * np.int64(self.m) + col, return_index=True)
         return keys // self.m, keys % self.m, places
 
@@ -206,7 +222,7 @@ class Layout:
             self.rest_values(cp),
         )
 
-    # -- one (J,K,r) array per group and stacked (m,r) rows ---------------------------------------------------
+    # -- one (J,K,r) array per group and stacked (m,r) rows ---------------------------------------
 
     def stack(self, parts: list[np.ndarray]) -> np.ndarray:
         """Stack one (J,K,r) array per remaining group to (m,r)."""
@@ -220,7 +236,10 @@ class Layout:
         return [rows[self.columns_of(g)] for g in self.rest]
 
     def spread_rest(self, v: list[np.ndarray], edges: list[int]) -> np.ndarray:
-        """Spread vectors v (J,K) of the rest, all groups side by side as in `spread`, (m, edges[-1])."""
+        """Spread vectors v (J,K) of the rest, (m, edges[-1]).
+
+        All groups side by side, as in `spread`.
+        """
         out = np.zeros((self.m, edges[-1]))
         for g in self.rest:
             columns, k = self.columns_of(g), self.k[g]
@@ -235,7 +254,7 @@ class Layout:
         return parts
 
     def split_blocks(self, flat: np.ndarray) -> list[np.ndarray]:
-        """Split the diagonal blocks of all remaining levels, one after the other, to (J,K,K) per group."""
+        """Split the diagonal blocks of all remaining levels to (J,K,K) per group."""
         return [flat[places] for places in self._block_places]
 
     @cached_property
@@ -247,7 +266,7 @@ class Layout:
             at[self.levels_of(g)][:, None, None] + np.arange(k * k).reshape(k, k) for g, k in sizes
         ]
 
-    # -- products with A ---------------------------------------------------------------------------------------
+    # -- products with A --------------------------------------------------------------------------
 
     def rest_matrix(self, cp: CrossProducts) -> Any:
         """Build A_rr (m, m), sparse."""
@@ -293,6 +312,9 @@ def times_a(cp: CrossProducts, F: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def lay_out(cp: CrossProducts) -> Layout:
-    """Lay out a model with the largest factor eliminated: its part of M is block diagonal and costs next to nothing."""
+    """Lay out a model with the largest factor eliminated.
+
+    Its part of M is block diagonal and costs next to nothing.
+    """
     lead = int(np.argmax([g.n_levels * g.k for g in cp.groups]))
     return Layout(cp, lead)

@@ -1,12 +1,15 @@
-"""Traces over all pairs of levels for second derivatives: sum_ij K_ij[b,c] K_ij[a,d], K = Z'V0^-1 Z.
+"""Traces over all pairs of levels for second derivatives.
 
-K is dense between crossed factors, and as large as the eliminated factor squared, so it is never formed there. With
-h = Z_1'V_1^-1 Z_r (sparse), S the dense rest before scaling and Q = lambda M^-1 lambda' of the rest,
+    sum_ij K_ij[b,c] K_ij[a,d],   K = Z'V0^-1 Z
+
+K is dense between crossed factors, and as large as the eliminated factor squared, so it is never
+formed there. With h = Z_1'V_1^-1 Z_r (sparse), S the dense rest before scaling and
+Q = lambda M^-1 lambda' of the rest,
 
     K_1r = h R,   K_rr = S R,   R = I - Q S,   K_11 = D - h Q h'      (D block diagonal)
 
-and every sum is a trace of products of matrices of the size of the rest. Where H = lambda lambda' is invertible, R = Q H^-1 and
-K_rr = H^-1 - H^-1 R, and the only large product left is Q h'h.
+and every sum is a trace of products of matrices of the size of the rest. Where H = lambda lambda'
+is invertible, R = Q H^-1 and K_rr = H^-1 - H^-1 R, and the only large product left is Q h'h.
 """
 
 from __future__ import annotations
@@ -107,7 +110,8 @@ def _block_dots(layout: Layout, g: int, h: int, K: Any) -> np.ndarray:
     return out
 
 
-#: Cost of a product of two entries of a sparse border, in products of a dense one, which BLAS takes row by row.
+#: Cost of a product of two entries of a sparse border, in products of a dense one, which BLAS takes
+#: row by row.
 _SPARSE_PRODUCT = 150
 #: Numbers of a border up to which it may be stored densely.
 _DENSE_NUMBERS = 50_000_000
@@ -130,7 +134,8 @@ def pair_traces(
     layout : Layout
     dense, diagonal : arrays of the Border after `invert`
     relative : dict, optional
-        lambda lambda' (K,K) of each group of the rest where all are invertible: two large products fewer.
+        lambda lambda' (K,K) of each group of the rest where all are invertible: two large products
+        fewer.
     H : (nnz, k) array
         Z_1'V_1^-1 Z_r on the pattern of the border.
     D : (J, k, k) array
@@ -193,7 +198,10 @@ _BATCH_NUMBERS = 4_000_000
 
 
 def columns_bytes() -> float:
-    """Estimate the memory of `pair_traces_by_columns`: a batch and the copies that a solve makes of it."""
+    """Estimate the memory of `pair_traces_by_columns`.
+
+    A batch, and the copies that a solve makes of it.
+    """
     return 8.0 * 6.0 * _BATCH_NUMBERS
 
 
@@ -224,7 +232,8 @@ def pair_traces_by_columns(
 ) -> PairTraces:
     """Sum K_ij[b,c] K_ij[a,d] as `pair_traces` does, from columns of K, some at a time.
 
-    Nested factors cost as many solves as the largest component has random effects, crossed ones a solve per random effect.
+    Nested factors cost as many solves as the largest component has random effects, crossed ones a
+    solve per random effect.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """Iterative refinement of [X y]'V0^-1[X y] where random effects make up nearly all of y.
 
-The residuals of a solution come from products of the residuals themselves (see `mixedfast.crossprod.residual_products`), which
-have all their digits. The error that remains in a solution enters the result by its square.
+The residuals of a solution come from products of the residuals themselves (see
+`mixedfast.crossprod.residual_products`), which have all their digits. The error that remains in a
+solution enters the result by its square.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from mixedfast.engines.layout import times_a
 
 __all__ = ["Refined"]
 
-#: Corrections of the solution of the engine. One squares its relative error; the second removes the rounding of the first.
+#: Corrections of the solution of the engine. One squares its relative error; the second removes the
+#: rounding of the first.
 _CORRECTIONS = 2
-#: Size of lambda from which K = H^-1 - H^-1 Q H^-1 loses no digit in that direction; below, A - A Q A loses none.
+#: Size of lambda from which K = H^-1 - H^-1 Q H^-1 loses no digit in that direction; below, A - A Q
+#: A loses none.
 _LARGE = 1.0
-#: Size of lambda (columns of Z of order one) below which U comes from Z'E in that direction, from B elsewhere.
+#: Size of lambda (columns of Z of order one) below which U comes from Z'E in that direction, from B
+#: elsewhere.
 _WEAK = 1e-4
 
 
@@ -39,7 +43,10 @@ class Refined:
         self._B = [add_fixed_part(group.B, -gamma) for group in engine.cp.groups]
 
     def square(self, lambdas: list[np.ndarray]) -> np.ndarray:
-        """Compute [X, y - X gamma]'V0^-1 [X, y - X gamma], (p+1,p+1); the engine has factored at these lambdas."""
+        """Compute [X, y - X gamma]'V0^-1 [X, y - X gamma], (p+1,p+1).
+
+        The engine has factored at these lambdas.
+        """
         directions = [_directions(lam) for lam in lambdas]
         B = self._B
         b, ze = [np.zeros_like(part) for part in B], [np.zeros_like(part) for part in B]
@@ -64,16 +71,19 @@ class Refined:
         return ee + sum(_over_levels(part, part) for part in u)
 
     def _rest(self, b: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Compute E'E (p+1,p+1) and Z'E (J,K,p+1) of each group, for ``E = [X, y - X gamma] - Z b``."""
-        taken = self.remainder
-        f = [mine - known for mine, known in zip(b, taken.delta, strict=True)]
+        """Compute E'E (p+1,p+1) and Z'E (J,K,p+1) of each group.
+
+        E = [X, y - X gamma] - Z b
+        """
+        known = self.remainder
+        f = [part - delta for part, delta in zip(b, known.delta, strict=True)]
         ze = [
-            zw - product for zw, product in zip(taken.zw, times_a(self.engine.cp, f), strict=True)
+            zw - product for zw, product in zip(known.zw, times_a(self.engine.cp, f), strict=True)
         ]
         # W'W - f'Z'W - E'Z f, each as small as the result
-        ee = taken.ww - sum(
+        ee = known.ww - sum(
             _over_levels(part, zw) + _over_levels(z, part)
-            for part, zw, z in zip(f, taken.zw, ze, strict=True)
+            for part, zw, z in zip(f, known.zw, ze, strict=True)
         )
         return 0.5 * (ee + ee.T), ze
 
@@ -101,7 +111,11 @@ def _over_levels(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def _directions(lam: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Split a lambda: its inverse in strong directions, lambda' in weak ones, the projection on the strong, (K,K) each."""
+    """Split a lambda into strong and weak directions.
+
+    Its inverse in strong directions, lambda' in weak ones, and the projection on the strong, (K,K)
+    each.
+    """
     P, size, Qt = np.linalg.svd(lam)
     strong = size > _WEAK
     kept = P[:, strong]

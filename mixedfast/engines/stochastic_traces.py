@@ -1,9 +1,13 @@
 """Stochastic traces of Z'V0^-1 Z and of its square (Hutchinson 1990, Commun. Stat. Simul. 19).
 
-With independent random signs z on the levels of factor g, ``E z_g'(K z)_g = tr K_gg`` and ``E |(K z)_h|^2 = tr(K_hg K_gh)``. A
-probe z costs a few solves. Its error comes only from products of different levels, which are small where each level has its
-own rows: one probe per factor gives the gradient of a million ratings to a hundredth of a standard error. Factors of few
-levels take unit vectors instead, which are exact.
+With independent random signs z on the levels of factor g,
+
+    E z_g'(K z)_g = tr K_gg,   E |(K z)_h|^2 = tr(K_hg K_gh)
+
+A probe z costs a few solves. Its error comes only from products of different levels, which are
+small where each level has its own rows: one probe per factor gives the gradient of a million
+ratings to a hundredth of a standard error. Factors of few levels take unit vectors instead, which
+are exact.
 """
 
 from __future__ import annotations
@@ -25,9 +29,11 @@ _BATCH_NUMBERS = 8_000_000
 
 
 class Probed(NamedTuple):
-    """Estimated traces: means of batches of probes along the first axis, which has length one where they are exact.
+    """Estimated traces: means of batches of probes along the first axis.
 
-    ``sums[g]`` sum_j K_jj, (batches,K,K); ``pairs[g,h]``, g <= h, sum_ij K_ij[b,c] K_ij[a,d], (batches,K_g,K_g,K_h,K_h).
+    The axis has length one where they are exact.
+    ``sums[g]`` sum_j K_jj, (batches,K,K); ``pairs[g,h]``, g <= h, sum_ij K_ij[b,c] K_ij[a,d],
+    (batches,K_g,K_g,K_h,K_h).
     """
 
     sums: list[np.ndarray]
@@ -87,9 +93,10 @@ def _signs(group: GroupProducts, probes: int, few: int, seed: list[int]) -> np.n
 
 
 def batch_means(each: np.ndarray, batches: int) -> np.ndarray:
-    """Average probes (probes, ...) in batches (batches, ...), probe i in batch i modulo their number.
+    """Average probes (probes, ...) in batches (batches, ...).
 
-    Batches are weighted so that their mean is the mean of all probes.
+    Probe i is in batch i modulo their number. Batches are weighted so that their mean is the mean
+    of all probes.
     """
     counts = np.bincount(np.arange(len(each)) % batches)
     sums = np.array([each[i::batches].sum(axis=0) for i in range(batches)])
@@ -99,10 +106,14 @@ def batch_means(each: np.ndarray, batches: int) -> np.ndarray:
 def from_probes(
     multiply: Multiply, groups: Sequence[GroupProducts], signs: Sequence[np.ndarray]
 ) -> list[tuple[np.ndarray, dict[int, np.ndarray]]]:
-    """Estimate traces from each probe z of ``signs[g]`` (J,probes) at each component of factor g; one pair per factor.
+    """Estimate traces from each probe z of ``signs[g]`` (J,probes) of each factor g.
 
-    sum_j z_j (Kz)_j[a], (probes, K_g, K_g), and sum_j (Kz)_j[c] (Kz)_j[d], h -> (probes, K_g, K_g, K_h, K_h), for the factors h
-    with as many levels or more.
+    A probe is taken at each component of its factor. One pair of results per factor:
+
+    sum_j z_j (Kz)_j[a]
+        (probes, K_g, K_g)
+    sum_j (Kz)_j[c] (Kz)_j[d]
+        h -> (probes, K_g, K_g, K_h, K_h), for the factors h with as many levels or more.
     """
     q = sum(group.n_levels * group.k for group in groups)
     step = max(1, _BATCH_NUMBERS // (q * sum(group.k for group in groups)))
@@ -132,7 +143,10 @@ def from_probes(
 def _columns(
     multiply: Multiply, groups: Sequence[GroupProducts], batch: Sequence[np.ndarray]
 ) -> list[list[np.ndarray]]:
-    """Multiply the probes of all factors by K at once: for each factor probed, one (J,K,K_g,probes) array per group."""
+    """Multiply the probes of all factors by K at once.
+
+    For each factor probed, one (J,K,K_g,probes) array per group.
+    """
     edges = np.cumsum([0, *(group.k * z.shape[1] for group, z in zip(groups, batch, strict=True))])
     F = [np.zeros((group.n_levels, group.k, edges[-1])) for group in groups]
     for g, (group, z) in enumerate(zip(groups, batch, strict=True)):

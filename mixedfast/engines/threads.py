@@ -108,7 +108,10 @@ class _Setting:
         self.uses.pop(key, None)
 
     def after_in_child(self) -> None:
-        """End the uses of other threads in a forked child, where only the forking thread lives on."""
+        """End the uses of other threads in a forked child.
+
+        Only the thread that forked lives on there.
+        """
         self.lock = threading.RLock()
         mine = threading.get_ident()
         for key in [key for key, (_, thread) in self.uses.items() if thread != mine]:
@@ -173,7 +176,10 @@ class Workers:
         self._process = -1  # no thread before the first step
 
     def _threads(self) -> ThreadPoolExecutor | None:
-        """Return the other threads; a forked child has no threads of its parent and starts its own."""
+        """Return the other threads.
+
+        A forked child has no threads of its parent and starts its own.
+        """
         if self._process != os.getpid():
             self._pool = ThreadPoolExecutor(self.count - 1) if self.count > 1 else None
             self._process = os.getpid()

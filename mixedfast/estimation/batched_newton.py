@@ -1,10 +1,11 @@
 """Newton searches for many responses of one model at once.
 
-Z'WZ and Z'WX are the same for every response, and a Newton iteration of a small model takes microseconds, so that a loop over
-responses would spend its time in Python. `BatchedNewton` takes the steps of R searches at once, in the formulas of
-`mixedfast.estimation.pls` with one more index in front and by the rules of `mixedfast.estimation.steps`. Two classes factor
-M(theta): `OneFactor` level by level, for one grouping factor of any size, and `Dense`, for several factors with few random
-effects in all.
+Z'WZ and Z'WX are the same for every response, and a Newton iteration of a small model takes
+microseconds, so that a loop over responses would spend its time in Python. `BatchedNewton` takes
+the steps of R searches at once, in the formulas of `mixedfast.estimation.pls` with one more index
+in front and by the rules of `mixedfast.estimation.steps`. Two classes factor M(theta): `OneFactor`
+level by level, for one grouping factor of any size, and `Dense`, for several factors with few
+random effects in all.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ from mixedfast.estimation.steps import (
 
 __all__ = ["BatchedNewton", "BatchedOptima", "Dense", "OneFactor", "batched_newton"]
 
-#: Iterations after which a search is left to `mixedfast.estimation.newton.minimize`: it is then near a singular covariance,
-#: where it takes many more.
+#: Iterations after which a search is left to `mixedfast.estimation.newton.minimize`: it is then
+#: near a singular covariance, where it takes many more.
 _MAX_ITERATIONS = 30
-#: Random effects up to which several factors are one dense matrix: its cube costs no more than the calls it saves.
+#: Random effects up to which several factors are one dense matrix: its cube costs no more than the
+#: calls it saves.
 _DENSE_EFFECTS = 64
 
 Blocks = dict[tuple[int, int], np.ndarray]
@@ -76,22 +78,32 @@ class BatchedNewton(ABC):
     def _reduce(
         self, which: np.ndarray, theta: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Factor M: log|M| (R,), failures (R,), the factors T (R,...), and [X y]'V0^-1[X y] (R,p+1,p+1)."""
+        """Factor M of some searches.
+
+        log|M| (R,), failures (R,), the factors T (R,...), and [X y]'V0^-1[X y] (R,p+1,p+1).
+        """
 
     @abstractmethod
     def _second(
         self, which: np.ndarray, T: np.ndarray, beta: np.ndarray, whiten: np.ndarray, reml: bool
     ) -> tuple[list[np.ndarray], list[np.ndarray], Blocks, Blocks]:
-        """Compute sum_j (Q0)_jj (R,K,K) and sum_j v_j v_j' of each group, y'P0 G P0 G'P0 y and tr(Q0 G Q0 G') for g <= h."""
+        """Compute the sums over levels that derivatives need.
+
+        sum_j (Q0)_jj (R,K,K) and sum_j v_j v_j' of each group, y'P0 G P0 G'P0 y and tr(Q0 G Q0 G')
+        for g <= h.
+        """
 
     @abstractmethod
     def _squares(self, T: np.ndarray, residual: np.ndarray) -> list[np.ndarray]:
-        """Sum v_j v_j' over the levels of each group, (R,K,K), v = Z'V0^-1 [X y] residual, at one T for all."""
+        """Sum v_j v_j' over the levels of each group, (R,K,K), at one T for all.
 
-    # -- the search ------------------------------------------------------------------------------------------------
+        v = Z'V0^-1 [X y] residual
+        """
+
+    # -- the search -------------------------------------------------------------------------------
 
     def search(self) -> BatchedOptima:
-        """Take Newton steps from the theta of the fit until each search ends, as `newton.minimize` does."""
+        """Take Newton steps from the theta of the fit until each search ends."""
         R, m = len(self.G), len(self.fit.theta_internal)
         theta = np.tile(self.fit.theta_internal, (R, 1))
         deviance, S, T = self.factor(np.arange(R), theta)
@@ -123,7 +135,7 @@ class BatchedNewton(ABC):
         return BatchedOptima(theta, sigma, beta, converged)
 
     def scores(self) -> np.ndarray:
-        """Compute the statistics that the scores at the fitted parameters are linear in (`Refits`), (R, p + m + 1)."""
+        """Compute the statistics of `Refits.scores`, (R, p + m + 1)."""
         theta = self.fit.theta_internal[None]
         T = self._reduce(np.arange(1), theta)[2][0]
         S = self.G - self._explained(T)
@@ -140,7 +152,10 @@ class BatchedNewton(ABC):
     def factor(
         self, which: np.ndarray, theta: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Compute deviances (up to a constant; infinite where not positive definite), S (R,p+1,p+1) and T (R,...)."""
+        """Compute deviances (R,), S (R,p+1,p+1) and T (R,...).
+
+        Deviances are up to a constant, and infinite where M is not positive definite.
+        """
         logdet, bad, T, S = self._reduce(which, theta)
         p = self.p
         S[bad] = np.eye(p + 1)
@@ -210,7 +225,10 @@ class BatchedNewton(ABC):
 
 
 class _Points(NamedTuple):
-    """The current points of all searches: ``theta`` (R,m), ``deviance`` (R,), S (R,p+1,p+1) and T (R,...)."""
+    """The current points of all searches.
+
+    ``theta`` (R,m), ``deviance`` (R,), S (R,p+1,p+1) and T (R,...).
+    """
 
     theta: np.ndarray
     deviance: np.ndarray
@@ -420,7 +438,10 @@ def _dense_zz(cp: CrossProducts) -> tuple[np.ndarray, list[int]]:
 
 
 def _cholesky(M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute lower Cholesky factors (R,q,q), the identity where there is none, and where that is."""
+    """Compute lower Cholesky factors (R,q,q), and where there is none (R,).
+
+    The factor is the identity there.
+    """
     bad = np.zeros(len(M), dtype=bool)
     try:
         return np.linalg.cholesky(M), bad

@@ -1,8 +1,9 @@
-"""Ways down that the Hessian in theta does not show: off the boundary, and along the scale of a term.
+"""Ways down that the Hessian in theta does not show.
 
-theta enters a model only through ``H = lambda lambda'``. Where a column of lambda is zero, the criterion is stationary in theta
-whatever its slope in H; and far from any optimum (a ratio of variances past 1e8, say) the Hessian is rounding and may call a
-slope level. Both are stated as decreases of the deviance.
+They lead off the boundary, or along the scale of a term. theta enters a model only through
+``H = lambda lambda'``. Where a column of lambda is zero, the criterion is stationary in theta
+whatever its slope in H; and far from any optimum (a ratio of variances past 1e8, say) the Hessian
+is rounding and may call a slope level. Both are stated as decreases of the deviance.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ class CovarianceCriterion(Protocol):
         """Return the derivative in H of each group, symmetric (K,K)."""
 
     def hessian_blocks(self) -> dict[tuple[int, int], np.ndarray]:
-        """Return second derivatives in H_g and H_h, (K_g,K_g,K_h,K_h) for g <= h; approximate ones will do."""
+        """Return second derivatives in H_g and H_h, (K_g,K_g,K_h,K_h) for g <= h.
+
+        They may be approximate.
+        """
 
 
 def find_escape(criterion: CovarianceCriterion) -> Escape:
@@ -49,7 +53,8 @@ def find_escape(criterion: CovarianceCriterion) -> Escape:
 def scale_decrease(criterion: CovarianceCriterion) -> Escape:
     """Find the decrease from multiplying all parameters of a term by one number.
 
-    The curvature of the deviance in the logarithm of the scale of a term is at most about twice the number of its effects.
+    The curvature of the deviance in the logarithm of the scale of a term is at most about twice the
+    number of its effects.
     """
     cov, theta = criterion.covariance, criterion.theta
     slopes = theta * criterion.gradient()
@@ -68,8 +73,8 @@ def scale_decrease(criterion: CovarianceCriterion) -> Escape:
 def off_boundary(criterion: CovarianceCriterion) -> Escape:
     """Find the decrease from adding variance t vv' to a singular term.
 
-    At a stationary theta, dd/dH lambda = 0; a negative eigenvalue of dd/dH (restricted to each term) is then a way down
-    that starts at the boundary.
+    At a stationary theta, dd/dH lambda = 0; a negative eigenvalue of dd/dH (restricted to each
+    term) is then a way down that starts at the boundary.
     """
     cov, theta, lambdas = criterion.covariance, criterion.theta, criterion.lambdas
     best = Escape(0.0, theta)

@@ -1,4 +1,4 @@
-"""What a search minimizes: a function of some parameters with its derivatives."""
+"""`Criterion`: a function to minimize, with its derivatives."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ class Derivatives(NamedTuple):
 
 
 class Escape(NamedTuple):
-    """A way down that the Hessian does not show: the decrease that a quadratic model predicts, and where it leads."""
+    """A way down that the Hessian does not show.
+
+    The decrease that a quadratic model predicts, and the point it leads to.
+    """
 
     decrease: float
     target: np.ndarray
@@ -41,14 +44,20 @@ class Criterion(Protocol):
         """Evaluate the criterion at x (m,); infinite where it is not defined."""
 
     def derivatives(self, exact: bool) -> Derivatives:
-        """Compute the gradient and the Hessian, or an approximation to the Hessian that costs less."""
+        """Compute the gradient and the Hessian.
+
+        Where not `exact`, an approximation to the Hessian that costs less.
+        """
 
     @property
     def is_interior(self) -> bool:
         """Whether no way down can be hidden from the derivatives here."""
 
     def escape(self) -> Escape:
-        """Find the best way down that the derivatives do not show; with a decrease of zero where there is none."""
+        """Find the best way down that the derivatives do not show.
+
+        Its decrease is zero where there is none.
+        """
 
     @property
     def safe_start(self) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""`Fit`: the frozen optimum of a linear mixed model, in the units of the data, and the searches that lead to it."""
+"""`Fit`: the frozen optimum of a linear mixed model, and the searches that lead to it."""
 
 from __future__ import annotations
 
@@ -36,30 +36,34 @@ from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE, newton_step
 
 __all__ = ["Fit", "fit_crossproducts", "settle", "solve_at", "unproven"]
 
-#: Elements of theta (columns of Z of order one) below this are set to zero when the deviance does not rise. lme4 checks its
-#: bounds at the same distance.
+#: Elements of theta (columns of Z of order one) below this are set to zero when the deviance does
+#: not rise. lme4 checks its bounds at the same distance.
 ZERO_TOLERANCE = 1e-5
-#: Operations up to which the exact Hessian of crossed models is computed, some twenty seconds of dense work. The 1,128
-#: lecturers of InstEval take 9e9.
+#: Operations up to which the exact Hessian of crossed models is computed, some twenty seconds of
+#: dense work. The 1,128 lecturers of InstEval take 9e9.
 EXACT_OPERATIONS = 2e11
-#: Standard deviation (columns of Z of order one) below which a search that ran out of iterations is taken to creep to zero.
+#: Standard deviation (columns of Z of order one) below which a search that ran out of iterations is
+#: taken to creep to zero.
 NEAR_BOUNDARY = 0.1
-#: With no more rows than this per effect of a term with slopes, and per half fixed effect, or where a smaller share of the
-#: levels of a factor has nearly all rows, one model in three hundred has a lower optimum elsewhere; so has one in a hundred
-#: of those with slopes of no more levels than this, or without an intercept for the factor. Such a model is searched again
-#: from these multiples of lambda = I, if it has no more random effects than this: it takes milliseconds.
+#: With no more rows than this per effect of a term with slopes, and per half fixed effect, or where
+#: a smaller share of the levels of a factor has nearly all rows, one model in three hundred has a
+#: lower optimum elsewhere; so has one in a hundred of those with slopes of no more levels than
+#: this, or without an intercept for the factor. Such a model is searched again from these multiples
+#: of lambda = I, if it has no more random effects than this: it takes milliseconds.
 FEW_ROWS, UNEVEN, FEW_LEVELS, FEW_EFFECTS = 2.0, 0.25, 8, 1000
 STARTS_ELSEWHERE = (0.01, 0.03, 3.0, 30.0)
 #: Difference of the deviance below which two optima are the same.
 CRITERION_TOLERANCE = 1e-7
 #: Largest theta that may be given; beyond, its products with scales of columns overflow.
 LARGEST_THETA = 1e100
-#: Rows are read once more where rounding in their sums may move the criterion by this much (deviance units) ...
+#: Rows are read once more where rounding in their sums may move the criterion by this much
+#: (deviance units) ...
 RESOLUTION = 1e-7
-#: ... and the residual share of y'y is below this: only large tables meet the first condition without the second, and errors
-#: of many rows cancel.
+#: ... and the residual share of y'y is below this: only large tables meet the first condition
+#: without the second, and errors of many rows cancel.
 SMALL_SHARE = 1e-5
-#: Error of sums over rows, and of eliminating one factor from another, in units in the last place of the subtracted numbers.
+#: Error of sums over rows, and of eliminating one factor from another, in units in the last place
+#: of the subtracted numbers.
 _ELIMINATION = 16.0
 #: Message of a fit that is not called converged because rounding is larger than the certificate.
 ROUNDING = "rounding hides the optimum"
@@ -69,9 +73,9 @@ ROUNDING = "rounding hides the optimum"
 class Curvature:
     """The certificate of a fit, evaluated at the estimates.
 
-    In theta (internal basis): gradient (m,), Hessian (m,m) or, where not ``exact``, average information. In units of the
-    deviance: the decrease that a quadratic model predicts, ``decrement``, and the decrease from leaving the boundary or changing
-    the scale of a term.
+    In theta (internal basis): gradient (m,), Hessian (m,m) or, where not ``exact``, average
+    information. In units of the deviance: the decrease that a quadratic model predicts,
+    ``decrement``, and the decrease from leaving the boundary or changing the scale of a term.
     """
 
     gradient: np.ndarray
@@ -135,7 +139,10 @@ class Fit:
 
     @property
     def system(self) -> PLSSystem:
-        """The system solved at the optimum, to read from; searches have their own (`new_system`)."""
+        """The system solved at the optimum, to read from.
+
+        Searches have their own (`new_system`).
+        """
 
         def solved() -> PLSSystem:
             system = self.new_system()
@@ -160,7 +167,10 @@ class Fit:
         return self.cp.covariance
 
     def curvature(self) -> Curvature:
-        """Evaluate the certificate at the estimates, once per fit; the Hessian is exact where that takes seconds."""
+        """Evaluate the certificate at the estimates, once per fit.
+
+        The Hessian is exact where that takes seconds at most.
+        """
 
         def make() -> Curvature:
             system, exact = self.system, _can_be_exact(self.system)
@@ -182,22 +192,29 @@ class Fit:
 
     @property
     def share(self) -> float:
-        """Residual sum of squares as a share of the sums of squares of y and of X beta that it was computed from."""
+        """Residual sum of squares as a share of what it was computed from.
+
+        The sums of squares of y and of X beta.
+        """
         squares, beta = self._squares
         return float(self.solution.r2 / (squares[-1] + squares[:-1] @ beta**2))
 
     @property
     def _squares(self) -> tuple[np.ndarray, np.ndarray]:
-        """Sums of squares of the columns of X and of y that others are subtracted from, (p+1,), and coefficients (p,)."""
+        """Sums of squares (p+1,) that residuals are differences of, and coefficients (p,).
+
+        Of the columns of X and of y.
+        """
         if self.remainder is None:
             return np.diag(self.cp.xy), self.solution.beta
         return np.diag(self.remainder.ww), self.solution.beta - self.remainder.gamma
 
     @property
     def hidden_x(self) -> float:
-        """Factor by which rounding of the sums of squares of X grows in log|X'V0^-1X|; 0 under ML, which does not use that.
+        """Factor by which rounding of the sums of squares of X grows in log|X'V0^-1X|.
 
-        Random effects may make up nearly all of a column, as where one value is 99999999; the rest determines its coefficient.
+        0 under ML, which does not use that. Random effects may make up nearly all of a column, as
+        where one value is 99999999; the rest determines its coefficient.
         """
         return (
             float(self._squares[0][:-1] @ (self.system.whiten**2).sum(axis=1)) if self.reml else 0.0
@@ -205,7 +222,10 @@ class Fit:
 
     @property
     def needs_rows(self) -> bool:
-        """Whether sums have too few digits for the residuals of y or of X, which the rows would give when read once more."""
+        """Whether sums have too few digits for the residuals of y or of X.
+
+        The rows have them, when they are read once more.
+        """
         eps = _ELIMINATION * float(np.finfo(float).eps)
         return eps * self.hidden_x >= RESOLUTION or (
             self.share <= SMALL_SHARE and eps * self.nu >= RESOLUTION * self.share
@@ -215,9 +235,10 @@ class Fit:
     def resolution(self) -> float:
         """Error of the criterion from rounding (deviance units).
 
-        r^2 and X'V0^-1X are differences of sums with 16 digits, whose errors cancel where they are many. So are the pivots of
-        M, where the effects of one factor compensate those of another, or one effect of a level another: 1 / (M^-1)_ii remains
-        of an element M_ii. There a few errors of elimination add up.
+        r^2 and X'V0^-1X are differences of sums with 16 digits, whose errors cancel where they are
+        many. So are the pivots of M, where the effects of one factor compensate those of another,
+        or one effect of a level another: 1 / (M^-1)_ii remains of an element M_ii. There a few
+        errors of elimination add up.
         """
 
         def make() -> float:
@@ -230,14 +251,20 @@ class Fit:
 
     @property
     def _pivots(self) -> float:
-        """Sum of the diagonal elements of M, from which elimination of one factor from another leaves the pivots."""
+        """Sum of the diagonal elements of M.
+
+        Elimination of one factor from another subtracts from them; the pivots remain.
+        """
         H = [lam @ lam.T for lam in self.covariance.lambdas(self.theta_internal)]
         return sum(
             float(np.sum(total(group.A) * h)) for group, h in zip(self.cp.groups, H, strict=True)
         )
 
     def _lost_pivots(self) -> float:
-        """Sum M_ii (M^-1)_ii over random effects; with several factors, over the part that each takes from the others."""
+        """Sum M_ii (M^-1)_ii over random effects.
+
+        With several factors, over the part that each takes from the others.
+        """
         if len(self.cp.groups) > 1:
             Q = self.system.engine.posterior_blocks()
             return sum(
@@ -249,9 +276,10 @@ class Fit:
 
     @property
     def out_of_digits(self) -> bool:
-        """Whether random effects are so large relative to the residuals that cancellation may exceed the certificate.
+        """Whether cancellation may exceed the certificate.
 
-        Here, or at a point of the search before.
+        Random effects are then very large relative to the residuals, here or at an earlier point of
+        the search.
         """
         several = self.remainder is not None and len(self.cp.groups) > 1
         return (
@@ -305,7 +333,10 @@ class Fit:
 
     @cached_property
     def modes(self) -> list[np.ndarray]:
-        """Conditional modes b of each group, (J,K), in the user's basis and units: b = H Z'V0^-1 (y - X beta)."""
+        """Conditional modes b of each group, (J,K), in the basis and units of the data.
+
+        b = H Z'V0^-1 (y - X beta)
+        """
         lambdas = self.covariance.lambdas(self.theta_internal)
         return [
             v @ (block @ block.T) @ back.T / self.cp.scale[-1]
@@ -413,9 +444,9 @@ def _can_be_exact(system: PLSSystem) -> bool:
 def _search_from_identity(system: PLSSystem, found: Optimum, remaining: float) -> Optimum:
     """Search again from lambda = I after an optimum on the boundary; return the better of the two.
 
-    On the boundary the likelihood may have another optimum inside, or on another face when two terms can replace each other.
-    lme4 starts again there too (``restart_edge``). A search that creeps towards the boundary, where derivatives in theta vanish,
-    is continued on it.
+    On the boundary the likelihood may have another optimum inside, or on another face when two
+    terms can replace each other. lme4 starts again there too (``restart_edge``). A search that
+    creeps towards the boundary, where derivatives in theta vanish, is continued on it.
     """
     cov = system.covariance
     start = cov.identity if any(cov.singular_terms(found.theta)) else None
@@ -429,7 +460,10 @@ def _search_from_identity(system: PLSSystem, found: Optimum, remaining: float) -
 
 
 def may_have_several_optima(cp: CrossProducts) -> bool:
-    """Return whether the likelihood may have several optima in a model so small that searches cost next to nothing."""
+    """Return whether the likelihood of a small model may have several optima.
+
+    The model is so small that searches cost next to nothing.
+    """
     if sum(group.n_levels * group.k for group in cp.groups) > FEW_EFFECTS:
         return False
     slopes = sum(cp.groups[term.group].n_levels * term.k for term in cp.terms if term.k > 1)
@@ -446,8 +480,8 @@ def _search_elsewhere(
 ) -> Optimum:
     """Search again from `STARTS_ELSEWHERE`; return the lowest optimum with a certificate.
 
-    Where the residual variance can run to zero the likelihood has no maximum, and a search from far out ends in rounding: that
-    is no optimum.
+    Where the residual variance can run to zero the likelihood has no maximum, and a search from far
+    out ends in rounding: that is no optimum.
     """
     for size in STARTS_ELSEWHERE:
         start = size * system.covariance.identity
@@ -465,7 +499,10 @@ def _search_elsewhere(
 
 
 def _on_boundary(cov: Covariance, theta: np.ndarray) -> np.ndarray | None:
-    """Find the nearest theta with a singular covariance, in the term that is nearest to one; None when none is near."""
+    """Find the nearest theta with a singular covariance.
+
+    It is singular in the term that is nearest to one; None when none is near.
+    """
     lambdas = cov.lambdas(theta)
     blocks = [cov.term_block(term, lambdas) for term in cov.terms]
     parts = [np.linalg.svd(block) for block in blocks]
@@ -479,7 +516,10 @@ def _on_boundary(cov: Covariance, theta: np.ndarray) -> np.ndarray | None:
 
 
 def settle(system: PLSSystem, theta: np.ndarray, deviance: float) -> np.ndarray:
-    """Set elements of theta that are zero but for rounding to zero; the system is left solved there."""
+    """Set elements of theta that are zero but for rounding to zero.
+
+    The system is left solved there.
+    """
     flat = np.where(np.abs(theta) < ZERO_TOLERANCE, 0.0, theta)
     if np.array_equal(flat, system.theta):
         return flat
@@ -500,7 +540,8 @@ def _internal_theta(cp: CrossProducts, theta: np.ndarray, name: str) -> np.ndarr
         )
     if (np.abs(values) > LARGEST_THETA).any():
         raise DataError(
-            f"{name} holds a standard deviation more than {LARGEST_THETA:g} times sigma: {values.tolist()}"
+            f"{name} holds a standard deviation more than {LARGEST_THETA:g} times sigma: "
+            f"{values.tolist()}"
         )
     return cp.covariance.to_internal(values)
 
@@ -514,7 +555,7 @@ def canonical(cov: Covariance, theta: np.ndarray) -> np.ndarray:
 
 
 def solve_at(cp: CrossProducts, theta: np.ndarray, reml: bool = True, engine: str = "auto") -> Fit:
-    """Fit a model at a given theta (in the basis of the user): criterion, beta, sigma and modes, without a search.
+    """Fit a model at a given theta (in the basis of the user), without a search.
 
     Raises
     ------

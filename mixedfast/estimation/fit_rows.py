@@ -1,4 +1,7 @@
-"""Fits with the rows available: residuals are summed again where sums over the rows have too few digits."""
+"""Fits with the rows available.
+
+Residuals are summed again where sums over the rows have too few digits.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.types import Design
 from mixedfast.estimation.fit import Fit, fit_crossproducts, unproven
 
-__all__ = ["NOTHING_LEFT", "fit_rows"]
+__all__ = ["NO_RESIDUALS", "fit_rows"]
 
 #: Residuals from a point far from the optimum are computed again there.
 _MAX_REMAINDERS = 3
 #: Message of a fit that is not called converged because the residuals are rounding.
-NOTHING_LEFT = "nothing is left of the response"
+NO_RESIDUALS = "the residuals are rounding errors alone"
 
 
 def fit_rows(
@@ -34,7 +37,7 @@ def fit_rows(
     progress: Show = False,
     threads: int | None = None,
 ) -> Fit:
-    """Fit a model as `fit_crossproducts` does, and read the rows once more where sums over them have too few digits.
+    """Fit a model, and read the rows once more where sums over them have too few digits.
 
     Parameters
     ----------
@@ -53,16 +56,16 @@ def fit_rows(
         effects = fit.system.engine.solve(
             [add_fixed_part(group.B, -beta) for group in fit.cp.groups]
         )
-        remainder = _taken_out(fit.cp, rows, beta, effects, threads, progress)
+        remainder = _sum_residuals(fit.cp, rows, beta, effects, threads, progress)
         if remainder.rounding:
-            return unproven(fit, NOTHING_LEFT)
+            return unproven(fit, NO_RESIDUALS)
         fit = fit_crossproducts(
             fit.cp, reml, fit.theta * _growth(fit, remainder), engine, progress, remainder
         )
     return fit
 
 
-def _taken_out(
+def _sum_residuals(
     cp: CrossProducts,
     rows: Design | Stream | LazyRows,
     gamma: np.ndarray,
@@ -84,7 +87,10 @@ def _taken_out(
 
 
 def _growth(fit: Fit, remainder: ResidualProducts) -> float:
-    """Return the factor by which theta grows because the residuals have less variance than sums over the rows could show."""
+    """Return the factor by which theta grows when residuals are summed from the rows.
+
+    They have less variance than sums over the rows can show.
+    """
     free = fit.cp.n - fit.cp.p - sum(group.n_levels * group.k for group in fit.cp.groups)
     if free <= 0:
         return 1.0

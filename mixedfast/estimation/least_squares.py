@@ -29,12 +29,13 @@ def _check_least_squares(fields: Any) -> Iterator[str]:
 )
 @dataclass(frozen=True, eq=False)
 class LeastSquares:
-    """A solved regression; no rows. It answers what tests of coefficients ask of the fit of a mixed model.
+    """A solved regression, without its rows; a `LinearFit`.
 
     Parameters
     ----------
     cp : CrossProducts
-        Of the columns that could be estimated, p of them: names, terms and coding; tests of types II and III read sums from it.
+        Of the columns that could be estimated, p of them: names, terms and coding; tests of types
+        II and III read sums from it.
     beta : (p,) array
     vcov : (p, p) array
     rss : float
@@ -42,7 +43,8 @@ class LeastSquares:
     explained : float
         The model's sum of squares, around the mean when there is an intercept.
     sequential : tuple of (str, int, float)
-        Term, degrees of freedom and sum of squares, each term after those before it; the intercept apart.
+        Term, degrees of freedom and sum of squares, each term after those before it; the intercept
+        apart.
     has_intercept : bool
     sum_log_weights : float
     """
@@ -75,7 +77,10 @@ class LeastSquares:
 
     @property
     def whitening(self) -> np.ndarray:
-        """W = L^-T with LL' = X'WX, (p,p): ``|x W|^2 = x' Phi x`` for a row x of the scaled columns."""
+        """W (p,p) with ``|x W|^2 = x' Phi x`` for a row x of the scaled columns.
+
+        W = L^-T with L L' = X'WX.
+        """
         return np.linalg.inv(np.linalg.cholesky(self.cp.xy[:-1, :-1])).T
 
     @property
@@ -122,7 +127,8 @@ def least_squares(design: Design) -> LeastSquares:
     kept = independent_columns(cp)
     if design.n <= len(kept):
         raise DataError(
-            f"{design.n} rows for {len(kept)} coefficients leave none to estimate the error variance"
+            f"{design.n} rows for {len(kept)} coefficients leave none to estimate the error "
+            "variance"
         )
     q, r = np.linalg.qr(x[:, kept] * root[:, None])
     effects = q.T @ (root * y)
@@ -146,9 +152,10 @@ def least_squares(design: Design) -> LeastSquares:
 def _sequential(
     design: Design, kept: list[int], effects: np.ndarray
 ) -> list[tuple[str, int, float]]:
-    """Term, degrees of freedom and sum of squares of the terms with a column kept, the intercept apart.
+    """Compute sequential sums of squares of the terms, the intercept apart.
 
-    `effects` is the response along the orthonormal columns of Q.
+    Term, degrees of freedom and sum of squares of each term with a column that is kept. `effects`
+    is the response along the orthonormal columns of Q.
     """
     place = {column: i for i, column in enumerate(kept)}
     rows = []

@@ -1,4 +1,7 @@
-"""`LinearFit`: a fitted linear model, with or without random effects, as tests and predictions read it."""
+"""`LinearFit`: a fitted linear model, with or without random effects.
+
+Tests and predictions read fits by this protocol.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ __all__ = ["LinearFit"]
 
 
 class LinearFit(Protocol):
-    """The part that a mixed model (`Fit`) and a regression by least squares (`LeastSquares`) have in common.
+    """The part that `Fit` and `LeastSquares` have in common.
 
     Attributes
     ----------
@@ -35,7 +38,8 @@ class LinearFit(Protocol):
     beta_internal : (p,) array
         Coefficients of the shifted and scaled columns of `cp`, in units of the response.
     whitening : (p, p) array
-        W with ``|x W|^2 = x' Phi x`` for a row x of those columns, where sigma^2 Phi is the covariance of `beta_internal`.
+        W with ``|x W|^2 = x' Phi x`` for a row x of those columns, where sigma^2 Phi is the
+        covariance of `beta_internal`.
     """
 
     @property

@@ -1,10 +1,12 @@
-"""Local quadratic models of a criterion: gradient, Hessian, Newton step, and the decrease it predicts.
+"""Local quadratic models of a criterion.
 
-Three models, one interface (`LocalModel`). `DirectModel` computes every trace exactly, or leaves out those of the Hessian
-(average information). `StochasticModel` is for factors so large that traces cost much more than a factorization: far from the
-optimum all traces come from a few random probes; near it the gradient is exact and the traces of the Hessian come from probes.
-`NeighbourModel` is for a model of nearly the same rows as one that is fitted: the gradient is exact, and the Hessian is that
-of the other model.
+Gradient, Hessian, Newton step, and the decrease that it predicts. Three models, one interface
+(`LocalModel`). `DirectModel` computes every trace exactly, or leaves out those of the Hessian
+(average information). `StochasticModel` is for factors so large that traces cost much more than a
+factorization: far from the optimum all traces come from a few random probes; near it the gradient
+is exact and the traces of the Hessian come from probes. `NeighbourModel` is for a model of nearly
+the same rows as one that is fitted: the gradient is exact, and the Hessian is that of the other
+model.
 
 Decreases are in units of the deviance: the Newton decrement ``g'H^-1 g / 2``.
 """
@@ -30,7 +32,8 @@ __all__ = [
     "choose_model",
 ]
 
-#: Origin of a Hessian: exact traces, no traces, traces estimated from random probes, or a model of nearly the same rows.
+#: Origin of a Hessian: exact traces, no traces, traces estimated from random probes, or a model of
+#: nearly the same rows.
 HessianKind = Literal["exact", "average information", "from probes", "of a neighbour"]
 
 #: Ratio of two successive predicted decreases from which the Hessian of a neighbour is given up.
@@ -42,9 +45,9 @@ AnyCriterion = TypeVar("AnyCriterion", bound=Criterion, contravariant=True)
 class QuadraticStep(NamedTuple):
     """A Newton step from one point.
 
-    ``gradient`` (m,) and ``hessian`` (m,m); the ``step`` (m,) to the minimum of the quadratic model; ``predicted_decrease`` of the
-    criterion by that model; ``expected_remaining``, the decrease that is expected to remain after the step, infinite where
-    nothing can be said.
+    ``gradient`` (m,) and ``hessian`` (m,m); the ``step`` (m,) to the minimum of the quadratic
+    model; ``predicted_decrease`` of the criterion by that model; ``expected_remaining``, the
+    decrease that is expected to remain after the step, infinite where nothing can be said.
     """
 
     gradient: np.ndarray
@@ -57,8 +60,9 @@ class QuadraticStep(NamedTuple):
 class LocalModel(Protocol[AnyCriterion]):
     """A local quadratic model of a criterion.
 
-    ``kind`` is the origin of its Hessian. Where ``certifies_ahead``, the certificate of an optimum is the decrease expected to
-    remain after the last step; elsewhere it is the decrease that the last step predicted.
+    ``kind`` is the origin of its Hessian. Where ``certifies_ahead``, the certificate of an optimum
+    is the decrease expected to remain after the last step; elsewhere it is the decrease that the
+    last step predicted.
     """
 
     kind: HessianKind
@@ -67,7 +71,8 @@ class LocalModel(Protocol[AnyCriterion]):
     def at(self, criterion: AnyCriterion, x: np.ndarray, before: float) -> QuadraticStep:
         """Compute the step from x, the point of the last evaluation.
 
-        ``before`` is the decrease that the step which led there predicted, infinite when there was none.
+        ``before`` is the decrease that the step which led there predicted, infinite when there was
+        none.
         """
 
     def refine(self) -> bool:
@@ -109,17 +114,19 @@ class StochasticModel:
     few_levels : int
         Factors with no more levels take one unit vector per level instead, which is exact.
     far : float
-        All traces come from probes while a step predicts a larger decrease than this: such a step is never the last.
+        All traces come from probes while a step predicts a larger decrease than this: such a step
+        is never the last.
     errors : float
         The error of the Hessian is taken to be so many of its standard errors.
 
     Notes
     -----
-    The defaults were compared on 97 random crossed models of 6 to 400 levels per factor. All ended within 1e-5 standard errors of
-    the optimum, after 644 steps. Four or sixteen probes take 648 or 636 steps. ``errors`` of 1 or 2 saves 7 or 4 steps, and with
-    1 one search in 43 had more left than expected. ``far=10`` takes 695 steps and ended twice in another optimum; ``far=0.1``
-    saves none, and one model was 3e-5 standard errors off. ``few_levels=0`` takes 677 steps, 100 takes 601, but a unit vector
-    costs as much as a probe.
+    The defaults were compared on 97 random crossed models of 6 to 400 levels per factor. All ended
+    within 1e-5 standard errors of the optimum, after 644 steps. Four or sixteen probes take 648 or
+    636 steps. ``errors`` of 1 or 2 saves 7 or 4 steps, and with 1 one search in 43 had more left
+    than expected. ``far=10`` takes 695 steps and ended twice in another optimum; ``far=0.1`` saves
+    none, and one model was 3e-5 standard errors off. ``few_levels=0`` takes 677 steps, 100 takes
+    601, but a unit vector costs as much as a probe.
     """
 
     probes: int = 8
@@ -154,7 +161,9 @@ class StochasticModel:
 
 
 class NeighbourModel:
-    """The exact gradient, with the Hessian at the optimum of a model of nearly the same rows, where the search starts.
+    """The exact gradient, with the Hessian of a model of nearly the same rows.
+
+    The Hessian is that at the optimum of the other model, where the search starts.
 
     Parameters
     ----------
@@ -169,11 +178,13 @@ class NeighbourModel:
 
     Notes
     -----
-    After a step there remains its predicted decrease times the square of the relative error of the Hessian. A level whose squared
-    effect is z times its expectation adds about ``z - 1`` to the gradient in the logarithm of the variance, of standard deviation
-    ``sqrt(2 levels)``, and about ``2 z - 1`` to a Hessian of about ``levels``. The error is thus about
-    ``1 / levels + 4 sqrt(decrease / levels)``, and no less than the share of the rows. On InstEval (levels of three factors),
-    penicillin and hsb it was between 0.05 and 0.8 of that. From the second step on the last two predicted decreases give it.
+    After a step there remains its predicted decrease times the square of the relative error of the
+    Hessian. A level whose squared effect is z times its expectation adds about ``z - 1`` to the
+    gradient in the logarithm of the variance, of standard deviation ``sqrt(2 levels)``, and about
+    ``2 z - 1`` to a Hessian of about ``levels``. The error is thus about ``1 / levels + 4
+    sqrt(decrease / levels)``, and no less than the share of the rows. On InstEval (levels of three
+    factors), penicillin and hsb it was between 0.05 and 0.8 of that. From the second step on the
+    last two predicted decreases give it.
     """
 
     kind: HessianKind = "of a neighbour"
@@ -207,14 +218,21 @@ class NeighbourModel:
 
 
 def choose_model(system: PLSSystem, exact: bool) -> LocalModel[PLSSystem]:
-    """Choose `StochasticModel` where derivatives are costly, unless the exact Hessian is required; else `DirectModel`."""
+    """Choose the local model of a search.
+
+    `StochasticModel` where derivatives are costly, unless the exact Hessian is required; else
+    `DirectModel`.
+    """
     return StochasticModel() if system.engine.is_costly and not exact else DirectModel(exact)
 
 
 def _bounded_step(
     x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray, lower: np.ndarray | None
 ) -> tuple[np.ndarray, float]:
-    """Compute a Newton step that leaves parameters at their bound where the criterion falls beyond it."""
+    """Compute a Newton step within lower bounds.
+
+    Parameters stay at their bound where the criterion falls beyond it.
+    """
     if lower is None:
         return newton_step(gradient, hessian)
     free = np.flatnonzero((x > lower) | (gradient < 0.0))
@@ -224,10 +242,11 @@ def _bounded_step(
 
 
 def _curvature_remaining(decrease: float, before: float, fewest: int) -> float:
-    """Estimate the decrease that remains because the criterion is not quadratic; infinite without a step before.
+    """Estimate the decrease that remains because the criterion is not quadratic.
 
-    No less than by this argument: ``fewest`` levels determine a variance to a share of sqrt(2 / fewest), and on that scale the
-    deviance leaves its quadratic model.
+    Infinite without a step before. No less than by this argument: ``fewest`` levels determine a
+    variance to a share of sqrt(2 / fewest), and on that scale the deviance leaves its quadratic
+    model.
     """
     if not 0.0 < decrease < before < np.inf:
         return np.inf
@@ -235,10 +254,11 @@ def _curvature_remaining(decrease: float, before: float, fewest: int) -> float:
 
 
 def _sampling_remaining(step: np.ndarray, hessian: np.ndarray, deviations: np.ndarray) -> float:
-    """Estimate the decrease that one standard error of an estimated Hessian leaves; infinite where there is no minimum.
+    """Estimate the decrease that one standard error of an estimated Hessian leaves.
 
-    With an error E of the Hessian the gradient after the step is E step. `deviations` of the estimates from their mean,
-    (estimates,m,m), give the variance of the mean.
+    Infinite where there is no minimum. With an error E of the Hessian the gradient after the step
+    is E step. `deviations` of the estimates from their mean, (estimates,m,m), give the variance of
+    the mean.
     """
     values, vectors = np.linalg.eigh(hessian)
     if values[0] <= 0.0:

@@ -1,19 +1,22 @@
 """A Newton method with a certificate at the end.
 
-theta enters a mixed model only through ``H = lambda lambda'``, so its search is free of bounds: a variance that wants to be zero
-is reached at theta = 0 from either side, and the signs of the columns of lambda are set at the end. Steps come from a local
-quadratic model (`mixedfast.estimation.local_model`), made positive definite by the eigenvalues of the Hessian, and are halved
-until the criterion falls.
+theta enters a mixed model only through ``H = lambda lambda'``, so its search is free of bounds: a
+variance that wants to be zero is reached at theta = 0 from either side, and the signs of the
+columns of lambda are set at the end. Steps come from a local quadratic model
+(`mixedfast.estimation.local_model`), made positive definite by the eigenvalues of the Hessian, and
+are halved until the criterion falls.
 
 The certificate is in units of the deviance, which have a meaning whatever the scale of the data:
 
 * the Newton decrement ``g'H^-1 g / 2``: the decrease that a quadratic model still predicts;
-* for singular fits, the same for leaving the boundary: ``dd/dH`` must not be negative in any direction vv' there;
+* for singular fits, the same for leaving the boundary: ``dd/dH`` must not be negative in any
+  direction vv' there;
 * the same for changing the scale of a whole term (see `mixedfast.estimation.boundary` for both).
 
-All three are evaluated before the last step, which only lowers them. Where derivatives are costly the last step may predict more
-than the certificate allows (up to 1e-3 with 5,000 levels); the certificate is then the decrease expected to remain after it
-(`Optimum.foreseen`). The `optimization` of a result evaluates all three again, at the estimates.
+All three are evaluated before the last step, which only lowers them. Where derivatives are costly
+the last step may predict more than the certificate allows (up to 1e-3 with 5,000 levels); the
+certificate is then the decrease expected to remain after it (`Optimum.foreseen`). The
+`optimization` of a result evaluates all three again, at the estimates.
 """
 
 from __future__ import annotations
@@ -49,17 +52,19 @@ __all__ = [
     "minimize",
 ]
 
-#: The search ends with the step after a quadratic model predicts a decrease below this (deviance units).
+#: The search ends with the step after a quadratic model predicts a decrease below this (deviance
+#: units).
 DECREMENT_TOLERANCE = 1e-14
-#: The search also ends with a step that is expected to leave less than this: theta is then within 1e-9 standard errors of the
-#: optimum.
+#: The search also ends with a step that is expected to leave less than this: theta is then within
+#: 1e-9 standard errors of the optimum.
 REMAINING_TOLERANCE = 1e-18
 #: The same where derivatives cost much more than a factorization: within 2e-5 standard errors.
 COSTLY_TOLERANCE = 2e-10
-#: The same for a model without the rows of one group, of which the change is of interest: within 1.4e-4 standard errors.
+#: The same for a model without the rows of one group, of which the change is of interest: within
+#: 1.4e-4 standard errors.
 NEIGHBOUR_TOLERANCE = 1e-8
-#: Predicted decrease below which the gradient may be rounding alone: the search ends when the decrease has then not halved in
-#: `_PATIENCE` iterations.
+#: Predicted decrease below which the gradient may be rounding alone: the search ends when the
+#: decrease has then not halved in `_PATIENCE` iterations.
 _ROUNDING_DECREMENT = 1e-8
 _PATIENCE = 5
 #: Predicted decrease below which there is no step to take.
@@ -80,10 +85,11 @@ AnyCriterion = TypeVar("AnyCriterion", bound=Criterion)
 class Optimum:
     """The end of a search, and its certificate.
 
-    ``deviance`` is evaluated at ``theta``. ``gradient`` and ``hessian`` are in theta (internal basis) and were evaluated where
-    the last step began, or at ``theta`` when none was left to take; ``kind`` is the origin of the Hessian. ``decrement`` and
-    ``boundary_decrement``, in units of the deviance, were evaluated there too, unless ``foreseen``: they are then what is
-    expected to remain at ``theta``. ``log`` has one (evaluation, deviance, decrement) per iteration.
+    ``deviance`` is evaluated at ``theta``. ``gradient`` and ``hessian`` are in theta (internal
+    basis) and were evaluated where the last step began, or at ``theta`` when none was left to take;
+    ``kind`` is the origin of the Hessian. ``decrement`` and ``boundary_decrement``, in units of the
+    deviance, were evaluated there too, unless ``foreseen``: they are then what is expected to
+    remain at ``theta``. ``log`` has one (evaluation, deviance, decrement) per iteration.
     """
 
     theta: np.ndarray
@@ -177,8 +183,9 @@ class _Search(Generic[AnyCriterion]):
                 or (small and not interior)
                 or _has_stalled([entry[2] for entry in self.log])
             )
-            # One step more, whatever the tolerance: the end of the search must not depend on the unit of y, on the number of
-            # rows or on rounding in the sums. Derivatives are not needed after it.
+            # One step more, whatever the tolerance: the end of the search must not depend on the
+            # unit of y, on the number of rows or on rounding in the sums. Derivatives are not
+            # needed after it.
             if not stationary and interior and (small or step.expected_remaining < self.remaining):
                 escape = self.criterion.escape()
                 if escape.decrease < self._escape_tolerance(step):
@@ -199,13 +206,19 @@ class _Search(Generic[AnyCriterion]):
             self.predicted = np.inf  # steps before the escape say nothing about those after it
 
     def _escape_tolerance(self, step: QuadraticStep) -> float:
-        """Return the decrease that an escape may predict before the last step, which itself takes about that of its own."""
+        """Return the decrease that an escape may predict before the last step.
+
+        The last step itself gains about as much as it predicts.
+        """
         if self.model.certifies_ahead:
             return max(CERTIFICATE_TOLERANCE, 2.0 * step.predicted_decrease)
         return CERTIFICATE_TOLERANCE
 
     def _move(self, step: np.ndarray, decrease: float) -> bool:
-        """Move along a step; where the criterion does not fall, evaluate it at the current point again."""
+        """Move along a step as far as the criterion falls.
+
+        Where it does not, it is evaluated at the current point again.
+        """
         moved = line_search(self.criterion, self.x, self.value, step, decrease)
         if moved is None:
             self.criterion.value(self.x)
@@ -215,7 +228,10 @@ class _Search(Generic[AnyCriterion]):
         return True
 
     def _last_step(self, step: QuadraticStep, escape: Escape) -> Optimum:
-        """Take the full step, unless the criterion rises by more than rounding; its decrease is too small to be seen."""
+        """Take the full step, unless the criterion rises by more than rounding.
+
+        Its decrease is too small to be seen.
+        """
         self.iterations += 1
         x = _within(self.x + step.step, self.criterion.lower)
         value = self.criterion.value(x)
@@ -262,8 +278,8 @@ def _first(criterion: Criterion, start: np.ndarray) -> tuple[np.ndarray, float]:
         if x is not None and value < np.inf:
             return x, value
     raise NotIdentifiedError(
-        "the equations of the model cannot be solved: there are too many fixed effects for the rows, or they are too nearly "
-        "the same"
+        "the equations of the model cannot be solved: there are too many fixed effects for the "
+        "rows, or they are too nearly the same"
     )
 
 

@@ -1,14 +1,15 @@
-"""The penalized least squares system: profiled deviance, gradient, Hessian, beta and conditional modes at a theta.
+"""The penalized least squares system at a theta.
 
-The formulas of docs/maths.md in the relative covariances ``H_g = lambda_g lambda_g'``. With V0 = I + Z H Z' and
-P0 = V0^-1 - V0^-1 X (X'V0^-1 X)^-1 X'V0^-1,
+Profiled deviance, gradient, Hessian, beta and conditional modes. The formulas of docs/maths.md in
+the relative covariances ``H_g = lambda_g lambda_g'``. With V0 = I + Z H Z' and P0 = V0^-1 - V0^-1 X
+(X'V0^-1 X)^-1 X'V0^-1,
 
     d(H)        = log|V0| [+ log|X'V0^-1 X|] + nu log r^2 + constant,   r^2 = y'P0 y,   nu = n [- p]
     dd/dH_g     = sum_j (K_jj [- C_j Phi C_j']) - nu sum_j v_j v_j' / r^2,   v_j = Z_j'P0 y
     d2d/dH dH'  = -tr(Q0 G Q0 G') + nu (2 y'P0 G P0 G'P0 y / r^2 - (y'P0 G P0 y)(y'P0 G'P0 y) / r^4)
 
-with the bracketed parts and Q0 = P0 for REML, Q0 = V0^-1 for ML (Bates et al. 2015, JSS 67(1), section 3.4, for d). Nothing
-is divided by lambda, so a zero variance is a point like any other.
+with the bracketed parts and Q0 = P0 for REML, Q0 = V0^-1 for ML (Bates et al. 2015, JSS 67(1),
+section 3.4, for d). Nothing is divided by lambda, so a zero variance is a point like any other.
 """
 
 from __future__ import annotations
@@ -40,11 +41,12 @@ HessianBlocks = dict[tuple[int, int], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class LevelMoments:
-    """Sums over the levels j of one group, in the notation above: D = C_X L_X^-T, ``x[a,b]`` an element.
+    """Sums over the levels j of one group, in the notation above.
 
-    ``v`` (J,K) itself; sums ``K`` (K,K); ``vv`` v[a] v[b]; ``DD`` (D D')[a,b]; ``vKv`` v[a] K[b,c] v[d];
-    ``vD`` v[a] D[b,s]. For traces (else empty) ``KK`` K[b,c] K[a,d] of the only group, ``KDD`` K[b,c] (D D')[a,d] and
-    ``DxD`` D[a,t] D[b,s].
+    D = C_X L_X^-T, and ``x[a,b]`` is an element of x. ``v`` (J,K) itself; sums ``K`` (K,K); ``vv``
+    v[a] v[b]; ``DD`` (D D')[a,b]; ``vKv`` v[a] K[b,c] v[d]; ``vD`` v[a] D[b,s]. For traces (else
+    empty) ``KK`` K[b,c] K[a,d] of the only group, ``KDD`` K[b,c] (D D')[a,d] and ``DxD`` D[a,t]
+    D[b,s].
     """
 
     v: np.ndarray
@@ -63,8 +65,9 @@ class LevelMoments:
 class Solution:
     """The solved system at one theta, internal basis.
 
-    ``beta`` (p,), ``r2`` the penalized residual sum of squares, ``LX`` (p,p) lower Cholesky factor of X'V0^-1 X,
-    ``ldL2`` = log|M|, ``ldRX2`` = log|X'V0^-1 X|, ``deviance`` the criterion on the user's scale.
+    ``beta`` (p,), ``r2`` the penalized residual sum of squares, ``LX`` (p,p) lower Cholesky factor
+    of X'V0^-1 X, ``ldL2`` = log|M|, ``ldRX2`` = log|X'V0^-1 X|, ``deviance`` the criterion on the
+    user's scale.
     """
 
     deviance: float
@@ -89,8 +92,8 @@ class PLSSystem:
     remainder : ResidualProducts, optional
         Products of residuals of the same rows, where sums over the rows have too few digits.
     columns : (q+1, p+1) array, optional
-        The columns of `cp` as combinations ``[X y] columns`` of those that the engine has, such as a model with a coefficient
-        fixed.
+        The columns of `cp` as combinations ``[X y] columns`` of those that the engine has, such as
+        a model with a coefficient fixed.
     """
 
     def __init__(
@@ -118,7 +121,8 @@ class PLSSystem:
         self.solution: Solution
         #: [X y]'V0^-1[X y] of the columns of the engine at the last theta solved.
         self.products: np.ndarray
-        #: L_X^-T at the last theta solved, (p,p) upper triangular: C_X L_X^-T L_X^-1 C_X' = C_X Phi C_X'.
+        #: L_X^-T at the last theta solved, (p,p) upper triangular: C_X L_X^-T L_X^-1 C_X' = C_X Phi
+        #: C_X'.
         self.whiten: np.ndarray
         self.lower = None
         self.evaluations = 0
@@ -133,12 +137,18 @@ class PLSSystem:
         self._quadratic: HessianBlocks | None = None
 
     def value(self, x: np.ndarray) -> float:
-        """Solve at theta = x and return the deviance; infinite when the system is not positive definite there."""
+        """Solve at theta = x and return the deviance.
+
+        Infinite when the system is not positive definite there.
+        """
         solution = self.solve(x)
         return math.inf if solution is None else solution.deviance
 
     def solve(self, theta: np.ndarray) -> Solution | None:
-        """Factor and solve at theta; None when the system is not numerically positive definite there."""
+        """Factor and solve at theta.
+
+        None when the system is not numerically positive definite there.
+        """
         self.evaluations += 1
         self.theta = theta
         self.lambdas = self.covariance.lambdas(theta)
@@ -191,7 +201,7 @@ class PLSSystem:
         """Products and traces of Z'V0^-1 Z that derivatives need."""
         return traces_of(self.engine)
 
-    # -- the search ------------------------------------------------------------------------------------------
+    # -- the search -------------------------------------------------------------------------------
 
     @property
     def is_interior(self) -> bool:
@@ -207,7 +217,7 @@ class PLSSystem:
         """theta with every lambda the identity."""
         return self.covariance.identity
 
-    # -- derivatives -------------------------------------------------------------------------------------------
+    # -- derivatives ------------------------------------------------------------------------------
 
     @property
     def K(self) -> list[np.ndarray]:
@@ -230,7 +240,7 @@ class PLSSystem:
 
     @property
     def v(self) -> list[np.ndarray]:
-        """Z_g'P0 y, (J,K) a group: the conditional modes are H_g v."""
+        """Z_g'P0 y of each group, (J,K): the conditional modes are H_g v."""
         return [sums.v for sums in self.moments()]
 
     def moments(self, exact: bool = False) -> list[LevelMoments]:
@@ -269,10 +279,11 @@ class PLSSystem:
         return [trace - share * m.vv for trace, m in zip(sums, self.moments(), strict=True)]
 
     def hessian_blocks(self, traces: HessianBlocks | None = None) -> HessianBlocks:
-        """Compute d2d/dH_g dH_h, (K_g,K_g,K_h,K_h) for g <= h, from tr(Q0 G Q0 G') (see `trace_blocks`).
+        """Compute d2d/dH_g dH_h, (K_g,K_g,K_h,K_h) for g <= h.
 
-        Without traces: the average of observed and expected information (Gilmour, Thompson and Cullis 1995,
-        Biometrics 51), which needs no traces and tends to the Hessian as the data grow.
+        From tr(Q0 G Q0 G') (see `trace_blocks`). Without traces: the average of observed and
+        expected information (Gilmour, Thompson and Cullis 1995, Biometrics 51), which needs no
+        traces and tends to the Hessian as the data grow.
         """
         vv = [m.vv for m in self.moments()]
         r2, nu = self.solution.r2, self.nu
@@ -282,7 +293,10 @@ class PLSSystem:
         }
 
     def quadratic_blocks(self) -> HessianBlocks:
-        """Compute y'P0 G P0 G'P0 y: sum_ij v_i[a] (Z_i'P0 Z_j)[b,c] v_j[d]; kept until the next theta."""
+        """Compute y'P0 G P0 G'P0 y: sum_ij v_i[a] (Z_i'P0 Z_j)[b,c] v_j[d].
+
+        The sums are kept until the next theta.
+        """
         if self._quadratic is None:
             self._quadratic = self._make_quadratic()
         return self._quadratic
@@ -320,7 +334,10 @@ class PLSSystem:
         return [kf - np.matmul(d, DF) for kf, d in zip(KF, self.D, strict=True)]
 
     def pair_traces(self) -> HessianBlocks:
-        """Sum (Z_i'V0^-1 Z_j)[b,c] (Z_i'V0^-1 Z_j)[a,d] over all i, j; costly, so kept until the next theta."""
+        """Sum (Z_i'V0^-1 Z_j)[b,c] (Z_i'V0^-1 Z_j)[a,d] over all i, j.
+
+        This is costly, so the sums are kept until the next theta.
+        """
         if self._pairs is None:
             one_factor = len(self.cp.groups) == 1
             self._pairs = (
@@ -386,7 +403,10 @@ class PLSSystem:
         )
 
     def probe(self, probes: int, few_levels: int) -> Probed:
-        """Estimate `trace_sums` and `trace_blocks` from each random probe; exact for factors of few levels."""
+        """Estimate `trace_sums` and `trace_blocks` from each random probe.
+
+        Exact for factors of few levels.
+        """
         return probed(self.times_q0, self.cp.groups, probes, few_levels, batches=probes, seed=0)
 
     def stochastic_derivatives(self, traces: Probed) -> Derivatives:
@@ -397,8 +417,8 @@ class PLSSystem:
     def stochastic_hessian(self, traces: Probed) -> tuple[Derivatives, np.ndarray]:
         """Compute the exact gradient and the Hessian with estimated traces.
 
-        Also returns the deviations (probes,m,m) of the Hessian from each probe alone, or one zero matrix where the traces are
-        exact.
+        Also returns the deviations (probes,m,m) of the Hessian from each probe alone, or one zero
+        matrix where the traces are exact.
         """
         mean = {key: part.mean(axis=0) for key, part in traces.pairs.items()}
         derivatives = self._in_theta(self.gradient_blocks(), self.hessian_blocks(mean))

@@ -1,9 +1,10 @@
 """Refits of one model to many responses.
 
-Small models and models with one grouping factor are searched in batches (`mixedfast.estimation.batched_newton`). Searches that
-end near a singular covariance, or do not end, are left to `mixedfast.estimation.newton.minimize`, which certifies them; so are
-all searches of larger models with several factors. These share one engine: another response changes neither its pattern nor its
-symbolic analysis.
+Small models and models with one grouping factor are searched in batches
+(`mixedfast.estimation.batched_newton`). Searches that end near a singular covariance, or do not
+end, are left to `mixedfast.estimation.newton.minimize`, which certifies them; so are all searches
+of larger models with several factors. These share one engine: another response changes neither its
+pattern nor its symbolic analysis.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ _NEAR_SINGULAR = 100.0 * SINGULAR_TOLERANCE
 class Refits:
     """Estimates of R refits, internal basis.
 
-    ``theta`` (R,m), ``sigma`` (R,), ``beta`` (R,p), ``converged`` (R,) bool; NaN where a search failed outright.
-    ``scores`` (R, p + m + 1): statistics that the score of every parameter, at the *fitted* parameters, is linear in. With
-    e = y* - X beta there: X'V0^-1 e, the elements of sum_j v_j v_j' in the places of those of lambda (v = Z'V0^-1 e), and e'V0^-1 e.
+    ``theta`` (R,m), ``sigma`` (R,), ``beta`` (R,p), ``converged`` (R,) bool; NaN where a search
+    failed outright. ``scores`` (R, p + m + 1): statistics that the score of every parameter, at the
+    *fitted* parameters, is linear in. With e = y* - X beta there: X'V0^-1 e, the elements of sum_j
+    v_j v_j' in the places of those of lambda (v = Z'V0^-1 e), and e'V0^-1 e.
     """
 
     theta: np.ndarray
@@ -45,7 +47,10 @@ class Refits:
 
 
 def new_engine(fit: Fit) -> Engine:
-    """Choose an engine for refits of this model; searches that run at the same time need one each."""
+    """Choose an engine for refits of this model.
+
+    Searches that run at the same time need one each.
+    """
     return choose(fit.cp, fit.engine_wanted)
 
 
@@ -88,7 +93,10 @@ def refit(fit: Fit, responses: Responses, engine: Engine) -> Refits:
 
 
 def numbers_per_refit(fit: Fit) -> int:
-    """Return the number of floating-point numbers that a search in a batch holds at a time; 0 without batches."""
+    """Return the number of floating-point numbers that a search in a batch holds.
+
+    0 without batches.
+    """
     batched = batched_newton(fit.cp)
     return 0 if batched is None else batched.numbers_each(fit.cp)
 

@@ -1,8 +1,9 @@
 """Starting values from moments: MINQUE(0), from the cross-products without a factorization.
 
-Rao (1971, J. Multivariate Anal. 1) equates quadratic forms e'Ge of the residuals to their expectations. With weights at zero
-variance ratios they need only Z'Z, Z'X and Z'e. On balanced data the result is that of REML; elsewhere it is unbiased and
-rough. It is within a factor of two on most data, where lambda = 1 can be off by hundreds.
+Rao (1971, J. Multivariate Anal. 1) equates quadratic forms e'Ge of the residuals to their
+expectations. With weights at zero variance ratios they need only Z'Z, Z'X and Z'e. On balanced data
+the result is that of REML; elsewhere it is unbiased and rough. It is within a factor of two on most
+data, where lambda = 1 can be off by hundreds.
 """
 
 from __future__ import annotations
@@ -25,26 +26,32 @@ from mixedfast.estimation.pls import LevelMoments, PLSSystem
 
 __all__ = ["evenness", "first_theta", "one_at_a_time", "starting_theta"]
 
-#: Share of the levels of a factor that carry its moments (`evenness`) below which MINQUE(0) is far off. Lecturers of InstEval:
-#: 0.09; 5,000 items with Zipf distributed counts: 0.001.
+#: Share of the levels of a factor that carry its moments (`evenness`) below which MINQUE(0) is far
+#: off. Lecturers of InstEval: 0.09; 5,000 items with Zipf distributed counts: 0.001.
 _EVEN = 0.01
 
 #: Predicted decrease of the deviance at which a model with one factor is near enough to start from.
 _ONE_FACTOR_TOLERANCE = 1e-3
 
-#: Relative standard deviations at the start are no smaller than this (the deviance is stationary in theta at exactly zero,
-#: whatever the data) and no larger than its inverse.
+#: Relative standard deviations at the start are no smaller than this (the deviance is stationary in
+#: theta at exactly zero, whatever the data) and no larger than its inverse.
 _INSIDE = 0.1
 
 
 def first_theta(cp: CrossProducts, reml: bool) -> np.ndarray:
-    """Choose a start: MINQUE(0), or one factor at a time where a few levels carry the moments of a factor."""
+    """Choose a start.
+
+    MINQUE(0), or one factor at a time where a few levels carry the moments of a factor.
+    """
     uneven = len(cp.groups) > 1 and min(evenness(group) for group in cp.groups) < _EVEN
     return one_at_a_time(cp, reml) if uneven else starting_theta(cp)
 
 
 def evenness(group: GroupProducts) -> float:
-    """Return the share of the levels that carry the moments: 1 for equal weights, 1/J where one level has all the weight."""
+    """Return the share of the levels that carry the moments.
+
+    1 for equal weights, 1/J where one level has all the weight.
+    """
     weight = np.einsum("jaa->j", group.A) ** 2
     return float(weight.sum() ** 2 / max((weight**2).sum(), SMALLEST_DIVISOR)) / group.n_levels
 
@@ -67,8 +74,8 @@ def starting_theta(cp: CrossProducts) -> np.ndarray:
         return cov.identity
     _, whiten, beta, norm = found
     residual = norm**2
-    # at zero variance ratios Z'V0^-1 is Z', so these are the sums of the system there: v = Z'e, and D D' is the part of Z'Z
-    # that X explains
+    # at zero variance ratios Z'V0^-1 is Z', so these are the sums of the system there: v = Z'e, and
+    # D D' is the part of Z'Z that X explains
     sums = [
         LevelMoments(*level_moments(g.A, np.ascontiguousarray(g.B), whiten, beta, True, True))
         for g in cp.groups
@@ -96,9 +103,10 @@ def starting_theta(cp: CrossProducts) -> np.ndarray:
 def one_at_a_time(cp: CrossProducts, reml: bool) -> np.ndarray:
     """Estimate theta from models with one grouping factor each.
 
-    Where factors are crossed, a model without the others has their variance in its residual, by their mean share of the
-    variance of a row, and finds its own variance as REML does, whatever the sizes of the groups; MINQUE(0) gives large groups
-    too much weight. (On a million ratings with Zipf distributed counts the start is 1e-2 deviance units off instead of 1e4.)
+    Where factors are crossed, a model without the others has their variance in its residual, by
+    their mean share of the variance of a row, and finds its own variance as REML does, whatever the
+    sizes of the groups; MINQUE(0) gives large groups too much weight. (On a million ratings with
+    Zipf distributed counts the start is 1e-2 deviance units off instead of 1e4.)
 
     Parameters
     ----------
@@ -138,8 +146,8 @@ def _traces(
 ) -> dict[tuple[int, int], np.ndarray]:
     """Compute tr(M G M G'), M = I - X (X'X)^-1 X', (K_g,K_g,K_h,K_h) for every two groups.
 
-    The sum over levels i of g and j of h of (Z_i'MZ_j)[b,c] (Z_i'MZ_j)[a,d]. With E_ij = D_i D_j', D = Z'X L^-T and L L' = X'X,
-    the blocks are A_ij - E_ij.
+    The sum over levels i of g and j of h of (Z_i'MZ_j)[b,c] (Z_i'MZ_j)[a,d]. With E_ij = D_i D_j',
+    D = Z'X L^-T and L L' = X'X, the blocks are A_ij - E_ij.
     """
     together = {(g, g): (m.KK, m.KDD) for g, m in enumerate(sums)}
     if cp.pairs:
@@ -160,7 +168,10 @@ def _traces(
 
 
 def _inside(cov: Covariance, gamma: np.ndarray) -> np.ndarray:
-    """Factor estimated relative covariances (their elements), with eigenvalues kept away from zero."""
+    """Factor estimated relative covariances, given by their elements.
+
+    Eigenvalues are kept away from zero.
+    """
     relative = [block + np.tril(block, -1).T for block in cov.blocks(gamma)]
     lambdas = [np.zeros_like(block) for block in relative]
     for term in cov.terms:

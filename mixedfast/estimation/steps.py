@@ -1,7 +1,7 @@
 """Rules of every search: the Newton step, its length, sufficient decrease and when to stop.
 
-One search, or many along a leading axis: ``x``, ``gradient`` and ``step`` are (..., m), ``hessian`` (..., m, m), values of the
-criterion and decreases (...). Decreases are in units of the deviance.
+One search, or many along a leading axis: ``x``, ``gradient`` and ``step`` are (..., m), ``hessian``
+(..., m, m), values of the criterion and decreases (...). Decreases are in units of the deviance.
 """
 
 from __future__ import annotations
@@ -25,23 +25,27 @@ __all__ = [
     "suffices",
 ]
 
-#: A fit is called converged when the certificate predicts a smaller decrease. One unit of deviance is about what noise
-#: does; 1e-4 of it moves an estimate by less than a hundredth of its standard error.
+#: A fit is called converged when the certificate predicts a smaller decrease. One unit of deviance
+#: is about what noise does; 1e-4 of it moves an estimate by less than a hundredth of its standard
+#: error.
 CERTIFICATE_TOLERANCE = 1e-4
-#: A search for a refit or for a point of a profile ends with a predicted or expected decrease below this: estimates are within
-#: 1e-4 standard errors of the optimum, and zeta = sqrt(rise of the deviance) within 1e-9 / (2 zeta).
+#: A search for a refit or for a point of a profile ends with a predicted or expected decrease below
+#: this: estimates are within 1e-4 standard errors of the optimum, and zeta = sqrt(rise of the
+#: deviance) within 1e-9 / (2 zeta).
 REFIT_TOLERANCE = 1e-9
-#: Predicted decrease below which two successive decreases show the rate of convergence: the step is then no longer than 1.4e-3
-#: standard errors. A search for a variance of zero predicted 5e-2 and 5e-5, the rate of a Newton method near its end, with 8e-6
-#: left after the step.
+#: Predicted decrease below which two successive decreases show the rate of convergence: the step is
+#: then no longer than 1.4e-3 standard errors. A search for a variance of zero predicted 5e-2 and
+#: 5e-5, the rate of a Newton method near its end, with 8e-6 left after the step.
 _CONVERGING = 1e-6
-#: Eigenvalues of the scaled Hessian are raised to this fraction of the largest before a step is taken.
+#: Eigenvalues of the scaled Hessian are raised to this fraction of the largest before a step is
+#: taken.
 EIGENVALUE_FLOOR = 1e-9
 #: Halvings of a step before a search gives up.
 MAX_HALVINGS = 30
 #: Armijo: share of the decrease along the slope that a step must reach.
 _SUFFICIENT = 1e-4
-#: Relative rise of the criterion that is taken for rounding: in a line search, which goes on from there, and for the last step.
+#: Relative rise of the criterion that is taken for rounding: in a line search, which goes on from
+#: there, and for the last step.
 _ROUNDING, _ANY_ROUNDING = 1e-14, 1e-12
 #: Relative decrease of the criterion too small to be seen in its values.
 _INVISIBLE = 1e-16
@@ -50,7 +54,8 @@ _INVISIBLE = 1e-16
 def newton_step(gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, Any]:
     """Compute a descent step and the decrease that its quadratic model predicts.
 
-    step = -|H|^-1 g, decrease = g'|H|^-1 g / 2, with |H| from the eigenvalues of the Hessian scaled to a unit diagonal
+    step = -|H|^-1 g, decrease = g'|H|^-1 g / 2, with |H| from the eigenvalues of the Hessian scaled
+    to a unit diagonal
     """
     if gradient.ndim > 1:
         return newton_steps(gradient, np.ascontiguousarray(hessian), EIGENVALUE_FLOOR)
@@ -61,16 +66,20 @@ def newton_step(gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, 
 
 
 def step_length(x: np.ndarray, step: np.ndarray) -> Any:
-    """Return the first length to try: 1, or less so that no coordinate moves by more than one or twice the largest."""
+    """Return the first length of a step to try.
+
+    1, or less so that no coordinate moves by more than one or twice the largest.
+    """
     longest = np.abs(step).max(axis=-1, initial=0.0)
     reach = np.maximum(1.0, 2.0 * np.abs(x).max(axis=-1, initial=0.0))
     return reach / np.maximum(longest, reach)
 
 
 def suffices(value: Any, before: Any, decrease: Any, length: Any) -> Any:
-    """Return whether a step of this length lowers the criterion enough (Armijo), or changes it by rounding only.
+    """Return whether a step of this length lowers the criterion enough (Armijo).
 
-    The slope along a Newton step is minus twice the decrease that its quadratic model predicts.
+    A change by rounding is enough, too. The slope along a Newton step is minus twice the decrease
+    that its quadratic model predicts.
     """
     return value <= before - _SUFFICIENT * length * 2.0 * decrease + _ROUNDING * abs(before)
 
@@ -81,15 +90,19 @@ def is_no_higher(value: Any, before: Any) -> Any:
 
 
 def is_small(decrease: Any, tolerance: float, value: Any) -> Any:
-    """Return whether a predicted decrease is below the tolerance, or too small to be seen in the criterion."""
+    """Return whether a predicted decrease is small.
+
+    It is below the tolerance, or too small to be seen in the criterion.
+    """
     return (decrease < tolerance) | (decrease < _INVISIBLE * abs(value))
 
 
 def expected_remaining(decrease: Any, before: Any, exact: bool) -> Any:
-    """Return the decrease expected to remain after a step that predicts ``decrease``; the step before predicted ``before``.
+    """Return the decrease expected to remain after a step that predicts ``decrease``.
 
-    Newton's method squares the error of theta, average information multiplies it by a constant. Infinite where the two
-    decreases do not show convergence.
+    The step before predicted ``before``. Newton's method squares the error of theta, average
+    information multiplies it by a constant. Infinite where the two decreases do not show
+    convergence.
     """
     usable = (decrease > 0.0) & (decrease < before) & (before < np.inf)
     rate = decrease / before

@@ -11,7 +11,7 @@ from mixedfast._validation import check_flag
 from mixedfast._warnings import warn
 from mixedfast.data.frames_out import returns_callers_tables
 from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarning
-from mixedfast.estimation.fit_rows import NOTHING_LEFT
+from mixedfast.estimation.fit_rows import NO_RESIDUALS
 from mixedfast.estimation.newton import Optimum
 from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE
 from mixedfast.inference.ddf.kenward_roger import kenward_roger
@@ -341,7 +341,7 @@ class Estimates(FixedPart):
     def _why_not_converged(self, found: Optimum) -> str:
         """Explain in a sentence why the search did not converge, and what to do."""
         fit = self._fit
-        if found.message == NOTHING_LEFT:
+        if found.message == NO_RESIDUALS:
             return (
                 "the residual variance runs to zero: fixed and random effects together reproduce "
                 "the response, so there is no finite estimate. Simplify the model."

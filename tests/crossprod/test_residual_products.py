@@ -20,7 +20,7 @@ from mixedfast.design.build import build
 from mixedfast.engines import choose
 from mixedfast.engines.refinement import Refined
 from mixedfast.estimation.fit import SMALL_SHARE, fit_crossproducts
-from mixedfast.estimation.fit_rows import NOTHING_LEFT, fit_rows
+from mixedfast.estimation.fit_rows import NO_RESIDUALS, fit_rows
 from mixedfast.estimation.pls import PLSSystem
 from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE
 from mixedfast.formula.parser import parse
@@ -208,7 +208,7 @@ def test_nothing_left_is_said(formula: str) -> None:
     with pytest.warns(mf.ConvergenceWarning, match="residual variance runs to zero"):
         m = mf.lmer(formula, data)
     assert not m.converged
-    assert m._fit.optimum.message == NOTHING_LEFT
+    assert m._fit.optimum.message == NO_RESIDUALS
 
 
 def test_likelihood_ratio_tests_refit_with_the_remainder() -> None:

@@ -1,14 +1,16 @@
 """Maximum likelihood with one parameter fixed: the points of a likelihood profile.
 
-A coefficient is fixed by a linear map of the columns [X y]: with ``c'beta = value``, ``X beta = X N delta + X b0``, so the model
-is that of ``y - X b0`` on ``X N``, and every cross-product of it is a product of the old ones (`PLSSystem.columns`).
+A coefficient is fixed by a linear map of the columns [X y]. With ``c'beta = value``,
+``X beta = X N delta + X b0``, so the model is that of ``y - X b0`` on ``X N``, and every
+cross-product of it is a product of the old ones (`PLSSystem.columns`).
 
-A standard deviation or a correlation is fixed by coordinates in which it stands alone (`Chart`). With column a of a term first
-in the order, the lower triangular root of its covariance begins with ``sd_a``; with a and b first, its first two rows are
-``(sd_a, 0)`` and ``sd_b (rho, sqrt(1 - rho^2))``. The root is linear in the other coordinates, which are free:
+A standard deviation or a correlation is fixed by coordinates in which it stands alone (`Chart`).
+With column a of a term first in the order, the lower triangular root of its covariance begins with
+``sd_a``; with a and b first, its first two rows are ``(sd_a, 0)`` and
+``sd_b (rho, sqrt(1 - rho^2))``. The root is linear in the other coordinates, which are free:
 
     Sigma_g = L L',  L = L0 + sum_i x_i E_i,  sigma^2 = exp(2 tau)
-    d(x, tau) = log|V0| + n log(2 pi sigma^2) + r^2 / sigma^2,        V0 = I + Z (Sigma / sigma^2) Z'
+    d(x, tau) = log|V0| + n log(2 pi sigma^2) + r^2 / sigma^2,   V0 = I + Z (Sigma / sigma^2) Z'
 """
 
 from __future__ import annotations
@@ -39,12 +41,12 @@ __all__ = [
     "minimize_on_chart",
 ]
 
-#: Free diagonal elements start no closer to zero than this times sigma (columns of Z of order one): at exactly zero the
-#: deviance is stationary, whatever the data.
+#: Free diagonal elements start no closer to zero than this times sigma (columns of Z of order one):
+#: at exactly zero the deviance is stationary, whatever the data.
 _INSIDE = 0.05
 
 
-# -- a fixed coefficient -------------------------------------------------------------------------------------------
+# -- a fixed coefficient --------------------------------------------------------------------------
 
 
 def fix_coefficient(
@@ -103,7 +105,7 @@ def coefficient_slope(system: PLSSystem, direction: np.ndarray) -> float:
     return float(-2.0 * system.nu * (direction @ score) / system.solution.r2)
 
 
-# -- a fixed standard deviation or correlation ---------------------------------------------------------------------
+# -- a fixed standard deviation or correlation ----------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +121,8 @@ class Chart:
     by_value : list of (K, K) arrays
         dL / d(fixed value) of each group; for a correlation, divided by the coordinate `pivot`.
     lower : (f,) array
-        0 for coordinates that may not change sign (that would change the sign of a fixed correlation), else -inf.
+        0 for coordinates that may not change sign (that would change the sign of a fixed
+        correlation), else -inf.
     start : (f,) array
     inside : (f,) array
         Coordinates that are diagonal elements start at least this far from zero; 0 for the others.
@@ -153,7 +156,10 @@ def _order(term_k: int, first: Sequence[int]) -> list[int]:
 def chart_of(
     cp: CrossProducts, parameter: Parameter, value: float, theta: np.ndarray, sigma: float
 ) -> Chart:
-    """Choose coordinates with `parameter` (sd, cor or sigma) fixed at `value`, starting at internal (theta, sigma)."""
+    """Choose coordinates with `parameter` (sd, cor or sigma) fixed at `value`.
+
+    They start at internal (theta, sigma).
+    """
     cov, y_scale = cp.covariance, float(cp.scale[-1])
     base = [np.zeros((size, size)) for size in cov.sizes]
     by_value = [np.zeros((size, size)) for size in cov.sizes]
@@ -186,7 +192,8 @@ def chart_of(
             correlated: bool = term.correlated,
         ) -> np.ndarray:
             out = np.zeros_like(base[group])
-            # the columns of a diagonal root return to their places; those of a triangular root have none
+            # the columns of a diagonal root return to their places; those of a triangular root have
+            # none
             columns = np.argsort(order) if not correlated else np.arange(len(order))
             out[own, own] = (to_internal @ block)[:, columns]
             return out
@@ -241,12 +248,15 @@ def chart_of(
     )
 
 
-# -- the search ----------------------------------------------------------------------------------------------------
+# -- the search -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """The best fit with one parameter fixed: ``theta`` and ``sigma`` are internal, ``slope`` is d deviance / d value."""
+    """The best fit with one parameter fixed.
+
+    ``theta`` and ``sigma`` are internal, ``slope`` is d deviance / d value.
+    """
 
     deviance: float
     slope: float
@@ -256,7 +266,9 @@ class Point:
 
 
 class ChartCriterion:
-    """The ML deviance of one chart, a `Criterion` of its coordinates; the last one is tau unless sigma is fixed.
+    """The ML deviance of one chart, a `Criterion` of its coordinates.
+
+    The last coordinate is tau unless sigma is fixed.
 
     Parameters
     ----------
@@ -312,7 +324,10 @@ class ChartCriterion:
         ]
 
     def slope(self) -> float:
-        """Compute d deviance / d(fixed value); NaN at a correlation of one, where it need not exist."""
+        """Compute d deviance / d(fixed value).
+
+        NaN at a correlation of one, where it need not exist.
+        """
         shrink = math.exp(-2.0 * self.tau)
         if self.chart.log_sigma is not None:
             return (
@@ -385,7 +400,8 @@ def minimize_on_chart(
     sigma : float
         Internal residual standard deviation to start from.
     guess : array, optional
-        Coordinates to start from (``Point.coordinates`` of a neighbour); those of the chart by default.
+        Coordinates to start from (``Point.coordinates`` of a neighbour); those of the chart by
+        default.
 
     Returns
     -------

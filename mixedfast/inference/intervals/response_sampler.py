@@ -1,14 +1,16 @@
-"""Random responses from a fitted model, drawn as cross-products: no rows are made, so none are needed.
+"""Random responses from a fitted model, drawn as cross-products without rows.
 
-With D = [Z X] and ``y* = X beta + Z b* + e``, e ~ N(0, sigma^2 I) (rows times sqrt(weight), as everywhere), a refit needs only
+With D = [Z X] and ``y* = X beta + Z b* + e``, e ~ N(0, sigma^2 I) (rows times sqrt(weight), as
+everywhere), a refit needs only
 
     Z'y* = Z'X beta + Z'Z b* + Z'e,   X'y* = X'X beta + X'Z b* + X'e,   y*'y*
 
-and ``D'e ~ N(0, sigma^2 D'D)``. A factor ``D'D = F F'``, its columns standing for orthonormal directions in
-the space D spans, turns independent normals z into ``D'e = sigma F z``. The same z give the length of e's projection,
-``sigma^2 z'z``; what is left of e is ``sigma^2 chi^2`` with n - rank(D) degrees of freedom. F is built by eliminating blocks:
-levels of the largest factor, then the connected components of the rest, then X. Every block is factored by its
-eigenvalues, so that dependent columns (an intercept in both Z and X) are met without harm.
+and ``D'e ~ N(0, sigma^2 D'D)``. A factor ``D'D = F F'``, its columns standing for orthonormal
+directions in the space D spans, turns independent normals z into ``D'e = sigma F z``. The same z
+give the squared length of the projection of e, ``sigma^2 z'z``; the rest of e has squared length
+``sigma^2 chi^2`` with n - rank(D) degrees of freedom. F is built by eliminating blocks: levels of
+the largest factor, then the connected components of the rest, then X. Every block is factored by
+its eigenvalues, so that columns may be dependent (an intercept in both Z and X).
 """
 
 from __future__ import annotations
@@ -27,30 +29,32 @@ if TYPE_CHECKING:
     from mixedfast.crossprod.types import CrossProducts
     from mixedfast.estimation.fit import Fit
 
-__all__ = ["ResponseSampler", "Responses", "semidefinite_root"]
+__all__ = ["ResponseSampler", "semidefinite_root"]
 
-#: An eigenvalue below this fraction of the columns' own sums of squares is a dependent direction. Cross-products carry 16
-#: digits; each elimination may lose a few.
+#: Eigenvalue, as a fraction of the sums of squares of the columns, below which a direction is
+#: dependent. Cross-products have 16 digits; each elimination may lose a few.
 _RANK_TOLERANCE = 1e-9
-#: Scalar columns of one dense component beyond which its factor would not fit in ordinary memory (8 m^2 bytes, three times).
+#: Scalar columns of a dense component beyond which its factor does not fit in ordinary memory: 8
+#: m^2 bytes, three times.
 _MAX_DENSE = 12_000
 
 
 def semidefinite_root(A: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """F and H with F F' = A and H A H' = diag(kept), and which directions A has; a batch at a time.
+    """Compute F and H with F F' = A and H A H' = diag(kept), a batch at a time.
 
     Parameters
     ----------
     A : (..., k, k) array
         Positive semidefinite up to rounding.
     size : (..., k) array
-        Squared lengths of the columns before anything was eliminated: what rounding is measured against.
+        Squared lengths of the columns before elimination, which rounding is relative to.
 
     Returns
     -------
     F, H : (..., k, k) arrays
-        Columns of F and rows of H are zero for directions that A does not have.
+        Columns of F and rows of H are zero for directions in which A is zero.
     kept : (..., k) bool array
+        The other directions.
 
     Examples
     --------
@@ -70,18 +74,19 @@ def semidefinite_root(A: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.n
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """Components of one size: columns (c,s) among the rest's, their F and H (c,s,s)."""
+    """Components of one size: columns (c,s) of the rest, their F and H (c,s,s)."""
 
     columns: np.ndarray
     F: np.ndarray
     H: np.ndarray
 
     def times(self, block: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
+        """Multiply the rows of these components by one block (s,s) each, into out."""
         out[self.columns] = block @ rows[self.columns]
 
 
 class ResponseSampler:
-    """Draws responses from the model a fit describes.
+    """A sampler of responses from a fitted model.
 
     Parameters
     ----------
@@ -95,7 +100,8 @@ class ResponseSampler:
     Examples
     --------
     >>> import mixedfast as mf
-    >>> sampler = ResponseSampler(mf.lmer("Yield ~ 1 + (1 | Batch)", mf.load_dataset("dyestuff"))._fit)
+    >>> m = mf.lmer("Yield ~ 1 + (1 | Batch)", mf.load_dataset("dyestuff"))
+    >>> sampler = ResponseSampler(m._fit)
     >>> sampler.draw([np.random.default_rng(1), np.random.default_rng(2)]).yy.shape
     (2,)
     """
@@ -136,11 +142,11 @@ class ResponseSampler:
 
     @property
     def numbers_per_draw(self) -> int:
-        """Normal numbers that one response takes."""
+        """Number of normal variates that one response takes."""
         return int(sum(self._sizes))
 
     def draw(self, generators: Sequence[np.random.Generator]) -> Responses:
-        """One response from each generator; a response depends on its own generator only.
+        """Draw one response from each generator; it depends on its own generator only.
 
         Parameters
         ----------
@@ -176,7 +182,7 @@ class ResponseSampler:
         parts = zip((z_lead, z_rest, z_x), self._kept, strict=True)
         ee = sum((z[:, kept] ** 2).sum(axis=1) for z, kept in parts) + self.sigma**2 * beyond
 
-        # b* and what it adds
+        # b* and its products
         b = [
             (root / self.sigma) @ z.T.reshape(group.n_levels, group.k, R)
             for root, z, group in zip(self.roots, z_b, cp.groups, strict=True)
@@ -199,14 +205,19 @@ class ResponseSampler:
 def _eliminate(
     cp: CrossProducts, layout: Layout, H: np.ndarray
 ) -> tuple[Any, list[_Block], np.ndarray]:
-    """H A_1r (sparse, (q_1, m)), the factored components of the Schur complement of the rest, and its directions (m,)."""
+    """Eliminate the largest factor and factor the components of the rest.
+
+    H A_1r (sparse, (q_1, m)), the factored components of the Schur complement of the rest, and its
+    directions (m,).
+    """
     from scipy.sparse import csr_array
 
     largest = int(np.diff(layout.start).max())
     if largest > _MAX_DENSE:
         raise NotDefinedError(
-            f"the crossed factors leave a connected component of {largest} random effects; drawing responses without rows "
-            f"factors it densely and stops at {_MAX_DENSE}. Use row_space_bootstrap, which simulates rows."
+            f"the crossed factors leave a connected component of {largest} random effects; drawing "
+            f"responses without rows factors it densely, up to {_MAX_DENSE}. Use "
+            "row_space_bootstrap, which simulates rows."
         )
     ptr, cols = layout.border
     k = H.shape[1]
