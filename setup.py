@@ -47,7 +47,7 @@ REQUIRE = "MIXEDFAST_REQUIRE_CHOLMOD"
 NO_RPATH = "MIXEDFAST_NO_RPATH"
 NEED_CHOLMOD = ("mixedfast.engines._cholmod", "mixedfast.engines._selinv")
 
-BUILDINFO = '''"""The build of the extensions. Written by setup.py; `mixedfast versions` shows it."""
+BUILDINFO = '''"""The build of the extensions, written by setup.py; see `mixedfast versions`."""
 
 from __future__ import annotations
 

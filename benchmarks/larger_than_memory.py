@@ -1,11 +1,12 @@
 """A hundred million students in Parquet: made, read, and fitted, each by a command of its own.
 
-    python -m benchmarks.larger_than_memory make FOLDER [--files 100] [--rows 1000000] [--schools 100000]
-    python -m benchmarks.larger_than_memory read FOLDER
-    /usr/bin/time -v python -m benchmarks.larger_than_memory fit FOLDER
+    python -m benchmarks.larger_than_memory make FOLDER [--files 100] [--rows 1000000] [--schools
+    100000] python -m benchmarks.larger_than_memory read FOLDER /usr/bin/time -v python -m
+    benchmarks.larger_than_memory fit FOLDER
 
 ``read`` decodes the same columns with the same threads and does nothing with them: the rate that ``fit`` is measured against.
-Every command prints rows, seconds on the clock, CPU seconds, rows a second and the process's peak memory.
+Every command prints rows, seconds on the clock, CPU seconds, rows a second and the process's peak
+memory.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ class Overlap(Exception):
 class Settings:
     """How a run goes.
 
-    `limit`: seconds a fit may take, where the problem's own limit is not shorter. `budget`: a library is not repeated when that
-    would take it past this many seconds in all.
+    `limit`: seconds a fit may take, where the problem's own limit is not shorter. `budget`: a
+    library is not repeated when that would take it past this many seconds in all.
     """
 
     repeat: int = 5

@@ -1,7 +1,8 @@
 """Threads that are joined whatever happens.
 
-`concurrent.futures.ThreadPoolExecutor` joins the threads it has noted. An interrupt between the start of a thread and that
-note leaves a thread which nobody waits for, and which may write to what the caller then closes.
+`concurrent.futures.ThreadPoolExecutor` joins the threads it has noted. An interrupt between the
+start of a thread and that note leaves a thread which nobody waits for, and which may write to what
+the caller then closes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ _number = count()
 
 @contextmanager
 def thread_pool(size: int) -> Iterator[ThreadPoolExecutor]:
-    """Open a pool of threads; at its end work that has not begun is cancelled and every thread has ended.
+    """Open a pool of threads, which have all ended when the block has.
+
+    Work that has not begun is cancelled at the end of the block.
 
     Parameters
     ----------

@@ -252,7 +252,8 @@ def _data(file: str, categorical: Sequence[str]) -> Any:
         return with_categories(read_table(file), categorical)
     if categorical:
         raise DataError(
-            "--categorical needs a single file: several files are read in batches with their own types"
+            "--categorical needs a single file: several files are read in batches with their own "
+            "types"
         )
     return file
 

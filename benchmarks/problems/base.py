@@ -23,8 +23,9 @@ class Problem:
 
     `scale` multiplies the number of groups and, with it, of rows.
 
-    `tasks`: what is timed (see libraries). `limit`: seconds after which a fit has nothing more to tell. `libraries`: only
-    these are run, the others are known not to get there (`note` says what was measured).
+    `tasks`: what is timed (see libraries). `limit`: seconds after which a fit has nothing more to
+    tell. `libraries`: only these are run, the others are known not to get there (`note` says what
+    was measured).
     """
 
     key: str

@@ -1,6 +1,7 @@
 """Chromium without a screen, for tests of pages: chromedriver's own protocol, no library.
 
-`browser(width)` gives a `Browser`, or skips the test by name where Chromium or chromedriver is not installed.
+`browser(width)` gives a `Browser`, or skips the test by name where Chromium or chromedriver is not
+installed.
 """
 
 from __future__ import annotations

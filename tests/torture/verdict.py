@@ -34,7 +34,8 @@ class Verdict:
     said : tuple of str
         Its convergence warnings.
     above_starts, above_r : float
-        By how much the criterion is above the lowest that other starts, and R's optimizers, find; NaN where nobody was asked.
+        By how much the criterion is above the lowest that other starts, and R's optimizers, find;
+        NaN where nobody was asked.
     resolution : float
         What rounding may do to the criterion, as the fit itself says.
     """

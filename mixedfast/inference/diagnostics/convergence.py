@@ -69,7 +69,8 @@ def convergence(fit: Fit) -> Convergence:
     if best.converged:
         where = "" if may_have_several_optima(fit.cp) else " to a local optimum"
         first = (
-            f"Converged{where}. (Largest possible further improvement in deviance: {_size(further)}.) "
+            f"Converged{where}. "
+            f"(Largest possible further improvement in deviance: {_size(further)}.) "
             f"An improvement of {CERTIFICATE_TOLERANCE:g} would change no estimate by more than a "
             "hundredth of its standard error."
         )
