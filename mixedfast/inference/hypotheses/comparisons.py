@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mixedfast.inference import studentized_range
 from mixedfast.inference.distributions import t_quantile
 
 __all__ = ["ADJUSTMENTS", "adjusted_p_values", "critical_values"]
@@ -25,11 +26,10 @@ def adjusted_p_values(
     n_means : int
     adjust : one of ADJUSTMENTS
     """
-    from scipy.stats import studentized_range
     from scipy.stats import t as student
 
     if adjust == "tukey" and n_means > 2:  # for two means the studentized range is t itself
-        return np.asarray(studentized_range.sf(np.abs(statistic) * np.sqrt(2.0), n_means, df))
+        return studentized_range.sf(np.abs(statistic) * np.sqrt(2.0), n_means, df)
     p_value = np.asarray(2.0 * student.sf(np.abs(statistic), df))
     count = len(p_value)
     if adjust == "bonferroni":
@@ -51,13 +51,9 @@ def critical_values(level: float, df: np.ndarray, n_means: int, adjust: str) -> 
 
     Holm's stepwise p values have no intervals; those of Bonferroni take their place.
     """
-    from scipy.stats import studentized_range
-
     count = n_means * (n_means - 1) // 2
     if adjust == "tukey" and n_means > 2:
-        # a slow function: once for each df
-        distinct, place = np.unique(np.round(df, 6), return_inverse=True)
-        return np.asarray(studentized_range.ppf(level, n_means, distinct) / np.sqrt(2.0))[place]
+        return studentized_range.isf(1.0 - level, n_means, df) / np.sqrt(2.0)
     tail = 1.0 - level
     if adjust in ("bonferroni", "holm"):
         tail /= count
