@@ -99,14 +99,13 @@ def newton_steps(
     for i in range(<int64_t>N * m * m):
         if not isfinite(H[i]):
             raise np.linalg.LinAlgError("the Hessian is not finite")
-    cdef double[:, ::1] steps_ = steps, vectors = np.empty((m, m))
-    cdef double[::1] decreases_ = decreases
-    cdef double[::1] scale = np.empty(m), values = np.empty(m), work = np.empty(8 * m)
+    cdef double[:, ::1] steps_ = steps
+    cdef double[::1] decreases_ = decreases, work = np.empty(m * (m + 10))
     with nogil:
         for n in range(N):
             info = newton_step(
-                m, &gradient[n, 0], &hessian[n, 0, 0], floor, &scale[0], &vectors[0, 0],
-                &values[0], &work[0], &steps_[n, 0], &decreases_[n])
+                m, &gradient[n, 0], &hessian[n, 0, 0], floor, &work[0], &steps_[n, 0],
+                &decreases_[n])
             if info:
                 break
     if info:
@@ -115,14 +114,18 @@ def newton_steps(
 
 
 cdef int newton_step(
-    int m, const double *gradient, const double *hessian, double floor, double *scale,
-    double *vectors, double *values, double *work, double *step, double *decrease,
+    int m, const double *gradient, const double *hessian, double floor, double *work,
+    double *step, double *decrease,
 ) noexcept nogil:
     """Compute one of `newton_steps` into a zero `step` (m,); return the status of LAPACK.
 
-    Workspace: scale, values (m,), vectors (m,m), work (8 m,).
+    Workspace: m (m + 10) numbers.
     """
     cdef int lwork = 8 * m, info = 0, i, j
+    cdef double *scale = work
+    cdef double *values = work + m
+    cdef double *vectors = work + 2 * m
+    work += 2 * m + m * m
     cdef double along, size, largest = smallest_divisor
     for i in range(m):
         scale[i] = 1.0 / sqrt(max(fabs(hessian[i * m + i]), smallest_divisor))

@@ -134,13 +134,15 @@ class Covariance:
         _, row, column = self._index
         return row == column
 
+    @cached_property
+    def _element_edges(self) -> list[int]:
+        """Edges of the elements of each term."""
+        return [0, *accumulate(term.structure.places.shape[1] for term in self.terms)]
+
     def _by_term(self, listed: np.ndarray) -> Iterator[tuple[Structure, np.ndarray]]:
         """Split elements (..., E) by term, each with its structure."""
-        first = 0
-        for term in self.terms:
-            end = first + term.structure.places.shape[1]
+        for term, (first, end) in zip(self.terms, pairwise(self._element_edges), strict=True):
             yield term.structure, listed[..., first:end]
-            first = end
 
     def _theta_by_term(self, theta: np.ndarray) -> list[np.ndarray]:
         """Split theta (..., m) by term."""
@@ -284,11 +286,10 @@ class Covariance:
     def _jacobian(self, theta: np.ndarray) -> np.ndarray:
         """Compute the derivatives of the elements in theta, (..., E, m), block diagonal by term."""
         out = np.zeros((*theta.shape[:-1], self.n_elements, self.n_theta))
-        first = 0
-        for i, (term, own) in enumerate(zip(self.terms, self._theta_by_term(theta), strict=True)):
-            end = first + term.structure.places.shape[1]
-            out[..., first:end, self.edges[i] : self.edges[i + 1]] = term.structure.jacobian(own)
-            first = end
+        rows, columns = pairwise(self._element_edges), pairwise(self.edges)
+        parts = zip(self.terms, self._theta_by_term(theta), rows, columns, strict=True)
+        for term, own, (first, end), (left, right) in parts:
+            out[..., first:end, left:right] = term.structure.jacobian(own)
         return out
 
     def to_user(self, theta: np.ndarray) -> np.ndarray:
@@ -332,8 +333,8 @@ class Covariance:
 
         Its lambda (internal basis) then has a diagonal element below SINGULAR_TOLERANCE.
         """
-        small = (np.abs(self.elements(theta)) < SINGULAR_TOLERANCE) & self.diagonal
-        return tuple(bool(own.any()) for _, own in self._by_term(small))
+        small = ((np.abs(self.elements(theta)) < SINGULAR_TOLERANCE) & self.diagonal).tolist()
+        return tuple(any(small[first:end]) for first, end in pairwise(self._element_edges))
 
 
 def _listed(array: np.ndarray, kept: int) -> np.ndarray:

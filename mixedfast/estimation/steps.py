@@ -70,8 +70,8 @@ def step_length(x: np.ndarray, step: np.ndarray) -> Any:
 
     1, or less so that no coordinate moves by more than one or twice the largest.
     """
-    longest = np.abs(step).max(axis=-1, initial=0.0)
-    reach = np.maximum(1.0, 2.0 * np.abs(x).max(axis=-1, initial=0.0))
+    longest = np.abs(step).max(axis=-1)
+    reach = np.maximum(1.0, 2.0 * np.abs(x).max(axis=-1))
     return reach / np.maximum(longest, reach)
 
 
