@@ -235,8 +235,7 @@ def _fit(options: argparse.Namespace) -> None:
         m = mf.lm(options.formula, data, **common)
     m.library = "pandas"
     if options.html is not None:  # before anything is printed: whoever reads that may stop reading
-        with _writing(options.html):
-            _write_page(options.html, m.to_html(ddf=options.ddf) or "", [options.file])
+        _write_page(options.html, m.to_html(ddf=options.ddf) or "", [options.file])
     print(m.summary(ddf=options.ddf))
     if options.anova:
         kind = options.type or "III"
@@ -262,13 +261,8 @@ def _write_page(path: Path, page: str, inputs: Sequence[str] = ()) -> None:
     """Write a report; the data that were read are not replaced."""
     from mixedfast.data.whole_file import write_text
 
-    write_text("--html", path, page, inputs)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
     try:
-        yield
+        write_text("--html", path, page, inputs)
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}") from error
 
@@ -279,8 +273,7 @@ def _demo(options: argparse.Namespace) -> None:
     if options.html is None:
         print(demo_text())
         return
-    with _writing(options.html):
-        _write_page(options.html, demo_html())
+    _write_page(options.html, demo_html())
 
 
 def _versions(options: argparse.Namespace) -> None:

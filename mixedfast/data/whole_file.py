@@ -72,13 +72,16 @@ def whole_file(
             )
     unfinished = target.with_name(f"{target.name}.{secrets.token_hex(8)}.part")
     try:
-        with _new_file(unfinished, mode) as file:
+        with _new_file(unfinished, private=mode is not None) as file:
+            if mode is not None and hasattr(os, "fchmod"):
+                os.fchmod(file.fileno(), mode)
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, target)
     except OSError as error:
-        if error.filename in (None, str(unfinished), str(target)):
+        # without a number it is no error of a file: what the block reads may raise its own
+        if error.errno is not None and error.filename in (None, str(unfinished), str(target)):
             raise type(error)(error.errno, error.strerror, str(given)) from error
         raise
     finally:
@@ -113,14 +116,7 @@ def _is_same(target: Path, source: Path) -> bool:
     return target.exists() and source.exists() and os.path.samefile(target, source)
 
 
-def _new_file(path: Path, mode: int | None) -> BinaryIO:
-    """Create a file that did not exist, with these permissions or those of the process."""
+def _new_file(path: Path, private: bool) -> BinaryIO:
+    """Create a file that did not exist, readable by others as the process allows unless private."""
     flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
-    handle = os.open(path, flags, 0o666 if mode is None else 0o600)
-    try:
-        if mode is not None and hasattr(os, "fchmod"):
-            os.fchmod(handle, mode)
-        return os.fdopen(handle, "w+b")
-    except BaseException:
-        os.close(handle)
-        raise
+    return os.fdopen(os.open(path, flags, 0o600 if private else 0o666), "w+b")

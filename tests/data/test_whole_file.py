@@ -84,6 +84,15 @@ def test_a_full_disk_is_reported_with_the_name_that_was_given(tmp_path, monkeypa
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
 
 
+def test_an_error_of_what_is_read_keeps_its_words(tmp_path):
+    with (
+        pytest.raises(OSError, match=r"^cannot decode batch 3$"),
+        whole_file("augment_to", tmp_path / "out.parquet"),
+    ):
+        raise OSError("cannot decode batch 3")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_missing_folder_is_reported_with_the_name_that_was_given(fit, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere.result\.mf'"):
         fit.save(tmp_path / "nowhere" / "result.mf")
