@@ -66,6 +66,7 @@ def test_singular_fits_say_what_is_missing(formula, what):
     m = mf.lmer(formula, frame("edge"))
     told = m.convergence()
     assert told.converged and len(told.singular) == 1
+    assert "local optimum" not in str(told)  # a second search started from lambda = I
     assert what in told.singular[0] and what in str(told)
     assert (m.rePCA()["g"].sd < 1e-4).any()
 

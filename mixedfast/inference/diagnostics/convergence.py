@@ -67,33 +67,29 @@ def convergence(fit: Fit) -> Convergence:
     curvature = fit.curvature()
     further = max(curvature.decrement, curvature.boundary_decrement, 0.0)
     if best.converged:
-        where = "" if may_have_several_optima(fit.cp) else " to a local optimum"
+        searched_again = bool(singular) or may_have_several_optima(fit.cp)
+        where = "" if searched_again else " to a local optimum"
         first = (
-            f"Converged{where}. "
-            f"(Largest possible further improvement in deviance: {_size(further)}.) "
-            f"An improvement of {CERTIFICATE_TOLERANCE:g} would change no estimate by more than a "
-            "hundredth of its standard error."
+            f"Converged{where}. (Largest possible further improvement in deviance: "
+            f"{_size(further)}.) An improvement of {CERTIFICATE_TOLERANCE:g} would change no "
+            "estimate by more than a hundredth of its standard error."
         )
     else:
         first = (
             f"Not converged: {best.message}. (Expected further improvement in deviance: about "
             f"{further:.2g}.) Estimates and tests may be inaccurate. Try other starting values "
             "(start=), rescale covariates (scale(x)), or use fewer random effects; convergence() "
-            "of "
-            "the simpler model shows whether that was sufficient."
+            "of the simpler model shows whether that was sufficient."
         )
     if fit.resolution > _VISIBLE:
         notes.append(
             f"Rounding: the deviance is accurate to {fit.resolution:.1g} only, because random "
-            "effects "
-            "are much larger than the residuals, or one value of a covariate is much larger than "
-            "the "
-            "others. A smaller improvement cannot be detected."
+            "effects are much larger than the residuals, or one value of a covariate is much "
+            "larger than the others. A smaller improvement cannot be detected."
         )
     search = (
-        f"Search: {_count(best.iterations, 'iteration')}, "
-        f"{_count(best.evaluations, 'evaluation')} of the deviance. "
-        f"{_source(curvature)}"
+        f"Search: {_count(best.iterations, 'iteration')}, {_count(best.evaluations, 'evaluation')} "
+        f"of the deviance. {_source(curvature)}"
     )
     return Convergence(
         best.converged, singular, float(further), best.message, (first, *notes, search)
@@ -116,8 +112,7 @@ def _source(curvature: Curvature) -> str:
         return "The possible improvement is computed from the gradient and the exact Hessian."
     return (
         "The possible improvement is computed from the gradient and the average information, "
-        "because "
-        "the exact Hessian is too costly for this model."
+        "because the exact Hessian is too costly for this model."
     )
 
 
