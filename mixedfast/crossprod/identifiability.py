@@ -50,9 +50,8 @@ def check_fixed_part(cp: CrossProducts) -> None:
     residual = cp.xy[-1, -1] - (xy @ np.linalg.solve(xx, xy) if cp.p else 0.0)
     if not residual > _EXACT_FIT * cp.xy[-1, -1]:
         raise NotIdentifiedError(
-            "the fixed effects reproduce the response exactly (or it is constant): no variance "
-            "is left "
-            "to estimate"
+            "the fixed effects reproduce the response exactly (or it is constant): no variance is "
+            "left to estimate"
         )
 
 

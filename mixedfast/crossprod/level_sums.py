@@ -132,9 +132,8 @@ def _owners(cp: CrossProducts, g: int, h: int) -> np.ndarray:
         mine, other = cp.groups[g].name, cp.groups[h].name
         raise DataError(
             f"influence({mine!r}) of rows that are not in memory: levels of {other!r} have rows in "
-            f"several levels of {mine!r}, and their sums cannot be divided among these; fit "
-            "the table "
-            "in memory"
+            f"several levels of {mine!r}, and their sums cannot be divided among these; fit the "
+            "table in memory"
         )
     return owner
 

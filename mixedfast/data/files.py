@@ -299,8 +299,7 @@ class _Parquet:
         if left:
             raise DataError(
                 f"{self.path} is damaged: it has {abs(left)} rows "
-                f"{'fewer' if left > 0 else 'more'} "
-                "than its footer says"
+                f"{'fewer' if left > 0 else 'more'} than its footer says"
             )
 
     def _with_small_dictionaries(self, footer: Any) -> list[str]:

@@ -260,8 +260,7 @@ def _numeric(name: str, values: np.ndarray) -> Numeric:
         if len(values) and values.max() > np.iinfo(np.int64).max:
             raise DataError(
                 f"column {name!r} holds whole numbers of 2**63 or more: convert it to strings if "
-                "they "
-                "are labels, or to floats if they are measurements"
+                "they are labels, or to floats if they are measurements"
             )
         return Numeric(values.astype(np.int64))
     if values.dtype.kind == "f":
@@ -274,8 +273,7 @@ def _check_integers_fit_floats(name: str, low: int, high: int) -> None:
     if max(-low, high) > _WHOLE_IN_FLOAT:
         raise DataError(
             f"column {name!r} has missing values and whole numbers above 2**53, some of which "
-            "would "
-            "become equal as floats: convert it to strings"
+            "would become equal as floats: convert it to strings"
         )
 
 

@@ -99,8 +99,7 @@ class LazyFrame:
         if twins:
             raise DataError(
                 f"columns {name!r} and {twins[0]!r}: Spark does not distinguish upper and lower "
-                "case: "
-                "rename or drop one first"
+                "case: rename or drop one first"
             )
 
     def is_integer(self, name: str) -> bool:

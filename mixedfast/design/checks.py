@@ -30,8 +30,7 @@ def check_finite(columns: Mapping[str, ColumnData]) -> None:
             first = int(np.argmin(finite))
             raise DataError(
                 f"column {name!r} holds {int((~finite).sum())} infinite values (the first in "
-                "complete "
-                f"row {first}): remove or replace them"
+                f"complete row {first}): remove or replace them"
             )
 
 

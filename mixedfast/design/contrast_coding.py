@@ -80,8 +80,7 @@ def contrast_of(name: str, value: Any, levels: np.ndarray) -> Contrast:
         ) from error
     if matrix.ndim != 2 or matrix.shape[0] != len(levels) or not np.isfinite(matrix).all():
         raise DataError(
-            f"the contrast matrix of {name!r} has shape {matrix.shape}; it needs one finite "
-            "row for "
-            f"each of the {len(levels)} levels {levels.tolist()[:8]}"
+            f"the contrast matrix of {name!r} has shape {matrix.shape}; it needs one finite row "
+            f"for each of the {len(levels)} levels {levels.tolist()[:8]}"
         )
     return Contrast(repr(matrix.tolist()), matrix)

@@ -73,15 +73,13 @@ def check_term_size(group: str, term: str, k: int, n_levels: int, n: int) -> Non
         )
     if n_levels >= n:
         raise NotIdentifiedError(
-            f"{group!r} has as many levels ({n_levels}) as there are rows ({n}): the effects "
-            f"of {term} "
-            "cannot be separated from the residual error; did you mean another column?"
+            f"{group!r} has as many levels ({n_levels}) as there are rows ({n}): the effects of "
+            f"{term} cannot be separated from the residual error; did you mean another column?"
         )
     if k * n_levels >= n:
         raise NotIdentifiedError(
             f"{term} has {k * n_levels} random effects for {n} rows: the effects cannot be "
-            "separated "
-            "from the residual error; simplify the term"
+            "separated from the residual error; simplify the term"
         )
 
 
@@ -95,9 +93,8 @@ def aliased_column(term: str, name: str, fault: str) -> NotIdentifiedError:
 def warn_constant_within(term: str, name: str, group: str) -> None:
     """Warn that a random slope has a single value in every group."""
     warn(
-        f"in the random term {term}, {name!r} has a single value in every group of {group!r}: "
-        "no slope can be seen within a group, and its variance is estimated from differences "
-        "between "
+        f"in the random term {term}, {name!r} has a single value in every group of {group!r}: no "
+        "slope can be seen within a group, and its variance is estimated from differences between "
         "groups only"
     )
 
@@ -127,8 +124,7 @@ def check_aliased_terms(terms: Sequence[tuple[str, Sequence[str], np.ndarray, in
         )
         warn(
             f"{whose} both have the effect {shared[0]!r}: only the sum of the two variances is "
-            "identified; "
-            "leave one of them out"
+            "identified; leave one of them out"
         )
 
 

@@ -136,15 +136,13 @@ def _matrix(
         # an error of NumPy as it puts the parts side by side
         if isinstance(error, ValueError) and not isinstance(error, FormulaicError):
             what = (
-                f"a part of {text!r} does not give one value per row: it is an element or a "
-                "slice of "
-                "a column, say, or text"
+                f"a part of {text!r} does not give one value per row: it is an element or a slice "
+                "of a column, say, or text"
             )
         else:
             what = (
                 f"formulaic cannot evaluate {text!r}, whose parts must each give one value per "
-                "row: "
-                f"{one_line(error)}"
+                f"row: {one_line(error)}"
             )
         raise FormulaError(what) from error
     return matrix, found.model_spec

@@ -275,8 +275,7 @@ mf.allow_in_formulas(name=function)
             hint = "; a logarithm to another base is log(x) / log(base)"
             raise FormulaError(
                 f"{called} in {expr!r} takes {takes} column{'s' * (takes > 1)}, not "
-                f"{len(node.args)}"
-                f"{hint if called in ('log', 'np.log') else ''}"
+                f"{len(node.args)}{hint if called in ('log', 'np.log') else ''}"
             )
         if isinstance(node, ast.BinOp) and _is_endless(node):
             raise FormulaError(

@@ -167,9 +167,8 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
                 return g
         shown = "" if group is None else repr(group)
         raise DataError(
-            f"influence({shown}): the rows are not in memory, so only levels of a grouping "
-            f"factor of the model ({', '.join(names)}) can be left out, not single rows or other "
-            "groups"
+            f"influence({shown}): the rows are not in memory, so only levels of a grouping factor "
+            f"of the model ({', '.join(names)}) can be left out, not single rows or other groups"
         )
 
     def _levels(self, group: str | None, design: Design) -> tuple[str, np.ndarray, np.ndarray]:

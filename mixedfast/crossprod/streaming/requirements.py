@@ -172,8 +172,7 @@ def transforms_of(formula: str) -> list[Stateful]:
         if any(stateful_calls(call.inside)):
             raise DataError(
                 f"{call.text} transforms a transform of a whole column: compute the inner one "
-                "first "
-                "and use its column"
+                "first and use its column"
             )
         if call.function == "bs" and given.get("df") is None:
             continue

@@ -128,10 +128,8 @@ def _rank_crossed(cp: CrossProducts, used: list[int], sizes: tuple[int, ...]) ->
     if needed > MEMORY_LIMIT:
         raise NotDefinedError(
             f"containment: for the crossed factors {', '.join(cp.groups[h].name for h in used)} "
-            "the rank of "
-            f"[X Z] needs a dense matrix of {edges[-1]} columns ({needed / 2**30:.3g} GiB; the "
-            "limit is "
-            f"{MEMORY_LIMIT / 2**30:.3g}): use satterthwaite"
+            f"the rank of [X Z] needs a dense matrix of {edges[-1]} columns ({needed / 2**30:.3g} "
+            f"GiB; the limit is {MEMORY_LIMIT / 2**30:.3g}): use satterthwaite"
         )
     k, J = sizes[first], cp.groups[first].n_levels
     A = cp.groups[first].A[:, :k, :k]

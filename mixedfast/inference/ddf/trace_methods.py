@@ -194,8 +194,7 @@ def warn_if_long(what: str, operations: float, further: str) -> None:
     if operations > _LONG_OPERATIONS:
         warn(
             f"{what} take about {operations:.0e} operations, "
-            f"{operations / _OPERATIONS_A_SECOND / 60.0:.0f} minutes or more of "
-            f"one core{further}"
+            f"{operations / _OPERATIONS_A_SECOND / 60.0:.0f} minutes or more of one core{further}"
         )
 
 

@@ -70,9 +70,8 @@ def hypotheses(cp: CrossProducts, type: str = "III") -> Hypotheses:
     """
     if type not in TYPES:
         raise NotDefinedError(
-            f"type={type!r} of analysis of variance is not defined: choose from "
-            f"{', '.join(TYPES)} (models are compared by "
-            "mf.anova(m1, m2))"
+            f"type={type!r} of analysis of variance is not defined: choose from {', '.join(TYPES)} "
+            "(models are compared by mf.anova(m1, m2))"
         )
     return TYPES[type](cp)
 
@@ -226,9 +225,8 @@ def _check_alias(cp: CrossProducts, present: list[FixedTerm]) -> None:
     if partly and cp.alias is None:
         raise NotDefinedError(
             f"type III of {', '.join(partly)} needs to know how the columns that could not be "
-            "identified (an empty cell?) "
-            "follow from the others, and these cross-products do not say: fit from the data, or "
-            "use type II"
+            "identified (an empty cell?) follow from the others, and these cross-products do not "
+            "say: fit from the data, or use type II"
         )
 
 

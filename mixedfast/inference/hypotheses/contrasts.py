@@ -117,8 +117,7 @@ def hypothesis(L: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     if matrix.ndim != 2 or matrix.shape[1] != len(names):
         raise FormulaError(
             f"L has shape {np.shape(L)}: it needs one weight for each of the {len(names)} "
-            "coefficients "
-            f"({', '.join(names)})"
+            f"coefficients ({', '.join(names)})"
         )
     return matrix, np.zeros(len(matrix))
 

@@ -144,15 +144,13 @@ def _check_same_data(a: CrossProducts, b: CrossProducts) -> None:
     """Raise DataError unless two models have the same rows, response, offset and weights."""
     if a.n != b.n:
         raise DataError(
-            f"{a.meta.formula} was fitted to {a.n} rows and {b.meta.formula} to {b.n}: fit both "
-            "to the rows that are complete "
-            "for all variables"
+            f"{a.meta.formula} was fitted to {a.n} rows and {b.meta.formula} to {b.n}: fit both to "
+            "the rows that are complete for all variables"
         )
     if not np.isclose(_sum_of_squares(a), _sum_of_squares(b), rtol=_SAME_RESPONSE, atol=0.0):
         raise DataError(
             f"{a.meta.formula} and {b.meta.formula} do not have the same response "
-            f"({a.meta.response} and {b.meta.response}), "
-            "offset and weights"
+            f"({a.meta.response} and {b.meta.response}), offset and weights"
         )
     if not np.isclose(
         a.sum_log_weights, b.sum_log_weights, rtol=_SAME_RESPONSE, atol=_SAME_RESPONSE

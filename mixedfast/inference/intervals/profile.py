@@ -123,8 +123,7 @@ def profile_limits(profile: LikelihoodProfile, level: float) -> np.ndarray:
     if quantile > profile.cutoff:
         raise ArgumentError(
             f"the profile reaches zeta = {profile.cutoff:.3g}, and level={level} needs "
-            f"{quantile:.3g}: "
-            f"call profile(max_level={level})"
+            f"{quantile:.3g}: call profile(max_level={level})"
         )
     ends = [interval_ends(trace, quantile) for trace in profile.traces.values()]
     return np.array(ends, dtype=float).reshape(-1, 2)

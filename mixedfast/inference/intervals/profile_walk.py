@@ -122,8 +122,7 @@ def _point(
     if rise < -_BELOW:
         warn(
             f"with {p.name} fixed at {value:.6g} the deviance is {-rise:.2g} lower than at the "
-            "estimates: "
-            "the fit is not a global optimum",
+            "estimates: the fit is not a global optimum",
             ConvergenceWarning,
         )
     zeta = sign * math.sqrt(max(rise, 0.0))

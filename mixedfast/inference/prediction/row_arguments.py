@@ -75,7 +75,6 @@ def response_values(y: Any, design: Design) -> np.ndarray:
     if len(bad):
         raise DataError(
             f"{len(bad)} values of the response are missing or infinite (first: row {bad[0]} of "
-            "those used, counted from 0): "
-            "use update(data=...), which leaves out such rows"
+            "those used, counted from 0): use update(data=...), which leaves out such rows"
         )
     return values

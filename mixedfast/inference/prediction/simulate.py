@@ -111,8 +111,7 @@ def _require_whole_terms(fit: LinearFit, kept: list[np.ndarray]) -> None:
             names = ", ".join(group.names[term.start : term.start + term.k])
             raise ArgumentError(
                 f"simulate(re=...) keeps some of the effects {names} of {group.name} and not "
-                "others, but they are correlated: "
-                f"keep them all ({group.name!r}) or none"
+                f"others, but they are correlated: keep them all ({group.name!r}) or none"
             )
 
 
