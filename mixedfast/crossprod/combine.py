@@ -8,27 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from mixedfast.crossprod.blocks import GroupProducts, PairProducts
 from mixedfast.crossprod.scaling import GroupScaling, Scaling
+from mixedfast.crossprod.sums import Meta, Sums
 from mixedfast.design.covariates import merge
 from mixedfast.design.grouping import GroupRecipe, union
 from mixedfast.errors import DataError
 
 if TYPE_CHECKING:
-    from mixedfast.crossprod.types import CrossProducts, Meta
     from mixedfast.design.coding import Coding
 
 __all__ = ["add", "in_scaling", "most_levels_first", "subtract"]
+
+#: The class of the sums: what is added keeps its class.
+_S = TypeVar("_S", bound=Sums)
 
 #: A difference of sums below this share of the whole is rounding: all rows were subtracted.
 _ROUNDING = 1e-12
 
 
-def add(a: CrossProducts, b: CrossProducts) -> CrossProducts:
+def add(a: _S, b: _S) -> _S:
     """Add the cross-products of two tables.
 
     The sums of `a` keep their scaling where it is valid for both, and b is brought into it. Groups
@@ -78,7 +81,7 @@ def add(a: CrossProducts, b: CrossProducts) -> CrossProducts:
 # --- one model --------------------------------------------------------------------------------
 
 
-def _check_same_model(a: CrossProducts, b: CrossProducts) -> None:
+def _check_same_model(a: Sums, b: Sums) -> None:
     # spaces do not matter: names with spaces are in the names of the columns too
     if "".join(a.meta.formula.split()) != "".join(b.meta.formula.split()):
         raise DataError(
@@ -137,7 +140,7 @@ def _equal(a: Any, b: Any) -> bool:
 # --- one order of the groups ------------------------------------------------------------------
 
 
-def _in_order(b: CrossProducts, a: CrossProducts) -> CrossProducts:
+def _in_order(b: _S, a: _S) -> _S:
     """Put the groups and terms of b in the order of those of a."""
     mine, theirs = [g.name for g in a.groups], [g.name for g in b.groups]
     if sorted(mine) != sorted(theirs):
@@ -156,7 +159,7 @@ def _in_order(b: CrossProducts, a: CrossProducts) -> CrossProducts:
     return _permuted(b, groups, terms)
 
 
-def most_levels_first(cp: CrossProducts) -> CrossProducts:
+def most_levels_first(cp: _S) -> _S:
     """Order the grouping factors by their numbers of levels, as for a table in memory."""
     size = [g.n_levels for g in cp.groups]
     groups = sorted(range(len(size)), key=lambda g: -size[g])
@@ -164,7 +167,7 @@ def most_levels_first(cp: CrossProducts) -> CrossProducts:
     return _permuted(cp, groups, terms)
 
 
-def _permuted(cp: CrossProducts, groups: Sequence[int], terms: Sequence[int]) -> CrossProducts:
+def _permuted(cp: _S, groups: Sequence[int], terms: Sequence[int]) -> _S:
     """Put groups and terms in another order."""
     if list(groups) == sorted(groups) and list(terms) == sorted(terms):
         return cp
@@ -209,7 +212,7 @@ def _transposed(pair: PairProducts, n_right: int) -> PairProducts:
 # --- one scaling ------------------------------------------------------------------------------
 
 
-def _common_scaling(a: CrossProducts, b: CrossProducts) -> Scaling:
+def _common_scaling(a: Sums, b: Sums) -> Scaling:
     """Return the scaling of a where it is valid for b too, otherwise the one without shifts.
 
     A shift is valid if the columns that add up to 1 in the rows of a are known to do so in b.
@@ -219,12 +222,12 @@ def _common_scaling(a: CrossProducts, b: CrossProducts) -> Scaling:
     return a.scaling.unshifted()
 
 
-def in_scaling(cp: CrossProducts, scaling: Scaling) -> CrossProducts:
+def in_scaling(cp: _S, scaling: Scaling) -> _S:
     """Transform cross-products to another scaling.
 
     Parameters
     ----------
-    cp : CrossProducts
+    cp : Sums
     scaling : Scaling
         With the constant of `cp`, or without a shift of X and y.
     """
@@ -290,7 +293,7 @@ def _transform(new: Scaling, old: Scaling) -> np.ndarray:
     return R
 
 
-def _group_transform(cp: CrossProducts, g: int, new: GroupScaling) -> np.ndarray:
+def _group_transform(cp: Sums, g: int, new: GroupScaling) -> np.ndarray:
     """Compute R with Z_new = Z_old R for the columns of Z of one grouping factor."""
     group = cp.groups[g]
     R = np.diag(new.scale / group.scale)
@@ -305,7 +308,7 @@ def _group_transform(cp: CrossProducts, g: int, new: GroupScaling) -> np.ndarray
     return R if new.mix is None else R @ new.mix
 
 
-def _plain_products(cp: CrossProducts) -> np.ndarray:
+def _plain_products(cp: Sums) -> np.ndarray:
     """Collect the products of [1 X Z] of rows without weights from the sums by group."""
     ends = np.cumsum([1 + cp.p, *(g.k for g in cp.groups)])
     out = np.zeros((ends[-1], ends[-1]))
@@ -328,7 +331,7 @@ def _plain_products(cp: CrossProducts) -> np.ndarray:
 
 
 def _add_group(
-    a: CrossProducts, b: CrossProducts, g: int
+    a: Sums, b: Sums, g: int
 ) -> tuple[GroupProducts, GroupRecipe, tuple[np.ndarray, np.ndarray]]:
     """Add one grouping factor of both.
 
@@ -351,7 +354,7 @@ def _add_group(
     return replace(mine, levels=recipe.levels, A=A, B=B, sums=sums), recipe, (places[0], places[1])
 
 
-def _group_recipe(cp: CrossProducts, g: int) -> GroupRecipe:
+def _group_recipe(cp: Sums, g: int) -> GroupRecipe:
     """Return the numbering of the groups; by their labels alone if there is no recipe."""
     if cp.meta.recipe is None:
         name, levels = cp.groups[g].name, np.asarray(cp.groups[g].levels)
@@ -381,7 +384,7 @@ def _add_pair(
     return PairProducts.of_blocks(distinct // n_right, distinct % n_right, data, n_left)
 
 
-def _add_meta(a: CrossProducts, b: CrossProducts, groups: Sequence[GroupRecipe]) -> Meta:
+def _add_meta(a: Sums, b: Sums, groups: Sequence[GroupRecipe]) -> Meta:
     recipe = a.meta.recipe
     if recipe is not None:
         theirs = {} if b.meta.recipe is None else b.meta.recipe.covariates
@@ -402,7 +405,7 @@ def _add_meta(a: CrossProducts, b: CrossProducts, groups: Sequence[GroupRecipe])
 # --- subtraction ------------------------------------------------------------------------------
 
 
-def subtract(cp: CrossProducts, part: CrossProducts) -> CrossProducts:
+def subtract(cp: _S, part: _S) -> _S:
     """Subtract the cross-products of some of the rows.
 
     Levels that lose all their rows stay, with sums of zero: they add nothing to the likelihood.
@@ -410,7 +413,7 @@ def subtract(cp: CrossProducts, part: CrossProducts) -> CrossProducts:
 
     Parameters
     ----------
-    cp, part : CrossProducts
+    cp, part : Sums
         In one scaling, with one numbering of the groups; the rows of `part` are among those of
         `cp`.
     """

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mixedfast.crossprod.blocks import GroupProducts
 from mixedfast.crossprod.combine import in_scaling
+from mixedfast.crossprod.sums import Sums
 from mixedfast.design.coding import Coding, products_of
 from mixedfast.errors import ArgumentError, DataError
-
-if TYPE_CHECKING:
-    from mixedfast.crossprod.types import CrossProducts
 
 __all__ = ["small_cells"]
 
 
-def small_cells(cp: CrossProducts, k: int) -> dict[str, list[Any]]:
+def small_cells(cp: Sums, k: int) -> dict[str, list[Any]]:
     """Find the cells of fewer than `k` rows, fewest first (see `CrossProducts.small_cells`).
 
     Returns
@@ -56,7 +54,7 @@ class _Cells(NamedTuple):
         )
 
 
-def _counted(plain: CrossProducts) -> Iterator[_Cells]:
+def _counted(plain: Sums) -> Iterator[_Cells]:
     """Yield levels, categories within levels, and pairs of levels, with their numbers of rows."""
     for group in plain.groups:
         levels, at = np.asarray(group.levels), np.arange(group.n_levels)

@@ -1,78 +1,26 @@
 """Cross-products of a model, the sufficient statistics of its rows.
 
-``[Z X y]'W[Z X y]``, n and the sum of log weights determine the likelihood, every test and every
-refit (docs/maths.md, "Everything is a cross-product"). They add over rows, so partial
-cross-products from threads, files or machines add too.
-
-Columns are shifted and scaled before they are multiplied: raw sums of squares of a response near
-1e7 lose half the digits of the residual sum of squares.
+They add over rows, so partial cross-products from threads, files or machines add too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from mixedfast._memo import cached_property
 from mixedfast._stored import are_within, stored
-from mixedfast.covariance.relative import Covariance, TermShape
-from mixedfast.crossprod.blocks import GroupProducts, PairProducts, check_pairs_and_terms
+from mixedfast.crossprod.blocks import check_pairs_and_terms
 from mixedfast.crossprod.combine import add
 from mixedfast.crossprod.disclosure import small_cells
-from mixedfast.crossprod.scaling import Scaling
+from mixedfast.crossprod.sums import Meta, Sums
 from mixedfast.data.frames_out import table_of
 from mixedfast.data.storage import save
 
-if TYPE_CHECKING:
-    from mixedfast.design.coding import FixedTerm
-    from mixedfast.design.types import Recipe
-
 __all__ = ["CrossProducts", "Meta"]
-
-
-def _check_meta(fields: Any) -> Iterator[str]:
-    if any(not are_within(term.columns, len(fields.x_names)) for term in fields.fixed_terms):
-        yield f"a term of a Meta points outside of its {len(fields.x_names)} columns"
-    if fields.library not in ("pandas", "polars", "pyarrow"):
-        yield f"library of a Meta is {fields.library!r}"
-
-
-@stored("Meta", relations=_check_meta)
-@dataclass(frozen=True, eq=False)
-class Meta:
-    """Names, terms and recipe of a model, for tables and predictions; no rows.
-
-    Parameters
-    ----------
-    formula, response : str
-    x_names : tuple of str
-        All columns of X, the linearly dependent ones included.
-    fixed_terms : tuple of FixedTerm
-        The columns of each term of the fixed part.
-    n_dropped : int
-        Rows left out for missing values.
-    missing : dict of str to int
-        Missing values by variable.
-    weighted : bool
-    recipe : Recipe or None
-        Codes new data as the data of the fit were coded.
-    library : {"pandas", "polars", "pyarrow"}
-        The library of the data, and of the tables of results.
-    """
-
-    formula: str = ""
-    response: str = "y"
-    x_names: tuple[str, ...] = ()
-    fixed_terms: tuple[FixedTerm, ...] = ()
-    n_dropped: int = 0
-    missing: dict[str, int] = field(default_factory=dict)
-    weighted: bool = False
-    recipe: Recipe | None = None
-    library: str = "pandas"
 
 
 def _check_cross_products(fields: Any) -> Iterator[str]:
@@ -116,7 +64,7 @@ def _check_cross_products(fields: Any) -> Iterator[str]:
     whole=True,
 )
 @dataclass(frozen=True, eq=False, repr=False)
-class CrossProducts:
+class CrossProducts(Sums):
     """Sums over rows that determine a fit.
 
     Parameters
@@ -151,58 +99,6 @@ class CrossProducts:
         was left out.
     meta : Meta
     """
-
-    n: int
-    xy: np.ndarray
-    shift: np.ndarray
-    scale: np.ndarray
-    groups: tuple[GroupProducts, ...]
-    pairs: dict[tuple[int, int], PairProducts]
-    terms: tuple[TermShape, ...]
-    x_names: tuple[str, ...]
-    kept: np.ndarray
-    constant: np.ndarray | None
-    mix: np.ndarray | None = None
-    sum_log_weights: float = 0.0
-    unweighted: np.ndarray | None = None
-    alias: np.ndarray | None = None
-    meta: Meta = field(default_factory=Meta)
-
-    @property
-    def p(self) -> int:
-        """Number of columns of X."""
-        return len(self.x_names)
-
-    @cached_property
-    def covariance(self) -> Covariance:
-        """The map from theta to the covariances of the random effects, internal basis."""
-        return Covariance(
-            self.terms,
-            tuple(g.k for g in self.groups),
-            tuple(g.shift for g in self.groups),
-            tuple(g.scale for g in self.groups),
-            tuple(g.mix for g in self.groups),
-        )
-
-    @property
-    def scaling(self) -> Scaling:
-        """Shifts and scales of the columns; further rows in the same scaling add exactly."""
-        return Scaling(
-            self.shift, self.scale, tuple(g.scaling for g in self.groups), self.constant, self.mix
-        )
-
-    @property
-    def intercept(self) -> int | None:
-        """Position of the constant 1 among the columns of X."""
-        if self.constant is None or np.count_nonzero(self.constant) != 1:
-            return None
-        at = int(np.argmax(self.constant))
-        return at if self.constant[at] == 1.0 else None
-
-    @property
-    def ones(self) -> np.ndarray | None:
-        """The constant 1 in the internal columns of X, (p,); None when no column is shifted."""
-        return self.scaling.ones
 
     def __repr__(self) -> str:
         groups = ", ".join(f"{group.name} {group.n_levels}" for group in self.groups)

@@ -1,6 +1,7 @@
 """Factorizations of M(theta) = Lambda'Z'WZ Lambda + I behind one interface.
 
-The engine is chosen by the structure of the model and recorded in the fit.
+`mixedfast.engines.choose.choose` chooses the engine by the structure of the model; the fit
+records it.
 
 ``block``
     One grouping factor, or the largest eliminated level by level and the rest dense, with one block
@@ -9,8 +10,3 @@ The engine is chosen by the structure of the model and recorded in the fit.
 ``cholmod``
     Any crossing or nesting, as one sparse matrix.
 """
-
-from mixedfast.engines.choose import choose
-from mixedfast.engines.interface import Engine, Traces, traces_of
-
-__all__ = ["Engine", "Traces", "choose", "traces_of"]

@@ -18,7 +18,7 @@ from mixedfast.crossprod.identifiability import check_fixed_part
 from mixedfast.crossprod.residual_products import ResidualProducts
 from mixedfast.crossprod.subset import keep_columns
 from mixedfast.crossprod.types import CrossProducts
-from mixedfast.engines import choose
+from mixedfast.engines.choose import choose
 from mixedfast.engines.threads import on_one_blas_thread
 from mixedfast.errors import DataError, NotIdentifiedError
 from mixedfast.estimation.local_model import DirectModel, NeighbourModel, choose_model

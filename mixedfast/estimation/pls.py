@@ -26,8 +26,8 @@ from mixedfast._stored import stored
 from mixedfast.covariance._theta import second_derivative, solve_normal_equations
 from mixedfast.crossprod.residual_products import ResidualProducts
 from mixedfast.crossprod.types import CrossProducts
-from mixedfast.engines import Engine, Traces, traces_of
 from mixedfast.engines._levels import level_moments
+from mixedfast.engines.interface import Engine, Traces, traces_of
 from mixedfast.engines.layout import spread, spread_edges
 from mixedfast.engines.refinement import Refined
 from mixedfast.engines.stochastic_traces import Probed, probed

@@ -15,7 +15,8 @@ import numpy as np
 
 from mixedfast.covariance.relative import SINGULAR_TOLERANCE
 from mixedfast.crossprod.new_response import Responses
-from mixedfast.engines import Engine, choose
+from mixedfast.engines.choose import choose
+from mixedfast.engines.interface import Engine
 from mixedfast.estimation.batched_newton import batched_newton
 from mixedfast.estimation.fit import Fit, settle
 from mixedfast.estimation.local_model import choose_model

@@ -17,7 +17,7 @@ import mixedfast.crossprod.residual_products as module
 from mixedfast.crossprod.collinearity import well_conditioned
 from mixedfast.crossprod.residual_products import residual_products
 from mixedfast.design.build import build
-from mixedfast.engines import choose
+from mixedfast.engines.choose import choose
 from mixedfast.engines.refinement import Refined
 from mixedfast.estimation.fit import SMALL_SHARE, fit_crossproducts
 from mixedfast.estimation.fit_rows import NO_RESIDUALS, fit_rows

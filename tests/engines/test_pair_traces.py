@@ -12,7 +12,7 @@ import pytest
 from helpers.cases import fitted_model
 
 import mixedfast as mf
-from mixedfast.engines import choose
+from mixedfast.engines.choose import choose
 from mixedfast.engines.pair_traces import shared_columns
 from mixedfast.engines.stochastic_traces import batch_means, from_probes
 from mixedfast.estimation.pls import PLSSystem

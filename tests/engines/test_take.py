@@ -10,7 +10,8 @@ import pytest
 from mixedfast.crossprod.assemble import assemble
 from mixedfast.crossprod.new_response import with_sums
 from mixedfast.design.build import build
-from mixedfast.engines import Engine, Traces, choose, traces_of
+from mixedfast.engines.choose import choose
+from mixedfast.engines.interface import Engine, Traces, traces_of
 from mixedfast.errors import NotDefinedError
 from mixedfast.formula.parser import parse
 

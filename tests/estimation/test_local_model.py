@@ -8,7 +8,7 @@ import pytest
 from mixedfast.crossprod.assemble import assemble
 from mixedfast.crossprod.combine import subtract
 from mixedfast.design.build import build
-from mixedfast.engines import choose
+from mixedfast.engines.choose import choose
 from mixedfast.estimation.fit import fit_crossproducts
 from mixedfast.estimation.local_model import DirectModel, NeighbourModel, StochasticModel
 from mixedfast.estimation.newton import COSTLY_TOLERANCE, NEIGHBOUR_TOLERANCE, minimize

@@ -15,7 +15,7 @@ import mixedfast as mf
 from mixedfast import ConvergenceWarning, SingularFitWarning
 from mixedfast.crossprod.assemble import assemble
 from mixedfast.design.build import build
-from mixedfast.engines import choose
+from mixedfast.engines.choose import choose
 from mixedfast.estimation import newton
 from mixedfast.estimation.boundary import off_boundary, scale_decrease
 from mixedfast.estimation.fit import fit_crossproducts

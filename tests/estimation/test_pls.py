@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from mixedfast.crossprod.assemble import assemble
 from mixedfast.design.build import build
-from mixedfast.engines import choose
+from mixedfast.engines.choose import choose
 from mixedfast.estimation.fit import fit_crossproducts, solve_at
 from mixedfast.estimation.local_model import DirectModel, StochasticModel
 from mixedfast.estimation.newton import COSTLY_TOLERANCE, minimize

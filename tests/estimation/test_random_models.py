@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import mixedfast as mf
 from mixedfast.crossprod.assemble import assemble
 from mixedfast.design.build import build
-from mixedfast.engines import choose
+from mixedfast.engines.choose import choose
 from mixedfast.estimation.fit import fit_crossproducts, solve_at
 from mixedfast.estimation.pls import PLSSystem
 from mixedfast.formula.parser import parse

@@ -12,7 +12,7 @@ from helpers.cases import fitted_model, frame, golden
 import mixedfast as mf
 from mixedfast.covariance.relative import SINGULAR_TOLERANCE
 from mixedfast.design.columns import matrix
-from mixedfast.engines import choose
+from mixedfast.engines.choose import choose
 from mixedfast.estimation.batched_newton import Dense, batched_newton
 from mixedfast.estimation.local_model import DirectModel
 from mixedfast.estimation.newton import minimize

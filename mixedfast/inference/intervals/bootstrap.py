@@ -38,7 +38,7 @@ from mixedfast.inference.intervals.response_sampler import ResponseSampler
 
 if TYPE_CHECKING:
     from mixedfast.design.types import Design
-    from mixedfast.engines import Engine
+    from mixedfast.engines.interface import Engine
     from mixedfast.estimation.fit import Fit
 
 __all__ = ["bootstrap", "row_space_bootstrap"]

@@ -23,7 +23,7 @@ import numpy as np
 
 from mixedfast.covariance.relative import lower_cholesky, lower_root
 from mixedfast.crossprod.types import CrossProducts
-from mixedfast.engines import Engine
+from mixedfast.engines.interface import Engine
 from mixedfast.errors import NotIdentifiedError
 from mixedfast.estimation.criterion import Derivatives, Escape
 from mixedfast.estimation.local_model import DirectModel

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfast.engines import Engine
+from mixedfast.engines.interface import Engine
 from mixedfast.estimation.fit import Fit
 from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.prediction.row_tiles import ModelRows
