@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mixedfast._lazy import lazy_attributes
-from mixedfast._version import __version__
+from mixedfast._memo import lazy_attributes
+from mixedfast._versions import __version__
 from mixedfast.errors import (
     ArgumentError,
     BuildError,

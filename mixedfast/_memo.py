@@ -1,4 +1,7 @@
-"""`cached_property` without the lock that it has before Python 3.12.
+"""Values that are computed at their first use: attributes of packages, and of objects.
+
+`lazy_attributes` keeps the import of a package quick. `cached_property` is that of functools
+without the lock it has before Python 3.12.
 
 Before Python 3.12 `functools.cached_property` holds one lock for all objects of a class while it
 computes a value: fits in different threads wait for each other, and a child process that is forked
@@ -10,9 +13,11 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["cached_property"]
+__all__ = ["cached_property", "lazy_attributes"]
 
 if TYPE_CHECKING or sys.version_info >= (3, 12):
     from functools import cached_property
@@ -26,3 +31,26 @@ else:
                 return self
             made = instance.__dict__[self.attrname] = self.func(instance)
             return made
+
+
+def lazy_attributes(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
+    """Make the ``__getattr__`` of a package.
+
+    Parameters
+    ----------
+    package : str
+    modules : mapping
+        Name -> the module that defines it.
+    """
+
+    def fetch(name: str) -> Any:
+        module = sys.modules[package]
+        if name not in modules:
+            raise AttributeError(
+                f"module {package!r} has no attribute {name!r}", name=name, obj=module
+            )
+        value = getattr(import_module(modules[name]), name)
+        setattr(module, name, value)
+        return value
+
+    return fetch

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal, TypeAlias
 
-from mixedfast._warnings import warn
-from mixedfast.errors import ArgumentError
+from mixedfast.errors import ArgumentError, warn
 
 __all__ = ["Show", "bar"]
 

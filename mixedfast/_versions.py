@@ -5,14 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
 
-from mixedfast._validation import available_cores
-from mixedfast._version import __version__
+__all__ = ["__version__", "show_versions", "versions"]
 
-__all__ = ["show_versions", "versions"]
+__version__ = "0.1.0"
 
 _LIBRARIES = (
     "numpy",
@@ -42,6 +40,8 @@ def versions() -> dict[str, str]:
     >>> list(versions())[:3]
     ['mixedfast', 'python', 'platform']
     """
+    from mixedfast._validation import available_cores
+
     return {
         "mixedfast": __version__,
         "python": platform.python_version(),
@@ -70,6 +70,8 @@ def show_versions() -> None:
 
 
 def _installed(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(name)
     except PackageNotFoundError:

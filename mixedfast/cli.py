@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixedfast._version import __version__
+from mixedfast._versions import __version__
 from mixedfast.errors import DataError, MixedFastError
 
 if TYPE_CHECKING:

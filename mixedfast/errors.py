@@ -5,6 +5,11 @@ A message names the column, term or row at fault and says what to do about it.
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
+from types import FrameType
+
 
 class MixedFastError(Exception):
     """Base class of all errors and warnings of mixedfast."""
@@ -48,3 +53,35 @@ class ConvergenceWarning(MixedFastError, UserWarning):
 
 class SingularFitWarning(MixedFastError, UserWarning):
     """An estimated covariance matrix is singular: a variance is zero or a correlation is one."""
+
+
+_PACKAGE = os.path.dirname(__file__) + os.sep
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Issue a warning at the line that called mixedfast, however deep inside the package it arises.
+
+    The caller of the outermost frame of the package is that line: frames of the standard library
+    may lie in between (those of a context manager, say).
+
+    Parameters
+    ----------
+    message : str
+    category : type of warning
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn("the fit is singular")
+    >>> str(caught[0].message), caught[0].category.__name__
+    ('the fit is singular', 'UserWarning')
+    """
+    frame: FrameType | None = sys._getframe()
+    outermost = depth = 1
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(_PACKAGE):
+            outermost = depth
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(message, category, stacklevel=outermost + 1)

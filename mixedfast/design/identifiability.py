@@ -12,12 +12,11 @@ from itertools import combinations
 
 import numpy as np
 
-from mixedfast._warnings import warn
 from mixedfast.design.build import formulas
 from mixedfast.design.checks import check_labels
 from mixedfast.design.columns import Column, evaluate, matrix, take
 from mixedfast.design.types import Design
-from mixedfast.errors import DataError, NotIdentifiedError
+from mixedfast.errors import DataError, NotIdentifiedError, warn
 from mixedfast.formula.variables import used_names
 
 __all__ = [

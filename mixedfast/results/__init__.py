@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mixedfast._lazy import lazy_attributes
+from mixedfast._memo import lazy_attributes
 
 if TYPE_CHECKING:
     from mixedfast.inference.diagnostics.convergence import Convergence

@@ -8,9 +8,8 @@ import numpy as np
 
 from mixedfast._memo import cached_property
 from mixedfast._validation import check_flag
-from mixedfast._warnings import warn
 from mixedfast.data.frames_out import returns_callers_tables
-from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarning
+from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarning, warn
 from mixedfast.estimation.fit_rows import NO_RESIDUALS
 from mixedfast.estimation.newton import Optimum
 from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE

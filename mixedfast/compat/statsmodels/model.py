@@ -11,7 +11,6 @@ import numpy as np
 
 from mixedfast._memo import cached_property
 from mixedfast._validation import check_flag
-from mixedfast._warnings import warn
 from mixedfast.api import crossproducts, lmer
 from mixedfast.compat.statsmodels import arrays, formulas
 from mixedfast.compat.statsmodels.components import Component, Groups, from_formulas, from_matrices
@@ -25,7 +24,7 @@ from mixedfast.compat.statsmodels.refused import (
 )
 from mixedfast.compat.statsmodels.results import MixedLMResults
 from mixedfast.compat.statsmodels.translate import Translation, translate
-from mixedfast.errors import DataError, NotDefinedError
+from mixedfast.errors import DataError, NotDefinedError, warn
 from mixedfast.estimation.fit import Fit, solve_at
 
 __all__ = ["MixedLM"]

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mixedfast._validation import check_threads
-from mixedfast._warnings import warn
 from mixedfast.crossprod.assemble import PartialSums
 from mixedfast.crossprod.collinearity import orthogonalized
 from mixedfast.crossprod.streaming.checkpoint import CheckpointFile, digest
@@ -43,7 +42,7 @@ from mixedfast.data.sources import as_source
 from mixedfast.data.work_units import Source, Unit
 from mixedfast.design.build import without_dot
 from mixedfast.design.request import Request
-from mixedfast.errors import DataError
+from mixedfast.errors import DataError, warn
 
 __all__ = ["stream_crossproducts"]
 

@@ -14,9 +14,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from mixedfast._validation import check_count, check_seed, memory
-from mixedfast._warnings import warn
 from mixedfast.engines.stochastic_traces import probed
-from mixedfast.errors import ArgumentError, NotDefinedError
+from mixedfast.errors import ArgumentError, NotDefinedError, warn
 from mixedfast.estimation.pls import PLSSystem
 
 __all__ = [

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mixedfast._warnings import warn
-from mixedfast.errors import ConvergenceWarning
+from mixedfast.errors import ConvergenceWarning, warn
 from mixedfast.inference.intervals.parameters import Parameter
 from mixedfast.inference.intervals.zeta_curve import Trace, interpolant
 

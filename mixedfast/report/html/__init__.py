@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast._validation import check_kind
-from mixedfast._version import __version__
+from mixedfast._versions import __version__
 from mixedfast.errors import MissingLibraryError
 from mixedfast.inference.ddf.methods import METHODS
 from mixedfast.inference.hypotheses.coefficients import MethodTests, tests_by_method
