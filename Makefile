@@ -1,26 +1,27 @@
-# make demo   the slides' analysis, from a fresh clone
-# make test   the same, proved, on all cores
-# make test-all           more models, seeds and programs say the same; .ci/run takes these
-# make test-slow          clusters of processes too: Dask, Spark
-# make torture            932 models that are hard for a reason (tests/torture/README.md)
-# make test-debug         the kernels' tests with checks of every index and with assertions
+# make demo   the analysis of the slides, from a fresh clone
+# make test   the tests, on all cores
+# make test-all           slow repetitions too: more models, seeds and libraries; .ci/run calls this
+# make test-slow          the tests with clusters of processes: Dask, Spark
+# make torture            hard models (tests/torture/README.md)
+# make test-debug         the tests of the kernels, with bounds checks and assertions
 # make sanitize           the same tests under AddressSanitizer and UndefinedBehaviorSanitizer (gcc)
-# make fuzz               every kernel and door under a coverage-guided fuzzer (tests/fuzz/README.md); FUZZ_SECONDS=60 for each, FUZZ_SEED=1 to repeat
-# make leaks              resident memory over 10,000 fits of each engine; a few fits under valgrind
-# make bench              side by side with what is installed, a few minutes (benchmarks/README.md)
-# make bench-competitors  the other libraries, each in an environment of its own
+# make fuzz               coverage-guided fuzzing of kernels, formulas and files (tests/fuzz/README.md);
+#                         FUZZ_SECONDS=60 per target, FUZZ_SEED=1 to repeat a run
+# make leaks              resident memory over 10,000 fits of each engine, then a few fits under valgrind
+# make bench              comparison with the installed libraries, a few minutes (benchmarks/README.md)
+# make bench-competitors  the other libraries, each in its own environment
 # make bench-all | bench-scaling | bench-kernels
-# make wheel  the files to publish, in dist/: source distribution, and a wheel that carries SuiteSparse
-# make test-wheel         that wheel's tests, where the system has no SuiteSparse
-# make test-pythons       the tests under every Python there is, 3.10 to 3.14
+# make wheel              source distribution and a wheel that contains SuiteSparse, in dist/
+# make test-wheel         the tests of that wheel, without SuiteSparse on the system
+# make test-pythons       the tests with every installed Python, 3.10 to 3.14
 # make test-lower-bounds  the tests with the oldest dependencies that pyproject.toml allows
-# make reproducible       two builds in two folders: are they the same bytes?
-# make docs   the pages and the API reference, in build/docs
-# make pictures           those that README.md shows, kept in docs/pictures
+# make reproducible       compare two builds from two folders byte by byte
+# make docs               the pages and the API reference, in build/docs
+# make pictures           the pictures of README.md, in docs/pictures
 # make lint | clean
 #
-# A virtual environment is made in .venv and the extensions are built in place. Stamp files in
-# .venv remember what is done, so that a second call goes straight to work.
+# The virtual environment is .venv, and the extensions are built in place. Stamp files in .venv record
+# which steps are done.
 
 PYTHON ?= python3
 VENV := .venv

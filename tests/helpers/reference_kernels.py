@@ -1,8 +1,8 @@
-"""What the fast code must agree with: a NumPy twin of every kernel.
+"""NumPy versions of the compiled kernels, short and slow, for comparison in tests.
 
-The twins have the names and signatures of ``_kernels``, ``_pairs``, ``_blocks`` and ``_theta``;
-they are short and slow. Nothing in the package calls this module; the tests do. A whole model by
-other means is in ``_reference_model.py``.
+Names and signatures are those of the Cython modules of the package (``_sums``, ``_cooccurrence``,
+``_levels``, ``_border``, ``_theta`` and the others). The deviance of a whole model by dense algebra
+is in ``reference_model.py``.
 """
 
 from __future__ import annotations
