@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mixedfast.datasets import list_datasets, load_dataset
     from mixedfast.formula.expressions import allow_in_formulas
     from mixedfast.inference.ddf.trace_methods import KenwardRoger, Satterthwaite
+    from mixedfast.report.model_table import table
     from mixedfast.report.text import page
     from mixedfast.results import LMMResult
     from mixedfast.results.saved import load
@@ -54,6 +55,7 @@ _MODULES = {
     "load_dataset": "mixedfast.datasets",
     "page": "mixedfast.report.text",
     "show_versions": "mixedfast._versions",
+    "table": "mixedfast.report.model_table",
 }
 
 __all__ = [
@@ -83,6 +85,7 @@ __all__ = [
     "load_dataset",
     "page",
     "show_versions",
+    "table",
 ]
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "STARS_LEGEND",
     "chop",
     "decimals",
+    "p_rounded",
     "p_value",
     "p_values",
     "significant",
@@ -163,6 +164,28 @@ def p_value(value: float, digits: int = 4) -> str:
     ('< 2.2e-16', '0.01235')
     """
     return p_values([value], digits)[0]
+
+
+def p_rounded(value: float, equals: bool = False) -> str:
+    """Format a p value as papers do: three decimals, or ``< .001``.
+
+    Parameters
+    ----------
+    value : float
+    equals : bool
+        Write ``= `` before a number, so that the text follows a "p".
+
+    Examples
+    --------
+    >>> p_rounded(0.00003), p_rounded(0.0412), p_rounded(0.0412, equals=True)
+    ('< .001', '.041', '= .041')
+    """
+    if math.isnan(value):
+        return MISSING
+    if value < 0.001:
+        return "< .001"
+    shown = f"{value:.3f}".removeprefix("0")
+    return f"= {shown}" if equals else shown
 
 
 def stars(value: float) -> str:

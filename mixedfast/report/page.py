@@ -6,6 +6,7 @@ import html
 import re
 import textwrap
 from collections.abc import Sequence
+from os import PathLike
 
 from mixedfast.report.sections import Cells, Grid, Heading, Section
 
@@ -31,6 +32,7 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "×": r"$\times$",
 }
 
 
@@ -73,6 +75,48 @@ class Page:
 
     def _repr_html_(self) -> str:
         return page_html(self.sections)
+
+    def to_html(self) -> str:
+        """Format the page as a fragment of HTML, as a notebook shows it.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> "<table>" in m.summary().to_html()
+        True
+        """
+        return page_html(self.sections)
+
+    def to_docx(self, path: str | PathLike[str]) -> None:
+        """Write the page to a Word file, with the tables as Word tables.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Raises
+        ------
+        MissingLibraryError
+            When python-docx is not installed.
+        DataError
+            When the path is a folder, a device or a pipe.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> from tempfile import TemporaryDirectory
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> with TemporaryDirectory() as folder:
+        ...     m.summary().to_docx(f"{folder}/summary.docx")
+        """
+        from mixedfast.report.word import write_docx
+
+        write_docx(self.sections, path)
 
     def to_markdown(self) -> str:
         """Format the page in Markdown, with pipe tables.
@@ -160,9 +204,12 @@ def _html(section: Section) -> str:
 
 def _html_grid(grid: Grid) -> str:
     caption = f"<caption>{html.escape(grid.heading)}</caption>" if grid.heading else ""
-    sides = ["left" if column.left else "right" for column in grid.columns]
+    sides = [column.side for column in grid.columns]
     head = _html_row("th", [column.header for column in grid.columns], sides)
-    body = "\n".join(_html_row("td", row, sides) for row in grid.rows)
+    body = "\n".join(
+        _html_row("td", row, sides, ruled=place in grid.rules)
+        for place, row in enumerate(grid.rows)
+    )
     note = grid.note.removeprefix(RULE)
     below = f"\n{_html(note)}" if note else ""
     table = f"<table>{caption}\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody></table>"
@@ -171,12 +218,20 @@ def _html_grid(grid: Grid) -> str:
     )
 
 
-def _html_row(tag: str, cells: Sequence[str], sides: Sequence[str]) -> str:
+def _html_row(tag: str, cells: Sequence[str], sides: Sequence[str], ruled: bool = False) -> str:
+    rule = "; border-top: 1px solid" if ruled else ""
     shown = (
-        f'<{tag} style="text-align: {side}">{html.escape(cell)}</{tag}>'
+        f'<{tag} style="text-align: {side}{_html_indent(cell)}{rule}">'
+        f"{html.escape(cell.strip())}</{tag}>"
         for cell, side in zip(cells, sides, strict=True)
     )
     return f"<tr>{''.join(shown)}</tr>"
+
+
+def _html_indent(cell: str) -> str:
+    """Turn the blanks before a label into a padding; blanks alone are none."""
+    blanks = len(cell) - len(cell.lstrip())
+    return f"; padding-left: {blanks / 2:g}em" if cell.strip() and blanks else ""
 
 
 # --- Markdown ------------------------------------------------------------------------------------
@@ -195,10 +250,7 @@ def _markdown(section: Section) -> str:
             Cells(_plain(c.header), tuple(map(_plain, c.cells)), c.left) for c in section.columns
         ]
         width = [max(2, *map(len, (c.header, *c.cells))) for c in columns]
-        rule = "|".join(
-            f":{'-' * (w + 1)}" if c.left else f"{'-' * (w + 1)}:"
-            for c, w in zip(columns, width, strict=True)
-        )
+        rule = "|".join(_markdown_rule(c, w) for c, w in zip(columns, width, strict=True))
         padded = [
             [f"{cell:{'<' if c.left else '>'}{w}}" for cell in (c.header, *c.cells)]
             for c, w in zip(columns, width, strict=True)
@@ -209,6 +261,12 @@ def _markdown(section: Section) -> str:
         note = section.note.removeprefix(RULE)
         return "\n\n".join([*above, table, *([_markdown(note)] if note else [])])
     return "  \n".join(_plain(line) for line in section.splitlines())
+
+
+def _markdown_rule(column: Cells, width: int) -> str:
+    if column.center:
+        return f":{'-' * width}:"
+    return f":{'-' * (width + 1)}" if column.left else f"{'-' * (width + 1)}:"
 
 
 def _plain(text: str) -> str:
@@ -229,8 +287,13 @@ def _latex(section: Section) -> str:
         command = "section" if section.level == 1 else "subsection"
         return f"\\{command}*{{{_escaped(section.text)}}}"
     if isinstance(section, Grid):
-        sides = "".join("l" if column.left else "r" for column in section.columns)
-        rows = [" & ".join(map(_escaped, row)) + r" \\" for row in section.rows]
+        sides = "".join(column.side[0] for column in section.columns)
+        rows = [
+            ("\\midrule\n" if place in section.rules else "")
+            + " & ".join(map(_latex_cell, row))
+            + r" \\"
+            for place, row in enumerate(section.rows)
+        ]
         head = " & ".join(_escaped(column.header) for column in section.columns) + r" \\"
         table = [
             rf"\begin{{tabular}}{{{sides}}}",
@@ -246,6 +309,16 @@ def _latex(section: Section) -> str:
         below = [rf"\\ {{\footnotesize {_escaped(note)}}}"] if note else []
         return "\n".join([*heading, *table]) + "".join(below)
     return "\\\\\n".join(map(_escaped, section.splitlines()))
+
+
+def _latex_cell(text: str) -> str:
+    """Escape a cell; blanks before a label become a space of the same width."""
+    blanks = len(text) - len(text.lstrip()) if text.strip() else 0
+    return (
+        rf"\hspace{{{blanks / 2:g}em}}{_escaped(text.strip())}"
+        if blanks
+        else _escaped(text.strip())
+    )
 
 
 def _escaped(text: str) -> str:

@@ -10,20 +10,33 @@ __all__ = ["Cells", "Grid", "Heading", "Section"]
 
 @dataclass(frozen=True)
 class Cells:
-    """One column of a printed table: a header over cells, aligned right unless `left`."""
+    """One column of a printed table: a header over cells, aligned right unless told otherwise.
+
+    Centred cells are aligned right in plain text, where trailing blanks place their digits.
+    """
 
     header: str
     cells: tuple[str, ...]
     left: bool = False
+    center: bool = False
+
+    @property
+    def side(self) -> str:
+        """The alignment outside of plain text: left, right or center."""
+        return "left" if self.left else "center" if self.center else "right"
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A printed table: columns of equal length, a heading above, a note below."""
+    """A printed table: columns of equal length, a heading above, a note below.
+
+    `rules` are the rows with a line above them; plain text and Markdown have no such lines.
+    """
 
     columns: tuple[Cells, ...]
     heading: str = ""
     note: str = ""
+    rules: tuple[int, ...] = ()
 
     @property
     def rows(self) -> list[tuple[str, ...]]:

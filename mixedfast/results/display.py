@@ -45,6 +45,36 @@ class Display(FixedPart):
         names = ("nobs", "sigma", "loglik", "aic", "bic", "criterion", "reml", "df_model")
         return pd.DataFrame([{**{name: getattr(self, name) for name in names}, **self._measures()}])
 
+    # What tables of the maketables package read of a model (https://py-econometrics.github.io).
+
+    @property
+    def __maketables_coef_table__(self: Model) -> pd.DataFrame:
+        from mixedfast.report.model_table import maketables_coefficients
+
+        return maketables_coefficients(self)
+
+    @property
+    def __maketables_depvar__(self: Model) -> str:
+        return self.formula.split("~")[0].strip()
+
+    def __maketables_stat__(self: Model, key: str) -> float | None:
+        from mixedfast.report.model_table import fit_statistics
+
+        found = fit_statistics(self)
+        return found[key][1] if key in found else None
+
+    @property
+    def __maketables_stat_labels__(self: Model) -> dict[str, str]:
+        from mixedfast.report.model_table import fit_statistics
+
+        return {key: label for key, (label, _) in fit_statistics(self).items()}
+
+    @property
+    def __maketables_default_stat_keys__(self: Model) -> list[str]:
+        from mixedfast.report.model_table import fit_statistics
+
+        return [key for key in fit_statistics(self) if key not in ("loglik", "bic")]
+
     @abstractmethod
     def _measures(self) -> dict[str, float]:
         """Compute the columns of `glance` that only this kind of model has."""
