@@ -8,15 +8,12 @@ import textwrap
 from collections.abc import Sequence
 from os import PathLike
 
-from mixedfast.report.sections import Cells, Grid, Heading, Section
+from mixedfast.report.sections import RULE, Cells, Grid, Heading, Section
 
-__all__ = ["RULE", "Page", "page_html", "page_latex", "page_markdown", "page_text"]
+__all__ = ["Page", "page_html", "page_latex", "page_markdown", "page_text"]
 
 #: Longer lines of prose are broken; tables are not.
 _WIDTH = 96
-
-#: The line between a table and the legend of its stars, in text.
-RULE = "---\n"
 
 _LATEX = {
     "\\": r"\textbackslash{}",

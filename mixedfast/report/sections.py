@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["Cells", "Grid", "Heading", "Section"]
+__all__ = ["RULE", "Cells", "Grid", "Heading", "Section"]
+
+#: The line between a table and the legend of its stars, in text.
+RULE = "---\n"
 
 
 @dataclass(frozen=True)

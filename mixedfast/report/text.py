@@ -25,8 +25,8 @@ from mixedfast.report.number_format import (
     significant,
     stars,
 )
-from mixedfast.report.page import RULE, Page, page_text
-from mixedfast.report.sections import Cells, Grid, Section
+from mixedfast.report.page import Page, page_text
+from mixedfast.report.sections import RULE, Cells, Grid, Section
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,7 @@ from typing import Any
 
 from mixedfast.data.whole_file import whole_file
 from mixedfast.errors import MissingLibraryError
-from mixedfast.report.page import RULE
-from mixedfast.report.sections import Grid, Heading, Section
+from mixedfast.report.sections import RULE, Grid, Heading, Section
 
 __all__ = ["write_docx"]
 
