@@ -21,7 +21,7 @@ from mixedfast.crossprod.streaming import (
 )
 from mixedfast.crossprod.subset import keep_levels
 from mixedfast.crossprod.types import CrossProducts
-from mixedfast.data.frames import library_of
+from mixedfast.data.frames import library_of, pandas_index
 from mixedfast.data.frames_out import to_library
 from mixedfast.data.lazy_frames import is_lazy
 from mixedfast.design.build import build
@@ -131,7 +131,7 @@ def lmer(
     found = fit_rows(cp, rows, REML, first, engine, progress, threads)
     design = rows if isinstance(rows, Design) else None
     result = LMMResult(found, design, rows if isinstance(rows, Stream) else None)
-    result._call = Call(lmer, given)
+    result._call, result._index = Call(lmer, given), pandas_index(data)
     result._warn()
     return result
 
@@ -201,7 +201,7 @@ def lm(
     design = build(spec, data, weights, offset, contrasts, na_action)
     check_design(design)
     result = OLSResult(least_squares(design), design)
-    result._call = Call(lm, given)
+    result._call, result._index = Call(lm, given), pandas_index(data)
     return result
 
 

@@ -106,6 +106,24 @@ class Sums:
         )
 
     @property
+    def term_groups(self) -> tuple[str, ...]:
+        """The name of the group of each random term.
+
+        A term that repeats an effect of an earlier term of its group, as the intercept in
+        ``(a | g) + (b | g)``, has a number: ``g.1``, as in lme4.
+        """
+        out: list[str] = []
+        effects: dict[int, list[set[str]]] = {}
+        for term in self.terms:
+            group = self.groups[term.group]
+            own = set(group.names[term.start : term.start + term.k])
+            earlier = effects.setdefault(term.group, [])
+            repeats = any(own & other for other in earlier)
+            out.append(f"{group.name}.{len(earlier)}" if repeats else group.name)
+            earlier.append(own)
+        return tuple(out)
+
+    @property
     def scaling(self) -> Scaling:
         """Shifts and scales of the columns; further rows in the same scaling add exactly."""
         return Scaling(

@@ -28,7 +28,15 @@ from mixedfast.data.categories import (
 )
 from mixedfast.errors import DataError
 
-__all__ = ["ColumnData", "Numeric", "Table", "as_table", "library_of", "no_column"]
+__all__ = [
+    "ColumnData",
+    "Numeric",
+    "Table",
+    "as_table",
+    "library_of",
+    "no_column",
+    "pandas_index",
+]
 
 #: Dtypes that kernels read without a copy.
 _KEPT = frozenset(["float64", "float32", "int64", "int32", "int16", "int8", "uint8", "bool"])
@@ -231,6 +239,11 @@ def _table(data: Any) -> Table:
         lambda name: _series_column(name, frame[name]),
         library_of(frame),
     )
+
+
+def pandas_index(data: Any) -> Any:
+    """Return the index of a pandas table; None for other data."""
+    return data.index if nw.dependencies.is_pandas_dataframe(data) else None
 
 
 def library_of(data: Any) -> str:

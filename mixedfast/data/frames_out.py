@@ -7,7 +7,7 @@ index becomes columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast
@@ -21,7 +21,15 @@ from mixedfast.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LIBRARIES", "as_pandas", "beside", "returns_callers_tables", "table_of", "to_library"]
+__all__ = [
+    "LIBRARIES",
+    "apart",
+    "as_pandas",
+    "beside",
+    "returns_callers_tables",
+    "table_of",
+    "to_library",
+]
 
 LIBRARIES = ("pandas", "polars", "pyarrow")
 
@@ -88,6 +96,32 @@ def to_library(made: Any, library: str) -> Any:
     if type(made) is tuple:
         return tuple(to_library(part, library) for part in made)
     return _made_by(library, _with_index(made)) if isinstance(made, pd.DataFrame) else made
+
+
+def apart(ours: Iterable[str], theirs: Iterable[str]) -> list[str]:
+    """Name columns or rows of a table apart from the user's names: a dot before each that is taken.
+
+    The user's names never change. All tables of results follow this rule.
+
+    Parameters
+    ----------
+    ours : iterable of str
+        Names of statistics, such as ``estimate``.
+    theirs : iterable of str
+        Names of the user's variables or coefficients in the same table.
+
+    Examples
+    --------
+    >>> apart(["estimate", "df"], ["dose", "df"])
+    ['estimate', '.df']
+    """
+    taken = set(map(str, theirs))
+    out = []
+    for name in ours:
+        while name in taken:
+            name = f".{name}"
+        out.append(name)
+    return out
 
 
 def table_of(

@@ -80,7 +80,7 @@ def build(
         raise DataError("the data have no rows")
     spec = without_dot(spec, table.names, weights)
     refuse_response_as_predictor(spec)
-    frame = _gather(spec, table, weights, offset)
+    frame = gather(spec, table, weights, offset)
     frame, kept_rows, missing = complete(frame, na_action)
     variables = _rows(frame, spec)
     coded_as = contrasts_of(contrasts, variables, formulas(spec))
@@ -161,7 +161,8 @@ def refuse_response_as_predictor(spec: ModelSpec) -> None:
             )
 
 
-def _gather(spec: ModelSpec, table: Table, weights: Any, offset: Any) -> ModelFrame:
+def gather(spec: ModelSpec, table: Table, weights: Any, offset: Any) -> ModelFrame:
+    """Collect the columns of a table that a model uses."""
     names = list(expression_names(spec.response))
     for formula in formulas(spec):
         names += used_names(formula)

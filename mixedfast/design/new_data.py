@@ -20,7 +20,7 @@ from mixedfast.design.types import Recipe
 from mixedfast.errors import DataError
 from mixedfast.formula.variables import expression_names, used_names
 
-__all__ = ["NewData", "code_new_data"]
+__all__ = ["NewData", "code_new_data", "coded_variables"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +62,7 @@ def code_new_data(
     data: Any,
     groups: bool | Iterable[int] = True,
     effects: Iterable[int] | None = None,
+    offset: np.ndarray | None = None,
 ) -> NewData:
     """Code new data as the data of a fit.
 
@@ -75,6 +76,8 @@ def code_new_data(
         empty), or some.
     effects : iterable of int, optional
         The random terms whose columns of Z to code; default: those of `groups`.
+    offset : (n,) array, optional
+        In place of the column that was the offset of the fit.
 
     Returns
     -------
@@ -107,8 +110,8 @@ def code_new_data(
     ]
     wanted += [name for t in sorted(shown) for name in used_names(recipe.random[t].formula)]
     columns = {name: table.column(name) for name in wanted}
-    vectors = {}
-    if recipe.offset_column is not None:
+    vectors = {} if offset is None else {"offset": offset}
+    if offset is None and recipe.offset_column is not None:
         vectors["offset"] = vector("offset", recipe.offset_column, table)
     part_names = {name for t in grouped for name in recipe.groups[t].factors}
     frame = ModelFrame(
@@ -118,7 +121,7 @@ def code_new_data(
     kept_rows = np.flatnonzero(~np.logical_or.reduce(list(masks.values()))) if masks else None
     frame = frame if kept_rows is None else frame.take(kept_rows)
     check_finite(frame.columns)
-    variables = _new_rows(recipe, frame)
+    variables = coded_variables(recipe, frame)
     all_x = apply_coding(recipe.fixed, variables)
     no_group = np.full(frame.n, -1, dtype=np.int32)
     terms = tuple(
@@ -131,11 +134,11 @@ def code_new_data(
         for t in everything
         if groups is not False
     )
-    offset = offset_of(spec, frame.vectors.get("offset"), variables)
-    return NewData(frame.n, kept_rows, tuple(all_x[i] for i in recipe.kept), terms, offset)
+    shift = offset_of(spec, frame.vectors.get("offset"), variables)
+    return NewData(frame.n, kept_rows, tuple(all_x[i] for i in recipe.kept), terms, shift)
 
 
-def _new_rows(recipe: Recipe, frame: ModelFrame) -> Variables:
+def coded_variables(recipe: Recipe, frame: ModelFrame) -> Variables:
     """Code new variables with the levels of the fit."""
     columns = dict(frame.columns)
     coded: dict[str, Categorical] = {}

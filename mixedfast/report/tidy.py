@@ -14,6 +14,7 @@ import numpy as np
 
 from mixedfast._validation import check_choice, check_flag, check_level, check_names
 from mixedfast.data.categories import Categorical
+from mixedfast.data.frames_out import apart
 from mixedfast.inference.intervals.parameters import list_parameters
 from mixedfast.inference.prediction.fitted import population
 
@@ -137,10 +138,11 @@ def _ran_pars(m: MixedModel, conf_int: bool, ends: pd.DataFrame | None) -> pd.Da
         parameter = np.where(
             is_sd, "sd_" + rows["name1"], "cor_" + rows["name2"].fillna("") + "." + rows["name1"]
         )
-        named = np.where(residual, "sigma", parameter + "|" + rows["group"])
+        plain = np.where(residual, "sigma", parameter + "|" + rows["group"])
+        named = apart(plain, m._fit.cp.x_names)
         known = {p.name for p in list_parameters(m._fit.cp)}
         assert set(named) <= known, "the tables name a parameter that the intervals do not"
-        out[["conf_low", "conf_high"]] = ends.loc[list(named), ["conf_low", "conf_high"]].to_numpy()
+        out[["conf_low", "conf_high"]] = ends.loc[named, ["conf_low", "conf_high"]].to_numpy()
     return out
 
 
@@ -181,17 +183,16 @@ def _long(group: str, wide: pd.DataFrame) -> pd.DataFrame:
 
 
 def model_frame(m: Model) -> pd.DataFrame:
-    """Tabulate the variables of the model on the rows used; the index is the place in the data."""
+    """Tabulate the variables of the model on the rows used, with the index of the data."""
     import pandas as pd
 
     design = m._rows("augment")
-    rows = np.arange(design.n) if design.kept_rows is None else design.kept_rows
     columns: dict[str, Any] = {design.response_name: design.y}
     for name, column in design.variables.columns.items():
         columns[name] = _categories(column) if isinstance(column, Categorical) else column.values
     for term in design.terms:
         columns[term.group] = _categories(Categorical(term.codes, term.levels))
-    return pd.DataFrame(columns, index=pd.Index(rows, name="row"))
+    return pd.DataFrame(columns, index=m._row_labels())
 
 
 def _categories(column: Categorical) -> pd.Categorical:

@@ -8,15 +8,21 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
+from mixedfast.crossprod.same_sums import check_same_sums
 from mixedfast.data.categories import Categorical, drop_unused
-from mixedfast.data.frames import as_table
+from mixedfast.data.frames import as_table, pandas_index
+from mixedfast.design.coded_rows import check_same_rows, design_of
+from mixedfast.design.covariates import ARRAY_OFFSET
 from mixedfast.errors import ArgumentError, DataError
 from mixedfast.formula.update import update_formula
+from mixedfast.inference.prediction.row_arguments import recipe_of
 
 if TYPE_CHECKING:
     from typing import Self
 
-    import numpy as np
+    import pandas as pd
 
     from mixedfast.crossprod.streaming import Stream
     from mixedfast.design.types import Design
@@ -54,6 +60,8 @@ class Fitted:
 
     keep_rows = False
     _call: Call | None = None
+    #: The index of the data, of a pandas table.
+    _index: Any = None
     #: The function that fits such a model.
     _function: ClassVar[str]
     #: Advice where rows are missing, by the method that needs them.
@@ -106,6 +114,45 @@ class Fitted:
             lacking = "the rows of the data, and this result was made without them"
             remedy = f"call {self._function} on the table, or {_KEEP}"
         raise DataError(f"{what} needs {lacking}: {self._instead.get(what, remedy)}")
+
+    def _row_labels(self) -> pd.Index:
+        """Return the index of the rows used: that of the data, or their places as ``.row``."""
+        import pandas as pd
+
+        design = self._rows("the index")
+        rows = np.arange(design.n) if design.kept_rows is None else design.kept_rows
+        if self._index is None or self.library != "pandas":
+            return pd.Index(rows, name=".row")
+        return self._index if design.kept_rows is None else self._index[rows]
+
+    def _with_rows(self, what: str, data: Any) -> Self:
+        """Return the same result with the rows of a table, which must be those of the fit.
+
+        Raises
+        ------
+        DataError
+            When they are not, or the fit had weights or an offset that was an array and is gone.
+        """
+        if self._design is not None:
+            check_same_rows(self._design, data, what)
+            return self
+        cp = self._fit.cp
+        recipe = recipe_of(cp)
+        for label, lost in (
+            ("weights", cp.meta.weighted and recipe.weights_column is None),
+            ("offset", ARRAY_OFFSET in recipe.covariates),
+        ):
+            if lost:
+                raise DataError(
+                    f"{what}: the {label} of this fit were an array, which this result came "
+                    f"without: {_KEEP}, or fit again with {label} as a column of the data"
+                )
+        design = design_of(recipe, data)
+        check_same_sums(cp, design, what)
+        same = copy(self)
+        same.__dict__.pop("fitted", None)
+        same._design, same._index = design, pandas_index(data)
+        return same
 
     def _levels_of(
         self, group: str, design: Design, what: str
@@ -175,7 +222,7 @@ class Fitted:
         """Return the state for a pickle, without rows unless ``keep_rows`` is set."""
         state = {**self.__dict__, "_stream": None}
         if not self.keep_rows:
-            state["_design"] = None
+            state["_design"] = state["_index"] = None
             state["_call"] = None if self._call is None else self._call.without_rows()
             state.pop("fitted", None)
         return state

@@ -6,7 +6,8 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixedfast.data.frames_out import beside, returns_callers_tables
+from mixedfast.data.frames import as_table
+from mixedfast.data.frames_out import apart, beside, returns_callers_tables
 from mixedfast.data.whole_file import write_text
 from mixedfast.results.fixed_effects import FixedPart
 
@@ -95,13 +96,15 @@ class Display(FixedPart):
             The variables and ``.fitted``, ``.resid``, ``.hat`` (leverage), ``.cooksd`` (Cook's
             distance); for a mixed model ``.fixed`` (the fixed part alone) and ``.mu`` (the
             conditional mean, which is ``.fitted`` in a linear model); ``.offset`` and ``.weights``
-            if there are any. Rows left out for missing values are not in it. The index, or the
-            column ``row``, has the place of each row in the data.
+            if there are any; such a name has one more dot where `data` have a column of that name.
+            Rows left out for missing values are not in it. The index is that of the data; where the
+            data have none, the column ``.row`` has the place of each row, counted from 0.
 
         Raises
         ------
         DataError
-            When the result holds no rows, or `data` are not those of the fit.
+            When the result holds no rows and `data` are not given, or `data` do not have the rows
+            of the fit in their order.
 
         Examples
         --------
@@ -109,16 +112,20 @@ class Display(FixedPart):
         >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
         >>> m.augment().head(2).round(2)[["Reaction", "Days", "Subject", ".fitted", ".resid"]]
              Reaction  Days Subject  .fitted  .resid
-        row
         0      249.56     0     308   253.66   -4.10
         1      258.70     1     308   273.33  -14.63
         """
         from mixedfast.report.tidy import model_frame, row_columns
 
         if data is None:
-            return model_frame(self).assign(**row_columns(self))
-        design = self._rows("augment")
-        return beside(data, design.kept_rows, row_columns(self), of=design.n + design.n_dropped)
+            frame, added = model_frame(self), row_columns(self)
+            names = apart(added, frame.columns)
+            return frame.assign(**dict(zip(names, added.values(), strict=True)))
+        m = self._with_rows("augment(data)", data)
+        added = row_columns(m)
+        names = apart(added, as_table(data).names)
+        kept_rows = m._rows("augment").kept_rows
+        return beside(data, kept_rows, dict(zip(names, added.values(), strict=True)))
 
 
 def written(page: str, path: Path | None) -> str | None:

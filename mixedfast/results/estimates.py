@@ -124,18 +124,18 @@ class Estimates(FixedPart):
         import pandas as pd
 
         rows: list[tuple[str, str, str | None, float, float, float]] = []
-        for term, H in zip(self._fit.covariance.terms, self._fit.relative, strict=True):
-            group = self._fit.cp.groups[term.group]
-            names = group.names[term.start : term.start + term.k]
+        cp = self._fit.cp
+        for term, group, H in zip(cp.terms, cp.term_groups, self._fit.relative, strict=True):
+            names = cp.groups[term.group].names[term.start : term.start + term.k]
             cov = self._fit.sigma**2 * H
             sd = np.sqrt(np.diag(cov))
-            rows += [(group.name, names[i], None, cov[i, i], sd[i], np.nan) for i in range(term.k)]
+            rows += [(group, names[i], None, cov[i, i], sd[i], np.nan) for i in range(term.k)]
             if term.correlated:
                 for j in range(term.k):
                     for i in range(j + 1, term.k):
                         product = sd[i] * sd[j]
                         corr = cov[i, j] / product if product > 0 else np.nan
-                        rows.append((group.name, names[j], names[i], cov[i, j], np.nan, corr))
+                        rows.append((group, names[j], names[i], cov[i, j], np.nan, corr))
         rows.append(("Residual", "", None, self.sigma**2, self.sigma, np.nan))
         return pd.DataFrame(rows, columns=["group", "name1", "name2", "variance", "sd", "corr"])
 

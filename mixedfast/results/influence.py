@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixedfast.data.frames_out import returns_callers_tables
+from mixedfast.data.frames_out import apart, returns_callers_tables
 from mixedfast.inference.diagnostics.influence import Deletions, cooks_distances
 from mixedfast.results.tabled import Tabled
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Influence"]
+
+_STATISTICS = ("rows", "cooks_distance", "converged")
 
 #: Groups in the `repr`.
 _SHOWN = 5
@@ -105,16 +107,14 @@ class Influence(Deletions, Tabled):
     def _table(self) -> pd.DataFrame:
         names = [p.name for p in self.parameters]
         frame = self._frame(self.without, names)
-        for name, numbers in (
-            ("converged", self.converged),
-            ("cooks_distance", cooks_distances(self)),
-            ("rows", self.rows),
-        ):
-            frame.insert(0, name, numbers)
+        numbers = (self.rows, cooks_distances(self), self.converged)
+        for place, name in enumerate(apart(_STATISTICS, names)):
+            frame.insert(place, name, numbers[place])
         return frame
 
     def __repr__(self) -> str:
-        top = self._table().sort_values("cooks_distance", ascending=False).head(_SHOWN)
+        order = np.argsort(-cooks_distances(self), kind="stable")[:_SHOWN]
+        top = self._table().iloc[order]
         return (
             f"<Influence: {len(self.levels)} levels of {self.group} left out in turn; "
             f"the most influential are\n{top}>"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mixedfast.data.frames_out import returns_callers_tables
+from mixedfast.data.frames_out import apart, returns_callers_tables
 from mixedfast.inference.ddf.methods import boundary_note
 from mixedfast.inference.hypotheses.emmeans import (
     GridMeans,
@@ -99,7 +100,9 @@ class MarginalMeans(GridMeans, Tabled):
             couples, tests = pairwise(self, members, adjust)
             labels = [f"{self._label(i)} - {self._label(j)}" for i, j in couples]
             own = dict(zip(self.by, by, strict=True))
-            frames.append(pd.DataFrame({"contrast": labels, **own, **tests}))
+            named = self._named({"contrast": labels, **tests})
+            columns = {name: named[name] for name in list(named)[:1]} | own | named
+            frames.append(pd.DataFrame(columns))
         return pd.concat(frames, ignore_index=True)
 
     @returns_callers_tables
@@ -126,7 +129,8 @@ class MarginalMeans(GridMeans, Tabled):
             (*by, test.num_df, test.den_df, test.f_value, test.p_value)
             for by, test in equality_tests(self).items()
         ]
-        return pd.DataFrame(rows, columns=[*self.by, "num_df", "den_df", "f_value", "p_value"])
+        statistics = apart(("num_df", "den_df", "f_value", "p_value"), self.by)
+        return pd.DataFrame(rows, columns=[*self.by, *statistics])
 
     def _table(self) -> pd.DataFrame:
         import pandas as pd
@@ -134,7 +138,12 @@ class MarginalMeans(GridMeans, Tabled):
         variables = {
             name: [row[i] for row in self.levels] for i, name in enumerate((*self.specs, *self.by))
         }
-        return pd.DataFrame({**variables, **mean_estimates(self)})
+        return pd.DataFrame({**variables, **self._named(mean_estimates(self))})
+
+    def _named(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Name columns of statistics apart from the user's variables."""
+        names = apart(columns, (*self.specs, *self.by))
+        return dict(zip(names, columns.values(), strict=True))
 
     def _label(self, i: int) -> str:
         """Name a mean by its values of ``specs``."""

@@ -35,6 +35,7 @@ class NewRows(RowMethods):
         se: bool = False,
         weights: Any = None,
         ddf: DDF = "asymptotic",
+        offset: Any = None,
     ) -> Any:
         """Predict the response, for the rows used or for new ones.
 
@@ -57,12 +58,15 @@ class NewRows(RowMethods):
             Return a table with standard errors even without an interval.
         weights : str or (n,) array, optional
             Of the new observations of a prediction interval: their residual variance is
-            sigma^2 / weight. Default: 1 (for the rows used, their own weights).
+            sigma^2 / weight. Default: the column of the fit's weights, for the rows used their own
+            weights; 1 for a fit without weights.
         ddf : str or TraceMethod
             Take limits from t distributions with these degrees of freedom: ``"satterthwaite"`` for
             any prediction; other methods of `coef_table` for confidence intervals of the population
             mean (``re=False``), which are contrasts. The default takes the normal distribution, as
             if the variances were known.
+        offset : str or (n,) array, optional
+            Of the new rows. Default: the column of the fit's offset; needed when that was an array.
 
         Returns
         -------
@@ -76,7 +80,8 @@ class NewRows(RowMethods):
         ArgumentError
             For an unknown interval or level.
         DataError
-            Names the column that is missing, or the level that is not in the fit.
+            Names the column that is missing, or the level that is not in the fit; or weights or an
+            offset are needed and not given.
         NotDefinedError
             When the df method is unknown or not defined for such predictions.
 
@@ -102,7 +107,9 @@ class NewRows(RowMethods):
              fit    se    df  lower  upper
         0  356.1  16.0  17.0  322.3  389.9
         """
-        return self._predict(newdata, re, allow_new_levels, interval, level, se, weights, ddf)
+        return self._predict(
+            newdata, re, allow_new_levels, interval, level, se, weights, ddf, offset
+        )
 
     def simulate(
         self,
@@ -112,6 +119,7 @@ class NewRows(RowMethods):
         newdata: Any = None,
         allow_new_levels: bool = False,
         weights: Any = None,
+        offset: Any = None,
     ) -> np.ndarray:
         """Draw responses from the fitted model, for the rows used or for new ones.
 
@@ -131,7 +139,10 @@ class NewRows(RowMethods):
             Where effects are kept: draw effects for groups that are not in the fit, instead of
             refusing them. Where effects are drawn, groups may always be new.
         weights : str or (rows,) array, optional
-            Of the new rows: their residual variance is sigma^2 / weight. Default: 1.
+            Of the new rows: their residual variance is sigma^2 / weight. Default: the column of
+            the fit's weights; 1 for a fit without weights.
+        offset : str or (rows,) array, optional
+            Of the new rows. Default: the column of the fit's offset; needed when that was an array.
 
         Returns
         -------
@@ -143,7 +154,8 @@ class NewRows(RowMethods):
         ArgumentError
             When `re` keeps some of several correlated effects.
         DataError
-            Names the column that is missing, or the level that is not in the fit.
+            Names the column that is missing, or the level that is not in the fit; or weights or an
+            offset are needed and not given.
 
         Examples
         --------
@@ -156,7 +168,7 @@ class NewRows(RowMethods):
         array([250., 300., 340.])
         """
         kept = {"new": False, "kept": True}.get(re, re) if isinstance(re, str) else re
-        return self._simulate(n, seed, kept, newdata, allow_new_levels, weights)
+        return self._simulate(n, seed, kept, newdata, allow_new_levels, weights, offset)
 
     def augment_to(
         self,

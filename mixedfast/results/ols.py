@@ -203,6 +203,7 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         se: bool = False,
         weights: Any = None,
         ddf: DDF = "residual",
+        offset: Any = None,
     ) -> Any:
         """Predict the response, for the rows used or for new ones.
 
@@ -218,9 +219,12 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
             Return a table with standard errors even without an interval.
         weights : str or (n,) array, optional
             Of the new observations of a prediction interval: their variance is sigma^2 / weight.
-            Default: 1 (for the rows used, their own weights).
+            Default: the column of the fit's weights, for the rows used their own weights; 1 for a
+            fit without weights.
         ddf : str
             As for `coef_table`.
+        offset : str or (n,) array, optional
+            Of the new rows. Default: the column of the fit's offset; needed when that was an array.
 
         Returns
         -------
@@ -245,10 +249,15 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
            fit    se  lower  upper
         0  6.5  0.39   4.35   8.65
         """
-        return self._predict(newdata, True, False, interval, level, se, weights, ddf)
+        return self._predict(newdata, True, False, interval, level, se, weights, ddf, offset)
 
     def simulate(
-        self, n: int = 1, seed: int | None = None, newdata: Any = None, weights: Any = None
+        self,
+        n: int = 1,
+        seed: int | None = None,
+        newdata: Any = None,
+        weights: Any = None,
+        offset: Any = None,
     ) -> np.ndarray:
         """Draw responses from the fitted model, for the rows used or for new ones.
 
@@ -262,7 +271,10 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         newdata : data frame or dict of arrays, optional
             Default: the rows used.
         weights : str or (rows,) array, optional
-            Of the new rows: their variance is sigma^2 / weight. Default: 1.
+            Of the new rows: their variance is sigma^2 / weight. Default: the column of
+            the fit's weights; 1 for a fit without weights.
+        offset : str or (rows,) array, optional
+            Of the new rows. Default: the column of the fit's offset; needed when that was an array.
 
         Returns
         -------
@@ -280,7 +292,7 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         >>> mf.lm("Reaction ~ Days", mf.load_dataset("sleepstudy")).simulate(3, seed=1).shape
         (180, 3)
         """
-        return self._simulate(n, seed, True, newdata, False, weights)
+        return self._simulate(n, seed, True, newdata, False, weights, offset)
 
     # -- display -----------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from mixedfast.inference.prediction import fitted, leverage
 from mixedfast.inference.prediction.degrees_of_freedom import df_finder
 from mixedfast.inference.prediction.predict import INTERVALS, predict_new, predict_old
 from mixedfast.inference.prediction.re_form import chosen_effects
-from mixedfast.inference.prediction.row_arguments import recipe_of, weights_of_new
+from mixedfast.inference.prediction.row_arguments import offset_of_new, recipe_of, weights_of_new
 from mixedfast.inference.prediction.simulate import simulate_new, simulate_old
 from mixedfast.results import tables
 from mixedfast.results.fixed_effects import FixedPart
@@ -176,6 +176,7 @@ class RowMethods(FixedPart):
         se: bool,
         weights: Any,
         ddf: DDF,
+        offset: Any,
     ) -> Any:
         """Predict the response; see `LMMResult.predict`."""
         check_choice("interval", interval, INTERVALS)
@@ -187,22 +188,24 @@ class RowMethods(FixedPart):
         population = not any(own.any() for own in chosen)
         find_df = df_finder(self._fit, ddf, interval, population) if with_se else None
         if newdata is None:
-            _refuse_weights("predict", weights)
+            _refuse_vectors("predict", weights, offset)
             design = self._rows("predict without newdata")
             found = predict_old(self._fit, design, chosen, with_se, with_spread, find_df)
-            index, library = None, self.library
+            index = self._index if self._index is None else self._row_labels()
+            library = self.library
         else:
-            table = as_table(newdata)
+            table, recipe = as_table(newdata), recipe_of(self._fit.cp)
             found = predict_new(
                 self._fit,
-                recipe_of(self._fit.cp),
+                recipe,
                 table,
                 chosen,
                 allow_new_levels,
                 with_se,
                 with_spread,
-                weights_of_new(weights, table),
+                weights_of_new(weights, table, self._fit.cp, with_spread),
                 find_df,
+                offset_of_new(offset, table, recipe),
             )
             index, library = getattr(newdata, "index", None), table.library
         if not with_se:
@@ -217,6 +220,7 @@ class RowMethods(FixedPart):
         newdata: Any,
         allow_new_levels: bool,
         weights: Any,
+        offset: Any,
     ) -> np.ndarray:
         """Draw responses; the effects `kept` stay at their modes. See `LMMResult.simulate`."""
         n = check_count("n", n)
@@ -224,24 +228,26 @@ class RowMethods(FixedPart):
         check_flag("allow_new_levels", allow_new_levels)
         chosen = chosen_effects(self._fit.cp, kept)
         if newdata is None:
-            _refuse_weights("simulate", weights)
+            _refuse_vectors("simulate", weights, offset)
             return simulate_old(self._fit, self._rows("simulate without newdata"), n, seed, chosen)
-        table = as_table(newdata)
+        table, recipe = as_table(newdata), recipe_of(self._fit.cp)
         return simulate_new(
             self._fit,
-            recipe_of(self._fit.cp),
+            recipe,
             table,
             n,
             seed,
             chosen,
             allow_new_levels,
-            weights_of_new(weights, table),
+            weights_of_new(weights, table, self._fit.cp, needed=True),
+            offset_of_new(offset, table, recipe),
         )
 
 
-def _refuse_weights(method: str, weights: Any) -> None:
-    """Raise DataError for weights without new rows."""
-    if weights is not None:
-        raise DataError(
-            f"{method}(weights=...) needs newdata=: the rows used keep their own weights"
-        )
+def _refuse_vectors(method: str, weights: Any, offset: Any) -> None:
+    """Raise DataError for weights or an offset without new rows."""
+    for label, value in (("weights", weights), ("offset", offset)):
+        if value is not None:
+            raise DataError(
+                f"{method}({label}=...) needs newdata=: the rows used keep their own {label}"
+            )

@@ -84,10 +84,16 @@ def test_prediction_intervals(case):
         (True, known**2),
         (False, unknown**2 + np.array(theirs["random_variance"])),
     ):
-        ours = m.predict(theirs["newdata"], re=re, interval="prediction", level=0.9)
+        rows = theirs["newdata"]
+        ours = m.predict(rows, re=re, interval="prediction", level=0.9, weights=ones(m, rows))
         half = 1.6448536269514722 * np.sqrt(variance + m.sigma**2)
         np.testing.assert_allclose(ours.upper - ours.fit, half, rtol=LIKE_R)
         np.testing.assert_allclose(ours.fit - ours.lower, half, rtol=LIKE_R)
+
+
+def ones(m, rows) -> list[float] | None:
+    """Return the weight of new rows of residual variance sigma^2; None in a fit without weights."""
+    return [1.0] * len(next(iter(rows.values()))) if m.weights_used else None
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name]["predict_partly"]])
@@ -404,6 +410,7 @@ def test_satterthwaite_s_df_of_predictions(name, engine, interval):
         MODELS[name]["predict_partly"]["re"] if MODELS[name]["predict_partly"] else False,
     ):
         given = {"re": re, "allow_new_levels": True, "interval": interval}
+        given["weights"] = ones(m, rows)
 
         def variance(theta, sigma, given=given):
             other = LMMResult(solve_at(m._fit.cp, theta, m.reml, engine), None)

@@ -120,7 +120,7 @@ def test_augment_speaks_of_the_rows_used() -> None:
     data = gappy()
     fitted = mf.lmer("Reaction ~ Days + (Days | Subject)", data)
     table = fitted.augment()
-    assert table.index.name == "row" and not {3, 50} & set(table.index)
+    assert table.index.name is None and not {3, 50} & set(table.index)
     np.testing.assert_array_equal(table["Reaction"], data.loc[table.index, "Reaction"])
     np.testing.assert_array_equal(
         table["Subject"].astype(str), data.loc[table.index, "Subject"].astype(str)

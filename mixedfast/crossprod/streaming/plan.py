@@ -25,18 +25,16 @@ from mixedfast.design.build import (
     check_effects,
     check_response,
     contrasts_of,
-    covariates_of,
     formulas,
-    offset_of,
-    response,
 )
-from mixedfast.design.checks import check_labels, check_missing, check_weights
-from mixedfast.design.coding import apply_coding, code_shapes, shape_of
-from mixedfast.design.grouping import GroupRecipe, apply_numbering, number_groups
+from mixedfast.design.checks import check_labels, check_missing
+from mixedfast.design.coded_rows import coded_rows
+from mixedfast.design.coding import code_shapes, shape_of
+from mixedfast.design.grouping import GroupRecipe, number_groups
 from mixedfast.design.identifiability import check_term_size
 from mixedfast.design.model_frame import Variables, vector
 from mixedfast.design.request import Request
-from mixedfast.design.types import Design, Recipe, ReTerm
+from mixedfast.design.types import Design, Recipe
 from mixedfast.errors import DataError
 from mixedfast.formula.variables import used_names
 
@@ -239,58 +237,16 @@ def coded_design(
     plan: Plan, table: CodedTable, n_dropped: int, missing: Mapping[str, int]
 ) -> Design:
     """Make the design of a batch of complete rows, coded by the plan."""
-    recipe, spec = plan.recipe, plan.recipe.spec
+    recipe = plan.recipe
     coded = {name: table.coded(name) for name in recipe.levels}
     names = dict.fromkeys([*recipe.levels, *recipe.numeric])
     variables = Variables(table.n, {name: table.column(name) for name in names}, coded)
     groups = {name: table.grouping(name) for group in recipe.groups for name in group.factors}
-    numbered = {group.factors: apply_numbering(group, groups) for group in recipe.groups}
-    for group in recipe.groups:
-        if len(numbered[group.factors]) and numbered[group.factors].min() < 0:
-            raise DataError(
-                f"the grouping factor {group.label!r} has combinations that are not among the "
-                "known ones"
-            )
-    correlated = [term.correlated for term in recipe.random_terms]
-    terms = tuple(
-        ReTerm(
-            group.label,
-            coding.names,
-            kind,
-            numbered[group.factors],
-            group.levels,
-            apply_coding(coding, variables),
-        )
-        for group, coding, kind in zip(recipe.groups, recipe.random, correlated, strict=True)
-    )
-    weights = (
-        None if recipe.weights_column is None else vector("weights", recipe.weights_column, table)
-    )
-    if weights is not None:
-        check_weights(weights)
-    offset = None if recipe.offset_column is None else vector("offset", recipe.offset_column, table)
-    x = apply_coding(recipe.fixed, variables)
-    covariates = covariates_of(spec, variables, offset, recipe.offset_column) if table.n else {}
-    return Design(
-        y=response(spec, variables),
-        weights=weights,
-        offset=offset_of(spec, offset, variables),
-        x=x,
-        x_names=recipe.fixed.names,
-        all_x_names=recipe.fixed.names,
-        kept=recipe.kept,
-        has_intercept=any(column == () for column in x),
-        terms=terms,
-        fixed_terms=recipe.fixed.terms,
-        kept_rows=None,
-        n_dropped=n_dropped,
-        missing=missing,
-        recipe=replace(recipe, covariates=covariates),
-        variables=variables,
-        spec=spec,
-        response_name=spec.response,
-        library=table.library,
-    )
+    given = {"weights": recipe.weights_column, "offset": recipe.offset_column}
+    vectors = {
+        label: vector(label, column, table) for label, column in given.items() if column is not None
+    }
+    return coded_rows(recipe, variables, groups, vectors, n_dropped, missing, table.library)
 
 
 def sum_batch(

@@ -81,7 +81,13 @@ def _elements(fit: Fit) -> list[_Element]:
             zero = bool(H[a, a] == 0.0 or H[b, b] == 0.0)
             out.append(
                 _Element(
-                    f"{what}|{group.name}", t, a, b, float(H[a, b]), cov.gradient(lambdas, G), zero
+                    f"{what}|{fit.cp.term_groups[t]}",
+                    t,
+                    a,
+                    b,
+                    float(H[a, b]),
+                    cov.gradient(lambdas, G),
+                    zero,
                 )
             )
     return out
@@ -126,7 +132,9 @@ def variance_errors(fit: Fit) -> list[VarianceErrors]:
             )
             corr = error(gradient) / np.sqrt(value[first] * value[second])
         name2 = None if e.a == e.b else names[e.b]
-        out.append(VarianceErrors(group.name, names[e.a], name2, variance, sd, corr))
+        out.append(
+            VarianceErrors(fit.cp.term_groups[e.term], names[e.a], name2, variance, sd, corr)
+        )
     residual = float(np.sqrt(A[-1, -1]))
     out.append(
         VarianceErrors("Residual", "", None, 2.0 * sigma2 * residual, fit.sigma * residual, np.nan)

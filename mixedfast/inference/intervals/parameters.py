@@ -6,13 +6,14 @@ in theta, then ``sigma``, then the identifiable coefficients.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mixedfast._validation import did_you_mean
 from mixedfast.covariance.relative import Covariance, TermShape
+from mixedfast.data.frames_out import apart
 from mixedfast.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Parameter:
     Parameters
     ----------
     name : str
-        ``sd_ses|school``, ``cor_ses.Intercept|school``, ``sigma`` or the name of a coefficient.
+        ``sd_ses|school``, ``cor_ses.Intercept|school``, ``sigma`` or the name of a coefficient. A
+        coefficient keeps its name: if it is called ``sigma``, the residual one is ``.sigma``.
     kind : {"sd", "cor", "sigma", "beta"}
     term : int
         Position among the random terms; -1 for sigma and coefficients.
@@ -81,15 +83,16 @@ def list_parameters(cp: CrossProducts) -> list[Parameter]:
     ['sd_Intercept|Subject', 'cor_Days.Intercept|Subject', 'sd_Days|Subject']
     """
     out = []
-    for t, term in enumerate(cp.terms):
-        group = cp.groups[term.group]
-        names = group.names[term.start : term.start + term.k]
+    for t, (term, group) in enumerate(zip(cp.terms, cp.term_groups, strict=True)):
+        names = cp.groups[term.group].names[term.start : term.start + term.k]
         structure = term.structure
         for (a, b), name in zip(structure.natural, structure.names(names), strict=True):
             kind, other = ("sd", 0) if a == b else ("cor", b)
-            out.append(Parameter(f"{name}|{group.name}", kind, t, a, other))
+            out.append(Parameter(f"{name}|{group}", kind, t, a, other))
     out.append(Parameter("sigma", "sigma"))
-    return out + [Parameter(name, "beta", a=j) for j, name in enumerate(cp.x_names)]
+    shown = apart([parameter.name for parameter in out], cp.x_names)
+    own = [replace(parameter, name=name) for parameter, name in zip(out, shown, strict=True)]
+    return own + [Parameter(name, "beta", a=j) for j, name in enumerate(cp.x_names)]
 
 
 def select_parameters(parameters: list[Parameter], names: list[str] | None) -> list[Parameter]:

@@ -220,7 +220,7 @@ def _first_width(fit: Fit, p: Parameter, estimates: dict[str, float], sigma: flo
     if p.kind == "cor":
         return 0.2
     if p.kind == "sigma":
-        return estimates["sigma"] / math.sqrt(2.0 * cp.n)
+        return estimates[p.name] / math.sqrt(2.0 * cp.n)
     term = cp.terms[p.term]
     group = cp.groups[term.group]
     # s / sqrt(2 J) for a standard deviation s and J levels; at a zero variance, half the error of

@@ -113,6 +113,7 @@ def predict_new(
     spread: bool,
     weights: np.ndarray | None = None,
     find_df: FindDF | None = None,
+    offset: np.ndarray | None = None,
 ) -> Prediction:
     """Predict for new rows; NaN where a variable of the model is missing.
 
@@ -131,6 +132,8 @@ def predict_new(
         Of new observations: their residual variance is sigma^2 / weight.
     find_df : callable, optional
         Computes degrees of freedom (see `FindDF`).
+    offset : (n,) array, optional
+        In place of the column of the fit.
 
     Raises
     ------
@@ -138,7 +141,8 @@ def predict_new(
         For a missing column or a new level; the message names it.
     """
     grouped = [t for t, shape in enumerate(fit.cp.terms) if chosen[shape.group].any()]
-    new = code_new_data(recipe, table, grouped, range(len(fit.cp.terms)) if spread else grouped)
+    effects = range(len(fit.cp.terms)) if spread else grouped
+    new = code_new_data(recipe, table, grouped, effects, offset)
     kept = np.arange(table.n) if new.kept_rows is None else new.kept_rows
     known = np.ones(new.n, dtype=bool)
     if not allow_new_levels:

@@ -10,11 +10,12 @@ from mixedfast.crossprod.types import CrossProducts
 from mixedfast.data.categories import Categorical
 from mixedfast.data.frames import Table, as_table
 from mixedfast.design.checks import check_weights
+from mixedfast.design.covariates import ARRAY_OFFSET
 from mixedfast.design.model_frame import vector
 from mixedfast.design.types import Design, Recipe
 from mixedfast.errors import DataError
 
-__all__ = ["recipe_of", "response_values", "weights_of_new"]
+__all__ = ["offset_of_new", "recipe_of", "response_values", "weights_of_new"]
 
 
 def recipe_of(cp: CrossProducts) -> Recipe:
@@ -32,19 +33,61 @@ def recipe_of(cp: CrossProducts) -> Recipe:
     return cp.meta.recipe
 
 
-def weights_of_new(weights: Any, table: Table) -> np.ndarray | None:
+def weights_of_new(
+    weights: Any, table: Table, cp: CrossProducts, needed: bool
+) -> np.ndarray | None:
     """Read weights of new rows, (n,), from a column or an array; NaN where missing.
+
+    Parameters
+    ----------
+    weights : str, (n,) array or None
+        None takes the column of the fit's weights, where there is one.
+    table : Table
+    cp : CrossProducts
+    needed : bool
+        Whether the answer depends on them.
 
     Raises
     ------
     DataError
-        When the column does not exist, or a weight is not positive.
+        When the column does not exist, a weight is not positive, or weights are needed, the fit had
+        them, and there are none.
     """
+    if weights is None and needed and cp.meta.weighted:
+        column = recipe_of(cp).weights_column
+        if column is None or column not in table.names:
+            what = "an array" if column is None else f"the column {column!r}"
+            raise DataError(
+                f"the weights of this fit were {what}: give weights= for the new rows, a column "
+                "or one number per row (1 for the residual variance sigma^2)"
+            )
+        weights = column
     if weights is None:
         return None
     given = vector("weights", weights, table)
     check_weights(given[~np.isnan(given)])
     return given
+
+
+def offset_of_new(offset: Any, table: Table, recipe: Recipe) -> np.ndarray | None:
+    """Read the offset of new rows, (n,), from a column or an array; None for that of the recipe.
+
+    Raises
+    ------
+    DataError
+        When the offset of the fit was an array and none is given, or the fit had none.
+    """
+    was_array = ARRAY_OFFSET in recipe.covariates
+    if offset is None:
+        if was_array:
+            raise DataError(
+                "the offset of this fit was an array: give offset= for the new rows, a column or "
+                "one number per row"
+            )
+        return None
+    if not was_array and recipe.offset_column is None:
+        raise DataError("offset= was given for new rows, and the fit had no offset=")
+    return vector("offset", offset, table)
 
 
 def response_values(y: Any, design: Design) -> np.ndarray:

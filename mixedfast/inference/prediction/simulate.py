@@ -56,6 +56,7 @@ def simulate_new(
     kept: list[np.ndarray],
     allow_new_levels: bool,
     weights: np.ndarray | None = None,
+    offset: np.ndarray | None = None,
 ) -> np.ndarray:
     """Simulate responses for new rows, (rows, n); NaN where a variable of the model is missing.
 
@@ -69,6 +70,8 @@ def simulate_new(
         Whether to draw effects for levels that are not in the fit where effects are kept.
     weights : (n,) array, optional
         The residual variance is sigma^2 / weight; default: 1.
+    offset : (n,) array, optional
+        In place of the column of the fit.
 
     Raises
     ------
@@ -78,7 +81,7 @@ def simulate_new(
     _check_draws(fit, table.n, n)
     _require_whole_terms(fit, kept)
     shapes = fit.cp.terms
-    new = code_new_data(recipe, table)
+    new = code_new_data(recipe, table, offset=offset)
     where = np.arange(table.n) if new.kept_rows is None else new.kept_rows
     usable = np.ones(new.n, dtype=bool)
     for t, shape in enumerate(shapes):
