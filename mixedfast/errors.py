@@ -47,18 +47,26 @@ class CholmodError(MixedFastError, RuntimeError):
     """A call of CHOLMOD failed, or a factor was used before it was computed."""
 
 
-class ConvergenceWarning(MixedFastError, UserWarning):
+class MixedFastWarning(MixedFastError, UserWarning):
+    """Base class of all warnings of mixedfast."""
+
+
+class DataWarning(MixedFastWarning):
+    """The data can be used, but a column or a term may not be what was meant."""
+
+
+class ConvergenceWarning(MixedFastWarning):
     """The optimizer stopped at a point where the certificate of convergence does not hold."""
 
 
-class SingularFitWarning(MixedFastError, UserWarning):
+class SingularFitWarning(MixedFastWarning):
     """An estimated covariance matrix is singular: a variance is zero or a correlation is one."""
 
 
 _PACKAGE = os.path.dirname(__file__) + os.sep
 
 
-def warn(message: str, category: type[Warning] = UserWarning) -> None:
+def warn(message: str, category: type[Warning] = MixedFastWarning) -> None:
     """Issue a warning at the line that called mixedfast, however deep inside the package it arises.
 
     The caller of the outermost frame of the package is that line: frames of the standard library
@@ -76,7 +84,7 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     ...     warnings.simplefilter("always")
     ...     warn("the fit is singular")
     >>> str(caught[0].message), caught[0].category.__name__
-    ('the fit is singular', 'UserWarning')
+    ('the fit is singular', 'MixedFastWarning')
     """
     frame: FrameType | None = sys._getframe()
     outermost = depth = 1

@@ -8,7 +8,6 @@ of its sum of squares.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from mixedfast.design.identifiability import (
     aliased_column,
     check_aliased_terms,
     check_term_size,
+    same_groups,
     warn_constant_within,
 )
 from mixedfast.errors import NotIdentifiedError
@@ -79,7 +79,7 @@ def check_random_part(cp: CrossProducts) -> None:
 
     Warns
     -----
-    UserWarning
+    DataWarning
         When a slope has a single value in every group, or two terms give the same groups the
         same effect.
     """
@@ -92,14 +92,7 @@ def check_random_part(cp: CrossProducts) -> None:
         check_term_size(group.name, written, shape.k, group.n_levels, cp.n)
         _check_columns(term, written, group.A[:, inside, inside])
         terms.append(term)
-    for a, b in combinations(terms, 2):
-        codes, other = _levels_together(cp, a.g, b.g)
-        check_aliased_terms(
-            [
-                (a.group, a.names, codes, cp.groups[a.g].n_levels),
-                (b.group, b.names, other, cp.groups[b.g].n_levels),
-            ]
-        )
+    check_aliased_terms(terms, lambda a, b: _same_levels(cp, a.g, b.g))
 
 
 def _check_columns(term: _Term, written: str, A: np.ndarray) -> None:
@@ -120,10 +113,10 @@ def _check_columns(term: _Term, written: str, A: np.ndarray) -> None:
                 warn_constant_within(written, name, term.group)
 
 
-def _levels_together(cp: CrossProducts, g: int, h: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs of levels of two factors that occur."""
-    if g == h:
-        own = np.arange(cp.groups[g].n_levels)
-        return own, own
+def _same_levels(cp: CrossProducts, g: int, h: int) -> bool:
+    """Return whether two factors make the same groups, from the pairs of levels that occur."""
+    n_levels = cp.groups[g].n_levels
+    if g == h or n_levels != cp.groups[h].n_levels:
+        return g == h
     pair = cp.pairs[min(g, h), max(g, h)]
-    return (pair.rows, pair.indices) if g < h else (pair.indices, pair.rows)
+    return same_groups(pair.rows, pair.indices, n_levels)

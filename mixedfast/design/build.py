@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from mixedfast.data.categories import Categorical, drop_unused, factorize
-from mixedfast.data.frames import Numeric, Table, as_table
+from mixedfast.data.frames import ColumnData, Numeric, Table, as_table
 from mixedfast.design.checks import check_weights
 from mixedfast.design.coding import Coding, code, evaluate_expression
 from mixedfast.design.contrast_coding import Contrast, contrast_of
 from mixedfast.design.covariates import ARRAY_OFFSET, Covariate, describe
+from mixedfast.design.doubtful_values import check_numbers_in_text
 from mixedfast.design.grouping import GroupRecipe, number_groups
 from mixedfast.design.model_frame import ModelFrame, Variables, complete, vector
 from mixedfast.design.types import Design, Recipe, ReTerm
@@ -83,6 +84,7 @@ def build(
     frame = gather(spec, table, weights, offset)
     frame, kept_rows, missing = complete(frame, na_action)
     variables = _rows(frame, spec)
+    check_numbers_in_text(bare_columns(spec, variables), frame.n)
     coded_as = contrasts_of(contrasts, variables, formulas(spec))
     y = response(spec, variables)
     fixed, x = code(spec.fixed, variables, coded_as)
@@ -136,6 +138,12 @@ def formulas(spec: ModelSpec) -> tuple[str, ...]:
 def named_in(spec: ModelSpec, how: Callable[[str], tuple[str, ...]]) -> frozenset[str]:
     """List the columns that the formulas use in one way: `bare_names`, `coded_names`."""
     return frozenset(name for formula in formulas(spec) for name in how(formula))
+
+
+def bare_columns(spec: ModelSpec, variables: Variables) -> dict[str, ColumnData]:
+    """Return the predictors that the formulas use by name alone."""
+    names = dict.fromkeys(name for formula in formulas(spec) for name in bare_names(formula))
+    return {name: variables.columns[name] for name in names}
 
 
 def without_dot(spec: ModelSpec, names: Sequence[str], weights: Any) -> ModelSpec:

@@ -7,16 +7,17 @@ a doubt. `mixedfast.crossprod.identifiability` makes the same checks from cross-
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from mixedfast.design.build import formulas
 from mixedfast.design.checks import check_labels
 from mixedfast.design.columns import Column, evaluate, matrix, take
+from mixedfast.design.doubtful_values import check_codes_for_missing, check_restarted_numbers
 from mixedfast.design.types import Design
-from mixedfast.errors import DataError, NotIdentifiedError, warn
+from mixedfast.errors import DataError, DataWarning, NotIdentifiedError, warn
 from mixedfast.formula.variables import used_names
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "check_aliased_terms",
     "check_design",
     "check_term_size",
+    "same_groups",
     "warn_constant_within",
 ]
 
@@ -48,9 +50,10 @@ def check_design(design: Design) -> None:
 
     Warns
     -----
-    UserWarning
-        When a random slope has a single value in every group, or two terms give the same groups
-        the same effect.
+    DataWarning
+        When a random slope has a single value in every group, two terms give the same groups the
+        same effect, a column may hold numbers as text or a code for missing values, or numbers of
+        groups may start anew in each group of another factor.
     """
     spec, variables = design.spec, design.variables
     predictors = [name for formula in formulas(spec) for name in used_names(formula)]
@@ -60,8 +63,14 @@ def check_design(design: Design) -> None:
             str(written), term.group, term.names, term.columns, term.codes, len(term.levels)
         )
     check_aliased_terms(
-        [(term.group, term.names, term.codes, len(term.levels)) for term in design.terms]
+        design.terms,
+        lambda a, b: (
+            len(a.levels) == len(b.levels) and same_groups(a.codes, b.codes, len(a.levels))
+        ),
     )
+    check_codes_for_missing(variables.columns.items())
+    if len(design.terms) > 1:
+        check_restarted_numbers(design.terms, design.recipe.groups)
 
 
 def check_term_size(group: str, term: str, k: int, n_levels: int, n: int) -> None:
@@ -94,37 +103,70 @@ def warn_constant_within(term: str, name: str, group: str) -> None:
     warn(
         f"in the random term {term}, {name!r} has a single value in every group of {group!r}: no "
         "slope can be seen within a group, and its variance is estimated from differences between "
-        "groups only"
+        "groups only",
+        DataWarning,
     )
 
 
-def check_aliased_terms(terms: Sequence[tuple[str, Sequence[str], np.ndarray, int]]) -> None:
-    """Warn when the variances of two random terms cannot be separated.
+class NamedTerm(Protocol):
+    """What a random term is called: its group, and the columns of Z."""
+
+    @property
+    def group(self) -> str: ...
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+
+_Term = TypeVar("_Term", bound=NamedTerm)
+
+
+def check_aliased_terms(
+    terms: Sequence[_Term], group_alike: Callable[[_Term, _Term], bool]
+) -> None:
+    """Warn when the variances of random terms cannot be separated.
 
     Parameters
     ----------
-    terms : sequence of (group, column names, codes (n,), number of levels)
+    terms : sequence of terms
+    group_alike : function
+        Whether two terms make the same groups of the rows.
 
     Warns
     -----
-    UserWarning
-        When two terms give the same groups the same effect, under one name of the grouping
-        factor or two.
+    DataWarning
+        When terms give the same groups the same effect, under one name of the grouping factor or
+        several; once per effect.
     """
-    for (group, names, codes, n_levels), second in combinations(terms, 2):
-        other, other_names, other_codes, other_levels = second
-        shared = [name for name in names if name in other_names]
-        if not shared or n_levels != other_levels or not _same_groups(codes, other_codes, n_levels):
-            continue
-        whose = (
-            f"two random terms of {group!r}"
-            if group == other
-            else f"{group!r} and {other!r} group the rows alike and"
-        )
-        warn(
-            f"{whose} both have the effect {shared[0]!r}: only the sum of the two variances is "
-            "identified; leave one of them out"
-        )
+    seen: set[tuple[int, str]] = set()
+    for i, first in enumerate(terms):
+        for effect in first.names:
+            alike = [
+                j
+                for j in range(i + 1, len(terms))
+                if (j, effect) not in seen
+                and effect in terms[j].names
+                and group_alike(first, terms[j])
+            ]
+            if (i, effect) not in seen and alike:
+                _warn_aliased(effect, [first, *(terms[j] for j in alike)])
+            seen.update((j, effect) for j in alike)
+
+
+def _warn_aliased(effect: str, terms: Sequence[NamedTerm]) -> None:
+    groups = list(dict.fromkeys(term.group for term in terms))
+    number = {2: "two"}.get(len(terms), str(len(terms)))
+    whose = (
+        f"{number} random terms of {groups[0]!r}"
+        if len(groups) == 1
+        else f"{' and '.join(map(repr, groups))} group the rows alike and"
+    )
+    every = {2: "both"}.get(len(terms), "all")
+    warn(
+        f"{whose} {every} have the effect {effect!r}: only the sum of the variances is "
+        "identified; keep it in one of them",
+        DataWarning,
+    )
 
 
 def _check_term(
@@ -147,7 +189,7 @@ def _check_term(
             warn_constant_within(term, name, group)
 
 
-def _same_groups(codes: np.ndarray, other: np.ndarray, n_levels: int) -> bool:
+def same_groups(codes: np.ndarray, other: np.ndarray, n_levels: int) -> bool:
     """Return whether two numberings (n,) of the rows make the same groups, `n_levels` each."""
     if codes is other:
         return True

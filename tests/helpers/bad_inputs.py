@@ -256,6 +256,8 @@ CHAPTERS = [
             formula("s ~ x + (1 | g)"),
             formula("y ~ log(x) + (1 | g)"),
             formula("[y, x] ~ w + (1 | g)"),
+            data("x is text, and one value is '.'", x=[*map(str, range(N - 1)), "."]),
+            data("x is text with decimal commas", x=[f"{v},5" for v in range(N)]),
             data("no columns at all", y=[], x=[], g=[], s=[], w=[]),
             data("x has 50 values, the others 60", x=np.ones(50)),
             data("every y is missing", y=np.full(N, np.nan)),

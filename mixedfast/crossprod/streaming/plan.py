@@ -22,6 +22,7 @@ from mixedfast.data.categories import Categorical
 from mixedfast.data.frames import ColumnData, Numeric
 from mixedfast.data.work_units import BATCH_ROWS
 from mixedfast.design.build import (
+    bare_columns,
     check_effects,
     check_response,
     contrasts_of,
@@ -30,6 +31,7 @@ from mixedfast.design.build import (
 from mixedfast.design.checks import check_labels, check_missing
 from mixedfast.design.coded_rows import coded_rows
 from mixedfast.design.coding import code_shapes, shape_of
+from mixedfast.design.doubtful_values import check_numbers_in_text
 from mixedfast.design.grouping import GroupRecipe, number_groups
 from mixedfast.design.identifiability import check_term_size
 from mixedfast.design.model_frame import Variables, vector
@@ -153,6 +155,7 @@ def make_plan(
     whole = counted and request.whole
     spec = needs.spec
     variables = _skeleton(facts)
+    check_numbers_in_text(bare_columns(spec, variables), facts.n)
     if whole:
         check_labels(
             {name: variables.columns[name] for f in formulas(spec) for name in used_names(f)},
