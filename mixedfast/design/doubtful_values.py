@@ -138,9 +138,9 @@ def _check_codes(name: str, values: np.ndarray) -> None:
         if end in _CODES and gap > high - low > 0:
             count = int((values == end).sum())
             warn(
-                f"column {name!r} holds {end:.10g} in {count} row{'s' if count > 1 else ''}, and the other values lie from "
-                f"{low:.6g} to {high:.6g}: if it is a code for missing values, replace it by a "
-                "missing value",
+                f"column {name!r} holds {end:.10g} in {count} row{'s' if count > 1 else ''}, and "
+                f"the other values lie from {low:.6g} to {high:.6g}: if it is a code for missing "
+                "values, replace it by a missing value",
                 DataWarning,
             )
 

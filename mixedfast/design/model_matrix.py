@@ -6,6 +6,7 @@ when it is used by its bare name, and numeric in arithmetic.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,8 @@ from mixedfast.data.pandas_columns import pandas_column, pandas_table
 from mixedfast.design.contrast_coding import Contrasts
 from mixedfast.design.model_frame import Variables
 from mixedfast.errors import DataError, FormulaError
-from mixedfast.formula.expressions import functions
+from mixedfast.formula.expressions import functions, stateful_calls
+from mixedfast.formula.parser import plain_name
 from mixedfast.formula.variables import bare_names, expression_names, factors, one_line, used_names
 
 __all__ = ["evaluate", "kinds_of", "materialize"]
@@ -125,6 +127,7 @@ def _matrix(
 
     text = spec if isinstance(spec, str) else str(spec.formula)
     factors(text)  # checks that the text has only expressions that may be evaluated
+    _refuse_transforms_of_text(text, frame)
     try:
         # the caller reports a logarithm of zero with the name of the column; NumPy would warn
         # without it
@@ -133,6 +136,8 @@ def _matrix(
         matrix = np.asarray(found, dtype=np.float64, order="F")
     except (FormulaicError, LookupError, TypeError, ValueError) as error:
         _name_categories(text, frame, error)
+        _name_values_out_of_range(text, frame, spec, error)
+        _name_elements(text, error)
         # an error of NumPy as it puts the parts side by side
         if isinstance(error, ValueError) and not isinstance(error, FormulaicError):
             what = (
@@ -148,6 +153,21 @@ def _matrix(
     return matrix, found.model_spec
 
 
+def _refuse_transforms_of_text(text: str, frame: Any) -> None:
+    """Raise DataError for ``poly(f, 2)`` of categories: digits in text would count as numbers."""
+    for expr, info in factors(text).items():
+        for call in stateful_calls(expr) if info.kind == "python" else ():
+            name = plain_name(call.inside)
+            if name is not None and name in frame and frame[name].dtype == "category":
+                raise _needs_numbers(name, call.text)
+
+
+def _needs_numbers(name: str, expr: str) -> DataError:
+    return DataError(
+        f"column {name!r} holds categories where {expr!r} needs numbers: convert it first"
+    )
+
+
 def _name_categories(text: str, frame: Any, error: Exception) -> None:
     """Raise DataError when an expression that cannot be evaluated computes with categories."""
     for expr, info in factors(text).items():
@@ -155,9 +175,51 @@ def _name_categories(text: str, frame: Any, error: Exception) -> None:
             name for name in info.variables if name in frame and frame[name].dtype == "category"
         ]
         if info.kind == "python" and held and not expr.startswith("C("):
-            raise DataError(
-                f"column {held[0]!r} holds categories where {expr!r} needs numbers: convert it "
-                "first"
+            raise _needs_numbers(held[0], expr) from error
+
+
+def _name_values_out_of_range(text: str, frame: Any, spec: Any, error: Exception) -> None:
+    """Raise DataError when values lie outside the range on which a spline was made."""
+    if "beyond upper and/or lower bounds" not in str(error):
+        return
+    made = {} if isinstance(spec, str) else spec.transform_state
+    for expr, info in factors(text).items():
+        calls = stateful_calls(expr) if info.kind == "python" else ()
+        call = next((call for call in calls if call.function == "bs"), None)
+        if call is None:
+            continue
+        # formulaic writes `my days` as my_days in the keys of its states
+        key = re.sub("`([^`]*)`", lambda quoted: re.sub(r"\W", "_", quoted[1]), call.text)
+        bounds = {**dict(call.arguments), **made.get(key, {})}
+        low, high = bounds.get("lower_bound"), bounds.get("upper_bound")
+        name = info.variables[0]
+        values = np.asarray(frame[name], dtype=np.float64)
+        if plain_name(call.inside) == name:
+            below = np.zeros(len(values), bool) if low is None else values < low
+            above = np.zeros(len(values), bool) if high is None else values > high
+            if not (below | above).any():
+                continue
+            what = f"{name} = {values[np.argmax(below | above)]:.6g} lies"
+        else:
+            what = f"values of {call.inside} lie"
+        raise DataError(
+            f"{what} outside {'-inf' if low is None else f'{low:.6g}'} to "
+            f"{'inf' if high is None else f'{high:.6g}'}, the range on which {expr} was made: "
+            "leave such rows out, or write lower_bound=, upper_bound= or extrapolation='extend' "
+            "into the formula"
+        ) from error
+
+
+def _name_elements(text: str, error: Exception) -> None:
+    """Raise FormulaError when an expression takes an element of a column by a label."""
+    cause = error.__cause__ or error
+    if not isinstance(cause, LookupError):
+        return
+    for expr, info in factors(text).items():
+        if info.kind == "python" and "[" in expr:
+            raise FormulaError(
+                f"{expr!r} takes an element of {info.variables[0]!r}, and each part of a formula "
+                "must give one value per row: make the column first"
             ) from error
 
 
