@@ -23,8 +23,10 @@ from mixedfast.design.columns import Column, ColumnFactor
 from mixedfast.design.contrast_coding import Contrasts
 from mixedfast.design.model_frame import Variables
 from mixedfast.design.model_matrix import evaluate, kinds_of, materialize
+from mixedfast.design.plain_coding import plain_columns
 from mixedfast.errors import DataError
 from mixedfast.formula.parser import plain_name
+from mixedfast.formula.plain_terms import plain_terms
 from mixedfast.formula.variables import (
     FactorInfo,
     factor_info,
@@ -376,6 +378,39 @@ def shape_of(name: str, variables: Variables) -> Shape:
 
 @lru_cache(maxsize=256)
 def _plain_coding(formula: str, shapes: tuple[Shape, ...], contrasts: Contrasts) -> Coding:
+    return _coding_of_names(formula, shapes, contrasts) or _skeleton_coding(
+        formula, shapes, contrasts
+    )
+
+
+def _coding_of_names(
+    formula: str, shapes: tuple[Shape, ...], contrasts: Contrasts
+) -> Coding | None:
+    """Code a formula of names without formulaic; None for other formulas and contrasts."""
+    terms = plain_terms(formula)
+    levels = {shape.name: shape.label_array() for shape in shapes if shape.levels}
+    labels = {
+        shape.name: levels[shape.name].tolist()
+        for shape in shapes
+        if shape.levels and (shape.categorical or shape.dtype == "bool")
+    }
+    if terms is None or contrasts or any(len(known) < 2 for known in labels.values()):
+        return None
+    columns = plain_columns(terms, labels)
+    names = tuple(name for own in columns for name, _ in own)
+    if len(set(names)) < len(names):
+        return None
+    made, places = [], itertools.count()
+    for term, own in zip(terms, columns, strict=True):
+        kinds = tuple("categorical" if name in labels else "numeric" for name in term)
+        at = tuple(itertools.islice(places, len(own)))
+        made.append(FixedTerm(":".join(term) or "Intercept", at, term, kinds, term))
+    products = tuple(tuple(itertools.starmap(Piece, f)) for own in columns for _, f in own)
+    return Coding(formula, names, tuple(made), levels, products, None, contrasts, shapes)
+
+
+def _skeleton_coding(formula: str, shapes: tuple[Shape, ...], contrasts: Contrasts) -> Coding:
+    """Code a formula by formulaic, on a few rows that have every level."""
     variables = _skeleton(shapes)
     _, spec = materialize(formula, variables, contrasts)
     levels = {

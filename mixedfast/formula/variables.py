@@ -1,7 +1,8 @@
 """Variables of a formula: the columns it uses, and how.
 
-formulaic splits a formula into factors. The columns in Python expressions among them (``log(x)``,
-``C(f, contr.sum)``) are found in their syntax tree. No data are needed, so all results are cached.
+A formula of names is split here, any other by formulaic; the columns in Python expressions
+(``log(x)``, ``C(f, contr.sum)``) are found in their syntax tree. No data are needed, so all results
+are cached.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from mixedfast.formula.expressions import (
     modules_used,
 )
 from mixedfast.formula.parser import plain_name
+from mixedfast.formula.plain_terms import plain_terms
 from mixedfast.formula.tokens import python_parts, without_code
 
 __all__ = [
@@ -125,12 +127,17 @@ def factors(formula: str) -> dict[str, FactorInfo]:
 @lru_cache(maxsize=256)
 def _factors(formula: str, _: frozenset[str]) -> dict[str, FactorInfo]:
     """Compute `factors`; the functions that are allowed now are part of the key of the cache."""
+    _check_powers(formula)
+    _check_no_column_1(formula)
+    plain = plain_terms(formula)
+    if plain is not None:
+        used = dict.fromkeys(name for term in plain for name in term)
+        literal = {"1": FactorInfo("1", "literal", ())} if () in plain else {}
+        return literal | {name: FactorInfo(name, "column", (name,)) for name in used}
     from formulaic import Formula
     from formulaic.errors import FormulaicError
     from formulaic.parser.types import Term
 
-    _check_powers(formula)
-    _check_no_column_1(formula)
     try:
         terms = list(Formula(formula))
     except (FormulaicError, SyntaxError) as error:

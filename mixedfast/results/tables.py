@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from mixedfast._validation import check_flag
 from mixedfast.inference.ddf.methods import DDF, METHODS, f_test, t_test
@@ -203,6 +202,7 @@ def prediction_table(
     ``df`` is a column where it differs by row.
     """
     import pandas as pd
+    from scipy.special import ndtri
 
     of_rows = found.df is not None and found.df.ndim > 0
     columns = {"fit": found.fit, "se": found.se} | ({"df": found.df} if of_rows else {})

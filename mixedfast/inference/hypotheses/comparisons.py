@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixedfast.inference import studentized_range
 from mixedfast.inference.distributions import t_quantile
 
 __all__ = ["ADJUSTMENTS", "adjusted_p_values", "critical_values"]
@@ -29,6 +28,8 @@ def adjusted_p_values(
     from scipy.stats import t as student
 
     if adjust == "tukey" and n_means > 2:  # for two means the studentized range is t itself
+        from mixedfast.inference import studentized_range  # SciPy's polynomials are slow to import
+
         return studentized_range.sf(np.abs(statistic) * np.sqrt(2.0), n_means, df)
     p_value = np.asarray(2.0 * student.sf(np.abs(statistic), df))
     count = len(p_value)
@@ -53,6 +54,8 @@ def critical_values(level: float, df: np.ndarray, n_means: int, adjust: str) -> 
     """
     count = n_means * (n_means - 1) // 2
     if adjust == "tukey" and n_means > 2:
+        from mixedfast.inference import studentized_range
+
         return studentized_range.isf(1.0 - level, n_means, df) / np.sqrt(2.0)
     tail = 1.0 - level
     if adjust in ("bonferroni", "holm"):
