@@ -10,3 +10,10 @@ records it.
 ``cholmod``
     Any crossing or nesting, as one sparse matrix.
 """
+
+from mixedfast._scipy_blas import scipy_blas
+
+with scipy_blas():
+    from mixedfast.engines import _blocked_cholesky, _border, _selinv
+
+__all__ = ["_blocked_cholesky", "_border", "_selinv"]

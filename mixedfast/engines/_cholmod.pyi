@@ -8,8 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixedfast.errors import CholmodError as CholmodError
 
-METIS_AVAILABLE: bool
-SUPERNODAL_AVAILABLE: bool
 SUPERNODAL_SWITCH: float
 
 class Candidate(TypedDict):
@@ -18,6 +16,8 @@ class Candidate(TypedDict):
     flops: float
 
 def version() -> str: ...
+def has_metis() -> bool: ...
+def has_supernodal() -> bool: ...
 
 class Factor:
     n: int

@@ -12,6 +12,8 @@ from libc.float cimport DBL_MAX
 from libc.string cimport memset
 from mixedfast.engines._selinv cimport SelectedInverse, selected_inverse_of
 
+from functools import cache
+
 import numpy as np
 
 from mixedfast.engines._pattern import (
@@ -192,7 +194,7 @@ cdef class Factor:
     def _orderings_to_try(self, orderings, perm):
         """Return the names of the orderings to try; ValueError for unknown ones."""
         if orderings is None:
-            orderings = ("amd", "metis") if METIS_AVAILABLE else ("amd",)
+            orderings = ("amd", "metis") if has_metis() else ("amd",)
         if isinstance(orderings, str):
             orderings = (orderings,)
         unknown = [name for name in orderings if name not in _ORDERINGS]
@@ -252,7 +254,7 @@ cdef class Factor:
             np.asarray(indptr), np.asarray(indices), np.asarray(self.order))
         self.entries = (rows, columns)
         if kind == "auto":
-            pays = SUPERNODAL_AVAILABLE and self.flops >= SUPERNODAL_SWITCH * self.nnz_L
+            pays = self.flops >= SUPERNODAL_SWITCH * self.nnz_L and has_supernodal()
             kind = "supernodal" if pays else "simplicial"
         self.is_supernodal = kind == "supernodal"
         # In natural order the supernodal loop reads the lower triangle and the simplicial loop the
@@ -519,6 +521,13 @@ def _can(*pattern, **how):
     return True
 
 
-_CHAIN = (3, [0, 2, 4, 5], [0, 1, 1, 2, 2])
-METIS_AVAILABLE = _can(*_CHAIN, orderings=("metis",), kind="simplicial")
-SUPERNODAL_AVAILABLE = _can(1, [0, 1], [0], orderings=("natural",), kind="supernodal")
+@cache
+def has_metis():
+    """Return whether this CHOLMOD has METIS."""
+    return _can(3, [0, 2, 4, 5], [0, 1, 1, 2, 2], orderings=("metis",), kind="simplicial")
+
+
+@cache
+def has_supernodal():
+    """Return whether this CHOLMOD has its supernodal module."""
+    return _can(1, [0, 1], [0], orderings=("natural",), kind="supernodal")

@@ -21,9 +21,9 @@ Factor = cholmod.Factor
 # Matrices here have unit-order entries and condition numbers below about 1e4, so that 1e-10
 # leaves two digits or more over what rounding can do.
 TIGHT = {"rtol": 1e-10, "atol": 1e-10}
-KINDS = ("simplicial", "supernodal") if cholmod.SUPERNODAL_AVAILABLE else ("simplicial",)
+KINDS = ("simplicial", "supernodal") if cholmod.has_supernodal() else ("simplicial",)
 needs_supernodal = pytest.mark.skipif(
-    not cholmod.SUPERNODAL_AVAILABLE, reason="this CHOLMOD has no supernodal module"
+    not cholmod.has_supernodal(), reason="this CHOLMOD has no supernodal module"
 )
 
 
@@ -224,7 +224,7 @@ def test_nothing_more_is_tried_once_there_is_no_fill():
     assert arrow.nnz_L == 59
 
 
-@pytest.mark.skipif(not cholmod.METIS_AVAILABLE, reason="this CHOLMOD has no METIS")
+@pytest.mark.skipif(not cholmod.has_metis(), reason="this CHOLMOD has no METIS")
 def test_metis_is_tried_by_default(example):
     assert [c["ordering"] for c in factor_of(example).candidates] == ["amd", "metis"]
 
@@ -243,10 +243,10 @@ def test_kind_auto_goes_by_flops_for_each_nonzero():
     assert not factor_of(positive_definite(mask_of("arrow", 200, rng), rng)).is_supernodal
     full = factor_of(positive_definite(mask_of("dense", 200, rng), rng))
     assert full.flops / full.nnz_L > cholmod.SUPERNODAL_SWITCH
-    assert full.is_supernodal == cholmod.SUPERNODAL_AVAILABLE
+    assert full.is_supernodal == cholmod.has_supernodal()
 
 
-@pytest.mark.skipif(cholmod.SUPERNODAL_AVAILABLE, reason="this CHOLMOD has its supernodal module")
+@pytest.mark.skipif(cholmod.has_supernodal(), reason="this CHOLMOD has its supernodal module")
 def test_a_supernodal_factor_is_refused_where_the_module_is_missing():
     with pytest.raises(cholmod.CholmodError, match="without its supernodal module"):
         factor_of(np.eye(3), kind="supernodal")
