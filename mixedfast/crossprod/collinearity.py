@@ -171,13 +171,51 @@ def independent_columns(cp: CrossProducts) -> np.ndarray:
         tolerance = np.where(
             np.isfinite(size), np.minimum(tolerance, _LENGTH_TOLERANCE**2 * whole), tolerance
         )
-    G = cp.xy[:-1, :-1].copy()
+    left = Elimination(cp.xy[:-1, :-1])
     kept = []
-    for j in range(len(G)):
-        if G[j, j] > tolerance[j]:
+    for j in range(cp.p):
+        if left.pivot(j) > tolerance[j]:
             kept.append(j)
-            G -= np.outer(G[:, j], G[j]) / G[j, j]
+            left.eliminate(j)
     return np.array(kept, dtype=int)
+
+
+class Elimination:
+    """Elimination of columns from their products, one after another, in order.
+
+    What the columns eliminated leave of later columns is subtracted for blocks of columns at once,
+    as in a blocked Cholesky factorization.
+
+    Parameters
+    ----------
+    products : (k, k) array
+        Symmetric.
+    """
+
+    _BLOCK = 64
+
+    def __init__(self, products: np.ndarray) -> None:
+        self._left = products.copy()
+        self._rows = np.empty((self._BLOCK, len(products)))
+        self._pivots = np.empty(self._BLOCK)
+        self._n = 0  # columns eliminated in this block
+        self._start = 0
+
+    def pivot(self, j: int) -> float:
+        """Return the sum of squares of column j that earlier columns leave."""
+        if j - self._start >= self._BLOCK:
+            rows = self._rows[: self._n, j:]
+            self._left[j:, j:] -= rows.T @ (rows / self._pivots[: self._n, None])
+            self._n, self._start = 0, j
+        above = self._rows[: self._n, j]
+        return float(self._left[j, j] - above @ (above / self._pivots[: self._n]))
+
+    def eliminate(self, j: int) -> None:
+        """Subtract column j from the later columns."""
+        weights = self._rows[: self._n, j] / self._pivots[: self._n]
+        row = self._left[j, j:] - weights @ self._rows[: self._n, j:]
+        self._rows[self._n, j:], self._pivots[self._n] = row, row[0]
+        self._n += 1
 
 
 def _sizes(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
@@ -234,19 +272,20 @@ def _classify(
     counted : set of int, optional
         Columns that may be clear; default: all.
     """
-    G, clear, collinear, hidden = products.copy(), [], [], []
-    for j in range(len(G)):
-        if not np.isfinite(size[j]) or not G[j, j] > rounding * size[j]:
+    left, clear, collinear, hidden = Elimination(products), [], [], []
+    for j in range(len(products)):
+        pivot = left.pivot(j)
+        if not np.isfinite(size[j]) or not pivot > rounding * size[j]:
             hidden.append(j)
             continue
-        if G[j, j] > _NEARLY_COLLINEAR * size[j] or (unmixed is not None and unmixed[j]):
+        if pivot > _NEARLY_COLLINEAR * size[j] or (unmixed is not None and unmixed[j]):
             if counted is not None and j not in counted:
                 continue
             clear.append(j)
         else:
             collinear.append(j)
         # also for a nearly collinear one: a later column close to it is not clear either
-        G -= np.outer(G[:, j], G[j]) / G[j, j]
+        left.eliminate(j)
     return clear, collinear, hidden
 
 
