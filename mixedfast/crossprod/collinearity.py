@@ -26,6 +26,7 @@ from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.types import Design
 
 __all__ = [
+    "Elimination",
     "independent_columns",
     "orthogonalized",
     "well_conditioned",

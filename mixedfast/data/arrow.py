@@ -21,6 +21,7 @@ from mixedfast.errors import DataError, MissingLibraryError
 __all__ = [
     "CodedTable",
     "Labels",
+    "WiderTypeError",
     "appended",
     "as_declared",
     "check_text",
@@ -32,6 +33,7 @@ __all__ = [
     "need_pyarrow",
     "one_column",
     "plain_table",
+    "retyped",
     "sample",
     "with_dictionary",
 ]
@@ -151,6 +153,21 @@ def _finite(column: Any) -> bool:
     return all(_codes.all_finite(chunk.to_numpy()) for chunk in column.chunks)
 
 
+class WiderTypeError(DataError):
+    """Values of a column that its declared type cannot hold, and a type that holds all.
+
+    Parameters
+    ----------
+    what : str
+    column : str
+    type : pyarrow.DataType
+    """
+
+    def __init__(self, what: str, column: str, type: Any) -> None:
+        super().__init__(f"{what}: give the column one type in all parts")
+        self.column, self.type = column, type
+
+
 def as_declared(table: Any, schema: Any, where: str) -> Any:
     """Convert the columns of a table to the types of a schema.
 
@@ -158,13 +175,16 @@ def as_declared(table: Any, schema: Any, where: str) -> Any:
     ------
     DataError
         For values that the type cannot hold, with the column and `where` it is.
+    WiderTypeError
+        When a type of this part can hold the values of both.
     """
     import pyarrow as pa
 
     made = {}
     for name in table.column_names:
         column, kind = table.column(name), _usable_type(schema.field(name).type)
-        kind = column.type if pa.types.is_null(kind) else kind  # only missing in the first part
+        if pa.types.is_null(kind) and not pa.types.is_null(column.type):
+            raise WiderTypeError(f"{where}: column {name!r}", name, column.type)
         try:
             if pa.types.is_dictionary(kind):
                 # other parts may list more categories
@@ -175,11 +195,19 @@ def as_declared(table: Any, schema: Any, where: str) -> Any:
             else:
                 made[name] = plain(column).cast(kind)
         except pa.ArrowInvalid as error:
-            raise DataError(
-                f"{where}: column {name!r} is {column.type} here and {kind} in the first part: "
-                f"{error}"
-            ) from error
+            what = f"{where}: column {name!r} is {column.type} here and {kind} in the first part"
+            if pa.types.is_integer(kind) and pa.types.is_floating(column.type):
+                raise WiderTypeError(what, name, pa.float64()) from error
+            raise DataError(f"{what}: {error}") from error
     return pa.table(made)
+
+
+def retyped(schema: Any, types: Mapping[str, Any]) -> Any:
+    """Return a schema with other types of some columns."""
+    for name, kind in types.items():
+        at = schema.get_field_index(name)
+        schema = schema.set(at, schema.field(at).with_type(kind))
+    return schema
 
 
 def sample(table: Any, size: int) -> Any:

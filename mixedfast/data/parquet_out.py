@@ -26,22 +26,32 @@ __all__ = ["parquet_writer", "rows_on_disk"]
 def rows_on_disk(source: Source, columns: Sequence[str]) -> Files:
     """Write the rows of a source to a temporary file, which can be read several times.
 
-    The file is deleted with the object that is returned.
+    Batches of other types than those before begin a new file. The files are deleted with the
+    object that is returned.
     """
     import pyarrow.parquet as pq
 
-    path = Path(tempfile.mkdtemp(prefix="mixedfast-")) / "batches.parquet"
-    files = Files((path,))
-    weakref.finalize(files, shutil.rmtree, path.parent, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix="mixedfast-"))
+    paths: list[Path] = []
     writer = None
     try:
         for unit in source.units(columns):
             for table in unit.read():
-                writer = writer or pq.ParquetWriter(path, table.schema)
-                writer.write_table(table.cast(writer.schema))
-    finally:
+                if writer is None or table.schema != writer.schema:
+                    if writer is not None:
+                        writer.close()
+                    paths.append(folder / f"{len(paths):06}.parquet")
+                    writer = pq.ParquetWriter(paths[-1], table.schema)
+                writer.write_table(table)
         if writer is not None:
             writer.close()
+    except BaseException:
+        if writer is not None:
+            writer.close()
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    files = Files(tuple(paths))
+    weakref.finalize(files, shutil.rmtree, folder, ignore_errors=True)
     return files
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from mixedfast._progress import Show, bar
 from mixedfast.crossprod.streaming import Stream, is_stream
+from mixedfast.data.arrow import WiderTypeError
 from mixedfast.data.lazy_frames import is_lazy
 from mixedfast.data.parquet_out import parquet_writer
 from mixedfast.design.types import Design
@@ -46,14 +47,26 @@ def augment_to(
     with_leverage: bool,
     progress: Show,
 ) -> None:
-    """Write the rows of a stream with fitted values and residuals (see `LMMResult.augment_to`)."""
-    with (
-        bar(stream.source.rows, "fitted values", progress, unit=" rows") as advance,
-        parquet_writer(path, stream.source.paths) as write,
-    ):
-        for design, rows in stream.designs_and_rows(columns):
-            write(rows(), _augmented(fit, design, with_leverage))
-            advance(design.n + design.n_dropped)
+    """Write the rows of a stream with fitted values and residuals (see `LMMResult.augment_to`).
+
+    A column has one type in the file. If a later part needs a wider one than the first (whole
+    numbers, then fractions), the file is written anew.
+    """
+    types: dict[str, Any] = {}
+    while True:
+        try:
+            with (
+                bar(stream.source.rows, "fitted values", progress, unit=" rows") as advance,
+                parquet_writer(path, stream.source.paths) as write,
+            ):
+                for design, rows in stream.designs_and_rows(columns, types):
+                    write(rows(), _augmented(fit, design, with_leverage))
+                    advance(design.n + design.n_dropped)
+            return
+        except WiderTypeError as error:
+            if stream.source.once or error.column in types:
+                raise
+            types[error.column] = error.type
 
 
 def _augmented(fit: Fit, design: Design, with_leverage: bool) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import mixedfast as mf
 from mixedfast.crossprod.assemble import assemble
-from mixedfast.crossprod.collinearity import well_conditioned
+from mixedfast.crossprod.collinearity import Elimination, well_conditioned
 from mixedfast.crossprod.combine import add
 from mixedfast.crossprod.row_moments import column_means
 from mixedfast.design.build import build
@@ -320,3 +320,17 @@ def test_raw_polynomials_keep_the_same_columns_in_both_kinds_of_model(seed, low,
         warnings.simplefilter("ignore", mf.SingularFitWarning)
         m = mf.lmer(f"y ~ {fixed} + (1 | g)", data)
     assert m.params.isna().tolist() == mf.lm(f"y ~ {fixed}", data).params.isna().tolist()
+
+
+@pytest.mark.parametrize("k", [1, 5, 64, 65, 200])
+def test_elimination_in_blocks_equals_elimination_one_by_one(k):
+    rng = np.random.default_rng(k)
+    X = rng.normal(size=(2 * k, k))
+    X[:, 3::7] = X[:, :1] + X[:, 2:3] if k > 4 else X[:, 3::7]  # dependent on earlier columns
+    products = X.T @ X
+    left, by_blocks = products.copy(), Elimination(products)
+    for j in range(k):
+        np.testing.assert_allclose(by_blocks.pivot(j), left[j, j], atol=1e-11 * products[j, j])
+        if left[j, j] > 1e-8 * products[j, j]:
+            by_blocks.eliminate(j)
+            left -= np.outer(left[:, j], left[j]) / left[j, j]

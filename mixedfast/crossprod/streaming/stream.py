@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from mixedfast._progress import Show
 from mixedfast.crossprod.streaming.map_reduce import reduce_units
 from mixedfast.crossprod.streaming.plan import Plan, coded_design
 from mixedfast.crossprod.streaming.requirements import requirements_of
-from mixedfast.data.arrow import as_declared, complete_rows
+from mixedfast.data.arrow import as_declared, complete_rows, retyped
 from mixedfast.data.sources import as_source
 from mixedfast.data.work_units import Source, Unit
 from mixedfast.design.types import Design, Recipe
@@ -20,6 +21,9 @@ from mixedfast.design.types import Design, Recipe
 __all__ = ["Stream"]
 
 T = TypeVar("T")
+
+
+_NO_TYPES: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +59,7 @@ class Stream:
         return (design for design, _ in self.designs_and_rows())
 
     def designs_and_rows(
-        self, extra: Sequence[str] = ()
+        self, extra: Sequence[str] = (), types: Mapping[str, Any] = _NO_TYPES
     ) -> Iterator[tuple[Design, Callable[[], Any]]]:
         """Yield the design of each batch in order, and a function that returns its complete rows.
 
@@ -63,11 +67,13 @@ class Stream:
         ----------
         extra : sequence of str
             Columns to read besides those of the model.
+        types : dict of str to pyarrow.DataType
+            Types of columns that the rows have instead of those in the first part.
         """
         columns = tuple(dict.fromkeys([*self.columns, *extra]))
         for unit in self.source.units(columns):
             for table in unit.read():
-                yield self._coded(table, unit.name)
+                yield self._coded(table, unit.name, types)
 
     def total(
         self,
@@ -92,9 +98,11 @@ class Stream:
 
         return reduce_units(self.source, self.columns, on_unit, add, label, threads, progress)
 
-    def _coded(self, table: Any, where: str) -> tuple[Design, Callable[[], Any]]:
+    def _coded(
+        self, table: Any, where: str, types: Mapping[str, Any] = _NO_TYPES
+    ) -> tuple[Design, Callable[[], Any]]:
         """Code an Arrow table; the function gives its complete rows in the types of the source."""
         rows, missing = complete_rows(table, self.columns, where)
         coded = self.plan.coded_table(rows, where)
         design = coded_design(self.plan, coded, table.num_rows - rows.num_rows, missing)
-        return design, lambda: as_declared(rows, self.source.schema, where)
+        return design, lambda: as_declared(rows, retyped(self.source.schema, types), where)
