@@ -1,0 +1,1 @@
+"""Selected inverses, for other compiled modules; nothing here is called from Python."""
