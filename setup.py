@@ -184,6 +184,7 @@ def extensions() -> list[Extension]:
         extension("_locks"),
         extension("data/_codes", "mf_codes"),
         extension("covariance/_theta"),
+        extension("crossprod/_pivots"),
         extension("crossprod/_sums", "mf_columns", "mf_crossprod", "mf_pairs"),
         extension("engines/_cooccurrence", "mf_cooccurrence"),
         extension("engines/_levels", "mf_levels", "mf_moments"),

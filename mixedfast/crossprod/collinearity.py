@@ -21,12 +21,12 @@ from dataclasses import replace
 import numpy as np
 
 from mixedfast.crossprod.assemble import assemble
+from mixedfast.crossprod.pivots import CLEAR, COLLINEAR, HIDDEN, classify_columns
 from mixedfast.crossprod.scaling import GroupScaling, Scaling
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.types import Design
 
 __all__ = [
-    "Elimination",
     "independent_columns",
     "orthogonalized",
     "well_conditioned",
@@ -124,12 +124,15 @@ def _orthogonal_group(cp: CrossProducts, g: int) -> GroupScaling | None:
             continue
         own = slice(term.start, term.start + term.k)
         G = square[own, own]
-        clear, collinear, hidden = _classify(G, np.diag(G), _ROUNDING_OF_SLOPES)
-        # columns that rounding of the sums may hide are tried once: rows show if they are dependent
-        tried = collinear + ([j for j in hidden if G[j, j] > 0.0] if group.mix is None else [])
-        if tried:
+        kinds = _classify(G, np.diag(G), _ROUNDING_OF_SLOPES)
+        tried = np.flatnonzero(kinds == COLLINEAR)
+        if group.mix is None:
+            # columns that rounding of the sums may hide are tried once: rows show if they depend
+            hidden = np.flatnonzero((kinds == HIDDEN) & (np.diag(G) > 0.0))
+            tried = np.concatenate([tried, hidden])
+        if len(tried):
             mix[own, own], unit[own] = _orthogonalize(
-                G, mix[own, own], np.array(clear, dtype=int), np.array(tried, dtype=int)
+                G, mix[own, own], np.flatnonzero(kinds == CLEAR), tried
             )
             changed = True
         elif group.mix is not None and (again := _corrected(G, mix[own, own])) is not None:
@@ -172,51 +175,8 @@ def independent_columns(cp: CrossProducts) -> np.ndarray:
         tolerance = np.where(
             np.isfinite(size), np.minimum(tolerance, _LENGTH_TOLERANCE**2 * whole), tolerance
         )
-    left = Elimination(cp.xy[:-1, :-1])
-    kept = []
-    for j in range(cp.p):
-        if left.pivot(j) > tolerance[j]:
-            kept.append(j)
-            left.eliminate(j)
-    return np.array(kept, dtype=int)
-
-
-class Elimination:
-    """Elimination of columns from their products, one after another, in order.
-
-    What the columns eliminated leave of later columns is subtracted for blocks of columns at once,
-    as in a blocked Cholesky factorization.
-
-    Parameters
-    ----------
-    products : (k, k) array
-        Symmetric.
-    """
-
-    _BLOCK = 64
-
-    def __init__(self, products: np.ndarray) -> None:
-        self._left = products.copy()
-        self._rows = np.empty((self._BLOCK, len(products)))
-        self._pivots = np.empty(self._BLOCK)
-        self._n = 0  # columns eliminated in this block
-        self._start = 0
-
-    def pivot(self, j: int) -> float:
-        """Return the sum of squares of column j that earlier columns leave."""
-        if j - self._start >= self._BLOCK:
-            rows = self._rows[: self._n, j:]
-            self._left[j:, j:] -= rows.T @ (rows / self._pivots[: self._n, None])
-            self._n, self._start = 0, j
-        above = self._rows[: self._n, j]
-        return float(self._left[j, j] - above @ (above / self._pivots[: self._n]))
-
-    def eliminate(self, j: int) -> None:
-        """Subtract column j from the later columns."""
-        weights = self._rows[: self._n, j] / self._pivots[: self._n]
-        row = self._left[j, j:] - weights @ self._rows[: self._n, j:]
-        self._rows[self._n, j:], self._pivots[self._n] = row, row[0]
-        self._n += 1
+    kinds = classify_columns(cp.xy[:-1, :-1], tolerance, tolerance)
+    return np.flatnonzero(kinds == CLEAR)
 
 
 def _sizes(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
@@ -245,11 +205,13 @@ def _sizes(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
 
 def _classify_x(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
     """Classify the columns of X: positions of the clear and of the nearly collinear ones."""
-    counted = set(independent_columns(cp).tolist()) if cp.mix is not None else None
+    counted = None
+    if cp.mix is not None:
+        counted = np.isin(np.arange(cp.p), independent_columns(cp))
     size = np.diag(cp.xy)[:-1] if cp.mix is not None else _sizes(cp)[0]
-    unmixed = np.zeros(cp.p) if cp.constant is None else cp.constant
-    clear, collinear, _ = _classify(cp.xy[:-1, :-1], size, _ROUNDING, unmixed != 0.0, counted)
-    return np.array(clear, dtype=int), np.array(collinear, dtype=int)
+    unmixed = None if cp.constant is None else cp.constant != 0.0
+    kinds = _classify(cp.xy[:-1, :-1], size, _ROUNDING, unmixed, counted)
+    return np.flatnonzero(kinds == CLEAR), np.flatnonzero(kinds == COLLINEAR)
 
 
 def _classify(
@@ -257,9 +219,11 @@ def _classify(
     size: np.ndarray,
     rounding: float,
     unmixed: np.ndarray | None = None,
-    counted: set[int] | None = None,
-) -> tuple[list[int], list[int], list[int]]:
-    """Classify columns from their products: clear, nearly collinear, and hidden by rounding.
+    counted: np.ndarray | None = None,
+) -> np.ndarray:
+    """Classify columns from their products: clear, nearly collinear, or hidden by rounding.
+
+    A nearly collinear column is eliminated from later ones too: one close to it is not clear.
 
     Parameters
     ----------
@@ -270,24 +234,13 @@ def _classify(
         A pivot at or below this share is rounding.
     unmixed : (k,) bool array, optional
         Columns that cannot be mixed.
-    counted : set of int, optional
+    counted : (k,) bool array, optional
         Columns that may be clear; default: all.
     """
-    left, clear, collinear, hidden = Elimination(products), [], [], []
-    for j in range(len(products)):
-        pivot = left.pivot(j)
-        if not np.isfinite(size[j]) or not pivot > rounding * size[j]:
-            hidden.append(j)
-            continue
-        if pivot > _NEARLY_COLLINEAR * size[j] or (unmixed is not None and unmixed[j]):
-            if counted is not None and j not in counted:
-                continue
-            clear.append(j)
-        else:
-            collinear.append(j)
-        # also for a nearly collinear one: a later column close to it is not clear either
-        left.eliminate(j)
-    return clear, collinear, hidden
+    low, high = rounding * size, _NEARLY_COLLINEAR * size
+    if unmixed is not None:
+        high = np.where(unmixed, low, high)
+    return classify_columns(products, low, high, counted)
 
 
 def _orthogonalize(

@@ -18,7 +18,7 @@ import numpy as np
 
 from mixedfast._stored import stored
 from mixedfast.crossprod import _sums
-from mixedfast.design.columns import ColumnFactor
+from mixedfast.design.columns import ColumnFactor, evaluate, take
 from mixedfast.errors import DataError
 
 if TYPE_CHECKING:
@@ -204,10 +204,8 @@ def choose_scaling(design: Design, look_at_rows: bool = True) -> Scaling:
         When squares of a column overflow or vanish; the message names it.
     """
     n = design.n
-    rows = np.arange(0, n, max(1, n // _SAMPLE), dtype=np.int32)
     columns = [*design.x, response_column(design)]
-    sampler = _sums.ColumnPool([(c, 0.0, 1.0) for c in columns], n)
-    sample = [None if not c else sampler.evaluate(i, rows) for i, c in enumerate(columns)]
+    sample = [_sampled(column, n) if column else None for column in columns]
     constant = structural_constant(design.x)
     if constant is None and look_at_rows:
         constant = _sampled_constant(design, [s for s in sample[:-1] if s is not None])
@@ -234,8 +232,7 @@ def choose_scaling(design: Design, look_at_rows: bool = True) -> Scaling:
                 elif shared is not None and centred == (shared[0] != 0.0):
                     own.append(shared)
                 else:
-                    values = _sums.ColumnPool([(column, 0.0, 1.0)], n).evaluate(0, rows)
-                    own.append(_scale_of(name, values, centred))
+                    own.append(_scale_of(name, _sampled(column, n), centred))
         groups.append(GroupScaling(*_arrays(own, unit)))
     shift, scale = _arrays(xy, unit)
     return Scaling(shift, scale, tuple(groups), constant)
@@ -249,10 +246,16 @@ def scale_of_response(design: Design, scaling: Scaling) -> tuple[float, float]:
     DataError
         When squares of the response overflow.
     """
-    rows = np.arange(0, design.n, max(1, design.n // _SAMPLE), dtype=np.int32)
-    values = _sums.ColumnPool([(response_column(design), 0.0, 1.0)], design.n).evaluate(0, rows)
+    values = _sampled(response_column(design), design.n)
     shift, scale = _scale_of(design.response_name, values, scaling.constant is not None)
     return shift, scale * _unit(design.weights)
+
+
+def _sampled(column: Column, n: int) -> np.ndarray:
+    """Evaluate a column in a sample of the rows."""
+    rows = slice(None, None, max(1, n // _SAMPLE))
+    with np.errstate(over="ignore", invalid="ignore"):  # the caller names the column
+        return evaluate(take(column, rows), len(range(n)[rows]))
 
 
 def column_key(column: Column) -> tuple[int, ...]:
@@ -269,7 +272,7 @@ def _scale_of(name: str, values: np.ndarray, shifted: bool) -> tuple[float, floa
     """Choose shift and scale of a column from a sample of it."""
     if values.size == 0:
         return 0.0, 1.0
-    widest = float(np.abs(values).max())
+    widest = float(max(values.max(), -values.min()))
     if widest > _WIDEST or 0.0 < widest < 1.0 / _WIDEST:
         what = (
             "large that their squares overflow"

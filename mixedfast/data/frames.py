@@ -7,14 +7,14 @@ possible) or `Categorical` (int32 codes and levels). There is no Python loop ove
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import narwhals as nw
 import numpy as np
 
-from mixedfast._memo import cached_property
+from mixedfast._memo import cached_property, of_object
 from mixedfast._stored import stored
 from mixedfast._validation import did_you_mean
 from mixedfast.data import _codes
@@ -105,7 +105,7 @@ class Table:
 
     def __init__(
         self,
-        names: Sequence[str],
+        names: Iterable[str],
         n: int,
         fetch: Callable[[str], ColumnData],
         library: str = "pandas",
@@ -309,16 +309,32 @@ def _check_distinct_names(names: Sequence[Any]) -> None:
 def _pandas_table(frame: Any) -> Table:
     if frame.columns.nlevels > 1:
         raise DataError("the columns have a MultiIndex: give each column a single name first")
-    listed = frame.columns.tolist()  # iterating over an index of strings is slow
-    by_name = {str(label): label for label in listed}
-    if len(by_name) < len(listed):
-        _check_distinct_names([str(label) for label in listed])
+    by_name = _labels_by_name(frame.columns)
     return Table(
-        list(by_name),
+        by_name,
         len(frame),
         lambda name: _pandas_column(name, frame[by_name[name]]),
         index=frame.index,
     )
+
+
+@of_object
+def _labels_by_name(columns: Any) -> dict[str, Any]:
+    """Return the labels of columns by their names as text."""
+    listed = columns.tolist()  # iterating over an index of strings is slow
+    if len({str(label) for label in listed}) < len(listed):
+        _check_distinct_names([str(label) for label in listed])
+    return {str(label): label for label in listed}
+
+
+@of_object
+def _categories(index: Any) -> np.ndarray:
+    """Return the categories of a pandas column as an array that nobody writes to."""
+    levels = labels(index.to_numpy())
+    if levels.base is not None:  # numbers: the array of pandas
+        levels = levels.copy()
+    levels.flags.writeable = False
+    return levels
 
 
 def _pandas_column(name: str, series: Any) -> ColumnData:
@@ -330,7 +346,7 @@ def _pandas_column(name: str, series: Any) -> ColumnData:
     if isinstance(dtype, pd.CategoricalDtype):
         found = series.array
         codes = found.codes.astype(np.int32, copy=False)
-        return Categorical(codes, labels(found.categories.to_numpy()), bool(dtype.ordered))
+        return Categorical(codes, _categories(dtype.categories), bool(dtype.ordered))
     if isinstance(dtype, pd.StringDtype):
         return _pandas_strings(series)
     if getattr(dtype, "kind", "O") in "biuf":

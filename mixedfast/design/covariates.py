@@ -49,7 +49,7 @@ def describe(values: np.ndarray) -> Covariate:
     >>> describe(np.array([0, 1, 1, 1])), describe(np.arange(3.0))
     (Covariate(mean=0.75, values=(0.0, 1.0)), Covariate(mean=1.0, values=()))
     """
-    few = np.unique(values[:_LOOK]).tolist()
+    few = sorted(set(values[:_LOOK].tolist()))
     if len(few) == 1:
         others = values != few[0]
         at = int(np.argmax(others))

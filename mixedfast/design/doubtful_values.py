@@ -107,6 +107,7 @@ _CODES = np.array(
         | {-32768.0, 32767.0, -(2.0**31), 2.0**31 - 1}
     )
 )
+_KNOWN_CODES = frozenset(_CODES.tolist())
 
 
 def check_codes_for_missing(columns: Iterable[tuple[str, ColumnData]]) -> None:
@@ -126,8 +127,8 @@ def check_codes_for_missing(columns: Iterable[tuple[str, ColumnData]]) -> None:
 
 
 def _check_codes(name: str, values: np.ndarray) -> None:
-    ends = np.array([values.min(), values.max()], dtype=np.float64)
-    if not np.isin(ends, _CODES).any():
+    ends = float(values.min()), float(values.max())
+    if _KNOWN_CODES.isdisjoint(ends):
         return
     is_code = np.isin(values, _CODES)
     rest = values[~is_code]
@@ -135,7 +136,7 @@ def _check_codes(name: str, values: np.ndarray) -> None:
         return
     low, high = float(rest.min()), float(rest.max())
     for end, gap in ((ends[0], low - ends[0]), (ends[1], ends[1] - high)):
-        if end in _CODES and gap > high - low > 0:
+        if end in _KNOWN_CODES and gap > high - low > 0:
             count = int((values == end).sum())
             warn(
                 f"column {name!r} holds {end:.10g} in {count} row{'s' if count > 1 else ''}, and "

@@ -8,6 +8,7 @@ a doubt. `mixedfast.crossprod.identifiability` makes the same checks from cross-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -31,6 +32,8 @@ __all__ = [
 
 #: Rows looked at first: a slope that varies shows it there.
 _FIRST_ROWS = 512
+#: Rows that show most columns to be different.
+_GLANCE = 16
 #: Two columns that differ by no more, relative to their largest values, are proportional.
 _ROUNDING = 8 * np.finfo(float).eps
 
@@ -204,7 +207,7 @@ def same_groups(codes: np.ndarray, other: np.ndarray, n_levels: int) -> bool:
 def _zero_or_proportional(columns: Sequence[Column], n: int) -> tuple[int, int] | None:
     """Find a pair of proportional columns, or (i, i) for a column of zeros; None without any."""
     suspects = list(range(len(columns)))
-    if suspects == [0] and not columns[0]:
+    if (suspects == [0] and not columns[0]) or _differ_at_once(columns, n):
         return None
     found: tuple[int, int] | None = None
     for rows in _denser_samples(n):
@@ -229,6 +232,20 @@ def _zero_or_proportional(columns: Sequence[Column], n: int) -> tuple[int, int] 
             return None
         suspects = [suspects[j] for j in sorted(doubtful)]
     return found
+
+
+def _differ_at_once(columns: Sequence[Column], n: int) -> bool:
+    """Return whether a few rows show already that no column is zero or a multiple of another."""
+    rows = slice(None, None, max(1, n // _GLANCE))
+    values = [evaluate(take(column, rows), len(range(n)[rows])).tolist() for column in columns]
+    peaks = [max(own, key=abs) for own in values]
+    if 0.0 in peaks:
+        return False
+    scaled = [[value / peak for value in own] for own, peak in zip(values, peaks, strict=True)]
+    return all(
+        max(abs(a - b) for a, b in zip(one, other, strict=True)) > _ROUNDING
+        for one, other in combinations(scaled, 2)
+    )
 
 
 def _denser_samples(n: int) -> Iterator[slice]:

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
@@ -26,7 +26,13 @@ from threadpoolctl import ThreadpoolController
 from mixedfast._locks import holding
 from mixedfast._validation import available_cores
 
-__all__ = ["Workers", "controller", "on_one_blas_thread", "one_blas_thread"]
+__all__ = [
+    "Workers",
+    "controller",
+    "on_one_blas_thread",
+    "on_one_blas_thread_unless",
+    "one_blas_thread",
+]
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -80,11 +86,21 @@ class _Setting:
         self.lock = threading.RLock()
         self.uses: dict[int, tuple[weakref.ref[_Use], int]] = {}
         self.before: list[tuple[Any, int]] | None = None
+        #: uses that are too small for the setting
+        self.small: dict[int, tuple[weakref.ref[_Use], int]] = {}
 
     def is_used_here(self) -> bool:
         """Return whether this thread has a use already."""
+        if not self.uses and not self.small:
+            return False
         me = threading.get_ident()
-        return any(thread == me for _, thread in list(self.uses.values()))
+        return any(thread == me for _, thread in [*self.uses.values(), *self.small.values()])
+
+    def pass_by(self, use: _Use) -> None:
+        """Begin a use that needs no setting; it ends with the last reference to it."""
+        key = id(use)
+        ended = partial(self.small.pop, key, None)
+        self.small[key] = weakref.ref(use, lambda _: ended()), threading.get_ident()
 
     def enter(self, use: _Use) -> None:
         """Begin a use; the first sets BLAS to one thread."""
@@ -114,6 +130,7 @@ class _Setting:
         """
         self.lock = threading.RLock()
         mine = threading.get_ident()
+        self.small = {key: use for key, use in self.small.items() if use[1] == mine}
         for key in [key for key, (_, thread) in self.uses.items() if thread != mine]:
             self.leave(key)
 
@@ -150,15 +167,38 @@ def one_blas_thread() -> Iterator[None]:
 
 def on_one_blas_thread(work: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Wrap a function in `one_blas_thread`, unless the thread that calls it is inside already."""
+    return on_one_blas_thread_unless(lambda *args, **kwargs: False)(work)
 
-    @wraps(work)
-    def inside(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        if _setting.is_used_here():
-            return work(*args, **kwargs)
-        with one_blas_thread():
-            return work(*args, **kwargs)
 
-    return inside
+def on_one_blas_thread_unless(
+    is_small: Callable[Arguments, bool],
+) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
+    """Wrap a function in `one_blas_thread` unless its work is small.
+
+    Matrices of small work are such that no BLAS starts threads for them, and the setting would take
+    longer than the work. Functions that are wrapped and called inside leave the setting alone too.
+
+    Parameters
+    ----------
+    is_small : callable
+        Takes the arguments of the function.
+    """
+
+    def wrap(work: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+        @wraps(work)
+        def inside(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+            if _setting.is_used_here():
+                return work(*args, **kwargs)
+            if is_small(*args, **kwargs):
+                use = _Use()  # ends with this frame
+                _setting.pass_by(use)
+                return work(*args, **kwargs)
+            with one_blas_thread():
+                return work(*args, **kwargs)
+
+        return inside
+
+    return wrap
 
 
 class Workers:

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 import mixedfast as mf
 from mixedfast.crossprod.assemble import assemble
-from mixedfast.crossprod.collinearity import Elimination, well_conditioned
+from mixedfast.crossprod.collinearity import well_conditioned
 from mixedfast.crossprod.combine import add
+from mixedfast.crossprod.pivots import Elimination
 from mixedfast.crossprod.row_moments import column_means
 from mixedfast.design.build import build
 from mixedfast.design.columns import matrix

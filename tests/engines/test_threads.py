@@ -12,7 +12,7 @@ from helpers.kernels import a_border
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixedfast.engines import _blocked_cholesky, _border
+from mixedfast.engines import _blocked_cholesky, _border, threads
 from mixedfast.engines.dense_cholesky import DenseWorkers
 from mixedfast.engines.threads import Workers, on_one_blas_thread, one_blas_thread
 
@@ -194,3 +194,22 @@ def test_a_forked_child_has_threads_of_its_own():
         with one_blas_thread():
             os._exit(workers.factor(a, 0, 600) + 10 * (set(blas_threads()) != {1}))
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_small_work_leaves_the_setting_alone_and_other_work_does_not():
+    seen = []
+
+    @threads.on_one_blas_thread
+    def step():
+        seen.append([library.num_threads for library in threads._blas()])
+
+    @threads.on_one_blas_thread_unless(lambda small: small)
+    def work(small):
+        step()
+        return threads._setting.is_used_here()
+
+    before = [library.num_threads for library in threads._blas()]
+    assert work(True)
+    assert work(False)
+    assert not threads._setting.is_used_here()
+    assert seen == [before, [1] * len(before)]

@@ -17,6 +17,7 @@ __all__ = [
     "Border",
     "ColumnPool",
     "all_finite",
+    "classify_columns",
     "connected_components",
     "crossprod",
     "factorize_integers",
@@ -477,3 +478,29 @@ def second_derivative(
     H = nu * (Q / r2 - squares) if traces is None else nu * (2.0 * Q / r2 - squares) - traces
     half = 0.5 * (H + H.transpose(1, 0, 2, 3))
     return 0.5 * (half + half.transpose(0, 1, 3, 2))
+
+
+# -- pivots ----------------------------------------------------------------------------------------
+
+
+def classify_columns(
+    products: Array, low: Array, high: Array, counted: Array | None = None
+) -> Array:
+    """Classify columns: 0 hidden, 1 nearly collinear, 2 clear, 3 clear but not counted.
+
+    From the part of each that the columns eliminated before leave.
+    """
+    kinds, basis = np.zeros(len(products), dtype=np.int64), []
+    for j in range(len(products)):
+        own = products[np.ix_(basis, basis)]
+        pivot = products[j, j] - (
+            products[j, basis] @ np.linalg.solve(own, products[basis, j]) if basis else 0.0
+        )
+        if not pivot > low[j]:
+            continue
+        kinds[j] = 2 if pivot > high[j] else 1
+        if kinds[j] == 2 and counted is not None and not counted[j]:
+            kinds[j] = 3
+        else:
+            basis.append(j)
+    return kinds
