@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mixedfast._versions import show_versions
     from mixedfast.api import anova, crossproducts, fit, lm, lmer
     from mixedfast.crossprod.types import CrossProducts
+    from mixedfast.data.read_table import read_table
     from mixedfast.datasets import list_datasets, load_dataset
     from mixedfast.formula.expressions import allow_in_formulas
     from mixedfast.inference.ddf.trace_methods import KenwardRoger, Satterthwaite
@@ -56,6 +57,7 @@ _MODULES = {
     "list_datasets": "mixedfast.datasets",
     "load_dataset": "mixedfast.datasets",
     "page": "mixedfast.report.text",
+    "read_table": "mixedfast.data.read_table",
     "show_versions": "mixedfast._versions",
     "table": "mixedfast.report.model_table",
 }
@@ -88,6 +90,7 @@ __all__ = [
     "load",
     "load_dataset",
     "page",
+    "read_table",
     "show_versions",
     "table",
 ]

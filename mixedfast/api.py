@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -24,6 +25,7 @@ from mixedfast.crossprod.types import CrossProducts
 from mixedfast.data.frames import library_of, pandas_index
 from mixedfast.data.frames_out import to_library
 from mixedfast.data.lazy_frames import is_lazy
+from mixedfast.data.read_table import read_small
 from mixedfast.design.build import build
 from mixedfast.design.identifiability import check_design
 from mixedfast.design.request import Request
@@ -67,10 +69,12 @@ def lmer(
     formula : str
         In the language of lme4: ``"math ~ ses + (1 + ses | school)"``.
     data : data frame, mapping of arrays, path, batches or lazy frame
-        In memory: pandas, polars, pyarrow or any eager frame that narwhals supports; or a dict of
-        arrays. Read in batches: a path, folder, glob or list of Parquet or CSV files; Arrow batches
-        from a list, an iterable or a function that makes one. Summed inside their engine: a DuckDB
-        relation, a polars LazyFrame, a Dask or Spark frame.
+        In memory: pandas, polars, pyarrow or any eager frame that narwhals supports; a dict of
+        arrays; the path of a file that `read_table` reads, of at most 64 MB (16 MB if it is
+        compressed or Parquet). Read in batches: the path of a larger Parquet or CSV file; a folder,
+        glob or list of such files; Arrow batches from a list, an iterable or a function that makes
+        one. Summed inside their engine: a DuckDB relation, a polars LazyFrame, a Dask or Spark
+        frame.
     REML : bool
         Restricted maximum likelihood (the default), or maximum likelihood.
     weights : str or (n,) array, optional
@@ -116,7 +120,9 @@ def lmer(
     >>> m.params.round(4).to_dict()
     {'Intercept': 12.665, 'ses': 2.3938}
     """
-    given = dict(locals())
+    given, path = dict(locals()), _path_of(data)
+    if levels is None and checkpoint is None:
+        data = given["data"] = read_small(data)
     spec = parse(formula)
     request = Request(
         spec, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress
@@ -131,7 +137,7 @@ def lmer(
     found = fit_rows(cp, rows, REML, first, engine, progress, threads)
     design = rows if isinstance(rows, Design) else None
     result = LMMResult(found, design, rows if isinstance(rows, Stream) else None)
-    result._call, result._index = Call(lmer, given), pandas_index(data)
+    result._call, result._index = Call(lmer, given, path), pandas_index(data)
     result._warn()
     return result
 
@@ -150,7 +156,7 @@ def lm(
     ----------
     formula : str
         ``"y ~ x + f"``, without random terms.
-    data : pandas or polars DataFrame, pyarrow Table or dict of arrays
+    data : pandas or polars DataFrame, pyarrow Table, dict of arrays, or path of one file
     weights : str or array, shape (n,), optional
         The name of a column, or one number per row. Precision weights: the error variance of a row
         is sigma^2 / weight.
@@ -195,13 +201,15 @@ def lm(
     F-statistic: 98 on 1 and 2 DF, p-value: 0.01005
     """
     given = dict(locals())
+    path, data = _path_of(data), read_small(data)
+    given["data"] = data
     spec = parse(formula, require_random=False)
     if spec.random:
         raise FormulaError(f"mf.lm takes no random terms such as {spec.random[0]}: use mf.lmer")
     design = build(spec, data, weights, offset, contrasts, na_action)
     check_design(design)
     result = OLSResult(least_squares(design), design)
-    result._call, result._index = Call(lm, given), pandas_index(data)
+    result._call, result._index = Call(lm, given, path), pandas_index(data)
     return result
 
 
@@ -309,10 +317,16 @@ def crossproducts(
     (18, 2, 2)
     """
     spec = parse(formula)
+    if levels is None and checkpoint is None:
+        data = read_small(data)
     request = Request(
         spec, data, weights, offset, contrasts, na_action, threads, levels, checkpoint, progress
     )
     return _products(replace(request, whole=False))[0]
+
+
+def _path_of(data: Any) -> Path | None:
+    return Path(data) if isinstance(data, (str, PathLike)) else None
 
 
 def _products(request: Request) -> tuple[CrossProducts, Design | Stream | LazyRows]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mixedfast.data.file_errors import two_columns, unreadable
+from mixedfast.data.csv_dialect import HEAD_BYTES, Dialect, dialect_of
+from mixedfast.data.file_errors import ragged, two_columns, unreadable
 from mixedfast.data.work_units import BATCH_ROWS
+from mixedfast.errors import DataError
 
 __all__ = ["Csv", "csv_schema"]
 
@@ -24,7 +27,7 @@ def csv_schema(path: Path) -> Any:
     try:
         schema = _reader(path).schema
     except (pa.ArrowException, OSError) as error:
-        raise unreadable(path, error, "CSV") from error
+        raise _unreadable(path, error) from error
     twice = [name for i, name in enumerate(schema.names) if name in schema.names[:i]]
     if twice:
         raise two_columns(path, twice[0])
@@ -82,7 +85,7 @@ class Csv:
                     where = f"{self.path}, column {name!r},"
                     raise unreadable(where, _without_number(fault), "CSV") from error
                 return {**types, name: wider}
-        raise unreadable(self.path, error, "CSV") from error
+        raise _unreadable(self.path, error) from error
 
     def _fault(self, types: Mapping[str, Any]) -> Exception | None:
         """Return the error of reading some columns as these types, or None."""
@@ -94,6 +97,14 @@ class Csv:
         except (pa.ArrowException, OSError) as error:
             return error
         return None
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    """Return the error for a file that Arrow cannot read or split."""
+    seen = re.search(r"Expected (\d+) columns, got (\d+): (.*)", str(error))
+    if seen:
+        return ragged(path, seen[3][:60], int(seen[2]), int(seen[1]))
+    return unreadable(path, error, "CSV")
 
 
 def _without_number(fault: Exception) -> Exception:
@@ -135,8 +146,26 @@ def _after(done: int, tables: Iterator[Any]) -> Iterator[Any]:
 def _reader(path: Path, types: Mapping[str, Any] | None = None) -> Any:
     import pyarrow.csv
 
+    dialect = _dialect(path, path.stat().st_mtime_ns)
     columns = None if types is None else list(types)
     options = pyarrow.csv.ConvertOptions(
-        include_columns=columns, column_types=types, strings_can_be_null=True
+        include_columns=columns,
+        column_types=types,
+        strings_can_be_null=True,
+        decimal_point=dialect.decimal,
     )
-    return pyarrow.csv.open_csv(path, convert_options=options)
+    return pyarrow.csv.open_csv(
+        path,
+        read_options=pyarrow.csv.ReadOptions(encoding=dialect.encoding),
+        parse_options=pyarrow.csv.ParseOptions(delimiter=dialect.separator),
+        convert_options=options,
+    )
+
+
+@lru_cache(maxsize=256)
+def _dialect(path: Path, _changed: int) -> Dialect:
+    """Find the dialect of a file, once for each state of the file."""
+    import pyarrow as pa
+
+    with pa.input_stream(str(path), compression="detect") as stream:
+        return dialect_of(stream.read(HEAD_BYTES), str(path))

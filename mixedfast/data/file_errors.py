@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mixedfast.errors import DataError
 
-__all__ = ["two_columns", "unreadable"]
+__all__ = ["ragged", "two_columns", "unreadable"]
 
 
 def unreadable(where: object, error: Exception, kind: str = "") -> DataError:
@@ -17,6 +17,24 @@ def unreadable(where: object, error: Exception, kind: str = "") -> DataError:
     """
     reason = " ".join(str(error).split())
     return DataError(f"{where} cannot be read{f' as {kind}' if kind else ''}: {reason}")
+
+
+def ragged(where: object, line: int | str, values: int, names: int) -> DataError:
+    """Return the error for a line of text with too many or too few values.
+
+    Parameters
+    ----------
+    where : object
+        The file.
+    line : int or str
+        The number of the line, or its text.
+    values, names : int
+        Number of values in the line, and of names in the header.
+    """
+    return DataError(
+        f"{where}, line {line!r}: {values} values, and the header has {names} names: correct the "
+        "line, put quotes around text that contains the separator, or name every column"
+    )
 
 
 def two_columns(where: object, name: str) -> DataError:

@@ -29,6 +29,8 @@ _MARKS = frozenset(
 )
 #: Text of more numbers than this is doubted: the grades 1 to 12 are categories.
 _MOST_CATEGORIES = 12
+#: The same where all are whole: the 14 departments of InstEval have numbers.
+_MOST_WHOLE = 30
 #: At most this share of the labels of a column of numbers is something else.
 _FEW = 0.1
 
@@ -86,7 +88,7 @@ def _check_text(name: str, labels: Sequence[str], n_rows: int) -> None:
         )
     if not rest and n < n_rows:  # with as many labels as rows the design is refused
         fraction = next((label for label in labels if not label.strip().isdigit()), None)
-        if n > _MOST_CATEGORIES or (fraction is not None and n > 2):
+        if n > (_MOST_WHOLE if fraction is None else _MOST_CATEGORIES):
             warn(
                 f"column {name!r} holds {n} different numbers as text, which become {n} "
                 f"categories (the first is {labels[0]!r}): convert it to numbers if it is a "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ def augment_to(
     fit: Fit,
     stream: Stream,
     path: str | PathLike[str],
+    inputs: Sequence[Path],
     columns: Sequence[str],
     with_leverage: bool,
     progress: Show,
@@ -57,7 +59,7 @@ def augment_to(
         try:
             with (
                 bar(stream.source.rows, "fitted values", progress, unit=" rows") as advance,
-                parquet_writer(path, stream.source.paths) as write,
+                parquet_writer(path, (*stream.source.paths, *inputs)) as write,
             ):
                 for design, rows in stream.designs_and_rows(columns, types):
                     write(rows(), _augmented(fit, design, with_leverage))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -35,10 +36,19 @@ _KEEP = "set keep_rows = True before saving"
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """The call that made a result: the function and its arguments, with the table, not a copy."""
+    """The call that made a result: the function and its arguments, with the table, not a copy.
+
+    Parameters
+    ----------
+    function : callable
+    arguments : dict
+    path : Path or None
+        The file from which the table was read.
+    """
 
     function: Callable[..., Any]
     arguments: dict[str, Any]
+    path: Path | None = None
 
     def without_rows(self) -> Call:
         """Return the same call without the table and without arrays that belong to its rows."""

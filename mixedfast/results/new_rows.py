@@ -187,8 +187,8 @@ class NewRows(RowMethods):
         columns : sequence of str
             Columns of the data to write besides those of the model, such as an identifier.
         data : path, glob, data frame, iterable of Arrow batches, optional
-            The rows. Default: the stream the model was fitted to. A result from `load` or of a lazy
-            frame has no stream and needs this.
+            The rows. Default: the rows the model was fitted to. A result from `load` or of a lazy
+            frame has none and needs this.
         leverage : bool
             Write ``.hat`` and ``.cooksd`` too (see `hatvalues`, `cooks_distance`).
         progress : {"auto", True, False}
@@ -217,7 +217,11 @@ class NewRows(RowMethods):
         ...     pd.read_parquet(f"{folder}/fitted.parquet").columns.tolist()
         ['Reaction', 'Days', 'Subject', '.fitted', '.resid', '.fixed']
         """
+        inputs = []
+        if data is None and self._stream is None and self._call is not None:
+            data = self._call.arguments.get("data")
+            inputs = [] if self._call.path is None else [self._call.path]
         stream = self._stream if data is None else stream_of(self._fit, data)
         if stream is None:
-            raise DataError("this result was not made from a stream: give the rows as data=")
-        augment_to(self._fit, stream, path, columns, leverage, progress)
+            raise DataError("this result came without the rows of the data: give them as data=")
+        augment_to(self._fit, stream, path, inputs, columns, leverage, progress)

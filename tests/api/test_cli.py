@@ -227,7 +227,7 @@ def test_versions_name_the_library_that_cholmod_is(capsys: pytest.CaptureFixture
     ("formula", "file", "said"),
     [
         (FORMULA, "absent.csv", "absent.csv"),
-        (FORMULA, "table.xlsx", ".parquet"),
+        (FORMULA, "table.doc", ".parquet"),
         ("Reaction ~ Dayz", None, "Dayz"),
         ("Reaction ~ Days + (Days | Subjekt)", None, "did you mean 'Subject'"),
         ("Reaction ~ (Days | Subject", None, "("),

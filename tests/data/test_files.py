@@ -131,16 +131,18 @@ def test_dates_in_csv_are_labels_and_other_letters_are_told(rows, tmp_path):
     days = (pd.Timestamp("2024-01-01") + pd.to_timedelta(rows["item"], "D")).dt.strftime("%Y-%m-%d")
     rows.assign(item=days).to_csv(tmp_path / "a.csv", index=False)
     same(mf.lmer(FORMULA, tmp_path), mf.lmer(FORMULA, rows.assign(item=days)))
-    rows.assign(school="é").to_csv(tmp_path / "a.csv", index=False, encoding="latin1")
-    with pytest.raises(mf.DataError, match=r"a\.csv.*column 'school'.*UTF8"):
-        mf.lmer(FORMULA, tmp_path)
+    with_accents = rows.assign(school="é" + rows.school.astype(str))
+    with_accents.to_csv(tmp_path / "a.csv", index=False, encoding="latin1")
+    with pytest.warns(mf.DataWarning, match=r"a\.csv is not UTF-8: it is read as Latin-1"):
+        m = mf.lmer(FORMULA, tmp_path)
+    same(m, mf.lmer(FORMULA, with_accents))
 
 
 def test_lines_of_other_length_are_told_without_a_column(rows, tmp_path):
     lines = rows.to_csv(index=False).splitlines()
     (tmp_path / "a.csv").write_text("\n".join([*lines[:50], lines[50] + ",1", *lines[51:]]))
     with pytest.raises(
-        mf.DataError, match=r"a\.csv cannot be read as CSV: .*Expected 5 columns, got 6"
+        mf.DataError, match=r"a\.csv, line '.*': 6 values, and the header has 5 names"
     ):
         mf.lmer(FORMULA, tmp_path)
 

@@ -503,7 +503,7 @@ def test_fitted_values_stream_back_to_parquet(folder, tmp_path):
     np.testing.assert_array_equal(
         pq.read_table(tmp_path / "again.parquet").column(".fitted"), out[".fitted"]
     )
-    with pytest.raises(mf.DataError, match="give the rows"):
+    with pytest.raises(mf.DataError, match="give them as data="):
         back.augment_to(tmp_path / "never.parquet")
 
 
