@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mixedfast.report.text import page
     from mixedfast.results import LMMResult
     from mixedfast.results.saved import load
+    from mixedfast.subsets import lmer_by
 
 #: The module of each name. It is imported at the first use of the name, so that `import mixedfast`
 #: stays quick.
@@ -53,6 +54,7 @@ _MODULES = {
     "fit": "mixedfast.api",
     "lm": "mixedfast.api",
     "lmer": "mixedfast.api",
+    "lmer_by": "mixedfast.subsets",
     "load": "mixedfast.results.saved",
     "list_datasets": "mixedfast.datasets",
     "load_dataset": "mixedfast.datasets",
@@ -87,6 +89,7 @@ __all__ = [
     "list_datasets",
     "lm",
     "lmer",
+    "lmer_by",
     "load",
     "load_dataset",
     "page",

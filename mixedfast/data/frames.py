@@ -36,6 +36,7 @@ __all__ = [
     "library_of",
     "no_column",
     "pandas_index",
+    "rows_of",
 ]
 
 #: Dtypes that kernels read without a copy.
@@ -244,6 +245,29 @@ def _table(data: Any) -> Table:
 def pandas_index(data: Any) -> Any:
     """Return the index of a pandas table; None for other data."""
     return data.index if nw.dependencies.is_pandas_dataframe(data) else None
+
+
+def rows_of(data: Any, rows: np.ndarray, without: Sequence[str] = ()) -> Any:
+    """Take some rows (m,) of a table in memory, in its library, without some columns.
+
+    Examples
+    --------
+    >>> rows_of({"x": [5, 6, 7], "g": ["a", "b", "b"]}, np.array([2, 1]), ["g"])
+    {'x': [7, 6]}
+    """
+    if isinstance(data, Mapping):
+        kept = {name: values for name, values in data.items() if str(name) not in without}
+        return {name: _elements(values, rows) for name, values in kept.items()}
+    frame = nw.from_native(data, eager_only=True)
+    return frame.drop([name for name in without if name in frame.columns])[rows].to_native()
+
+
+def _elements(values: Any, rows: np.ndarray) -> Any:
+    if isinstance(values, (list, tuple)):
+        return [values[row] for row in rows.tolist()]
+    if nw.dependencies.is_pandas_series(values):
+        return values.iloc[rows]
+    return values.take(rows) if hasattr(values, "take") else np.asarray(values)[rows]
 
 
 def library_of(data: Any) -> str:

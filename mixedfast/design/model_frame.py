@@ -14,7 +14,7 @@ from mixedfast.data.frames import ColumnData, Numeric, Table, as_table
 from mixedfast.design.checks import check_finite, check_missing
 from mixedfast.errors import DataError
 
-__all__ = ["ModelFrame", "Variables", "complete", "missing_masks", "vector"]
+__all__ = ["ModelFrame", "Variables", "complete", "missing_masks", "taken", "vector"]
 
 
 def _check_rows(fields: Any) -> Iterator[str]:
@@ -73,7 +73,7 @@ class ModelFrame:
         """Keep some rows."""
         return ModelFrame(
             len(rows),
-            {name: _taken(column, rows) for name, column in self.columns.items()},
+            {name: taken(column, rows) for name, column in self.columns.items()},
             {
                 name: Categorical(g.codes[rows], g.levels, g.ordered)
                 for name, g in self.groups.items()
@@ -155,7 +155,8 @@ def _missing(column: ColumnData) -> np.ndarray | None:
     return mask if mask.any() else None
 
 
-def _taken(column: ColumnData, rows: np.ndarray) -> ColumnData:
+def taken(column: ColumnData, rows: np.ndarray | slice) -> ColumnData:
+    """Take some rows of a column."""
     if isinstance(column, Categorical):
         return Categorical(column.codes[rows], column.levels, column.ordered)
     values = column.values[rows]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mixedfast.results.marginal_means import MarginalMeans
     from mixedfast.results.ols import OLSResult
     from mixedfast.results.profile import Profile
+    from mixedfast.results.subset_fits import SubsetFits
 
 __all__ = [
     "ICC",
@@ -33,6 +34,7 @@ __all__ = [
     "OLSResult",
     "Plots",
     "Profile",
+    "SubsetFits",
     "Summary",
 ]
 
@@ -48,6 +50,7 @@ _MODULES = {
     "Plots": "mixedfast.report.plots",
     "Profile": "mixedfast.results.profile",
     "R2": "mixedfast.inference.diagnostics.r2_icc",
+    "SubsetFits": "mixedfast.results.subset_fits",
     "Summary": "mixedfast.report.text",
 }
 

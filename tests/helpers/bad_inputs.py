@@ -242,6 +242,28 @@ CHAPTERS = [
             Bad("mf.lmer(data, formula)", lambda: mf.lmer(pd.DataFrame(a_table()), FORMULA)),  # type: ignore[arg-type]
         ],
     ),
+    Chapter(
+        "Subsets",
+        [
+            Bad(
+                f"mf.lmer_by(formula, data, {shown})",
+                lambda by=by: mf.lmer_by(FORMULA, a_table(), **by),
+            )
+            for shown, by in (
+                ('by="q"', {"by": "q"}),
+                ("by=[]", {"by": []}),
+                ('by="x"', {"by": "x"}),
+                ("by=3", {"by": 3}),
+                ('by="s", engine="fast"', {"by": "s", "engine": "fast"}),
+            )
+        ]
+        + [
+            Bad(
+                'mf.lmer_by(formula, "rows.parquet", by="s")',
+                lambda: mf.lmer_by(FORMULA, "rows.parquet", by="s"),
+            )
+        ],
+    ),
     Chapter("Formulas that try to run code", [formula(text) for text in ATTACKS]),
     Chapter(
         "Columns",
