@@ -11,9 +11,14 @@ records it.
     Any crossing or nesting, as one sparse matrix.
 """
 
+from importlib.util import find_spec
+
 from mixedfast._scipy_blas import scipy_blas
 
 with scipy_blas():
-    from mixedfast.engines import _blocked_cholesky, _border, _selinv
+    from mixedfast.engines import _blocked_cholesky, _border
 
-__all__ = ["_blocked_cholesky", "_border", "_selinv"]
+    if find_spec("mixedfast.engines._selinv") is not None:  # not in a build without CHOLMOD
+        from mixedfast.engines import _selinv  # noqa: F401
+
+__all__ = ["_blocked_cholesky", "_border"]
