@@ -76,6 +76,85 @@ def lower_inverse(const double[:, ::1] L):
     return out
 
 
+def solve_moment_equations(const double[:, ::1] equations, const double[::1] right, double rcond):
+    """Solve equations E g = r (n,n) of least squares, E symmetric; g (n,).
+
+    Scaled to a unit diagonal; unknowns without a positive diagonal element are zero. Eigenvalues
+    below `rcond` times the largest in size count as zero, and g has the least norm.
+    """
+    cdef int n = <int>equations.shape[0], info = 0, lwork = 8 * n, i, j
+    cdef double along, largest = 0.0
+    if equations.shape[1] != n or right.shape[0] != n or not n:
+        raise ValueError("solve_moment_equations: E (n,n), r (n,)")
+    out, spare = np.zeros(n), np.empty(n * (n + 10))
+    cdef double[::1] g = out, work = spare
+    cdef double *scale = &work[0]
+    cdef double *values = scale + n
+    cdef double *vectors = values + n
+    for i in range(n):
+        scale[i] = 1.0 / sqrt(equations[i, i]) if equations[i, i] > 0.0 else 0.0
+    for i in range(n):
+        for j in range(n):
+            vectors[i * n + j] = equations[i, j] * scale[i] * scale[j]
+            if not isfinite(vectors[i * n + j]):
+                raise np.linalg.LinAlgError("the moment equations are not finite")
+    dsyev("V", "U", &n, vectors, &n, values, vectors + n * n, &lwork, &info)  # vectors are rows
+    if info:
+        raise np.linalg.LinAlgError("eigenvalues of the moment equations did not converge")
+    for i in range(n):
+        largest = max(largest, fabs(values[i]))
+    for i in range(n):
+        if not fabs(values[i]) > rcond * largest:
+            continue
+        along = 0.0
+        for j in range(n):
+            along += vectors[i * n + j] * scale[j] * right[j]
+        along /= values[i]
+        for j in range(n):
+            g[j] += along * vectors[i * n + j] * scale[j]
+    return out
+
+
+def root_inside(const double[:, :] block, double low, double high):
+    """Return L, L L' the symmetric block (k,k) with its eigenvalues brought between low and high.
+
+    Only the lower triangle of the block is read.
+    """
+    cdef int k = <int>block.shape[0], info = 0, lwork = 8 * k, i, j, r
+    cdef double total
+    if block.shape[1] != k or not k:
+        raise ValueError("root_inside: block (k,k)")
+    root, spare = np.zeros((k, k)), np.empty(k * (k + 9))
+    cdef double[:, ::1] L = root
+    cdef double[::1] work = spare
+    cdef double *values = &work[0]
+    cdef double *vectors = values + k
+    for i in range(k):
+        for j in range(i + 1):
+            vectors[i * k + j] = vectors[j * k + i] = block[i, j]
+            if not isfinite(block[i, j]):
+                raise np.linalg.LinAlgError("the block is not finite")
+    dsyev("V", "U", &k, vectors, &k, values, vectors + k * k, &lwork, &info)  # vectors are rows
+    if info:
+        raise np.linalg.LinAlgError("eigenvalues of the block did not converge")
+    for i in range(k):
+        values[i] = min(max(values[i], low), high)
+    for i in range(k):
+        for j in range(i + 1):
+            total = 0.0
+            for r in range(k):
+                total += vectors[r * k + i] * values[r] * vectors[r * k + j]
+            L[i, j] = total
+    for j in range(k):  # Cholesky, in place
+        for r in range(j):
+            for i in range(j, k):
+                L[i, j] -= L[i, r] * L[j, r]
+        total = sqrt(L[j, j])
+        for i in range(j, k):
+            L[i, j] /= total
+    return root
+
+
 def newton_steps(
     const double[:, ::1] gradient, const double[:, :, ::1] hessian, double floor,
 ):

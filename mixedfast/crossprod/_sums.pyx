@@ -5,6 +5,7 @@ checked, the GIL is released, and a status becomes an exception. Every function 
 the same name in ``tests/helpers/reference_kernels.py``.
 """
 
+from libc.math cimport fabs
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free, malloc
 
@@ -253,6 +254,62 @@ cdef class Groups:
         group.sums = &rows[0, 0] if rows.shape[0] else NULL
         self.sums.append(sums)
         return 0
+
+
+def sample_moments(const double[:] values):
+    """Summarize a sample of a column (n,), at least one number.
+
+    Returns
+    -------
+    widest : float
+        Largest absolute value.
+    mean, variance : float
+        The variance with divisor n.
+    low, middle, high : float
+        The numbers at n // 4, n // 2 and 3 n // 4 in ascending order.
+    """
+    cdef Py_ssize_t n = values.shape[0], i
+    cdef double widest = 0.0, mean, variance = 0.0, low, middle, high
+    if not n:
+        raise ValueError("sample_moments: no values")
+    copied = np.array(values)
+    cdef double[::1] sorted_ = copied
+    mean = np.add.reduce(copied) / n  # by pairs, which rounds less than one after another
+    with nogil:
+        for i in range(n):
+            widest = max(widest, fabs(sorted_[i]))
+            variance += (sorted_[i] - mean) * (sorted_[i] - mean)
+        variance /= n
+        middle = select(&sorted_[0], 0, n, n // 2)
+        low = select(&sorted_[0], 0, n // 2 + 1, n // 4)
+        high = select(&sorted_[0], n // 2, n, 3 * n // 4)
+    return widest, mean, variance, low, middle, high
+
+
+cdef double select(double *x, Py_ssize_t first, Py_ssize_t end, Py_ssize_t k) noexcept nogil:
+    """Move the numbers of x[first:end] so that the k-th of the array is in its place; return it."""
+    cdef Py_ssize_t i, j
+    cdef double pivot
+    end -= 1
+    while first < end:
+        pivot = x[first + (end - first) // 2]
+        i, j = first, end
+        while i <= j:
+            while x[i] < pivot:
+                i += 1
+            while pivot < x[j]:
+                j -= 1
+            if i <= j:
+                x[i], x[j] = x[j], x[i]
+                i += 1
+                j -= 1
+        if k <= j:
+            end = j
+        elif k >= i:
+            first = i
+        else:
+            break
+    return x[k]
 
 
 def crossprod(ColumnPool pool, int64_t first, int64_t last, const int32_t[::1] gram, groups):

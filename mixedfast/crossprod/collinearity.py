@@ -20,6 +20,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mixedfast._memo import of_object
 from mixedfast.crossprod.assemble import assemble
 from mixedfast.crossprod.pivots import CLEAR, COLLINEAR, HIDDEN, classify_columns
 from mixedfast.crossprod.scaling import GroupScaling, Scaling
@@ -179,6 +180,7 @@ def independent_columns(cp: CrossProducts) -> np.ndarray:
     return np.flatnonzero(kinds == CLEAR)
 
 
+@of_object
 def _sizes(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
     """Compute sums of squares of the unmixed columns of X about the mean and about zero, (p,) each.
 

@@ -9,6 +9,7 @@ dummies of a factor, or any columns that add up to 1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -272,7 +273,7 @@ def _scale_of(name: str, values: np.ndarray, shifted: bool) -> tuple[float, floa
     """Choose shift and scale of a column from a sample of it."""
     if values.size == 0:
         return 0.0, 1.0
-    widest = float(max(values.max(), -values.min()))
+    widest, mean, variance, low, middle, high = _sums.sample_moments(values)
     if widest > _WIDEST or 0.0 < widest < 1.0 / _WIDEST:
         what = (
             "large that their squares overflow"
@@ -280,10 +281,6 @@ def _scale_of(name: str, values: np.ndarray, shifted: bool) -> tuple[float, floa
             else "small that their squares vanish"
         )
         raise DataError(f"the values of {name!r} are so {what}: give the variable in other units")
-    mean = float(values.mean())
-    variance = float(np.mean((values - mean) ** 2))
-    quarters = [len(values) // 4, len(values) // 2, 3 * len(values) // 4]
-    low, middle, high = np.partition(values, quarters)[quarters].tolist()
     if 0.0 < high - low < _WITHOUT_OUTLIERS * variance**0.5:
         mean, variance = middle, (high - low) ** 2
     return _scale_from(mean, variance, shifted)
@@ -310,13 +307,13 @@ def check_size(names: Sequence[str], squares: np.ndarray) -> None:
 def _scale_from(mean: float, variance: float, shifted: bool) -> tuple[float, float]:
     """Choose shift and scale of a column from its mean and the mean square about it."""
     shift = mean if shifted else 0.0
-    with np.errstate(over="ignore"):
-        spread = float(np.sqrt(variance + np.float64(mean - shift) ** 2))
-    if not np.isfinite(spread):
+    away = float(mean - shift)
+    spread = math.sqrt(max(float(variance) + away * away, 0.0))
+    if not math.isfinite(spread):
         raise DataError("values are so large that their squares overflow: rescale the variable")
     if spread <= _CONSTANT_SPREAD * abs(shift):  # constant as far as the sample shows
         spread = abs(shift)
-    return shift, float(2.0 ** -np.round(np.log2(spread))) if spread > 0 else 1.0
+    return shift, 2.0 ** min(-round(math.log2(spread)), 1000) if spread > 0 else 1.0
 
 
 #: Mean of a column and mean square about it; None for the constant.

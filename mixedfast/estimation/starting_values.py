@@ -8,12 +8,15 @@ data, where lambda = 1 can be off by hundreds.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
 
-from mixedfast.covariance._theta import solve_normal_equations
+from mixedfast.covariance._theta import (
+    root_inside,
+    solve_moment_equations,
+    solve_normal_equations,
+)
 from mixedfast.covariance.relative import SMALLEST_DIVISOR, Covariance
 from mixedfast.crossprod.blocks import GroupProducts
 from mixedfast.crossprod.types import CrossProducts
@@ -86,14 +89,7 @@ def starting_theta(cp: CrossProducts) -> np.ndarray:
     equations[:-1, -1] = equations[-1, :-1] = cov.pick([m.K - m.DD for m in sums])
     equations[:-1, :-1] = cov.pick_pairs(_traces(cp, sums, whiten))
     equations[size, size], right[size] = cp.n - cp.p, residual
-    diagonal = np.diag(equations)
-    is_positive = (
-        diagonal > 0.0
-    )  # elsewhere rounding has turned the sign, and there is no information
-    scale = np.where(is_positive, 1.0 / np.sqrt(np.where(is_positive, diagonal, 1.0)), 0.0)
-    gamma = (
-        scale * np.linalg.lstsq(equations * np.outer(scale, scale), scale * right, rcond=1e-10)[0]
-    )
+    gamma = solve_moment_equations(equations, right, 1e-10)
     sigma2 = max(gamma[size], 0.05 * residual / cp.n)
     if not sigma2 > 0:
         return cov.identity
@@ -172,14 +168,9 @@ def _inside(cov: Covariance, gamma: np.ndarray) -> np.ndarray:
 
     Eigenvalues are kept away from zero.
     """
-    relative = [block + np.tril(block, -1).T for block in cov.blocks(gamma)]
+    relative = cov.blocks(gamma)
     lambdas = [np.zeros_like(block) for block in relative]
     for term in cov.terms:
-        block, found = cov.term_block(term, relative), cov.term_block(term, lambdas)
-        if term.k == 1:
-            found[0, 0] = math.sqrt(min(max(float(block[0, 0]), _INSIDE**2), _INSIDE**-2))
-            continue
-        values, vectors = np.linalg.eigh(block)
-        values = np.minimum(np.maximum(values, _INSIDE**2), _INSIDE**-2)
-        found[...] = np.linalg.cholesky((vectors * values) @ vectors.T)
+        own = cov.term_block(term, relative)
+        cov.term_block(term, lambdas)[...] = root_inside(own, _INSIDE**2, _INSIDE**-2)
     return cov.theta_of(lambdas)

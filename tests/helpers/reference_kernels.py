@@ -32,8 +32,11 @@ __all__ = [
     "pairs_moments",
     "pairs_multiply",
     "product_of",
+    "root_inside",
+    "sample_moments",
     "second_derivative",
     "select_sums",
+    "solve_moment_equations",
     "solve_normal_equations",
     "theta_gradient",
     "theta_hessian",
@@ -504,3 +507,29 @@ def classify_columns(
         else:
             basis.append(j)
     return kinds
+
+
+# -- starting values -------------------------------------------------------------------------------
+
+
+def sample_moments(values: Array) -> tuple[float, ...]:
+    """Return the largest absolute value, mean, variance and three order statistics."""
+    n = len(values)
+    places = [n // 4, n // 2, 3 * n // 4]
+    quarters = np.sort(values)[places].tolist()
+    return (float(np.abs(values).max()), float(values.mean()), float(values.var()), *quarters)
+
+
+def solve_moment_equations(equations: Array, right: Array, rcond: float) -> Array:
+    """Solve least squares of least norm, scaled to a unit diagonal."""
+    diagonal = np.diag(equations)
+    positive = diagonal > 0.0
+    scale = np.where(positive, 1.0 / np.sqrt(np.where(positive, diagonal, 1.0)), 0.0)
+    scaled = equations * np.outer(scale, scale)
+    return scale * np.linalg.lstsq(scaled, scale * right, rcond=rcond)[0]
+
+
+def root_inside(block: Array, low: float, high: float) -> Array:
+    """Return the lower Cholesky factor of a symmetric block with its eigenvalues clipped."""
+    values, vectors = np.linalg.eigh(block)
+    return np.linalg.cholesky((vectors * np.clip(values, low, high)) @ vectors.T)
