@@ -84,8 +84,10 @@ def lmer(
     contrasts : dict, optional
         Categorical column -> contrast: ``"sum"``, ``"helmert"``, ``"poly"``, ``"treatment"`` or a
         matrix.
-    na_action : {"omit", "raise"}
-        Leave out rows with a missing value in a variable used, or refuse them.
+    na_action : {"omit", "exclude", "raise"}
+        Leave out rows with a missing value in a variable used, or refuse them. With "exclude"
+        fitted values, residuals, leverages and predictions have one value per row of the data, NaN
+        for the rows left out.
     start : sequence of float, optional
         Starting values of theta; the default is a moment estimate.
     engine : {"auto", "block", "cholmod"}
@@ -138,6 +140,7 @@ def lmer(
     design = rows if isinstance(rows, Design) else None
     result = LMMResult(found, design, rows if isinstance(rows, Stream) else None)
     result._call, result._index = Call(lmer, given, path), pandas_index(data)
+    result._padded = na_action == "exclude"
     result._warn()
     return result
 
@@ -164,8 +167,10 @@ def lm(
         Subtracted from the response before fitting, added to fitted values.
     contrasts : dict, optional
         Categorical column to contrast: ``"sum"``, ``"helmert"``, ``"poly"``, a matrix.
-    na_action : {"omit", "raise"}
-        Leave out rows with a missing value in a variable used, or refuse them.
+    na_action : {"omit", "exclude", "raise"}
+        Leave out rows with a missing value in a variable used, or refuse them. With "exclude"
+        fitted values, residuals, leverages and predictions have one value per row of the data, NaN
+        for the rows left out.
 
     Returns
     -------
@@ -210,6 +215,7 @@ def lm(
     check_design(design)
     result = OLSResult(least_squares(design), design)
     result._call, result._index = Call(lm, given, path), pandas_index(data)
+    result._padded = na_action == "exclude"
     return result
 
 
@@ -332,6 +338,11 @@ def _path_of(data: Any) -> Path | None:
 def _products(request: Request) -> tuple[CrossProducts, Design | Stream | LazyRows]:
     """Sum the cross-products of any kind of data; return them and the source of the rows."""
     data = request.data
+    if request.na_action == "exclude" and (is_lazy(data) or is_stream(data)):
+        raise DataError(
+            "na_action='exclude' is for a table in memory: augment_to writes the values of rows "
+            "that are read in batches"
+        )
     if is_lazy(data):
         cp, rows = push_down(request)
         return replace(cp, meta=replace(cp.meta, library=library_of(data))), rows

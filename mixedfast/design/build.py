@@ -56,7 +56,7 @@ def build(
     contrasts : dict, optional
         Categorical column to contrast: ``"sum"``, ``"helmert"``, ``"poly"``, ``"contr.sum"``, a
         matrix.
-    na_action : {"omit", "raise"}
+    na_action : {"omit", "exclude", "raise"}
         Leave out rows with a missing value in a variable used, or raise an error.
 
     Returns

@@ -41,10 +41,10 @@ def check_missing(missing: Mapping[str, int], na_action: str) -> None:
     ----------
     missing : dict of str to int
         Missing values by variable.
-    na_action : {"omit", "raise"}
+    na_action : {"omit", "exclude", "raise"}
     """
-    if na_action not in ("omit", "raise"):
-        raise DataError(f"na_action is 'omit' or 'raise', not {na_action!r}")
+    if na_action not in ("omit", "exclude", "raise"):
+        raise DataError(f"na_action is 'omit', 'exclude' or 'raise', not {na_action!r}")
     if missing and na_action == "raise":
         counts = ", ".join(f"{name!r} ({count})" for name, count in missing.items())
         raise DataError(f"missing values in {counts}: fill them in, or use na_action='omit'")

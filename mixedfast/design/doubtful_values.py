@@ -7,6 +7,7 @@ pupil per number.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import permutations
@@ -157,13 +158,24 @@ _PLACE = re.compile(
 )
 
 
+#: Numbers of these mean the same in every group; the last ones may be missing.
+_SHARED = re.compile(
+    r"(?i).*(time|wave|year|month|week|day|date|hour|visit|occasion|period|trial|round|session|item"
+    r"|question|position|order|age|grade|cohort|batch|block|rater|judge)(_?(id|no|nr|num|number))?s?"
+)
+#: Groups of unequal size start at the first number by chance, in a crossed design with values
+#: missing at random, with at most this probability.
+_BY_CHANCE = 1e-4
+
+
 def check_restarted_numbers(terms: Sequence[ReTerm], groups: Sequence[GroupRecipe]) -> None:
     """Warn when the numbers of groups start anew in each group of another factor.
 
     Pupils numbered from 1 in each school are different pupils with the same number, and
-    ``(1 | pupil)`` takes them as one. The pattern is certain where the schools differ in size. A
-    crossed design, such as items by subjects, has it too where all are complete; there the names
-    must speak for pupils and schools.
+    ``(1 | pupil)`` takes them as one. Where schools differ in size, a crossed design has this
+    pattern hardly by chance, unless the numbers are times or items, which are known by their names.
+    Where all schools have the same size, a complete crossed design looks the same, and there is a
+    warning only if the names are those of an identifier and of a place.
 
     Warns
     -----
@@ -176,7 +188,9 @@ def check_restarted_numbers(terms: Sequence[ReTerm], groups: Sequence[GroupRecip
     }
     combined = [set(group.factors) for group in groups if len(group.factors) > 1]
     for fine, coarse in permutations(parts, 2):
-        if not any({fine, coarse} <= both for both in combined) and _starts_anew(
+        if _SHARED.fullmatch(fine) or any({fine, coarse} <= both for both in combined):
+            continue
+        if _starts_anew(
             parts[fine], parts[coarse], bool(_ID.fullmatch(fine) and _PLACE.fullmatch(coarse))
         ):
             warn(
@@ -203,4 +217,7 @@ def _starts_anew(
     sizes = occurs.sum(axis=1)
     if not (occurs == (np.arange(J) < sizes[:, None])).all() or sizes.min() < 2:
         return False
-    return named if sizes.min() == sizes.max() else K > 2
+    if sizes.min() == sizes.max():
+        return named
+    by_chance = sum(math.log(math.comb(J, size)) for size in sizes.tolist())
+    return by_chance > -math.log(_BY_CHANCE)

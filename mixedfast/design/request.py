@@ -23,7 +23,7 @@ class Request:
     data : data frame, mapping of arrays, path, batches or lazy frame
     weights, offset : str or array, optional
     contrasts : mapping, optional
-    na_action : {"omit", "raise"}
+    na_action : {"omit", "exclude", "raise"}
     threads : int, optional
     levels : mapping of str to sequence, optional
         The levels of categorical columns, where they are known beforehand.

@@ -205,7 +205,7 @@ def _categories(column: Categorical) -> pd.Categorical:
 
 def row_columns(m: Model) -> dict[str, np.ndarray]:
     """Compute the columns that `augment` adds, by name, (n,) each."""
-    design = m._rows("augment")
+    design, m = m._rows("augment"), m._of_used_rows()
     added = {
         ".fitted": m.fitted,
         ".resid": m.resid(),

@@ -72,6 +72,8 @@ class Fitted:
     _call: Call | None = None
     #: The index of the data, of a pandas table.
     _index: Any = None
+    #: Whether values of rows have NaN for the rows left out.
+    _padded = False
     #: The function that fits such a model.
     _function: ClassVar[str]
     #: Advice where rows are missing, by the method that needs them.
@@ -134,6 +136,24 @@ class Fitted:
         if self._index is None or self.library != "pandas":
             return pd.Index(rows, name=".row")
         return self._index if design.kept_rows is None else self._index[rows]
+
+    def _of_used_rows(self) -> Self:
+        """Return the same result without the padding of ``na_action="exclude"``."""
+        if not self._padded:
+            return self
+        same = copy(self)
+        same.__dict__.pop("fitted", None)
+        same._padded = False
+        return same
+
+    def _pad(self, values: np.ndarray) -> np.ndarray:
+        """Insert NaN for the rows left out, with ``na_action="exclude"``: (n, ...) or more rows."""
+        design = self._design
+        if not self._padded or design is None or design.kept_rows is None:
+            return values
+        out = np.full((design.n + design.n_dropped, *values.shape[1:]), np.nan)
+        out[design.kept_rows] = values
+        return out
 
     def _with_rows(self, what: str, data: Any) -> Self:
         """Return the same result with the rows of a table, which must be those of the fit.

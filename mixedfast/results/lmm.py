@@ -105,7 +105,7 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
             remainder=self._fit.remainder,
         )
         made = type(self)(found, self._design, self._stream)
-        made._index = self._index
+        made._index, made._padded = self._index, self._padded
         if self._call is not None:
             made._call = replace(self._call, arguments={**self._call.arguments, **changes})
         made._warn()

@@ -64,7 +64,7 @@ class Refit(FixedPart):
         design = self._rows("refit")
         other = replace(design, y=response_values(y, design))
         made = type(self)(self._fit_response(other), other)
-        made.library, made._index = self.library, self._index
+        made.library, made._index, made._padded = self.library, self._index, self._padded
         made._warn()
         return made
 

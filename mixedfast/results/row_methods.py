@@ -37,9 +37,11 @@ class RowMethods(FixedPart):
     def fitted(self) -> np.ndarray:
         """Fitted values of the rows used, random effects and offset included, (n,).
 
-        A stream is read again (see `LMMResult.augment_to`).
+        With ``na_action="exclude"`` of all rows, NaN for those left out. A stream is read again
+        (see `LMMResult.augment_to`).
         """
-        return self._each_row("fitted", lambda design: fitted.fitted(self._fit, design))
+        values = self._each_row("fitted", lambda design: fitted.fitted(self._fit, design))
+        return self._pad(values)
 
     def _each_row(self, what: str, numbers: Callable[[Design], np.ndarray]) -> np.ndarray:
         """Compute numbers of every row used, in order, (n,) or (n, ...). A stream is read again."""
@@ -88,6 +90,8 @@ class RowMethods(FixedPart):
         if type == "marginal":
             type, marginal = "response", True
         check_flag("marginal", marginal)
+        if self._padded:
+            return self._pad(self._of_used_rows().resid(type, marginal))
         in_memory = self._stream is None
 
         def of(design: Design) -> np.ndarray:
@@ -121,7 +125,7 @@ class RowMethods(FixedPart):
         >>> m.hatvalues()[:2].round(4), round(float(m.hatvalues().sum()), 3)
         (array([0.2293, 0.1697]), 29.022)
         """
-        return self._leverage().sum(axis=1)
+        return self._pad(self._leverage().sum(axis=1))
 
     @returns_callers_tables
     def leverage(self) -> pd.DataFrame:
@@ -145,7 +149,7 @@ class RowMethods(FixedPart):
         """
         import pandas as pd
 
-        of_beta, of_b = self._leverage().T
+        of_beta, of_b = self._pad(self._leverage()).T
         return pd.DataFrame({"hat": of_beta + of_b, "fixed": of_beta, "random": of_b})
 
     def cooks_distance(self) -> np.ndarray:
@@ -192,6 +196,10 @@ class RowMethods(FixedPart):
             design = self._rows("predict without newdata")
             found = predict_old(self._fit, design, chosen, with_se, with_spread, find_df)
             index = self._index if self._index is None else self._row_labels()
+            if self._padded:
+                index = self._index
+                used = slice(None) if design.kept_rows is None else design.kept_rows
+                found = found.among(design.n + design.n_dropped, used)
             library = self.library
         else:
             table, recipe = as_table(newdata), recipe_of(self._fit.cp)
