@@ -318,7 +318,7 @@ def _scaled_residuals(m: MixedModel) -> Section:
             "(resid() and augment_to() read them again)."
         )
     try:
-        residuals = m._of_used_rows().resid(type="scaled")
+        residuals = m.resid(type="scaled")
     except DataError:  # fitted from cross-products, or unpickled: the rows are elsewhere
         return (
             "Scaled residuals: not shown because this result was made without the rows of the data."
@@ -471,8 +471,7 @@ def ols_page(lm: LeastSquaresModel, ddf: DDF = "residual") -> Page:
         parts.insert(
             1,
             _quantile_grid(
-                lm._of_used_rows().resid("pearson"),
-                "Weighted residuals:" if weighted else "Residuals:",
+                lm.resid("pearson"), "Weighted residuals:" if weighted else "Residuals:"
             ),
         )
     notes = _row_notes(lm.n_dropped, lm.dropped_columns)

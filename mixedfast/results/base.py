@@ -95,10 +95,10 @@ class Fitted:
         return self._stream is not None
 
     def _in_pandas(self) -> Self:
-        """Return the same result with pandas tables."""
+        """Return the same result with pandas tables, and without padding, for reports."""
         if self.library == "pandas":
-            return self
-        same = copy(self)
+            return self._of_used_rows()
+        same = copy(self._of_used_rows())
         same.library = "pandas"
         return same
 

@@ -287,7 +287,7 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
         """
         from mixedfast.report.plots import Plots
 
-        return Plots(self)
+        return Plots(self._of_used_rows())
 
     @returns_callers_tables
     def tidy(

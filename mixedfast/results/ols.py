@@ -386,7 +386,7 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         """
         from mixedfast.report.plots.regression import RegressionPlots
 
-        return RegressionPlots(self)
+        return RegressionPlots(self._of_used_rows())
 
     @returns_callers_tables
     def tidy(

@@ -185,7 +185,7 @@ def test_a_stream_counts_its_rows_and_can_be_interrupted(capsys, tmp_path, monke
     pytest.importorskip("pyarrow")
     sleep = mf.load_dataset("sleepstudy")
     sleep.to_parquet(tmp_path / "sleep.parquet")
-    given = ("Reaction ~ Days + (Days | Subject)", tmp_path / "sleep.parquet")
+    given = ("Reaction ~ Days + (Days | Subject)", [tmp_path / "sleep.parquet"])
     whole = mf.crossproducts(*given)
     assert capsys.readouterr().err == ""
     m = mf.lmer(*given, progress=True)

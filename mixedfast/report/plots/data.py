@@ -89,7 +89,6 @@ def residuals(m: Model, type: str = "scaled") -> pd.DataFrame:
     """Tabulate ``fitted`` and ``residual`` of every row used."""
     import pandas as pd
 
-    m = m._of_used_rows()
     return pd.DataFrame({"fitted": m.fitted, "residual": m.resid(type)})
 
 
@@ -120,7 +119,7 @@ def residuals_by_group(m: Model, group: str | None = None, type: str = "scaled")
     design = m._rows("residuals_by_group")
     name = group_name(m, None) if group is None else group
     _, codes, levels = m._levels_of(name, design, "residuals_by_group")
-    values = m._of_used_rows().resid(type)
+    values = m.resid(type)
     known = np.flatnonzero(codes >= 0)
     order = known[np.lexsort((values[known], codes[known]))]
     sizes = np.bincount(codes[known], minlength=len(levels))
@@ -167,7 +166,7 @@ def qq(m: MixedModel, what: str = "residuals") -> pd.DataFrame:
 
 def residual_quantiles(m: Model) -> pd.DataFrame:
     """Compare the residuals with normal quantiles; see `qq`."""
-    return against_normal("residuals", m._of_used_rows().resid("scaled"))
+    return against_normal("residuals", m.resid("scaled"))
 
 
 def against_normal(name: str, values: np.ndarray) -> pd.DataFrame:
