@@ -99,7 +99,14 @@ __all__ = [
 ]
 
 
-__getattr__ = lazy_attributes(__name__, _MODULES)
+def _hint(name: str) -> str:
+    """Return where a function of R or statsmodels is to be found, for the error."""
+    from mixedfast.results.foreign_names import FUNCTIONS
+
+    return f": use {FUNCTIONS[name]}" if name in FUNCTIONS else ""
+
+
+__getattr__ = lazy_attributes(__name__, _MODULES, _hint)
 
 
 def __dir__() -> list[str]:

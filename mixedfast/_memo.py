@@ -62,7 +62,9 @@ def of_object(make: Callable[[Any], Value]) -> Callable[[Any], Value]:
     return kept
 
 
-def lazy_attributes(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
+def lazy_attributes(
+    package: str, modules: Mapping[str, str], hints: Callable[[str], str] = lambda name: ""
+) -> Callable[[str], Any]:
     """Make the ``__getattr__`` of a package.
 
     Parameters
@@ -70,13 +72,15 @@ def lazy_attributes(package: str, modules: Mapping[str, str]) -> Callable[[str],
     package : str
     modules : mapping
         Name -> the module that defines it.
+    hints : callable
+        Gives what the error for an unknown name adds.
     """
 
     def fetch(name: str) -> Any:
         module = sys.modules[package]
         if name not in modules:
             raise AttributeError(
-                f"module {package!r} has no attribute {name!r}", name=name, obj=module
+                f"module {package!r} has no attribute {name!r}{hints(name)}", name=name, obj=module
             )
         value = getattr(import_module(modules[name]), name)
         setattr(module, name, value)

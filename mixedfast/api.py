@@ -38,6 +38,7 @@ from mixedfast.formula.parser import parse
 from mixedfast.results import tables
 from mixedfast.results.base import Call
 from mixedfast.results.fixed_effects import FixedPart
+from mixedfast.results.foreign_names import explain_arguments
 from mixedfast.results.lmm import LMMResult
 from mixedfast.results.ols import OLSResult
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["anova", "crossproducts", "fit", "lm", "lmer"]
 
 
+@explain_arguments
 def lmer(
     formula: str,
     data: Any,
@@ -145,6 +147,7 @@ def lmer(
     return result
 
 
+@explain_arguments
 def lm(
     formula: str,
     data: Any,
@@ -219,6 +222,7 @@ def lm(
     return result
 
 
+@explain_arguments
 def fit(
     crossproducts: CrossProducts,
     REML: bool = True,

@@ -19,6 +19,7 @@ from mixedfast.design.covariates import ARRAY_OFFSET
 from mixedfast.errors import ArgumentError, DataError
 from mixedfast.formula.update import update_formula
 from mixedfast.inference.prediction.row_arguments import recipe_of
+from mixedfast.results.foreign_names import no_attribute
 
 if TYPE_CHECKING:
     from typing import Self
@@ -88,6 +89,12 @@ class Fitted:
         #: The library of the tables: "pandas", "polars" or "pyarrow", as the data came in. May be
         #: set.
         self.library = fit.cp.meta.library
+
+    if not TYPE_CHECKING:  # checkers of types report unknown names by themselves
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise AttributeError, with the name that is used here for that of another library."""
+            raise no_attribute(self, name)
 
     @property
     def is_streamed(self) -> bool:
