@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import narwhals as nw
@@ -16,7 +17,8 @@ import numpy as np
 
 from mixedfast._memo import cached_property, of_object
 from mixedfast._stored import stored
-from mixedfast._validation import did_you_mean
+from mixedfast._threads import thread_pool
+from mixedfast._validation import available_cores, did_you_mean
 from mixedfast.data import _codes
 from mixedfast.data.categories import (
     Categorical,
@@ -44,6 +46,8 @@ _KEPT = frozenset(["float64", "float32", "int64", "int32", "int16", "int8", "uin
 #: Rows that one table may have: row indices are 32-bit numbers. Each batch of a stream is a table
 #: of its own, and the number of batches is not limited.
 MOST_ROWS = 2**31 - 1
+#: With fewer rows of text per thread, starting threads takes longer than it saves.
+_ROWS_PER_THREAD = 100_000
 #: What other dtypes become.
 _WIDENED = {"float16": np.float32, "uint16": np.int32, "uint32": np.int64}
 #: Above it, neighbouring whole numbers are the same float64.
@@ -402,6 +406,13 @@ def _pandas_column(name: str, series: Any) -> ColumnData:
 def _pandas_strings(series: Any) -> Categorical:
     import pandas as pd
 
+    if getattr(series.dtype, "storage", "") == "pyarrow":
+        import pyarrow as pa
+
+        array = series.array.__arrow_array__()
+        return _arrow_strings(
+            array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+        )
     codes, levels = pd.factorize(series)
     return sorted_levels(codes.astype(np.int32), levels.tolist())
 
@@ -485,20 +496,30 @@ def _polars_strings(series: Any, is_enum: bool) -> Categorical:
     return sorted_levels(codes, levels)
 
 
+def _encoded_in_threads(array: Any) -> Any:
+    """Encode the text of an Arrow chunked array, parts of it in threads, with their own levels."""
+    import pyarrow as pa
+
+    n = len(array)
+    count = max(1, min(available_cores(), n // _ROWS_PER_THREAD))
+    if count == 1:
+        return array.dictionary_encode()
+    edges = [n * i // count for i in range(count + 1)]
+    parts = [array.slice(start, stop - start) for start, stop in pairwise(edges)]
+    with thread_pool(count) as workers:
+        encoded = list(workers.map(pa.ChunkedArray.dictionary_encode, parts))
+    return pa.chunked_array([chunk for part in encoded for chunk in part.chunks])
+
+
 def _arrow_strings(array: Any) -> Categorical:
     import pyarrow as pa
 
     is_dictionary = pa.types.is_dictionary(array.type)
-    coded = (
-        (array if is_dictionary else array.dictionary_encode())
-        .unify_dictionaries()
-        .combine_chunks()
-    )
+    encoded = array if is_dictionary else _encoded_in_threads(array)
+    coded = encoded.unify_dictionaries().combine_chunks()
     if isinstance(coded, pa.ChunkedArray):
         coded = coded.chunk(0)
-    codes = (
-        coded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
-    )
+    codes = coded.indices.cast(pa.int32()).fill_null(-1).to_numpy(zero_copy_only=False)
     levels = coded.dictionary.to_pylist()
     if is_dictionary:
         return Categorical(codes, labels(levels), bool(array.type.ordered))
