@@ -14,3 +14,10 @@ def classify_columns(
     high: NDArray[np.float64],
     counted: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]: ...
+def column_sizes(
+    products: NDArray[np.float64],
+    ones: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    intercept: int,
+    tolerance: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...

@@ -21,6 +21,7 @@ from dataclasses import replace
 import numpy as np
 
 from mixedfast._memo import of_object
+from mixedfast.crossprod._pivots import column_sizes
 from mixedfast.crossprod.assemble import assemble
 from mixedfast.crossprod.pivots import CLEAR, COLLINEAR, HIDDEN, classify_columns
 from mixedfast.crossprod.scaling import GroupScaling, Scaling
@@ -190,19 +191,12 @@ def _sizes(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
     if cp.mix is not None:
         back = np.linalg.inv(cp.mix)
         G = back.T @ G @ back
-    size = np.diag(G).copy()
     if ones is None:
+        size = np.diag(G).copy()
         return size, size
-    shift = cp.shift[:-1] * cp.scale[:-1]
-    total = ones @ G
-    whole = size + 2.0 * shift * total + shift**2 * float(total @ ones)
     at = cp.intercept
-    if at is not None:
-        own = G[at] / np.sqrt(G[at, at])
-        about_mean = np.where(np.arange(len(size)) == at, size, size - own**2)
-        about_mean[about_mean <= _RANK_TOLERANCE * size] = np.inf
-        size = about_mean
-    return size, whole
+    shift = cp.shift[:-1] * cp.scale[:-1]
+    return column_sizes(G, ones, shift, -1 if at is None else at, _RANK_TOLERANCE)
 
 
 def _classify_x(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:

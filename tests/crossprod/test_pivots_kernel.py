@@ -8,6 +8,7 @@ from helpers import reference_kernels as twin
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixedfast.crossprod._pivots import column_sizes
 from mixedfast.crossprod.pivots import Elimination, classify_columns
 
 
@@ -36,3 +37,20 @@ def test_sizes_that_are_not_numbers_are_hidden_and_wrong_shapes_are_refused():
     assert classify_columns(np.eye(3), limits, limits).tolist() == [0, 0, 2]
     with pytest.raises(ValueError, match=r"products \(k,k\)"):
         classify_columns(np.eye(3), limits[:2], limits)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 6), st.booleans(), st.booleans())
+def test_sizes_of_columns(seed, p, has_intercept, has_constant):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(20, p))
+    at = int(rng.integers(0, p)) if has_intercept else -1
+    ones = np.eye(p)[at] if has_intercept else rng.normal(size=p)
+    if has_intercept:
+        X[:, at] = 1.0
+        if has_constant:
+            X[:, p - 1] = 3.0
+    arguments = X.T @ X, ones, rng.normal(size=p), at, 1e-10
+    for found, expected in zip(
+        column_sizes(*arguments), twin.column_sizes(*arguments), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)

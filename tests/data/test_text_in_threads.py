@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +22,7 @@ def test_parts_have_their_own_levels(monkeypatch, rows, chunks, rows_per_thread)
     drawn = [None if rng.random() < 0.1 else f"é{rng.integers(0, 40)}" for _ in range(rows)]
     values = ["z", *drawn]
     edges = [len(values) * i // chunks for i in range(chunks + 1)]
-    parts = [values[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [values[a:b] for a, b in pairwise(edges)]
     tables = [
         pd.DataFrame({"g": pd.Series(values, dtype="str")}),
         pd.DataFrame({"g": pd.Series(values, dtype="string[python]")}),

@@ -18,6 +18,7 @@ __all__ = [
     "ColumnPool",
     "all_finite",
     "classify_columns",
+    "column_sizes",
     "connected_components",
     "crossprod",
     "factorize_integers",
@@ -533,3 +534,17 @@ def root_inside(block: Array, low: float, high: float) -> Array:
     """Return the lower Cholesky factor of a symmetric block with its eigenvalues clipped."""
     values, vectors = np.linalg.eigh(block)
     return np.linalg.cholesky((vectors * np.clip(values, low, high)) @ vectors.T)
+
+
+def column_sizes(
+    products: Array, ones: Array, shift: Array, intercept: int, tolerance: float
+) -> tuple[Array, Array]:
+    """Return sums of squares about the mean and about zero."""
+    size, total = np.diag(products).copy(), ones @ products
+    whole = size + 2.0 * shift * total + shift**2 * float(total @ ones)
+    if intercept >= 0:
+        own = products[intercept] / np.sqrt(products[intercept, intercept])
+        about_mean = np.where(np.arange(len(size)) == intercept, size, size - own**2)
+        about_mean[about_mean <= tolerance * size] = np.inf
+        size = about_mean
+    return size, whole
