@@ -36,7 +36,7 @@ from mixedfast.estimation.fit import fit_crossproducts
 from mixedfast.formula.expressions import stateful_calls
 from mixedfast.formula.parser import parse, plain_name
 from mixedfast.results.lmm import LMMResult
-from mixedfast.results.subset_fits import Each, SubsetFits, SubsetRow
+from mixedfast.results.subset_fits import Each, Optimum, SubsetFits, SubsetRow, rows_of_fits
 
 __all__ = ["lmer_by"]
 
@@ -148,16 +148,17 @@ def lmer_by(
         rows = order[subsets.edges[s] : subsets.edges[s + 1]]
         return one.fit(s, rows_of(data, rows, hidden if whole is not spec else ()))
 
-    rows: list[SubsetRow] = []
+    found: list[Optimum | SubsetRow] = []
     try:
         with bar(len(subsets.keys), "fitting subsets", progress) as advance:
             for s in range(len(subsets.keys)):
-                rows.append(_fit_sums(sums, int(places[s]), REML, engine) or one.row(s))
+                found.append(_fit_sums(sums, int(places[s]), REML, engine) or one.row(s))
                 advance(1)
     except KeyboardInterrupt:
-        if not rows:
+        if not found:
             raise
-        sys.stderr.write(f"interrupted: the {len(rows)} subsets finished so far are kept\n")
+        sys.stderr.write(f"interrupted: the {len(found)} subsets finished so far are kept\n")
+    rows = _rows(sums, found)
     for (category, message), count in one.warnings.items():
         warn(f"{message} (in {count} of {len(rows)} subsets)", category)
     keys = tuple(subsets.keys[: len(rows)])
@@ -254,12 +255,19 @@ def _is_rowwise(design: Design) -> bool:
     )
 
 
-def _fit_sums(sums: SubsetSums | None, place: int, REML: bool, engine: str) -> SubsetRow | None:
+def _rows(sums: SubsetSums | None, found: Sequence[Optimum | SubsetRow]) -> list[SubsetRow]:
+    """Make the rows of all subsets; those from sums at once."""
+    of_sums = [one for one in found if isinstance(one, Optimum)]
+    made = iter(() if sums is None else rows_of_fits(sums.whole, of_sums))
+    return [next(made) if isinstance(one, Optimum) else one for one in found]
+
+
+def _fit_sums(sums: SubsetSums | None, place: int, REML: bool, engine: str) -> Optimum | None:
     """Fit a subset from its sums; None where its rows are needed."""
     if sums is None or place < 0:
         return None
     fit = fit_crossproducts(sums.products(place), REML, engine=engine)
-    return None if fit.needs_rows else SubsetRow.of_fit(fit)
+    return None if fit.needs_rows else Optimum.of_fit(fit)
 
 
 # --- one by one -----------------------------------------------------------------------------------
@@ -304,7 +312,8 @@ class _One:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                row = SubsetRow.of_fit(self.fit(s, self.table_of(s))._fit)
+                fit = self.fit(s, self.table_of(s))._fit
+                row = rows_of_fits(fit.cp, [Optimum.of_fit(fit)])[0]
             except MixedFastError as error:
                 row = SubsetRow(int(self.edges[s + 1] - self.edges[s]), str(error))
         for one in caught:

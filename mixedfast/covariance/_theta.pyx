@@ -155,6 +155,45 @@ def root_inside(const double[:, :] block, double low, double high):
     return root
 
 
+def lower_roots(const double[:, :, ::1] roots):
+    """Compute lower triangular L (N,k,k) with L L' = root root' and no negative diagonal.
+
+    The rows of a root are reduced in turn, by an LQ factorization; a row that has nothing left
+    contributes no column, which keeps the factor of a singular matrix unique.
+    """
+    cdef int64_t N = roots.shape[0], n
+    cdef int k = <int>roots.shape[1], i, j, r, again
+    cdef double size, norm, along
+    if roots.shape[2] != k:
+        raise ValueError("lower_roots: roots (N,k,k)")
+    out, spare = np.zeros((N, k, k)), np.zeros((k + 1, k))
+    cdef double[:, :, ::1] L = out
+    cdef double[:, ::1] basis = spare  # its last row is what is left of a row of the root
+    with nogil:
+        for n in range(N):
+            for i in range(k):
+                size = norm = 0.0
+                for j in range(k):
+                    basis[k, j] = roots[n, i, j]
+                    size += roots[n, i, j] * roots[n, i, j]
+                for again in range(2):  # enough for orthogonality (Kahan and Parlett)
+                    for r in range(i):
+                        along = 0.0
+                        for j in range(k):
+                            along += basis[r, j] * basis[k, j]
+                        for j in range(k):
+                            basis[k, j] -= along * basis[r, j]
+                for j in range(k):
+                    norm += basis[k, j] * basis[k, j]
+                size, norm = sqrt(size), sqrt(norm)
+                for j in range(k):
+                    basis[i, j] = basis[k, j] / norm if norm > 1e-14 * size else 0.0
+                for r in range(i + 1):
+                    for j in range(k):
+                        L[n, i, r] += basis[r, j] * roots[n, i, j]
+    return out
+
+
 def newton_steps(
     const double[:, ::1] gradient, const double[:, :, ::1] hessian, double floor,
 ):

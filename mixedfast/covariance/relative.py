@@ -21,7 +21,12 @@ import numpy as np
 
 from mixedfast._memo import cached_property
 from mixedfast._stored import stored
-from mixedfast.covariance._theta import SMALLEST_DIVISOR, theta_gradient, theta_hessian
+from mixedfast.covariance._theta import (
+    SMALLEST_DIVISOR,
+    lower_roots,
+    theta_gradient,
+    theta_hessian,
+)
 from mixedfast.covariance.structures import Structure, structure_of
 
 __all__ = [
@@ -357,7 +362,7 @@ def lower_cholesky(root: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    root : (k, k) array
+    root : (..., k, k) array
         Any square root; not squared, so that small variances keep their digits.
 
     Examples
@@ -366,21 +371,9 @@ def lower_cholesky(root: np.ndarray) -> np.ndarray:
     array([[0., 0.],
            [0., 5.]])
     """
-    k = len(root)
-    work, L = np.array(root, dtype=float), np.zeros((k, k))
+    k = root.shape[-1]
     if k == 1:
-        return np.abs(work)
-    # rows of root are reduced in turn by Householder-like rotations of its columns (an LQ
-    # factorization); a row that has nothing left contributes no column, which keeps the factor of a
-    # singular matrix unique
-    basis = np.zeros((0, k))
-    size = np.linalg.norm(work, axis=1)
-    for i in range(k):
-        rest = work[i].copy()
-        for _ in range(2):  # twice is enough for orthogonality (Kahan and Parlett)
-            rest -= basis.T @ (basis @ rest)
-        norm = np.linalg.norm(rest)
-        direction = rest / norm if norm > 1e-14 * size[i] and norm > 0 else np.zeros(k)
-        basis = np.vstack([basis, direction])
-        L[i, : i + 1] = basis @ work[i]
-    return L
+        return np.abs(np.asarray(root, dtype=float))
+    return lower_roots(np.ascontiguousarray(root, dtype=float).reshape(-1, k, k)).reshape(
+        root.shape
+    )

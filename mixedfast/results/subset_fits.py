@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,10 +14,12 @@ from mixedfast.results.tabled import Tabled
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mixedfast.crossprod.types import CrossProducts
     from mixedfast.estimation.fit import Fit
+    from mixedfast.estimation.pls import Solution
     from mixedfast.results.lmm import LMMResult
 
-__all__ = ["SubsetFits", "SubsetRow"]
+__all__ = ["Each", "Optimum", "SubsetFits", "SubsetRow", "rows_of_fits"]
 
 _STATISTICS = ("n", "criterion", "converged", "singular", "sigma")
 
@@ -46,30 +48,58 @@ class SubsetRow:
     params: Mapping[str, float] = field(default_factory=dict)
     bse: Mapping[str, float] = field(default_factory=dict)
 
+
+class Optimum(NamedTuple):
+    """What a row is made of: a fit without its workspace, internal basis."""
+
+    n: int
+    nu: int
+    theta: np.ndarray
+    solution: Solution
+    converged: bool
+    singular: bool
+
     @classmethod
-    def of_fit(cls, fit: Fit) -> SubsetRow:
-        """Take the estimates of a fit."""
-        names, at = fit.cp.meta.x_names, fit.cp.kept.tolist()
-        beta, errors = fit.beta.tolist(), np.sqrt(np.diag(fit.vcov)).tolist()
-        params, bse = dict.fromkeys(names, np.nan), dict.fromkeys(names, np.nan)
-        for place, value, error in zip(at, beta, errors, strict=True):
-            params[names[place]], bse[names[place]] = value, error
-        return cls(
-            fit.cp.n,
+    def of_fit(cls, fit: Fit) -> Optimum:
+        """Keep what a row needs of a fit."""
+        converged = fit.optimum is None or fit.optimum.converged
+        singular = any(fit.singular_terms)
+        return cls(fit.cp.n, fit.nu, fit.theta_internal, fit.solution, converged, singular)
+
+
+def rows_of_fits(cp: CrossProducts, found: Sequence[Optimum]) -> list[SubsetRow]:
+    """Make the rows of fits of one model in the scaling of `cp`."""
+    if not found:
+        return []
+    scaling, names, effects = cp.scaling, cp.meta.x_names, theta_names(cp)
+    theta = cp.covariance.to_user(np.stack([one.theta for one in found]))
+    r2, nu = np.array([one.solution.r2 for one in found]), np.array([one.nu for one in found])
+    sigma = np.sqrt(r2 / nu) / cp.scale[-1]
+    beta, bse = np.full((2, len(found), len(names)), np.nan)
+    beta[:, cp.kept] = scaling.to_user_beta(np.stack([one.solution.beta for one in found]))
+    inverse = np.linalg.inv(np.stack([one.solution.LX for one in found]))
+    half = scaling.beta_transform() @ inverse.swapaxes(1, 2)
+    bse[:, cp.kept] = sigma[:, None] * np.sqrt((half**2).sum(axis=2))
+    numbers = zip(sigma.tolist(), theta.tolist(), beta.tolist(), bse.tolist(), strict=True)
+    return [
+        SubsetRow(
+            one.n,
             None,
-            fit.deviance,
-            fit.sigma,
-            fit.optimum is None or fit.optimum.converged,
-            any(fit.singular_terms),
-            dict(zip(theta_names(fit), fit.theta.tolist(), strict=True)),
-            params,
-            bse,
+            one.solution.deviance,
+            of_sigma,
+            one.converged,
+            one.singular,
+            dict(zip(effects, of_theta, strict=True)),
+            dict(zip(names, of_beta, strict=True)),
+            dict(zip(names, of_bse, strict=True)),
         )
+        for one, (of_sigma, of_theta, of_beta, of_bse) in zip(found, numbers, strict=True)
+    ]
 
 
-def theta_names(fit: Fit) -> list[str]:
+def theta_names(cp: CrossProducts) -> list[str]:
     """Name the elements of theta: ``theta_Days.Intercept|Subject``."""
-    cp, out = fit.cp, []
+    out = []
     for term, group in zip(cp.terms, cp.term_groups, strict=True):
         names = cp.groups[term.group].names[term.start : term.start + term.k]
         rows, columns = term.structure.places

@@ -129,3 +129,19 @@ def test_one_theta_refuses_what_does_not_fit():
     for blocks, traces in ((np.zeros((2, 2, 1, 1)), None), (H[0], np.zeros((2, 2, 1, 1)))):
         with pytest.raises(ValueError, match="second_derivative"):
             _theta.second_derivative(blocks, lam[0], lam[0], traces, 1.0, 1.0)
+
+
+@given(st.integers(1, 4), st.integers(1, 5), st.sampled_from([1e-6, 1.0, 1e6]), SEEDS)
+def test_lower_roots(N, k, size, seed):
+    roots = np.random.default_rng(seed).normal(size=(N, k, k)) * size
+    found = _theta.lower_roots(roots)
+    close(found @ found.swapaxes(1, 2), roots @ roots.swapaxes(1, 2), SOLVED)
+    close(found, _reference.lower_roots(roots), 1e-8)  # the condition of so small a root
+    assert (found == np.tril(found)).all()
+
+
+def test_a_row_with_nothing_left_has_no_column():
+    found = _theta.lower_roots(np.array([[[0.0, 0.0], [3.0, 4.0]], [[1.0, 0.0], [2.0, 0.0]]]))
+    np.testing.assert_array_equal(found, [[[0.0, 0.0], [0.0, 5.0]], [[1.0, 0.0], [2.0, 0.0]]])
+    with pytest.raises(ValueError, match="lower_roots"):
+        _theta.lower_roots(np.zeros((1, 2, 3)))

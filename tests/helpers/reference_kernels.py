@@ -28,6 +28,7 @@ __all__ = [
     "levels_multiply",
     "levels_project",
     "lower_inverse",
+    "lower_roots",
     "newton_steps",
     "pair_products",
     "pairs_moments",
@@ -548,3 +549,9 @@ def column_sizes(
         about_mean[about_mean <= tolerance * size] = np.inf
         size = about_mean
     return size, whole
+
+
+def lower_roots(roots: Array) -> Array:
+    """Return lower triangular L with L L' = root root', by QR; for roots of full rank."""
+    R = np.stack([np.linalg.qr(root.T, mode="r") for root in roots])
+    return (R * np.sign(np.einsum("nii->ni", R))[:, :, None]).swapaxes(1, 2)
