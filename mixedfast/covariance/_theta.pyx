@@ -162,7 +162,7 @@ def lower_roots(const double[:, :, ::1] roots):
     contributes no column, which keeps the factor of a singular matrix unique.
     """
     cdef int64_t N = roots.shape[0], n
-    cdef int k = <int>roots.shape[1], i, j, r, again
+    cdef int k = <int>roots.shape[1], i, j, r, _again
     cdef double size, norm, along
     if roots.shape[2] != k:
         raise ValueError("lower_roots: roots (N,k,k)")
@@ -176,7 +176,7 @@ def lower_roots(const double[:, :, ::1] roots):
                 for j in range(k):
                     basis[k, j] = roots[n, i, j]
                     size += roots[n, i, j] * roots[n, i, j]
-                for again in range(2):  # enough for orthogonality (Kahan and Parlett)
+                for _again in range(2):  # enough for orthogonality (Kahan and Parlett)
                     for r in range(i):
                         along = 0.0
                         for j in range(k):

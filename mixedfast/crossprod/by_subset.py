@@ -76,7 +76,7 @@ class SubsetSums:
             groups.append(
                 GroupProducts(group.name, own, group.names, *sums, group.shift, group.scale)
             )
-        return CrossProducts(
+        made = CrossProducts(
             n=int(self.n[s]),
             xy=self.xy[s],
             shift=cp.shift,
@@ -92,6 +92,8 @@ class SubsetSums:
             sum_log_weights=float(self.log_weights[s]),
             meta=cp.meta,
         )
+        vars(made)["covariance"] = cp.covariance  # the same for all; made once
+        return made
 
 
 def _rows_of(pair: PairProducts, rows: tuple[int, int], columns: tuple[int, int]) -> PairProducts:
