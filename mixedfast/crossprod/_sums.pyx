@@ -68,8 +68,12 @@ cdef int raise_for(mf_status status) except -1:
 
 cdef int check_positions(const int32_t[::1] positions, int32_t size) except -1:
     """Raise IndexError unless there are positions and all of them lie in the pool."""
-    if positions.shape[0] == 0 or np.min(positions) < 0 or np.max(positions) >= size:
-        raise IndexError("a group names a column outside the pool")
+    cdef Py_ssize_t i
+    if positions.shape[0] == 0:
+        raise IndexError("a group names no column")
+    for i in range(positions.shape[0]):
+        if not 0 <= positions[i] < size:
+            raise IndexError("a group names a column outside the pool")
     return 0
 
 
@@ -337,8 +341,8 @@ def crossprod(ColumnPool pool, int64_t first, int64_t last, const int32_t[::1] g
     cdef Groups described
     if not 0 <= first <= last <= pool.n:
         raise ValueError(f"rows {first}..{last} of {pool.n}")
-    if gram.shape[0] and (np.min(gram) < 0 or np.max(gram) >= pool.size):
-        raise IndexError("gram names a column outside the pool")
+    if gram.shape[0]:
+        check_positions(gram, pool.size)
     described = Groups(pool, groups)
     square = np.zeros((gram.shape[0], gram.shape[0]))
     sums = square

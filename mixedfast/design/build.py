@@ -29,7 +29,6 @@ from mixedfast.formula.variables import (
     bare_names,
     coded_names,
     expression_names,
-    factors,
     used_names,
 )
 
@@ -163,7 +162,7 @@ def refuse_response_as_predictor(spec: ModelSpec) -> None:
     """Raise FormulaError when the response is a predictor too."""
     name = plain_name(spec.response)
     for formula in formulas(spec):
-        if any(info.kind == "column" and info.expr == name for info in factors(formula).values()):
+        if name in bare_names(formula):
             raise FormulaError(
                 f"the response {name!r} is also a predictor in {spec.formula!r}: remove it there"
             )
@@ -204,10 +203,12 @@ def contrasts_of(
     """Check the contrasts that a user gives for categorical columns."""
     if contrasts is not None and not isinstance(contrasts, Mapping):
         raise DataError(f"contrasts= is a dict such as {{'f': 'sum'}}, not {contrasts!r}")
+    if not contrasts:
+        return ()
     known = {name for formula in formulas for name in used_names(formula)}
     bare = {name for formula in formulas for name in bare_names(formula)}
     out = []
-    for name, value in (contrasts or {}).items():
+    for name, value in contrasts.items():
         column = variables.columns[name] if name in known else None
         if not isinstance(column, Categorical) and not (
             column is not None and column.is_boolean and name in bare

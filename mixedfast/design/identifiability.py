@@ -243,7 +243,7 @@ def _differ_at_once(columns: Sequence[Column], n: int) -> bool:
         return False
     scaled = [[value / peak for value in own] for own, peak in zip(values, peaks, strict=True)]
     return all(
-        max(abs(a - b) for a, b in zip(one, other, strict=True)) > _ROUNDING
+        any(abs(a - b) > _ROUNDING for a, b in zip(one, other, strict=True))
         for one, other in combinations(scaled, 2)
     )
 
@@ -263,6 +263,12 @@ def _denser_samples(n: int) -> Iterator[slice]:
 def _constant_within(column: Column, codes: np.ndarray, n_levels: int) -> bool:
     """Return whether a column has a single value within every group."""
     n = len(codes)
+    length = min(n, _GLANCE)
+    values = evaluate(take(column, slice(length)), length).tolist()
+    known: dict[int, float] = {}
+    for code, value in zip(codes[:length].tolist(), values, strict=True):
+        if known.setdefault(code, value) != value:
+            return False
     length = min(n, _FIRST_ROWS)
     while True:
         head = codes[:length]

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from mixedfast.errors import FormulaError
 from mixedfast.formula.expressions import (
@@ -69,14 +70,12 @@ def used_names(formula: str) -> tuple[str, ...]:
     >>> used_names("x*C(f, contr.sum) + log(`my var`)")
     ('x', 'f', 'my var')
     """
-    return tuple(
-        dict.fromkeys(name for info in factors(formula).values() for name in info.variables)
-    )
+    return _names(formula, allowed()).used
 
 
 def coded_names(formula: str) -> tuple[str, ...]:
     """Return the columns that a formula uses inside ``C()``."""
-    return tuple(info.variables[0] for info in factors(formula).values() if info.kind == "coded")
+    return _names(formula, allowed()).coded
 
 
 def bare_names(formula: str) -> tuple[str, ...]:
@@ -87,12 +86,32 @@ def bare_names(formula: str) -> tuple[str, ...]:
     >>> bare_names("x + I(x * flag) + C(f)")
     ('x',)
     """
-    return tuple(info.expr for info in factors(formula).values() if info.kind == "column")
+    return _names(formula, allowed()).bare
 
 
 def python_factors(formula: str) -> tuple[str, ...]:
     """Return the factors that are Python expressions: ``log(x)``, ``I(x ** 2)``, ``scale(x)``."""
-    return tuple(info.expr for info in factors(formula).values() if info.kind == "python")
+    return _names(formula, allowed()).python
+
+
+class _Names(NamedTuple):
+    """Columns that a formula uses in any way, inside ``C()`` and by name, and its expressions."""
+
+    used: tuple[str, ...]
+    coded: tuple[str, ...]
+    bare: tuple[str, ...]
+    python: tuple[str, ...]
+
+
+@lru_cache(maxsize=256)
+def _names(formula: str, known: frozenset[str]) -> _Names:
+    infos = _factors(formula, known).values()
+    return _Names(
+        tuple(dict.fromkeys(name for info in infos for name in info.variables)),
+        tuple(info.variables[0] for info in infos if info.kind == "coded"),
+        tuple(info.expr for info in infos if info.kind == "column"),
+        tuple(info.expr for info in infos if info.kind == "python"),
+    )
 
 
 def expression_names(expr: str) -> tuple[str, ...]:
