@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -114,30 +116,24 @@ class Covariance:
         return all(term.structure.is_elementary for term in self.terms)
 
     @cached_property
-    def _index(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Group, row and column of each element of the lambdas that can differ from zero."""
-        places = np.hstack([term.structure.places + term.start for term in self.terms])
-        groups = [np.full(term.structure.places.shape[1], term.group) for term in self.terms]
-        return np.concatenate(groups), places[0], places[1]
+    def _layout(self) -> _Layout:
+        """The places of the elements, which models of the same terms share."""
+        return _layout(tuple(self.terms), len(self.sizes))
 
-    @cached_property
+    @property
     def _members(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
         """For each group: positions among the elements, rows, columns."""
-        group, row, column = self._index
-        return tuple(
-            (at := np.flatnonzero(group == g), row[at], column[at]) for g in range(len(self.sizes))
-        )
+        return self._layout.members
 
-    @cached_property
-    def _places(self) -> list[np.ndarray]:
+    @property
+    def _places(self) -> tuple[np.ndarray, ...]:
         """For each group: position, row and column of its elements, (3,E) int64."""
-        return [np.array(member, dtype=np.int64) for member in self._members]
+        return self._layout.places
 
-    @cached_property
+    @property
     def diagonal(self) -> np.ndarray:
         """Whether each element is on the diagonal of lambda, bool (E,)."""
-        _, row, column = self._index
-        return row == column
+        return self._layout.diagonal
 
     @cached_property
     def _element_edges(self) -> list[int]:
@@ -194,10 +190,10 @@ class Covariance:
         parts = [structure.theta_of(own) for structure, own in self._by_term(elements)]
         return np.concatenate(parts, axis=-1)
 
-    @cached_property
+    @property
     def _times(self) -> np.ndarray:
         """Number of places of each element in a symmetric matrix: 1 on the diagonal, else 2."""
-        return np.where(self.diagonal, 1.0, 2.0)
+        return self._layout.times
 
     def pick(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
         """Compute tr(S G) for the symmetric S with a one at each element in turn, (E,).
@@ -340,6 +336,31 @@ class Covariance:
         """
         small = ((np.abs(self.elements(theta)) < SINGULAR_TOLERANCE) & self.diagonal).tolist()
         return tuple(any(small[first:end]) for first, end in pairwise(self._element_edges))
+
+
+class _Layout(NamedTuple):
+    """See the properties of `Covariance`; the arrays are not written to."""
+
+    members: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
+    places: tuple[np.ndarray, ...]
+    diagonal: np.ndarray
+    times: np.ndarray
+
+
+@lru_cache(maxsize=256)
+def _layout(terms: tuple[TermShape, ...], n_groups: int) -> _Layout:
+    """Find group, row and column of each element of the lambdas that can differ from zero."""
+    row, column = np.hstack([term.structure.places + term.start for term in terms])
+    group = np.concatenate([np.full(term.structure.places.shape[1], term.group) for term in terms])
+    members = tuple(
+        (at := np.flatnonzero(group == g), row[at], column[at]) for g in range(n_groups)
+    )
+    places = tuple(np.array(member, dtype=np.int64) for member in members)
+    diagonal = row == column
+    made = _Layout(members, places, diagonal, np.where(diagonal, 1.0, 2.0))
+    for array in (*(a for m in members for a in m), *places, diagonal, made.times):
+        array.flags.writeable = False
+    return made
 
 
 def _listed(array: np.ndarray, kept: int) -> np.ndarray:
