@@ -20,6 +20,7 @@ from mixedfast.crossprod.streaming import (
     push_down,
     stream_crossproducts,
 )
+from mixedfast.crossprod.sub_model import sub_model
 from mixedfast.crossprod.subset import keep_levels
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.data.frames import library_of, pandas_index
@@ -35,6 +36,7 @@ from mixedfast.estimation.fit import fit_crossproducts
 from mixedfast.estimation.fit_rows import fit_rows
 from mixedfast.estimation.least_squares import least_squares
 from mixedfast.formula.parser import parse
+from mixedfast.formula.update import update_formula
 from mixedfast.results import tables
 from mixedfast.results.base import Call
 from mixedfast.results.fixed_effects import FixedPart
@@ -229,6 +231,7 @@ def fit(
     start: Sequence[float] | None = None,
     engine: str = "auto",
     progress: Show = "auto",
+    formula: str | None = None,
 ) -> LMMResult:
     """Fit a model from saved, added or streamed cross-products; no rows are needed.
 
@@ -237,6 +240,10 @@ def fit(
     crossproducts : CrossProducts
     REML, start, engine, progress
         As for `lmer`.
+    formula : str, optional
+        Of a sub-model: the same response with fewer fixed or random effects. May use dots as in R:
+        ``". ~ . - ses"``. The rows are those of the sums, complete for the variables of the larger
+        model.
 
     Returns
     -------
@@ -246,7 +253,8 @@ def fit(
     Raises
     ------
     DataError
-        When given anything but cross-products.
+        When given anything but cross-products, or the formula of a model that is no part of that
+        of the sums.
     NotIdentifiedError
         When the sums do not identify the parameters.
 
@@ -256,12 +264,17 @@ def fit(
     >>> cp = mf.crossproducts("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
     >>> round(mf.fit(cp).criterion, 4)
     1743.6283
+    >>> mf.fit(cp, formula=". ~ . - (Days | Subject) + (1 | Subject)").theta.round(4)
+    array([1.1998])
     """
     if not isinstance(crossproducts, CrossProducts):
         raise DataError(
             "mf.fit takes cross-products (mf.crossproducts, mf.load), not "
             f"{type(crossproducts).__name__}: for data use mf.lmer"
         )
+    if formula is not None:
+        whole = crossproducts.meta.formula
+        crossproducts = sub_model(crossproducts, update_formula(whole, formula))
     first, cp = None if start is None else np.asarray(start), keep_levels(crossproducts)
     check_random_part(cp)
     result = LMMResult(fit_crossproducts(cp, REML, first, engine, progress))

@@ -15,10 +15,12 @@ from mixedfast._stored import stored
 from mixedfast._validation import check_flag, check_path
 from mixedfast.crossprod.level_sums import parts_of_levels, sums_of_levels
 from mixedfast.crossprod.new_response import with_response
+from mixedfast.crossprod.sub_model import sub_model
 from mixedfast.data.frames_out import returns_callers_tables
 from mixedfast.errors import DataError
 from mixedfast.estimation.fit import fit_crossproducts
 from mixedfast.estimation.fit_rows import fit_rows
+from mixedfast.formula.update import update_formula
 from mixedfast.inference.ddf.methods import method as ddf_method
 from mixedfast.inference.diagnostics.influence import influence, parts_of_rows
 from mixedfast.results.display import Display, written
@@ -108,6 +110,22 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
         made._index, made._padded = self._index, self._padded
         if self._call is not None:
             made._call = replace(self._call, arguments={**self._call.arguments, **changes})
+        made._warn()
+        return made
+
+    def _from_sums(self, formula: str, changes: dict[str, Any]) -> Self | None:
+        if not changes.keys() <= _WITHOUT_ROWS:
+            return None
+        part = sub_model(self._fit.cp, update_formula(self.formula, formula))
+        start = changes.get("start")
+        made = type(self)(
+            fit_crossproducts(
+                part,
+                changes.get("REML", self._fit.reml),
+                None if start is None else np.asarray(start),
+                changes.get("engine", self._fit.engine_wanted),
+            )
+        )
         made._warn()
         return made
 

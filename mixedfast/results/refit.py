@@ -29,6 +29,10 @@ class Refit(FixedPart):
         """Return the result of changes that need no rows; None where rows are needed."""
         return None
 
+    def _from_sums(self, formula: str, changes: dict[str, Any]) -> Self | None:
+        """Return the result of a sub-model from the sums; None where rows are needed."""
+        return None
+
     def _warn(self) -> None:
         """Warn of a failed search or a singular fit."""
 
@@ -84,7 +88,8 @@ class Refit(FixedPart):
         Returns
         -------
         LMMResult or OLSResult
-            A new one. A change of ``REML``, ``engine`` or ``start`` alone reads no rows.
+            A new one. A change of ``REML``, ``engine`` or ``start`` alone reads no rows, and a
+            result without rows is updated to a sub-model from its sums (see `mixedfast.fit`).
 
         Raises
         ------
@@ -103,6 +108,9 @@ class Refit(FixedPart):
         1751.9393
         """
         made = self._without_rows(changes) if formula is None and data is None else None
+        has_table = self._call is not None and "data" in self._call.arguments
+        if made is None and formula is not None and data is None and not has_table:
+            made = self._from_sums(formula, changes)
         if made is None:
             made = self._repeat_call(formula, data, changes)
         made.library = self.library if data is None else made.library

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from mixedfast.covariance.relative import TermShape
-from mixedfast.crossprod.blocks import GroupProducts, PairProducts
+from mixedfast.crossprod.random_columns import NewColumns, selected, unmixed, with_columns
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.coding import Coding, FixedTerm
 from mixedfast.errors import NotDefinedError
@@ -81,39 +80,29 @@ def random_term_tests(fit: Fit) -> list[RandomTermTest]:
     return out
 
 
-@dataclass(frozen=True, eq=False)
-class _NewColumns:
-    """New columns of a random term in the smaller model: the old ones times ``matrix`` (k, k')."""
-
-    matrix: np.ndarray
-    names: tuple[str, ...]
-    shift: np.ndarray
-    scale: np.ndarray
-
-
-def _reduced(fit: Fit, columns: list[_NewColumns]) -> tuple[float, int]:
+def _reduced(fit: Fit, columns: list[NewColumns]) -> tuple[float, int]:
     """Fit the model with fewer random effects: criterion and number of parameters."""
     if not any(len(own.names) for own in columns):  # no random effects at all: theta = 0
         solution = fit.new_system().solve(np.zeros(fit.covariance.n_theta))
         assert solution is not None  # X'X is positive definite in every fit
         return solution.deviance, fit.cp.p + 1
-    smaller = fit_crossproducts(_with_columns(fit.cp, columns), fit.reml, engine=fit.engine_wanted)
+    smaller = fit_crossproducts(with_columns(fit.cp, columns), fit.reml, engine=fit.engine_wanted)
     return smaller.deviance, n_parameters(smaller)
 
 
-def _reductions(cp: CrossProducts) -> Iterator[tuple[str, list[_NewColumns]]]:
+def _reductions(cp: CrossProducts) -> Iterator[tuple[str, list[NewColumns]]]:
     """Generate the smaller models: label, new columns of each term."""
     if cp.meta.recipe is None:
         raise NotDefinedError(
             "ranova needs the formula of the random terms, which these cross-products do not carry"
         )
-    whole = [_selection(cp, term, list(range(term.k))) for term in cp.terms]
+    whole = [selected(cp, term, list(range(term.k))) for term in cp.terms]
     for i, (term, coding) in enumerate(zip(cp.terms, cp.meta.recipe.random, strict=True)):
         group = cp.groups[term.group].name
         subterms = [part for part in coding.terms if len(part.columns)]
         for part in subterms if not term.correlated else _highest_order(subterms):
             left = [j for j in range(term.k) if j not in part.columns]
-            changed = _selection(cp, term, left)
+            changed = selected(cp, term, left)
             if not left and part.factors and (weights := _constant(coding)) is not None:
                 changed = _constant_column(cp, term, weights)
             expr = coding.formula if term.correlated else f"0 + {part.name}"
@@ -142,98 +131,13 @@ def _constant(coding: Coding) -> np.ndarray | None:
     return weights if np.allclose(columns @ weights, 1.0) else None
 
 
-def _selection(cp: CrossProducts, term: TermShape, columns: list[int]) -> _NewColumns:
-    """Keep some columns of a random term."""
-    group, places = cp.groups[term.group], [term.start + j for j in columns]
-    return _NewColumns(
-        _unmixed(group, term)[:, columns],
-        tuple(group.names[j] for j in places),
-        group.shift[places],
-        group.scale[places],
-    )
-
-
-def _constant_column(cp: CrossProducts, term: TermShape, weights: np.ndarray) -> _NewColumns:
+def _constant_column(cp: CrossProducts, term: TermShape, weights: np.ndarray) -> NewColumns:
     """Replace the columns of a factor by the constant.
 
     They are scaled but not shifted, because they span the intercept.
     """
     group = cp.groups[term.group]
     unscaled = weights / group.scale[term.start : term.start + term.k]
-    return _NewColumns(
-        (_unmixed(group, term) @ unscaled)[:, None], ("Intercept",), np.zeros(1), np.ones(1)
+    return NewColumns(
+        (unmixed(group, term) @ unscaled)[:, None], ("Intercept",), np.zeros(1), np.ones(1)
     )
-
-
-def _unmixed(group: GroupProducts, term: TermShape) -> np.ndarray:
-    """Return U (k,k): the columns of the term times U are those before they were mixed."""
-    if group.mix is None:
-        return np.eye(term.k)
-    own = slice(term.start, term.start + term.k)
-    return np.asarray(np.linalg.inv(group.mix[own, own]))
-
-
-def _with_columns(cp: CrossProducts, columns: list[_NewColumns]) -> CrossProducts:
-    """Return the cross-products with new columns in the random terms.
-
-    Terms and groups without a column are left out.
-    """
-    members = {
-        g: sorted(
-            (i for i, t in enumerate(cp.terms) if t.group == g), key=lambda i: cp.terms[i].start
-        )
-        for g in range(len(cp.groups))
-    }
-    kept = [g for g, own in members.items() if any(columns[i].names for i in own)]
-    place = {g: new for new, g in enumerate(kept)}
-    maps = {g: _block_diagonal([columns[i].matrix for i in members[g]]) for g in kept}
-    starts = {
-        i: sum(len(columns[j].names) for j in own[: own.index(i)])
-        for own in members.values()
-        for i in own
-    }
-    terms = tuple(
-        replace(t, group=place[t.group], start=starts[i], k=len(columns[i].names))
-        for i, t in enumerate(cp.terms)
-        if columns[i].names
-    )
-    groups = tuple(_mapped(cp.groups[g], maps[g], [columns[i] for i in members[g]]) for g in kept)
-    pairs = {
-        (place[g], place[h]): PairProducts(
-            pair.indptr, pair.indices, np.ascontiguousarray(maps[g].T @ pair.data @ maps[h])
-        )
-        for (g, h), pair in cp.pairs.items()
-        if g in place and h in place
-    }
-    unweighted = cp.unweighted
-    if unweighted is not None:
-        M = _block_diagonal(
-            [
-                np.eye(1 + cp.p),
-                *(maps[g] if g in place else np.empty((cp.groups[g].k, 0)) for g in members),
-            ]
-        )
-        unweighted = M.T @ unweighted @ M
-    return replace(cp, groups=groups, pairs=pairs, terms=terms, unweighted=unweighted)
-
-
-def _mapped(group: GroupProducts, C: np.ndarray, columns: list[_NewColumns]) -> GroupProducts:
-    """Return the products of a group for its columns times C."""
-    return replace(
-        group,
-        names=tuple(name for own in columns for name in own.names),
-        A=np.ascontiguousarray(C.T @ group.A @ C),
-        B=np.ascontiguousarray(C.T @ group.B),
-        shift=np.concatenate([own.shift for own in columns]),
-        scale=np.concatenate([own.scale for own in columns]),
-        mix=None,
-    )
-
-
-def _block_diagonal(blocks: list[np.ndarray]) -> np.ndarray:
-    """Place matrices along the diagonal of one."""
-    rows, columns = np.cumsum([block.shape for block in blocks], axis=0).T
-    out = np.zeros((rows[-1], columns[-1]))
-    for block, row, column in zip(blocks, rows, columns, strict=True):
-        out[row - len(block) : row, column - block.shape[1] : column] = block
-    return out
