@@ -265,7 +265,7 @@ def fit(
     >>> round(mf.fit(cp).criterion, 4)
     1743.6283
     >>> mf.fit(cp, formula=". ~ . - (Days | Subject) + (1 | Subject)").theta.round(4)
-    array([1.1998])
+    array([1.1979])
     """
     if not isinstance(crossproducts, CrossProducts):
         raise DataError(
