@@ -6,6 +6,7 @@ from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mixedfast.errors import DataError
 from mixedfast.inference.prediction.row_arguments import response_values
 from mixedfast.results.fixed_effects import FixedPart
 
@@ -110,7 +111,10 @@ class Refit(FixedPart):
         made = self._without_rows(changes) if formula is None and data is None else None
         has_table = self._call is not None and "data" in self._call.arguments
         if made is None and formula is not None and data is None and not has_table:
-            made = self._from_sums(formula, changes)
+            try:
+                made = self._from_sums(formula, changes)
+            except DataError:  # no sub-model, so that rows are needed: the error that follows
+                made = None
         if made is None:
             made = self._repeat_call(formula, data, changes)
         made.library = self.library if data is None else made.library
