@@ -184,8 +184,9 @@ class _Subsets:
 
 def _subsets(table: Table, names: tuple[str, ...], na_action: str) -> _Subsets:
     """Sort the rows by the columns that define the subsets."""
-    if not names:
-        raise DataError("by= names no column: give one or more columns of the data")
+    if not names or len(set(names)) < len(names):
+        fault = "one column twice" if names else "no column"
+        raise DataError(f"by= names {fault}: give one or more columns of the data")
     parts = [drop_unused(table.grouping(name)) for name in names]
     known = np.logical_and.reduce([part.codes >= 0 for part in parts])
     counts = {n: int((p.codes < 0).sum()) for n, p in zip(names, parts, strict=True)}

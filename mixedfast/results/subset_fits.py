@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mixedfast.data.frames_out import apart, returns_callers_tables
+from mixedfast.errors import DataError
 from mixedfast.results.tabled import Tabled
 
 if TYPE_CHECKING:
@@ -114,13 +115,23 @@ class Each(Mapping[Hashable, "LMMResult"]):
 
     def __init__(self, keys: Sequence[Hashable], fit: Callable[[int], LMMResult]) -> None:
         self._places = {key: place for place, key in enumerate(keys)}
-        self._fit = fit
+        self._fit: Callable[[int], LMMResult] | None = fit
         self._done: dict[Hashable, LMMResult] = {}
 
     def __getitem__(self, key: Hashable) -> LMMResult:
+        place = self._places[key]
         if key not in self._done:
-            self._done[key] = self._fit(self._places[key])
+            if self._fit is None:
+                raise DataError(
+                    f"each[{key!r}] needs the rows of the data, and these results were pickled "
+                    "before it was used: call lmer_by on the table"
+                )
+            self._done[key] = self._fit(place)
         return self._done[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for a pickle: the results that were used, and no rows."""
+        return {**self.__dict__, "_fit": None}
 
     def __iter__(self) -> Iterator[Hashable]:
         return iter(self._places)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -188,6 +190,8 @@ def test_wrong_arguments():
         mf.lmer_by("y ~ z + (1 | g)", data, by="part")
     with pytest.raises(mf.DataError, match="table in memory"):
         mf.lmer_by("y ~ x + (1 | g)", "rows.parquet", by="part")
+    with pytest.raises(mf.DataError, match="one column twice"):
+        mf.lmer_by("y ~ x + (1 | g)", data, by=["part", "part"])
     with pytest.raises(mf.DataError, match="names no column"):
         mf.lmer_by("y ~ x + (1 | g)", data, by=[])
     with pytest.raises(mf.MixedFastError, match="engine"):
@@ -199,3 +203,15 @@ def test_a_warning_about_data_comes_once():
     data["x"] = data.g * 1.0
     with pytest.warns(mf.MixedFastWarning, match=r"single value in every group.*in 3 of 3 subsets"):
         mf.lmer_by("y ~ x + (x | g)", data, by="part")
+
+
+def test_pickles_have_no_rows_but_the_results_that_were_used():
+    fits = mf.lmer_by("y ~ x + (1 | g)", table(12, 2), by="part")
+    assert fits.each[0].nobs == fits.rows[0].n
+    again = pickle.loads(pickle.dumps(fits))
+    pd.testing.assert_frame_equal(again.to_frame(), fits.to_frame())
+    assert again.each[0].criterion == fits.each[0].criterion
+    with pytest.raises(mf.DataError, match=r"each\[1\] needs the rows"):
+        again.each[1]
+    with pytest.raises(KeyError):
+        again.each[7]
