@@ -103,8 +103,8 @@ def lmer_by(
     >>> fits.params.round(3)
               Intercept    ses
     sector
-    Catholic     12.757  1.481
-    Public       12.824  2.960
+    Catholic     13.945  1.589
+    Public       11.806  3.003
     >>> fits.each["Public"].nobs
     3642
     """
