@@ -21,7 +21,7 @@ from mixedfast.engines.dense_cholesky import LARGE, DenseWorkers
 from mixedfast.engines.interface import check_structure, shares_random_effects
 from mixedfast.engines.layout import Layout, lay_out, spread, spread_edges, times_a
 from mixedfast.engines.pair_traces import outer_sum, pair_traces
-from mixedfast.engines.threads import on_one_blas_thread
+from mixedfast.engines.threads import is_small, on_one_blas_thread_unless
 
 __all__ = ["BlockEngine"]
 
@@ -49,6 +49,10 @@ class _Half(NamedTuple):
     lead: np.ndarray
     reduced: np.ndarray
     rest: np.ndarray | None
+
+
+def _is_small(engine: BlockEngine, *_: Any, **__: Any) -> bool:
+    return is_small(engine.cp)
 
 
 class BlockEngine:
@@ -104,7 +108,7 @@ class BlockEngine:
             "components": int(self.layout.n_components),
         }
 
-    @on_one_blas_thread
+    @on_one_blas_thread_unless(_is_small)
     def factor(self, lambdas: list[np.ndarray]) -> tuple[float, np.ndarray] | None:
         self._lambdas = lambdas
         self._inverted = False
@@ -153,7 +157,7 @@ class BlockEngine:
             return left.T @ self._border.multiply(np.asfortranarray(right), False)
         return left_half.T @ right_half
 
-    @on_one_blas_thread
+    @on_one_blas_thread_unless(_is_small)
     def blocks_k(self) -> list[np.ndarray]:
         K_lead = _levels.levels_k(self._A, self._T)
         if self._border is None:
@@ -163,7 +167,7 @@ class BlockEngine:
         self._border.subtract_k(self._H, K_lead, self._share)
         return self.layout.join(K_lead, K_rest)
 
-    @on_one_blas_thread
+    @on_one_blas_thread_unless(_is_small)
     def project(self, weights: np.ndarray | None = None) -> list[np.ndarray]:
         B = self._B if weights is None else np.matmul(self._B, weights)
         if self._border is None:
@@ -208,7 +212,7 @@ class BlockEngine:
             return self._border.multiply(np.asfortranarray(B_rest), False)
         return self._border.solve(B_rest)
 
-    @on_one_blas_thread
+    @on_one_blas_thread_unless(_is_small)
     def solve(self, B: list[np.ndarray]) -> list[np.ndarray]:
         own, turned = np.ascontiguousarray(B[self.layout.lead]), self._T.transpose(0, 2, 1)
         U = _levels.levels_multiply(self._T, own)
@@ -248,7 +252,7 @@ class BlockEngine:
         self._K_rest = layout.split_blocks(flat)
         return self._K_rest
 
-    @on_one_blas_thread
+    @on_one_blas_thread_unless(_is_small)
     def cross_k(self, v: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         lead, edges = self.layout.lead, spread_edges(self.cp)
         own = v[lead]
@@ -271,7 +275,7 @@ class BlockEngine:
             self._xy_half.reduced, self._xy_half.rest, reduced, right
         )
 
-    @on_one_blas_thread
+    @on_one_blas_thread_unless(_is_small)
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         AF = times_a(self.cp, F)
         B = AF[self.layout.lead]
@@ -288,7 +292,7 @@ class BlockEngine:
             else 0.0
         )
 
-    @on_one_blas_thread
+    @on_one_blas_thread_unless(_is_small)
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
         if self._border is None:
             return {(0, 0): outer_sum(K[0])}
@@ -316,7 +320,7 @@ class BlockEngine:
         numbers = float((np.diff(self.layout.start).astype(float) ** 2).sum())
         return 8.0 * (4 + 3 * self._A.shape[1] ** 2) * numbers
 
-    @on_one_blas_thread
+    @on_one_blas_thread_unless(_is_small)
     def posterior_blocks(self) -> list[np.ndarray]:
         Q = np.matmul(self._T.transpose(0, 2, 1), self._T)
         if self._border is None:
@@ -328,7 +332,7 @@ class BlockEngine:
         self._border.subtract_k(right, minus, self._share)
         return self.layout.join(-minus, self.layout.split_blocks(self._border.blocks_q()))
 
-    @on_one_blas_thread
+    @on_one_blas_thread_unless(_is_small)
     def posterior_pairs(self, g: int, h: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
         if h == self.layout.lead:
             return self.posterior_pairs(h, g, j, i).transpose(0, 2, 1)

@@ -18,7 +18,7 @@ from functools import cache, partial, wraps
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -26,13 +26,21 @@ from threadpoolctl import ThreadpoolController
 from mixedfast._locks import holding
 from mixedfast._validation import available_cores
 
+if TYPE_CHECKING:
+    from mixedfast.crossprod.types import CrossProducts
+
 __all__ = [
     "Workers",
     "controller",
+    "is_small",
     "on_one_blas_thread",
     "on_one_blas_thread_unless",
     "one_blas_thread",
 ]
+
+#: OpenBLAS starts threads for products of matrices above an order of 64, and for a product with a
+#: vector above 9,216 numbers. Models of less order and of fewer numbers need no guard.
+_SMALL_ORDER, _SMALL_NUMBERS = 48, 9000
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -171,7 +179,7 @@ def on_one_blas_thread(work: Callable[Arguments, Result]) -> Callable[Arguments,
 
 
 def on_one_blas_thread_unless(
-    is_small: Callable[Arguments, bool],
+    is_small: Callable[..., bool],
 ) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
     """Wrap a function in `one_blas_thread` unless its work is small.
 
@@ -199,6 +207,13 @@ def on_one_blas_thread_unless(
         return inside
 
     return wrap
+
+
+def is_small(cp: CrossProducts) -> bool:
+    """Return whether BLAS would start no threads for the matrices of a model."""
+    lead, *rest = [group.n_levels * group.k for group in cp.groups] or [0]
+    columns = 1 + cp.p + sum(group.k for group in cp.groups)
+    return sum(rest) + columns <= _SMALL_ORDER and (lead + sum(rest)) * columns <= _SMALL_NUMBERS
 
 
 class Workers:

@@ -19,7 +19,7 @@ from mixedfast.crossprod.residual_products import ResidualProducts
 from mixedfast.crossprod.subset import keep_columns
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines.choose import choose
-from mixedfast.engines.threads import on_one_blas_thread_unless
+from mixedfast.engines.threads import is_small, on_one_blas_thread_unless
 from mixedfast.errors import DataError, NotIdentifiedError
 from mixedfast.estimation.local_model import DirectModel, NeighbourModel, choose_model
 from mixedfast.estimation.newton import (
@@ -65,9 +65,6 @@ SMALL_SHARE = 1e-5
 #: Error of sums over rows, and of eliminating one factor from another, in units in the last place
 #: of the subtracted numbers.
 _ELIMINATION = 16.0
-#: OpenBLAS starts threads for products of matrices above an order of 64, and for a product with a
-#: vector above 9,216 numbers. Models of less order and of fewer numbers need no guard.
-SMALL_ORDER, SMALL_NUMBERS = 48, 9000
 #: Message of a fit that is not called converged because rounding is larger than the certificate.
 ROUNDING = "rounding hides the optimum"
 
@@ -359,14 +356,8 @@ class Fit:
         return self.covariance.singular_terms(self.theta_internal)
 
 
-def _is_small(cp: CrossProducts, *_: Any, **__: Any) -> bool:
-    """Return whether BLAS would start no threads for the matrices of a model."""
-    lead, *rest = [group.n_levels * group.k for group in cp.groups] or [0]
-    columns = 1 + cp.p + sum(group.k for group in cp.groups)
-    return sum(rest) + columns <= SMALL_ORDER and (lead + sum(rest)) * columns <= SMALL_NUMBERS
-
-
-@on_one_blas_thread_unless(_is_small)  # engines do the same; once around the search costs less
+# engines do the same; once around the search costs less
+@on_one_blas_thread_unless(lambda cp, *_, **__: is_small(cp))
 def fit_crossproducts(
     cp: CrossProducts,
     reml: bool = True,
