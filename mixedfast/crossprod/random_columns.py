@@ -10,7 +10,7 @@ from mixedfast.covariance.relative import TermShape
 from mixedfast.crossprod.blocks import GroupProducts, PairProducts
 from mixedfast.crossprod.types import CrossProducts
 
-__all__ = ["NewColumns", "selected", "unmixed", "with_columns"]
+__all__ = ["NewColumns", "constant_column", "selected", "with_columns"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,14 +27,26 @@ def selected(cp: CrossProducts, term: TermShape, columns: list[int]) -> NewColum
     """Keep some columns of a random term."""
     group, places = cp.groups[term.group], [term.start + j for j in columns]
     return NewColumns(
-        unmixed(group, term)[:, columns],
+        _unmixed(group, term)[:, columns],
         tuple(group.names[j] for j in places),
         group.shift[places],
         group.scale[places],
     )
 
 
-def unmixed(group: GroupProducts, term: TermShape) -> np.ndarray:
+def constant_column(cp: CrossProducts, term: TermShape, weights: np.ndarray) -> NewColumns:
+    """Replace the columns of a factor by the constant.
+
+    They are scaled but not shifted, because they span the intercept.
+    """
+    group = cp.groups[term.group]
+    unscaled = weights / group.scale[term.start : term.start + term.k]
+    return NewColumns(
+        (_unmixed(group, term) @ unscaled)[:, None], ("Intercept",), np.zeros(1), np.ones(1)
+    )
+
+
+def _unmixed(group: GroupProducts, term: TermShape) -> np.ndarray:
     """Return U (k,k): the columns of the term times U are those before they were mixed."""
     if group.mix is None:
         return np.eye(term.k)

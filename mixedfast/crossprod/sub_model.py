@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from mixedfast.covariance.relative import TermShape
 from mixedfast.crossprod.combine import in_scaling, most_levels_first
-from mixedfast.crossprod.random_columns import selected, with_columns
+from mixedfast.crossprod.random_columns import NewColumns, constant_column, selected, with_columns
 from mixedfast.crossprod.scaling import GroupScaling
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.build import check_effects
@@ -21,6 +22,9 @@ from mixedfast.formula.parser import ModelSpec, RandomTerm, parse
 from mixedfast.formula.variables import used_names
 
 __all__ = ["sub_model"]
+
+#: Places of the columns of a random term, or weights with which they sum to the constant.
+_Columns = list[int] | np.ndarray
 
 
 def sub_model(cp: CrossProducts, formula: str) -> CrossProducts:
@@ -167,14 +171,16 @@ def _random_part(
     cp: CrossProducts, recipe: Recipe, spec: ModelSpec
 ) -> tuple[CrossProducts, tuple[Coding, ...], tuple[int, ...]]:
     """Keep the random terms of a formula; also return their codings and places, in this order."""
-    wanted: dict[int, tuple[RandomTerm, Coding, list[int]]] = {}
+    wanted: dict[int, tuple[RandomTerm, Coding, _Columns]] = {}
     for term in spec.random:
         i, coding, columns = _matched(cp, recipe, term, set(wanted))
         wanted[i] = term, coding, columns
     raw = {
         cp.terms[i].group
-        for i, (term, coding, _) in wanted.items()
-        if "Intercept" not in coding.names or term.correlated != cp.terms[i].correlated
+        for i, (term, coding, columns) in wanted.items()
+        if "Intercept" not in coding.names
+        or term.correlated != cp.terms[i].correlated
+        or isinstance(columns, np.ndarray)
     }
     cp = in_scaling(
         cp,
@@ -188,7 +194,7 @@ def _random_part(
     )
     sums = [_sums_of_constant(cp, g) for g in range(len(cp.groups))]
     columns_of = [
-        selected(cp, t, wanted[i][2] if i in wanted else []) for i, t in enumerate(cp.terms)
+        _chosen(cp, term, wanted[i][2] if i in wanted else []) for i, term in enumerate(cp.terms)
     ]
     fewer = with_columns(cp, columns_of)
     order = sorted(wanted)
@@ -207,7 +213,7 @@ def _random_part(
 
 def _matched(
     cp: CrossProducts, recipe: Recipe, term: RandomTerm, taken: set[int]
-) -> tuple[int, Coding, list[int]]:
+) -> tuple[int, Coding, _Columns]:
     """Find the random term of the sums that contains a term, and its columns there."""
     for i, (group, coding) in enumerate(zip(recipe.groups, recipe.random, strict=True)):
         if i in taken or group.label != term.group:
@@ -220,8 +226,29 @@ def _matched(
             places = [coding.names.index(name) for name in own.names]
             if places == sorted(places):
                 return i, own, places
+        weights = _constant(coding) if own.names == ("Intercept",) else None
+        if weights is not None:
+            return i, own, weights
     known = ", ".join(str(own) for own in recipe.random_terms)
     raise DataError(f"the random term {term} is not a part of one of those of the sums ({known})")
+
+
+def _constant(coding: Coding) -> np.ndarray | None:
+    """Return weights with which the columns of a factor without intercept sum to 1, if any."""
+    pieces = [product[0] for product in coding.products or () if len(product) == 1]
+    tables = [piece.table for piece in pieces if piece.table is not None]
+    if len(tables) < len(coding.names) or len({piece.variable for piece in pieces}) > 1:
+        return None
+    columns = np.column_stack(tables)
+    weights = np.linalg.lstsq(columns, np.ones(len(columns)), rcond=None)[0]
+    return weights if np.allclose(columns @ weights, 1.0) else None
+
+
+def _chosen(cp: CrossProducts, term: TermShape, columns: _Columns) -> NewColumns:
+    """Make the new columns of a random term: some of the old ones, or the constant."""
+    if isinstance(columns, np.ndarray):
+        return constant_column(cp, term, columns)
+    return selected(cp, term, columns)
 
 
 def _sums_of_constant(cp: CrossProducts, g: int) -> np.ndarray | None:

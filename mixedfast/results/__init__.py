@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mixedfast.results.marginal_means import MarginalMeans
     from mixedfast.results.ols import OLSResult
     from mixedfast.results.profile import Profile
+    from mixedfast.results.step import Step
     from mixedfast.results.subset_fits import SubsetFits
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "OLSResult",
     "Plots",
     "Profile",
+    "Step",
     "SubsetFits",
     "Summary",
 ]
@@ -50,6 +52,7 @@ _MODULES = {
     "Plots": "mixedfast.report.plots",
     "Profile": "mixedfast.results.profile",
     "R2": "mixedfast.inference.diagnostics.r2_icc",
+    "Step": "mixedfast.results.step",
     "SubsetFits": "mixedfast.results.subset_fits",
     "Summary": "mixedfast.report.text",
 }

@@ -12,17 +12,21 @@ import numpy as np
 
 from mixedfast._progress import Show
 from mixedfast._stored import stored
-from mixedfast._validation import check_flag, check_path
+from mixedfast._validation import check_flag, check_level, check_names, check_path
 from mixedfast.crossprod.level_sums import parts_of_levels, sums_of_levels
 from mixedfast.crossprod.new_response import with_response
 from mixedfast.crossprod.sub_model import sub_model
-from mixedfast.data.frames_out import returns_callers_tables
+from mixedfast.data.frames_out import returns_callers_tables, to_library
 from mixedfast.errors import DataError
 from mixedfast.estimation.fit import fit_crossproducts
 from mixedfast.estimation.fit_rows import fit_rows
 from mixedfast.formula.update import update_formula
 from mixedfast.inference.ddf.methods import method as ddf_method
 from mixedfast.inference.diagnostics.influence import influence, parts_of_rows
+from mixedfast.inference.hypotheses.anova import TermTest
+from mixedfast.inference.hypotheses.elimination import eliminate
+from mixedfast.inference.hypotheses.ranova import RandomTermTest
+from mixedfast.results import tables
 from mixedfast.results.display import Display, written
 from mixedfast.results.estimates import Estimates
 from mixedfast.results.fixed_effects import STORED_FIELDS
@@ -30,6 +34,7 @@ from mixedfast.results.influence import Influence
 from mixedfast.results.mixed_tests import MixedTests
 from mixedfast.results.new_rows import NewRows
 from mixedfast.results.refit import Refit
+from mixedfast.results.step import Step
 from mixedfast.results.tabled import tabled
 
 if TYPE_CHECKING:
@@ -128,6 +133,63 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
         )
         made._warn()
         return made
+
+    def step(
+        self,
+        alpha_random: float = 0.1,
+        alpha_fixed: float = 0.05,
+        ddf: DDF = "satterthwaite",
+        keep: Sequence[str] = (),
+    ) -> Step[Self]:
+        """Eliminate random terms, then fixed terms, one at a time, as ``step`` of lmerTest.
+
+        In each round the term with the largest p value is left out, if that is above alpha. Terms
+        of which another term is an interaction are not tested, and the last random term stays.
+
+        p values of a model found in this way are too small and its intervals too narrow: they
+        ignore the selection.
+
+        Parameters
+        ----------
+        alpha_random, alpha_fixed : float
+            Of likelihood-ratio tests (see `ranova`) and F tests (see `drop1`).
+        ddf : str or TraceMethod
+        keep : sequence of str
+            Terms that stay, by their names in the tables of `ranova` and `drop1`.
+
+        Returns
+        -------
+        Step
+            With ``model``, ``random`` and ``fixed``. The model has rows if this result has them in
+            memory and no row was left out for a missing value; all smaller models are fitted to
+            the rows of this one.
+
+        Raises
+        ------
+        DataError
+            When `keep` names no term.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> students = mf.load_dataset("hsb")
+        >>> m = mf.lmer("math ~ ses * sex + (sex | school)", students)
+        >>> found = m.step()
+        >>> found.model.formula
+        'math ~ ses + sex + (1 | school)'
+        >>> found.fixed.eliminated.to_dict()
+        {'ses:sex': 1, 'ses': 0, 'sex': 0}
+        """
+        for name, alpha in (("alpha_random", alpha_random), ("alpha_fixed", alpha_fixed)):
+            check_level(alpha, name)
+        found = eliminate(self._fit, alpha_random, alpha_fixed, ddf, check_names("keep", keep))
+        in_memory = self._design is not None and self._call is not None and not self.n_dropped
+        formula = found.fit.cp.meta.formula
+        model = self.update(formula) if in_memory else type(self)(found.fit)
+        model.library = self.library
+        random = tables.numbered(found.random, RandomTermTest)
+        fixed = tables.numbered(found.fixed, TermTest)
+        return Step(model, to_library(random, self.library), to_library(fixed, self.library))
 
     def influence(self, group: str | None = None, progress: Show = "auto") -> Influence:
         """Leave out one group at a time and fit again.

@@ -34,6 +34,7 @@ __all__ = [
     "ddf_table",
     "drop1",
     "joint_vcov",
+    "numbered",
     "prediction_table",
     "ranova",
     "regression_anova",
@@ -142,6 +143,13 @@ def ranova(fit: Fit) -> pd.DataFrame:
     """
     tests = random_term_tests(fit)
     return _by_term(tests, type(tests[0]))
+
+
+def numbered(tests: Sequence[tuple[int, Any]], kind: Any) -> pd.DataFrame:
+    """Make a table of tests of terms with their place in the order of elimination."""
+    table = _by_term([test for _, test in tests], kind)
+    table.insert(0, "eliminated", [place for place, _ in tests])
+    return table
 
 
 def compare(

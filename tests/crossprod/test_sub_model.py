@@ -74,6 +74,15 @@ def test_sub_models_equal_fits_from_rows(data, sums, formula):
     )
 
 
+def test_the_intercept_of_groups_is_part_of_a_factor_without_intercept(data):
+    cp = mf.crossproducts("y ~ x + (0 + f | h)", data)
+    m, whole = mf.fit(cp, formula="y ~ x + (1 | h)"), mf.lmer("y ~ x + (1 | h)", data)
+    assert m.criterion == pytest.approx(whole.criterion, abs=1e-9)
+    pd.testing.assert_frame_equal(m.coef_table(ddf="group"), whole.coef_table(ddf="group"))
+    new = data[:7].drop(columns="y")
+    np.testing.assert_allclose(m.predict(new), whole.predict(new), rtol=1e-8)
+
+
 def test_columns_mixed_into_others_can_be_left_out(data):
     cubic = "y ~ year + I(year**2) + I(year**3) + (1 | g)"
     m = mf.lmer(cubic, data)

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from mixedfast.covariance.relative import TermShape
-from mixedfast.crossprod.random_columns import NewColumns, selected, unmixed, with_columns
+from mixedfast.crossprod.random_columns import NewColumns, constant_column, selected, with_columns
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.coding import Coding, FixedTerm
 from mixedfast.errors import NotDefinedError
 from mixedfast.estimation.fit import Fit, fit_crossproducts
+from mixedfast.formula.parser import RandomTerm
 from mixedfast.inference.hypotheses.cell_dummies import column_parts
 from mixedfast.inference.hypotheses.model_comparison import n_parameters
 
-__all__ = ["RandomTermTest", "random_term_tests"]
+__all__ = ["RandomTermTest", "Reduction", "random_term_tests", "reductions"]
 
 
 class RandomTermTest(NamedTuple):
@@ -72,7 +73,7 @@ def random_term_tests(fit: Fit) -> list[RandomTermTest]:
     full = n_parameters(fit)
     loglik, aic = -0.5 * fit.deviance, fit.deviance + 2 * full
     out = [RandomTermTest("<none>", full, loglik, aic, np.nan, np.nan, np.nan)]
-    for label, columns in _reductions(fit.cp):
+    for label, columns, _ in reductions(fit.cp):
         deviance, npar = _reduced(fit, columns)
         chisq, df = max(deviance - fit.deviance, 0.0), full - npar
         loglik, aic = -0.5 * deviance, deviance + 2 * npar
@@ -90,24 +91,53 @@ def _reduced(fit: Fit, columns: list[NewColumns]) -> tuple[float, int]:
     return smaller.deviance, n_parameters(smaller)
 
 
-def _reductions(cp: CrossProducts) -> Iterator[tuple[str, list[NewColumns]]]:
-    """Generate the smaller models: label, new columns of each term."""
+class Reduction(NamedTuple):
+    """A model with fewer random effects.
+
+    Parameters
+    ----------
+    label : str
+    columns : list of NewColumns
+        Of each term; a term without columns is left out.
+    terms : tuple of RandomTerm
+        The terms that remain.
+    """
+
+    label: str
+    columns: list[NewColumns]
+    terms: tuple[RandomTerm, ...]
+
+
+def reductions(cp: CrossProducts) -> Iterator[Reduction]:
+    """Generate the models with one random effect less.
+
+    Raises
+    ------
+    NotDefinedError
+        When the cross-products do not carry the formula of their random terms.
+    """
     if cp.meta.recipe is None:
         raise NotDefinedError(
             "ranova needs the formula of the random terms, which these cross-products do not carry"
         )
     whole = [selected(cp, term, list(range(term.k))) for term in cp.terms]
+    written = cp.meta.recipe.random_terms
     for i, (term, coding) in enumerate(zip(cp.terms, cp.meta.recipe.random, strict=True)):
         group = cp.groups[term.group].name
         subterms = [part for part in coding.terms if len(part.columns)]
         for part in subterms if not term.correlated else _highest_order(subterms):
             left = [j for j in range(term.k) if j not in part.columns]
-            changed = selected(cp, term, left)
+            changed, rest = selected(cp, term, left), [own for own in subterms if own is not part]
             if not left and part.factors and (weights := _constant(coding)) is not None:
-                changed = _constant_column(cp, term, weights)
+                changed, remaining = constant_column(cp, term, weights), "1"
+            else:
+                first = "1" if any(not own.factors for own in rest) else "0"
+                remaining = " + ".join([first, *(own.name for own in rest if own.factors)])
             expr = coding.formula if term.correlated else f"0 + {part.name}"
             label = f"{part.name} in ({expr} | {group})" if part.factors else f"(1 | {group})"
-            yield label, [*whole[:i], changed, *whole[i + 1 :]]
+            smaller = [replace(written[i], expr=remaining)] if changed.names else []
+            terms = (*written[:i], *smaller, *written[i + 1 :])
+            yield Reduction(label, [*whole[:i], changed, *whole[i + 1 :]], terms)
 
 
 def _highest_order(parts: list[FixedTerm]) -> list[FixedTerm]:
@@ -129,15 +159,3 @@ def _constant(coding: Coding) -> np.ndarray | None:
     )
     weights = np.linalg.lstsq(columns, np.ones(len(cells)), rcond=None)[0]
     return weights if np.allclose(columns @ weights, 1.0) else None
-
-
-def _constant_column(cp: CrossProducts, term: TermShape, weights: np.ndarray) -> NewColumns:
-    """Replace the columns of a factor by the constant.
-
-    They are scaled but not shifted, because they span the intercept.
-    """
-    group = cp.groups[term.group]
-    unscaled = weights / group.scale[term.start : term.start + term.k]
-    return NewColumns(
-        (unmixed(group, term) @ unscaled)[:, None], ("Intercept",), np.zeros(1), np.ones(1)
-    )
