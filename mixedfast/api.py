@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from mixedfast._progress import Show
+from mixedfast._validation import check_choice
 from mixedfast.crossprod.collinearity import well_conditioned
 from mixedfast.crossprod.identifiability import check_random_part
 from mixedfast.crossprod.streaming import (
@@ -31,12 +32,13 @@ from mixedfast.design.build import build
 from mixedfast.design.identifiability import check_design
 from mixedfast.design.request import Request
 from mixedfast.design.types import Design
-from mixedfast.errors import DataError, FormulaError
+from mixedfast.errors import ArgumentError, DataError, FormulaError
 from mixedfast.estimation.fit import fit_crossproducts
 from mixedfast.estimation.fit_rows import fit_rows
 from mixedfast.estimation.least_squares import least_squares
 from mixedfast.formula.parser import parse
 from mixedfast.formula.update import update_formula
+from mixedfast.inference.hypotheses.model_comparison import by_ml, n_parameters
 from mixedfast.results import tables
 from mixedfast.results.base import Call
 from mixedfast.results.fixed_effects import FixedPart
@@ -377,7 +379,14 @@ def _products(request: Request) -> tuple[CrossProducts, Design | Stream | LazyRo
     return well_conditioned(design, request.threads), design
 
 
-def anova(*models: LMMResult | OLSResult, refit: bool = True) -> pd.DataFrame:
+def anova(
+    *models: LMMResult | OLSResult,
+    refit: bool = True,
+    method: str = "chisq",
+    n: int = 1000,
+    seed: int | None = None,
+    progress: Show = "auto",
+) -> pd.DataFrame:
     """Compare nested models fitted to the same data by likelihood-ratio tests.
 
     Parameters
@@ -388,17 +397,30 @@ def anova(*models: LMMResult | OLSResult, refit: bool = True) -> pd.DataFrame:
         `LMMResult.ranova`).
     refit : bool
         Refit models fitted by REML by maximum likelihood first. The models given do not change.
+    method : {"chisq", "pb"}
+        Where p values come from: the chi-square distribution, or a parametric bootstrap as in
+        PBmodcomp of pbkrtest. The bootstrap draws responses from the smaller model and fits both
+        models to each. It needs the rows, and it is right on the boundary and in small samples.
+    n : int
+        Draws of the bootstrap.
+    seed : int, optional
+        Of the bootstrap.
+    progress : {"auto", True, False}
+        Show a bar during the bootstrap.
 
     Returns
     -------
     DataFrame
         One row per model, fewest parameters first, with the formulas as index: ``npar, aic, bic,
         loglik, deviance, chisq, df, p_value``. ``chisq`` compares a model with the one above it.
+        With ``method="pb"`` ``p_value`` is that of the bootstrap, and ``p_chisq`` that of the
+        chi-square distribution.
 
     Raises
     ------
     DataError
-        When the models were not fitted to the same rows, response, offset and weights.
+        When the models were not fitted to the same rows, response, offset and weights, or a
+        bootstrap has no rows.
     NotDefinedError
         When ``refit=False`` would compare likelihoods that cannot be compared.
 
@@ -414,5 +436,15 @@ def anova(*models: LMMResult | OLSResult, refit: bool = True) -> pd.DataFrame:
     for model in models:
         if not isinstance(model, FixedPart):
             raise DataError(f"mf.anova compares fitted models, not {type(model).__name__}")
-    table = tables.compare([model._fit for model in models], refit=refit)
+    check_choice("method", method, ("chisq", "pb"))
+    fits = [model._fit for model in models]
+    table = tables.compare(fits, refit=refit)
+    if method == "pb":
+        if not refit:
+            raise ArgumentError("method='pb' refits models by maximum likelihood: use refit=True")
+        order = sorted(range(len(fits)), key=lambda i: n_parameters(fits[i]))
+        designs = [models[i]._rows("anova(method='pb')") for i in order]
+        table = tables.bootstrap_tests(
+            table, [by_ml(fits[i]) for i in order], designs, n, seed, progress
+        )
     return cast("pd.DataFrame", to_library(table, models[0].library if models else "pandas"))

@@ -164,8 +164,9 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument(
         "file",
         metavar="FILE",
-        help=".csv, .tsv (.gz and other compressions too) or .parquet; - for CSV from a pipe; a "
-        "folder, or a pattern in quotes, such as 'parts/*.parquet', for data larger than memory",
+        help=".csv, .tsv (.gz and other compressions too), .parquet, .feather, .dta, .sav or "
+        ".xlsx; - for CSV from a pipe; a folder, or a pattern in quotes, such as "
+        "'parts/*.parquet', for data larger than memory",
     )
     fit.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
     fit.add_argument(

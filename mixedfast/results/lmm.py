@@ -172,13 +172,12 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
         Examples
         --------
         >>> import mixedfast as mf
-        >>> students = mf.load_dataset("hsb")
-        >>> m = mf.lmer("math ~ ses * sex + (sex | school)", students)
-        >>> found = m.step()
+        >>> sleep = mf.load_dataset("sleepstudy")
+        >>> found = mf.lmer("Reaction ~ Days + I(Days**2) + (Days | Subject)", sleep).step()
         >>> found.model.formula
-        'math ~ ses + sex + (1 | school)'
+        'Reaction ~ Days + (Days | Subject)'
         >>> found.fixed.eliminated.to_dict()
-        {'ses:sex': 1, 'ses': 0, 'sex': 0}
+        {'I(Days ** 2)': 1, 'Days': 0}
         """
         for name, alpha in (("alpha_random", alpha_random), ("alpha_fixed", alpha_fixed)):
             check_level(alpha, name)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast._validation import check_flag
+from mixedfast._progress import Show
+from mixedfast._validation import check_count, check_flag, check_seed
 from mixedfast.inference.ddf.methods import DDF, METHODS, f_test, t_test
 from mixedfast.inference.distributions import t_quantile
 from mixedfast.inference.hypotheses import anova, contrasts, model_comparison, regression
+from mixedfast.inference.hypotheses.bootstrap_comparison import bootstrap_p_value, null_statistics
 from mixedfast.inference.hypotheses.coefficients import coefficient_tests, tests_by_method
 from mixedfast.inference.hypotheses.ranova import random_term_tests
 from mixedfast.inference.intervals.joint_information import joint_information, variance_errors
@@ -21,6 +23,7 @@ from mixedfast.inference.intervals.joint_information import joint_information, v
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mixedfast.design.types import Design
     from mixedfast.estimation.fit import Fit
     from mixedfast.estimation.least_squares import LeastSquares
     from mixedfast.estimation.linear_fit import LinearFit
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "anova_table",
+    "bootstrap_tests",
     "coef_table",
     "compare",
     "contrast",
@@ -172,6 +176,41 @@ def compare(
 
     table = pd.DataFrame(model_comparison.compare(fits, names, refit)).set_index("model")
     return table.rename_axis(None)
+
+
+def bootstrap_tests(
+    table: pd.DataFrame,
+    fits: Sequence[LinearFit],
+    designs: Sequence[Design],
+    n: int,
+    seed: int | None,
+    progress: Show,
+) -> pd.DataFrame:
+    """Replace the p values of `compare` by those of a parametric bootstrap.
+
+    Parameters
+    ----------
+    table : DataFrame
+    fits : sequence of LinearFit
+        By maximum likelihood, in the order of the table.
+    designs : sequence of Design
+        Their rows.
+    n, seed, progress
+        See `mixedfast.inference.hypotheses.bootstrap_comparison.null_statistics`.
+    """
+    check_seed(seed)
+    p_values = [np.nan]
+    for i, observed in enumerate(table["chisq"].tolist()[1:]):
+        drawn = null_statistics(
+            fits[i],
+            fits[i + 1],
+            (designs[i], designs[i + 1]),
+            check_count("n", n),
+            seed,
+            progress,
+        )
+        p_values.append(bootstrap_p_value(observed, drawn))
+    return table.rename(columns={"p_value": "p_chisq"}).assign(p_value=p_values)
 
 
 def _by_term(rows: Sequence[tuple[Any, ...]], kind: Any) -> pd.DataFrame:

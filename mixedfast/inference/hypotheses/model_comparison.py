@@ -13,7 +13,7 @@ from mixedfast.errors import DataError, NotDefinedError
 from mixedfast.estimation.fit import Fit, fit_crossproducts
 from mixedfast.estimation.linear_fit import LinearFit
 
-__all__ = ["ComparedModel", "compare", "n_parameters"]
+__all__ = ["ComparedModel", "by_ml", "compare", "n_parameters"]
 
 #: Relative difference of sums of squares up to which responses count as the same: rounding of sums
 #: in another order.
@@ -82,7 +82,7 @@ def compare(
     for other in fits[1:]:
         _check_same_data(fits[0].cp, other.cp)
     if refit:
-        fits = [_by_ml(fit) for fit in fits]
+        fits = [by_ml(fit) for fit in fits]
     else:
         _check_comparable(fits)
     labels = _distinct([fit.cp.meta.formula for fit in fits] if names is None else names)
@@ -112,7 +112,7 @@ def n_parameters(fit: LinearFit) -> int:
     return fit.cp.p + len(fit.theta) + 1
 
 
-def _by_ml(fit: LinearFit) -> LinearFit:
+def by_ml(fit: LinearFit) -> LinearFit:
     """Return the fit by maximum likelihood."""
     if not isinstance(fit, Fit) or not fit.reml:
         return fit

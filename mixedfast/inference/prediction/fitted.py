@@ -9,6 +9,7 @@ from mixedfast.design.types import Design
 from mixedfast.errors import ArgumentError
 from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.prediction.henderson import linear_predictor
+from mixedfast.inference.prediction.leverage import free_share
 from mixedfast.inference.prediction.row_tiles import rows_of_design
 
 __all__ = ["RESIDUALS", "fitted", "population", "residuals"]
@@ -36,7 +37,7 @@ def residuals(
 ) -> np.ndarray:
     """Compute residuals of one kind from fitted values, (n,); see `LMMResult.resid`.
 
-    Standardized residuals need the leverage `hat` (n,).
+    Standardized residuals need the leverage `hat` (n,); they are NaN for a row of leverage 1.
     """
     check_choice("type", kind, RESIDUALS)
     raw = design.y - fitted_values
@@ -49,4 +50,4 @@ def residuals(
         return weighted / fit.sigma
     if hat is None:
         raise ArgumentError("standardized residuals need the leverage of each row")
-    return weighted / (fit.sigma * np.sqrt(1.0 - hat))
+    return weighted / (fit.sigma * np.sqrt(free_share(hat)))

@@ -9,7 +9,16 @@ from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.prediction.henderson import relative_variance
 from mixedfast.inference.prediction.row_tiles import rows_of_design
 
-__all__ = ["cooks_distance", "leverage"]
+__all__ = ["cooks_distance", "free_share", "leverage"]
+
+#: A leverage as near to 1 is 1 but for rounding (1e-15 for a row with a dummy of its own): the row
+#: determines its fitted value, and what is divided by 1 - leverage is not defined.
+_WHOLE = 1e-11
+
+
+def free_share(hat: np.ndarray) -> np.ndarray:
+    """Return 1 - leverage, (n,); NaN for rows that determine their fitted value."""
+    return np.where(1.0 - hat > _WHOLE, 1.0 - hat, np.nan)
 
 
 def leverage(fit: LinearFit, design: Design) -> tuple[np.ndarray, np.ndarray]:
@@ -30,7 +39,7 @@ def leverage(fit: LinearFit, design: Design) -> tuple[np.ndarray, np.ndarray]:
 def cooks_distance(fit: LinearFit, residuals: np.ndarray, hat: np.ndarray) -> np.ndarray:
     """Compute Cook's distance of every row at fixed theta, (n,): (r / (1 - h))^2 h / (sigma^2 p).
 
-    Cook (1977), Technometrics 19.
+    Cook (1977), Technometrics 19. NaN for a row of leverage 1.
 
     Parameters
     ----------
@@ -40,4 +49,4 @@ def cooks_distance(fit: LinearFit, residuals: np.ndarray, hat: np.ndarray) -> np
     hat : (n,) array
         Leverage.
     """
-    return (residuals / (1.0 - hat)) ** 2 * hat / (fit.sigma**2 * fit.cp.p)
+    return (residuals / free_share(hat)) ** 2 * hat / (fit.sigma**2 * fit.cp.p)
