@@ -127,6 +127,8 @@ def _orthogonal_group(cp: CrossProducts, g: int) -> GroupScaling | None:
         own = slice(term.start, term.start + term.k)
         G = square[own, own]
         kinds = _classify(G, np.diag(G), _ROUNDING_OF_SLOPES)
+        if group.mix is None and (kinds == CLEAR).all():
+            continue
         tried = np.flatnonzero(kinds == COLLINEAR)
         if group.mix is None:
             # columns that rounding of the sums may hide are tried once: rows show if they depend
