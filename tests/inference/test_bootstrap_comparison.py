@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.cases import topic
 
 import mixedfast as mf
 from mixedfast.inference.hypotheses.bootstrap_comparison import null_statistics
@@ -17,6 +18,20 @@ def table() -> pd.DataFrame:
     data = mf.load_dataset("sleepstudy")
     data = data[data.Subject.isin(data.Subject.unique()[:6])].reset_index(drop=True)
     return data.assign(z=np.sin(np.arange(1, len(data) + 1)))
+
+
+@pytest.mark.parametrize("case", topic("bootstrap_lrt"), ids=lambda case: case["large"])
+def test_p_values_are_those_of_pbkrtest(case):
+    models = [mf.lmer(case[name], table(), REML=False) for name in ("small", "large")]
+    n = 400
+    found = mf.anova(*models, method="pb", n=n, seed=1)
+    assert found.chisq.iloc[1] == pytest.approx(case["lrt"], abs=1e-4)
+    p = case["p"]
+    # four standard errors of the difference of two Monte Carlo estimates
+    spread = 4 * np.sqrt((p * (1 - p) + 1 / n) * (1 / n + 1 / case["n"]))
+    assert abs(found.p_value.iloc[1] - p) <= spread
+    assert np.isnan(found.p_value.iloc[0])
+    np.testing.assert_array_equal(found.p_chisq, mf.anova(*models).p_value)
 
 
 def test_each_draw_is_the_statistic_of_two_fits():
