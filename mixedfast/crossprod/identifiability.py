@@ -15,9 +15,7 @@ import numpy as np
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.identifiability import (
     aliased_column,
-    check_aliased_terms,
     check_term_size,
-    same_groups,
     warn_constant_within,
 )
 from mixedfast.errors import NotIdentifiedError
@@ -56,7 +54,6 @@ def check_fixed_part(cp: CrossProducts) -> None:
 
 
 class _Term(NamedTuple):
-    g: int
     group: str
     names: Sequence[str]
 
@@ -80,19 +77,15 @@ def check_random_part(cp: CrossProducts) -> None:
     Warns
     -----
     DataWarning
-        When a slope has a single value in every group, or two terms give the same groups the
-        same effect.
+        When a slope has a single value in every group.
     """
-    terms = []
     for shape in cp.terms:
         group = cp.groups[shape.group]
         inside = slice(shape.start, shape.start + shape.k)
-        term = _Term(shape.group, group.name, group.names[inside])
+        term = _Term(group.name, group.names[inside])
         written = f"({' + '.join(term.names)} | {group.name})"
         check_term_size(group.name, written, shape.k, group.n_levels, cp.n)
         _check_columns(term, written, group.A[:, inside, inside])
-        terms.append(term)
-    check_aliased_terms(terms, lambda a, b: _same_levels(cp, a.g, b.g))
 
 
 def _check_columns(term: _Term, written: str, A: np.ndarray) -> None:
@@ -111,12 +104,3 @@ def _check_columns(term: _Term, written: str, A: np.ndarray) -> None:
             within = A[:, j, j] - A[:, 0, j] ** 2 / weight
             if (within <= _ROUNDING * A[:, j, j]).all():
                 warn_constant_within(written, name, term.group)
-
-
-def _same_levels(cp: CrossProducts, g: int, h: int) -> bool:
-    """Return whether two factors make the same groups, from the pairs of levels that occur."""
-    n_levels = cp.groups[g].n_levels
-    if g == h or n_levels != cp.groups[h].n_levels:
-        return g == h
-    pair = cp.pairs[min(g, h), max(g, h)]
-    return same_groups(pair.rows, pair.indices, n_levels)

@@ -7,9 +7,8 @@ a doubt. `mixedfast.crossprod.identifiability` makes the same checks from cross-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -23,10 +22,8 @@ from mixedfast.formula.variables import used_names
 
 __all__ = [
     "aliased_column",
-    "check_aliased_terms",
     "check_design",
     "check_term_size",
-    "same_groups",
     "warn_constant_within",
 ]
 
@@ -54,9 +51,9 @@ def check_design(design: Design) -> None:
     Warns
     -----
     DataWarning
-        When a random slope has a single value in every group, two terms give the same groups the
-        same effect, a column may hold numbers as text or a code for missing values, or numbers of
-        groups may start anew in each group of another factor.
+        When a random slope has a single value in every group, a column may hold numbers as text or
+        a code for missing values, or numbers of groups may start anew in each group of another
+        factor.
     """
     spec, variables = design.spec, design.variables
     predictors = [name for formula in formulas(spec) for name in used_names(formula)]
@@ -65,12 +62,6 @@ def check_design(design: Design) -> None:
         _check_term(
             str(written), term.group, term.names, term.columns, term.codes, len(term.levels)
         )
-    check_aliased_terms(
-        design.terms,
-        lambda a, b: (
-            len(a.levels) == len(b.levels) and same_groups(a.codes, b.codes, len(a.levels))
-        ),
-    )
     check_codes_for_missing(variables.columns.items())
     if len(design.terms) > 1:
         check_restarted_numbers(design.terms, design.recipe.groups)
@@ -111,67 +102,6 @@ def warn_constant_within(term: str, name: str, group: str) -> None:
     )
 
 
-class NamedTerm(Protocol):
-    """What a random term is called: its group, and the columns of Z."""
-
-    @property
-    def group(self) -> str: ...
-
-    @property
-    def names(self) -> Sequence[str]: ...
-
-
-_Term = TypeVar("_Term", bound=NamedTerm)
-
-
-def check_aliased_terms(
-    terms: Sequence[_Term], group_alike: Callable[[_Term, _Term], bool]
-) -> None:
-    """Warn when the variances of random terms cannot be separated.
-
-    Parameters
-    ----------
-    terms : sequence of terms
-    group_alike : function
-        Whether two terms make the same groups of the rows.
-
-    Warns
-    -----
-    DataWarning
-        When terms give the same groups the same effect, under one name of the grouping factor or
-        several; once per effect.
-    """
-    seen: set[tuple[int, str]] = set()
-    for i, first in enumerate(terms):
-        for effect in first.names:
-            alike = [
-                j
-                for j in range(i + 1, len(terms))
-                if (j, effect) not in seen
-                and effect in terms[j].names
-                and group_alike(first, terms[j])
-            ]
-            if (i, effect) not in seen and alike:
-                _warn_aliased(effect, [first, *(terms[j] for j in alike)])
-            seen.update((j, effect) for j in alike)
-
-
-def _warn_aliased(effect: str, terms: Sequence[NamedTerm]) -> None:
-    groups = list(dict.fromkeys(term.group for term in terms))
-    number = {2: "two"}.get(len(terms), str(len(terms)))
-    whose = (
-        f"{number} random terms of {groups[0]!r}"
-        if len(groups) == 1
-        else f"{' and '.join(map(repr, groups))} group the rows alike and"
-    )
-    every = {2: "both"}.get(len(terms), "all")
-    warn(
-        f"{whose} {every} have the effect {effect!r}: only the sum of the variances is "
-        "identified; keep it in one of them",
-        DataWarning,
-    )
-
-
 def _check_term(
     term: str,
     group: str,
@@ -190,18 +120,6 @@ def _check_term(
     for name, column in zip(names, columns, strict=True):
         if len(columns) > 1 and column and _constant_within(column, codes, n_levels):
             warn_constant_within(term, name, group)
-
-
-def same_groups(codes: np.ndarray, other: np.ndarray, n_levels: int) -> bool:
-    """Return whether two numberings (n,) of the rows make the same groups, `n_levels` each."""
-    if codes is other:
-        return True
-    stands_for = np.zeros(n_levels, dtype=other.dtype)
-    for length in (min(len(codes), _FIRST_ROWS), len(codes)):
-        stands_for[codes[:length]] = other[:length]
-        if not np.array_equal(stands_for[codes[:length]], other[:length]):
-            return False
-    return True
 
 
 def _zero_or_proportional(columns: Sequence[Column], n: int) -> tuple[int, int] | None:

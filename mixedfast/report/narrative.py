@@ -308,7 +308,12 @@ def usable(m: MixedModel) -> bool:
 def notices(m: MixedModel) -> list[str]:
     """List what readers must know before they use the estimates."""
     sentences = []
-    if not usable(m):
+    sentences += [
+        f"Not identified by the data: {what}. Standard errors and tests that depend on it are "
+        "missing."
+        for what in m.not_identified
+    ]
+    if not usable(m) and not m.not_identified:
         sentences.append(
             f"The search did not end at an optimum ({m.optimization['message']}): do not use these "
             "estimates. Try other starting values, rescale the predictors, or simplify the random "

@@ -436,7 +436,11 @@ def _lmm_notes(m: MixedModel, ddf: DDF | None) -> list[str]:
             )
     if name == "kenward-roger" and not m.reml:
         notes.append("Kenward and Roger's tests are those of the same model refitted by REML.")
-    if not m.converged:
+    notes += [
+        f"Not identified: {what}. Standard errors and tests that depend on it are NaN."
+        for what in m.not_identified
+    ]
+    if not m.converged and not m.not_identified:
         notes.append(
             "The optimizer stopped before it reached an optimum: do not use these estimates."
         )

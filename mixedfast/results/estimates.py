@@ -13,6 +13,7 @@ from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarni
 from mixedfast.estimation.fit_rows import NO_RESIDUALS
 from mixedfast.estimation.newton import Optimum
 from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE
+from mixedfast.inference.ddf.flat_directions import flat_directions
 from mixedfast.inference.ddf.kenward_roger import kenward_roger
 from mixedfast.inference.ddf.trace_methods import KenwardRoger
 from mixedfast.inference.diagnostics.convergence import Convergence, convergence
@@ -280,8 +281,21 @@ class Estimates(FixedPart):
 
     @property
     def converged(self) -> bool:
-        """Whether the optimum carries its certificate (see `optimization`)."""
-        return self._fit.optimum is None or self._fit.optimum.converged
+        """Whether the optimum carries its certificate (see `optimization`) and is unique.
+
+        False where the data do not identify a variance (`not_identified`): the criterion then has
+        the same value at many other estimates.
+        """
+        best = self._fit.optimum
+        return (best is None or best.converged) and not self.not_identified
+
+    @property
+    def not_identified(self) -> tuple[str, ...]:
+        """Variances that no data of this design identify, one sentence each; empty if all are.
+
+        Standard errors and tests that depend on them are NaN.
+        """
+        return tuple(map(str, flat_directions(self._fit)))
 
     @property
     def engine(self) -> str:
@@ -300,6 +314,7 @@ class Estimates(FixedPart):
         minutes. All of these are computed at the estimates at the first access. ``converged`` uses
         the values of the search itself, which on large crossed models predicts the last decrease
         from the step before (``log`` has the predicted decrease of every step).
+        ``not_identified`` lists the variances along which the criterion is flat for every response.
         """
         best = self._fit.optimum
         if best is None:
@@ -312,6 +327,7 @@ class Estimates(FixedPart):
             "iterations": best.iterations,
             "gradient": curvature.gradient,
             "max_gradient": float(np.abs(curvature.gradient).max()),
+            "not_identified": self.not_identified,
             "min_hessian_eigenvalue": float(np.linalg.eigvalsh(curvature.hessian)[0]),
             "hessian": "exact" if curvature.exact else "average information",
             "decrement": curvature.decrement,
@@ -374,6 +390,13 @@ class Estimates(FixedPart):
         best = self._fit.optimum
         if best is not None and not best.converged:
             warn(f"{best.message}: {self._why_not_converged(best)}", ConvergenceWarning)
+        if self.not_identified:
+            warn(
+                f"{'; '.join(self.not_identified)}. The estimates of these variances are one of "
+                "many that fit equally well, and standard errors and tests that depend on them are "
+                "NaN. Leave out a random term or a fixed effect.",
+                ConvergenceWarning,
+            )
         if self.is_singular:
             terms, groups = self._fit.covariance.terms, self._fit.cp.groups
             bad = sorted(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfast.data.storage import save
+from mixedfast.inference.ddf.flat_directions import rest_on_flat
 from mixedfast.results.base import Fitted
 
 if TYPE_CHECKING:
@@ -98,8 +99,9 @@ class FixedPart(Fitted, ABC):
 
     @property
     def bse(self) -> pd.Series:
-        """Standard errors of `params`, (p,)."""
-        return self._series(np.sqrt(np.diag(self._fit.vcov)))
+        """Standard errors of `params`, (p,); NaN where a variance is not identified."""
+        unknown = np.diag(rest_on_flat(self._fit, np.eye(self._fit.cp.p)))
+        return self._series(np.where(unknown, np.nan, np.sqrt(np.diag(self._fit.vcov))))
 
     def _series(self, values: np.ndarray) -> pd.Series:
         """Label numbers of the identifiable columns; NaN for the others."""

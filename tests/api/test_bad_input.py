@@ -419,18 +419,22 @@ def test_two_columns_that_group_the_rows_alike():
     data = a_table(h=np.array(list("fedcba"))[a_table()["g"]])
     one = mf.lmer(FORMULA, data)
     two = warned(
-        "'g' and 'h' group the rows alike and both have the effect 'Intercept'",
+        "the variances of (Intercept | g) and (Intercept | h) cannot be separated",
         "y ~ x + (1 | g) + (1 | h)",
         data,
     )
     assert two.criterion == pytest.approx(one.criterion, rel=1e-10)
     assert (two.theta**2).sum() == pytest.approx(float(one.theta[0] ** 2), rel=1e-6)
-    warned("'g2:g' and 'g' group the rows alike", "y ~ x + (1 | g/g2)", a_table(g2=a_table()["g"]))
+    warned(
+        "the variances of (Intercept | g2:g) and (Intercept | g) cannot",
+        "y ~ x + (1 | g/g2)",
+        a_table(g2=a_table()["g"]),
+    )
 
 
 def test_an_effect_in_two_terms_of_one_group():
     warned(
-        "two random terms of 'g' both have the effect 'Intercept'",
+        "the variances of (Intercept | g) and (Intercept | g.1) cannot be separated",
         "y ~ x + (x | g) + (1 | g)",
         a_table(),
     )

@@ -298,6 +298,7 @@ def _golden_result(case: str, **changes: Any) -> Any:
         "n_groups": g["ngrps"],
         "varcorr": varcorr,
         "is_singular": False,
+        "not_identified": (),
         "converged": True,
         "n_dropped": 0,
         "dropped_columns": (),

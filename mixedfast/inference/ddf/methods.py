@@ -17,6 +17,7 @@ from mixedfast.errors import NotDefinedError
 from mixedfast.estimation.fit import Fit
 from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.ddf.design_based import design_df
+from mixedfast.inference.ddf.flat_directions import rest_on_flat
 from mixedfast.inference.ddf.joint_hypothesis import (
     JointHypothesis,
     eigen_contrasts,
@@ -284,7 +285,8 @@ def t_test(
     -------
     dict of str to (r,) array
         ``estimate, std_error, df, statistic, p_value, conf_low, conf_high``; with df from random
-        probes also ``df_std_error``.
+        probes also ``df_std_error``. All but the estimate are NaN where they rest on a variance
+        that is not identified.
     """
     check_level(level)
     chosen = method_for(fit, ddf)
@@ -293,6 +295,8 @@ def t_test(
     estimate = L @ source.beta
     std_error = chosen.std_errors(source, L)
     df = np.array([chosen.df(source, row) for row in L])
+    unknown = np.diag(rest_on_flat(source, L))
+    std_error, df = np.where(unknown, np.nan, std_error), np.where(unknown, np.nan, df)
     statistic = np.divide(
         estimate - rhs, std_error, out=np.full(len(L), np.nan), where=std_error > 0
     )
@@ -329,7 +333,8 @@ def f_test(
 ) -> FTest:
     """Test L beta = rhs jointly.
 
-    F does not depend on the units of the coefficients and of the rows.
+    F does not depend on the units of the coefficients and of the rows. It is NaN where it rests on
+    a variance that is not identified.
 
     Parameters
     ----------
@@ -352,6 +357,8 @@ def f_test(
     q = len(hypothesis.L)
     if q == 0:
         return FTest(np.nan, 0, np.nan, np.nan, np.nan)
+    if rest_on_flat(source, hypothesis.L).any():
+        return FTest(np.nan, q, np.nan, np.nan, np.nan)
     statistic = chosen.wald(source, hypothesis.L, hypothesis.L @ source.beta - hypothesis.rhs)
     factor, df = chosen.joint(source, hypothesis)
     F = factor * statistic / q

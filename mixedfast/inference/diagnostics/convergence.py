@@ -9,6 +9,7 @@ import numpy as np
 
 from mixedfast.estimation.fit import Curvature, Fit, may_have_several_optima
 from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE
+from mixedfast.inference.ddf.flat_directions import flat_directions
 
 __all__ = ["Convergence", "convergence"]
 
@@ -60,13 +61,24 @@ def convergence(fit: Fit) -> Convergence:
         f"Singular fit: {what}. The fit is valid; a simpler random part would fit as well."
         for what in singular
     ]
+    flat = tuple(map(str, flat_directions(fit)))
+    notes += [
+        f"Not identified: {what}. Other values fit equally well, and standard errors "
+        "and tests that depend on it are NaN."
+        for what in flat
+    ]
     best = fit.optimum
     if best is None:
         first = "No search: theta was given, so nothing had to converge."
-        return Convergence(True, singular, 0.0, "theta was given", (first, *notes))
+        return Convergence(not flat, singular, 0.0, "theta was given", (first, *notes))
     curvature = fit.curvature()
     further = max(curvature.decrement, curvature.boundary_decrement, 0.0)
-    if best.converged:
+    if best.converged and flat:
+        first = (
+            "Not converged: the search ended at one of many equally good estimates, because the "
+            "design does not identify them."
+        )
+    elif best.converged:
         searched_again = bool(singular) or may_have_several_optima(fit.cp)
         where = "" if searched_again else " to a local optimum"
         first = (
@@ -92,7 +104,7 @@ def convergence(fit: Fit) -> Convergence:
         f"of the deviance. {_source(curvature)}"
     )
     return Convergence(
-        best.converged, singular, float(further), best.message, (first, *notes, search)
+        best.converged and not flat, singular, float(further), best.message, (first, *notes, search)
     )
 
 

@@ -12,9 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from mixedfast.estimation.fit import Fit
+from mixedfast.inference.ddf.flat_directions import flat_directions
 from mixedfast.inference.ddf.satterthwaite import satterthwaite
 
 __all__ = ["JointInformation", "VarianceErrors", "joint_information", "variance_errors"]
+
+#: Share of the terms of a sum below which the sum is rounding.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +40,9 @@ class JointInformation:
 
 
 class VarianceErrors(NamedTuple):
-    """Standard errors of one row of `varcorr`, NaN where a variance is estimated as zero.
+    """Standard errors of one row of `varcorr`.
+
+    NaN where a variance is estimated as zero or not identified.
 
     With `name2` of a covariance (`variance_se`) and a correlation, otherwise of a variance and a
     standard deviation.
@@ -121,6 +127,14 @@ def variance_errors(fit: Fit) -> list[VarianceErrors]:
         group = fit.cp.groups[term.group]
         names, own = group.names[term.start : term.start + term.k], gradients[e.term, e.a, e.b]
         variance = sd = corr = np.nan
+        if _is_flat(fit, e):
+            name2 = None if e.a == e.b else names[e.b]
+            out.append(
+                VarianceErrors(
+                    fit.cp.term_groups[e.term], names[e.a], name2, np.nan, np.nan, np.nan
+                )
+            )
+            continue
         if not e.zero:
             variance = sigma2 * error(own)
         if not e.zero and e.a == e.b:
@@ -140,6 +154,20 @@ def variance_errors(fit: Fit) -> list[VarianceErrors]:
         VarianceErrors("Residual", "", None, 2.0 * sigma2 * residual, fit.sigma * residual, np.nan)
     )
     return out
+
+
+def _is_flat(fit: Fit, element: _Element) -> bool:
+    """Return whether a variance or covariance changes along a direction that is not identified."""
+    term = fit.cp.terms[element.term]
+    inside = slice(term.start, term.start + term.k)
+    back = fit._back[term.group][inside, inside]
+    for direction in flat_directions(fit):
+        change = back @ direction.by_group[term.group][inside, inside] @ back.T
+        sizes = np.abs(back) @ np.abs(direction.by_group[term.group][inside, inside])
+        size = (sizes @ np.abs(back).T)[element.a, element.b]
+        if abs(change[element.a, element.b]) > _ROUNDING * size:
+            return True
+    return False
 
 
 def joint_information(fit: Fit) -> JointInformation:
