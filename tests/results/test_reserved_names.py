@@ -82,6 +82,9 @@ TABLES = {
     "ranef": lambda m, name: m.ranef()[name("row")],
     "coef": lambda m, name: m.coef()[name("group")],
     "glance": lambda m, name: m.glance(),
+    "step": lambda m, name: m.step(alpha_fixed=0.9).fixed,
+    "step random": lambda m, name: m.step(alpha_fixed=0.9).random,
+    "model frame": lambda m, name: m.update(". ~ .").augment(),
 }
 
 
