@@ -143,7 +143,7 @@ def test_two_terms_of_a_group_with_one_effect():
         + data.b * (u[data.g, 2] - 0.4 * u[data.g, 0])
         + rng.normal(size=240)
     )
-    with pytest.warns(UserWarning, match="both have the effect 'Intercept'"):
+    with pytest.warns(mf.ConvergenceWarning, match=r"\(Intercept \| g\) and \(Intercept \| g.1\)"):
         m = mf.lmer("y ~ a + b + (a | g) + (b | g)", data)
     covariances = m.varcorr[m.varcorr.name2.notna()]
     assert covariances[["group", "name1", "name2"]].values.tolist() == [
