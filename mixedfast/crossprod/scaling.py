@@ -177,6 +177,12 @@ class Scaling:
         out: np.ndarray = beta @ self.beta_transform().T / self.scale[-1]
         return out if self.constant is None else out + self.shift[-1] * self.constant
 
+    def to_internal_beta(self, beta: np.ndarray) -> np.ndarray:
+        """Transform coefficients (p,) of the user's columns and response to internal ones."""
+        own = beta if self.constant is None else beta - self.shift[-1] * self.constant
+        out: np.ndarray = np.linalg.solve(self.beta_transform(), own) * self.scale[-1]
+        return out
+
 
 def response_column(design: Design) -> Column:
     """Return y less the offset as a column."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +120,7 @@ class NewRows(RowMethods):
         allow_new_levels: bool = False,
         weights: Any = None,
         offset: Any = None,
+        params: Mapping[str, Any] | None = None,
     ) -> np.ndarray:
         """Draw responses from the fitted model, for the rows used or for new ones.
 
@@ -143,6 +144,10 @@ class NewRows(RowMethods):
             the fit's weights; 1 for a fit without weights.
         offset : str or (rows,) array, optional
             Of the new rows. Default: the column of the fit's offset; needed when that was an array.
+        params : mapping, optional
+            Other parameters than those estimated (``newparams`` in lme4): ``"beta"`` (array, or
+            name -> value), ``"theta"`` (array in the order of `theta`), ``"sigma"``, or names of
+            coefficients. What is not named keeps its estimate.
 
         Returns
         -------
@@ -152,7 +157,8 @@ class NewRows(RowMethods):
         Raises
         ------
         ArgumentError
-            When `re` keeps some of several correlated effects.
+            When `re` keeps some of several correlated effects; when `params` has an unknown name or
+            a wrong number of values, or is given where `re` keeps effects.
         DataError
             Names the column that is missing, or the level that is not in the fit; or weights or an
             offset are needed and not given.
@@ -166,9 +172,11 @@ class NewRows(RowMethods):
         >>> new = {"Days": [0, 5, 9], "Subject": ["somebody"] * 3}
         >>> m.simulate(1000, seed=1, newdata=new).mean(axis=1).round(-1)
         array([250., 300., 340.])
+        >>> m.simulate(1000, 1, newdata=new, params={"Days": 0.0}).mean(axis=1).round(-1)
+        array([250., 250., 250.])
         """
         kept = {"new": False, "kept": True}.get(re, re) if isinstance(re, str) else re
-        return self._simulate(n, seed, kept, newdata, allow_new_levels, weights, offset)
+        return self._simulate(n, seed, kept, newdata, allow_new_levels, weights, offset, params)
 
     def augment_to(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +11,11 @@ from mixedfast._memo import cached_property
 from mixedfast._validation import check_choice, check_count, check_flag, check_level, check_seed
 from mixedfast.data.frames import as_table
 from mixedfast.data.frames_out import returns_callers_tables, to_library
-from mixedfast.errors import DataError
+from mixedfast.errors import ArgumentError, DataError
+from mixedfast.estimation.fit import Fit
 from mixedfast.inference.prediction import fitted, leverage
 from mixedfast.inference.prediction.degrees_of_freedom import df_finder
+from mixedfast.inference.prediction.other_parameters import with_parameters
 from mixedfast.inference.prediction.predict import INTERVALS, predict_new, predict_old
 from mixedfast.inference.prediction.re_form import chosen_effects
 from mixedfast.inference.prediction.row_arguments import offset_of_new, recipe_of, weights_of_new
@@ -229,18 +231,28 @@ class RowMethods(FixedPart):
         allow_new_levels: bool,
         weights: Any,
         offset: Any,
+        params: Mapping[str, Any] | None = None,
     ) -> np.ndarray:
         """Draw responses; the effects `kept` stay at their modes. See `LMMResult.simulate`."""
         n = check_count("n", n)
         check_seed(seed)
         check_flag("allow_new_levels", allow_new_levels)
         chosen = chosen_effects(self._fit.cp, kept)
+        fit = self._fit
+        if params is not None:
+            if any(own.any() for own in chosen):
+                raise ArgumentError(
+                    "simulate(params=...) draws all random effects anew, because the modes of the "
+                    'fit belong to its estimates: leave re="new"'
+                )
+            assert isinstance(fit, Fit)  # only mixed models have the argument
+            fit = with_parameters(fit, params)
         if newdata is None:
             _refuse_vectors("simulate", weights, offset)
-            return simulate_old(self._fit, self._rows("simulate without newdata"), n, seed, chosen)
+            return simulate_old(fit, self._rows("simulate without newdata"), n, seed, chosen)
         table, recipe = as_table(newdata), recipe_of(self._fit.cp)
         return simulate_new(
-            self._fit,
+            fit,
             recipe,
             table,
             n,
