@@ -94,6 +94,13 @@ def test_neighbours_that_are_identified(random):
     assert mf.lmer(f"rt ~ cond + {random}", trials()).not_identified == ()
 
 
+def test_terms_are_named_in_the_columns_of_the_data():
+    """A column far from zero is shifted in the sums, and the direction then moves more elements."""
+    data = ponds().assign(g=lambda d: d.index % 9, x=lambda d: d.x + 1000.0)
+    (told,) = mf.lmer("y ~ x + (x | g) + (0 + x | g)", data).not_identified
+    assert told.startswith("the variances of (x | g) and (x | g.1) cannot be separated")
+
+
 @pytest.mark.parametrize("name", golden_names())
 def test_no_alarm_on_models_with_golden_values(name):
     assert shared_model(name).not_identified == ()

@@ -31,6 +31,8 @@ class Verdict:
     Parameters
     ----------
     converged, singular : bool
+    searched : bool
+        Whether the search ended at an optimum, unique or not.
     said : tuple of str
         Its convergence warnings.
     above_starts, above_r : float
@@ -42,6 +44,7 @@ class Verdict:
 
     converged: bool
     singular: bool
+    searched: bool
     said: tuple[str, ...]
     above_starts: float
     above_r: float
@@ -75,7 +78,8 @@ def examine(case: Case) -> Verdict:
     )
     fit = result._fit
     above_starts = above_r = np.nan
-    if result.converged:
+    searched = fit.optimum is None or fit.optimum.converged
+    if searched:
         others = [
             fit_crossproducts(
                 fit.cp, case.reml, start=fit.covariance.to_user(start), remainder=fit.remainder
@@ -92,7 +96,7 @@ def examine(case: Case) -> Verdict:
         if case.name in REFEREE:
             above_r = result.criterion - referee(fit, REFEREE[case.name])
     return Verdict(
-        result.converged, result.is_singular, said, above_starts, above_r, fit.resolution
+        result.converged, result.is_singular, searched, said, above_starts, above_r, fit.resolution
     )
 
 

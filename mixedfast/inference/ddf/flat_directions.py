@@ -200,8 +200,12 @@ def _direction(cp: CrossProducts, by_group: tuple[np.ndarray, ...]) -> FlatDirec
     terms = []
     for t, term in enumerate(cp.terms):
         inside = slice(term.start, term.start + term.k)
-        changed = np.asarray(by_group[term.group][inside, inside].any(axis=0))
-        if changed.any():
+        # in the columns of the data, where a shift adds no change of other effects
+        back = np.linalg.inv(cp.covariance.transforms[term.group][inside, inside])
+        own = by_group[term.group][inside, inside]
+        largest = np.abs(back) @ np.abs(own) @ np.abs(back.T)
+        changed = (np.abs(back @ own @ back.T) > _SMALL * largest).any(axis=0)
+        if np.any(own):
             names = cp.groups[term.group].names[inside]
             terms.append(
                 (cp.term_groups[t], tuple(n for n, c in zip(names, changed, strict=True) if c))
