@@ -10,6 +10,7 @@ import numpy as np
 
 from mixedfast.data.frames_out import apart, returns_callers_tables
 from mixedfast.errors import DataError
+from mixedfast.inference.ddf.flat_directions import flat_directions, rest_on_flat
 from mixedfast.results.tabled import Tabled
 
 if TYPE_CHECKING:
@@ -59,13 +60,19 @@ class Optimum(NamedTuple):
     solution: Solution
     converged: bool
     singular: bool
+    unknown: tuple[int, ...]  # coefficients whose variance is not identified
 
     @classmethod
     def of_fit(cls, fit: Fit) -> Optimum:
         """Keep what a row needs of a fit."""
         converged = fit.optimum is None or fit.optimum.converged
         singular = any(fit.singular_terms)
-        return cls(fit.cp.n, fit.nu, fit.theta_internal, fit.solution, converged, singular)
+        unknown: tuple[int, ...] = ()
+        if flat_directions(fit):
+            converged = False
+            rests = np.diag(rest_on_flat(fit, np.eye(fit.cp.p)))
+            unknown = tuple(np.flatnonzero(rests).tolist())
+        return cls(fit.cp.n, fit.nu, fit.theta_internal, fit.solution, converged, singular, unknown)
 
 
 def rows_of_fits(cp: CrossProducts, found: Sequence[Optimum]) -> list[SubsetRow]:
@@ -81,6 +88,8 @@ def rows_of_fits(cp: CrossProducts, found: Sequence[Optimum]) -> list[SubsetRow]
     inverse = np.linalg.inv(np.stack([one.solution.LX for one in found]))
     half = scaling.beta_transform() @ inverse.swapaxes(1, 2)
     bse[:, cp.kept] = sigma[:, None] * np.sqrt((half**2).sum(axis=2))
+    for i, one in enumerate(found):
+        bse[i, cp.kept[list(one.unknown)]] = np.nan
     numbers = zip(sigma.tolist(), theta.tolist(), beta.tolist(), bse.tolist(), strict=True)
     return [
         SubsetRow(

@@ -69,6 +69,14 @@ def test_the_flag_is_in_saved_files(tmp_path):
     assert again.not_identified == m.not_identified and not again.converged
 
 
+def test_subsets_are_flagged():
+    data = pd.concat([ponds(1).assign(site="a"), ponds(2).assign(site="b", fert="none")])
+    table = mf.lmer_by("y ~ fert + x + (1 | pond)", data, by="site").to_frame()
+    assert not table.converged[0] and np.isnan(table["se_fert[T.NP]"][0])
+    one = mf.lmer("y ~ fert + x + (1 | pond)", ponds(1))
+    assert table.se_x[0] == pytest.approx(one.bse["x"])
+
+
 def test_ml_uses_the_differences_that_reml_leaves_out():
     m = mf.lmer("y ~ fert + (1 | pond)", ponds(), REML=False)
     assert m.not_identified == () and m.is_singular
