@@ -13,7 +13,7 @@ from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarni
 from mixedfast.estimation.fit_rows import NO_RESIDUALS
 from mixedfast.estimation.newton import Optimum
 from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE
-from mixedfast.inference.ddf.flat_directions import flat_directions
+from mixedfast.inference.ddf.flat_directions import flat_directions, rest_on_flat
 from mixedfast.inference.ddf.kenward_roger import kenward_roger
 from mixedfast.inference.ddf.trace_methods import KenwardRoger
 from mixedfast.inference.diagnostics.convergence import Convergence, convergence
@@ -63,6 +63,7 @@ class Estimates(FixedPart):
         Returns
         -------
         DataFrame, (p, p)
+            NaN where an element rests on a variance that is not identified.
 
         Raises
         ------
@@ -84,9 +85,9 @@ class Estimates(FixedPart):
                 f'vcov(ddf={ddf!r}): None, "kenward-roger" or mixedfast.KenwardRoger(...)'
             )
         adjusted = ddf is not None
-        return self._coefficient_matrix(
-            kenward_roger(self._fit, how).vcov if adjusted else self._fit.vcov
-        )
+        values = kenward_roger(self._fit, how).vcov if adjusted else self._fit.vcov
+        unknown = rest_on_flat(self._fit, np.eye(len(values)))
+        return self._coefficient_matrix(np.where(unknown, np.nan, values))
 
     @returns_callers_tables
     def vcov_joint(self) -> pd.DataFrame:

@@ -54,6 +54,8 @@ def test_one_group_per_treatment():
         assert np.isnan(tests.p_value["fert"]) and tests.p_value["x"] < 1e-3
     assert m.bse[arbitrary].isna().all() and m.varcorr_se().variance_se.isna().tolist()[0]
     assert m.emmeans("fert").pairs().p_value.isna().all()
+    assert m.vcov().loc[arbitrary, arbitrary].isna().all(axis=None)
+    assert m.vcov().x["x"] == pytest.approx(m.bse["x"] ** 2)
     assert np.isnan(m.contrast({"fert[T.NP]": 1.0}).p_value).all()
     # within ponds the slope is that of the regression with a dummy per pond
     exact = mf.lm("y ~ fert + x", data).coef_table()
