@@ -27,6 +27,11 @@ EXPECTED = json.loads((SAVED / "expected.json").read_text())
 RESULTS = sorted(name for name in EXPECTED if "coef_table" in EXPECTED[name])
 PASSES = ["first_pass", "second_pass"]
 
+# (1 | recipe) beside the fixed effects of recipe
+NOT_IDENTIFIED = {name: list[str]() for name in RESULTS} | {
+    "nested": ["Intercept", "recipe[S.A]", "recipe[S.B]"]
+}
+
 # another processor's BLAS rounds differently
 ROUNDING = 1e-8
 
@@ -42,6 +47,8 @@ def test_results_give_the_numbers_they_gave(name):
     same_estimates(m, expected)
     table = pd.DataFrame(expected["coef_table"])
     assert list(m.coef_table().columns) == list(table.columns)
+    # estimates of coefficients whose variance is not identified have no standard error any more
+    table.loc[m.params.index.isin(NOT_IDENTIFIED[name]), table.columns != "estimate"] = np.nan
     np.testing.assert_allclose(m.coef_table(), table, rtol=1e-6, atol=1e-12)
 
 

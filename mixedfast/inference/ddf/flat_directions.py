@@ -36,6 +36,7 @@ _UNCHANGED = 1e-9
 #: which no closer look is needed, and the gradient, in units of that curvature and of the smallest
 #: diagonal element of lambda, up to which the end of the search counts as stationary.
 _CURVED = 1e-3
+_INFORMATIVE = ("exact", "average information")
 _STATIONARY = 0.01
 #: Pairs of levels whose products are formed at a time.
 _PAIRS = 1 << 16
@@ -92,14 +93,15 @@ def flat_directions(fit: Fit) -> tuple[FlatDirection, ...]:
 
 
 def _is_curved(fit: Fit) -> bool:
-    """Return whether the exact Hessian of the search shows already that no direction is flat.
+    """Return whether the Hessian of the search shows already that no direction is flat.
 
-    Where lambda is invertible, theta and gamma are smooth functions of each other, and along a line
-    theta(t) of constant criterion ``theta' H theta' = -g theta''``: with a gradient g near zero H
-    has an eigenvalue near zero.
+    The exact Hessian, or the average information y'P G P G P y, which is zero along a flat
+    direction too. Where lambda is invertible, theta and gamma are smooth functions of each other,
+    and along a line theta(t) of constant criterion ``theta' H theta' = -g theta''``: with a
+    gradient g near zero H has an eigenvalue near zero.
     """
     best = fit.optimum
-    if best is None or not best.exact_hessian:
+    if best is None or best.kind not in _INFORMATIVE:
         return False
     smallest = min(
         float(np.abs(np.diag(lam)).min()) for lam in fit.covariance.lambdas(fit.theta_internal)
