@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mixedfast.report.text import page
     from mixedfast.results import LMMResult
     from mixedfast.results.saved import load
+    from mixedfast.simulations import permute, power
     from mixedfast.subsets import lmer_by
 
 #: The module of each name. It is imported at the first use of the name, so that `import mixedfast`
@@ -59,6 +60,8 @@ _MODULES = {
     "list_datasets": "mixedfast.datasets",
     "load_dataset": "mixedfast.datasets",
     "page": "mixedfast.report.text",
+    "permute": "mixedfast.simulations",
+    "power": "mixedfast.simulations",
     "read_table": "mixedfast.data.read_table",
     "show_versions": "mixedfast._versions",
     "table": "mixedfast.report.model_table",
@@ -93,6 +96,8 @@ __all__ = [
     "load",
     "load_dataset",
     "page",
+    "permute",
+    "power",
     "read_table",
     "show_versions",
     "table",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mixedfast.results.marginal_means import MarginalMeans
     from mixedfast.results.ols import OLSResult
     from mixedfast.results.profile import Profile
+    from mixedfast.results.simulated import Permutation, Power
     from mixedfast.results.step import Step
     from mixedfast.results.subset_fits import SubsetFits
 
@@ -33,7 +34,9 @@ __all__ = [
     "LMMResult",
     "MarginalMeans",
     "OLSResult",
+    "Permutation",
     "Plots",
+    "Power",
     "Profile",
     "Step",
     "SubsetFits",
@@ -53,6 +56,8 @@ _MODULES = {
     "Profile": "mixedfast.results.profile",
     "R2": "mixedfast.inference.diagnostics.r2_icc",
     "Step": "mixedfast.results.step",
+    "Permutation": "mixedfast.results.simulated",
+    "Power": "mixedfast.results.simulated",
     "SubsetFits": "mixedfast.results.subset_fits",
     "Summary": "mixedfast.report.text",
 }
