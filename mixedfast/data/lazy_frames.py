@@ -7,7 +7,7 @@ and they join a small table of numbers by group.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import narwhals as nw
@@ -35,16 +35,15 @@ class LazyFrame:
     Parameters
     ----------
     frame : narwhals.LazyFrame
+    renamed : dict of str to str, optional
+        Columns that have another name in `frame`, and that name.
     """
 
-    def __init__(self, frame: Any) -> None:
+    def __init__(self, frame: Any, renamed: Mapping[str, str] | None = None) -> None:
         self._frame = frame
-        try:
-            self._schema = dict(frame.collect_schema())
-        except NarwhalsError as error:
-            raise DataError(
-                f"the lazy frame cannot be evaluated: {str(error).splitlines()[0]}"
-            ) from error
+        self._renamed = dict(renamed or {})
+        own = {inside: name for name, inside in self._renamed.items()}
+        self._schema = {own.get(name, name): dtype for name, dtype in _schema(frame).items()}
 
     @classmethod
     def of(cls, data: Any) -> LazyFrame:
@@ -54,6 +53,7 @@ class LazyFrame:
         ------
         DataError
             For an Ibis table in DuckDB: Ibis writes constants as decimals, whose products overflow.
+            For a frame that cannot be evaluated.
         """
         frame = nw.from_native(data)
         if frame.implementation.is_ibis() and frame.to_native().get_backend().name == "duckdb":
@@ -62,7 +62,12 @@ class LazyFrame:
                 "connection.con.sql(ibis.to_sql(table)), where connection is what "
                 "ibis.duckdb.connect() returned"
             )
-        return cls(frame)
+        names = list(_schema(frame))
+        # Engines read some names as patterns: polars sums `x2` for the column "^x.*$", DuckDB sums
+        # all columns for "*". Spark has its own check, in `require_usable`.
+        odd = [] if frame.implementation.is_pyspark() else [x for x in names if not _is_plain(x)]
+        renamed = dict(zip(odd, _free_names("_mixedfast_column", names, len(odd)), strict=True))
+        return cls(_with_names(frame, names, renamed) if renamed else frame, renamed)
 
     @property
     def engine(self) -> str:
@@ -90,10 +95,10 @@ class LazyFrame:
             )
         if not self._frame.implementation.is_pyspark():
             return
-        if "." in name or "`" in name:
+        if any(mark in name for mark in ".`*"):
             raise DataError(
-                f"column {name!r}: Spark reads a dot in a name as a field: rename the column with "
-                "withColumnRenamed first"
+                f"column {name!r}: Spark reads a dot in a name as a field and a star as all "
+                "columns: rename the column with withColumnRenamed first"
             )
         twins = [other for other in self._schema if other != name and other.lower() == name.lower()]
         if twins:
@@ -114,7 +119,7 @@ class LazyFrame:
         if dtype == nw.Enum and getattr(dtype, "categories", None):
             return list(dtype.categories)
         if dtype == nw.Categorical and self._frame.implementation.is_dask():
-            found = self._frame.to_native()[name].cat
+            found = self._frame.to_native()[self._renamed.get(name, name)].cat
             # a frame that is described by no rows knows no categories
             return list(found.categories) or None if found.known else None
         return None
@@ -131,17 +136,19 @@ class LazyFrame:
             raise DataError(
                 f"column {name!r} holds text where numbers are needed: cast it in the engine first"
             )
-        return nw.col(name).cast(nw.Float64)
+        return self._column(name).cast(nw.Float64)
 
     def label(self, name: str) -> Expr:
         """Return a column to be compared with labels."""
-        return nw.col(name).cast(nw.String) if self.kind(name) == "text" else nw.col(name)
+        column = self._column(name)
+        return column.cast(nw.String) if self.kind(name) == "text" else column
 
     def missing(self, name: str) -> Expr:
         """Return where a column is NULL or NaN."""
-        null = nw.col(name).is_null()
+        column = self._column(name)
+        null = column.is_null()
         # is_nan of NULL is NULL in some engines; here both are missing
-        return null | (nw.col(name).is_nan().fill_null(False)) if self.is_float(name) else null
+        return null | (column.is_nan().fill_null(False)) if self.is_float(name) else null
 
     def one_where(self, condition: Expr) -> Expr:
         """Return 1 where a condition holds and 0 elsewhere, whose sum is a count."""
@@ -169,14 +176,15 @@ class LazyFrame:
 
     def only(self, names: Sequence[str]) -> LazyFrame:
         """Return the frame with these columns only."""
-        return LazyFrame(self._frame.select(*names))
+        kept = {name: inside for name, inside in self._renamed.items() if name in names}
+        return LazyFrame(self._frame.select(*(kept.get(name, name) for name in names)), kept)
 
     def complete(self, names: Sequence[str]) -> LazyFrame:
         """Return the rows without missing values in these columns."""
         keep = ~self.missing(names[0])
         for name in names[1:]:
             keep = keep & ~self.missing(name)
-        return LazyFrame(self._frame.filter(keep))
+        return LazyFrame(self._frame.filter(keep), self._renamed)
 
     def with_columns(self, columns: Sequence[Expr]) -> tuple[LazyFrame, list[Expr]]:
         """Return the frame with further columns, and expressions for them."""
@@ -184,7 +192,7 @@ class LazyFrame:
         made = self._frame.with_columns(
             *(column.alias(name) for column, name in zip(columns, names, strict=True))
         )
-        return LazyFrame(made), [nw.col(name) for name in names]
+        return LazyFrame(made, self._renamed), [nw.col(name) for name in names]
 
     def with_table(
         self, keys: Mapping[str, Sequence[Any]], columns: np.ndarray
@@ -204,19 +212,19 @@ class LazyFrame:
         )
         wide = self._frame.with_columns(*(self._key(name).alias(new) for new, name in by.items()))
         joined = wide.join(self._small_table(table), on=list(by), how="inner")
-        return LazyFrame(joined), [nw.col(name) for name in names[len(keys) :]]
+        return LazyFrame(joined, self._renamed), [nw.col(name) for name in names[len(keys) :]]
 
     def _new_names(self, count: int) -> list[str]:
-        # DuckDB and Spark do not distinguish upper and lower case
-        taken = {name.lower() for name in self._schema}
-        free = (f"_mixedfast{i}" for i in itertools.count())
-        return list(itertools.islice((name for name in free if name not in taken), count))
+        return _free_names("_mixedfast", [*self._schema, *self._renamed.values()], count)
+
+    def _column(self, name: str) -> Expr:
+        return nw.col(self._renamed.get(name, name))
 
     def _key(self, name: str) -> Expr:
         """Return a column to join by, in the type that a list of its values gets."""
         if self.kind(name) != "number":
             return self.label(name)
-        return nw.col(name).cast(nw.Int64 if self.is_integer(name) else nw.Float64)
+        return self._column(name).cast(nw.Int64 if self.is_integer(name) else nw.Float64)
 
     def _small_table(self, columns: Mapping[str, Any]) -> Any:
         """Return a small table as a frame of the same engine."""
@@ -224,9 +232,11 @@ class LazyFrame:
         if engine.is_duckdb():
             # Relations can be joined within one connection only, and that of a relation is not
             # accessible. So the table is written into the query: a connection may be read-only, or
-            # not be allowed to read Python variables or files.
+            # not be allowed to read Python variables or files. `query` of a relation would leave
+            # a view in the database of the user, so the table grows from one row that counts none.
+            one_row = native.limit(0).aggregate("count(*)")
             written = (f"{_in_sql(values)} as {name}" for name, values in columns.items())
-            return nw.from_native(native.query("_mixedfast", f"select {', '.join(written)}"))
+            return nw.from_native(one_row.project(", ".join(written)))
         session = {"session": native.sparkSession} if engine.is_pyspark() else {}
         return nw.from_dict(columns, backend="pandas").lazy(engine, **session)
 
@@ -255,7 +265,7 @@ class LazyFrame:
     def _sums(self, columns: Mapping[str, Expr], frame: Any) -> dict[str, float]:
         names = list(columns)
         # with a column of the frame: constants alone would be a single row
-        anchor = nw.col(self.names[0]).alias("rows")
+        anchor = self._column(self.names[0]).alias("rows")
         wide = frame.select(anchor, *(columns[name].alias(f"s{i}") for i, name in enumerate(names)))
         found = self._collect(wide.select(*(nw.col(f"s{i}").sum() for i in range(len(names)))))
         return {name: float(found[f"s{i}"][0]) for i, name in enumerate(names)}
@@ -291,6 +301,43 @@ class LazyFrame:
             else frame.collect()
         )
         return {name: eager[name] for name in eager.columns}
+
+
+def _schema(frame: Any) -> dict[str, Any]:
+    """Return the types of the columns of a frame of narwhals."""
+    try:
+        return dict(frame.collect_schema())
+    except NarwhalsError as error:
+        raise DataError(
+            f"the lazy frame cannot be evaluated: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _is_plain(name: str) -> bool:
+    """Return whether no engine reads a name as anything but a name."""
+    return name.isidentifier()
+
+
+def _with_names(frame: Any, names: Sequence[str], renamed: Mapping[str, str]) -> Any:
+    """Return a frame whose columns have their new names."""
+    if not frame.implementation.is_duckdb():
+        return frame.rename(renamed)
+    # narwhals would rename the first column in place of "*"
+    columns = (f"{_quoted(name)} as {_quoted(renamed.get(name, name))}" for name in names)
+    return nw.from_native(frame.to_native().project(", ".join(columns)))
+
+
+def _quoted(name: str) -> str:
+    """Write a name of a column in SQL of DuckDB."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _free_names(start: str, taken: Iterable[str], count: int) -> list[str]:
+    """Return names that begin with `start` and are not taken."""
+    # DuckDB and Spark do not distinguish upper and lower case
+    used = {name.lower() for name in taken}
+    free = (f"{start}{i}" for i in itertools.count())
+    return list(itertools.islice((name for name in free if name not in used), count))
 
 
 def _in_sql(values: Sequence[Any]) -> str:

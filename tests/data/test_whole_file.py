@@ -59,6 +59,9 @@ def test_permissions_and_links_are_kept(fit, tmp_path):
     fit.save(tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
     assert stat.S_IMODE((tmp_path / "real").stat().st_mode) == 0o600
+    (tmp_path / "real").chmod(0o664)  # neither the mode of a new file nor that of a private one
+    fit.save(tmp_path / "link")
+    assert stat.S_IMODE((tmp_path / "real").stat().st_mode) == 0o664
     assert mf.load(tmp_path / "real").criterion == fit.criterion
 
 

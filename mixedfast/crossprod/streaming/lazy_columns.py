@@ -81,9 +81,8 @@ class LazyColumns:
         return lookup(self.frame.label(piece.variable), levels, piece.table.tolist())
 
     def _number(self, expr: str) -> Expr:
-        name = plain_name(expr)
-        if name is None and expr in self.frame.names:
-            name = expr
+        # a column first: read as an expression, the name " x" would lose its blank
+        name = expr if expr in self.frame.names else plain_name(expr)
         if name is None:
             return translate(expr, self.frame, self.state)
         return self.frame.number(name)

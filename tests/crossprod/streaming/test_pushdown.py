@@ -33,6 +33,9 @@ IN_BRIEF = [
 #: little.
 LIKE_ANOTHER = {"cake", "cake_poly", "trial_threeway", "trial_ml", "words_cond_weights"}
 
+#: Names that SQL, patterns of polars, or a parser of formulas may read as something else.
+HOSTILE_NAMES = ["a.b", '"x"', 'x"', "*", "^x.*$", " x", "x ", "x'); drop table t; --", "$1"]
+
 
 @pytest.fixture(params=ENGINES)
 def engine(request):
@@ -184,6 +187,50 @@ def test_names_and_labels_of_any_kind(apart, engine):
     np.testing.assert_allclose(pushed.bse, whole.bse, rtol=1e-9)
     pushed.library = "pandas"
     assert list(pushed.ranef()['Clinic"s name'].index) == sorted(labels)
+
+
+@pytest.mark.parametrize("apart", [1.0, 1e4])
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_names_that_engines_read_as_patterns(name, apart, engine):
+    """The numbers are those of the table in memory, as a covariate, a slope and a group."""
+    rng = np.random.default_rng(15)
+    codes, x = rng.integers(0, 15, 600), rng.normal(size=600)
+    data = pd.DataFrame(
+        {
+            "y": apart * rng.normal(size=15)[codes] + x + rng.normal(size=600),
+            "x2": rng.normal(size=600),
+            name: x,
+            f"{name}g": np.array([f"c{i}" for i in range(15)])[codes],
+        }
+    )
+    formula = f"y ~ x2 + `{name}` + (1 | `{name}g`)"
+    whole, pushed = mf.lmer(formula, data), mf.lmer(formula, engine(data))
+    assert pushed.criterion == pytest.approx(whole.criterion, rel=1e-9)
+    np.testing.assert_allclose(pushed.params, whole.params, rtol=1e-7)
+    assert list(pushed.params.index) == list(whole.params.index)
+
+
+@pytest.mark.parametrize("kind", ["view", "table"])
+def test_nothing_is_left_in_the_database_of_the_user(kind):
+    """Names of the user that look like ours keep what they name, and nothing new appears."""
+    rng = np.random.default_rng(16)
+    codes = rng.integers(0, 15, 600)
+    data = pd.DataFrame(
+        {"y": 1e4 * rng.normal(size=15)[codes] + rng.normal(size=600), "x": rng.normal(size=600)}
+    ).assign(g=codes)
+    connection = duckdb.connect()
+    connection.register("registered", data)
+    connection.execute("create table t as select * from registered")
+    connection.unregister("registered")
+    for name in ("_mixedfast", "_mixedfast0", "_mixedfast_column0"):
+        connection.execute(f"create {kind} {name} as select 42 as precious")
+    everything = "select * from (select view_name from duckdb_views() union all "
+    everything += "select table_name from duckdb_tables()) order by 1"
+    before = connection.sql(everything).fetchall()
+    m = mf.lmer("y ~ x + (1 | g)", connection.table("t"))
+    assert m._fit.remainder is not None  # rows were joined with a small table
+    assert connection.sql(everything).fetchall() == before
+    assert connection.sql("select * from _mixedfast").fetchall() == [(42,)]
 
 
 def test_nothing_is_left_but_rounding(engine):
