@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,13 @@ import numpy as np
 from mixedfast._stored import are_within, stored
 from mixedfast.crossprod.scaling import GroupScaling, check_unit_upper
 
-__all__ = ["GroupProducts", "PairProducts", "check_pairs_and_terms"]
+__all__ = ["GroupProducts", "PairProducts", "check_pairs_and_terms", "check_products"]
+
+#: Sums of squares of scaled columns are of the order of the number of rows or the sum of weights.
+#: From this on products of four of them overflow.
+_LARGEST = 1e75
+#: Rounding of products, relative to sums of squares and rows: far more than sums over rows lose.
+_ROUNDING = 1e-6
 
 
 def _check_group(fields: Any) -> Iterator[str]:
@@ -95,6 +102,36 @@ def check_pairs_and_terms(name: str, fields: Any, sizes: list[tuple[int, int]]) 
             term.group < len(sizes) and term.k > 0 and term.start + term.k <= sizes[term.group][1]
         ):
             yield f"a term of a {name} lies outside of its group"
+
+
+def check_products(name: str, fields: Any) -> Iterator[str]:
+    """Yield each product of two columns that their sums of squares exclude.
+
+    x'Wz is at most the root of x'Wx z'Wz (Cauchy and Schwarz), and products are symmetric.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        xy = float(np.trace(fields.xy))
+        squares = [float(np.einsum("jaa->", group.A)) for group in fields.groups]
+    if not all(0.0 <= square + _ROUNDING * fields.n < _LARGEST for square in (xy, *squares)):
+        yield f"a sum of squares of a {name} is negative or too large"
+        return
+    slack = _ROUNDING * (fields.n + max(xy, *squares, 0.0))
+    parts = [("[X y]", fields.xy[None], xy)]
+    for group, square in zip(fields.groups, squares, strict=True):
+        parts.append((f"the columns of {group.name}", group.A, square))
+        if np.abs(group.B).max(initial=0.0) > math.sqrt(max(square * xy, 0.0)) + slack:
+            yield f"a product of {group.name} and [X y] of a {name} is larger than possible"
+    for columns, block, square in parts:
+        if np.abs(block).max(initial=0.0) > square + slack:
+            yield f"a product of {columns} of a {name} is larger than possible"
+        elif np.diagonal(block, 0, 1, 2).min(initial=0.0) < -slack:
+            yield f"a sum of squares of {columns} of a {name} is negative"
+        elif np.abs(block - block.transpose(0, 2, 1)).max(initial=0.0) > slack:
+            yield f"the products of {columns} of a {name} are not symmetric"
+    for (g, h), pair in fields.pairs.items():
+        largest = math.sqrt(max(squares[g] * squares[h], 0.0))
+        if np.abs(pair.data).max(initial=0.0) > largest + slack:
+            yield f"a product of the pair {g}, {h} of a {name} is larger than possible"
 
 
 def _check_pair(fields: Any) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mixedfast._stored import are_within, stored
-from mixedfast.crossprod.blocks import check_pairs_and_terms
+from mixedfast.crossprod.blocks import check_pairs_and_terms, check_products
 from mixedfast.crossprod.combine import add
 from mixedfast.crossprod.disclosure import small_cells
 from mixedfast.crossprod.sums import Meta, Sums
@@ -46,6 +46,7 @@ def _check_cross_products(fields: Any) -> Iterator[str]:
         yield f"unweighted of a CrossProducts has {len(fields.unweighted)} columns"
     sizes = [(group.n_levels, group.k) for group in groups]
     yield from check_pairs_and_terms("CrossProducts", fields, sizes)
+    yield from check_products("CrossProducts", fields)
 
 
 @stored(

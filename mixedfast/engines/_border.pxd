@@ -86,6 +86,7 @@ cdef class Border:
     cdef readonly int64_t m               # columns of the rest
     cdef readonly int64_t n_components
     cdef readonly object offsets, sizes   # where each dense block begins, and its order
+    cdef int holds                        # what stands below the diagonal of `dense`
     cdef int64_t largest                  # order of the largest block
     cdef int64_t blocks_size              # numbers of the diagonal blocks of all levels
     cdef int64_t lambdas_size             # least length of `lambdas`
@@ -97,6 +98,7 @@ cdef class Border:
     # 0, or 1 + the component that is not positive definite (or has no inverse)
     cdef int64_t factor_small(self, int64_t largest, bint inverse) noexcept
     cdef double logdet(self)
+    cdef int require(self, int held, name) except -1
     cdef scale_rows(self, const double[:, ::1] rows, name)
     cdef void solve_triangular(self, double[::1, :] B, char *transposed) noexcept
     cdef int check_levels(self, const double[:, :, ::1] blocks, message) except -1

@@ -33,6 +33,10 @@ class Border:
     m: int
     n_components: int
     TV: Floats
+    @property
+    def has_factor(self) -> bool: ...
+    @property
+    def has_inverse(self) -> bool: ...
     def __init__(
         self,
         ptr: Longs,

@@ -5,7 +5,7 @@ shapes are checked and the GIL is released. `Border` has a NumPy twin of the sam
 ``tests/helpers/reference_kernels.py``.
 """
 
-from libc.math cimport log
+from libc.math cimport isfinite, log
 from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t
 from scipy.linalg.cython_blas cimport dsymm, dtrsm
 from scipy.linalg.cython_lapack cimport dpotrf, dpotri
@@ -150,6 +150,11 @@ cdef void swap_diagonal(double *D, int64_t size, double *other) noexcept nogil:
         other[i] = kept
 
 
+#: What stands below the diagonal of the dense blocks: nothing that may be read, L, or Q.
+cdef enum:
+    NOTHING, FACTOR, INVERSE
+
+
 cdef class Border:
     """A_1r, on the pattern of co-occurrence, and the dense rest with its Schur complement S.
 
@@ -170,6 +175,9 @@ cdef class Border:
     that cover 0 .. len(work), on any threads; ``work`` is the relative cost of each item.
     ``large`` is (order, step), for components of that order and more: step(array, offset, n)
     treats the (n, n) square there in place, and returns 0 on success.
+
+    Methods that read a factor or an inverse raise ValueError where there is none: before `factor`,
+    after one that failed or was interrupted, and after `take`.
     """
 
     def __cinit__(
@@ -226,11 +234,27 @@ cdef class Border:
             raise ValueError(message)
         return 0
 
+    @property
+    def has_factor(self):
+        return self.holds == FACTOR
+
+    @property
+    def has_inverse(self):
+        return self.holds == INVERSE
+
+    cdef int require(self, int held, name) except -1:
+        """Raise ValueError unless the dense blocks hold what a method reads."""
+        if self.holds == NOTHING or self.holds != held != NOTHING:
+            wanted = "inverse" if held == INVERSE else "factor"
+            raise ValueError(f"{name}: there is no {wanted} at this point")
+        return 0
+
     def take(self, const double[:, ::1] vals, const double[::1] base):
         """Take other values of A_1r and A_rr on the same patterns; `factor` must follow."""
         if (vals.shape[0] != self.TV_.shape[0] or vals.shape[1] != self.border.k
                 or base.shape[0] != self.base_at.shape[0]):
             raise ValueError("take: vals (nnz,k), base (e,)")
+        self.holds = NOTHING
         self.vals, self.base = vals, base
         self.border.vals = &vals[0, 0] if vals.shape[0] else NULL
 
@@ -247,11 +271,13 @@ cdef class Border:
         Returns
         -------
         (float, int)
-            log|M| and 0, or nan and 1 + the component that is not positive definite.
+            log|M| and 0, or nan and 1 + the component that is not positive definite (nan and 1
+            where M is not finite).
         """
         self.check_levels(T, "factor: T (J,k,k)")
         if lambdas.shape[0] < self.lambdas_size:
             raise ValueError(f"factor: lambdas needs {self.lambdas_size} numbers")
+        self.holds = NOTHING
         self.lambdas = lambdas
         self.rest.lambdas = &self.lambdas[0]
         self.begin(T)
@@ -264,7 +290,11 @@ cdef class Border:
             failed = c + 1 if large[1](self.dense, self.offsets[c], self.sizes[c]) else 0
         if failed:
             return float("nan"), failed
-        return self.logdet(), 0
+        logdet = self.logdet()
+        if not isfinite(logdet):  # LAPACK may factor NaN without a word
+            return float("nan"), 1
+        self.holds = FACTOR
+        return logdet, 0
 
     cdef void begin(self, const double[:, :, ::1] T) noexcept:
         """Write A_rr above the diagonal, and compute T times A_1r."""
@@ -336,6 +366,8 @@ cdef class Border:
         cdef double[::1] out = blocks
         if out.shape[0] != self.blocks_size:
             raise ValueError("invert: blocks has the wrong length")
+        self.require(FACTOR, "invert")
+        self.holds = NOTHING
         failed = self.factor_small(largest_small(large), True)
         for c in self.large_components(large):
             failed = failed or large[1](self.dense, self.offsets[c], self.sizes[c])
@@ -344,6 +376,7 @@ cdef class Border:
         with nogil:
             mf_rest_extract_blocks(&self.rest, &self.dense_[0], &out[0])
         share(self.sandwich, self.row_work)
+        self.holds = INVERSE
 
     def sandwich(self, int64_t first, int64_t last):
         """Compute the columns of the levels first .. last - 1 of Q from those of M^-1."""
@@ -357,6 +390,7 @@ cdef class Border:
         if (U.shape[0] != self.border.n_levels or U.shape[1] != self.border.k
                 or rest.shape[0] != self.m or rest.shape[1] != U.shape[2]):
             raise ValueError("eliminate: U (J,k,r), rest (m,r)")
+        self.require(NOTHING, "eliminate")
         if self.TV_.shape[0] and U.shape[2]:
             with nogil:
                 mf_schur_rhs(
@@ -384,6 +418,7 @@ cdef class Border:
         """Return lambda' rows, in Fortran order."""
         if rows.shape[0] != self.m:
             raise ValueError(f"{name}: rows (m,r)")
+        self.require(FACTOR, name)
         out = np.empty((self.m, rows.shape[1]), order="F")
         cdef double[::1, :] out_ = out
         if out.size:
@@ -425,6 +460,7 @@ cdef class Border:
         cdef double *D
         if X.shape[0] != self.m:
             raise ValueError("multiply: X (m,r)")
+        self.require(NOTHING if upper else INVERSE, "multiply")
         out = np.empty((self.m, X.shape[1]), order="F")
         cdef double[::1, :] out_ = out
         if not width:
@@ -447,6 +483,7 @@ cdef class Border:
 
     def blocks_q(self):
         """Return the diagonal blocks of Q, one after the other."""
+        self.require(INVERSE, "blocks_q")
         blocks = np.empty(self.blocks_size)
         cdef double[::1] out = blocks
         with nogil:
@@ -469,6 +506,7 @@ cdef class Border:
         if wanted.shape[0] != n_levels or blocks.shape[0] != self.blocks_size:
             raise ValueError(
                 "blocks_k_singular: wanted has one entry per level, blocks k*k numbers per level")
+        self.require(INVERSE, "blocks_k_singular")
         cdef double[::1] work = np.empty(2 * self.largest)
         with nogil:
             mf_rest_blocks_k_singular(
@@ -478,6 +516,7 @@ cdef class Border:
         """Return H (nnz,k) = (I - A T'T) A_1r on the pattern of A_1r; T as given to `factor`."""
         self.check_levels(A, "project: A (J,k,k)")
         self.check_levels(T, "project: T (J,k,k)")
+        self.require(NOTHING, "project")
         out = np.empty((self.TV_.shape[0], self.TV_.shape[1]))
         cdef double[:, ::1] H = out
         if H.shape[0]:
@@ -497,6 +536,7 @@ cdef class Border:
         self.check_levels(K, "subtract_k: K (J,k,k)")
         if H.shape[0] != self.TV_.shape[0] or H.shape[1] != self.border.k:
             raise ValueError("subtract_k: H (nnz,k)")
+        self.require(INVERSE, "subtract_k")
         if H.shape[0]:
             share(part, self.level_work)
 
@@ -524,6 +564,7 @@ cdef class Border:
         if (v.shape[0] != J or v.shape[1] != k or F.shape[0] != self.m
                 or not 0 <= own <= width - k * k):
             raise ValueError("cross: v (J,k), F (m,width) with k*k columns from own on")
+        self.require(NOTHING, "cross")
         rest, cross = np.zeros((self.m, width)), np.zeros((r, width))
         cdef double[:, ::1] rest_ = rest, cross_ = cross
         cdef double[::1] work = np.empty(mf_border_cross_work(k, width, r))

@@ -18,10 +18,11 @@ from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines import _border, _levels
 from mixedfast.engines._border import at_once
 from mixedfast.engines.dense_cholesky import LARGE, DenseWorkers
-from mixedfast.engines.interface import check_structure, shares_random_effects
+from mixedfast.engines.interface import check_structure, shares_random_effects, unsolvable
 from mixedfast.engines.layout import Layout, lay_out, spread, spread_edges, times_a
 from mixedfast.engines.pair_traces import outer_sum, pair_traces
 from mixedfast.engines.threads import is_small, on_one_blas_thread_unless
+from mixedfast.engines.turns import Turns, in_turn
 
 __all__ = ["BlockEngine"]
 
@@ -71,6 +72,7 @@ class BlockEngine:
         self.layout = lay_out(cp) if layout is None else layout
         self._border: Any = None
         self.is_costly = False
+        self.turns = Turns() if self.layout.rest else None  # without a rest nothing is in place
         if self.layout.rest:
             self.is_costly = self.layout.cubes >= _COSTLY_COLUMNS**3
             arguments = self.layout.border_arguments(cp)
@@ -78,7 +80,8 @@ class BlockEngine:
             self._border = _border.Border(*arguments)
             self._workers = DenseWorkers() if self.layout.m >= LARGE else None
             self._share = at_once if self._workers is None else self._workers.share_evenly
-        self._K_rest: list[np.ndarray] = []
+        self._K_rest: list[np.ndarray] | None = None
+        self._H: np.ndarray | None = None
         self._read(cp)
         self._T = np.empty_like(self._A)
 
@@ -109,9 +112,10 @@ class BlockEngine:
         }
 
     @on_one_blas_thread_unless(_is_small)
+    @in_turn
     def factor(self, lambdas: list[np.ndarray]) -> tuple[float, np.ndarray] | None:
         self._lambdas = lambdas
-        self._inverted = False
+        self._K_rest = self._H = None
         logdet, status = _levels.levels_factor(self._A, lambdas[self.layout.lead], self._T)
         if status:
             return None
@@ -136,7 +140,8 @@ class BlockEngine:
             return _Half(flat, B_rest, B_rest)
         reduced = B_rest.copy()
         self._border.eliminate(U, reduced)
-        return _Half(flat, reduced, None if self._inverted else self._border.forward_solve(reduced))
+        inverted = self._border.has_inverse
+        return _Half(flat, reduced, None if inverted else self._border.forward_solve(reduced))
 
     def _inner(self, left: _Half, right: _Half) -> np.ndarray:
         """Compute (left)'Lambda M^-1 Lambda'(right)."""
@@ -158,16 +163,23 @@ class BlockEngine:
         return left_half.T @ right_half
 
     @on_one_blas_thread_unless(_is_small)
+    @in_turn
     def blocks_k(self) -> list[np.ndarray]:
         K_lead = _levels.levels_k(self._A, self._T)
         if self._border is None:
             return [K_lead]
         K_rest = self._invert()
-        self._H = self._border.project(self._A, self._T)
-        self._border.subtract_k(self._H, K_lead, self._share)
+        self._border.subtract_k(self._projected(), K_lead, self._share)
         return self.layout.join(K_lead, K_rest)
 
+    def _projected(self) -> np.ndarray:
+        """Compute H of `Border.project`, once per factorization."""
+        if self._H is None:
+            self._H = self._border.project(self._A, self._T)
+        return self._H
+
     @on_one_blas_thread_unless(_is_small)
+    @in_turn
     def project(self, weights: np.ndarray | None = None) -> list[np.ndarray]:
         B = self._B if weights is None else np.matmul(self._B, weights)
         if self._border is None:
@@ -208,11 +220,12 @@ class BlockEngine:
 
     def _times_q(self, B_rest: np.ndarray) -> np.ndarray:
         """Compute Q B for rows of the rest, by the factor or, once inverted, by Q itself."""
-        if self._inverted:
+        if self._border.has_inverse:
             return self._border.multiply(np.asfortranarray(B_rest), False)
         return self._border.solve(B_rest)
 
     @on_one_blas_thread_unless(_is_small)
+    @in_turn
     def solve(self, B: list[np.ndarray]) -> list[np.ndarray]:
         own, turned = np.ascontiguousarray(B[self.layout.lead]), self._T.transpose(0, 2, 1)
         U = _levels.levels_multiply(self._T, own)
@@ -231,13 +244,14 @@ class BlockEngine:
 
         Returns the diagonal blocks of K of each remaining group.
         """
-        if self._inverted:
+        if self._K_rest is not None:
             return self._K_rest
         layout, border = self.layout, self._border
+        if not border.has_factor and self.factor(self._lambdas) is None:  # after an interrupt
+            raise unsolvable()
         flat = np.empty(layout.blocks_size)
         large = None if self._workers is None else (LARGE, self._workers.invert)
         border.invert(flat, self._share, large)
-        self._inverted = True
         rest = [(g, self._lambdas[g]) for g in layout.rest]
         direct = {g for g, lam in rest if np.abs(lam.diagonal()).min() < _SMALL_LAMBDA}
         border.blocks_k(
@@ -253,6 +267,7 @@ class BlockEngine:
         return self._K_rest
 
     @on_one_blas_thread_unless(_is_small)
+    @in_turn
     def cross_k(self, v: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         lead, edges = self.layout.lead, spread_edges(self.cp)
         own = v[lead]
@@ -269,13 +284,14 @@ class BlockEngine:
         U = self._xy_half.lead.reshape(self._B.shape)
         FKF, cross, reduced = self._border.cross(self._A, self._T, self._B, U, own, F, edges[lead])
         cross += self._rest_rhs.T @ F
-        right = None if self._inverted else self._border.forward_solve(reduced)
+        right = None if self._border.has_inverse else self._border.forward_solve(reduced)
         explained = self._rest_inner(reduced, right, reduced, right)
         return FKF - explained, cross - self._rest_inner(
             self._xy_half.reduced, self._xy_half.rest, reduced, right
         )
 
     @on_one_blas_thread_unless(_is_small)
+    @in_turn
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         AF = times_a(self.cp, F)
         B = AF[self.layout.lead]
@@ -293,9 +309,11 @@ class BlockEngine:
         )
 
     @on_one_blas_thread_unless(_is_small)
+    @in_turn
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
         if self._border is None:
             return {(0, 0): outer_sum(K[0])}
+        self._invert()
         D = _levels.levels_k(self._A, self._T)
         border = self._border
         return pair_traces(
@@ -303,7 +321,7 @@ class BlockEngine:
             border.dense,
             border.diagonal,
             self._relative(),
-            self._H,
+            self._projected(),
             D,
             K[self.layout.lead],
             self._workers,
@@ -321,6 +339,7 @@ class BlockEngine:
         return 8.0 * (4 + 3 * self._A.shape[1] ** 2) * numbers
 
     @on_one_blas_thread_unless(_is_small)
+    @in_turn
     def posterior_blocks(self) -> list[np.ndarray]:
         Q = np.matmul(self._T.transpose(0, 2, 1), self._T)
         if self._border is None:
@@ -333,6 +352,7 @@ class BlockEngine:
         return self.layout.join(-minus, self.layout.split_blocks(self._border.blocks_q()))
 
     @on_one_blas_thread_unless(_is_small)
+    @in_turn
     def posterior_pairs(self, g: int, h: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
         if h == self.layout.lead:
             return self.posterior_pairs(h, g, j, i).transpose(0, 2, 1)

@@ -14,10 +14,11 @@ import numpy as np
 from mixedfast._memo import cached_property
 from mixedfast.covariance.relative import SMALLEST_DIVISOR, lower_root
 from mixedfast.crossprod.types import CrossProducts
-from mixedfast.engines.interface import check_structure, shares_random_effects
+from mixedfast.engines.interface import check_structure, shares_random_effects, unsolvable
 from mixedfast.engines.layout import spread, spread_edges
 from mixedfast.engines.pair_traces import columns_bytes, pair_traces_by_columns, shared_columns
 from mixedfast.engines.threads import on_one_blas_thread
+from mixedfast.engines.turns import Turns, in_turn
 from mixedfast.errors import BuildError
 
 __all__ = ["CholmodEngine", "Pattern"]
@@ -106,7 +107,8 @@ class Pattern:
         data = np.empty(len(self.indices)) if out is None else out
         for (g, h), positions in self.positions.items():
             blocks = cp.groups[g].A if g == h else cp.pairs[h, g].data.transpose(0, 2, 1)
-            scaled = blocks if lambdas is None else lambdas[g].T @ blocks @ lambdas[h]
+            with np.errstate(over="ignore", invalid="ignore"):  # the factorization refuses them
+                scaled = blocks if lambdas is None else lambdas[g].T @ blocks @ lambdas[h]
             if lambdas is not None and g == h:
                 scaled = scaled + np.eye(len(lambdas[g]))
             keep = positions >= 0
@@ -132,9 +134,11 @@ class CholmodEngine:
         self, cp: CrossProducts, pattern: Pattern | None = None, factor: Any = None
     ) -> None:
         self.pattern = Pattern(cp) if pattern is None else pattern
-        self._factor = analyse(self.pattern) if factor is None else factor
+        self._sparse = analyse(self.pattern) if factor is None else factor
+        self.turns = Turns()
         self._data = np.empty(len(self.pattern.indices))
-        self.is_costly = self._factor.flops >= _COSTLY_FLOPS
+        self._factored_at: list[np.ndarray] | None = None
+        self.is_costly = self._sparse.flops >= _COSTLY_FLOPS
         self._symmetric: Any = None
         self._read(cp)
 
@@ -157,7 +161,7 @@ class CholmodEngine:
         return self._symmetric
 
     def describe(self) -> dict[str, object]:
-        f = self._factor
+        f = self._sparse
         return {
             "engine": self.name,
             "columns": self.pattern.q,
@@ -189,26 +193,47 @@ class CholmodEngine:
     # -- the interface ----------------------------------------------------------------------------
 
     @on_one_blas_thread
+    @in_turn
     def factor(self, lambdas: list[np.ndarray]) -> tuple[float, np.ndarray] | None:
         self._lambdas = lambdas
         self._inverse_of: list[np.ndarray] | None = None
         self._inverse_data: np.ndarray | None = None  # M^-1 on the pattern of M
-        if self._factor.factorize(self.pattern.values(self.cp, lambdas, self._data)):
+        if not self._factorize(lambdas):
             return None
         self._half = self._factor.half_solve(self._scale(self._B, transpose=True))
         return self._factor.logdet(), self.cp.xy - self._half.T @ self._half
+
+    def _factorize(self, lambdas: list[np.ndarray]) -> bool:
+        """Factor at some lambdas; return whether M is positive definite there."""
+        self._factored_at = None
+        if self._sparse.factorize(self.pattern.values(self.cp, lambdas, self._data)):
+            return False
+        self._factored_at = lambdas
+        return True
+
+    @property
+    def _factor(self) -> Any:
+        """The factor at the lambdas of the last `factor`."""
+        if self._factored_at is not self._lambdas:
+            self._factorize_again(self._lambdas)  # after an interrupt
+        return self._sparse
+
+    def _factorize_again(self, lambdas: list[np.ndarray]) -> None:
+        """Factor at lambdas where M is positive definite, as it was at those next to them."""
+        if not self._factorize(lambdas):
+            raise unsolvable()
 
     def _apply(self, B: np.ndarray) -> np.ndarray:
         """Compute Z'V0^-1(.) from Z'(.), stacked."""
         solved = self._factor.solve(self._scale(B, transpose=True))
         return B - self._zz @ self._scale(solved, transpose=False)
 
-    def _inverse_blocks(self) -> list[np.ndarray]:
+    def _inverse_blocks(self, factor: Any) -> list[np.ndarray]:
         """Compute the diagonal blocks of M^-1 of each group, (J,K,K).
 
         M is that of the values last factored.
         """
-        data = self._factor.selected_inverse()
+        data = factor.selected_inverse()
         out: list[Any] = [None] * len(self.cp.groups)
         for (g, h), positions in self.pattern.positions.items():
             if g == h:
@@ -218,13 +243,15 @@ class CholmodEngine:
         return out
 
     @on_one_blas_thread
+    @in_turn
     def project(self, weights: np.ndarray | None = None) -> list[np.ndarray]:
         return self._unstack(self._apply(self._B if weights is None else self._B @ weights))
 
     @on_one_blas_thread
+    @in_turn
     def blocks_k(self) -> list[np.ndarray]:
         if self._inverse_of is None:
-            self._inverse_of = self._inverse_blocks()
+            self._inverse_of = self._inverse_blocks(self._factor)
         K: list[Any] = [None] * len(self.cp.groups)
         singular = []
         for g, lam in enumerate(self._lambdas):
@@ -245,7 +272,7 @@ class CholmodEngine:
         """
         sizes = (_ADDED_VARIANCE, 0.5 * _ADDED_VARIANCE)
         K = [self._with_variance(groups, size) for size in sizes]
-        self._factor.factorize(self.pattern.values(self.cp, self._lambdas, self._data))
+        self._factorize_again(self._lambdas)
         return [2.0 * half - full for full, half in zip(*K, strict=True)]
 
     def _with_variance(self, groups: list[int], size: float) -> list[np.ndarray]:
@@ -254,20 +281,23 @@ class CholmodEngine:
         for g in groups:
             largest = np.einsum("jaa->ja", self.cp.groups[g].A).max(axis=0)
             lambdas[g] = _plus_variance(lambdas[g], size / np.maximum(largest, SMALLEST_DIVISOR))
-        self._factor.factorize(self.pattern.values(self.cp, lambdas, self._data))
-        inverse = self._inverse_blocks()
+        self._factorize_again(lambdas)
+        inverse = self._inverse_blocks(self._sparse)
         return [_from_inverse(lambdas[g], inverse[g]) for g in groups]
 
     @on_one_blas_thread
+    @in_turn
     def solve(self, B: list[np.ndarray]) -> list[np.ndarray]:
         solved = self._factor.solve(self._scale(self._stack(B), transpose=True))
         return self._unstack(self._scale(solved, transpose=False))
 
     @on_one_blas_thread
+    @in_turn
     def times_k(self, F: list[np.ndarray]) -> list[np.ndarray]:
         return self._unstack(self._apply(self._zz @ self._stack(F)))
 
     @on_one_blas_thread
+    @in_turn
     def cross_k(self, v: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         base, edges = self.pattern.base, spread_edges(self.cp)
         stacked = np.zeros((base[-1], edges[-1]))
@@ -285,31 +315,34 @@ class CholmodEngine:
         return shared_columns(self.cp)
 
     @on_one_blas_thread
+    @in_turn
     def pair_traces(self, K: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
         return pair_traces_by_columns(self.times_k, self.cp.groups, self._shared_columns)
 
     def product_operations(self) -> float:
-        return 4.0 * self._factor.nnz_L
+        return 4.0 * self._sparse.nnz_L
 
     def trace_operations(self) -> float:
         columns = sum(
             group.k * (int(column.max()) + 1)
             for group, column in zip(self.cp.groups, self._shared_columns, strict=True)
         )
-        return 4.0 * columns * self._factor.nnz_L
+        return 4.0 * columns * self._sparse.nnz_L
 
     def trace_bytes(self) -> float:
         return columns_bytes()
 
     @on_one_blas_thread
+    @in_turn
     def posterior_blocks(self) -> list[np.ndarray]:
         if self._inverse_of is None:
-            self._inverse_of = self._inverse_blocks()
+            self._inverse_of = self._inverse_blocks(self._factor)
         return [
             lam @ block @ lam.T for lam, block in zip(self._lambdas, self._inverse_of, strict=True)
         ]
 
     @on_one_blas_thread
+    @in_turn
     def posterior_pairs(self, g: int, h: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
         if g > h:
             return self.posterior_pairs(h, g, j, i).transpose(0, 2, 1)

@@ -14,9 +14,16 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from mixedfast.crossprod.types import CrossProducts
-from mixedfast.errors import NotDefinedError
+from mixedfast.errors import NotDefinedError, NotIdentifiedError
 
-__all__ = ["Engine", "Traces", "check_structure", "shares_random_effects", "traces_of"]
+__all__ = [
+    "Engine",
+    "Traces",
+    "check_structure",
+    "shares_random_effects",
+    "traces_of",
+    "unsolvable",
+]
 
 
 class Engine(Protocol):
@@ -124,6 +131,17 @@ def traces_of(engine: Engine) -> Traces:
             "freedom need here: choose engine='block' or engine='cholmod'"
         )
     return engine
+
+
+def unsolvable() -> NotIdentifiedError:
+    """Make the error for a system that must be positive definite and is not.
+
+    Such as the system of a fit at its own estimates.
+    """
+    return NotIdentifiedError(
+        "the equations of the model cannot be solved at its estimates: its sums have lost their "
+        "digits, or come from a file that was changed; fit the model again from the rows"
+    )
 
 
 def shares_random_effects(first: CrossProducts, second: CrossProducts) -> bool:

@@ -56,6 +56,9 @@ STARTS_ELSEWHERE = (0.01, 0.03, 3.0, 30.0)
 CRITERION_TOLERANCE = 1e-7
 #: Largest theta that may be given; beyond, its products with scales of columns overflow.
 LARGEST_THETA = 1e100
+#: Largest theta in the basis of scaled columns that a saved file may hold. The square of its
+#: product with a scale must not overflow.
+LARGEST_INTERNAL = 1e120
 #: Rows are read once more where rounding in their sums may move the criterion by this much
 #: (deviance units) ...
 RESOLUTION = 1e-7
@@ -91,6 +94,8 @@ def _check_fit(fields: Any) -> Iterator[str]:
         fields.optimum is not None and len(fields.optimum.theta) != m
     ):
         yield f"theta of a Fit has {len(fields.theta_internal)} numbers, and its model {m}"
+    if bool((np.abs(fields.theta_internal) > LARGEST_INTERNAL).any()):
+        yield f"theta of a Fit is more than {LARGEST_INTERNAL:g}"
     if len(fields.solution.beta) != fields.cp.p:
         yield f"a Fit has {len(fields.solution.beta)} coefficients, and its model {fields.cp.p}"
     left = fields.remainder
@@ -146,7 +151,7 @@ class Fit:
 
         def solved() -> PLSSystem:
             system = self.new_system()
-            system.solve(self.theta_internal)
+            system.solve_again(self.theta_internal)
             return system
 
         return self.memo("system", solved)
@@ -527,7 +532,7 @@ def settle(system: PLSSystem, theta: np.ndarray, deviance: float) -> np.ndarray:
     solution = system.solve(flat)
     if solution is not None and solution.deviance <= deviance + 1e-12 * abs(deviance):
         return flat
-    system.solve(theta)
+    system.solve_again(theta)
     return theta
 
 

@@ -15,7 +15,7 @@ section 3.4, for d). Nothing is divided by lambda, so a zero variance is a point
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from mixedfast.covariance._theta import second_derivative, solve_normal_equation
 from mixedfast.crossprod.residual_products import ResidualProducts
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines._levels import level_moments
-from mixedfast.engines.interface import Engine, Traces, traces_of
+from mixedfast.engines.interface import Engine, Traces, traces_of, unsolvable
 from mixedfast.engines.layout import spread, spread_edges
 from mixedfast.engines.refinement import Refined
 from mixedfast.engines.stochastic_traces import Probed, probed
@@ -60,7 +60,15 @@ class LevelMoments:
     DxD: np.ndarray
 
 
-@stored("Solution", arrays={"beta": "finite p", "LX": "finite p p"})
+def _check_solution(fields: Any) -> Iterator[str]:
+    numbers = (fields.deviance, fields.r2, fields.ldL2, fields.ldRX2)
+    if not all(map(math.isfinite, numbers)) or fields.r2 <= 0.0:
+        yield "the criterion of a Solution is not finite, or its sum of squares is not positive"
+    if bool((fields.LX.diagonal() <= 0.0).any()) or bool(np.triu(fields.LX, 1).any()):
+        yield "LX of a Solution is not a lower triangle with a positive diagonal"
+
+
+@stored("Solution", arrays={"beta": "finite p", "LX": "finite p p"}, relations=_check_solution)
 @dataclass(frozen=True, eq=False)
 class Solution:
     """The solved system at one theta, internal basis.
@@ -166,6 +174,19 @@ class PLSSystem:
                 return solution
         self.rejected += 1
         return None
+
+    def solve_again(self, theta: np.ndarray) -> Solution:
+        """Factor and solve at a theta where the system was positive definite before.
+
+        Raises
+        ------
+        NotIdentifiedError
+            When it is not, as with sums from a file that was changed.
+        """
+        solution = self.solve(theta)
+        if solution is None:
+            raise unsolvable()
+        return solution
 
     def _combined_products(self) -> np.ndarray:
         """Combine [X y]'V0^-1[X y] to that of the columns of the model, (p+1,p+1)."""

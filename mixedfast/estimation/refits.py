@@ -16,7 +16,7 @@ import numpy as np
 from mixedfast.covariance.relative import SINGULAR_TOLERANCE
 from mixedfast.crossprod.new_response import Responses
 from mixedfast.engines.choose import choose
-from mixedfast.engines.interface import Engine
+from mixedfast.engines.interface import Engine, unsolvable
 from mixedfast.estimation.batched_newton import batched_newton
 from mixedfast.estimation.fit import Fit, settle
 from mixedfast.estimation.local_model import choose_model
@@ -117,10 +117,8 @@ def _unsolved(fit: Fit, R: int) -> Refits:
 def _scores(fit: Fit, engine: Engine) -> np.ndarray:
     """Compute `Refits.scores` of one response with any engine."""
     factored = engine.factor(fit.covariance.lambdas(fit.theta_internal))
-    if (
-        factored is None
-    ):  # M does not depend on the response, and it is positive definite at the fit
-        raise ArithmeticError("the fit's own system is not positive definite")
+    if factored is None:  # M does not depend on the response
+        raise unsolvable()
     residual = np.append(-fit.solution.beta, 1.0)
     e = factored[1] @ residual
     v = [c[:, :, 0] for c in engine.project(residual[:, None])]

@@ -228,6 +228,26 @@ CHANGES = {
     "NaN in the sums": ("crossed", array("CrossProducts", "xy", put((0, 0), np.nan))),
     "infinity in a block": ("crossed", array("GroupProducts", "A", put((0, 0, 0), np.inf))),
     "NaN in a pair": ("crossed", array("PairProducts", "data", put((0, 0, 0), np.nan))),
+    # larger than the products of any columns
+    "a product past all sums": ("crossed", array("GroupProducts", "A", put((0, 0, 0), -1e308))),
+    "sums past all rows": ("crossed", array("GroupProducts", "A", lambda was: was + 1e300)),
+    "a product with y past all sums": ("crossed", array("GroupProducts", "B", put((0, 0, 1), 1e6))),
+    "a product of a pair past all sums": (
+        "crossed",
+        array("PairProducts", "data", lambda w: -w * 1e9),
+    ),
+    "products of X past all sums": ("crossed", array("CrossProducts", "xy", put((1, 0), 1e200))),
+    "products that are not symmetric": (
+        "curved",
+        array("GroupProducts", "A", put((0, 1, 0), 7.0)),
+    ),
+    "a theta past all numbers": ("crossed", array("Fit", "theta_internal", put(0, 1e200))),
+    "a level of less than nothing": ("crossed", array("GroupProducts", "A", put((0, 0, 0), -5.0))),
+    "a negative sum of squares": ("crossed", array("CrossProducts", "xy", lambda was: -was)),
+    "residuals of nothing": ("crossed", other("Solution", "r2", 0.0)),
+    "a deviance without end": ("crossed", other("Solution", "deviance", {"float": "inf"})),
+    "a factor that cannot be inverted": ("crossed", array("Solution", "LX", lambda was: 0.0 * was)),
+    "a factor that is no triangle": ("curved", array("Solution", "LX", put((0, 1), 1.0))),
     "a scale of nothing": ("crossed", array("CrossProducts", "scale", put(0, 0.0))),
     "a scale that turns": ("crossed", array("GroupProducts", "scale", put(0, -1.0))),
     "NaN as a deviance": ("crossed", other("Solution", "deviance", {"float": "nan"})),
@@ -332,6 +352,30 @@ def test_what_is_forged_is_refused_in_words(originals, tmp_path, what):
     forger.write()
     with pytest.raises(mf.MixedFastError, match=r"\w+ \w+ \w+"):
         mf.load(path)
+
+
+@pytest.mark.parametrize("which", ["crossed", "curved"])
+def test_a_theta_that_cannot_be_solved_is_an_error_of_every_method(originals, tmp_path, which):
+    """The checks at load do not solve the model: its methods find what they cannot use.
+
+    Each product is possible by itself, and all together are not those of any columns.
+    """
+    path = tmp_path / "forged.mf"
+    path.write_bytes((originals / which).read_bytes())
+    forger = Forger(path)
+    if which == "crossed":
+        array("PairProducts", "data", lambda was: 10.0 * was)(forger)
+    else:
+        array("GroupProducts", "A", lambda was: was + np.array([[0, 40], [40, 0]]))(forger)
+    forger.write()
+    m = mf.load(path)
+    refused = set()
+    for name in ("summary", "ranef", "anova", "confint", "varcorr_se", "profile", "ranova"):
+        try:
+            getattr(m, name)()
+        except mf.MixedFastError:
+            refused.add(name)
+    assert refused >= {"summary", "ranef", "confint", "profile", "varcorr_se"}
 
 
 def test_the_message_names_file_class_and_field(originals, tmp_path):

@@ -84,8 +84,8 @@ def random_term_tests(fit: Fit) -> list[RandomTermTest]:
 def _reduced(fit: Fit, columns: list[NewColumns]) -> tuple[float, int]:
     """Fit the model with fewer random effects: criterion and number of parameters."""
     if not any(len(own.names) for own in columns):  # no random effects at all: theta = 0
-        solution = fit.new_system().solve(np.zeros(fit.covariance.n_theta))
-        assert solution is not None  # X'X is positive definite in every fit
+        # X'X is positive definite in every fit
+        solution = fit.new_system().solve_again(np.zeros(fit.covariance.n_theta))
         return solution.deviance, fit.cp.p + 1
     smaller = fit_crossproducts(with_columns(fit.cp, columns), fit.reml, engine=fit.engine_wanted)
     return smaller.deviance, n_parameters(smaller)

@@ -205,12 +205,10 @@ def profile(
 def _ml_optimum(fit: Fit, system: PLSSystem) -> tuple[np.ndarray, float]:
     """Return theta and the deviance of the ML fit, and leave `system` solved there."""
     if not fit.reml:
-        solution = system.solve(fit.theta_internal)
-        assert solution is not None
-        return fit.theta_internal, solution.deviance
+        return fit.theta_internal, system.solve_again(fit.theta_internal).deviance
     model = choose_model(system, exact=len(fit.cp.groups) == 1)
     found = minimize(system, fit.theta_internal, model)
-    system.solve(found.theta)
+    system.solve_again(found.theta)
     return found.theta, found.deviance
 
 
