@@ -143,6 +143,11 @@ def _check_pair(fields: Any) -> Iterator[str]:
         or bool((np.diff(ends.astype(np.int64)) < 0).any())
     ):
         yield f"indptr of a PairProducts does not increase from 0 to {len(fields.indices)}"
+        return
+    same_row = np.ones(len(fields.indices), dtype=bool)
+    same_row[ends[:-1][ends[:-1] < len(same_row)].astype(np.int64)] = False
+    if bool((np.diff(fields.indices.astype(np.int64), prepend=-1)[same_row] <= 0).any()):
+        yield "indices of a PairProducts do not ascend within a row"
 
 
 @stored(

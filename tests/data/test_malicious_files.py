@@ -202,6 +202,8 @@ CHANGES = {
     "places past the levels": ("crossed", array("PairProducts", "indices", put(0, 10**6))),
     "places before the levels": ("crossed", array("PairProducts", "indices", put(0, -1))),
     "places by 2^62": ("crossed", array("PairProducts", "indptr", put(1, 2**62))),
+    "places that go back": ("crossed", array("PairProducts", "indices", lambda was: was[::-1])),
+    "a place twice": ("crossed", array("PairProducts", "indices", put(1, 0))),
     "ends that go back": ("crossed", array("PairProducts", "indptr", put(2, 0))),
     "ends that begin late": ("crossed", array("PairProducts", "indptr", put(0, 1))),
     "a pair of a group with itself": (
@@ -382,7 +384,7 @@ def test_the_message_names_file_class_and_field(originals, tmp_path):
     path = tmp_path / "forged.mf"
     path.write_bytes((originals / "crossed").read_bytes())
     forger = Forger(path)
-    array("PairProducts", "indices", put(0, 6))(forger)
+    array("PairProducts", "indices", put(-1, 6))(forger)
     forger.write()
     said = "is not a valid mixedfast file: indices of the pair 0, 1 of a CrossProducts do not lie from 0 to 5"
     with pytest.raises(mf.DataError, match=re.escape(f"{path} {said}")):
