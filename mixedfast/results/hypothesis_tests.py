@@ -146,7 +146,8 @@ class HypothesisTests(FixedPart):
         ----------
         specs : str or list of str
             Factors of the table: ``"recipe"``, ``["recipe", "temperature"]`` or
-            ``"recipe | temperature"``.
+            ``"recipe | temperature"``; ``"1"`` for the mean over everything. A factor nested in
+            others appears with them, at the combinations that exist.
         ddf, level
             As for `coef_table`.
         at : dict, optional
@@ -154,9 +155,10 @@ class HypothesisTests(FixedPart):
             levels). Several values of a covariate that is not in `specs` are averaged over.
         by : str or list of str, optional
             Variables that comparisons stay within.
-        weights : {"equal", "proportional"}
-            Weights of the cells in averages over the other factors: equal, or the number of their
-            rows.
+        weights : {"equal", "proportional", "outer", "cells", "flat"}
+            Weights in averages over the other factors: equal; numbers of rows of the combinations
+            of these factors, of each of them by itself ("outer"), or of the cells themselves
+            ("cells"); equal for all cells that have rows, and zero for the others ("flat").
         offset : float, optional
             Added in the place of the model's offset, which otherwise is held at its mean.
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from mixedfast.data.frames_out import apart, returns_callers_tables
 from mixedfast.inference.ddf.methods import boundary_note
-from mixedfast.inference.hypotheses.emmeans import (
-    GridMeans,
+from mixedfast.inference.hypotheses.emmeans import GridMeans
+from mixedfast.inference.hypotheses.mean_tests import (
     equality_tests,
     families,
     mean_estimates,
+    not_estimable,
     pairwise,
 )
 from mixedfast.results.tabled import Tabled
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["MarginalMeans"]
+
+#: So many means that cannot be estimated are explained on the page; others are counted.
+_REASONS = 3
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,14 +41,16 @@ class MarginalMeans(GridMeans, Tabled):
         The variables of the means, and those that define families of comparisons.
     levels : tuple of tuple
         One per mean: values of ``specs``, then of ``by``.
-    L : (m, p) array
-        Over the identifiable coefficients; the means are ``L beta + offset``. Rows that cannot be
-        estimated are NaN.
+    rows : (m, p_all) array
+        Averages of all columns of X; NaN for combinations without rows where cells are weighted by
+        their rows.
     offset : (m,) array
     at : dict
         Values at which the other covariates are held.
     over : tuple of str
         The variables averaged over.
+    nested : tuple of str
+        The nesting of factors: ``"site in region"``.
     ddf : str or TraceMethod
     level : float
         Of confidence intervals.
@@ -135,9 +141,11 @@ class MarginalMeans(GridMeans, Tabled):
     def _table(self) -> pd.DataFrame:
         import pandas as pd
 
-        variables = {
+        variables: dict[str, Any] = {
             name: [row[i] for row in self.levels] for i, name in enumerate((*self.specs, *self.by))
         }
+        if not self.specs:
+            variables = {"1": ["overall"] * len(self.levels), **variables}
         return pd.DataFrame({**variables, **self._named(mean_estimates(self))})
 
     def _named(self, columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,15 +155,21 @@ class MarginalMeans(GridMeans, Tabled):
 
     def _label(self, i: int) -> str:
         """Name a mean by its values of ``specs``."""
-        return " ".join(str(value) for value in self.levels[i][: len(self.specs)])
+        return " ".join(str(value) for value in self.levels[i][: len(self.specs)]) or "overall"
 
     def _notes(self) -> str:
         """Describe the intervals, and what was held and averaged over."""
         held = ", ".join(f"{name} = {_short(value)}" for name, value in self.at.items())
+        reasons = not_estimable(self)
+        shown = [f"{self._label(i)}: {reason}" for i, reason in list(reasons.items())[:_REASONS]]
+        more = len(reasons) - len(shown)
         notes = (
             f"{100 * self.level:g}% intervals, df by {self.ddf}",
             f"at {held}" if held else "",
             f"averaged over {', '.join(self.over)}" if self.over else "",
+            f"nested factors: {', '.join(self.nested)}" if self.nested else "",
+            f"not estimable: {', '.join(shown)}" if shown else "",
+            f"and {more} more means" if more else "",
             boundary_note(self.fit, self.ddf),
         )
         return "; ".join(filter(None, notes))

@@ -11,7 +11,7 @@ from helpers.cases import frame, topic
 
 import mixedfast as mf
 from mixedfast.design.covariates import Covariate, describe, merge
-from mixedfast.errors import ArgumentError, DataError, FormulaError, NotDefinedError
+from mixedfast.errors import ArgumentError, DataError, FormulaError
 from mixedfast.inference.hypotheses import emmeans as room
 from mixedfast.results.marginal_means import MarginalMeans
 from mixedfast.results.tabled import tabled
@@ -252,6 +252,125 @@ def test_an_empty_cell_cannot_be_estimated():
             np.testing.assert_allclose(adjusted, np.minimum(3 * plain, 1.0), rtol=1e-12)
 
 
+def _nested(seed: int, formula: str = "tr * region + site") -> tuple[pd.DataFrame, object]:
+    """Three sites in one region and five in the other, a few rows missing."""
+    rng = np.random.default_rng(seed)
+    rows = [(f"s{s}", t, k) for s in range(8) for t in "AB" for k in range(6)]
+    data = pd.DataFrame(rows, columns=["site", "tr", "k"])
+    data["region"] = np.where(data["site"] < "s5", "N", "S")
+    data["plot"] = data["site"] + (data["k"] // 2).astype(str)
+    data["x"] = rng.normal(size=len(data))
+    effects = {plot: rng.normal() for plot in data["plot"].unique()}
+    data["y"] = rng.normal(size=len(data)) + (data["tr"] == "B") + data["plot"].map(effects)
+    data = data.drop(index=rng.choice(len(data), 8, replace=False)).reset_index(drop=True)
+    return data, mf.lmer(f"y ~ {formula} + (1 | plot)", data)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["tr * region + site", "tr + region + C(site, contr.sum)", "0 + tr + region + region:site + x"],
+)
+def test_nested_factors_are_averaged_within_their_outer_factor(formula):
+    """Against averages of predictions over the cells that exist."""
+    data, m = _nested(1, formula)
+    cells = data[["region", "site"]].drop_duplicates()
+    grid = cells.merge(pd.DataFrame({"tr": ["A", "B"]}), how="cross").assign(x=data["x"].mean())
+    grid["fit"] = m.predict(grid.assign(plot="new"), re=False)
+    sites = grid.groupby(["region", "site"])["fit"].mean()
+    regions = grid.groupby("region")["fit"].mean()
+    found = m.emmeans("site").to_frame()
+    assert list(found)[:2] == ["site", "region"]
+    assert found.set_index(["region", "site"])["emmean"].to_dict() == pytest.approx(
+        sites.to_dict(), rel=1e-9
+    )
+    found = m.emmeans("region")
+    assert found.to_frame().set_index("region")["emmean"].to_dict() == pytest.approx(
+        regions.to_dict(), rel=1e-9
+    )
+    assert "nested factors: site in region" in str(found)
+    treated = grid.groupby(["tr", "region"])["fit"].mean().groupby("tr").mean()
+    found = m.emmeans("tr").to_frame().set_index("tr")["emmean"]
+    assert found.to_dict() == pytest.approx(treated.to_dict(), rel=1e-9)
+    overall = m.emmeans("1").to_frame()
+    assert overall["1"].tolist() == ["overall"]
+    assert overall["emmean"].iloc[0] == pytest.approx(regions.mean(), rel=1e-9)
+
+
+def test_a_difference_is_estimable_where_means_are_not():
+    """One empty cell of p:q leaves no mean of f estimable, and every difference of two."""
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame(
+        [(p, q, f) for p in "abc" for q in "xy" for f in "uvw" for _ in range(4)],
+        columns=["p", "q", "f"],
+    ).query("p != 'c' or q != 'y'")
+    data["g"] = np.arange(len(data)) % 10
+    data["y"] = rng.normal(size=len(data)) + rng.normal(size=10)[data["g"]]
+    m = mf.lmer("y ~ p * q + f + (1 | g)", data)
+    means = m.emmeans("f")
+    assert means.to_frame()["emmean"].isna().all()
+    assert "not estimable: u: no rows have p[T.c]:q[T.y]" in str(means)
+    expected = m.contrast(["f[T.v] = 0", "f[T.w] = 0", "f[T.w] - f[T.v] = 0"])
+    found = means.pairs("none")
+    for name in ("estimate", "statistic"):
+        np.testing.assert_allclose(found[name], -expected[name], rtol=1e-9)
+    np.testing.assert_allclose(found["df"], expected["df"], rtol=1e-9)
+    assert means.joint()["num_df"].tolist() == [2.0]
+
+
+def test_weights_are_counted_in_the_rows():
+    data = _nested(2)[0]
+    data["k"] = data["k"].astype(str)
+    m = mf.lmer("y ~ tr * k + region + (1 | plot)", data)
+    cells = data.groupby(["tr", "k", "region"]).size().rename("n").reset_index()
+    cells["fit"] = m.predict(cells.assign(plot="new"), re=False)
+    every = pd.DataFrame(
+        [(t, k, r) for t in "AB" for k in data["k"].unique() for r in "NS"],
+        columns=["tr", "k", "region"],
+    )
+    every["fit"] = m.predict(every.assign(plot="new"), re=False)
+    both = data.groupby(["k", "region"]).size().rename("w").reset_index()
+    shares = {name: data[name].value_counts() for name in ("k", "region")}
+    weighted = {
+        "equal": every.assign(w=1.0),
+        "proportional": every.merge(both, on=["k", "region"]),
+        "outer": every.assign(
+            w=every["k"].map(shares["k"]) * every["region"].map(shares["region"])
+        ),
+        "cells": cells.assign(w=cells["n"]),
+        "flat": cells.assign(w=1.0),
+    }
+    for weights, table in weighted.items():
+        wf = table.assign(wf=table["w"] * table["fit"]).groupby("tr")[["wf", "w"]].sum()
+        found = m.emmeans("tr", weights=weights).to_frame().set_index("tr")["emmean"]
+        assert found.to_dict() == pytest.approx((wf["wf"] / wf["w"]).to_dict(), rel=1e-9), weights
+
+
+def test_many_factors_are_averaged_one_by_one():
+    """Twelve factors of six levels span a grid of two billion cells."""
+    rng = np.random.default_rng(5)
+    names = [f"f{k}" for k in range(12)]
+    data = pd.DataFrame({name: rng.choice(list("abcdef"), 400) for name in names})
+    data["tr"], data["g"] = rng.choice(["c", "t"], 400), np.arange(400) % 20
+    data["y"] = rng.normal(size=400) + rng.normal(size=20)[data["g"]]
+    m = mf.lmer("y ~ tr + " + " + ".join(names) + " + (1 | g)", data)
+    base = m.params["Intercept"] + m.params.filter(regex=r"^f\d").sum() / 6
+    found = m.emmeans("tr").to_frame()["emmean"]
+    np.testing.assert_allclose(found, [base, base + m.params["tr[T.t]"]], rtol=1e-12)
+
+
+def test_categories_of_intervals():
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"g": np.repeat(np.arange(20), 6), "age": rng.uniform(18, 80, 120)})
+    data["band"] = pd.cut(data["age"], [0, 30, 50, 99])
+    data["y"] = data["age"] / 10 + rng.normal(size=120) + rng.normal(size=20)[data["g"]]
+    named = data.assign(band=data["band"].astype(str))
+    found, expected = (
+        mf.lmer("y ~ band + (1 | g)", table).emmeans("band").to_frame() for table in (data, named)
+    )
+    assert found["band"].tolist() == data["band"].cat.categories.tolist()
+    np.testing.assert_allclose(found["emmean"], expected["emmean"], rtol=1e-9)
+
+
 def test_questions_that_cannot_be_answered():
     fit = fitted("trial_drug")._fit
     with pytest.raises(FormulaError, match="did you mean 'drug'"):
@@ -264,8 +383,10 @@ def test_questions_that_cannot_be_answered():
         emmeans(fit, "drug", at={"drug": ["ctl", "placebo"]})
     with pytest.raises(DataError, match="counts rows"):
         emmeans(fit, "drug", weights="proportional")
-    with pytest.raises(NotDefinedError, match="'equal' or 'proportional'"):
-        emmeans(fit, "drug", weights="cells")
+    with pytest.raises(ArgumentError, match="'proportional', 'outer', 'cells', 'flat'"):
+        emmeans(fit, "drug", weights="size")
+    with pytest.raises(DataError, match="do not occur together"):
+        emmeans(_nested(0)[1]._fit, "site", at={"site": ["s0", "s1"], "region": ["S"]})
 
 
 def test_it_prints_itself():

@@ -3,11 +3,13 @@
 Population marginal means of Searle, Speed and Milliken (1980, The American Statistician 34): the
 model is evaluated on every combination of the levels of the factors, with covariates at their
 means, and averaged over the other factors.
+
+A mean or a difference of means is estimable when it is a combination of rows of X. This is judged
+for each quantity by itself: the difference of two means may be estimable where neither of them is.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,20 +19,25 @@ from typing import Any
 import numpy as np
 
 from mixedfast._validation import check_choice, check_level, check_names
+from mixedfast.data.frames import Numeric
 from mixedfast.design.types import Design
-from mixedfast.errors import ArgumentError, FormulaError
+from mixedfast.errors import ArgumentError, DataError, FormulaError
 from mixedfast.estimation.fit import Fit
 from mixedfast.estimation.linear_fit import LinearFit
-from mixedfast.inference.ddf.methods import DDF, FTest, f_test, t_test, without_groups
-from mixedfast.inference.hypotheses.comparisons import (
-    ADJUSTMENTS,
-    adjusted_p_values,
-    critical_values,
-)
+from mixedfast.inference.ddf.methods import DDF, without_groups
 from mixedfast.inference.hypotheses.estimable import estimable
-from mixedfast.inference.hypotheses.reference_grid import cell_weights, reference_grid
+from mixedfast.inference.hypotheses.grid_weights import (
+    Dimension,
+    combinations,
+    counted,
+    structure,
+)
+from mixedfast.inference.hypotheses.nesting import Nesting, nesting
+from mixedfast.inference.hypotheses.reference_grid import ReferenceGrid, mean_rows, reference_grid
 
-__all__ = ["GridMeans", "emmeans", "equality_tests", "families", "mean_estimates", "pairwise"]
+__all__ = ["WEIGHTS", "GridMeans", "emmeans"]
+
+WEIGHTS = ("equal", "proportional", "outer", "cells", "flat")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +51,16 @@ class GridMeans:
         The variables of the means, and those that define families of comparisons.
     levels : tuple of tuple
         One per mean: values of ``specs``, then of ``by``.
-    L : (m, p) array
-        Over the identifiable coefficients; the means are ``L beta + offset``. Rows that cannot be
-        estimated are NaN.
+    rows : (m, p_all) array
+        Averages of all columns of X; NaN for combinations without rows where cells are weighted by
+        their rows.
     offset : (m,) array
     at : dict
         Values at which the other covariates are held.
     over : tuple of str
         The variables averaged over.
+    nested : tuple of str
+        The nesting of factors: ``"site in region"``.
     ddf : str or TraceMethod
     level : float
         Of confidence intervals.
@@ -61,12 +70,21 @@ class GridMeans:
     specs: tuple[str, ...]
     by: tuple[str, ...]
     levels: tuple[tuple[Any, ...], ...]
-    L: np.ndarray
+    rows: np.ndarray
     offset: np.ndarray
     at: Mapping[str, Any]
     over: tuple[str, ...]
+    nested: tuple[str, ...]
     ddf: DDF
     level: float
+
+    @property
+    def L(self) -> np.ndarray:
+        """The means over the identifiable coefficients, (m, p); NaN if not estimable.
+
+        The means are ``L beta + offset``.
+        """
+        return estimable(self.fit.cp, self.rows)
 
 
 def emmeans(
@@ -86,7 +104,8 @@ def emmeans(
     ----------
     fit : LinearFit
     specs : str or sequence of str
-        The variables of the means: ``"f"``, ``["f", "g"]``, or ``"f | g"`` for f within each g.
+        The variables of the means: ``"f"``, ``["f", "g"]``, or ``"f | g"`` for f within each g;
+        ``"1"`` for the mean over everything.
     at : dict, optional
         Variable -> value, or list of values, instead of the mean of a covariate or all levels of a
         factor.
@@ -94,13 +113,15 @@ def emmeans(
         Variables that divide the comparisons into families.
     ddf : str or TraceMethod
     level : float
-    weights : {"equal", "proportional"}
-        How cells are averaged over the other factors: with equal weights, or weighted by their
-        numbers of rows.
+    weights : one of WEIGHTS
+        How cells are averaged over the other factors: with equal weights; by the numbers of rows of
+        the combinations of the factors averaged over ("proportional"), of each of these factors by
+        itself ("outer"), or of the cells themselves ("cells"); or with equal weights of the cells
+        that have rows ("flat").
     offset : float, optional
         Instead of the offset of the model.
     design : Design, optional
-        The rows; needed for ``weights="proportional"``.
+        The rows; needed for weights other than "equal".
 
     Raises
     ------
@@ -115,42 +136,108 @@ def emmeans(
     with two values takes both, with equal weight (others only by ``at=``). An offset is evaluated
     on the grid like a covariate; one given as an array is held at its mean.
 
+    A factor that is nested in others appears with them, at the combinations that exist.
+
     Examples
     --------
     >>> import mixedfast as mf
     >>> m = mf.lmer("math ~ ses + sector + (1 | school)", mf.load_dataset("hsb"))
-    >>> mean_estimates(emmeans(m._fit, "sector"))["emmean"].round(2)
+    >>> means = emmeans(m._fit, "sector")
+    >>> (means.L @ m._fit.beta).round(2)
     array([13.82, 11.72])
     """
     check_level(level)
+    check_choice("weights", weights, WEIGHTS)
     wanted, families = _read_specs(specs, by)
     if at is not None and not isinstance(at, Mapping):
         raise ArgumentError(f"at={at!r}: a dict such as {{variable: value}}")
     if offset is not None and not (isinstance(offset, Real) and np.isfinite(offset)):
         raise ArgumentError(f"offset={offset!r}: a number, added to all means")
-    given = dict(at or {})
+    grid = reference_grid(fit, (*wanted, *families), dict(at or {}))
+    nested = nesting(fit.cp)
+    wanted, families = _with_outer(wanted, families, nested)
     named = (*wanted, *families)
-    grid = reference_grid(fit, named, given, offset)
+    places = grid.all_places
+    plain = structure(places, nested)
+    positions = combinations(plain, named)
+    if named and not len(positions[named[0]]):
+        raise DataError(f"at={at!r}: these levels do not occur together")
+    dimensions = _weighted(grid, plain, nested, named, weights, design)
+    averages = mean_rows(fit, grid, positions, dimensions)
+    own = averages.offset if offset is None else np.full(len(averages.rows), float(offset))
     others = {name: values for name, values in grid.values.items() if name not in named}
-    over = [name for name, values in others.items() if len(values) > 1]
-    averaged_over = [name for name in over if name not in given]
-    shares = cell_weights(grid, weights, averaged_over, design)
-    keys = [row[: len(named)] for row in grid.cells]
-    levels = tuple(dict.fromkeys(keys))
-    cells = [np.array([key == one for key in keys]) for one in levels]
-    means = np.array([np.average(grid.X[rows], axis=0, weights=shares[rows]) for rows in cells])
     return GridMeans(
         fit=fit,
         specs=wanted,
         by=families,
-        levels=levels,
-        L=estimable(fit.cp, means),
-        offset=np.array([np.average(grid.offset[rows], weights=shares[rows]) for rows in cells]),
+        levels=tuple(zip(*([grid.values[n][i] for i in positions[n]] for n in named), strict=True))
+        if named
+        else ((),),
+        rows=averages.rows,
+        offset=own,
         at={name: values[0] for name, values in others.items() if len(values) == 1},
-        over=tuple(over),
+        over=tuple(name for name, values in others.items() if len(values) > 1),
+        nested=tuple(f"{name} in {' and '.join(outer)}" for name, outer in nested.items()),
         ddf=ddf if isinstance(fit, Fit) else without_groups(ddf),
         level=level,
     )
+
+
+def _with_outer(
+    wanted: tuple[str, ...], families: tuple[str, ...], nested: Nesting
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Add the factors that the named ones are nested in."""
+    for name in families:
+        families += tuple(n for n in nested.get(name, ()) if n not in (*wanted, *families))
+    for name in wanted:
+        wanted += tuple(n for n in nested.get(name, ()) if n not in (*wanted, *families))
+    return wanted, families
+
+
+def _weighted(
+    grid: ReferenceGrid,
+    plain: list[Dimension],
+    nested: Nesting,
+    named: tuple[str, ...],
+    weights: str,
+    design: Design | None,
+) -> list[Dimension]:
+    """Apply the weights to the dimensions of the grid."""
+    countable = [
+        name
+        for name, values in grid.values.items()
+        if name in grid.places or (len(values) > 1 and name not in grid.given)
+    ]
+    over = [name for name in countable if name not in named]
+    if weights == "equal" or not over:
+        return plain
+    if design is None:
+        raise DataError(f"weights={weights!r} counts rows, and this result was made without them")
+    linked = over if weights in ("proportional", "outer") else countable
+    joined = [name for one in plain if set(one.variables) & set(linked) for name in one.variables]
+    found = {name: _positions(grid, name, design) for name in joined}
+    if weights == "outer":
+        shares = {
+            name: np.bincount(at[at >= 0], minlength=len(grid.values[name])).astype(float)
+            for name, at in found.items()
+        }
+        return structure(grid.all_places, nested, shares)
+    return counted(plain, found, flat=weights == "flat")
+
+
+def _positions(grid: ReferenceGrid, name: str, design: Design) -> np.ndarray:
+    """Return for each row the position of its value on the grid, (n,); -1 for other values."""
+    values = grid.values[name]
+    if name in grid.places:
+        place = np.full(len(grid.recipe.levels[name]), -1)
+        place[grid.places[name]] = np.arange(len(values))
+        return np.asarray(place[design.variables.coded[name].codes])
+    numbers = design.variables.columns[name]
+    assert isinstance(numbers, Numeric)
+    out = np.full(design.n, -1)
+    for i, value in enumerate(values):
+        out[numbers.values == value] = i
+    return out
 
 
 def _read_specs(
@@ -166,6 +253,8 @@ def _read_specs(
     if isinstance(specs, str):
         left, _, right = specs.strip().removeprefix("~").partition("|")
         wanted, families = _names(left), (*_names(right), *families)
+    if wanted == ("1",):
+        return (), families
     if not wanted:
         raise FormulaError(f"specs={specs!r} contains no variable")
     twice = [name for name, count in Counter((*wanted, *families)).items() if count > 1]
@@ -180,94 +269,3 @@ def _read_specs(
 def _names(text: str) -> tuple[str, ...]:
     """Split ``"f + g"`` or ``"f * g"`` into names."""
     return tuple(name.strip() for name in text.replace("*", "+").split("+") if name.strip())
-
-
-# --- estimates and tests ------------------------------------------------------------------------
-
-
-def mean_estimates(means: GridMeans) -> dict[str, np.ndarray]:
-    """Estimate the means: ``emmean, std_error, df, conf_low, conf_high``, (m,) each."""
-    tests = _t_tests(means, means.L)
-    return {
-        "emmean": tests["estimate"] + means.offset,
-        "std_error": tests["std_error"],
-        "df": tests["df"],
-        "conf_low": tests["conf_low"] + means.offset,
-        "conf_high": tests["conf_high"] + means.offset,
-    }
-
-
-def families(means: GridMeans) -> dict[tuple[Any, ...], list[int]]:
-    """Group the means by their values of ``by``: values -> positions."""
-    out: dict[tuple[Any, ...], list[int]] = {}
-    for i, row in enumerate(means.levels):
-        out.setdefault(row[len(means.specs) :], []).append(i)
-    return out
-
-
-def pairwise(
-    means: GridMeans, members: list[int], adjust: str = "tukey"
-) -> tuple[list[tuple[int, int]], dict[str, np.ndarray]]:
-    """Test all differences of two means of a family.
-
-    Parameters
-    ----------
-    means : GridMeans
-    members : list of int
-        Positions of the means.
-    adjust : one of ADJUSTMENTS
-        How p values and intervals allow for the number of means (Tukey) or of comparisons.
-
-    Returns
-    -------
-    pairs : list of (int, int)
-    tests : dict of str to array
-        ``estimate, std_error, df, statistic, p_value, conf_low, conf_high``, one value per pair.
-
-    Raises
-    ------
-    ArgumentError
-        For an unknown adjustment.
-    """
-    check_choice("adjust", adjust, ADJUSTMENTS)
-    pairs = list(itertools.combinations(members, 2))
-    first, second = (np.array([pair[k] for pair in pairs], dtype=int) for k in (0, 1))
-    tests = _t_tests(means, means.L[first] - means.L[second])
-    offset = means.offset[first] - means.offset[second]
-    estimate = tests["estimate"] + offset
-    statistic = tests["statistic"] + offset / tests["std_error"]
-    critical = critical_values(means.level, tests["df"], len(members), adjust)
-    margin = critical * tests["std_error"]
-    return pairs, {
-        "estimate": estimate,
-        "std_error": tests["std_error"],
-        "df": tests["df"],
-        "statistic": statistic,
-        "p_value": adjusted_p_values(statistic, tests["df"], len(members), adjust),
-        "conf_low": estimate - margin,
-        "conf_high": estimate + margin,
-    }
-
-
-def equality_tests(means: GridMeans) -> dict[tuple[Any, ...], FTest]:
-    """Test in each family that all means are equal; NaN when a mean cannot be estimated."""
-    return {by: _equality_test(means, members) for by, members in families(means).items()}
-
-
-def _equality_test(means: GridMeans, members: list[int]) -> FTest:
-    """Test that some means are equal."""
-    L = means.L[members[1:]] - means.L[members[0]]
-    rhs = means.offset[members[0]] - means.offset[members[1:]]
-    if not len(L) or np.isnan(L).any():
-        return FTest(*(np.nan,) * 5)
-    return f_test(means.fit, L, rhs, means.ddf)
-
-
-def _t_tests(means: GridMeans, L: np.ndarray) -> dict[str, np.ndarray]:
-    """Test L beta = 0 row by row; NaN for rows that cannot be estimated."""
-    known = ~np.isnan(L).any(axis=1)
-    out = {}
-    for name, values in t_test(means.fit, L[known], 0.0, means.ddf, means.level).items():
-        out[name] = np.full(len(L), np.nan)
-        out[name][known] = values
-    return out

@@ -11,7 +11,7 @@ import numpy as np
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.inference.hypotheses.row_space import without_rounding
 
-__all__ = ["alias_matrix", "column_sizes", "estimable"]
+__all__ = ["alias_matrix", "column_sizes", "estimable", "undetermined"]
 
 #: The alias matrix is accurate to about 1e-10: a sum of its products may be wrong by this fraction
 #: of its terms.
@@ -56,13 +56,34 @@ def estimable(cp: CrossProducts, rows: np.ndarray) -> np.ndarray:
     ----------
     cp : CrossProducts
     rows : (r, p_all) array
+        A row with NaN is not estimable.
 
     Returns
     -------
     (r, p) array
     """
-    kept, alias = rows[:, cp.kept], alias_matrix(cp)
-    terms = np.abs(kept) @ np.abs(alias) + np.abs(rows)
-    tolerance = _ALIAS_ACCURACY * terms + _REDUNDANT * column_sizes(cp)
-    lost = (np.abs(kept @ alias - rows) > tolerance).any(axis=1)
-    return np.where(lost[:, None], np.nan, kept)
+    lost = np.asarray(undetermined(cp, rows).any(axis=1))
+    return np.where(lost[:, None], np.nan, rows[:, cp.kept])
+
+
+def undetermined(cp: CrossProducts, rows: np.ndarray) -> np.ndarray:
+    """Find the columns left out whose coefficients the combinations need, (r, p_all) bool.
+
+    A combination is estimable when there is none. All columns are needed by a row of NaN.
+
+    Parameters
+    ----------
+    cp : CrossProducts
+    rows : (r, p_all) array
+    """
+    out: np.ndarray = np.zeros(rows.shape, dtype=bool)
+    unknown = np.asarray(np.isnan(rows).any(axis=1))
+    out[unknown] = True
+    left_out = np.setdiff1d(np.arange(rows.shape[1]), cp.kept)
+    if len(left_out):
+        kept, alias, own = rows[:, cp.kept], alias_matrix(cp)[:, left_out], rows[:, left_out]
+        terms = np.abs(kept) @ np.abs(alias) + np.abs(own)
+        tolerance = _ALIAS_ACCURACY * terms + _REDUNDANT * column_sizes(cp)[left_out]
+        needed: np.ndarray = np.abs(kept @ alias - own) > tolerance
+        out[:, left_out] |= needed
+    return out
