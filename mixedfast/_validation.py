@@ -33,6 +33,10 @@ __all__ = [
 ]
 
 
+#: Names longer than this are compared with no others: that takes their length squared.
+_LONGEST_NAME = 1000
+
+
 def did_you_mean(name: Any, known: Sequence[str], cutoff: float = 0.6, most: int = 3) -> str:
     """Return ``did you mean 'x'?`` for names of similar spelling, or with the initials `name`.
 
@@ -44,6 +48,8 @@ def did_you_mean(name: Any, known: Sequence[str], cutoff: float = 0.6, most: int
     ("did you mean 'Days'?", "did you mean 'kenward-roger'?")
     """
     given = str(name).strip().lower()
+    if len(given) > _LONGEST_NAME:
+        return ""
     low = {unicodedata.normalize("NFC", one).lower(): one for one in reversed(known)}
     close = [low[hit] for hit in difflib.get_close_matches(given, low, n=most, cutoff=cutoff)]
     close = close or [one for one in known if _initials(one) == given and len(given) > 1]

@@ -6,13 +6,20 @@ A message names the column, term or row at fault and says what to do about it.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from types import FrameType
 
+#: Words of a message from this length on are shown by their ends: a name of a million letters.
+_LONG_WORD = re.compile(r"(\S{80})\S{170,}(\S{20})")
+
 
 class MixedFastError(Exception):
     """Base class of all errors and warnings of mixedfast."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_LONG_WORD.sub(r"\1...\2", message))
 
 
 class ArgumentError(MixedFastError, ValueError):

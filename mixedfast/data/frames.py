@@ -28,7 +28,7 @@ from mixedfast.data.categories import (
     sorted_levels,
     whole_numbers,
 )
-from mixedfast.errors import DataError
+from mixedfast.errors import DataError, MixedFastError
 
 __all__ = [
     "ColumnData",
@@ -135,7 +135,16 @@ class Table:
         if name not in self._columns:
             if name not in self.names:
                 raise no_column(name, self.names)
-            self._columns[name] = self._fetch(name)
+            try:
+                self._columns[name] = self._fetch(name)
+            except MixedFastError:
+                raise
+            except (ValueError, ArithmeticError) as error:  # surrogates, signalling NaN, records
+                fault = "invalid decimals" if isinstance(error, ArithmeticError) else str(error)
+                raise DataError(
+                    f"column {name!r} holds values that are neither numbers nor text: "
+                    f"{fault.splitlines()[0].rstrip('.')}; convert the column first"
+                ) from error
         return self._columns[name]
 
     def check_same_index(self, label: str, values: Any) -> None:
@@ -334,6 +343,10 @@ def _check_distinct_names(names: Sequence[Any]) -> None:
 # --- pandas, and dicts of arrays -----------------------------------------------------------------
 
 
+#: Types of labels that every table and file can hold.
+_LABELS = (str, bool, int, float, np.generic)
+
+
 def _pandas_table(frame: Any) -> Table:
     if frame.columns.nlevels > 1:
         raise DataError("the columns have a MultiIndex: give each column a single name first")
@@ -357,8 +370,18 @@ def _labels_by_name(columns: Any) -> dict[str, Any]:
 
 @of_object
 def _categories(index: Any) -> np.ndarray:
-    """Return the categories of a pandas column as an array that nobody writes to."""
+    """Return the categories of a pandas column as an array that nobody writes to.
+
+    Intervals, times and other objects become their text, which tables, files and new data share.
+    """
     levels = labels(index.to_numpy())
+    if levels.dtype == object and not all(isinstance(one, _LABELS) for one in levels):
+        levels = labels([one if isinstance(one, str) else str(one) for one in levels])
+        if len(set(levels)) < len(levels):
+            raise DataError(
+                f"some categories of type {type(index[0]).__name__} look the same as text "
+                f"({levels[0]}, ...): give them names with rename_categories"
+            )
     if levels.base is not None:  # numbers: the array of pandas
         levels = levels.copy()
     levels.flags.writeable = False
@@ -374,6 +397,12 @@ def _pandas_column(name: str, series: Any) -> ColumnData:
     if isinstance(dtype, pd.CategoricalDtype):
         found = series.array
         codes = found.codes.astype(np.int32, copy=False)
+        last = len(dtype.categories) - 1
+        if len(codes) and not (codes.min() >= -1 and codes.max() <= last):
+            raise DataError(
+                f"column {name!r} is categorical, with codes outside of its {last + 1} categories: "
+                "make it again from its labels"
+            )
         return Categorical(codes, _categories(dtype.categories), bool(dtype.ordered))
     if isinstance(dtype, pd.StringDtype):
         return _pandas_strings(series)
@@ -389,6 +418,8 @@ def _pandas_column(name: str, series: Any) -> ColumnData:
     held = pd.api.types.infer_dtype(series, skipna=True)
     if held == "string":
         return _pandas_strings(series)
+    if held == "interval":
+        return _pandas_column(name, series.astype("category"))
     if held == "decimal":
         return Numeric(
             series.astype("object").where(series.notna(), np.nan).to_numpy(dtype=np.float64)

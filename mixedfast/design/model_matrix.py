@@ -19,7 +19,14 @@ from mixedfast.design.model_frame import Variables
 from mixedfast.errors import DataError, FormulaError
 from mixedfast.formula.expressions import functions, stateful_calls
 from mixedfast.formula.parser import plain_name
-from mixedfast.formula.variables import bare_names, expression_names, factors, one_line, used_names
+from mixedfast.formula.variables import (
+    bare_names,
+    expression_names,
+    factors,
+    one_line,
+    too_deep,
+    used_names,
+)
 
 __all__ = ["evaluate", "kinds_of", "materialize"]
 
@@ -133,7 +140,10 @@ def _matrix(
         # without it
         with np.errstate(all="ignore"):
             found = _model_matrix(spec, frame, {**functions(), **context}, state)
-        matrix = np.asarray(found, dtype=np.float64, order="F")
+        values = np.asarray(found)
+        matrix = values.real.astype(np.float64, order="F", copy=False)
+    except RecursionError as error:
+        raise too_deep(text) from error
     except (FormulaicError, LookupError, TypeError, ValueError) as error:
         _name_categories(text, frame, error)
         _name_values_out_of_range(text, frame, spec, error)
@@ -150,6 +160,9 @@ def _matrix(
                 f"row: {one_line(error)}"
             )
         raise FormulaError(what) from error
+    if np.iscomplexobj(values):
+        shown = text.removeprefix("0 + {").removesuffix("}")  # an expression alone
+        raise FormulaError(f"a part of {shown!r} has complex values, where real ones are needed")
     return matrix, found.model_spec
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "plain_name",
     "quote",
     "split_sides",
+    "unquoted",
 ]
 
 _NAME = re.compile(r"[^\W\d]\w*(?:\.\w+)*|\.[^\W\d]\w*")
@@ -231,6 +232,17 @@ def quote(name: str) -> str:
 
 
 # --- the two sides, and the terms cut out of the right one -------------------------------------
+
+
+def unquoted(text: str) -> str:
+    """Remove the backticks around names, which names themselves cannot contain.
+
+    Examples
+    --------
+    >>> unquoted("`age (years)` = 1")
+    'age (years) = 1'
+    """
+    return text.replace("`", "")
 
 
 def split_sides(formula: str) -> tuple[str, str]:

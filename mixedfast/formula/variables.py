@@ -37,6 +37,7 @@ __all__ = [
     "is_plain",
     "one_line",
     "python_factors",
+    "too_deep",
     "used_names",
 ]
 
@@ -161,6 +162,8 @@ def _factors(formula: str, _: frozenset[str]) -> dict[str, FactorInfo]:
         terms = list(Formula(formula))
     except (FormulaicError, SyntaxError) as error:
         raise FormulaError(f"formulaic cannot read {formula!r}: {one_line(error)}") from error
+    except RecursionError as error:
+        raise too_deep(formula) from error
     if not all(isinstance(term, Term) for term in terms):
         raise FormulaError(f"{formula!r} has more than one part: remove the '~' or '|'")
     found = {
@@ -168,6 +171,14 @@ def _factors(formula: str, _: frozenset[str]) -> dict[str, FactorInfo]:
     }
     _check_no_hidden_modules(formula, found.values())
     return found
+
+
+def too_deep(formula: str) -> FormulaError:
+    """Make the error for a formula that Python cannot evaluate for its length."""
+    return FormulaError(
+        f"{formula[:60]!r}... has an expression of too many nested operations: compute it as a "
+        "column of the data first"
+    )
 
 
 def _check_no_hidden_modules(formula: str, infos: Iterable[FactorInfo]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from mixedfast._validation import check_choice, check_flag, check_level, check_names
 from mixedfast.data.categories import Categorical
 from mixedfast.data.frames_out import apart
+from mixedfast.formula.parser import plain_name
 from mixedfast.inference.intervals.parameters import list_parameters
 from mixedfast.inference.prediction.fitted import population
 
@@ -187,7 +188,7 @@ def model_frame(m: Model) -> pd.DataFrame:
     import pandas as pd
 
     design = m._rows("augment")
-    columns: dict[str, Any] = {design.response_name: design.y}
+    columns: dict[str, Any] = {plain_name(design.response_name) or design.response_name: design.y}
     for name, column in design.variables.columns.items():
         columns[name] = _categories(column) if isinstance(column, Categorical) else column.values
     for term in design.terms:

@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -51,6 +52,12 @@ def with_value(name: str, value: float, row: int = 3) -> dict[str, Any]:
     values = np.array(a_table()[name], dtype=float)
     values[row] = value
     return a_table(**{name: values})
+
+
+def with_codes_outside() -> pd.Categorical:
+    column = pd.Categorical.from_codes(np.arange(N) % 3, list("abc"))
+    column._ndarray[:3] = 100
+    return column
 
 
 @cache
@@ -236,7 +243,17 @@ CHAPTERS = [
                     "y ~ x:(1 | g)",
                     "y ~ x + (1 | g)^2",
                     "y ~ x + (1 | g:)",
+                    "y ~ I(1j * x) + (1 | g)",
+                    "1j * y ~ x + (1 | g)",
                 ],
+            ),
+            Bad(
+                'mf.lmer("y ~ I(" + "x + " * 5000 + "x) + (1 | g)", data)',
+                lambda: mf.lmer("y ~ I(" + "x + " * 5000 + "x) + (1 | g)", a_table()),
+            ),
+            Bad(
+                'mf.lmer("y ~ `" + "n" * 1_000_000 + "` + (1 | g)", data)',
+                lambda: mf.lmer("y ~ `" + "n" * 1_000_000 + "` + (1 | g)", a_table()),
             ),
             Bad("mf.lmer(3, data)", lambda: mf.lmer(3, a_table())),  # type: ignore[arg-type]
             Bad("mf.lmer(data, formula)", lambda: mf.lmer(pd.DataFrame(a_table()), FORMULA)),  # type: ignore[arg-type]
@@ -335,6 +352,10 @@ CHAPTERS = [
             data("x holds time spans", x=np.arange(N).astype("m8[s]")),
             data("y holds categories", y=pd.Categorical(a_table()["s"])),
             data("y holds one number", y=3.0),
+            data("y holds a signalling NaN", y=[Decimal("sNaN")] + [Decimal(1)] * (N - 1)),
+            data("g holds half of a surrogate pair", g=np.array(["\ud800"] * N, dtype=object)),
+            data("g holds records", g=np.array([(1,)] * N, dtype=[("a", int)])),
+            data("g has codes without a category", g=with_codes_outside()),
             Bad(
                 'mf.lmer("y ~ s + (1 | g)", frame)  # s has levels and no value',
                 lambda: mf.lmer(

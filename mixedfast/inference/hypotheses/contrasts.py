@@ -12,6 +12,7 @@ import numpy as np
 from mixedfast._validation import did_you_mean
 from mixedfast.errors import FormulaError, NotIdentifiedError
 from mixedfast.estimation.linear_fit import LinearFit
+from mixedfast.formula.parser import unquoted
 
 __all__ = ["Contrasts", "contrasts", "hypothesis"]
 
@@ -93,7 +94,7 @@ def hypothesis(L: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     array([[0., 2.]])
     """
     if isinstance(L, str):
-        return _stack([_equations(text, names) for text in _cut(L, ",")])
+        return _stack([_equations(text, names) for text in _cut(unquoted(L), ",")])
     if isinstance(L, Mapping):
         if not L:
             raise FormulaError("L is {}: it names no coefficient")
@@ -104,7 +105,7 @@ def hypothesis(L: Any, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
                 raise FormulaError(
                     f"the weight of {name!r} is {weight!r}, where one number is needed"
                 )
-            row[_place(str(name), names)] += float(value)
+            row[_place(unquoted(str(name)), names)] += float(value)
         return row[None, :], np.zeros(1)
     if isinstance(L, Sequence) and any(isinstance(part, (str, Mapping)) for part in L):
         return _stack([hypothesis(part, names) for part in L])

@@ -24,6 +24,7 @@ from mixedfast.design.types import Design
 from mixedfast.errors import ArgumentError, DataError, FormulaError
 from mixedfast.estimation.fit import Fit
 from mixedfast.estimation.linear_fit import LinearFit
+from mixedfast.formula.parser import unquoted
 from mixedfast.inference.ddf.methods import DDF, without_groups
 from mixedfast.inference.hypotheses.estimable import estimable
 from mixedfast.inference.hypotheses.grid_weights import (
@@ -251,7 +252,7 @@ def _read_specs(
         )
     wanted: tuple[str, ...] = tuple(specs)
     if isinstance(specs, str):
-        left, _, right = specs.strip().removeprefix("~").partition("|")
+        left, _, right = unquoted(specs).strip().removeprefix("~").partition("|")
         wanted, families = _names(left), (*_names(right), *families)
     if wanted == ("1",):
         return (), families
