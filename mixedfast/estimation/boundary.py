@@ -20,6 +20,13 @@ __all__ = ["CovarianceCriterion", "find_escape", "off_boundary", "scale_decrease
 
 #: A term is rescaled by no more than these powers of e at once.
 _LONGEST_RESCALING = (-4.0, 2.0)
+#: A slope off the boundary is a difference of sums as large as ``tr(Z'V0^-1 Z)``. It counts as zero
+#: up to this share of them: a factor that is in both parts of the model leaves 1e-14.
+_ROUNDING = 1e-12
+#: Largest variance to add to a singular term, over the variance with which V0 determines the effect
+#: of a mean level. The quadratic model leads to less than one half where levels are alike; its
+#: curvature may be negative.
+_LARGEST_VARIANCE = 100.0
 
 
 class CovarianceCriterion(Protocol):
@@ -36,6 +43,9 @@ class CovarianceCriterion(Protocol):
 
     def gradient_blocks(self) -> list[np.ndarray]:
         """Return the derivative in H of each group, symmetric (K,K)."""
+
+    def precision_sums(self) -> list[np.ndarray]:
+        """Return the sum of Z_j'V0^-1 Z_j over the levels j of each group, (K,K)."""
 
     def hessian_blocks(self) -> dict[tuple[int, int], np.ndarray]:
         """Return second derivatives in H_g and H_h, (K_g,K_g,K_h,K_h) for g <= h.
@@ -81,8 +91,8 @@ def off_boundary(criterion: CovarianceCriterion) -> Escape:
     singular = cov.singular_terms(theta)
     if not any(singular):
         return best
-    G, H = criterion.gradient_blocks(), None
-    for term, is_singular in zip(cov.terms, singular, strict=True):
+    G, H, precision = criterion.gradient_blocks(), None, criterion.precision_sums()
+    for term, is_singular, effects in zip(cov.terms, singular, criterion.term_effects, strict=True):
         if not is_singular:
             continue
         own = slice(term.start, term.start + term.k)
@@ -93,9 +103,13 @@ def off_boundary(criterion: CovarianceCriterion) -> Escape:
             np.maximum(np.sqrt(np.abs(np.einsum("aaaa->a", h))), SMALLEST_DIVISOR)
         )
         for v in term.structure.descent_directions(g, scale):
-            slope = min(float(v @ g @ v), 0.0)  # rounding may turn the sign of a slope near zero
+            slope = float(v @ g @ v)
+            size = float(v @ precision[term.group][own, own] @ v)
+            if slope >= -_ROUNDING * size:
+                continue
+            longest = _LARGEST_VARIANCE * effects / (term.k * size)
             curvature = float(np.einsum("abcd,a,b,c,d->", h, v, v, v, v))
-            curvature = max(curvature, SMALLEST_DIVISOR)
+            curvature = max(curvature, -slope / longest)
             decrease = 0.5 * slope**2 / curvature
             if decrease > best.decrease:
                 moved = [block.copy() for block in lambdas]

@@ -287,11 +287,15 @@ class PLSSystem:
             for k, c in zip(K, C, strict=True)
         ]
 
+    def precision_sums(self) -> list[np.ndarray]:
+        """Sum Z_j'V0^-1 Z_j over the levels of each group, (K,K)."""
+        sums = self.moments()
+        return [sums[0].K] if len(sums) == 1 else [total(blocks) for blocks in self.K]
+
     def trace_sums(self) -> list[np.ndarray]:
         """Sum Z_j'Q0 Z_j over the levels of each group, (K,K)."""
-        sums = self.moments()
-        K = [sums[0].K] if len(sums) == 1 else [total(blocks) for blocks in self.K]
-        return [k - m.DD for k, m in zip(K, sums, strict=True)] if self.reml else K
+        K = self.precision_sums()
+        return [k - m.DD for k, m in zip(K, self.moments(), strict=True)] if self.reml else K
 
     def gradient_blocks(self, traces: list[np.ndarray] | None = None) -> list[np.ndarray]:
         """Compute dd/dH_g, symmetric (K,K) per group; `traces` replace `trace_sums`."""

@@ -226,13 +226,49 @@ def test_a_slope_out_of_the_boundary_that_is_rounding_is_no_way_down(recwarn) ->
             covariance=cov,
             theta=np.zeros(3),
             lambdas=[np.zeros((2, 2))],
+            term_effects=[36],
             gradient_blocks=lambda w=w: [np.outer(w, w)],
+            precision_sums=lambda: [np.eye(2)],
             hessian_blocks=lambda: {(0, 0): np.einsum("ac,bd->abcd", np.eye(2), np.eye(2))},
         )
         fall, theta = off_boundary(system)
         assert 0.0 <= fall < 1e-25
         assert np.isfinite(theta).all()
     assert not [warning for warning in recwarn if issubclass(warning.category, RuntimeWarning)]
+
+
+def test_a_slope_that_rounding_leaves_of_a_factor_in_both_parts_is_no_way_down(recwarn) -> None:
+    """The slope was -2e-13 of sums of 16, its curvature negative: the step was infinite."""
+    formula = "angle ~ recipe * poly(temp, 2) + (1 | recipe/replicate)"
+    for reml in (True, False):
+        m = mf.lmer(
+            formula,
+            mf.load_dataset("cake"),
+            REML=reml,
+            contrasts={"recipe": "sum"},
+            weights="temp",
+            engine="block",
+        )
+        m.anova(ddf="kenward-roger")
+        assert m.optimization["rejected"] == 0
+    assert not [warning for warning in recwarn if issubclass(warning.category, RuntimeWarning)]
+
+
+def test_a_way_down_of_negative_curvature_is_of_finite_length():
+    """The quadratic model has no minimum along it."""
+    fit = mf.lmer("Reaction ~ Days + (1 | Subject)", mf.load_dataset("sleepstudy"))._fit
+    system = SimpleNamespace(
+        covariance=fit.cp.covariance,
+        theta=np.zeros(1),
+        lambdas=[np.zeros((1, 1))],
+        term_effects=[18],
+        gradient_blocks=lambda: [np.array([[-3.0]])],
+        precision_sums=lambda: [np.array([[180.0]])],
+        hessian_blocks=lambda: {(0, 0): np.full((1, 1, 1, 1), -1.0)},
+    )
+    fall, theta = off_boundary(system)
+    assert fall > CERTIFICATE_TOLERANCE
+    assert 0.0 < abs(theta[0]) < np.inf
 
 
 def test_slopes_without_an_intercept_are_searched_from_several_starts():
