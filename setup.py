@@ -186,6 +186,8 @@ def extensions() -> list[Extension]:
         extension("covariance/_theta"),
         extension("crossprod/_pivots"),
         extension("crossprod/_sums", "mf_columns", "mf_crossprod", "mf_pairs"),
+        extension("estimation/_small_system", "mf_levels", "mf_moments"),
+        extension("estimation/_small_search"),
         extension("engines/_cooccurrence", "mf_cooccurrence"),
         extension("engines/_levels", "mf_levels", "mf_moments"),
         extension("engines/_border", "mf_schur", "mf_rest"),

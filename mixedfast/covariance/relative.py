@@ -14,10 +14,10 @@ theta is translated on the way in and out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import accumulate, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -94,6 +94,10 @@ class Covariance:
     shift: tuple[np.ndarray, ...]
     scale: tuple[np.ndarray, ...]
     mix: tuple[np.ndarray | None, ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields without what is computed from them."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def edges(self) -> list[int]:

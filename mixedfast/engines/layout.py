@@ -16,7 +16,7 @@ from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines._cooccurrence import connected_components, pairs_multiply
 from mixedfast.engines._levels import levels_multiply
 
-__all__ = ["Layout", "lay_out", "spread", "spread_edges", "times_a"]
+__all__ = ["Layout", "dense_zz", "lay_out", "spread", "spread_edges", "times_a"]
 
 
 class Layout:
@@ -309,6 +309,23 @@ def times_a(cp: CrossProducts, F: list[np.ndarray]) -> list[np.ndarray]:
     for (g, h), pair in cp.pairs.items():
         pairs_multiply(*pair.arrays, F[g], F[h], out[g], out[h])
     return out
+
+
+def dense_zz(cp: CrossProducts) -> tuple[np.ndarray, list[int]]:
+    """Build Z'WZ (q,q), and list where each group starts in it."""
+    sizes = [group.n_levels * group.k for group in cp.groups]
+    base = np.concatenate([[0], np.cumsum(sizes)[:-1]]).tolist()
+    A = np.zeros((sum(sizes), sum(sizes)))
+    for at, group in zip(base, cp.groups, strict=True):
+        own = at + np.arange(group.n_levels * group.k).reshape(-1, group.k)
+        A[own[:, :, None], own[:, None, :]] = group.A
+    for (g, h), pair in cp.pairs.items():
+        k_g, k_h = pair.data.shape[1:]
+        rows = base[g] + pair.rows[:, None] * k_g + np.arange(k_g)
+        columns = base[h] + pair.indices[:, None].astype(np.int64) * k_h + np.arange(k_h)
+        A[rows[:, :, None], columns[:, None, :]] = pair.data
+        A[columns[:, :, None], rows[:, None, :]] = pair.data.transpose(0, 2, 1)
+    return A, base
 
 
 def lay_out(cp: CrossProducts) -> Layout:

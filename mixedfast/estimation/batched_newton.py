@@ -18,7 +18,7 @@ import numpy as np
 from mixedfast.crossprod.new_response import Responses
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines import _levels
-from mixedfast.engines.layout import spread
+from mixedfast.engines.layout import dense_zz, spread
 from mixedfast.estimation.fit import Fit
 from mixedfast.estimation.steps import (
     MAX_HALVINGS,
@@ -320,7 +320,7 @@ class Dense(BatchedNewton):
     def __init__(self, fit: Fit, responses: Responses) -> None:
         super().__init__(fit, responses)
         cp = fit.cp
-        self.A, self.base = _dense_zz(cp)
+        self.A, self.base = dense_zz(cp)
         q = len(self.A)
         self.B = np.empty((len(self.G), q, self.p + 1))
         self.B[...] = np.concatenate([group.B.reshape(-1, self.p + 1) for group in cp.groups])
@@ -418,23 +418,6 @@ def batched_newton(cp: CrossProducts) -> type[BatchedNewton] | None:
 def _effects(cp: CrossProducts) -> int:
     """Count the random effects."""
     return sum(group.n_levels * group.k for group in cp.groups)
-
-
-def _dense_zz(cp: CrossProducts) -> tuple[np.ndarray, list[int]]:
-    """Build Z'WZ (q,q), and list where each group starts in it."""
-    sizes = [group.n_levels * group.k for group in cp.groups]
-    base = np.concatenate([[0], np.cumsum(sizes)[:-1]]).tolist()
-    A = np.zeros((sum(sizes), sum(sizes)))
-    for at, group in zip(base, cp.groups, strict=True):
-        own = at + np.arange(group.n_levels * group.k).reshape(-1, group.k)
-        A[own[:, :, None], own[:, None, :]] = group.A
-    for (g, h), pair in cp.pairs.items():
-        k_g, k_h = pair.data.shape[1:]
-        rows = base[g] + pair.rows[:, None] * k_g + np.arange(k_g)
-        columns = base[h] + pair.indices[:, None].astype(np.int64) * k_h + np.arange(k_h)
-        A[rows[:, :, None], columns[:, None, :]] = pair.data
-        A[columns[:, :, None], rows[:, None, :]] = pair.data.transpose(0, 2, 1)
-    return A, base
 
 
 def _cholesky(M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -19,14 +19,14 @@ from mixedfast.estimation.criterion import Escape
 __all__ = ["CovarianceCriterion", "find_escape", "off_boundary", "scale_decrease"]
 
 #: A term is rescaled by no more than these powers of e at once.
-_LONGEST_RESCALING = (-4.0, 2.0)
+LONGEST_RESCALING = (-4.0, 2.0)
 #: A slope off the boundary is a difference of sums as large as ``tr(Z'V0^-1 Z)``. It counts as zero
 #: up to this share of them: a factor that is in both parts of the model leaves 1e-14.
-_ROUNDING = 1e-12
+ROUNDING = 1e-12
 #: Largest variance to add to a singular term, over the variance with which V0 determines the effect
 #: of a mean level. The quadratic model leads to less than one half where levels are alike; its
 #: curvature may be negative.
-_LARGEST_VARIANCE = 100.0
+LARGEST_VARIANCE = 100.0
 
 
 class CovarianceCriterion(Protocol):
@@ -75,7 +75,7 @@ def scale_decrease(criterion: CovarianceCriterion) -> Escape:
         decrease = 0.5 * slope**2 / curvature
         if decrease > best.decrease:
             target = theta.copy()
-            target[own] *= np.exp(np.clip(-8.0 * slope / curvature, *_LONGEST_RESCALING))
+            target[own] *= np.exp(np.clip(-8.0 * slope / curvature, *LONGEST_RESCALING))
             best = Escape(decrease, target)
     return best
 
@@ -105,9 +105,9 @@ def off_boundary(criterion: CovarianceCriterion) -> Escape:
         for v in term.structure.descent_directions(g, scale):
             slope = float(v @ g @ v)
             size = float(v @ precision[term.group][own, own] @ v)
-            if slope >= -_ROUNDING * size:
+            if slope >= -ROUNDING * size:
                 continue
-            longest = _LARGEST_VARIANCE * effects / (term.k * size)
+            longest = LARGEST_VARIANCE * effects / (term.k * size)
             curvature = float(np.einsum("abcd,a,b,c,d->", h, v, v, v, v))
             curvature = max(curvature, -slope / longest)
             decrease = 0.5 * slope**2 / curvature

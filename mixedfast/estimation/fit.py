@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,48 +13,40 @@ import numpy as np
 from mixedfast._memo import cached_property
 from mixedfast._progress import Show, bar
 from mixedfast._stored import stored
-from mixedfast.covariance.relative import Covariance, lower_root
+from mixedfast.covariance.relative import Covariance
 from mixedfast.crossprod.collinearity import independent_columns
 from mixedfast.crossprod.identifiability import check_fixed_part
 from mixedfast.crossprod.residual_products import ResidualProducts
 from mixedfast.crossprod.subset import keep_columns
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines.choose import choose
+from mixedfast.engines.interface import Engine
 from mixedfast.engines.threads import is_small, on_one_blas_thread_unless
 from mixedfast.errors import DataError, NotIdentifiedError
-from mixedfast.estimation.local_model import DirectModel, NeighbourModel, choose_model
+from mixedfast.estimation.local_model import NeighbourModel, choose_model
 from mixedfast.estimation.newton import (
     COSTLY_TOLERANCE,
-    ITERATION_LIMIT,
     NEIGHBOUR_TOLERANCE,
     REMAINING_TOLERANCE,
     Optimum,
-    minimize,
 )
 from mixedfast.estimation.pls import PLSSystem, Solution, total
-from mixedfast.estimation.starting_values import evenness, first_theta
+from mixedfast.estimation.several_optima import best_optimum, may_have_several_optima
+from mixedfast.estimation.small_search import (
+    ZERO_TOLERANCE,
+    EngineSearch,
+    Search,
+    SmallSearch,
+    small_system,
+)
+from mixedfast.estimation.starting_values import first_theta
 from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE, newton_step
 
 __all__ = ["Fit", "fit_crossproducts", "settle", "solve_at", "unproven"]
 
-#: Elements of theta (columns of Z of order one) below this are set to zero when the deviance does
-#: not rise. lme4 checks its bounds at the same distance.
-ZERO_TOLERANCE = 1e-5
 #: Operations up to which the exact Hessian of crossed models is computed, some twenty seconds of
 #: dense work. The 1,128 lecturers of InstEval take 9e9.
 EXACT_OPERATIONS = 2e11
-#: Standard deviation (columns of Z of order one) below which a search that ran out of iterations is
-#: taken to creep to zero.
-NEAR_BOUNDARY = 0.1
-#: With no more rows than this per effect of a term with slopes, and per half fixed effect, or where
-#: a smaller share of the levels of a factor has nearly all rows, one model in three hundred has a
-#: lower optimum elsewhere; so has one in a hundred of those with slopes of no more levels than
-#: this, or without an intercept for the factor. Such a model is searched again from these multiples
-#: of lambda = I, if it has no more random effects than this: it takes milliseconds.
-FEW_ROWS, UNEVEN, FEW_LEVELS, FEW_EFFECTS = 2.0, 0.25, 8, 1000
-STARTS_ELSEWHERE = (0.01, 0.03, 3.0, 30.0)
-#: Difference of the deviance below which two optima are the same.
-CRITERION_TOLERANCE = 1e-7
 #: Largest theta that may be given; beyond, its products with scales of columns overflow.
 LARGEST_THETA = 1e100
 #: Largest theta in the basis of scaled columns that a saved file may hold. The square of its
@@ -221,9 +214,7 @@ class Fit:
         0 under ML, which does not use that. Random effects may make up nearly all of a column, as
         where one value is 99999999; the rest determines its coefficient.
         """
-        return (
-            float(self._squares[0][:-1] @ (self.system.whiten**2).sum(axis=1)) if self.reml else 0.0
-        )
+        return float(self._squares[0][:-1] @ (self.whitening**2).sum(axis=1)) if self.reml else 0.0
 
     @property
     def needs_rows(self) -> bool:
@@ -403,36 +394,77 @@ def fit_crossproducts(
         )
     cp = keep_columns(cp, independent_columns(cp))
     check_fixed_part(cp)
-    system = PLSSystem(cp, choose(cp, engine), reml, remainder)
+    chosen = choose(cp, engine)
     first = first_theta(cp, reml) if start is None else _internal_theta(cp, start, "start")
-    remaining = COSTLY_TOLERANCE if system.engine.is_costly else REMAINING_TOLERANCE
-    remaining = remaining if neighbour is None else NEIGHBOUR_TOLERANCE
-    with bar(None, "fitting", progress, " evaluations") as system.on_evaluation:
-        model = neighbour or choose_model(system, exact=len(cp.groups) == 1)
-        optimum = minimize(system, first, model, remaining=remaining)
-        optimum = _search_from_identity(system, optimum, remaining)
-        if neighbour is None and optimum.converged and may_have_several_optima(cp):
-            optimum = _search_elsewhere(system, optimum, remaining, remainder)
-        if not optimum.converged and not optimum.exact_hessian and _can_be_exact(system):
-            optimum = optimum.then(minimize(system, optimum.theta, DirectModel(exact=True)))
-        theta = settle(system, canonical(cp.covariance, optimum.theta), optimum.deviance)
-    system.on_evaluation = None
-    fit = Fit(
-        cp,
-        reml,
-        theta,
-        system.solution,
-        replace(optimum, theta=theta),
-        system.engine.describe(),
-        engine,
-        remainder,
-    )
-    fit.memo("system", lambda: system)
+    several = neighbour is None and may_have_several_optima(cp)
+    fit = None
+    if engine == "auto" and remainder is None and neighbour is None:
+        fit = _small_fit(cp, reml, first, several, chosen, progress)
+    if fit is None:
+        fit = _engine_fit(cp, reml, first, several, chosen, engine, progress, remainder, neighbour)
     return (
         unproven(fit, ROUNDING)
-        if optimum.converged and fit.resolution > CERTIFICATE_TOLERANCE
+        if fit.optimum is not None
+        and fit.optimum.converged
+        and fit.resolution > CERTIFICATE_TOLERANCE
         else fit
     )
+
+
+def _small_fit(
+    cp: CrossProducts,
+    reml: bool,
+    first: np.ndarray,
+    several: bool,
+    engine: Engine,
+    progress: Show,
+) -> Fit | None:
+    """Fit a small model by compiled code.
+
+    None for a model that is not small, and where sums have few digits left or the search did not
+    converge: an engine can read rows again, and has other derivatives.
+    """
+    small = small_system(cp, reml)
+    if small is None:
+        return None
+    search = SmallSearch(cp, reml, small, REMAINING_TOLERANCE)
+    has_digits = partial(_has_digits, search, None)
+    with bar(None, "fitting", progress, " evaluations") as advance:
+        optimum = best_optimum(search, search.minimize(first, True), several, has_digits)
+        advance(optimum.evaluations)
+    theta = settle(search, canonical(cp.covariance, optimum.theta), optimum.deviance)
+    optimum = replace(optimum, theta=theta)
+    fit = Fit(cp, reml, theta, search.solution, optimum, engine.describe())
+    lost = float(np.finfo(float).eps) * _ELIMINATION * fit._pivots
+    return fit if optimum.converged and lost < RESOLUTION and not fit.needs_rows else None
+
+
+def _engine_fit(
+    cp: CrossProducts,
+    reml: bool,
+    first: np.ndarray,
+    several: bool,
+    engine: Engine,
+    wanted: str,
+    progress: Show,
+    remainder: ResidualProducts | None,
+    neighbour: NeighbourModel | None,
+) -> Fit:
+    """Fit a model by searches on an engine."""
+    system = PLSSystem(cp, engine, reml, remainder)
+    search = EngineSearch(system, _remaining(engine, neighbour))
+    with bar(None, "fitting", progress, " evaluations") as system.on_evaluation:
+        model = neighbour or choose_model(system, exact=len(cp.groups) == 1)
+        has_digits = partial(_has_digits, search, remainder)
+        optimum = best_optimum(search, search.by_model(first, model), several, has_digits)
+        if not optimum.converged and not optimum.exact_hessian and _can_be_exact(system):
+            optimum = optimum.then(search.exactly(optimum.theta))
+        theta = settle(search, canonical(cp.covariance, optimum.theta), optimum.deviance)
+    system.on_evaluation = None
+    optimum = replace(optimum, theta=theta)
+    fit = Fit(cp, reml, theta, system.solution, optimum, engine.describe(), wanted, remainder)
+    fit.memo("system", lambda: system)
+    return fit
 
 
 def unproven(fit: Fit, message: str) -> Fit:
@@ -447,81 +479,22 @@ def _can_be_exact(system: PLSSystem) -> bool:
     return len(system.cp.groups) == 1 or system.traces.trace_operations() <= EXACT_OPERATIONS
 
 
-def _search_from_identity(system: PLSSystem, found: Optimum, remaining: float) -> Optimum:
-    """Search again from lambda = I after an optimum on the boundary; return the better of the two.
-
-    On the boundary the likelihood may have another optimum inside, or on another face when two
-    terms can replace each other. lme4 starts again there too (``restart_edge``). A search that
-    creeps towards the boundary, where derivatives in theta vanish, is continued on it.
-    """
-    cov = system.covariance
-    start = cov.identity if any(cov.singular_terms(found.theta)) else None
-    if start is None and found.message == ITERATION_LIMIT:
-        start = _on_boundary(cov, found.theta)
-    if start is None:
-        return found
-    model = choose_model(system, found.exact_hessian)
-    other = minimize(system, start, model, remaining=remaining)
-    return other if other.deviance < found.deviance - CRITERION_TOLERANCE else found
-
-
-def may_have_several_optima(cp: CrossProducts) -> bool:
-    """Return whether the likelihood of a small model may have several optima.
-
-    The model is so small that searches cost next to nothing.
-    """
-    if sum(group.n_levels * group.k for group in cp.groups) > FEW_EFFECTS:
-        return False
-    slopes = sum(cp.groups[term.group].n_levels * term.k for term in cp.terms if term.k > 1)
-    return (
-        cp.n <= FEW_ROWS * (2 * cp.p + slopes)
-        or min(map(evenness, cp.groups)) < UNEVEN
-        or any("Intercept" not in group.names for group in cp.groups)
-        or any(group.k > 1 and group.n_levels <= FEW_LEVELS for group in cp.groups)
+def _has_digits(search: Search, remainder: ResidualProducts | None, found: Optimum) -> bool:
+    """Return whether rounding leaves the criterion enough digits where a search ended."""
+    there = Fit(
+        search.cp, search.reml, found.theta, search.solution, found, {}, remainder=remainder
     )
+    return there.resolution < RESOLUTION
 
 
-def _search_elsewhere(
-    system: PLSSystem, found: Optimum, remaining: float, remainder: ResidualProducts | None
-) -> Optimum:
-    """Search again from `STARTS_ELSEWHERE`; return the lowest optimum with a certificate.
-
-    Where the residual variance can run to zero the likelihood has no maximum, and a search from far
-    out ends in rounding: that is no optimum.
-    """
-    for size in STARTS_ELSEWHERE:
-        start = size * system.covariance.identity
-        if system.solve(start) is None:
-            continue
-        model = choose_model(system, found.exact_hessian)
-        other = minimize(system, start, model, remaining=remaining)
-        if other.converged and other.deviance < found.deviance - CRITERION_TOLERANCE:
-            there = Fit(
-                system.cp, system.reml, other.theta, system.solution, other, {}, remainder=remainder
-            )
-            if there.resolution < RESOLUTION:
-                found = other
-    return found
+def _remaining(engine: Engine, neighbour: NeighbourModel | None) -> float:
+    """Return the decrease that a search may leave."""
+    if neighbour is not None:
+        return NEIGHBOUR_TOLERANCE
+    return COSTLY_TOLERANCE if engine.is_costly else REMAINING_TOLERANCE
 
 
-def _on_boundary(cov: Covariance, theta: np.ndarray) -> np.ndarray | None:
-    """Find the nearest theta with a singular covariance.
-
-    It is singular in the term that is nearest to one; None when none is near.
-    """
-    lambdas = cov.lambdas(theta)
-    blocks = [cov.term_block(term, lambdas) for term in cov.terms]
-    parts = [np.linalg.svd(block) for block in blocks]
-    nearest = int(np.argmin([size[-1] for _, size, _ in parts]))
-    U, size, _ = parts[nearest]
-    if size[-1] > NEAR_BOUNDARY:
-        return None
-    size[-1] = 0.0
-    blocks[nearest][...] = lower_root(U * size)
-    return cov.theta_of(lambdas)
-
-
-def settle(system: PLSSystem, theta: np.ndarray, deviance: float) -> np.ndarray:
+def settle(system: PLSSystem | Search, theta: np.ndarray, deviance: float) -> np.ndarray:
     """Set elements of theta that are zero but for rounding to zero.
 
     The system is left solved there.

@@ -50,6 +50,7 @@ __all__ = [
     "Optimum",
     "line_search",
     "minimize",
+    "undefined",
 ]
 
 #: The search ends with the step after a quadratic model predicts a decrease below this (deviance
@@ -64,18 +65,18 @@ COSTLY_TOLERANCE = 2e-10
 #: 1.4e-4 standard errors.
 NEIGHBOUR_TOLERANCE = 1e-8
 #: Predicted decrease below which the gradient may be rounding alone: the search ends when the
-#: decrease has then not halved in `_PATIENCE` iterations.
-_ROUNDING_DECREMENT = 1e-8
-_PATIENCE = 5
+#: decrease has then not halved in `PATIENCE` iterations.
+ROUNDING_DECREMENT = 1e-8
+PATIENCE = 5
 #: Predicted decrease below which there is no step to take.
-_NO_DECREASE = 1e-22
-_MAX_ITERATIONS = 100
+NO_DECREASE = 1e-22
+MAX_ITERATIONS = 100
 #: Messages of an `Optimum`.
 CONVERGED = "converged"
 ITERATION_LIMIT = "the iteration limit was reached"
 NO_WAY_DOWN = "no step lowers the deviance further"
 #: Number of times that a search may leave a stationary point that is no minimum.
-_MAX_ESCAPES = 10
+MAX_ESCAPES = 10
 
 AnyCriterion = TypeVar("AnyCriterion", bound=Criterion)
 
@@ -179,7 +180,7 @@ class _Search(Generic[AnyCriterion]):
             small = is_small(decrease, self.tolerance, self.value)
             interior = self.criterion.is_interior
             stationary = (
-                decrease < _NO_DECREASE
+                decrease < NO_DECREASE
                 or (small and not interior)
                 or _has_stalled([entry[2] for entry in self.log])
             )
@@ -192,13 +193,13 @@ class _Search(Generic[AnyCriterion]):
                     return self._last_step(step, escape)
                 stationary = True
             if not stationary:
-                if self.iterations == _MAX_ITERATIONS:
+                if self.iterations == MAX_ITERATIONS:
                     return self._optimum(step, ITERATION_LIMIT, self.criterion.escape().decrease)
                 if self._move(step.step, decrease) or self.model.refine():
                     continue
             message = CONVERGED if stationary else NO_WAY_DOWN
             escape = self.criterion.escape()
-            if escape.decrease < CERTIFICATE_TOLERANCE or self.escapes == _MAX_ESCAPES:
+            if escape.decrease < CERTIFICATE_TOLERANCE or self.escapes == MAX_ESCAPES:
                 return self._optimum(step, message, escape.decrease)
             self.escapes += 1
             if not self._move(escape.target - self.x, 0.0):
@@ -277,7 +278,12 @@ def _first(criterion: Criterion, start: np.ndarray) -> tuple[np.ndarray, float]:
         value = np.inf if x is None else criterion.value(x)
         if x is not None and value < np.inf:
             return x, value
-    raise NotIdentifiedError(
+    raise undefined()
+
+
+def undefined() -> NotIdentifiedError:
+    """Make the error for a criterion that has no value at any start."""
+    return NotIdentifiedError(
         "the equations of the model cannot be solved: there are too many fixed effects for the "
         "rows, or they are too nearly the same"
     )
@@ -285,9 +291,9 @@ def _first(criterion: Criterion, start: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _has_stalled(decrements: list[float]) -> bool:
     """Return whether the decrement is small and has not halved in the last iterations."""
-    if len(decrements) <= _PATIENCE or max(decrements[-_PATIENCE:]) > _ROUNDING_DECREMENT:
+    if len(decrements) <= PATIENCE or max(decrements[-PATIENCE:]) > ROUNDING_DECREMENT:
         return False
-    return min(decrements[-_PATIENCE:]) > 0.5 * min(decrements[:-_PATIENCE])
+    return min(decrements[-PATIENCE:]) > 0.5 * min(decrements[:-PATIENCE])
 
 
 def _within(x: np.ndarray, lower: np.ndarray | None) -> np.ndarray:

@@ -34,7 +34,15 @@ from mixedfast.engines.stochastic_traces import Probed, probed
 from mixedfast.estimation.boundary import find_escape
 from mixedfast.estimation.criterion import Derivatives, Escape
 
-__all__ = ["HessianBlocks", "LevelMoments", "PLSSystem", "Solution", "symmetrized", "total"]
+__all__ = [
+    "HessianBlocks",
+    "LevelMoments",
+    "PLSSystem",
+    "Solution",
+    "deviance_constant",
+    "symmetrized",
+    "total",
+]
 
 HessianBlocks = dict[tuple[int, int], np.ndarray]
 
@@ -86,6 +94,19 @@ class Solution:
     ldRX2: float
 
 
+def deviance_constant(cp: CrossProducts, reml: bool) -> float:
+    """Return the part of the deviance that does not depend on theta.
+
+    It brings the criterion to the scale of the data: y was scaled, and the columns of X.
+    """
+    nu = cp.n - cp.p if reml else cp.n
+    return float(
+        -cp.sum_log_weights
+        + nu * (1.0 + math.log(2.0 * math.pi / nu) - 2.0 * math.log(cp.scale[-1]))
+        - (2.0 * float(np.log(cp.scale[:-1]).sum()) if reml else 0.0)
+    )
+
+
 class PLSSystem:
     """The mutable workspace of a fit; a `Criterion` of theta.
 
@@ -120,12 +141,7 @@ class PLSSystem:
         self.covariance = cp.covariance
         self.nu = cp.n - cp.p if reml else cp.n
         self.term_effects = [cp.groups[term.group].n_levels * term.k for term in cp.terms]
-        # criterion on the user's scale: y was scaled (r^2), so were the columns of X (log|X'V^-1X|)
-        self._constant = (
-            -cp.sum_log_weights
-            + self.nu * (1.0 + math.log(2.0 * math.pi / self.nu) - 2.0 * math.log(cp.scale[-1]))
-            - (2.0 * float(np.log(cp.scale[:-1]).sum()) if reml else 0.0)
-        )
+        self._constant = deviance_constant(cp, reml)
         self.solution: Solution
         #: [X y]'V0^-1[X y] of the columns of the engine at the last theta solved.
         self.products: np.ndarray

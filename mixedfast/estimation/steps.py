@@ -36,19 +36,19 @@ REFIT_TOLERANCE = 1e-9
 #: Predicted decrease below which two successive decreases show the rate of convergence: the step is
 #: then no longer than 1.4e-3 standard errors. A search for a variance of zero predicted 5e-2 and
 #: 5e-5, the rate of a Newton method near its end, with 8e-6 left after the step.
-_CONVERGING = 1e-6
+CONVERGING = 1e-6
 #: Eigenvalues of the scaled Hessian are raised to this fraction of the largest before a step is
 #: taken.
 EIGENVALUE_FLOOR = 1e-9
 #: Halvings of a step before a search gives up.
 MAX_HALVINGS = 30
 #: Armijo: share of the decrease along the slope that a step must reach.
-_SUFFICIENT = 1e-4
+SUFFICIENT = 1e-4
 #: Relative rise of the criterion that is taken for rounding: in a line search, which goes on from
 #: there, and for the last step.
-_ROUNDING, _ANY_ROUNDING = 1e-14, 1e-12
+ROUNDING, ANY_ROUNDING = 1e-14, 1e-12
 #: Relative decrease of the criterion too small to be seen in its values.
-_INVISIBLE = 1e-16
+INVISIBLE = 1e-16
 
 
 def newton_step(gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, Any]:
@@ -81,12 +81,12 @@ def suffices(value: Any, before: Any, decrease: Any, length: Any) -> Any:
     A change by rounding is enough, too. The slope along a Newton step is minus twice the decrease
     that its quadratic model predicts.
     """
-    return value <= before - _SUFFICIENT * length * 2.0 * decrease + _ROUNDING * abs(before)
+    return value <= before - SUFFICIENT * length * 2.0 * decrease + ROUNDING * abs(before)
 
 
 def is_no_higher(value: Any, before: Any) -> Any:
     """Return whether a criterion is no higher than before, but for rounding."""
-    return value <= before + _ANY_ROUNDING * abs(before)
+    return value <= before + ANY_ROUNDING * abs(before)
 
 
 def is_small(decrease: Any, tolerance: float, value: Any) -> Any:
@@ -94,7 +94,7 @@ def is_small(decrease: Any, tolerance: float, value: Any) -> Any:
 
     It is below the tolerance, or too small to be seen in the criterion.
     """
-    return (decrease < tolerance) | (decrease < _INVISIBLE * abs(value))
+    return (decrease < tolerance) | (decrease < INVISIBLE * abs(value))
 
 
 def expected_remaining(decrease: Any, before: Any, exact: bool) -> Any:
@@ -107,4 +107,4 @@ def expected_remaining(decrease: Any, before: Any, exact: bool) -> Any:
     usable = (decrease > 0.0) & (decrease < before) & (before < np.inf)
     rate = decrease / before
     remaining = decrease * (rate * rate if exact else rate)
-    return np.where(usable & (decrease < _CONVERGING), remaining, np.inf)
+    return np.where(usable & (decrease < CONVERGING), remaining, np.inf)

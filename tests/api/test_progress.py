@@ -155,7 +155,7 @@ def test_long_work_interrupted_leaves_the_result_as_it_was(sleep, monkeypatch, n
 
 def test_a_fit_can_be_interrupted_and_done_again(monkeypatch):
     sleep = mf.load_dataset("sleepstudy")
-    m = mf.lmer("Reaction ~ Days + (Days | Subject)", sleep)
+    m = mf.lmer("Reaction ~ Days + (Days | Subject)", sleep, engine="block")
 
     def impatient(self, theta):
         raise KeyboardInterrupt
@@ -171,7 +171,9 @@ def test_a_fit_can_be_interrupted_and_done_again(monkeypatch):
     monkeypatch.undo()
     assert (
         m.update(REML=False).criterion
-        == mf.lmer("Reaction ~ Days + (Days | Subject)", sleep, REML=False).criterion
+        == mf.lmer(
+            "Reaction ~ Days + (Days | Subject)", sleep, REML=False, engine="block"
+        ).criterion
     )
 
 

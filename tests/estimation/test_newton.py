@@ -68,10 +68,11 @@ def test_a_bad_start_ends_at_the_optimum(name, start):
 @pytest.mark.parametrize("name", MODELS)
 def test_a_search_cut_short_warns(name, limit, monkeypatch):
     best = mf.lmer(MODELS[name], mf.load_dataset(name))
-    monkeypatch.setattr(newton, "_MAX_ITERATIONS", limit)
+    # the compiled search has its own copy of the limit
+    monkeypatch.setattr(newton, "MAX_ITERATIONS", limit)
     monkeypatch.setattr("mixedfast.estimation.fit.EXACT_OPERATIONS", -1.0)  # no second search
     start = np.full(len(best.theta), 8.0)
-    found, warned = fitted(MODELS[name], mf.load_dataset(name), start=start)
+    found, warned = fitted(MODELS[name], mf.load_dataset(name), start=start, engine="block")
     assert warned
     assert "the iteration limit" in found.optimization["message"]
     assert found.criterion > best.criterion + SAME_FIT
@@ -79,9 +80,12 @@ def test_a_search_cut_short_warns(name, limit, monkeypatch):
 
 def test_a_search_cut_short_at_the_optimum_does_not_warn(monkeypatch):
     best = mf.lmer(MODELS["sleepstudy"], mf.load_dataset("sleepstudy"))
-    monkeypatch.setattr(newton, "_MAX_ITERATIONS", 0)
+    monkeypatch.setattr(newton, "MAX_ITERATIONS", 0)
     _, warned = fitted(
-        MODELS["sleepstudy"], mf.load_dataset("sleepstudy"), start=best.theta * (1 + 1e-7)
+        MODELS["sleepstudy"],
+        mf.load_dataset("sleepstudy"),
+        start=best.theta * (1 + 1e-7),
+        engine="block",
     )
     assert not warned
 
@@ -138,7 +142,7 @@ def test_fits_from_two_starts_agree_or_warn(seed, random, sds, log_scale, start,
 
 
 def test_the_hessian_is_exact_when_it_is_read():
-    m = mf.lmer(MODELS["penicillin"], mf.load_dataset("penicillin"))
+    m = mf.lmer(MODELS["penicillin"], mf.load_dataset("penicillin"), engine="block")
     assert not m._fit.optimum.exact_hessian  # the search made do with average information
     said = m.optimization
     assert said["hessian"] == "exact"

@@ -74,12 +74,13 @@ def test_singular_fits_say_what_is_missing(formula, what):
 def test_a_search_cut_short(monkeypatch):
     from mixedfast.estimation import newton
 
-    monkeypatch.setattr(newton, "_MAX_ITERATIONS", 0)
+    monkeypatch.setattr(newton, "MAX_ITERATIONS", 0)
     with pytest.warns(mf.ConvergenceWarning):
         m = mf.lmer(
             "Reaction ~ Days + (Days | Subject)",
             mf.load_dataset("sleepstudy"),
             start=[20.0, 0.0, 5.0],
+            engine="block",
         )
     told = m.convergence()
     assert not told.converged and told.could_fall > 1e-4

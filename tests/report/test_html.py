@@ -225,12 +225,13 @@ def test_levels_are_compared_with_the_reference() -> None:
 
 
 def test_a_search_cut_short_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(newton, "_MAX_ITERATIONS", 0)
+    monkeypatch.setattr(newton, "MAX_ITERATIONS", 0)
     with pytest.warns(mf.ConvergenceWarning):
         m = mf.lmer(
             "Reaction ~ Days + (Days | Subject)",
             mf.load_dataset("sleepstudy"),
             start=[20.0, 0.0, 5.0],
+            engine="block",
         )
     made = m.to_html(pictures=False)
     assert made is not None

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfast.estimation.fit import Curvature, Fit, may_have_several_optima
+from mixedfast.estimation.fit import Curvature, Fit
+from mixedfast.estimation.several_optima import may_have_several_optima
 from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE
 from mixedfast.inference.ddf.flat_directions import flat_directions
 
