@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["f_tail", "t_quantile", "t_tails"]
+__all__ = ["f_quantile", "f_tail", "f_tails", "t_quantile", "t_tails"]
 
 
 def t_tails(statistic: np.ndarray, df: np.ndarray) -> np.ndarray:
@@ -33,10 +33,29 @@ def t_quantile(probability: float, df: np.ndarray) -> np.ndarray:
 
 def f_tail(F: float, numerator: int, denominator: float) -> float:
     """Compute P(F distribution > F); with an infinite denominator of chi-square over its df."""
+    return float(f_tails(np.asarray(F), numerator, np.asarray(denominator)))
+
+
+def f_tails(F: np.ndarray, numerator: int, denominator: np.ndarray) -> np.ndarray:
+    """Compute tails of F distributions, elementwise; see `f_tail`."""
     from scipy.special import betainc, chdtrc
 
-    if np.isinf(denominator):
-        return float(chdtrc(numerator, numerator * F))
-    return float(
-        betainc(0.5 * denominator, 0.5 * numerator, denominator / (denominator + numerator * F))
+    finite = np.isfinite(denominator)
+    nu = np.where(finite, denominator, 1.0)
+    return np.where(
+        finite,
+        betainc(0.5 * nu, 0.5 * numerator, nu / (nu + numerator * F)),
+        chdtrc(numerator, numerator * F),
+    )
+
+
+def f_quantile(probability: float, numerator: int, denominator: np.ndarray) -> np.ndarray:
+    """Compute the value of F with probability `probability` above it, elementwise."""
+    from scipy.special import betaincinv, chdtri
+
+    finite = np.isfinite(denominator)
+    nu = np.where(finite, denominator, 1.0)
+    share = betaincinv(0.5 * nu, 0.5 * numerator, probability)
+    return np.where(
+        finite, nu * (1.0 - share) / (numerator * share), chdtri(numerator, probability) / numerator
     )

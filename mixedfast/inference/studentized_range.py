@@ -16,7 +16,6 @@ integrands are positive, so small probabilities keep their relative accuracy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -25,19 +24,20 @@ import numpy.typing as npt
 from scipy.interpolate import PPoly
 from scipy.special import gammainc, gammaln, log_ndtr, ndtri, stdtr, stdtrit
 
+from mixedfast.inference.log_tables import log_integral, piecewise
+
 __all__ = ["isf", "sf"]
 
 #: Step and end of the trapezoidal rule over z, whose integrands are as smooth as a normal density.
 _Z_STEP, _Z_END = 0.09, 38.0
-#: Tables reach so far, in pieces of this length and polynomials of this degree; log Q_k and log g_k
-#: to 1e-12 or better. Larger ranges have a probability below 1e-300.
-_LONGEST, _PIECE, _DEGREE = 54.0, 0.5, 11
+#: Tables reach so far. Larger ranges have a probability below 1e-300.
+_LONGEST = 54.0
 #: The first form from so many degrees of freedom.
 _MANY = 30.0
 #: Nodes of the integral over log s: of a first look, and between the places where its integrand is
 #: negligible.
 _LOOK, _NODES = 48, 144
-#: The integrand is negligible where it is below its maximum by this factor, as a logarithm.
+#: The integrand over log s falls by this factor, as a logarithm, from its maximum to the lower end.
 _NEGLIGIBLE = 42.0
 #: Secant steps to a quantile, and the relative change that ends them.
 _STEPS, _CHANGE = 30, 1e-12
@@ -141,7 +141,7 @@ def _over_density(tables: _Tables, q: np.ndarray, df: np.ndarray) -> np.ndarray:
     # where log Q is -x^2/4 the integrand is largest here, where Q is 1 at t = 0
     lowest = 0.5 * np.log(df / (df + 0.5 * q**2))
     constant = np.log(2.0) + 0.5 * df * np.log(0.5 * df) - gammaln(0.5 * df)
-    return constant + _log_integral(log_integrand, lowest - reach, reach)
+    return constant + log_integral(log_integrand, lowest - reach, reach, _LOOK, _NODES)
 
 
 def _over_distribution(tables: _Tables, k: int, q: np.ndarray, df: np.ndarray) -> np.ndarray:
@@ -155,23 +155,7 @@ def _over_distribution(tables: _Tables, k: int, q: np.ndarray, df: np.ndarray) -
 
     last = np.log(40.0 / q)
     first = np.minimum(np.log(1.0 / q), 0.0) - _NEGLIGIBLE / (k - 1.0 + df)
-    return _log_integral(log_integrand, first, last)
-
-
-def _log_integral(
-    log_integrand: Callable[[np.ndarray], np.ndarray], first: np.ndarray, last: np.ndarray
-) -> np.ndarray:
-    """Integrate over t by the trapezoidal rule, where the integrand is not negligible."""
-    look = first[:, None] + (last - first)[:, None] * np.linspace(0.0, 1.0, _LOOK)
-    log_f = log_integrand(look)
-    matters = log_f > log_f.max(axis=1, keepdims=True) - _NEGLIGIBLE
-    rows = np.arange(len(first))
-    begin = np.maximum(matters.argmax(axis=1) - 1, 0)
-    end = np.minimum(_LOOK - matters[:, ::-1].argmax(axis=1), _LOOK - 1)
-    left, right = look[rows, begin], look[rows, end]
-    log_f = log_integrand(left[:, None] + (right - left)[:, None] * np.linspace(0.0, 1.0, _NODES))
-    top = log_f.max(axis=1)
-    return top + np.log(np.exp(log_f - top[:, None]).sum(axis=1) * (right - left) / (_NODES - 1))
+    return log_integral(log_integrand, first, last, _LOOK, _NODES)
 
 
 def _tail(tables: _Tables, x: np.ndarray) -> np.ndarray:
@@ -188,16 +172,13 @@ def _density(tables: _Tables, k: int, x: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _tables(k: int) -> _Tables:
-    """Tabulate the range of k variables, piece by piece from Chebyshev points."""
-    nodes = 0.5 * _PIECE * (1.0 - np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1)))
-    breaks = np.arange(0.0, _LONGEST + 0.5 * _PIECE, _PIECE)
-    x = breaks[:-1, None] + nodes
-    values = np.array([_range_at(row, k) for row in x])  # (pieces, 2, nodes)
-    values[:, 1] -= (k - 2) * np.log(x)
-    powers = np.vander(nodes / _PIECE, _DEGREE + 1)
-    scale = _PIECE ** np.arange(_DEGREE, -1, -1.0)[:, None]
-    tail, density = (np.linalg.solve(powers, values[:, i].T) / scale for i in range(2))
-    return _Tables(PPoly(tail, breaks), PPoly(density, breaks))
+    """Tabulate the range of k variables."""
+
+    def values_at(x: np.ndarray) -> np.ndarray:
+        tail, density = _range_at(x, k)
+        return np.array([tail, density - (k - 2) * np.log(x)])
+
+    return _Tables(*piecewise(values_at, _LONGEST))
 
 
 def _range_at(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

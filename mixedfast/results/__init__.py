@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mixedfast.results.influence import Influence
     from mixedfast.results.lmm import LMMResult
     from mixedfast.results.marginal_means import MarginalMeans
+    from mixedfast.results.mean_contrasts import MeanContrasts
     from mixedfast.results.ols import OLSResult
     from mixedfast.results.profile import Profile
     from mixedfast.results.simulated import Permutation, Power
@@ -33,6 +34,7 @@ __all__ = [
     "Influence",
     "LMMResult",
     "MarginalMeans",
+    "MeanContrasts",
     "OLSResult",
     "Permutation",
     "Plots",
@@ -51,6 +53,7 @@ _MODULES = {
     "Influence": "mixedfast.results.influence",
     "LMMResult": "mixedfast.results.lmm",
     "MarginalMeans": "mixedfast.results.marginal_means",
+    "MeanContrasts": "mixedfast.results.mean_contrasts",
     "OLSResult": "mixedfast.results.ols",
     "Plots": "mixedfast.report.plots",
     "Profile": "mixedfast.results.profile",

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from mixedfast._validation import check_choice, check_flag, check_level, check_names
 from mixedfast.data.frames_out import apart, returns_callers_tables
+from mixedfast.errors import ArgumentError
 from mixedfast.inference.ddf.methods import boundary_note
 from mixedfast.inference.hypotheses.emmeans import GridMeans
+from mixedfast.inference.hypotheses.mean_comparisons import mean_letters, mean_panels
 from mixedfast.inference.hypotheses.mean_tests import (
+    contrast_means,
     equality_tests,
-    families,
     mean_estimates,
     not_estimable,
-    pairwise,
+    regrouped,
 )
-from mixedfast.results.tabled import Tabled
+from mixedfast.report.means import means_page
+from mixedfast.report.page import Page
+from mixedfast.results.mean_contrasts import MeanContrasts
+from mixedfast.results.tabled import Tabled, tabled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,10 +37,11 @@ _REASONS = 3
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MarginalMeans(GridMeans, Tabled):
-    """Estimated marginal means; made by ``m.emmeans()``.
+    """Estimated marginal means, or slopes; made by ``m.emmeans()`` and ``m.emtrends()``.
 
     ``to_frame()`` has one row per mean: the variables, then ``emmean, std_error, df, conf_low,
-    conf_high``.
+    conf_high``. Slopes have ``trend`` in the place of ``emmean``, and means on the scale of the
+    response before its transformation ``response``.
 
     Parameters
     ----------
@@ -54,6 +63,10 @@ class MarginalMeans(GridMeans, Tabled):
     ddf : str or TraceMethod
     level : float
         Of confidence intervals.
+    statistic : str
+    trend_of : str
+    transformation : Transformation or None
+    on_response : bool
     library : {"pandas", "polars", "pyarrow"}
         The data-frame library of the tables.
 
@@ -69,16 +82,94 @@ class MarginalMeans(GridMeans, Tabled):
 
     library: str = "pandas"
 
+    def contrast(
+        self,
+        method: Any = "pairwise",
+        adjust: str | None = None,
+        ref: Any = None,
+        by: str | Sequence[str] | None = None,
+        simple: str | Sequence[str] | None = None,
+        family: str = "by",
+    ) -> MeanContrasts:
+        """Test contrasts of the means within each level of ``by``.
+
+        Parameters
+        ----------
+        method : str, list of str, dict or array
+            ``"pairwise"``, all differences; ``"control"``, differences from the mean `ref`;
+            ``"consecutive"``, each mean minus the one before; ``"poly"``, orthogonal polynomials of
+            equally spaced levels; ``"eff"``, deviations from the average; ``"interaction"``,
+            differences of differences. A list has one of them per variable of the means, for their
+            products: ``["pairwise", "poly"]``. A dict gives label -> weights, one number per mean
+            or level -> number; an array has one row of weights per contrast.
+        adjust : str, optional
+            How p values and intervals allow for the number of contrasts: ``"tukey"`` (all
+            differences of one family), ``"dunnett"`` (differences from a control), ``"mvt"`` (any
+            contrasts: the multivariate t distribution), ``"scheffe"``, ``"holm"``, ``"fdr"``
+            (Benjamini and Hochberg), ``"bonferroni"``, ``"sidak"`` or ``"none"``. By default as in
+            R's emmeans: Tukey for "pairwise", Dunnett for "control", multivariate t for
+            "consecutive", "fdr" for "eff", none for the others. Holm's and "fdr" have no intervals;
+            those of Bonferroni take their place.
+        ref : optional
+            The control: a level, or a tuple of levels. The first mean by default.
+        by : str or list of str, optional
+            Other variables of the means to stay within; ``[]`` compares all means.
+        simple : str or list of str, optional
+            Compare the levels of these variables within each combination of all others.
+        family : {"by", "all"}
+            Adjust the contrasts of each level of ``by`` together, or those of all levels.
+
+        Returns
+        -------
+        MeanContrasts
+            With ``to_frame()``, ``joint()`` and ``summary()``.
+
+        Raises
+        ------
+        ArgumentError
+            For an unknown method or adjustment, or one that does not fit the contrasts.
+
+        Notes
+        -----
+        Dunnett's and multivariate t p values are those of the largest of several correlated |t|,
+        with the correlations and df of the model. They are computed by quadrature, to 1e-10, where
+        the correlations are products of two numbers, as for a control in a balanced design, and
+        otherwise by quasi-Monte Carlo with a fixed seed, whose standard error is printed. Scheffé's
+        are those of F with the rank of the contrasts (Scheffé 1953, Biometrika 40).
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> formula = "angle ~ recipe * temperature + (1 | recipe:replicate)"
+        >>> m = mf.lmer(formula, mf.load_dataset("cake"))
+        >>> temperature = m.emmeans("temperature")
+        >>> temperature.contrast("poly")["p_value"].round(3).tolist()[:2]
+        [0.0, 0.568]
+        >>> own = temperature.contrast({"hot - cold": [-1, 0, 0, 0, 0, 1]})
+        >>> own["estimate"].round(2).tolist()
+        [7.38]
+        """
+        if by is not None and simple is not None:
+            raise ArgumentError("give by= or simple=, not both")
+        means: GridMeans = self
+        if simple is not None:
+            inside = check_names("simple", simple)
+            for name in inside:
+                check_choice("simple", name, (*self.specs, *self.by))
+            by = [name for name in (*self.specs, *self.by) if name not in inside]
+        if by is not None:
+            means = regrouped(self, check_names("by", by))
+        found = contrast_means(means, method, adjust, ref, family)
+        return tabled(MeanContrasts, found, self.library)
+
     @returns_callers_tables
-    def pairs(self, adjust: str = "tukey") -> pd.DataFrame:
+    def pairs(self, adjust: str | None = None) -> pd.DataFrame:
         """Return all differences of two means within each level of ``by``.
 
         Parameters
         ----------
-        adjust : {"tukey", "holm", "bonferroni", "sidak", "none"}
-            How p values and intervals allow for the number of means (Tukey) or of comparisons in a
-            family. Holm's stepwise p values have no intervals; those of Bonferroni take their
-            place.
+        adjust : str, optional
+            As for `contrast`; ``"tukey"`` by default.
 
         Returns
         -------
@@ -99,17 +190,94 @@ class MarginalMeans(GridMeans, Tabled):
                     contrast  estimate  std_error
         0  Catholic - Public     2.101      0.341
         """
-        import pandas as pd
+        return self.contrast("pairwise", adjust)._table()
 
-        frames = []
-        for by, members in families(self).items():
-            couples, tests = pairwise(self, members, adjust)
-            labels = [f"{self._label(i)} - {self._label(j)}" for i, j in couples]
-            own = dict(zip(self.by, by, strict=True))
-            named = self._named({"contrast": labels, **tests})
-            columns = {name: named[name] for name in list(named)[:1]} | own | named
-            frames.append(pd.DataFrame(columns))
-        return pd.concat(frames, ignore_index=True)
+    @returns_callers_tables
+    def letters(self, alpha: float = 0.05, adjust: str | None = None) -> pd.DataFrame:
+        """Return the means with compact letters: means that share a letter do not differ.
+
+        Parameters
+        ----------
+        alpha : float
+            Two means differ when the adjusted p value of their difference is below this.
+        adjust : str, optional
+            As for `contrast`; ``"tukey"`` by default.
+
+        Returns
+        -------
+        DataFrame
+            The columns of ``to_frame()`` and ``letters``. Within each level of ``by`` the smallest
+            mean has the letter a.
+
+        Notes
+        -----
+        A letter in common does not show that two means are equal: the data may say little. The
+        differences with their intervals (`pairs`) say more. Algorithm: Piepho (2004, Journal of
+        Computational and Graphical Statistics 13).
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> formula = "angle ~ recipe + temperature + (1 | recipe:replicate)"
+        >>> m = mf.lmer(formula, mf.load_dataset("cake"))
+        >>> m.emmeans("temperature").letters()[["temperature", "emmean", "letters"]].round(1)
+          temperature  emmean letters
+        0         175    28.0       a
+        1         185    30.0      ab
+        2         195    31.4       b
+        3         205    32.2       b
+        4         215    35.8       c
+        5         225    35.4       c
+        """
+        check_level(alpha, "alpha")
+        table = self._table()
+        (name,) = apart(("letters",), table.columns)
+        return table.assign(**{name: mean_letters(self, alpha, adjust)})
+
+    def plot(
+        self,
+        comparisons: bool = True,
+        adjust: str | None = None,
+        ax: Any = None,
+        xlabel: str = "",
+    ) -> np.ndarray:
+        """Draw the means with their intervals, one panel per level of ``by``.
+
+        Parameters
+        ----------
+        comparisons : bool
+            Draw arrows from each mean towards the others: two means differ significantly where
+            their arrows do not overlap (after Goldstein and Healy 1995, JRSS A 158). Pairs for
+            which this is not so are named below the panel.
+        adjust : str, optional
+            Of the comparisons, as for `contrast`; ``"tukey"`` by default.
+        ax : Axes or sequence of Axes, optional
+            One per panel; a new figure by default.
+        xlabel : str
+            In the place of the default label.
+
+        Returns
+        -------
+        ndarray of Axes
+
+        Raises
+        ------
+        MissingLibraryError
+            When matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> formula = "angle ~ recipe * temperature + (1 | recipe:replicate)"
+        >>> m = mf.lmer(formula, mf.load_dataset("cake"))
+        >>> m.emmeans("temperature | recipe").plot().shape
+        (3,)
+        """
+        from mixedfast.report.plots.means import plot_means
+
+        check_flag("comparisons", comparisons)
+        panels = mean_panels(self, comparisons, adjust)
+        return plot_means(panels, xlabel or self._measure(), 1.0 - self.level, ax)
 
     @returns_callers_tables
     def joint(self) -> pd.DataFrame:
@@ -138,6 +306,27 @@ class MarginalMeans(GridMeans, Tabled):
         statistics = apart(("num_df", "den_df", "f_value", "p_value"), self.by)
         return pd.DataFrame(rows, columns=[*self.by, *statistics])
 
+    def summary(self) -> Page:
+        """Lay out the means as a page, with notes on the grid.
+
+        Returns
+        -------
+        Page
+            With ``to_html()``, ``to_markdown()``, ``to_latex()`` and ``to_docx(path)``.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("math ~ ses + sector + (1 | school)", mf.load_dataset("hsb"))
+        >>> print(m.emmeans("sector").summary())
+        sector    emmean Std. Error    df lower 95% upper 95%
+        Catholic 13.8201     0.2527 140.6   13.3204   14.3197
+        Public   11.7192     0.2281 153.6   11.2687   12.1698
+        95% intervals, df by satterthwaite; at ses = 0.0001434
+        """
+        names = tuple(mean_estimates(self))
+        return means_page(self._table(), names, self.level, self._notes())
+
     def _table(self) -> pd.DataFrame:
         import pandas as pd
 
@@ -146,43 +335,52 @@ class MarginalMeans(GridMeans, Tabled):
         }
         if not self.specs:
             variables = {"1": ["overall"] * len(self.levels), **variables}
-        return pd.DataFrame({**variables, **self._named(mean_estimates(self))})
+        numbers = mean_estimates(self)
+        names = apart(numbers, variables)
+        return pd.DataFrame({**variables, **dict(zip(names, numbers.values(), strict=True))})
 
-    def _named(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        """Name columns of statistics apart from the user's variables."""
-        names = apart(columns, (*self.specs, *self.by))
-        return dict(zip(names, columns.values(), strict=True))
+    def _measure(self) -> str:
+        """Name the quantity on the axis of a picture."""
+        response = self.fit.cp.meta.recipe.spec.response if self.fit.cp.meta.recipe else "response"
+        if self.trend_of:
+            return f"Slope of {response} by {self.trend_of}"
+        if self.on_response and self.transformation is not None:
+            return f"Mean, back-transformed from {self.transformation.name}"
+        return f"Mean of {response}"
 
-    def _label(self, i: int) -> str:
-        """Name a mean by its values of ``specs``."""
-        return " ".join(str(value) for value in self.levels[i][: len(self.specs)]) or "overall"
-
-    def _notes(self) -> str:
-        """Describe the intervals, and what was held and averaged over."""
-        held = ", ".join(f"{name} = {_short(value)}" for name, value in self.at.items())
+    def _notes(self) -> list[str]:
+        """Describe the means: scale, grid, nesting, and means that cannot be estimated."""
         reasons = not_estimable(self)
-        shown = [f"{self._label(i)}: {reason}" for i, reason in list(reasons.items())[:_REASONS]]
+        labels = {i: " ".join(map(str, self.levels[i])) or "overall" for i in reasons}
+        shown = [f"{labels[i]}: {reason}" for i, reason in list(reasons.items())[:_REASONS]]
         more = len(reasons) - len(shown)
+        held = ", ".join(f"{name} = {_short(value)}" for name, value in self.at.items())
         notes = (
+            f"slopes of {self.trend_of}" if self.trend_of else "",
+            self._scale(),
             f"{100 * self.level:g}% intervals, df by {self.ddf}",
-            f"at {held}" if held else "",
             f"averaged over {', '.join(self.over)}" if self.over else "",
             f"nested factors: {', '.join(self.nested)}" if self.nested else "",
-            f"not estimable: {', '.join(shown)}" if shown else "",
-            f"and {more} more means" if more else "",
+            f"at {held}" if held else "",
             boundary_note(self.fit, self.ddf),
         )
-        return "; ".join(filter(None, notes))
+        lost = f"not estimable: {'; '.join(shown)}" + (f"; and {more} more means" if more else "")
+        return ["; ".join(filter(None, notes)), lost if shown else ""]
+
+    def _scale(self) -> str:
+        """Name the scale of a model of a transformed response."""
+        if self.transformation is None:
+            return ""
+        name = self.transformation.name
+        return f"back-transformed from {name}" if self.on_response else f"on the scale of {name}"
 
     def __str__(self) -> str:
-        return f"{self._table().to_string(index=False)}\n{self._notes()}"
+        return str(self.summary())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"{self._table().to_html(index=False)}<p>{escape(self._notes())}</p>"
+        return self.summary().to_html()
 
 
 def _short(value: Any) -> str:

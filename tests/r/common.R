@@ -27,7 +27,7 @@ as_levels <- function(values, levels = NULL) {
 }
 
 read_table <- function(name) {
-  places <- c(file.path(GOLDEN, "data"), "mixedfast/datasets")
+  places <- c(file.path(GOLDEN, "data"), "mixedfast/data/samples")
   path <- Filter(file.exists, file.path(places, paste0(name, ".csv.gz")))[1]
   columns <- CATEGORICAL[[name]]
   frame <- read.csv(path, colClasses = setNames(rep("character", length(columns)), names(columns)))

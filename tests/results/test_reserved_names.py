@@ -73,6 +73,11 @@ TABLES = {
     "pairs": lambda m, name: m.emmeans(name("df")).pairs(),
     "pairs by": lambda m, name: m.emmeans(f"{name('df')} | {name('contrast')}").pairs(),
     "joint": lambda m, name: m.emmeans(f"{name('df')} | {name('contrast')}").joint(),
+    "contrasts of means": lambda m, name: (
+        m.emmeans(f"{name('df')} | {name('contrast')}").contrast("eff").to_frame()
+    ),
+    "letters": lambda m, name: m.emmeans(f"{name('df')} | {name('contrast')}").letters(),
+    "slopes": lambda m, name: m.emtrends(name("sigma"), name("df")).to_frame(),
     "contrast": lambda m, name: m.contrast(f"{name('sigma')} = 1"),
     "tidy": lambda m, name: m.tidy(["fixed", "ran_pars", "ran_vals"], conf_int=True),
     "tidy profile": lambda m, name: m.tidy("ran_pars", conf_int=True, method="boot", seed=1),

@@ -35,6 +35,8 @@ def tables(m: mf.LMMResult) -> list[pd.DataFrame]:
         m.contrast({"ses": 1.0}, ddf="residual", joint=True),
         m.confint("profile", progress=False),
         m.emmeans("sex").pairs(adjust="holm"),
+        m.emmeans("sex").contrast("control", adjust="dunnett").to_frame(),
+        m.emtrends("ses", "sex").pairs(),
         m.profile(["sigma"]).confint(),
         m.bootstrap(10, seed=1, progress="auto").confint(type="bca"),
         m.influence("school").dfbetas,

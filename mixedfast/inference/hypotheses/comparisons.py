@@ -1,65 +1,113 @@
-"""Pairwise comparisons of means: p values and critical values that allow for their number."""
+"""Several comparisons at once: p values and critical values that allow for their number."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
 
-from mixedfast.inference.distributions import t_quantile
+from mixedfast.inference.distributions import f_quantile, f_tails, t_quantile, t_tails
 
-__all__ = ["ADJUSTMENTS", "adjusted_p_values", "critical_values"]
+if TYPE_CHECKING:
+    from mixedfast.inference.largest_t import LargestT
 
-ADJUSTMENTS = ("tukey", "holm", "bonferroni", "sidak", "none")
+__all__ = ["ADJUSTMENTS", "Adjusted", "adjusted"]
+
+ADJUSTMENTS = (
+    "tukey",
+    "dunnett",
+    "mvt",
+    "scheffe",
+    "holm",
+    "fdr",
+    "bonferroni",
+    "sidak",
+    "none",
+)
 
 
-def adjusted_p_values(
-    statistic: np.ndarray, df: np.ndarray, n_means: int, adjust: str
-) -> np.ndarray:
-    """Compute p values of all pairwise differences of a family of means.
+class Adjusted(NamedTuple):
+    """Adjusted p values, half widths of intervals in standard errors, and errors of the p values.
 
-    Comparisons that cannot be estimated (NaN) count, as they do for Tukey's method, the intervals
+    Arrays (c,), NaN where the statistic is. The error is the standard error of quasi-Monte Carlo,
+    zero where p values are computed exactly.
+    """
+
+    p_value: np.ndarray
+    critical: np.ndarray
+    error: np.ndarray
+
+
+def adjusted(
+    statistic: np.ndarray,
+    df: np.ndarray,
+    adjust: str,
+    level: float,
+    n_means: int,
+    rank: int,
+    largest: LargestT | None,
+) -> Adjusted:
+    """Adjust the tests of a family of contrasts.
+
+    Contrasts that cannot be estimated (NaN) count, as they do for Tukey's method, the intervals
     and emmeans.
 
     Parameters
     ----------
-    statistic, df : (n_means (n_means - 1) / 2,) arrays
-    n_means : int
+    statistic, df : (c,) arrays
     adjust : one of ADJUSTMENTS
+        The stepwise p values of Holm and of Benjamini and Hochberg ("fdr") have no intervals; those
+        of Bonferroni take their place.
+    level : float
+        Of simultaneous intervals.
+    n_means : int
+        For "tukey": the contrasts are all differences of so many means.
+    rank : int
+        For "scheffe": the number of linearly independent contrasts.
+    largest : LargestT or None
+        For "dunnett" and "mvt".
     """
-    from scipy.stats import t as student
-
+    zero = np.zeros(len(statistic))
+    if adjust in ("dunnett", "mvt"):
+        assert largest is not None
+        p_value = largest.sf(statistic, df)
+        return Adjusted(p_value, largest.isf(1.0 - level, df), largest.error(statistic, df))
     if adjust == "tukey" and n_means > 2:  # for two means the studentized range is t itself
         from mixedfast.inference import studentized_range  # SciPy's polynomials are slow to import
 
-        return studentized_range.sf(np.abs(statistic) * np.sqrt(2.0), n_means, df)
-    p_value = np.asarray(2.0 * student.sf(np.abs(statistic), df))
+        p_value = studentized_range.sf(np.abs(statistic) * np.sqrt(2.0), n_means, df)
+        return Adjusted(
+            p_value, studentized_range.isf(1.0 - level, n_means, df) / np.sqrt(2.0), zero
+        )
+    if adjust == "scheffe":
+        p_value = f_tails(statistic**2 / rank, rank, df)
+        return Adjusted(p_value, np.sqrt(rank * f_quantile(1.0 - level, rank, df)), zero)
+    p_value, count, tail = t_tails(statistic, df), len(statistic), 1.0 - level
+    if adjust == "sidak":
+        tail = -np.expm1(np.log1p(-tail) / count)
+    elif adjust in ("bonferroni", "holm", "fdr"):
+        tail /= count
+    critical = t_quantile(1.0 - 0.5 * tail, df)
+    return Adjusted(_of_each(p_value, adjust), critical, zero)
+
+
+def _of_each(p_value: np.ndarray, adjust: str) -> np.ndarray:
+    """Adjust p values that were computed one by one."""
     count = len(p_value)
     if adjust == "bonferroni":
         return np.minimum(p_value * count, 1.0)
     if adjust == "sidak":
         return np.asarray(-np.expm1(count * np.log1p(-p_value)))
-    if adjust == "holm":
+    if adjust in ("holm", "fdr"):
         order = np.argsort(p_value)  # NaN last
         out = np.empty(count)
-        out[order] = np.minimum(
-            np.maximum.accumulate(p_value[order] * np.arange(count, 0, -1)), 1.0
-        )
+        if adjust == "holm":
+            steps = np.maximum.accumulate(p_value[order] * np.arange(count, 0, -1))
+        else:
+            ratios = p_value[order] * count / np.arange(1, count + 1)
+            ratios = np.where(np.isnan(ratios), np.inf, ratios)
+            steps = np.minimum.accumulate(ratios[::-1])[::-1]
+            steps = np.where(np.isnan(p_value[order]), np.nan, steps)
+        out[order] = np.minimum(steps, 1.0)
         return out
     return p_value
-
-
-def critical_values(level: float, df: np.ndarray, n_means: int, adjust: str) -> np.ndarray:
-    """Compute the half width of simultaneous intervals of pairwise differences, in standard errors.
-
-    Holm's stepwise p values have no intervals; those of Bonferroni take their place.
-    """
-    count = n_means * (n_means - 1) // 2
-    if adjust == "tukey" and n_means > 2:
-        from mixedfast.inference import studentized_range
-
-        return studentized_range.isf(1.0 - level, n_means, df) / np.sqrt(2.0)
-    tail = 1.0 - level
-    if adjust in ("bonferroni", "holm"):
-        tail /= count
-    elif adjust == "sidak":
-        tail = -np.expm1(np.log1p(-tail) / count)
-    return t_quantile(1.0 - 0.5 * tail, df)

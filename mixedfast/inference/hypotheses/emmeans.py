@@ -21,10 +21,11 @@ import numpy as np
 from mixedfast._validation import check_choice, check_level, check_names
 from mixedfast.data.frames import Numeric
 from mixedfast.design.types import Design
-from mixedfast.errors import ArgumentError, DataError, FormulaError
+from mixedfast.errors import ArgumentError, DataError, FormulaError, NotDefinedError
 from mixedfast.estimation.fit import Fit
 from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.formula.parser import unquoted
+from mixedfast.formula.variables import expression_names
 from mixedfast.inference.ddf.methods import DDF, without_groups
 from mixedfast.inference.hypotheses.estimable import estimable
 from mixedfast.inference.hypotheses.grid_weights import (
@@ -34,11 +35,23 @@ from mixedfast.inference.hypotheses.grid_weights import (
     structure,
 )
 from mixedfast.inference.hypotheses.nesting import Nesting, nesting
-from mixedfast.inference.hypotheses.reference_grid import ReferenceGrid, mean_rows, reference_grid
+from mixedfast.inference.hypotheses.reference_grid import (
+    ReferenceGrid,
+    Steps,
+    mean_rows,
+    reference_grid,
+)
+from mixedfast.inference.transformation import Transformation, of_response
 
-__all__ = ["WEIGHTS", "GridMeans", "emmeans"]
+__all__ = ["TYPES", "WEIGHTS", "GridMeans", "emmeans"]
 
 WEIGHTS = ("equal", "proportional", "outer", "cells", "flat")
+#: Scales: that of the model, and that of the response.
+TYPES = ("link", "response")
+
+#: Step of numerical derivatives, in standard deviations of the covariate: rounding and truncation
+#: are both about 1e-12 then.
+_STEP = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +78,14 @@ class GridMeans:
     ddf : str or TraceMethod
     level : float
         Of confidence intervals.
+    statistic : str
+        ``"emmean"``, or ``"trend"`` for slopes.
+    trend_of : str
+        The covariate of the slopes; empty for means.
+    transformation : Transformation or None
+        Of the response.
+    on_response : bool
+        Whether results are shown on the scale of the response.
     """
 
     fit: LinearFit
@@ -78,6 +99,10 @@ class GridMeans:
     nested: tuple[str, ...]
     ddf: DDF
     level: float
+    statistic: str = "emmean"
+    trend_of: str = ""
+    transformation: Transformation | None = None
+    on_response: bool = False
 
     @property
     def L(self) -> np.ndarray:
@@ -98,8 +123,11 @@ def emmeans(
     weights: str = "equal",
     offset: float | None = None,
     design: Design | None = None,
+    type: str = "link",
+    transformation: Transformation | None = None,
+    trend_of: str = "",
 ) -> GridMeans:
-    """Define estimated marginal means.
+    """Define estimated marginal means, or averages of the slope of a covariate.
 
     Parameters
     ----------
@@ -123,6 +151,12 @@ def emmeans(
         Instead of the offset of the model.
     design : Design, optional
         The rows; needed for weights other than "equal".
+    type : {"link", "response"}
+        The scale of the model, or that of the response before its transformation.
+    transformation : Transformation, optional
+        That of the response in the formula by default.
+    trend_of : str
+        A covariate, for slopes in the place of means.
 
     Raises
     ------
@@ -154,17 +188,28 @@ def emmeans(
         raise ArgumentError(f"at={at!r}: a dict such as {{variable: value}}")
     if offset is not None and not (isinstance(offset, Real) and np.isfinite(offset)):
         raise ArgumentError(f"offset={offset!r}: a number, added to all means")
-    grid = reference_grid(fit, (*wanted, *families), dict(at or {}))
+    check_choice("type", type, TYPES)
+    trend_of = unquoted(trend_of)
+    extra = (trend_of,) if trend_of else ()
+    grid = reference_grid(fit, (*wanted, *families, *extra), dict(at or {}))
+    transformation = transformation or of_response(grid.recipe.spec.response)
+    on_response = type == "response" and transformation is not None and not trend_of
+    if on_response and transformation is not None and transformation.inverse is None:
+        raise NotDefinedError(
+            f"type='response': the inverse of {transformation.name} is not known; take the means "
+            "on its scale, type='link'"
+        )
     nested = nesting(fit.cp)
     wanted, families = _with_outer(wanted, families, nested)
     named = (*wanted, *families)
+    steps = _steps(fit, grid, trend_of) if trend_of else None
     places = grid.all_places
     plain = structure(places, nested)
     positions = combinations(plain, named)
     if named and not len(positions[named[0]]):
         raise DataError(f"at={at!r}: these levels do not occur together")
     dimensions = _weighted(grid, plain, nested, named, weights, design)
-    averages = mean_rows(fit, grid, positions, dimensions)
+    averages = mean_rows(fit, grid, positions, dimensions, steps)
     own = averages.offset if offset is None else np.full(len(averages.rows), float(offset))
     others = {name: values for name, values in grid.values.items() if name not in named}
     return GridMeans(
@@ -181,7 +226,38 @@ def emmeans(
         nested=tuple(f"{name} in {' and '.join(outer)}" for name, outer in nested.items()),
         ddf=ddf if isinstance(fit, Fit) else without_groups(ddf),
         level=level,
+        statistic="trend" if trend_of else "emmean",
+        trend_of=trend_of,
+        transformation=transformation,
+        on_response=on_response,
     )
+
+
+def _steps(fit: LinearFit, grid: ReferenceGrid, name: str) -> Steps:
+    """Choose the points whose differences give the derivative by a covariate.
+
+    One step where all columns are products with the covariate itself, which is exact; otherwise the
+    central difference over five points, exact for polynomials of degree four.
+    """
+    if name in grid.places:
+        raise ArgumentError(
+            f"emtrends({name!r}): the column holds categories, and slopes need numbers; compare "
+            f"its means with emmeans({name!r})"
+        )
+    recipe, cp = grid.recipe, fit.cp
+    products = recipe.fixed.products or ()
+    curved = recipe.fixed.products is None or any(
+        sum(piece.variable == name for piece in product) > 1 for product in products
+    )
+    in_offsets = any(name in expression_names(expr) for expr in recipe.spec.offsets)
+    if not curved and not in_offsets:
+        return Steps(name, (1.0, 0.0), (1.0, -1.0))
+    size = abs(float(grid.values[name][0])) or 1.0
+    for term in cp.meta.fixed_terms:
+        if term.factors == (name,) and term.columns[0] in cp.kept:
+            size = 1.0 / float(cp.scale[np.flatnonzero(cp.kept == term.columns[0])[0]])
+    h = _STEP * size
+    return Steps(name, (h, -h, 2.0 * h, -2.0 * h), tuple(w / (12.0 * h) for w in (8, -8, -1, 1)))
 
 
 def _with_outer(
