@@ -121,7 +121,8 @@ records <- function(table) {
 write_golden <- function(value, ...) {
   path <- file.path(GOLDEN, ...)
   dir.create(dirname(path), showWarnings = FALSE)
-  writeLines(toJSON(value, auto_unbox = TRUE, digits = NA, na = "null", null = "null", pretty = 1), path)
+  text <- toJSON(value, auto_unbox = TRUE, digits = NA, na = "null", null = "null", pretty = 1)
+  writeLines(sub("\\s+$", "", text), path)
   message("wrote ", path)
 }
 
