@@ -176,11 +176,18 @@ def independent_columns(cp: CrossProducts) -> np.ndarray:
     size, whole = _sizes(cp)
     tolerance = _RANK_TOLERANCE * size
     if cp.mix is not None:
+        # sums of the other columns have too few digits for the smaller tolerance
+        smaller = _is_mixed(cp) & np.isfinite(size)
         tolerance = np.where(
-            np.isfinite(size), np.minimum(tolerance, _LENGTH_TOLERANCE**2 * whole), tolerance
+            smaller, np.minimum(tolerance, _LENGTH_TOLERANCE**2 * whole), tolerance
         )
     kinds = classify_columns(cp.xy[:-1, :-1], tolerance, tolerance)
     return np.flatnonzero(kinds == CLEAR)
+
+
+def _is_mixed(cp: CrossProducts) -> np.ndarray:
+    """Return which columns of X have been orthogonalized, (p,) bool."""
+    return np.zeros(cp.p, dtype=bool) if cp.mix is None else (cp.mix != np.eye(cp.p)).any(axis=0)
 
 
 @of_object
@@ -208,6 +215,10 @@ def _classify_x(cp: CrossProducts) -> tuple[np.ndarray, np.ndarray]:
         counted = np.isin(np.arange(cp.p), independent_columns(cp))
     size = np.diag(cp.xy)[:-1] if cp.mix is not None else _sizes(cp)[0]
     unmixed = None if cp.constant is None else cp.constant != 0.0
+    if cp.mix is not None:  # what rounding of the rows leaves of a dependent column is hidden
+        size = np.where(
+            _is_mixed(cp) & (size <= _LENGTH_TOLERANCE**2 * _sizes(cp)[1]), np.inf, size
+        )
     kinds = _classify(cp.xy[:-1, :-1], size, _ROUNDING, unmixed, counted)
     return np.flatnonzero(kinds == CLEAR), np.flatnonzero(kinds == COLLINEAR)
 

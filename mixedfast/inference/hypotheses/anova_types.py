@@ -15,6 +15,7 @@ SAS: ``f:x`` contains ``x`` but not ``f``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from mixedfast.design.coding import FixedTerm
 from mixedfast.errors import NotDefinedError
 from mixedfast.inference.hypotheses.cell_dummies import CellDummies
 from mixedfast.inference.hypotheses.estimable import alias_matrix, column_sizes
-from mixedfast.inference.hypotheses.row_space import echelon, left_null, without_rounding
+from mixedfast.inference.hypotheses.row_space import TOLERANCE, echelon, left_null, without_rounding
 
 __all__ = ["TYPES", "Hypotheses", "contains", "deletions", "hypotheses"]
 
@@ -100,6 +101,20 @@ def _terms(cp: CrossProducts) -> list[FixedTerm]:
     return [term for term in cp.meta.fixed_terms if term.factors]
 
 
+def _present(cp: CrossProducts) -> list[FixedTerm]:
+    """Return the terms but the intercept whose parameters are in the model.
+
+    These are all, but a covariate (or a product of covariates) that repeats others and left no
+    column counts as left out of the formula, as in R.
+    """
+    return [term for term in _terms(cp) if _categorical(term) or len(_columns(cp, term))]
+
+
+def _names(terms: list[FixedTerm]) -> list[str]:
+    """Return the names of terms."""
+    return [term.name for term in terms]
+
+
 def _columns(cp: CrossProducts, term: FixedTerm) -> np.ndarray:
     """Return the positions of the columns of a term among the identifiable ones."""
     return np.flatnonzero(np.isin(cp.kept, term.columns))
@@ -128,24 +143,93 @@ def _partial(cp: CrossProducts) -> Hypotheses:
     """Return type II: [0 | I | (X1'M X1)^-1 X1'M X2].
 
     X1 are the columns of the term, X2 those of terms that contain it; M projects off the columns of
-    all other terms.
+    all other terms. Where columns are combinations of others, independent ones are chosen in this
+    order: first of the other terms, then of the term, then of those that contain it. The
+    coefficients of the chosen columns are estimable, as functions of those that the fit has kept.
     """
-    R = _triangle(cp)
+    present, R = _present(cp), _triangle(cp)
+    _check_alias(cp, present, "II")
+    spans = _spans(cp, present)
     out = {}
     for term in _terms(cp):
-        columns = _columns(cp, term)
-        above = [_columns(cp, other) for other in _terms(cp) if contains(other, term)]
-        after = np.concatenate([np.empty(0, dtype=int), *above])
-        before = np.setdiff1d(np.arange(cp.p), np.concatenate([columns, after]))
-        factor = np.asarray(np.linalg.qr(R[:, np.concatenate([before, columns, after])], mode="r"))
-        here = slice(len(before), len(before) + len(columns))
-        L = np.zeros((len(columns), cp.p))
+        if term not in present:
+            out[term.name] = np.empty((0, cp.p))
+            continue
+        above = [other for other in present if contains(other, term)]
+        others = [name for name in spans if name != term.name and name not in _names(above)]
+        parts = [[spans[name] for name in names] for names in (others, [term.name], _names(above))]
+        columns = np.hstack([span.columns for part in parts for span in part])
+        chosen = _independent(np.hstack([span.scaled for part in parts for span in part]))
+        counts = [sum(span.columns.shape[1] for span in part) for part in parts]
+        ends = np.searchsorted(chosen, np.cumsum(counts))
+        here, columns = slice(ends[0], ends[1]), columns[:, chosen]
+        factor = np.asarray(np.linalg.qr(R @ columns, mode="r"))
         diagonal = factor[here, here]
-        basis = diagonal / np.diag(diagonal)[:, None] if above else np.eye(len(columns))
-        L[:, columns] = basis
-        L[:, after] = basis @ np.linalg.solve(diagonal, factor[here, here.stop :])
-        out[term.name] = L
+        basis = diagonal / np.diag(diagonal)[:, None] if above else np.eye(len(diagonal))
+        L = np.zeros((len(diagonal), cp.p))
+        L[:, here] = basis
+        L[:, here.stop :] = basis @ np.linalg.solve(diagonal, factor[here, here.stop :])
+        # X beta = X C gamma for the chosen columns X C, so gamma = C^-1 beta
+        out[term.name] = np.linalg.solve(columns.T, L.T).T
     return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Span:
+    """Columns S with X_kept S a span of a term, (p, m), and the same in units of sizes."""
+
+    columns: np.ndarray
+    scaled: np.ndarray
+
+
+def _spans(cp: CrossProducts, present: list[FixedTerm]) -> dict[str, _Span]:
+    """Return spans of the intercept and of each term, by name.
+
+    They are the columns of the term. Where these leave out what another term has already (``b`` in
+    ``0 + a + b``, which has one column less than levels), the dummies of all its cells follow.
+    """
+    known, sizes = alias_matrix(cp), column_sizes(cp)
+    units = sizes[cp.kept][:, None]
+    terms = [term for term in cp.meta.fixed_terms if not term.factors or term in present]
+    spans = {
+        term.name: _Span(part := known[:, term.columns], part * units / sizes[[*term.columns]])
+        for term in terms
+    }
+    if all(_is_hierarchical(term, terms) for term in terms):
+        return spans
+    dummies = CellDummies(cp, present)
+    for i, term in enumerate(dummies.terms):
+        own, cells = spans[term.name], dummies.owner == i
+        part = known @ dummies.map[:, cells]
+        spans[term.name] = _Span(
+            np.hstack([own.columns, part]),
+            np.hstack([own.scaled, part * units / dummies.sizes[cells]]),
+        )
+    return spans
+
+
+def _is_hierarchical(term: FixedTerm, terms: list[FixedTerm]) -> bool:
+    """Check whether all terms with one categorical factor less are in the model."""
+    there = {(_numeric(one), _categorical(one)) for one in terms}
+    return all((_numeric(term), _categorical(term) - {f}) in there for f in _categorical(term))
+
+
+def _independent(columns: np.ndarray) -> np.ndarray:
+    """Select columns (p, m) that are not combinations of those before them.
+
+    They are in units of sizes, so that what rounding leaves of a column of zeros is small. Columns
+    of X that were kept are unit vectors here, however nearly collinear.
+    """
+    basis, chosen = np.empty((len(columns), 0)), []
+    for j, column in enumerate(columns.T):
+        rest = column
+        for _ in range(2):  # once more, for the rounding that the first projection leaves
+            rest = rest - basis @ (basis.T @ rest)
+        length = float(np.linalg.norm(rest))
+        if length > TOLERANCE:
+            basis = np.column_stack([basis, rest / length])
+            chosen.append(j)
+    return np.array(chosen, dtype=int)
 
 
 def _marginal(cp: CrossProducts) -> Hypotheses:
@@ -161,16 +245,15 @@ def deletions(cp: CrossProducts) -> Hypotheses:
 
     A term whose columns are combinations of the others gets no rows: deleting it changes nothing.
     """
-    sizes = column_sizes(cp)
-    own_sizes = sizes[cp.kept]
-    known = alias_matrix(cp) * own_sizes[:, None] / sizes
+    own_sizes = column_sizes(cp)[cp.kept]
     terms = _terms(cp)
+    spans = _spans(cp, terms)
     out = {}
     for term in terms:
         if any(set(other.factors) > set(term.factors) for other in terms):
             continue
-        others = np.setdiff1d(np.arange(known.shape[1]), term.columns)
-        rows = left_null(known[:, others]) * own_sizes
+        others = [span.scaled for name, span in spans.items() if name != term.name]
+        rows = left_null(np.hstack([np.empty((cp.p, 0)), *others])) * own_sizes
         out[term.name] = echelon(rows, _columns(cp, term), own_sizes)
     return out
 
@@ -186,8 +269,8 @@ def _general(cp: CrossProducts) -> Hypotheses:
     hypotheses of a term are the estimable functions that involve only the term and those containing
     it, orthogonal to the same of the containing terms.
     """
-    present = [term for term in _terms(cp) if len(_columns(cp, term))]
-    _check_alias(cp, present)
+    present = _present(cp)
+    _check_alias(cp, present, "III")
     dummies = CellDummies(cp, present)
     own_sizes = column_sizes(cp)[cp.kept]
     B = (alias_matrix(cp) @ dummies.map) * own_sizes[:, None] / dummies.sizes
@@ -218,15 +301,15 @@ def _general(cp: CrossProducts) -> Hypotheses:
     return out
 
 
-def _check_alias(cp: CrossProducts, present: list[FixedTerm]) -> None:
+def _check_alias(cp: CrossProducts, present: list[FixedTerm], type: str) -> None:
     """Raise NotDefinedError when part of a term was left out and the alias matrix is missing."""
     kept = set(cp.kept.tolist())
     partly = [term.name for term in present if not kept.issuperset(term.columns)]
     if partly and cp.alias is None:
         raise NotDefinedError(
-            f"type III of {', '.join(partly)} needs to know how the columns that could not be "
+            f"type {type} of {', '.join(partly)} needs to know how the columns that could not be "
             "identified (an empty cell?) follow from the others, and these cross-products do not "
-            "say: fit from the data, or use type II"
+            "say: fit from the data, or use type I"
         )
 
 

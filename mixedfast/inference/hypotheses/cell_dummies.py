@@ -45,7 +45,7 @@ class CellDummies:
     def __init__(self, cp: CrossProducts, present: list[FixedTerm]) -> None:
         if cp.meta.recipe is None:
             raise NotDefinedError(
-                "type III needs the coding of the factors, which these cross-products do not carry"
+                "this test needs the coding of the factors, which these cross-products do not carry"
             )
         parts = column_parts(cp.meta.recipe.fixed)
         self.terms = [term for term in cp.meta.fixed_terms if not term.factors or term in present]
