@@ -54,6 +54,9 @@ def make_pictures(folder: Path) -> None:
     keep(school_means(students), folder / "school_means.png")
     keep(m.plot.shrinkage().figure, folder / "shrinkage.png")
     keep(m.plot.residuals().figure, folder / "residuals.png")
+    cake = mf.load_dataset("cake")
+    baked = mf.lmer("angle ~ recipe * temperature + (1 | recipe:replicate)", cake)
+    keep(baked.emmeans("temperature").plot()[0].figure, folder / "means.png")
     sleep = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
     keep(plot_profile(sleep.profile(), 0.95, None)[0].figure, folder / "profile.png")
 

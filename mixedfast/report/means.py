@@ -11,16 +11,24 @@ import numpy as np
 from mixedfast.report.number_format import decimals, p_values, significant
 from mixedfast.report.page import Page
 from mixedfast.report.sections import Cells, Grid
+from mixedfast.report.text import ddf_words
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["means_page"]
+    from mixedfast.inference.ddf.methods import DDF
+
+__all__ = ["ddf_note", "means_page"]
 
 #: Numbers that have the same decimals, so that they can be compared.
 _AMOUNTS = ("std_error", "conf_low", "conf_high")
 #: Longer notes are broken.
 _WIDTH = 96
+
+
+def ddf_note(ddf: DDF) -> str:
+    """Name the degrees of freedom in a note below a table."""
+    return "large-sample z tests" if str(ddf) == "asymptotic" else ddf_words(ddf)
 
 
 def means_page(

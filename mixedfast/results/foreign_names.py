@@ -48,6 +48,7 @@ _ATTRIBUTES = {
     "REMLcrit": "criterion",
     "VarCorr": "varcorr",
     "bootMer": "bootstrap()",
+    "cld": "emmeans(specs).letters()",
     "coefficients": "params",
     "contest": "contrast(L)",
     "cooks": "cooks_distance()",

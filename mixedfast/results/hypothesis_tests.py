@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mixedfast.inference.ddf.methods import DDF
+    from mixedfast.inference.transformation import Transformation
 
 __all__ = ["HypothesisTests"]
 
 
 class HypothesisTests(FixedPart):
     """Tests and intervals of the coefficients."""
+
+    @property
+    def _transformation(self) -> Transformation | None:
+        """The link of a generalized model; None for that of the response in the formula."""
+        return None
 
     @returns_callers_tables
     def coef_table(self, ddf: DDF = "satterthwaite", level: float = 0.95) -> pd.DataFrame:
@@ -194,6 +200,7 @@ class HypothesisTests(FixedPart):
             offset=offset,
             design=self._design,
             type=type,
+            transformation=self._transformation,
         )
         return tabled(MarginalMeans, found, self.library)
 
@@ -257,6 +264,7 @@ class HypothesisTests(FixedPart):
             level=level,
             weights=weights,
             design=self._design,
+            transformation=self._transformation,
             trend_of=x,
         )
         return tabled(MarginalMeans, found, self.library)

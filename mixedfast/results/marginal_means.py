@@ -21,7 +21,7 @@ from mixedfast.inference.hypotheses.mean_tests import (
     not_estimable,
     regrouped,
 )
-from mixedfast.report.means import means_page
+from mixedfast.report.means import ddf_note, means_page
 from mixedfast.report.page import Page
 from mixedfast.results.mean_contrasts import MeanContrasts
 from mixedfast.results.tabled import Tabled, tabled
@@ -240,6 +240,7 @@ class MarginalMeans(GridMeans, Tabled):
         adjust: str | None = None,
         ax: Any = None,
         xlabel: str = "",
+        ylabel: str = "",
     ) -> np.ndarray:
         """Draw the means with their intervals, one panel per level of ``by``.
 
@@ -253,8 +254,8 @@ class MarginalMeans(GridMeans, Tabled):
             Of the comparisons, as for `contrast`; ``"tukey"`` by default.
         ax : Axes or sequence of Axes, optional
             One per panel; a new figure by default.
-        xlabel : str
-            In the place of the default label.
+        xlabel, ylabel : str
+            In the place of the default labels.
 
         Returns
         -------
@@ -277,7 +278,8 @@ class MarginalMeans(GridMeans, Tabled):
 
         check_flag("comparisons", comparisons)
         panels = mean_panels(self, comparisons, adjust)
-        return plot_means(panels, xlabel or self._measure(), 1.0 - self.level, ax)
+        xlabel, ylabel = xlabel or self._measure(), ylabel or " ".join(self.specs)
+        return plot_means(panels, xlabel, ylabel, 1.0 - self.level, ax)
 
     @returns_callers_tables
     def joint(self) -> pd.DataFrame:
@@ -322,7 +324,7 @@ class MarginalMeans(GridMeans, Tabled):
         sector    emmean Std. Error    df lower 95% upper 95%
         Catholic 13.8201     0.2527 140.6   13.3204   14.3197
         Public   11.7192     0.2281 153.6   11.2687   12.1698
-        95% intervals, df by satterthwaite; at ses = 0.0001434
+        95% intervals, Satterthwaite's degrees of freedom; at ses = 0.0001434
         """
         names = tuple(mean_estimates(self))
         return means_page(self._table(), names, self.level, self._notes())
@@ -358,14 +360,30 @@ class MarginalMeans(GridMeans, Tabled):
         notes = (
             f"slopes of {self.trend_of}" if self.trend_of else "",
             self._scale(),
-            f"{100 * self.level:g}% intervals, df by {self.ddf}",
-            f"averaged over {', '.join(self.over)}" if self.over else "",
+            f"{100 * self.level:g}% intervals, {ddf_note(self.ddf)}",
+            self._averaged(),
             f"nested factors: {', '.join(self.nested)}" if self.nested else "",
             f"at {held}" if held else "",
             boundary_note(self.fit, self.ddf),
         )
         lost = f"not estimable: {'; '.join(shown)}" + (f"; and {more} more means" if more else "")
         return ["; ".join(filter(None, notes)), lost if shown else ""]
+
+    def _averaged(self) -> str:
+        """Name the variables averaged over, and those of them that interact with the means."""
+        if not self.over:
+            return ""
+        named = {*self.specs, *self.by, self.trend_of}
+        mixed = [
+            name
+            for name in self.over
+            if any(
+                name in term.variables and named & set(term.variables)
+                for term in self.fit.cp.meta.fixed_terms
+            )
+        ]
+        note = f" (in an interaction with the means: {', '.join(mixed)})" if mixed else ""
+        return f"averaged over {', '.join(self.over)}{note}"
 
     def _scale(self) -> str:
         """Name the scale of a model of a transformed response."""

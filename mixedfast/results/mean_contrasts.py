@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mixedfast.data.frames_out import apart, returns_callers_tables
 from mixedfast.inference.ddf.methods import boundary_note
 from mixedfast.inference.hypotheses.mean_tests import GridContrasts, contrasts_equal
-from mixedfast.report.means import means_page
+from mixedfast.report.means import ddf_note, means_page
 from mixedfast.report.page import Page
 from mixedfast.results.tabled import Tabled
 
@@ -62,7 +62,7 @@ class MeanContrasts(GridContrasts, Tabled):
     contrast estimate Std. Error df t value Pr(>|t|) lower 95% upper 95%
     B - A      -1.478      2.456 42  -0.602   0.7730    -7.100     4.144
     C - A      -1.522      2.456 42  -0.620   0.7614    -7.144     4.100
-    df by satterthwaite; p values and intervals adjusted by Dunnett for 2 contrasts
+    Satterthwaite's degrees of freedom; p values and intervals adjusted by Dunnett for 2 contrasts
     """
 
     library: str = "pandas"
@@ -126,7 +126,7 @@ class MeanContrasts(GridContrasts, Tabled):
     def _notes(self) -> list[str]:
         """Describe df, adjustment and scale."""
         means = self.means
-        notes = [f"df by {means.ddf}"]
+        notes = [ddf_note(means.ddf)]
         if self.adjust != "none":
             by = means.by and self.family == "by"
             within = f" within each level of {' and '.join(means.by)}" if by else ""

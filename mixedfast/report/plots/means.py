@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["plot_means"]
 
 #: Width of a panel, height of a mean, and height of the rest of a panel, in inches.
-_WIDTH, _ROW, _REST = 3.6, 0.28, 1.1
+_WIDTH, _ROW, _REST = 3.9, 0.28, 1.1
 #: Letters of a line below a panel.
 _LINE = 48
 
@@ -27,6 +27,7 @@ _LINE = 48
 def plot_means(
     panels: Sequence[MeanPanel],
     xlabel: str,
+    ylabel: str,
     alpha: float,
     ax: Axes | Sequence[Axes] | None,
     new_figure: NewFigure = on_screen,
@@ -36,7 +37,8 @@ def plot_means(
     Parameters
     ----------
     panels : sequence of MeanPanel
-    xlabel : str
+    xlabel, ylabel : str
+        The second at the left edge only.
     alpha : float
         One minus the level of the intervals.
     ax : Axes, sequence of Axes or None
@@ -50,6 +52,7 @@ def plot_means(
     low, high = (f([one.get_xlim()[i] for one in axes]) for i, f in ((0, min), (1, max)))
     for one in axes:
         one.set_xlim(low, high)
+    axes[0].set_ylabel(ylabel, parse_math=False)
     if ax is None:
         key_above(axes)
     return axes
@@ -83,7 +86,7 @@ def _draw(ax: Axes, panel: MeanPanel, xlabel: str, alpha: float) -> None:
                     },
                 )
     if arrows.any():
-        label = "comparison arrow: no overlap, a significant difference"
+        label = "arrows apart: significant"
         ax.plot([], [], color=color.mark, marker=">", label=label)
     ax.plot(panel.mean, place, "o", color=color.strong, markersize=5, label="mean", zorder=3)
     ax.set_yticks(place, panel.labels)
