@@ -73,7 +73,7 @@ class HypothesisTests(FixedPart):
         Parameters
         ----------
         ddf : str or TraceMethod
-            As for `coef_table`.
+            As for `coef_table`; for terms with several columns see `anova`.
 
         Returns
         -------
@@ -110,7 +110,9 @@ class HypothesisTests(FixedPart):
         ddf, level
             As for `coef_table`.
         joint : bool
-            One F test of all rows together instead of one t test per row.
+            One F test of all rows together instead of one t test per row. F does not depend on
+            how the hypothesis is written; Satterthwaite's df do, unless `ddf` is
+            ``mixedfast.Satterthwaite(joint="invariant")``.
 
         Returns
         -------

@@ -59,10 +59,12 @@ class MixedTests(HypothesisTests):
         Parameters
         ----------
         type : {"I", "II", "III"}
-            Sums of squares: sequential, by containment, or marginal. Type III does not depend on
-            the contrasts of the fit.
+            Sums of squares: sequential, by containment, or marginal. F and its numerator df do not
+            depend on the contrasts of the fit.
         ddf : str or TraceMethod
-            As for `coef_table`.
+            As for `coef_table`. Satterthwaite's df of a term with several columns depend on the
+            contrasts in types I and II, and may differ between types that test the same
+            hypothesis; ``mixedfast.Satterthwaite(joint="invariant")`` gives one number.
 
         Returns
         -------

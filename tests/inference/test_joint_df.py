@@ -151,3 +151,55 @@ def test_balanced_groups_have_one_df_less_than_groups(groups):
             assert row["df"] == pytest.approx(groups - 1, rel=1e-6)
             means = data.groupby("g")["y"].mean()
             assert row["std_error"] == pytest.approx(means.std() / np.sqrt(groups), rel=1e-6)
+
+
+# --- the invariant rule ---------------------------------------------------------------------------
+
+INVARIANT = mf.Satterthwaite(joint="invariant")
+
+
+def crop(seed: int) -> pd.DataFrame:
+    """Return varieties in blocks, with a variance of its own for each and missing plots."""
+    rng = np.random.default_rng(seed)
+    data = pd.DataFrame(
+        {
+            "block": np.repeat([f"b{i}" for i in range(9)], 12),
+            "variety": np.tile(["V1", "V2", "V3"], 36),
+            "water": rng.choice(["dry", "wet"], 108),
+        }
+    )
+    effects = rng.normal(size=(9, 3)) * [0.3, 1.0, 2.0]
+    data["y"] = effects[np.repeat(range(9), 12), np.tile(range(3), 36)] + rng.normal(size=108)
+    return data[rng.uniform(size=108) < 0.8]
+
+
+@pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
+@pytest.mark.parametrize("seed", range(4))
+def test_the_invariant_df_are_those_of_the_hypothesis(seed):
+    """Types II and III and `drop1` agree for any contrasts, and so do all rows of one span."""
+    data, formula = crop(seed), "y ~ variety + water + (0 + variety || block)"
+    found, default = [], []
+    for coding in ("treatment", "sum", "helmert", "poly"):
+        m = mf.lmer(formula, data, contrasts={"variety": coding})
+        for ddf, out in ((INVARIANT, found), ("satterthwaite", default)):
+            tables = [m.anova(type="II", ddf=ddf), m.anova(ddf=ddf), m.drop1(ddf=ddf)]
+            out += [table.den_df["variety"] for table in tables]
+    assert found == pytest.approx([found[0]] * 12, rel=1e-6)
+    assert np.ptp(default) > 1e-3 * default[0]  # or nothing is shown
+    L = np.random.default_rng(seed).normal(size=(2, 2)) @ np.eye(4)[1:3]
+    assert m.contrast(L, joint=True, ddf=INVARIANT).den_df.iloc[0] == pytest.approx(
+        found[0], rel=1e-6
+    )
+
+
+@pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
+def test_the_invariant_df_of_one_row_are_those_of_satterthwaite():
+    m = mf.lmer("y ~ variety + water + (0 + variety || block)", crop(0))
+    for row in np.random.default_rng(0).normal(size=(5, 4)):
+        joint = m.contrast(row, joint=True, ddf=INVARIANT).den_df.iloc[0]
+        assert joint == pytest.approx(m.contrast(row).df.iloc[0], rel=1e-12)
+
+
+def test_an_unknown_rule_is_an_error():
+    with pytest.raises(mf.MixedFastError, match=r'"eigenvectors" or "invariant"'):
+        mf.Satterthwaite(joint="orthogonal")

@@ -86,11 +86,11 @@ def _mixed(fit: LinearFit) -> Fit:
     return fit
 
 
-def _satterthwaite_joint(
-    fit: Fit, hypothesis: JointHypothesis, how: Satterthwaite | None = None
-) -> float:
+def _satterthwaite_joint(fit: Fit, hypothesis: JointHypothesis, how: Satterthwaite) -> float:
     """Compute Satterthwaite's df of a joint test."""
     terms = satterthwaite(fit, how)
+    if how.joint == "invariant":
+        return terms.joint_df(hypothesis.L)
     return joint_df(np.array([terms.df(row) for row in eigen_contrasts(fit, hypothesis)]))
 
 

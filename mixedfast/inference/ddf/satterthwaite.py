@@ -69,6 +69,24 @@ class SatterthwaiteTerms:
         spread = float(g @ self.inverse @ g)
         return 2.0 * f**2 / spread if spread > 0 else np.inf
 
+    def joint_df(self, L: np.ndarray) -> float:
+        """Compute the invariant df of independent rows L (q, p), nu = 2 q / A2.
+
+        A2 = sum_mn A_mn tr(F_m F_n) with F_m the derivative of F = L Phi L' in parameter m, in
+        coordinates of the rows where F = I: Kenward and Roger (1997), Biometrics 53, p. 986. The
+        trace is the same in all such coordinates.
+        """
+        Q = np.linalg.qr(self.half.T @ L.T)[0]
+        q = Q.shape[1]
+        M = [np.einsum("si,abst,tj->ijab", Q, R, Q, optimize=True) for R in self.R]
+        g = self.fit.covariance.gradient(
+            [np.broadcast_to(block, (q, q, *block.shape)) for block in self.lambdas],
+            [0.5 * (part + part.swapaxes(0, 1)) for part in M],
+        )
+        g = np.concatenate([g, 2.0 * np.eye(q)[..., None]], axis=2)
+        A2 = float(np.einsum("ijm,mn,ijn->", g, self.inverse, g, optimize=True))
+        return 2.0 * q / A2 if A2 > 0 else np.inf
+
     def df_error(self, contrast: np.ndarray) -> float:
         """Compute the standard error of `df` due to the probes; 0 without any."""
         return jackknife_error([terms.df(contrast) for terms in self.resampled])
@@ -92,6 +110,7 @@ def satterthwaite(fit: Fit, how: Satterthwaite | None = None) -> SatterthwaiteTe
         When exact traces do not fit into memory.
     """
     method = how or Satterthwaite()
+    method = replace(method, joint="eigenvectors")  # the quantities of both rules are the same
     return fit.memo(str(method), lambda: _satterthwaite(fit, method))
 
 

@@ -110,13 +110,47 @@ class KenwardRoger(TraceMethod):
     name = "kenward-roger"
 
 
+@dataclass(frozen=True)
 class Satterthwaite(TraceMethod):
-    """Satterthwaite's method with settings for the traces of its Hessian, as a value of ``ddf=``.
+    """Satterthwaite's method with its settings, as a value of ``ddf=``.
 
-    See `KenwardRoger` for the parameters.
+    Parameters
+    ----------
+    traces, probes, seed
+        For the traces of the Hessian; see `KenwardRoger`.
+    joint : {"eigenvectors", "invariant"}
+        The df of joint tests. ``"eigenvectors"``: those of lmerTest, from single contrasts along
+        the eigenvectors of the covariance of L beta (Fai and Cornelius 1996). They depend on how
+        the hypothesis is written, so on the contrasts of the factors. ``"invariant"``: one number
+        for one hypothesis, ``2 q / A2`` with A2 of Kenward and Roger (1997, Biometrics 53, p. 986)
+        from the observed information. It is the df of which F has the mean ``1 / (1 - A2 / q)``
+        that Kenward and Roger derive, and Satterthwaite's df for q = 1.
+
+    Raises
+    ------
+    ArgumentError
+        For another value of `traces` or `joint`, or fewer than 20 probes.
+
+    Examples
+    --------
+    >>> import mixedfast as mf
+    >>> cake = mf.load_dataset("cake")
+    >>> m = mf.lmer("angle ~ recipe * temperature + (1 | recipe:replicate)", cake)
+    >>> m.anova(ddf=mf.Satterthwaite(joint="invariant")).den_df.round(6).tolist()
+    [42.0, 210.0, 210.0]
     """
 
+    joint: str = "eigenvectors"
+
     name = "satterthwaite"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.joint not in ("eigenvectors", "invariant"):
+            raise ArgumentError(f'joint={self.joint!r}: "eigenvectors" or "invariant"')
+
+    def __str__(self) -> str:
+        return super().__str__() + (" (invariant joint df)" if self.joint == "invariant" else "")
 
 
 class SampledTraces(NamedTuple):

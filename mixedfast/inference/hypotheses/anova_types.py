@@ -3,10 +3,11 @@
 Type I, II or III, and single deletions.
 
 All from X'X and the coding of the factors. The types are those of SAS ("The Four Types of Estimable
-Functions", SAS/STAT User's Guide). F does not depend on the basis of a hypothesis, but the df of
-Satterthwaite do a little, so the rows follow the conventions of lmerTest (Kuznetsova, Brockhoff and
+Functions", SAS/STAT User's Guide). F does not depend on the basis of a hypothesis, but the default
+df of Satterthwaite do, so the rows follow the conventions of lmerTest (Kuznetsova, Brockhoff and
 Christensen 2017, JSS 82(13), section 3): unit upper triangular for type I, the identity on the
-columns of the term for type II, the same for type III with treatment coding.
+columns of the term for type II, the same for type III with treatment coding. So these df depend on
+the contrasts of the fit in types I and II and in `deletions`, and not in type III.
 
 One term *contains* another when it has the same numeric factors and more categorical ones, as in
 SAS: ``f:x`` contains ``x`` but not ``f``.
