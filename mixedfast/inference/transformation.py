@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -92,7 +92,14 @@ def of_response(expr: str) -> Transformation | None:
         return Transformation(expr, None, None)
     base = _BASES.get(_called(tree), 0.0)
     is_ratio = bool(base) and isinstance(tree, ast.Call) and _is_multiple(tree.args[0])
-    return Transformation(expr, *inverse, *(("ratio", base) if is_ratio else ()))
+    return _OfResponse(expr, *inverse, *(("ratio", base) if is_ratio else ()))
+
+
+class _OfResponse(Transformation):
+    """The transformation of a response, which is pickled as its expression."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return of_response, (self.name,)
 
 
 def _called(node: ast.expr) -> str:

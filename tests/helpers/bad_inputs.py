@@ -496,6 +496,25 @@ CHAPTERS = [
             method('emmeans("s", at={"x": None})', lambda m: m.emmeans("s", at={"x": None})),
             method('emmeans("s", by=3)', lambda m: m.emmeans("s", by=3)),
             method('emmeans("s", offset="a")', lambda m: m.emmeans("s", offset="a")),
+            method('emmeans("s", weights="size")', lambda m: m.emmeans("s", weights="size")),
+            method('emmeans("s", type="y")', lambda m: m.emmeans("s", type="y")),
+            method('emtrends("s")', lambda m: m.emtrends("s")),
+            method("emtrends(3)", lambda m: m.emtrends(3)),
+            method(
+                'emmeans("s").contrast("helmert")', lambda m: m.emmeans("s").contrast("helmert")
+            ),
+            method(
+                'emmeans("s").contrast({"a": [1]})', lambda m: m.emmeans("s").contrast({"a": [1]})
+            ),
+            method(
+                'emmeans("s").contrast("control", ref="q")',
+                lambda m: m.emmeans("s").contrast("control", ref="q"),
+            ),
+            method(
+                'emmeans("s").contrast("eff", adjust="tukey")',
+                lambda m: m.emmeans("s").contrast("eff", adjust="tukey"),
+            ),
+            method('emmeans("s").letters(5)', lambda m: m.emmeans("s").letters(5)),
             method("update(3)", lambda m: m.update(3)),
             method('update(". ~ . - nothing")', lambda m: m.update(". ~ . - nothing")),
             method('update(". ~ . - x:s")', lambda m: m.update(". ~ . - x:s")),

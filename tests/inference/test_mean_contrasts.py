@@ -199,6 +199,7 @@ def test_questions_that_cannot_be_answered():
         ({"adjust": "dunnett"}, "differences from a control"),
         ({"method": {"x": [1, -1]}}, "2 weights for 6 means"),
         ({"method": {}}, "label -> weights"),
+        ({"method": [[0] * 6]}, "all weights are 0"),
         ({"method": {"x": {"1000": 1}}}, "there is no such mean"),
         ({"method": "control", "ref": "300"}, "the means are 175, 185"),
         ({"method": [[1, 2, 3, 4, 5, "x"]]}, "numbers are needed"),
@@ -418,3 +419,40 @@ def test_pages():
     shown = log.emmeans("recipe", type="response")
     assert "back-transformed from log(angle)" in str(shown)
     assert "tests on the scale of log(angle)" in " ".join(str(shown.contrast()).split())
+
+
+def test_one_mean_has_no_contrasts():
+    overall = cake().emmeans("1")
+    for method in ("pairwise", "control", "consecutive", "poly", "eff"):
+        assert len(overall.contrast(method)) == 0
+    assert overall.pairs().empty
+    assert str(overall.contrast())
+    with pytest.raises(ArgumentError, match="there is one mean"):
+        overall.contrast("interaction")
+
+
+def test_families_without_an_estimable_contrast():
+    """All differences within a level of p rest on an empty cell."""
+    rng = np.random.default_rng(2)
+    data = pd.DataFrame(
+        [(p, q) for p in "ab" for q in "xy" for _ in range(10)], columns=["p", "q"]
+    ).query("p != 'b' or q != 'y'")
+    data["g"] = np.arange(len(data)) % 10
+    data["y"] = rng.normal(size=len(data)) + rng.normal(size=10)[data["g"]]
+    means = mf.lmer("y ~ p * q + (1 | g)", data).emmeans("q", by="p")
+    for adjust in ("mvt", "scheffe", "holm", "fdr", "bonferroni", "sidak", "none"):
+        found = means.contrast("pairwise", adjust=adjust).to_frame()
+        assert found["p_value"].isna().tolist() == [False, True]
+        plain = means.pairs("none")
+        assert found["p_value"].iloc[0] == pytest.approx(plain["p_value"].iloc[0], rel=1e-10)
+    assert means.letters()["letters"].tolist()[-1] == ""
+
+
+def test_results_can_be_pickled():
+    import pickle
+
+    log = fitted("cake", "log(angle) ~ recipe * temperature + (1 | recipe:replicate)")
+    means = log.emmeans("recipe", type="response")
+    for result in (means, means.contrast("control")):
+        again = pickle.loads(pickle.dumps(result))
+        pd.testing.assert_frame_equal(again.to_frame(), result.to_frame())

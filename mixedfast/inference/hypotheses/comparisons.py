@@ -65,11 +65,12 @@ def adjusted(
     rank : int
         For "scheffe": the number of linearly independent contrasts.
     largest : LargestT or None
-        For "dunnett" and "mvt".
+        For "dunnett" and "mvt"; None when no contrast can be estimated.
     """
     zero = np.zeros(len(statistic))
     if adjust in ("dunnett", "mvt"):
-        assert largest is not None
+        if largest is None:
+            return Adjusted(*np.full((3, len(statistic)), np.nan))
         p_value = largest.sf(statistic, df)
         return Adjusted(p_value, largest.isf(1.0 - level, df), largest.error(statistic, df))
     if adjust == "tukey" and n_means > 2:  # for two means the studentized range is t itself
@@ -80,6 +81,7 @@ def adjusted(
             p_value, studentized_range.isf(1.0 - level, n_means, df) / np.sqrt(2.0), zero
         )
     if adjust == "scheffe":
+        rank = max(rank, 1)  # zero when no contrast can be estimated
         p_value = f_tails(statistic**2 / rank, rank, df)
         return Adjusted(p_value, np.sqrt(rank * f_quantile(1.0 - level, rank, df)), zero)
     p_value, count, tail = t_tails(statistic, df), len(statistic), 1.0 - level

@@ -88,7 +88,9 @@ def contrast_set(
     weights = _numbers("the contrasts", method)
     weights = np.atleast_2d(weights)
     _require_columns("the contrasts", weights, levels)
-    return ContrastSet("custom", tuple(f"contrast {i + 1}" for i in range(len(weights))), weights)
+    labels = tuple(f"contrast {i + 1}" for i in range(len(weights)))
+    _require_weights(labels, weights)
+    return ContrastSet("custom", labels, weights)
 
 
 def _named(
@@ -105,8 +107,8 @@ def _named(
     elif method == "consecutive":
         chosen = [(i + 1, i) for i in range(n - 1)]
     elif method == "eff":
-        labels = tuple(f"{name} effect" for name in names)
-        return ContrastSet(method, labels, one - 1.0 / n)
+        labels = tuple(f"{name} effect" for name in names) if n > 1 else ()
+        return ContrastSet(method, labels, (one - 1.0 / n)[: len(labels)])
     else:
         weights = _polynomials(n)
         labels = (*_DEGREES, *(f"degree {d}" for d in range(5, _HIGHEST_DEGREE + 1)))
@@ -152,7 +154,9 @@ def _polynomials(n: int) -> np.ndarray:
 
 def _product(methods: tuple[str, ...], levels: Sequence[tuple[Any, ...]], sign: str) -> ContrastSet:
     """Multiply sets of contrasts, one for each variable of the means."""
-    if len(methods) != len(levels[0]) or not methods:
+    if not levels[0]:
+        raise ArgumentError("interaction contrasts need variables, and there is one mean")
+    if len(methods) != len(levels[0]):
         raise ArgumentError(
             f"interaction contrasts need one method for each variable: {len(methods)} given for "
             f"{len(levels[0])}"
@@ -194,7 +198,9 @@ def _from_weights(given: Mapping[Any, Any], levels: Sequence[tuple[Any, ...]]) -
             row = _numbers(f"the contrast {label!r}", weights)
             _require_columns(f"the contrast {label!r}", np.atleast_2d(row), levels)
         rows.append(np.ravel(row))
-    return ContrastSet("custom", tuple(map(str, given)), np.array(rows))
+    labels = tuple(map(str, given))
+    _require_weights(labels, np.array(rows))
+    return ContrastSet("custom", labels, np.array(rows))
 
 
 def _numbers(what: str, values: Any) -> np.ndarray:
@@ -205,6 +211,12 @@ def _numbers(what: str, values: Any) -> np.ndarray:
     if not np.isfinite(out).all() or out.ndim > 2:
         raise ArgumentError(f"{what}: finite numbers are needed, not {values!r}")
     return out
+
+
+def _require_weights(labels: Sequence[str], weights: np.ndarray) -> None:
+    for label, row in zip(labels, weights, strict=True):
+        if not row.any():
+            raise ArgumentError(f"the contrast {label!r}: all weights are 0")
 
 
 def _require_columns(what: str, weights: np.ndarray, levels: Sequence[tuple[Any, ...]]) -> None:

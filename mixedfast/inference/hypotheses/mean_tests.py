@@ -245,10 +245,12 @@ def _tested(
     statistic = tests["statistic"] + offset / tests["std_error"]
     p_value, margin, error = np.empty((3, len(L)))
     for piece, n_means in pieces:
+        if not len(L[piece]):  # one mean has no contrasts
+            continue
         own, df = statistic[piece], tests["df"][piece]
         tested = L[piece][~np.isnan(own)]
         largest = None
-        if adjust in ("mvt", "dunnett"):
+        if adjust in ("mvt", "dunnett") and len(tested):
             from mixedfast.inference.largest_t import LargestT  # SciPy's polynomials import slowly
 
             largest = LargestT(_correlation(means, tested))
