@@ -17,6 +17,7 @@ from mixedfast.covariance.relative import (
     Covariance,
     TermShape,
 )
+from mixedfast.crossprod.new_response import Responses
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines.interface import unsolvable
 from mixedfast.engines.layout import dense_zz
@@ -35,6 +36,7 @@ __all__ = [
     "EngineSearch",
     "Search",
     "SmallSearch",
+    "refit_small",
     "small_system",
 ]
 
@@ -248,6 +250,39 @@ def small_system(cp: CrossProducts, reml: bool) -> SmallSystem | None:
         deviance_constant(cp, reml),
         reml,
     )
+
+
+def refit_small(
+    system: SmallSystem, responses: Responses, start: np.ndarray, tolerance: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Search for every response from one theta.
+
+    Parameters
+    ----------
+    system : SmallSystem
+    responses : Responses
+    start : (m,) array
+    tolerance : float
+        Predicted or expected decrease with which searches end.
+
+    Returns
+    -------
+    theta (R,m), beta (R,p), LX (R,p,p), deviance (R,), r^2 (R,), certificate (R,)
+        The certificate is infinite for searches that did not end at a stationary point.
+    """
+    R = len(responses.yy)
+    Zy = np.concatenate([own.reshape(R, -1) for own in responses.zy], axis=1)
+    *found, certificate, ending = _small_search.refit(
+        system,
+        np.ascontiguousarray(Zy),
+        np.ascontiguousarray(responses.xy),
+        np.ascontiguousarray(responses.yy),
+        start,
+        tolerance,
+        tolerance,
+    )
+    theta, beta, LX, deviance, r2 = found
+    return theta, beta, LX, deviance, r2, np.where(ending == 0, certificate, np.inf)
 
 
 @lru_cache(maxsize=256)

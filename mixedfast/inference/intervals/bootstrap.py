@@ -31,7 +31,8 @@ from mixedfast._validation import (
     check_threads,
 )
 from mixedfast.engines.threads import on_one_blas_thread
-from mixedfast.estimation.refits import Refits, new_engine, numbers_per_refit, refit
+from mixedfast.estimation.refits import Refits, new_engine, refit, scores
+from mixedfast.estimation.small_search import small_system
 from mixedfast.inference.intervals.bootstrap_intervals import Replicates
 from mixedfast.inference.intervals.parameters import list_parameters, parameter_values
 from mixedfast.inference.intervals.response_sampler import ResponseSampler
@@ -69,7 +70,7 @@ def bootstrap(
     seed : int, optional
         The same seed gives the same bits for any number of threads.
     threads : int, optional
-        Default: the cores available to this process where searches run in batches (one grouping
+        Default: the cores available to this process where searches are compiled (one grouping
         factor, or few random effects); one thread otherwise, because the engine then divides each
         step among threads of its own.
     progress : {"auto", True, False}
@@ -101,22 +102,25 @@ def bootstrap(
     check_room(f"bootstrap({n})", 16.0 * n * (fit.cp.p + len(fit.theta_internal) + 1))
     sampler = ResponseSampler(fit)
     key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
-    size = _batch_size(fit, sampler)
+    compiled = small_system(fit.cp, fit.reml) is not None
+    size = _batch_size(sampler, compiled)
     batches = [range(first, min(first + size, n)) for first in range(0, n, size)]
 
     # an engine serves one search at a time, so there are as many as threads
     idle: SimpleQueue[Engine] = SimpleQueue()
 
-    def work(batch: range) -> Refits:
+    def work(batch: range) -> tuple[Refits, np.ndarray]:
         try:
             engine = idle.get_nowait()
         except Empty:
             engine = new_engine(fit)
-        found = refit(fit, sampler.draw([_generator(key, r) for r in batch]), engine)
+        drawn = sampler.draw([_generator(key, r) for r in batch])
+        at_fit = scores(fit, drawn, engine)
+        found = refit(fit, drawn, engine)
         idle.put(engine)
-        return found
+        return found, at_fit
 
-    default = available_cores() if numbers_per_refit(fit) else 1
+    default = available_cores() if compiled else 1
     done = _run(work, batches, threads or default, progress, n)
     return _collect(fit, [done[i] for i in sorted(done)], n)
 
@@ -128,24 +132,27 @@ def _generator(key: np.ndarray, r: int) -> np.random.Generator:
     )
 
 
-def _batch_size(fit: Fit, sampler: ResponseSampler) -> int:
+def _batch_size(sampler: ResponseSampler, compiled: bool) -> int:
     """Return the replicates per batch, a function of the model alone."""
-    batched = numbers_per_refit(fit)
-    most = _BATCH_MAX if batched else _BATCH_ALONE
-    return int(np.clip(_BATCH_NUMBERS // (3 * sampler.numbers_per_draw + batched), 1, most))
+    most = _BATCH_MAX if compiled else _BATCH_ALONE
+    return int(np.clip(_BATCH_NUMBERS // (3 * sampler.numbers_per_draw), 1, most))
 
 
 def _run(
-    work: Callable[[range], Refits], batches: Sequence[range], threads: int, progress: Show, n: int
-) -> dict[int, Refits]:
+    work: Callable[[range], tuple[Refits, np.ndarray]],
+    batches: Sequence[range],
+    threads: int,
+    progress: Show,
+    n: int,
+) -> dict[int, tuple[Refits, np.ndarray]]:
     """Run the batches on threads; after Ctrl-C, return those finished, by position."""
-    done: dict[int, Refits] = {}
+    done: dict[int, tuple[Refits, np.ndarray]] = {}
     try:
         with (
             thread_pool(min(threads, len(batches))) as workers,
             bar(n, "bootstrap", progress) as advance,
         ):
-            running: dict[Future[Refits], int] = {
+            running: dict[Future[tuple[Refits, np.ndarray]], int] = {
                 workers.submit(work, batch): i for i, batch in enumerate(batches)
             }
             for future in as_completed(running):
@@ -158,15 +165,13 @@ def _run(
     return done
 
 
-def _collect(fit: Fit, parts: list[Refits], requested: int) -> Replicates:
+def _collect(fit: Fit, parts: list[tuple[Refits, np.ndarray]], requested: int) -> Replicates:
     """Join the batches in order, in the user's units."""
-    cp, p = fit.cp, fit.cp.p
-    m, s = len(fit.theta_internal), p + len(fit.theta_internal) + 1
-    theta = np.concatenate([np.empty((0, m)), *(part.theta for part in parts)])
-    sigma = np.concatenate([np.empty(0), *(part.sigma for part in parts)])
-    beta = np.concatenate([np.empty((0, p)), *(part.beta for part in parts)])
-    converged = np.concatenate([np.empty(0, dtype=bool), *(part.converged for part in parts)])
-    scores = np.concatenate([np.empty((0, s)), *(part.scores for part in parts)])
+    cp = fit.cp
+    theta = np.concatenate([part.theta for part, _ in parts])
+    sigma = np.sqrt(np.concatenate([part.r2 for part, _ in parts]) / fit.nu)
+    beta = np.concatenate([part.beta for part, _ in parts])
+    converged = np.concatenate([part.converged for part, _ in parts])
     singular = sum(
         any(fit.covariance.singular_terms(row))
         for row, good in zip(theta, converged, strict=True)
@@ -179,7 +184,7 @@ def _collect(fit: Fit, parts: list[Refits], requested: int) -> Replicates:
         requested,
         int(singular),
         converged,
-        scores,
+        np.concatenate([own for _, own in parts]),
     )
 
 
