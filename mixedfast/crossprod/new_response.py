@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedfast.crossprod import _sums
-from mixedfast.crossprod.pool import pool_of
+from mixedfast.crossprod.pool import Placed, pool_of
 from mixedfast.crossprod.row_sums import threaded
 from mixedfast.crossprod.scaling import scale_of_response
+from mixedfast.design.columns import evaluate
 
 if TYPE_CHECKING:
     from mixedfast.crossprod.types import CrossProducts
     from mixedfast.design.types import Design
 
-__all__ = ["Responses", "with_response", "with_sums"]
+__all__ = ["ResponseProducts", "Responses", "with_response", "with_sums"]
 
 
 def with_response(cp: CrossProducts, design: Design, threads: int | None = None) -> CrossProducts:
@@ -86,6 +87,81 @@ class Responses:
     xy: np.ndarray
     yy: np.ndarray
 
+    def of(self, which: np.ndarray) -> Responses:
+        """Return some of the responses."""
+        return Responses([zy[which] for zy in self.zy], self.xy[which], self.yy[which])
+
     def crossproducts(self, cp: CrossProducts, r: int) -> CrossProducts:
         """Return `cp` with response r in the place of its own."""
         return with_sums(cp, [zy[r] for zy in self.zy], self.xy[r], float(self.yy[r]))
+
+
+class ResponseProducts:
+    """Products of any number of responses with the X and Z of one design.
+
+    Parameters
+    ----------
+    cp : CrossProducts
+        Of the design.
+    design : Design
+    """
+
+    def __init__(self, cp: CrossProducts, design: Design) -> None:
+        from scipy.sparse import csr_array, vstack
+
+        design = design.keep_columns(cp.kept.tolist())
+        pool = pool_of(design, cp.scaling)
+        self._cp, self._offset, n = cp, design.offset, design.n
+        self._root = pool.sqrt_weights
+        root = 1.0 if self._root is None else self._root
+        self._x = np.column_stack(
+            [np.empty((n, 0)), *(_values(c, n) for c in pool.at(pool.xy[:-1]))]
+        )
+        self._x *= np.reshape(root, (-1, 1))
+        rows, stacked = np.arange(n), []
+        for (codes, J), z in zip(pool.groups, pool.z, strict=True):
+            columns = [_values(column, n) * root for column in pool.at(z)]
+            K = len(columns)
+            where = (codes[:, None].astype(np.int64) * K + np.arange(K)).ravel()
+            stacked.append(
+                csr_array(
+                    (np.stack(columns, axis=1).ravel(), (where, np.repeat(rows, K))),
+                    shape=(J * K, n),
+                )
+            )
+        self._z = vstack(stacked, format="csr")
+
+    def of(self, Y: np.ndarray) -> tuple[Responses, np.ndarray]:
+        """Sum the products of responses.
+
+        Parameters
+        ----------
+        Y : (n, R) array
+            On the rows of the design.
+
+        Returns
+        -------
+        Responses
+            In the scale of the response of `cp`.
+        (R,) array
+            The shift of each.
+        """
+        cp = self._cp
+        shifted = Y if self._offset is None else Y - self._offset[:, None]
+        shift = np.zeros(Y.shape[1]) if cp.constant is None else shifted.mean(axis=0)
+        own = (shifted - shift) * cp.scale[-1]
+        if self._root is not None:
+            own *= self._root[:, None]
+        zy = (self._z @ own).T
+        parts, first = [], 0
+        for group in cp.groups:
+            size = group.n_levels * group.k
+            parts.append(zy[:, first : first + size].reshape(-1, group.n_levels, group.k))
+            first += size
+        return Responses(parts, (self._x.T @ own).T, np.einsum("nr,nr->r", own, own)), shift
+
+
+def _values(placed: Placed, n: int) -> np.ndarray:
+    """Evaluate a shifted and scaled column, (n,)."""
+    column, shift, scale = placed
+    return (evaluate(column, n) - shift) * scale

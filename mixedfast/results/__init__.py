@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mixedfast.results.mean_contrasts import MeanContrasts
     from mixedfast.results.ols import OLSResult
     from mixedfast.results.profile import Profile
+    from mixedfast.results.response_fits import ResponseFits
     from mixedfast.results.simulated import Permutation, Power
     from mixedfast.results.step import Step
     from mixedfast.results.subset_fits import SubsetFits
@@ -40,6 +41,7 @@ __all__ = [
     "Plots",
     "Power",
     "Profile",
+    "ResponseFits",
     "Step",
     "SubsetFits",
     "Summary",
@@ -59,6 +61,7 @@ _MODULES = {
     "Profile": "mixedfast.results.profile",
     "R2": "mixedfast.inference.diagnostics.r2_icc",
     "Step": "mixedfast.results.step",
+    "ResponseFits": "mixedfast.results.response_fits",
     "Permutation": "mixedfast.results.simulated",
     "Power": "mixedfast.results.simulated",
     "SubsetFits": "mixedfast.results.subset_fits",

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from mixedfast._progress import Show
 from mixedfast._stored import stored
-from mixedfast._validation import check_flag, check_level, check_names, check_path
+from mixedfast._validation import check_flag, check_level, check_names, check_path, check_threads
 from mixedfast.crossprod.level_sums import parts_of_levels, sums_of_levels
 from mixedfast.crossprod.new_response import with_response
 from mixedfast.crossprod.sub_model import sub_model
@@ -33,7 +33,7 @@ from mixedfast.results.fixed_effects import STORED_FIELDS
 from mixedfast.results.influence import Influence
 from mixedfast.results.mixed_tests import MixedTests
 from mixedfast.results.new_rows import NewRows
-from mixedfast.results.refit import Refit
+from mixedfast.results.refit import Refit, is_many
 from mixedfast.results.step import Step
 from mixedfast.results.tabled import tabled
 
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from mixedfast.report.text import Summary
     from mixedfast.results.bootstrap import Bootstrap
     from mixedfast.results.profile import Profile
+    from mixedfast.results.response_fits import ResponseFits
 
 __all__ = ["LMMResult"]
 
@@ -94,6 +95,65 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
         )
 
     # -- other fits --------------------------------------------------------------------------------
+
+    @overload
+    def refit(self, y: np.ndarray | pd.Series) -> Self: ...
+    @overload
+    def refit(
+        self, y: pd.DataFrame, threads: int | None = ..., progress: Show = ...
+    ) -> ResponseFits: ...
+    def refit(
+        self, y: Any, threads: int | None = None, progress: Show = "auto"
+    ) -> Self | ResponseFits:
+        """Fit the same model to another response for the same rows, or to many.
+
+        Only products with y are summed again. Many responses are one call: small models are
+        searched by compiled code, on all threads.
+
+        Parameters
+        ----------
+        y : (n,) array or series; table or (n, R) array
+            One number for each row used, or for each row of the data (rows left out of the fit are
+            left out again). On the scale of the model's response: where that is ``log(y)``,
+            logarithms. A table, or an array with several columns, has one response per column;
+            missing values may differ by column.
+        threads : int, optional
+            For many responses.
+        progress : {"auto", True, False}
+            For many responses.
+
+        Returns
+        -------
+        LMMResult or ResponseFits
+            A new result; a table for many responses (``to_frame()``), whose ``each[i]`` is the full
+            result of one. Ctrl-C keeps the responses that are done.
+
+        Raises
+        ------
+        DataError
+            When there are not as many values as rows, or some are infinite, or missing in a single
+            response.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
+        >>> m.refit(m.simulate(seed=1)).params.round(2).to_dict()
+        {'Intercept': 242.31, 'Days': 9.05}
+        >>> many = m.refit(m.simulate(1000, seed=1))
+        >>> many
+        <ResponseFits Reaction ~ Days + (Days | Subject); 1000 responses; 18 singular; \
+0 not converged; 0 with an error>
+        >>> many.params.mean().round(1).to_dict()
+        {'Intercept': 251.5, 'Days': 10.5}
+        >>> many.each[0].params.round(2).to_dict()
+        {'Intercept': 242.31, 'Days': 9.05}
+        """
+        if not is_many(y):
+            return super().refit(y)
+        from mixedfast.results.response_fits import refit_responses
+
+        return refit_responses(self, y, check_threads(threads), progress)
 
     def _fit_response(self, design: Design) -> Fit:
         cp = with_response(self._fit.cp, design)

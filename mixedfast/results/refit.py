@@ -6,6 +6,8 @@ from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mixedfast.errors import DataError
 from mixedfast.inference.prediction.row_arguments import response_values
 from mixedfast.results.fixed_effects import FixedPart
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from mixedfast.design.types import Design
     from mixedfast.estimation.linear_fit import LinearFit
 
-__all__ = ["Refit"]
+__all__ = ["Refit", "is_many"]
 
 
 class Refit(FixedPart):
@@ -119,3 +121,13 @@ class Refit(FixedPart):
             made = self._repeat_call(formula, data, changes)
         made.library = self.library if data is None else made.library
         return made
+
+
+def is_many(y: Any) -> bool:
+    """Return whether a response argument of `refit` holds several responses.
+
+    A table does, and an array with several columns; an array with one column is one response.
+    """
+    if hasattr(y, "columns") or hasattr(y, "column_names"):
+        return True
+    return np.ndim(y) == 2 and np.shape(y)[1] != 1

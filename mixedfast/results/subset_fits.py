@@ -12,6 +12,7 @@ from mixedfast.data.frames_out import apart, returns_callers_tables
 from mixedfast.errors import DataError
 from mixedfast.inference.ddf.flat_directions import flat_directions, rest_on_flat
 from mixedfast.results.tabled import Tabled
+from mixedfast.results.tables import theta_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,18 +106,6 @@ def rows_of_fits(cp: CrossProducts, found: Sequence[Optimum]) -> list[SubsetRow]
         )
         for one, (of_sigma, of_theta, of_beta, of_bse) in zip(found, numbers, strict=True)
     ]
-
-
-def theta_names(cp: CrossProducts) -> list[str]:
-    """Name the elements of theta: ``theta_Days.Intercept|Subject``."""
-    out = []
-    for term, group in zip(cp.terms, cp.term_groups, strict=True):
-        names = cp.groups[term.group].names[term.start : term.start + term.k]
-        rows, columns = term.structure.places
-        for i, j in zip(rows.tolist(), columns.tolist(), strict=True):
-            effect = names[i] if i == j else f"{names[i]}.{names[j]}"
-            out.append(f"theta_{effect}|{group}")
-    return out
 
 
 class Each(Mapping[Hashable, "LMMResult"]):

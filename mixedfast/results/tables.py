@@ -23,6 +23,7 @@ from mixedfast.inference.intervals.joint_information import joint_information, v
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mixedfast.crossprod.types import CrossProducts
     from mixedfast.design.types import Design
     from mixedfast.estimation.fit import Fit
     from mixedfast.estimation.least_squares import LeastSquares
@@ -42,6 +43,7 @@ __all__ = [
     "prediction_table",
     "ranova",
     "regression_anova",
+    "theta_names",
     "varcorr_errors",
     "wald_intervals",
 ]
@@ -260,3 +262,15 @@ def prediction_table(
         half = reach * np.asarray(width)
         columns |= {"lower": found.fit - half, "upper": found.fit + half}
     return pd.DataFrame(columns, index=index)
+
+
+def theta_names(cp: CrossProducts) -> list[str]:
+    """Name the elements of theta: ``theta_Days.Intercept|Subject``."""
+    out = []
+    for term, group in zip(cp.terms, cp.term_groups, strict=True):
+        names = cp.groups[term.group].names[term.start : term.start + term.k]
+        rows, columns = term.structure.places
+        for i, j in zip(rows.tolist(), columns.tolist(), strict=True):
+            effect = names[i] if i == j else f"{names[i]}.{names[j]}"
+            out.append(f"theta_{effect}|{group}")
+    return out

@@ -188,7 +188,7 @@ def test_refit_takes_rows_used_or_all_rows():
     with pytest.raises(mf.DataError, match="must be numeric"):
         m.refit(rows.f)
     with pytest.raises(mf.DataError, match="one number per row"):
-        m.refit(np.ones((2, 2)))
+        m.refit(np.ones((2, 2, 2)))
 
 
 def test_refit_keeps_dropped_columns_and_the_criterion():
