@@ -19,11 +19,10 @@ Probabilities, section 4.1); replicates with different scramblings give its stan
 from __future__ import annotations
 
 import numpy as np
-from scipy.interpolate import PPoly
 from scipy.special import gammaln, ndtr, ndtri
 
 from mixedfast.inference.distributions import f_tails, t_quantile, t_tails
-from mixedfast.inference.log_tables import log_integral, piecewise
+from mixedfast.inference.log_tables import Table, log_integral, piecewise
 
 __all__ = ["LargestT"]
 
@@ -184,7 +183,7 @@ def _product_factors(correlation: np.ndarray) -> np.ndarray | None:
     return a if fits else None
 
 
-def _table(a: np.ndarray) -> PPoly:
+def _table(a: np.ndarray) -> Table:
     """Tabulate log P(max |Z_i| > c) of normal variables with correlations a_i a_j."""
     spread = np.sqrt(1.0 - a**2)
 
@@ -201,13 +200,13 @@ def _table(a: np.ndarray) -> PPoly:
     return piecewise(values_at, _END)[0]
 
 
-def _log_tail(table: PPoly, c: np.ndarray) -> np.ndarray:
+def _log_tail(table: Table, c: np.ndarray) -> np.ndarray:
     """Look up log P(max |Z_i| > c); beyond the table it falls as the square of c."""
     inside = np.minimum(c, _END)
     return np.asarray(np.minimum(table(inside), 0.0) - 0.5 * (c**2 - inside**2))
 
 
-def _over_s(table: PPoly, t: np.ndarray, df: np.ndarray) -> np.ndarray:
+def _over_s(table: Table, t: np.ndarray, df: np.ndarray) -> np.ndarray:
     """Compute log P(max |Z_i| / s > t), arrays (n,)."""
     out = _log_tail(table, t)
     finite = np.isfinite(df)

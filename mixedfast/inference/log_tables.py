@@ -7,11 +7,11 @@ relative accuracy.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import PPoly
 
-__all__ = ["log_integral", "piecewise"]
+__all__ = ["Table", "log_integral", "piecewise"]
 
 #: Length of the pieces of a table, and degree of their polynomials: logarithms of tails of normal
 #: variables to 1e-12.
@@ -20,7 +20,32 @@ _PIECE, _DEGREE = 0.5, 11
 _NEGLIGIBLE = 42.0
 
 
-def piecewise(values_at: Callable[[np.ndarray], np.ndarray], longest: float) -> list[PPoly]:
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A function given by polynomials on pieces of equal length, from 0.
+
+    SciPy's PPoly does the same; its import takes longer than all else here.
+
+    Parameters
+    ----------
+    coefficients : (degree + 1, pieces) array
+        Of the powers of the place in a piece, in units of its length, highest first.
+    """
+
+    coefficients: np.ndarray
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Evaluate at x >= 0; beyond the last piece by its polynomial."""
+        scaled = np.asarray(x, dtype=float) / _PIECE
+        piece = np.minimum(scaled.astype(int), self.coefficients.shape[1] - 1)
+        place = scaled - piece
+        value = self.coefficients[0][piece]
+        for row in self.coefficients[1:]:
+            value = value * place + row[piece]
+        return np.asarray(value)
+
+
+def piecewise(values_at: Callable[[np.ndarray], np.ndarray], longest: float) -> list[Table]:
     """Tabulate smooth functions from 0 to `longest`, piece by piece from Chebyshev points.
 
     Parameters
@@ -39,11 +64,7 @@ def piecewise(values_at: Callable[[np.ndarray], np.ndarray], longest: float) -> 
     breaks = np.arange(0.0, longest + 0.5 * _PIECE, _PIECE)
     values = np.array([values_at(row) for row in breaks[:-1, None] + nodes])
     powers = np.vander(nodes / _PIECE, _DEGREE + 1)
-    scale = _PIECE ** np.arange(_DEGREE, -1, -1.0)[:, None]
-    return [
-        PPoly(np.linalg.solve(powers, values[:, i].T) / scale, breaks)
-        for i in range(values.shape[1])
-    ]
+    return [Table(np.linalg.solve(powers, values[:, i].T)) for i in range(values.shape[1])]
 
 
 def log_integral(

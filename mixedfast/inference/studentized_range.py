@@ -21,10 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import PPoly
 from scipy.special import gammainc, gammaln, log_ndtr, ndtri, stdtr, stdtrit
 
-from mixedfast.inference.log_tables import log_integral, piecewise
+from mixedfast.inference.log_tables import Table, log_integral, piecewise
 
 __all__ = ["isf", "sf"]
 
@@ -46,8 +45,8 @@ _STEPS, _CHANGE = 30, 1e-12
 class _Tables(NamedTuple):
     """log Q_k(x), and log g_k(x) - (k-2) log x, which has no singularity at zero."""
 
-    tail: PPoly
-    density: PPoly
+    tail: Table
+    density: Table
 
 
 def sf(q: npt.ArrayLike, k: int, df: npt.ArrayLike) -> np.ndarray:

@@ -294,6 +294,21 @@ def test_nested_factors_are_averaged_within_their_outer_factor(formula):
     assert overall["emmean"].iloc[0] == pytest.approx(regions.mean(), rel=1e-9)
 
 
+def test_nesting_is_found_without_the_rows(tmp_path):
+    """In a stream and in a saved result."""
+    data, m = _nested(3)
+    formula = "y ~ tr * region + site + (1 | plot)"
+    path = tmp_path / "rows.parquet"
+    data.to_parquet(path)
+    m.save(tmp_path / "saved")
+    for other in (mf.lmer(formula, str(path)), mf.load(tmp_path / "saved")):
+        for specs in ("site", "region", "tr | region"):
+            found, expected = other.emmeans(specs), m.emmeans(specs)
+            assert found.nested == ("site in region",)
+            pd.testing.assert_frame_equal(found.to_frame(), expected.to_frame(), rtol=1e-6)
+            pd.testing.assert_frame_equal(found.pairs(), expected.pairs(), rtol=1e-5)
+
+
 def test_a_difference_is_estimable_where_means_are_not():
     """One empty cell of p:q leaves no mean of f estimable, and every difference of two."""
     rng = np.random.default_rng(3)

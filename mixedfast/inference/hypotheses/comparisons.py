@@ -74,7 +74,8 @@ def adjusted(
         p_value = largest.sf(statistic, df)
         return Adjusted(p_value, largest.isf(1.0 - level, df), largest.error(statistic, df))
     if adjust == "tukey" and n_means > 2:  # for two means the studentized range is t itself
-        from mixedfast.inference import studentized_range  # SciPy's polynomials are slow to import
+        # the first fit of a process does without SciPy's special functions
+        from mixedfast.inference import studentized_range
 
         p_value = studentized_range.sf(np.abs(statistic) * np.sqrt(2.0), n_means, df)
         return Adjusted(

@@ -251,7 +251,8 @@ def _tested(
         tested = L[piece][~np.isnan(own)]
         largest = None
         if adjust in ("mvt", "dunnett") and len(tested):
-            from mixedfast.inference.largest_t import LargestT  # SciPy's polynomials import slowly
+            # the first fit of a process does without SciPy's special functions
+            from mixedfast.inference.largest_t import LargestT
 
             largest = LargestT(_correlation(means, tested))
         rank = _rank(means, tested) if adjust == "scheffe" else 0
