@@ -18,7 +18,7 @@ import numpy as np
 from mixedfast.formula.expressions import expression_tree
 from mixedfast.formula.parser import plain_name
 
-__all__ = ["Transformation", "of_response"]
+__all__ = ["Transformation", "of_link", "of_response"]
 
 _Function: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
@@ -100,6 +100,29 @@ class _OfResponse(Transformation):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return of_response, (self.name,)
+
+
+def of_link(
+    link: str, inverse: _Function, derivative: _Function, counts: bool = False
+) -> Transformation:
+    """Return the transformation of a generalized model from its link.
+
+    Parameters
+    ----------
+    link : str
+        Its name. Differences on the scale of "logit" are odds ratios, of "log" ratios.
+    inverse, derivative : callable
+        eta -> mean, and its derivative.
+    counts : bool
+        Whether the response is a count; ratios are then rate ratios.
+
+    Examples
+    --------
+    >>> of_link("log", np.exp, np.exp, counts=True).difference
+    'rate_ratio'
+    """
+    differences = {"logit": "odds_ratio", "log": "rate_ratio" if counts else "ratio"}
+    return Transformation(link, inverse, derivative, differences.get(link, ""))
 
 
 def _called(node: ast.expr) -> str:

@@ -15,9 +15,11 @@ import mixedfast as mf
 from mixedfast.errors import ArgumentError, FormulaError, NotDefinedError
 from mixedfast.inference import studentized_range
 from mixedfast.inference.hypotheses.comparison_arrows import comparison_arrows
+from mixedfast.inference.hypotheses.emmeans import emmeans as grid_means
 from mixedfast.inference.hypotheses.letters import compact_letters
+from mixedfast.inference.hypotheses.mean_tests import contrast_means, mean_estimates
 from mixedfast.inference.largest_t import LargestT
-from mixedfast.inference.transformation import of_response
+from mixedfast.inference.transformation import of_link, of_response
 
 # R's optimum is good to about 1e-5 in theta; df carry its numerical derivatives.
 STANDARD_ERROR = 1e-5
@@ -456,3 +458,43 @@ def test_results_can_be_pickled():
     for result in (means, means.contrast("control")):
         again = pickle.loads(pickle.dumps(result))
         pd.testing.assert_frame_equal(again.to_frame(), result.to_frame())
+
+
+def test_links_of_generalized_models():
+    """Means on the scale of probabilities and odds ratios, of any fit with a link."""
+    from scipy.special import expit
+
+    fit = fitted("clinics", "y ~ f * x + z + (1 | g)")._fit
+    logit = of_link("logit", expit, lambda eta: expit(eta) * (1.0 - expit(eta)))
+    how = {"ddf": "asymptotic", "transformation": logit}
+    link = mean_estimates(grid_means(fit, "f", **how))
+    means = grid_means(fit, "f", type="response", **how)
+    found = mean_estimates(means)
+    p = expit(link["emmean"])
+    np.testing.assert_allclose(found["response"], p, rtol=1e-12)
+    np.testing.assert_allclose(found["std_error"], p * (1 - p) * link["std_error"], rtol=1e-12)
+    np.testing.assert_allclose(found["conf_low"], expit(link["conf_low"]), rtol=1e-12)
+    ratios = contrast_means(means, "pairwise")
+    odds = p / (1 - p)
+    assert ratios.labels[0] == "a / b"
+    assert ratios.tests["odds_ratio"][0] == pytest.approx(odds[0] / odds[1], rel=1e-9)
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_tables_are_the_callers(library):
+    pytest.importorskip(library)
+    table = frame("cake")
+    data = {name: table[name].astype(str).to_numpy() for name in ("recipe", "replicate")}
+    data["angle"] = table["angle"].to_numpy(dtype=float)
+    if library == "polars":
+        import polars as native
+
+        rows = native.DataFrame(data)
+    else:
+        import pyarrow as native
+
+        rows = native.table({name: native.array(values) for name, values in data.items()})
+    means = mf.lmer("angle ~ recipe + (1 | recipe:replicate)", rows).emmeans("recipe")
+    for made in (means.letters(), means.pairs(), means.contrast("control").to_frame()):
+        assert type(made).__module__.split(".")[0] == library
+    assert len(means.contrast("control")["p_value"]) == 2
