@@ -131,7 +131,7 @@ class MarginalMeans(GridMeans, Tabled):
 
         Notes
         -----
-        Dunnett's and multivariate t p values are those of the largest of several correlated |t|,
+        Dunnett's and multivariate t p values are those of the largest absolute value of several t,
         with the correlations and df of the model. They are computed by quadrature, to 1e-10, where
         the correlations are products of two numbers, as for a control in a balanced design, and
         otherwise by quasi-Monte Carlo with a fixed seed, whose standard error is printed. Scheffé's
@@ -370,20 +370,16 @@ class MarginalMeans(GridMeans, Tabled):
         return ["; ".join(filter(None, notes)), lost if shown else ""]
 
     def _averaged(self) -> str:
-        """Name the variables averaged over, and those of them that interact with the means."""
+        """Name the variables averaged over, and the interactions that the averages hide."""
         if not self.over:
             return ""
-        named = {*self.specs, *self.by, self.trend_of}
-        mixed = [
-            name
-            for name in self.over
-            if any(
-                name in term.variables and named & set(term.variables)
-                for term in self.fit.cp.meta.fixed_terms
-            )
-        ]
-        note = f" (in an interaction with the means: {', '.join(mixed)})" if mixed else ""
-        return f"averaged over {', '.join(self.over)}{note}"
+        named = (*self.specs, *self.by, *([self.trend_of] if self.trend_of else []))
+        shown = []
+        for name in self.over:
+            terms = [t.variables for t in self.fit.cp.meta.fixed_terms if name in t.variables]
+            others = [other for other in named if any(other in term for term in terms)]
+            shown.append(f"{name} (interacts with {', '.join(others)})" if others else name)
+        return f"averaged over {', '.join(shown)}"
 
     def _scale(self) -> str:
         """Name the scale of a model of a transformed response."""
