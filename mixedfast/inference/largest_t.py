@@ -13,10 +13,14 @@ All others: write Z = C u with independent normal u, and u = r w with its length
 w. Then max |T_i| > t when r / s > t / m(w), with m(w) = max_i |c_i w|, and the probability given
 the direction is a tail of an F distribution. The average over directions is taken by scrambled
 Sobol points with a fixed seed (Genz and Bretz 2009, Computation of Multivariate Normal and t
-Probabilities, section 4.1); replicates with different scramblings give its standard error.
+Probabilities, section 4.1); replicates with different scramblings give its standard error. Where
+products are near the correlations, as for a control in a design that is not quite balanced, only
+the ratio of the two probabilities is sampled, which has a much smaller error.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import gammaln, ndtr, ndtri
@@ -51,6 +55,12 @@ _REPLICATES, _WORK, _FEWEST_AND_MOST = 8, 22, (12, 16)
 _BINS = 2048
 #: Singular values of the correlations below this fraction of the largest are zero.
 _RANK = 1e-10
+#: Products of two numbers that are this close to all correlations help in their computation, after
+#: so many rounds of least squares.
+_NEAR, _ITERATIONS = 0.15, 20
+#: Nodes of the interpolation of quantiles over 1/df, whose relative error is below 1e-6 from df of
+#: two to infinity.
+_DF_NODES = 12
 #: Sobol points may be zero, which has no normal quantile.
 _LEAST = 2.0**-40
 #: Steps to a quantile, and the relative change that ends them.
@@ -80,9 +90,13 @@ class LargestT:
         self.k = len(correlation)
         factors = _product_factors(correlation)
         self.is_exact = factors is not None or self.k == 1
-        self._table = None if factors is None else _table(factors)
+        near = None if self.is_exact else _nearest_factors(correlation)
+        known = near if factors is None else factors
+        self._table = None if known is None else _table(known)
+        self._own: _Directions | None = None
+        self._near: _Directions | None = None
         if not self.is_exact:
-            self._rank, self._centres, self._shares = _directions(correlation)
+            self._own, self._near = _directions(correlation, near)
 
     def sf(self, t: np.ndarray, df: np.ndarray) -> np.ndarray:
         """Compute P(max |T_i| > t), elementwise; NaN where `t` or `df` is."""
@@ -100,47 +114,55 @@ class LargestT:
         return tail, error
 
     def _tails(self, t: np.ndarray, df: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Compute the probabilities and their standard errors, arrays (n,)."""
         if self.k == 1:
             return t_tails(t, df), np.zeros(len(t))
-        if self._table is not None:
-            return np.exp(_over_s(self._table, t, df)), np.zeros(len(t))
-        replicates = self._given_directions(t, df) @ self._shares.T
+        exact = np.ones(len(t)) if self._table is None else np.exp(_over_s(self._table, t, df))
+        if self._own is None:
+            return exact, np.zeros(len(t))
+        replicates = exact[:, None] * self._own.tails(t, df)
+        if self._near is not None:
+            replicates /= self._near.tails(t, df)
         error = replicates.std(axis=1, ddof=1) / np.sqrt(_REPLICATES)
-        return np.asarray(replicates.mean(axis=1)), np.asarray(error)
-
-    def _given_directions(self, t: np.ndarray, df: np.ndarray) -> np.ndarray:
-        """Compute the tails given m(w) at the centre of each bin, (n, bins)."""
-        ratio = (t[:, None] / self._centres) ** 2 / self._rank
-        return f_tails(ratio, self._rank, df[:, None])
+        return np.minimum(replicates.mean(axis=1), 1.0), np.asarray(error)
 
     def isf(self, p: float, df: np.ndarray) -> np.ndarray:
         """Return the value with probability `p` above it, for each of the df; NaN where they are.
 
-        Quantiles of quasi-Monte Carlo use the average of its replicates.
+        Quantiles of quasi-Monte Carlo have its error; those of many df are interpolated over 1/df,
+        with an error far below it.
         """
         df = np.asarray(df, dtype=float)
         out = np.full(df.shape, np.nan)
         known = ~np.isnan(df)
         every, where = np.unique(df[known], return_inverse=True)
-        out[known] = self._quantiles(p, every)[where]
+        if self.is_exact or len(every) <= _DF_NODES:
+            out[known] = self._quantiles(p, every)[where]
+            return out
+        low, high = 1.0 / every[-1], 1.0 / every[0]
+        nodes = np.cos(np.pi * (np.arange(_DF_NODES) + 0.5) / _DF_NODES)
+        at = low + 0.5 * (high - low) * (nodes + 1.0)
+        curve = np.polynomial.Chebyshev.fit(
+            at, np.log(self._quantiles(p, 1.0 / at)), _DF_NODES - 1, domain=[low, high]
+        )
+        out[known] = np.exp(curve(1.0 / every))[where]
         return out
 
     def _quantiles(self, p: float, df: np.ndarray) -> np.ndarray:
+        """Find quantiles by regula falsi in log p over log t (Illinois variant)."""
         if self.k == 1 or not len(df):
             return t_quantile(1.0 - 0.5 * p, df)
 
-        def log_tail(t: np.ndarray) -> np.ndarray:
-            if self._table is not None:
-                return _over_s(self._table, t, df)
-            return np.log(self._given_directions(t, df) @ self._shares.mean(axis=0))
+        def excess(t: np.ndarray) -> np.ndarray:
+            return np.asarray(np.log(self._tails(np.exp(t), df)[0]) - np.log(p))
 
         low = np.log(t_quantile(1.0 - 0.5 * p, df))  # one statistic alone
         high = np.log(t_quantile(1.0 - 0.5 * p / self.k, df))  # Bonferroni
-        below, above = log_tail(np.exp(low)) - np.log(p), log_tail(np.exp(high)) - np.log(p)
-        for _ in range(_STEPS):  # regula falsi in log p over log t, Illinois variant
+        below, above = excess(low), excess(high)
+        for _ in range(_STEPS):
             new = np.clip((low * above - high * below) / (above - below), low, high)
             new = np.where(np.isfinite(new), new, high)
-            value = log_tail(np.exp(new)) - np.log(p)
+            value = excess(new)
             left = value > 0.0
             above, below = np.where(left, 0.5 * above, value), np.where(left, value, 0.5 * below)
             moved = np.where(left, new - low, high - new)
@@ -229,32 +251,79 @@ def _over_s(table: Table, t: np.ndarray, df: np.ndarray) -> np.ndarray:
 # --- all other correlations ----------------------------------------------------------------------
 
 
-def _directions(correlation: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
-    """Sample m(w) = max |c_i w| over directions w.
+class _Directions(NamedTuple):
+    """The distribution of m(w) = max |c_i w| over directions w in `rank` dimensions.
 
-    Returns
-    -------
-    rank : int
-        Of the correlations, the dimension of w.
     centres : (bins,) array
         Values of m(w): the means of the bins over all replicates.
     shares : (replicates, bins) array
     """
+
+    rank: int
+    centres: np.ndarray
+    shares: np.ndarray
+
+    def tails(self, t: np.ndarray, df: np.ndarray) -> np.ndarray:
+        """Average P(max |T_i| > t) over the directions of each replicate, (n, replicates)."""
+        ratio = (t[:, None] / self.centres) ** 2 / self.rank
+        return np.asarray(f_tails(ratio, self.rank, df[:, None]) @ self.shares.T)
+
+
+def _directions(
+    correlation: np.ndarray, near: np.ndarray | None
+) -> tuple[_Directions, _Directions | None]:
+    """Sample directions, for these correlations and for products `near` them.
+
+    Both use the same points and symmetric square roots, so their errors are nearly the same, and
+    the ratio of the two is far more accurate than either.
+    """
     from scipy.stats import qmc
 
-    U, size, _ = np.linalg.svd(correlation, hermitian=True)
-    rank = int((size > _RANK * size[0]).sum())
-    C = U[:, :rank] * np.sqrt(size[:rank])
-    n = 2 ** int(np.clip(_WORK - np.log2(len(C)), *_FEWEST_AND_MOST))
-    sums, shares = np.zeros(_BINS), np.zeros((_REPLICATES, _BINS))
+    if near is None:
+        U, size, _ = np.linalg.svd(correlation, hermitian=True)
+        rank = int((size > _RANK * size[0]).sum())
+        roots = [U[:, :rank] * np.sqrt(size[:rank])]
+    else:
+        rank = len(correlation)
+        other = np.outer(near, near)
+        np.fill_diagonal(other, 1.0)
+        roots = [_square_root(correlation), _square_root(other)]
+    n = 2 ** int(np.clip(_WORK - np.log2(len(correlation)), *_FEWEST_AND_MOST))
+    sums, shares = np.zeros((len(roots), _BINS)), np.zeros((len(roots), _REPLICATES, _BINS))
     for replicate in range(_REPLICATES):
         points = qmc.Sobol(rank, seed=replicate).random(n)
         u = ndtri(np.clip(points, _LEAST, 1.0 - _LEAST))
-        largest = np.abs(u @ C.T).max(axis=1) / np.sqrt((u**2).sum(axis=1))
-        place = np.minimum((largest * _BINS).astype(int), _BINS - 1)
-        sums += np.bincount(place, largest, _BINS)
-        shares[replicate] = np.bincount(place, minlength=_BINS)
-    counts = shares.sum(axis=0)
-    centres = np.divide(sums, counts, out=np.ones(_BINS), where=counts > 0.0)
-    used = counts > 0.0
-    return rank, centres[used], shares[:, used] / n
+        length = np.sqrt((u**2).sum(axis=1))
+        for i, root in enumerate(roots):
+            largest = np.abs(u @ root.T).max(axis=1) / length
+            place = np.minimum((largest * _BINS).astype(int), _BINS - 1)
+            sums[i] += np.bincount(place, largest, _BINS)
+            shares[i, replicate] = np.bincount(place, minlength=_BINS)
+    found = []
+    for total, share in zip(sums, shares, strict=True):
+        used = share.any(axis=0)
+        centres = total[used] / share[:, used].sum(axis=0)
+        found.append(_Directions(rank, centres, share[:, used] / n))
+    return found[0], found[1] if len(found) > 1 else None
+
+
+def _square_root(correlation: np.ndarray) -> np.ndarray:
+    """Return the symmetric square root of correlations."""
+    size, U = np.linalg.eigh(correlation)
+    return np.asarray((U * np.sqrt(np.maximum(size, 0.0))) @ U.T)
+
+
+def _nearest_factors(correlation: np.ndarray) -> np.ndarray | None:
+    """Find a whose products are near the correlations by least squares; None if none are near."""
+    off = correlation - np.diag(np.diag(correlation))
+    a = np.sign(off[np.abs(off).sum(axis=1).argmax()])
+    a[np.abs(off).sum(axis=1).argmax()] = 1.0
+    a = a * np.sqrt(np.abs(off).mean())
+    for _ in range(_ITERATIONS):
+        for i in range(len(a)):
+            square = (a**2).sum() - a[i] ** 2
+            a[i] = off[i] @ a / square if square > 0.0 else 0.0
+    a = np.clip(a, -np.sqrt(_LARGEST_SQUARE), np.sqrt(_LARGEST_SQUARE))
+    gap = np.outer(a, a) - off
+    np.fill_diagonal(gap, 0.0)
+    return a if np.abs(gap).max() <= _NEAR else None

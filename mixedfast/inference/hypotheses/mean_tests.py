@@ -291,10 +291,10 @@ def _correlation(means: GridMeans, L: np.ndarray) -> np.ndarray:
     chosen = method_for(means.fit, means.ddf)
     source = chosen.fit(means.fit)
     unit = L / chosen.std_errors(source, L)[:, None]
-    first, second = np.triu_indices(len(L), 1)
     out = np.eye(len(L))
-    sums = chosen.std_errors(source, unit[first] + unit[second])
-    out[first, second] = out[second, first] = 0.5 * sums**2 - 1.0
+    for i in range(len(L) - 1):
+        sums = chosen.std_errors(source, unit[i] + unit[i + 1 :])
+        out[i, i + 1 :] = out[i + 1 :, i] = 0.5 * sums**2 - 1.0
     return out
 
 
