@@ -197,7 +197,16 @@ def test_no_theta_nearby_is_better(formula, seed, weighted, reml):
     "formula", ["y ~ x + (1 | a) + (1 | b)", "y ~ x + z + (x | a) + (z | b)", "y ~ x + (1 | c / b)"]
 )
 @pytest.mark.parametrize(
-    ("seed", "reml", "few"), [(0, True, 0), (1, False, 24), (2, True, 24), (3, False, 0)]
+    ("seed", "reml", "few"),
+    [
+        (0, True, 0),
+        (1, False, 24),
+        (2, True, 24),
+        (3, False, 0),
+        (4, True, 24),
+        (1547, False, 0),
+        (1547, False, 24),
+    ],
 )
 def test_a_search_with_probes_ends_at_the_same_optimum(formula, spread, seed, reml, few):
     """The tables are fixed, because this does not hold for every table.

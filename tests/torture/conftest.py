@@ -7,4 +7,4 @@ import os
 
 collect_ignore_glob = ["cases/*"]
 if os.environ.get("TORTURE") != "all":
-    collect_ignore_glob.append("test_random_dense.py")
+    collect_ignore_glob.append("test_dense_torture.py")

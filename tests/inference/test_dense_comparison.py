@@ -9,7 +9,7 @@ import pytest
 from helpers.random_models import FIXED, RANDOM, TOLERANCES, compare, draw, fitted, worst
 
 #: Seeds of an ordinary run, in parts; ``make test-all`` takes the others too, ``make torture``
-#: thousands (tests/torture/test_random_dense.py).
+#: thousands (tests/torture/test_dense_torture.py).
 PARTS = [range(start, start + 20) for start in range(0, 120, 20)]
 
 

@@ -1,6 +1,6 @@
-"""Thousands of random models against dense algebra, as ``tests/inference/test_random_models.py``.
+"""Thousands of random models against dense algebra, as ``tests/inference/test_dense_comparison.py``.
 
-``make torture`` runs them; ``python tests/torture/test_random_dense.py 0 2000`` writes the table of
+``make torture`` runs them; ``python tests/torture/test_dense_torture.py 0 2000`` writes the table of
 README.md for a range of seeds.
 """
 
