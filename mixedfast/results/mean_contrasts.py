@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -130,9 +131,11 @@ class MeanContrasts(GridContrasts, Tabled):
         if self.adjust != "none":
             by = means.by and self.family == "by"
             within = f" within each level of {' and '.join(means.by)}" if by else ""
+            counts = set(Counter(self.groups).values()) if by else {len(self.labels)}
+            count = " to ".join(map(str, sorted({min(counts), max(counts)}))) if counts else "no"
             notes.append(
-                f"p values and intervals adjusted by {_IN_WORDS[self.adjust]} for "
-                f"{len(self.labels) // (len(set(self.groups)) if by else 1)} contrasts{within}"
+                f"p values and intervals adjusted by {_IN_WORDS[self.adjust]} for {count} "
+                f"contrasts{within}"
             )
             if self.adjust in ("holm", "fdr"):
                 notes.append("intervals by Bonferroni")

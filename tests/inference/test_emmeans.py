@@ -294,6 +294,19 @@ def test_nested_factors_are_averaged_within_their_outer_factor(formula):
     assert overall["emmean"].iloc[0] == pytest.approx(regions.mean(), rel=1e-9)
 
 
+def test_comparisons_within_nested_factors():
+    m = _nested(6)[1]
+    found = m.emmeans("site", by="region").contrast("control")
+    assert found["contrast"].tolist() == [
+        *(f"s{i} - s0" for i in range(1, 5)),
+        *(f"s{i} - s5" for i in (6, 7)),
+    ]
+    assert "for 2 to 4 contrasts within each level of region" in " ".join(str(found).split())
+    south = m.emmeans("site", at={"region": "S"}).to_frame()
+    assert south["site"].tolist() == ["s5", "s6", "s7"]
+    assert m.emmeans("tr", by="site").by == ("site", "region")
+
+
 def test_nesting_is_found_without_the_rows(tmp_path):
     """In a stream and in a saved result."""
     data, m = _nested(3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ def mean_letters(means: GridMeans, alpha: float, adjust: str | None) -> list[str
 def mean_panels(means: GridMeans, comparisons: bool, adjust: str | None) -> list[MeanPanel]:
     """Find the numbers of a picture of the means, one panel per family."""
     shown = mean_estimates(means)
-    eta = means.L @ means.fit.beta + means.offset
+    eta = mean_estimates(replace(means, on_response=False))[means.statistic]
     left, right = np.full((2, len(eta)), np.nan)
     wrong: list[tuple[int, int]] = []
     if comparisons:
