@@ -30,13 +30,23 @@ _IN_WORDS = {
 }
 
 
+def _column(name: str) -> property:
+    """Make a property that returns a column of statistics."""
+
+    def of_table(contrasts: MeanContrasts) -> Any:
+        return contrasts[contrasts._named()[name]]
+
+    return property(of_table, doc=f"The column ``{name}`` of the table.")
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class MeanContrasts(GridContrasts, Tabled):
     """Contrasts of marginal means; made by ``m.emmeans(...).contrast()``.
 
     ``to_frame()`` has one row per contrast: ``contrast``, the variables of ``by``, then ``estimate,
     std_error, df, statistic, p_value, conf_low, conf_high``; ``ratio`` in the place of ``estimate``
-    on the response scale of a logarithm. ``result["p_value"]`` is a column of it.
+    on the response scale of a logarithm. Columns are ``result["contrast"]``, and those of
+    statistics also ``result.p_value``.
 
     Parameters
     ----------
@@ -67,6 +77,18 @@ class MeanContrasts(GridContrasts, Tabled):
     """
 
     library: str = "pandas"
+
+    std_error = _column("std_error")
+    df = _column("df")
+    statistic = _column("statistic")
+    p_value = _column("p_value")
+    conf_low = _column("conf_low")
+    conf_high = _column("conf_high")
+
+    @property
+    def estimate(self) -> Any:
+        """The first column of statistics: ``estimate``, or ``ratio`` on the response scale."""
+        return self[self._named()[next(iter(self.tests))]]
 
     def __getitem__(self, column: str) -> Any:
         """Return a column of the table."""
@@ -118,11 +140,15 @@ class MeanContrasts(GridContrasts, Tabled):
     def _table(self) -> pd.DataFrame:
         import pandas as pd
 
-        by = self.means.by
-        contrast, *names = apart(("contrast", *self.tests), (*self.means.specs, *by))
-        own = {name: [row[i] for row in self.groups] for i, name in enumerate(by)}
-        numbers = dict(zip(names, self.tests.values(), strict=True))
-        return pd.DataFrame({contrast: list(self.labels)} | own | numbers)
+        names = self._named()
+        own = {name: [row[i] for row in self.groups] for i, name in enumerate(self.means.by)}
+        numbers = {names[name]: values for name, values in self.tests.items()}
+        return pd.DataFrame({names["contrast"]: list(self.labels)} | own | numbers)
+
+    def _named(self) -> dict[str, str]:
+        """Name the columns of labels and statistics apart from the variables."""
+        own = ("contrast", *self.tests)
+        return dict(zip(own, apart(own, (*self.means.specs, *self.means.by)), strict=True))
 
     def _notes(self) -> list[str]:
         """Describe df, adjustment and scale."""

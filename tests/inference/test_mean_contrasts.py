@@ -143,6 +143,16 @@ def test_weights_by_label_and_as_a_matrix():
     )
 
 
+def test_columns_of_statistics_are_attributes():
+    found = cake().emmeans("recipe").contrast("control")
+    table = found.to_frame()
+    for name in ("estimate", "std_error", "df", "statistic", "p_value", "conf_low", "conf_high"):
+        assert getattr(found, name).tolist() == found[name].tolist() == table[name].tolist()
+    log = fitted("cake", "log(angle) ~ recipe * temperature + (1 | recipe:replicate)")
+    ratios = log.emmeans("recipe", type="response").contrast("control")
+    assert ratios.estimate.tolist() == ratios["ratio"].tolist()
+
+
 def test_the_control_can_be_chosen():
     found = cake().emmeans("recipe").contrast("control", ref="C").to_frame()
     assert found["contrast"].tolist() == ["A - C", "B - C"]
