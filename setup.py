@@ -193,6 +193,8 @@ def extensions() -> list[Extension]:
         extension("engines/_border", "mf_schur", "mf_rest"),
         extension("engines/_blocked_cholesky"),
         extension("engines/_cholmod", libraries=["cholmod"]),
+        extension("estimation/glmm/_families", "mf_families"),
+        extension("estimation/glmm/_effects", "mf_effects"),
         extension("engines/_selinv", "mf_selinv"),  # reads CHOLMOD's structs and calls none of it
     ]
 

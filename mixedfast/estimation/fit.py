@@ -42,7 +42,15 @@ from mixedfast.estimation.small_search import (
 from mixedfast.estimation.starting_values import first_theta
 from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE, newton_step
 
-__all__ = ["Fit", "fit_crossproducts", "settle", "solve_at", "unproven"]
+__all__ = [
+    "Fit",
+    "canonical",
+    "fit_crossproducts",
+    "internal_theta",
+    "settle",
+    "solve_at",
+    "unproven",
+]
 
 #: Operations up to which the exact Hessian of crossed models is computed, some twenty seconds of
 #: dense work. The 1,128 lecturers of InstEval take 9e9.
@@ -395,7 +403,7 @@ def fit_crossproducts(
     cp = keep_columns(cp, independent_columns(cp))
     check_fixed_part(cp)
     chosen = choose(cp, engine)
-    first = first_theta(cp, reml) if start is None else _internal_theta(cp, start, "start")
+    first = first_theta(cp, reml) if start is None else internal_theta(cp, start, "start")
     several = neighbour is None and may_have_several_optima(cp)
     fit = None
     if engine == "auto" and remainder is None and neighbour is None:
@@ -509,7 +517,7 @@ def settle(system: PLSSystem | Search, theta: np.ndarray, deviance: float) -> np
     return theta
 
 
-def _internal_theta(cp: CrossProducts, theta: np.ndarray, name: str) -> np.ndarray:
+def internal_theta(cp: CrossProducts, theta: np.ndarray, name: str) -> np.ndarray:
     """Check a theta in the basis of the user and transform it to the internal one."""
     values = np.asarray(theta)
     size = cp.covariance.n_theta
@@ -543,7 +551,7 @@ def solve_at(cp: CrossProducts, theta: np.ndarray, reml: bool = True, engine: st
     """
     cp = keep_columns(cp, independent_columns(cp))
     system = PLSSystem(cp, choose(cp, engine), reml)
-    internal = _internal_theta(cp, theta, "theta")
+    internal = internal_theta(cp, theta, "theta")
     solution = system.solve(internal)
     if solution is None:
         raise NotIdentifiedError(

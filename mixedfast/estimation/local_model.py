@@ -32,9 +32,16 @@ __all__ = [
     "choose_model",
 ]
 
-#: Origin of a Hessian: exact traces, no traces, traces estimated from random probes, or a model of
-#: nearly the same rows.
-HessianKind = Literal["exact", "average information", "from probes", "of a neighbour"]
+#: Origin of a Hessian: exact traces, no traces, traces estimated from random probes, a model of
+#: nearly the same rows, updates from gradients, or differences of the exact gradient.
+HessianKind = Literal[
+    "exact",
+    "average information",
+    "from probes",
+    "of a neighbour",
+    "quasi-Newton",
+    "differences",
+]
 
 #: Ratio of two successive predicted decreases from which the Hessian of a neighbour is given up.
 _SLOW = 0.1

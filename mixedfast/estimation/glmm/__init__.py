@@ -1,0 +1,1 @@
+"""Generalized linear mixed models: families, conditional modes, Laplace, quadrature, the fit."""
