@@ -29,7 +29,7 @@ from mixedfast.errors import (
 
 if TYPE_CHECKING:
     from mixedfast._versions import show_versions
-    from mixedfast.api import anova, crossproducts, fit, lm, lmer
+    from mixedfast.api import anova, crossproducts, fit, glmer, lm, lmer
     from mixedfast.crossprod.types import CrossProducts
     from mixedfast.data.read_table import read_table
     from mixedfast.datasets import list_datasets, load_dataset
@@ -53,6 +53,7 @@ _MODULES = {
     "anova": "mixedfast.api",
     "crossproducts": "mixedfast.api",
     "fit": "mixedfast.api",
+    "glmer": "mixedfast.api",
     "lm": "mixedfast.api",
     "lmer": "mixedfast.api",
     "lmer_by": "mixedfast.subsets",
@@ -89,6 +90,7 @@ __all__ = [
     "anova",
     "crossproducts",
     "fit",
+    "glmer",
     "list_datasets",
     "lm",
     "lmer",

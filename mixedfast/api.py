@@ -1,4 +1,4 @@
-"""The functions that fit and compare models: `lmer`, `lm`, `fit`, `crossproducts`, `anova`."""
+"""The functions that fit and compare models: `lmer`, `glmer`, `lm`, `fit` and others."""
 
 from __future__ import annotations
 
@@ -24,17 +24,23 @@ from mixedfast.crossprod.streaming import (
 from mixedfast.crossprod.sub_model import sub_model
 from mixedfast.crossprod.subset import keep_levels
 from mixedfast.crossprod.types import CrossProducts
-from mixedfast.data.frames import library_of, pandas_index
+from mixedfast.data.frames import as_table, library_of, pandas_index
 from mixedfast.data.frames_out import to_library
 from mixedfast.data.lazy_frames import is_lazy
 from mixedfast.data.read_table import read_small
 from mixedfast.design.build import build
+from mixedfast.design.columns import matrix
 from mixedfast.design.identifiability import check_design
+from mixedfast.design.model_frame import vector
 from mixedfast.design.request import Request
 from mixedfast.design.types import Design
 from mixedfast.errors import ArgumentError, DataError, FormulaError
 from mixedfast.estimation.fit import fit_crossproducts
 from mixedfast.estimation.fit_rows import fit_rows
+from mixedfast.estimation.glmm.families import family_of
+from mixedfast.estimation.glmm.fit import CURVATURES, fit_glmm, structure_of
+from mixedfast.estimation.glmm.responses import response_of
+from mixedfast.estimation.glmm.separation import check_separation
 from mixedfast.estimation.least_squares import least_squares
 from mixedfast.formula.parser import parse
 from mixedfast.formula.update import update_formula
@@ -43,13 +49,14 @@ from mixedfast.results import tables
 from mixedfast.results.base import Call
 from mixedfast.results.fixed_effects import FixedPart
 from mixedfast.results.foreign_names import explain_arguments
+from mixedfast.results.glmm import GLMMResult
 from mixedfast.results.lmm import LMMResult
 from mixedfast.results.ols import OLSResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["anova", "crossproducts", "fit", "lm", "lmer"]
+__all__ = ["anova", "crossproducts", "fit", "glmer", "lm", "lmer"]
 
 
 @explain_arguments
@@ -149,6 +156,118 @@ def lmer(
     result._padded = na_action == "exclude"
     result._warn()
     return result
+
+
+@explain_arguments
+def glmer(
+    formula: str,
+    data: Any,
+    family: str,
+    link: str | None = None,
+    trials: str | None = None,
+    weights: str | Any = None,
+    offset: str | Any = None,
+    n_agq: int = 1,
+    curvature: str = "expected",
+    contrasts: Mapping[str, Any] | None = None,
+    na_action: str = "omit",
+    start: Sequence[float] | None = None,
+    engine: str = "auto",
+    threads: int | None = None,
+    progress: Show = "auto",
+) -> GLMMResult:
+    """Fit a generalized linear mixed model: pass or fail, counts of successes, counts.
+
+    Maximum likelihood by Laplace's approximation, with exact gradients.
+
+    Parameters
+    ----------
+    formula : str
+        In the language of lme4.
+    data : data frame, mapping of arrays, or path of one file
+        In memory.
+    family : {"binomial", "poisson"}
+        Binomial responses are 0 and 1, successes out of `trials`, or proportions of as many trials
+        as `weights` say.
+    link : str, optional
+        Binomial: ``"logit"`` (default), ``"probit"``, ``"cloglog"``, ``"cauchit"``. Poisson:
+        ``"log"`` (default), ``"sqrt"``, ``"identity"``.
+    trials : str, optional
+        The column of the number of trials of each row.
+    weights : str or (n,) array, optional
+        Each row counts as often: its log likelihood is multiplied by its weight.
+    offset : str or (n,) array, optional
+        Added to the linear predictor, such as the logarithm of an exposure.
+    n_agq : int
+        1: Laplace's approximation.
+    curvature : {"expected", "observed"}
+        Weights of the log determinant: expected as in lme4, or observed, which is Laplace's method
+        proper. Both are the same for canonical links.
+    contrasts, na_action, start, engine, threads, progress
+        As for `lmer`.
+
+    Returns
+    -------
+    GLMMResult
+
+    Raises
+    ------
+    FormulaError, DataError, NotIdentifiedError, ArgumentError
+        NotIdentifiedError where columns separate the responses, so that the likelihood has no
+        maximum; the message names them.
+
+    Warns
+    -----
+    SingularFitWarning, ConvergenceWarning
+
+    Examples
+    --------
+    >>> import mixedfast as mf
+    >>> students = mf.load_dataset("hsb")
+    >>> students["passed"] = (students["math"] > 12).astype(int)
+    >>> g = mf.glmer("passed ~ ses + (1 | school)", students, family="binomial")
+    >>> g.params.round(3).to_dict()
+    {'Intercept': 0.228, 'ses': 0.749}
+    """
+    given, path = dict(locals()), _path_of(data)
+    data = given["data"] = read_small(data)
+    if is_lazy(data) or is_stream(data):
+        raise DataError("mf.glmer takes a table in memory: collect the lazy frame or read the file")
+    check_choice("curvature", curvature, CURVATURES)
+    if n_agq != 1:
+        raise ArgumentError(f"n_agq={n_agq!r}: Laplace's approximation is n_agq=1")
+    chosen = family_of(family, link)
+    design = build(parse(formula), data, weights, offset, contrasts, na_action)
+    counts = _trials(data, trials, design)
+    response = response_of(chosen, design.response_name, design.y, counts, design.weights)
+    check_design(design, residual=False)
+    cp = structure_of(design, threads)
+    kept = cp.kept.tolist()
+    check_separation(
+        chosen,
+        matrix([design.x[j] for j in kept], design.n),
+        response.y,
+        response.size,
+        [design.x_names[j] for j in kept],
+    )
+    first = None if start is None else np.asarray(start)
+    fit = fit_glmm(cp, design, response, chosen, curvature, first, engine, progress)
+    result = GLMMResult(fit, design)
+    result._trials, result._call = counts, Call(glmer, given, path)
+    result._index, result._padded = pandas_index(data), na_action == "exclude"
+    result._warn()
+    return result
+
+
+def _trials(data: Any, trials: str | None, design: Design) -> np.ndarray | None:
+    """Read the numbers of trials of the rows used."""
+    if trials is None:
+        return None
+    counts = vector("trials", trials, as_table(data))
+    counts = counts if design.kept_rows is None else counts[design.kept_rows]
+    if np.isnan(counts).any():
+        raise DataError(f"trials={trials!r} has missing values: leave out these rows first")
+    return counts
 
 
 @explain_arguments

@@ -35,10 +35,17 @@ _GLANCE = 16
 _ROUNDING = 8 * np.finfo(float).eps
 
 
-def check_design(design: Design) -> None:
+def check_design(design: Design, residual: bool = True) -> None:
     """Refuse a design whose rows, all of them, do not identify the random part.
 
     A part of the rows need not identify it, so batches are not checked.
+
+    Parameters
+    ----------
+    design : Design
+    residual : bool
+        Whether the model has a residual variance. Without one, as of counts, there may be as many
+        random effects as rows.
 
     Raises
     ------
@@ -60,7 +67,13 @@ def check_design(design: Design) -> None:
     check_labels({name: variables.columns[name] for name in predictors}, variables.n)
     for term, written in zip(design.terms, design.recipe.random_terms, strict=True):
         _check_term(
-            str(written), term.group, term.names, term.columns, term.codes, len(term.levels)
+            str(written),
+            term.group,
+            term.names,
+            term.columns,
+            term.codes,
+            len(term.levels),
+            residual,
         )
     check_codes_for_missing(variables.columns.items())
     if len(design.terms) > 1:
@@ -109,9 +122,10 @@ def _check_term(
     columns: Sequence[Column],
     codes: np.ndarray,
     n_levels: int,
+    residual: bool,
 ) -> None:
     n = len(codes)
-    check_term_size(group, term, len(columns), n_levels, n)
+    check_term_size(group, term, len(columns), n_levels, n if residual else n * len(columns) + 1)
     alike = _zero_or_proportional(columns, n)
     if alike is not None:
         i, j = alike

@@ -32,16 +32,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mixedfast.inference.ddf.methods import DDF
-    from mixedfast.report.protocols import LeastSquaresModel, MixedModel
+    from mixedfast.report.protocols import GeneralizedModel, LeastSquaresModel, MixedModel
 
 __all__ = [
     "Summary",
     "anova_grid",
     "anova_text",
+    "coefficient_grid",
+    "correlation_section",
+    "ddf_words",
+    "likelihood_grid",
     "matrix_grid",
     "ols_page",
     "page",
     "random_grid",
+    "row_notes",
 ]
 
 #: The correlations of more coefficients than this would fill the screen.
@@ -94,7 +99,7 @@ def _quantile_grid(residuals: np.ndarray, heading: str) -> Grid:
     )
 
 
-def _coefficient_grid(
+def coefficient_grid(
     table: pd.DataFrame, heading: str, letter: str, with_df: bool, tests: bool
 ) -> Grid:
     """Lay out estimates, standard errors and their tests.
@@ -244,7 +249,7 @@ def anova_text(frame: pd.DataFrame, heading: str) -> str:
     return page_text((anova_grid(frame, heading),))
 
 
-def _row_notes(n_dropped: int, dropped_columns: Sequence[str]) -> list[str]:
+def row_notes(n_dropped: int, dropped_columns: Sequence[str]) -> list[str]:
     """Write notes on rows and columns left out of the model."""
     notes = []
     if n_dropped:
@@ -280,7 +285,7 @@ def _lmm_sections(m: MixedModel, ddf: DDF | None) -> list[Section]:
         _scaled_residuals(m),
         random_grid(m.varcorr, m.nobs, m.n_groups),
         _fixed_grid(m, ddf),
-        _correlation_section(m.vcov()),
+        correlation_section(m.vcov()),
         "\n".join(_lmm_notes(m, ddf)) or None,
     ]
     return [part for part in parts if part is not None]
@@ -305,6 +310,11 @@ def _criterion(m: MixedModel) -> Section:
     """Lay out the REML criterion, or under ML the likelihood and the information criteria."""
     if m.reml:
         return f"REML criterion at the optimum: {m.criterion:.1f}"
+    return likelihood_grid(m)
+
+
+def likelihood_grid(m: MixedModel | GeneralizedModel) -> Grid:
+    """Lay out the information criteria and the likelihood."""
     numbers = {"AIC": m.aic, "BIC": m.bic, "logLik": m.loglik, "deviance": m.criterion}
     cells = [Cells(name, (f"{value:.1f}",)) for name, value in numbers.items()]
     return Grid((*cells, Cells("df.resid", (str(m.nobs - m.df_model),))))
@@ -375,7 +385,7 @@ def _fixed_grid(m: MixedModel, ddf: DDF | None) -> Grid:
     """Lay out the fixed effects; without a method of degrees of freedom, no tests either."""
     table = m.coef_table(ddf=ddf or "asymptotic")
     letter = "z" if ddf == "asymptotic" else "t"
-    return _coefficient_grid(
+    return coefficient_grid(
         table,
         "Fixed effects:",
         letter,
@@ -384,7 +394,7 @@ def _fixed_grid(m: MixedModel, ddf: DDF | None) -> Grid:
     )
 
 
-def _correlation_section(vcov: pd.DataFrame) -> Section | None:
+def correlation_section(vcov: pd.DataFrame) -> Section | None:
     """Lay out the lower triangle of the correlations of the coefficients; None for a single one."""
     names = [str(name) for name in vcov.index]
     if len(names) < 2:
@@ -417,7 +427,7 @@ def _abbreviate(name: str, length: int) -> str:
 
 def _lmm_notes(m: MixedModel, ddf: DDF | None) -> list[str]:
     """Write the notes that a reader of the page must know about the data and the fit."""
-    notes = _row_notes(m.n_dropped, m.dropped_columns)
+    notes = row_notes(m.n_dropped, m.dropped_columns)
     name = str(ddf).partition(" (")[0]
     if m.is_singular:
         notes.append(
@@ -462,7 +472,7 @@ def ols_page(lm: LeastSquaresModel, ddf: DDF = "residual") -> Page:
     parts: list[Section] = [
         f"Linear model fit by {'weighted ' if weighted else ''}least squares\nFormula: "
         f"{lm.formula}",
-        _coefficient_grid(
+        coefficient_grid(
             lm.coef_table(ddf),
             "Coefficients:",
             "z" if ddf == "asymptotic" else "t",
@@ -478,7 +488,7 @@ def ols_page(lm: LeastSquaresModel, ddf: DDF = "residual") -> Page:
                 lm.resid("pearson"), "Weighted residuals:" if weighted else "Residuals:"
             ),
         )
-    notes = _row_notes(lm.n_dropped, lm.dropped_columns)
+    notes = row_notes(lm.n_dropped, lm.dropped_columns)
     return Page([*parts, "\n".join(notes)] if notes else parts)
 
 

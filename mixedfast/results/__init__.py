@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mixedfast.report.plots import Plots
     from mixedfast.report.text import Summary
     from mixedfast.results.bootstrap import Bootstrap
+    from mixedfast.results.glmm import GLMMResult
     from mixedfast.results.influence import Influence
     from mixedfast.results.lmm import LMMResult
     from mixedfast.results.marginal_means import MarginalMeans
@@ -32,6 +33,7 @@ __all__ = [
     "R2",
     "Bootstrap",
     "Convergence",
+    "GLMMResult",
     "Influence",
     "LMMResult",
     "MarginalMeans",
@@ -51,6 +53,7 @@ __all__ = [
 _MODULES = {
     "Bootstrap": "mixedfast.results.bootstrap",
     "Convergence": "mixedfast.inference.diagnostics.convergence",
+    "GLMMResult": "mixedfast.results.glmm",
     "ICC": "mixedfast.inference.diagnostics.r2_icc",
     "Influence": "mixedfast.results.influence",
     "LMMResult": "mixedfast.results.lmm",

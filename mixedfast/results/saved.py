@@ -7,6 +7,7 @@ from typing import Any
 
 from mixedfast.crossprod import streaming
 from mixedfast.data import storage
+from mixedfast.results.glmm import GLMMResult
 from mixedfast.results.lmm import LMMResult
 from mixedfast.results.ols import OLSResult
 
@@ -14,7 +15,7 @@ __all__ = ["load"]
 
 #: The import of a class that a file as a whole may be registers it, with every class that it may
 #: hold.
-_HOLDERS = (LMMResult, OLSResult, streaming)
+_HOLDERS = (LMMResult, GLMMResult, OLSResult, streaming)
 
 
 def load(path: str | PathLike[str]) -> Any:
@@ -26,7 +27,7 @@ def load(path: str | PathLike[str]) -> Any:
 
     Returns
     -------
-    LMMResult, OLSResult or CrossProducts
+    LMMResult, GLMMResult, OLSResult or CrossProducts
 
     Raises
     ------

@@ -28,7 +28,7 @@ GRADIENT = 1e-6
 
 
 def prepared(name):
-    """The design and the response of a golden model."""
+    """Build the design and the response of a golden model."""
     case = golden(name)
     rows = frame(case["dataset"])
     design = build(parse(case["formula"]), rows, weights=case["weights"])
@@ -84,8 +84,8 @@ def test_optimum(name):
         own = case["ranef"][group.name]
         levels = [list(group.levels).index(level) for level in np.atleast_1d(own["levels"])]
         values = np.array(own["values"]).reshape(len(levels), -1)
-        np.testing.assert_allclose(fit.user_modes[g][levels], values, atol=2e-5)
-        total = (fit.user_modes[g] ** 2).sum(axis=0)
+        np.testing.assert_allclose(fit.modes[g][levels], values, atol=2e-5)
+        total = (fit.modes[g] ** 2).sum(axis=0)
         np.testing.assert_allclose(total, np.atleast_1d(own["sumsq"]), rtol=5e-5)
         variances = np.array(case["condvar"][group.name])  # of (x || g) the first term only
         k = variances.shape[-1]

@@ -53,8 +53,8 @@ def _check_glmm_fit(fields: Any) -> Iterator[str]:
     if len(fields.hessian) != m + cp.p + len(fields.extra):
         yield f"the Hessian of a GLMMFit is of {len(fields.hessian)} parameters"
     shapes = [(group.n_levels, group.k) for group in cp.groups]
-    if [np.shape(own) for own in fields.modes] != shapes or not all(
-        own.dtype == np.float64 for own in fields.modes
+    if [np.shape(own) for own in fields.modes_internal] != shapes or not all(
+        own.dtype == np.float64 for own in fields.modes_internal
     ):
         yield "the modes of a GLMMFit are of another model"
     if [(g.n_levels, g.k) for g in fields.working.groups] != shapes or fields.working.p != cp.p:
@@ -96,7 +96,7 @@ class GLMMFit:
         Further parameters of the family.
     deviance : float
         -2 log likelihood, with all constants.
-    modes : tuple of (J, K) arrays
+    modes_internal : tuple of (J, K) arrays
         Conditional modes b of each group, internal basis.
     hessian : (m+p+r, m+p+r) array
         Of the deviance at the estimates, internal basis.
@@ -118,7 +118,7 @@ class GLMMFit:
     beta_internal: np.ndarray
     extra: np.ndarray
     deviance: float
-    modes: tuple[np.ndarray, ...]
+    modes_internal: tuple[np.ndarray, ...]
     hessian: np.ndarray
     response_sums: np.ndarray
     optimum: Optimum | None
@@ -240,11 +240,11 @@ class GLMMFit:
         return [block @ block.T for block in blocks]
 
     @cached_property
-    def user_modes(self) -> list[np.ndarray]:
+    def modes(self) -> list[np.ndarray]:
         """Conditional modes b of each group, (J,K), in the basis of the data."""
         return [
             own @ np.linalg.inv(T).T
-            for own, T in zip(self.modes, self.covariance.transforms, strict=True)
+            for own, T in zip(self.modes_internal, self.covariance.transforms, strict=True)
         ]
 
     @cached_property
@@ -455,7 +455,7 @@ def _frozen(
         beta_internal=x[m : m + p],
         extra=x[m + p :],
         deviance=system.deviance,
-        modes=tuple(system.modes.b),
+        modes_internal=tuple(system.modes.b),
         hessian=H,
         response_sums=np.array(
             [data.size.sum(), data.y.sum(), data.y @ data.y, data.constant], dtype=float

@@ -2,10 +2,10 @@
 
     d(theta, beta) = -2 sum l_i(eta_i) + |u|^2 + log|M|,    M = Lambda'Z'W_c Z Lambda + I
 
-at the conditional modes u, with expected weights W_c as in lme4 and MixedModels.jl, or with observed
-ones (Laplace's method proper). Its gradient is exact (Skaug and Fournier 2006, CSDA 51, for the
-adjoint). With leverages a_i = z_i'Lambda M^-1 Lambda'z_i, c_i = a_i dw_i/deta and the solve at
-observed weights t = Z Lambda M_H^-1 Lambda'Z'c,
+at the conditional modes u, with expected weights W_c as in lme4 and MixedModels.jl, or with
+observed ones (Laplace's method proper). Its gradient is exact (Skaug and Fournier 2006, CSDA 51,
+for the adjoint). With leverages a_i = z_i'Lambda M^-1 Lambda'z_i, c_i = a_i dw_i/deta and the solve
+at observed weights t = Z Lambda M_H^-1 Lambda'Z'c,
 
     dd/dbeta = X'(c - 2 s - H t),
     dd/dH_g  = sum_j [ K_jj - e_j e_j' + (k_j e_j' + e_j k_j') / 2 ],

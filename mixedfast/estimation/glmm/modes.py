@@ -1,8 +1,8 @@
 """Conditional modes of the random effects: penalized Newton steps.
 
 The modes u minimize ``J = -sum l_i(eta_i) + |u|^2 / 2`` with ``eta = X beta + Z Lambda u``. At the
-minimum ``u = Lambda' e`` with e = Z's, so the search runs over v with ``u = Lambda' v``, b = Lambda u
-= H v: it needs no inverse of Lambda, and v changes little when Lambda does. A step from v is
+minimum ``u = Lambda' e`` with e = Z's, so the search runs over v with ``u = Lambda' v``, b = Lambda
+u = H v: it needs no inverse of Lambda, and v changes little when Lambda does. A step from v is
 
     d = Lambda M^-1 Lambda' (e - v)   in b,      (e - v) - Z'WZ d   in v,
 

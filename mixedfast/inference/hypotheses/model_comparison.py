@@ -11,6 +11,7 @@ from mixedfast._validation import check_flag
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.errors import DataError, NotDefinedError
 from mixedfast.estimation.fit import Fit, fit_crossproducts
+from mixedfast.estimation.glmm.fit import GLMMFit
 from mixedfast.estimation.linear_fit import LinearFit
 
 __all__ = ["ComparedModel", "by_ml", "compare", "n_parameters"]
@@ -80,6 +81,7 @@ def compare(
     if len(fits) < 2:
         raise DataError("a comparison needs at least two models")
     for other in fits[1:]:
+        _check_same_family(fits[0], other)
         _check_same_data(fits[0].cp, other.cp)
     if refit:
         fits = [by_ml(fit) for fit in fits]
@@ -107,9 +109,26 @@ def compare(
     return out
 
 
+def _check_same_family(one: LinearFit, other: LinearFit) -> None:
+    """Raise DataError unless both are linear, or both are generalized, of one family and data."""
+    if not isinstance(one, GLMMFit) and not isinstance(other, GLMMFit):
+        return
+    if not (isinstance(one, GLMMFit) and isinstance(other, GLMMFit)):
+        raise DataError("a generalized linear mixed model is not comparable with a linear one")
+    if one.family.name != other.family.name:
+        raise DataError(
+            f"the models have different families, {one.family.name} and {other.family.name}"
+        )
+    if not np.allclose(one.response_sums, other.response_sums, rtol=1e-9):
+        raise DataError("the models were not fitted to the same response, trials and weights")
+    if (one.curvature, one.n_agq) != (other.curvature, other.n_agq):
+        raise DataError("the models have different approximations: use one curvature= and n_agq=")
+
+
 def n_parameters(fit: LinearFit) -> int:
-    """Count the parameters of a model: coefficients, theta and sigma."""
-    return fit.cp.p + len(fit.theta) + 1
+    """Count the parameters of a model: coefficients, theta, and sigma or those of the family."""
+    own = len(fit.extra) if isinstance(fit, GLMMFit) else 1
+    return fit.cp.p + len(fit.theta) + own
 
 
 def by_ml(fit: LinearFit) -> LinearFit:

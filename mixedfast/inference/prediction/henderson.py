@@ -20,6 +20,7 @@ import numpy as np
 
 from mixedfast.engines.interface import Engine
 from mixedfast.estimation.fit import Fit
+from mixedfast.estimation.glmm.fit import GLMMFit
 from mixedfast.estimation.linear_fit import LinearFit
 from mixedfast.inference.prediction.row_tiles import ModelRows
 
@@ -66,6 +67,8 @@ def henderson_blocks(fit: LinearFit) -> HendersonBlocks:
     def make() -> HendersonBlocks:
         """Compute the blocks."""
         W = fit.whitening
+        if isinstance(fit, GLMMFit):
+            return _of_working_model(fit)
         if not isinstance(fit, Fit):
             return HendersonBlocks(W, [], [], [], [], None)
         system = fit.system
@@ -75,6 +78,15 @@ def henderson_blocks(fit: LinearFit) -> HendersonBlocks:
         return HendersonBlocks(W, P, system.engine.posterior_blocks(), H, modes, system.engine)
 
     return fit.memo("henderson blocks", make)
+
+
+def _of_working_model(fit: GLMMFit) -> HendersonBlocks:
+    """Compute the blocks of a generalized model, with the weights at its conditional modes."""
+    W, engine = fit.whitening, fit.solved
+    H = [block @ block.T for block in fit.lambdas]
+    C = [c[:, :, :-1] @ W for c in engine.project()]
+    P = [np.matmul(h, d) for h, d in zip(H, C, strict=True)]
+    return HendersonBlocks(W, P, engine.posterior_blocks(), H, list(fit.modes_internal), engine)
 
 
 def linear_predictor(fit: LinearFit, rows: ModelRows) -> np.ndarray:

@@ -23,7 +23,7 @@ from mixedfast.inference.prediction.row_tiles import ModelRows, rows_of_design, 
 if TYPE_CHECKING:
     pass
 
-__all__ = ["INTERVALS", "FindDF", "Prediction", "predict_new", "predict_old"]
+__all__ = ["INTERVALS", "FindDF", "Prediction", "new_variance", "predict_new", "predict_old"]
 
 FindDF = Callable[
     [ModelRows, "ModelRows | None", "np.ndarray | float"], "tuple[np.ndarray | None, np.ndarray]"
@@ -152,6 +152,27 @@ def predict_new(
     others = rows_of_new(fit.cp, new, [~own for own in chosen]) if spread else None
     found = _predicted(fit, rows, others, None if weights is None else weights[kept], se, find_df)
     return found.among(table.n, kept, known)
+
+
+def new_variance(
+    fit: LinearFit,
+    recipe: Recipe,
+    table: Table,
+    chosen: list[np.ndarray],
+    offset: np.ndarray | None = None,
+) -> np.ndarray:
+    """Compute the prior variance of z'b of new rows over sigma^2, (n,); NaN for missing values.
+
+    Parameters
+    ----------
+    fit, recipe, table, chosen, offset
+        As for `predict_new`; groups may be new.
+    """
+    new = code_new_data(recipe, table, [], range(len(fit.cp.terms)), offset)
+    kept = np.arange(table.n) if new.kept_rows is None else new.kept_rows
+    out = np.full(table.n, np.nan)
+    out[kept] = prior_variance(fit, rows_of_new(fit.cp, new, chosen))
+    return out
 
 
 def _predicted(

@@ -1,0 +1,233 @@
+"""Results of generalized linear mixed models: lme4's predictions, residuals and tables."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.glmm_cases import frame, golden, names
+from scipy.integrate import quad
+from scipy.stats import kstest, norm
+
+import mixedfast as mf
+
+NAMES = names("binomial", "poisson", n_agq=False)
+#: lme4's search leaves up to 1e-4 standard errors in its estimates (`grad_max`).
+PREDICTED = 2e-4
+
+
+def fitted(name):
+    case = golden(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mf.SingularFitWarning)
+        return case, mf.glmer(
+            case["formula"],
+            frame(case["dataset"]),
+            case["family"],
+            case["link"],
+            trials=case["trials"],
+            weights=case["weights"],
+            curvature=case["curvature"],
+        )
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def model(request):
+    return fitted(request.param)
+
+
+def test_tables(model):
+    case, g = model
+    assert g.nobs == case["nobs"] and g.df_model == case["df"]
+    assert g.is_singular == case["singular"] and g.converged
+    for ours, name in ((g.loglik, "loglik"), (g.aic, "aic"), (g.bic, "bic")):
+        assert ours == pytest.approx(case[name], abs=2e-6)
+    table = g.coef_table()
+    # at a singular optimum lme4's Hessian is that of a kink; theta is held there
+    errors = np.sqrt(np.diag(case["vcov_rx"])) if case["singular"] else None
+    for i, row in enumerate(case["coefs"]):
+        row = row if errors is None else {**row, "se": errors[i]}
+        assert table.estimate.iloc[i] == pytest.approx(row["estimate"], abs=2e-4 * row["se"])
+        assert table.std_error.iloc[i] == pytest.approx(row["se"], rel=2e-4)
+        assert table.p_value.iloc[i] == pytest.approx(row["p"], rel=0.02, abs=1e-9)
+    rows = [row for row in case["varcorr"] if row["var2"] is None]
+    ours = g.varcorr[g.varcorr.name2.isna()]
+    np.testing.assert_allclose(ours.sd, [row["sdcor"] for row in rows], atol=2e-5)
+    assert "Residual" not in g.varcorr.group.tolist()
+    text = str(g.summary())
+    assert f"Family: {case['family']} ({case['link']})" in text and "z value" in text
+
+
+def test_predictions_and_residuals(model):
+    case, g = model
+    expected = case["predict"]
+    found = {
+        "link": g.predict(type="link"),
+        "response": g.predict(),
+        "population_link": g.predict(type="link", re=False),
+        "population_response": g.predict(re=False),
+    }
+    for name, own in found.items():
+        theirs = np.asarray(expected[name], dtype=float)
+        np.testing.assert_allclose(own[: len(theirs)], theirs, rtol=PREDICTED, atol=PREDICTED)
+    np.testing.assert_array_equal(g.fitted, found["response"])
+    for kind, theirs in case["residuals"].items():
+        theirs = np.asarray(theirs, dtype=float)
+        own = g.resid(kind)[: len(theirs)]
+        np.testing.assert_allclose(own, theirs, rtol=1e-3, atol=1e-3)
+    chisq = float((g.resid("pearson") ** 2).sum())
+    assert chisq == pytest.approx(case["overdispersion"]["chisq"], rel=1e-4)
+
+
+def test_rows_of_the_fit_as_new_rows(model):
+    case, g = model
+    rows = frame(case["dataset"]).dropna()
+    if len(rows) != g.nobs:
+        pytest.skip("rows left out")
+    for re in (True, False, "average"):
+        np.testing.assert_allclose(g.predict(rows, re=re), g.predict(re=re), rtol=1e-10)
+    one = g.predict(rows, type="link", interval="confidence")
+    two = g.predict(type="link", interval="confidence")
+    np.testing.assert_allclose(one, two, rtol=1e-8)
+    fixed = g.predict(type="link", re=False, interval="confidence")
+    assert (fixed.se > 0).all()
+    response = g.predict(interval="confidence")
+    np.testing.assert_allclose(response.fit, g.fitted)
+    assert ((response.lower <= response.fit) & (response.fit <= response.upper)).all()
+
+
+def test_standard_errors_of_fixed_predictions():
+    _, g = fitted("cbpp")
+    found = g.predict({"period": ["1", "3"]}, type="link", re=False, interval="confidence")
+    V = g.vcov().to_numpy()
+    L = np.array([[1.0, 0, 0, 0], [1.0, 0, 1, 0]])
+    np.testing.assert_allclose(found.se, np.sqrt(np.einsum("ij,jk,ik->i", L, V, L)), rtol=1e-8)
+
+
+def test_averages_are_integrals():
+    _, g = fitted("cbpp")
+    sd = float(g.varcorr.sd.iloc[0])
+    eta = g.predict({"period": ["2"]}, type="link", re=False)[0]
+    expected = quad(lambda b: norm.pdf(b, scale=sd) / (1 + np.exp(-eta - b)), -10, 10)[0]
+    assert g.predict({"period": ["2"], "herd": ["1"]}, re="average")[0] == pytest.approx(
+        expected, rel=1e-8
+    )
+
+
+@pytest.mark.filterwarnings("ignore::mixedfast.SingularFitWarning")
+def test_likelihood_ratio_test():
+    case, g = fitted("cbpp")
+    small = g.update(". ~ . - period")
+    table = mf.anova(small, g)
+    assert table.chisq.iloc[1] == pytest.approx(case["lrt"]["chisq"], rel=1e-6)
+    assert table.p_value.iloc[1] == pytest.approx(case["lrt"]["p"], rel=1e-4)
+    _, other = fitted("grouseticks")
+    with pytest.raises(mf.DataError):
+        mf.anova(g, other)
+    linear = mf.lmer("incidence ~ period + (1 | herd)", frame("cbpp"))
+    with pytest.raises(mf.DataError, match="not comparable with a linear one"):
+        mf.anova(g, linear)
+
+
+def test_simulated_responses_are_those_of_the_model():
+    _, g = fitted("contraception")
+    Y = g.simulate(40, seed=1)
+    assert set(np.unique(Y)) <= {0.0, 1.0}
+    np.testing.assert_array_equal(Y[:, :3], g.simulate(3, seed=1))
+    mean = Y.mean(axis=1)
+    average = g.predict(re="average")
+    assert abs((mean - average).mean()) < 5 * np.sqrt(0.25 / Y.size) + 0.02
+    kept = g.simulate(200, seed=2, re="kept").mean()
+    assert kept == pytest.approx(g.fitted.mean(), abs=0.005)
+
+
+def test_quantile_residuals_are_normal():
+    _, g = fitted("contraception")
+    assert kstest(g.resid("quantile", seed=3), "norm").pvalue > 1e-4
+    np.testing.assert_array_equal(g.resid("quantile", seed=3), g.resid("quantile", seed=3))
+
+
+def test_wald_tests_of_terms():
+    _, g = fitted("cbpp")
+    table = g.anova("II")
+    L = np.eye(4)[1:]
+    b, V = g.params.to_numpy(), g.vcov().to_numpy()
+    chisq = (L @ b) @ np.linalg.solve(L @ V @ L.T, L @ b)
+    assert table.loc["period", "chisq"] == pytest.approx(chisq, rel=1e-8)
+    assert table.loc["period", "df"] == 3
+    ratios = g.tidy(exponentiate=True)
+    np.testing.assert_allclose(ratios.estimate, np.exp(g.params))
+    pairs = g.emmeans("period", type="response").pairs()
+    assert pairs.columns[1] == "odds_ratio"
+    assert pairs.odds_ratio[0] == pytest.approx(np.exp(-g.params.iloc[1]), rel=1e-8)
+
+
+def test_files_and_pickles(tmp_path):
+    _, g = fitted("cbpp")
+    g.save(tmp_path / "g.mf")
+    for again in (mf.load(tmp_path / "g.mf"), pickle.loads(pickle.dumps(g))):
+        pd.testing.assert_series_equal(again.params, g.params)
+        pd.testing.assert_frame_equal(again.coef_table(), g.coef_table())
+        new = {"period": ["1"], "herd": ["3"]}
+        np.testing.assert_allclose(again.predict(new), g.predict(new))
+        with pytest.raises(mf.DataError, match="needs the rows"):
+            again.resid()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"family": "binomal"}, mf.ArgumentError, "did you mean 'binomial'"),
+        ({"family": "gaussian"}, mf.ArgumentError, "normal responses: mf.lmer"),
+        ({"link": "sqrt"}, mf.ArgumentError, "the links of the binomial family are"),
+        ({"n_agq": 9}, mf.ArgumentError, "n_agq=9"),
+        ({"curvature": "exact"}, mf.ArgumentError, "curvature='exact'"),
+        ({"trials": "n"}, mf.DataError, "no column 'n'"),
+        ({"y": -1.0}, mf.DataError, "is negative"),
+        ({"y": 2.0}, mf.DataError, "is above 1"),
+        ({"y": 0.5}, mf.DataError, "holds proportions"),
+        ({"family": "poisson", "y": 0.5}, mf.DataError, "is not a count"),
+        ({"family": "poisson", "trials": "x"}, mf.DataError, "trials= is for"),
+        ({"formula": "y ~ x"}, mf.FormulaError, "random"),
+    ],
+)
+def test_wrong_input(change, error, message):
+    rng = np.random.default_rng(0)
+    data = {"y": rng.integers(0, 2, 60).astype(float), "x": rng.normal(size=60)}
+    data["g"] = np.arange(60) % 6
+    if "y" in change:
+        data["y"][3] = change.pop("y")
+    call = {"formula": "y ~ x + (1 | g)", "family": "binomial"} | change
+    with pytest.raises(error, match=message):
+        mf.glmer(data=data, **call)
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+def test_separation_names_the_columns(family):
+    rng = np.random.default_rng(1)
+    n = 200
+    f = np.array(list("abc"))[np.arange(n) % 3]
+    y = np.where(f == "c", 0.0, rng.integers(0, 2, n))
+    data = {"y": y, "x": rng.normal(size=n), "f": f, "g": np.arange(n) % 10}
+    with pytest.raises(mf.NotIdentifiedError, match=r"columns? f\[T.c\] separate") as raised:
+        mf.glmer("y ~ x + f + (1 | g)", data, family)
+    assert "Intercept" not in str(raised.value)
+
+
+def test_rare_events_and_offsets_converge():
+    rng = np.random.default_rng(5)
+    n = 4000
+    g, x = np.arange(n) % 40, rng.normal(size=n)
+    exposure = np.exp(rng.uniform(-20, 20, n))
+    mu = exposure * np.exp(0.3 * x + 0.5 * rng.normal(size=40)[g])
+    y = rng.poisson(np.minimum(mu, 1e12)).astype(float)
+    data = {"y": y, "x": x, "g": g, "log_exposure": np.log(exposure)}
+    m = mf.glmer("y ~ x + offset(log_exposure) + (1 | g)", data, "poisson")
+    assert m.converged and abs(m.params["x"] - 0.3) < 0.05
+    rare = (rng.random(n) < 2e-3).astype(float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mf.SingularFitWarning)
+        assert mf.glmer("rare ~ x + (1 | g)", {**data, "rare": rare}, "binomial").converged
