@@ -261,6 +261,23 @@ void mf_family_rows(mf_family family, mf_link link, int64_t n, const double *eta
     }
 }
 
+void mf_negative_binomial_slopes(mf_link link, int64_t n, const double *eta, const double *y,
+                                 const double *a, double kappa, double *dl, double *ds, double *dw,
+                                 double *dh)
+{
+    for (int64_t i = 0; i < n; i++) {
+        mean m = mean_of(link, eta[i]);
+        double mu = m.mu, V = mu + mu * mu / kappa, V1 = 1.0 + 2.0 * mu / kappa;
+        double f = mu / (mu + kappa); /* d log(1/V) / d log kappa */
+        double u = m.d1 / V, r = a[i] * (y[i] - mu);
+        dl[i] = a[i] * (kappa * ((mu - y[i]) / (mu + kappa) - log1p(mu / kappa)));
+        ds[i] = r * u * f;
+        dw[i] = a[i] * m.d1 * u * f;
+        double dq = m.d2 * f / V - u * u * (2.0 * f * V1 - 2.0 * mu / kappa);
+        dh[i] = dw[i] - r * dq;
+    }
+}
+
 static double mean_and_slope(mf_link link, double eta, double *slope)
 {
     if (link < MF_LOG) {

@@ -60,6 +60,19 @@ void mf_family_rows(mf_family family, mf_link link, int64_t n, const double *eta
                     double *dw, double *dh);
 
 /* -------------------------------------------------------------------------------------------------
+ * mf_negative_binomial_slopes: derivatives of rows of the negative binomial family in log kappa
+ *
+ * Input
+ *     link                 log, inverse, sqrt or identity
+ *     eta, y, a (n), kappa as for mf_family_rows
+ * Output
+ *     dl, ds, dw, dh (n)   of l, s, w and h as mf_family_rows defines them
+ * ---------------------------------------------------------------------------------------------- */
+void mf_negative_binomial_slopes(mf_link link, int64_t n, const double *eta, const double *y,
+                                 const double *a, double kappa, double *dl, double *ds, double *dw,
+                                 double *dh);
+
+/* -------------------------------------------------------------------------------------------------
  * mf_inverse_link: means and their derivative in eta
  *
  * Input

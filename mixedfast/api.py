@@ -24,21 +24,26 @@ from mixedfast.crossprod.streaming import (
 from mixedfast.crossprod.sub_model import sub_model
 from mixedfast.crossprod.subset import keep_levels
 from mixedfast.crossprod.types import CrossProducts
-from mixedfast.data.frames import as_table, library_of, pandas_index
+from mixedfast.data.frames import library_of, pandas_index
 from mixedfast.data.frames_out import to_library
 from mixedfast.data.lazy_frames import is_lazy
 from mixedfast.data.read_table import read_small
 from mixedfast.design.build import build
 from mixedfast.design.columns import matrix
 from mixedfast.design.identifiability import check_design
-from mixedfast.design.model_frame import vector
 from mixedfast.design.request import Request
 from mixedfast.design.types import Design
 from mixedfast.errors import ArgumentError, DataError, FormulaError
 from mixedfast.estimation.fit import fit_crossproducts
 from mixedfast.estimation.fit_rows import fit_rows
+from mixedfast.estimation.glmm.designs import design_of, trials_of, without_intercept
 from mixedfast.estimation.glmm.families import family_of
-from mixedfast.estimation.glmm.fit import CURVATURES, fit_glmm, structure_of
+from mixedfast.estimation.glmm.fit import (
+    CURVATURES,
+    among_all_columns,
+    fit_glmm,
+    structure_of,
+)
 from mixedfast.estimation.glmm.responses import response_of
 from mixedfast.estimation.glmm.separation import check_separation
 from mixedfast.estimation.least_squares import least_squares
@@ -168,7 +173,7 @@ def glmer(
     weights: str | Any = None,
     offset: str | Any = None,
     n_agq: int = 1,
-    curvature: str = "expected",
+    curvature: str | None = None,
     contrasts: Mapping[str, Any] | None = None,
     na_action: str = "omit",
     start: Sequence[float] | None = None,
@@ -176,7 +181,7 @@ def glmer(
     threads: int | None = None,
     progress: Show = "auto",
 ) -> GLMMResult:
-    """Fit a generalized linear mixed model: pass or fail, counts of successes, counts.
+    """Fit a generalized linear mixed model: pass or fail, counts, grades, positive numbers.
 
     Maximum likelihood by Laplace's approximation, with exact gradients.
 
@@ -186,12 +191,15 @@ def glmer(
         In the language of lme4.
     data : data frame, mapping of arrays, or path of one file
         In memory.
-    family : {"binomial", "poisson"}
+    family : {"binomial", "poisson", "nbinom2", "Gamma", "inverse_gaussian", "cumulative"}
         Binomial responses are 0 and 1, successes out of `trials`, or proportions of as many trials
-        as `weights` say.
+        as `weights` say. Poisson and nbinom2 (variance mu + mu^2 / kappa) responses are counts,
+        Gamma and inverse_gaussian responses positive. Cumulative responses are ordered categories,
+        or numbers that stand for them: P(Y <= c) = F(threshold_c - eta), without an intercept.
     link : str, optional
-        Binomial: ``"logit"`` (default), ``"probit"``, ``"cloglog"``, ``"cauchit"``. Poisson:
-        ``"log"`` (default), ``"sqrt"``, ``"identity"``.
+        Binomial: ``"logit"`` (default), ``"probit"``, ``"cloglog"``, ``"cauchit"``, ``"log"``,
+        ``"identity"``. Cumulative: ``"logit"`` (default), ``"probit"``, ``"cloglog"``. Others:
+        ``"log"`` (default), ``"inverse"``, ``"sqrt"``, ``"identity"``.
     trials : str, optional
         The column of the number of trials of each row.
     weights : str or (n,) array, optional
@@ -200,9 +208,10 @@ def glmer(
         Added to the linear predictor, such as the logarithm of an exposure.
     n_agq : int
         1: Laplace's approximation.
-    curvature : {"expected", "observed"}
-        Weights of the log determinant: expected as in lme4, or observed, which is Laplace's method
-        proper. Both are the same for canonical links.
+    curvature : {"expected", "observed"}, optional
+        Weights of the log determinant: expected as in lme4, or observed as in glmmTMB, which is
+        Laplace's method proper. Both are the same for canonical links. Default: expected for
+        binomial and Poisson responses, observed for the other families.
     contrasts, na_action, start, engine, threads, progress
         As for `lmer`.
 
@@ -233,41 +242,35 @@ def glmer(
     data = given["data"] = read_small(data)
     if is_lazy(data) or is_stream(data):
         raise DataError("mf.glmer takes a table in memory: collect the lazy frame or read the file")
-    check_choice("curvature", curvature, CURVATURES)
+    check_choice("curvature", curvature, (None, *CURVATURES))
     if n_agq != 1:
         raise ArgumentError(f"n_agq={n_agq!r}: Laplace's approximation is n_agq=1")
     chosen = family_of(family, link)
-    design = build(parse(formula), data, weights, offset, contrasts, na_action)
-    counts = _trials(data, trials, design)
+    design, chosen = design_of(chosen, formula, data, weights, offset, contrasts, na_action)
+    if curvature == "expected" and chosen.is_ordered:
+        raise ArgumentError("family='cumulative' has curvature='observed' only")
+    counts = trials_of(data, trials, design)
     response = response_of(chosen, design.response_name, design.y, counts, design.weights)
     check_design(design, residual=False)
-    cp = structure_of(design, threads)
+    used = without_intercept(design) if chosen.is_ordered else design
+    cp = structure_of(used, threads)
     kept = cp.kept.tolist()
     check_separation(
         chosen,
-        matrix([design.x[j] for j in kept], design.n),
+        matrix([used.x[j] for j in kept], design.n),
         response.y,
         response.size,
-        [design.x_names[j] for j in kept],
+        [used.x_names[j] for j in kept],
     )
     first = None if start is None else np.asarray(start)
-    fit = fit_glmm(cp, design, response, chosen, curvature, first, engine, progress)
-    result = GLMMResult(fit, design)
+    fit = fit_glmm(
+        cp, used, response, chosen, curvature or chosen.curvature, first, engine, progress
+    )
+    result = GLMMResult(among_all_columns(fit, used.kept), design)
     result._trials, result._call = counts, Call(glmer, given, path)
     result._index, result._padded = pandas_index(data), na_action == "exclude"
     result._warn()
     return result
-
-
-def _trials(data: Any, trials: str | None, design: Design) -> np.ndarray | None:
-    """Read the numbers of trials of the rows used."""
-    if trials is None:
-        return None
-    counts = vector("trials", trials, as_table(data))
-    counts = counts if design.kept_rows is None else counts[design.kept_rows]
-    if np.isnan(counts).any():
-        raise DataError(f"trials={trials!r} has missing values: leave out these rows first")
-    return counts
 
 
 @explain_arguments

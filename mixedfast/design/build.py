@@ -42,6 +42,7 @@ def build(
     offset: str | Any = None,
     contrasts: Mapping[str, Any] | None = None,
     na_action: str = "omit",
+    ordered: bool = False,
 ) -> Design:
     """Build the design of a model from a table.
 
@@ -85,7 +86,7 @@ def build(
     variables = _rows(frame, spec)
     check_numbers_in_text(bare_columns(spec, variables), frame.n)
     coded_as = contrasts_of(contrasts, variables, formulas(spec))
-    y = response(spec, variables)
+    y = ordered_response(spec, variables) if ordered else response(spec, variables)
     fixed, x = code(spec.fixed, variables, coded_as)
     terms, codings, groups = _random_part(spec, frame, variables, coded_as)
     if "weights" in frame.vectors:
@@ -227,6 +228,14 @@ def response(spec: ModelSpec, variables: Variables) -> np.ndarray:
     """Evaluate the response, (n,) float64."""
     check_response(spec, variables)
     return evaluate_expression(spec.response, variables)
+
+
+def ordered_response(spec: ModelSpec, variables: Variables) -> np.ndarray:
+    """Evaluate a response that may hold categories: their places among the levels, (n,) float64."""
+    column = variables.columns.get(spec.response)
+    if isinstance(column, Categorical):
+        return column.codes.astype(float)
+    return response(spec, variables)
 
 
 def check_response(spec: ModelSpec, variables: Variables) -> None:

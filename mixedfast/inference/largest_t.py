@@ -13,30 +13,25 @@ All others: write Z = C u with independent normal u, and u = r w with its length
 w. Then max |T_i| > t when r / s > t / m(w), with m(w) = max_i |c_i w|, and the probability given
 the direction is a tail of an F distribution. The average over directions is taken by scrambled
 Sobol points with a fixed seed (Genz and Bretz 2009, Computation of Multivariate Normal and t
-Probabilities, section 4.1); replicates with different scramblings give its standard error.
-
-Two families have exact probabilities: products, and all differences of means with equal variances,
-the studentized range. Where one of them is near the correlations, as in a design that is not quite
-balanced, only the ratio of the two probabilities is sampled, which has a much smaller error.
+Probabilities, section 4.1); replicates with different scramblings give its standard error. Where
+products are near the correlations, as for a control in a design that is not quite balanced, only
+the ratio of the two probabilities is sampled, which has a much smaller error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import gammaln, ndtr, ndtri
 
-from mixedfast.inference import studentized_range
 from mixedfast.inference.distributions import f_tails, t_quantile, t_tails
 from mixedfast.inference.log_tables import Table, log_integral, piecewise
 
 __all__ = ["LargestT"]
 
-#: Correlations are a product of two numbers, or the same as others, up to this difference.
-_SAME = 1e-9
+#: Correlations are a product of two numbers up to this difference.
+_PRODUCT = 1e-9
 #: Largest a^2: the integrand over z is then as smooth as a normal distribution function with
 #: standard deviation 0.14, which the step below resolves to 1e-12.
 _LARGEST_SQUARE = 0.98
@@ -60,8 +55,8 @@ _REPLICATES, _WORK, _FEWEST_AND_MOST = 8, 22, (12, 16)
 _BINS = 2048
 #: Singular values of the correlations below this fraction of the largest are zero.
 _RANK = 1e-10
-#: Correlations with exact probabilities that are this close help in the computation of others;
-#: products are found by so many rounds of least squares.
+#: Products of two numbers that are this close to all correlations help in their computation, after
+#: so many rounds of least squares.
 _NEAR, _ITERATIONS = 0.15, 20
 #: Nodes of the interpolation of quantiles over 1/df, whose relative error is below 1e-6 from df of
 #: two to infinity.
@@ -93,13 +88,14 @@ class LargestT:
 
     def __init__(self, correlation: np.ndarray) -> None:
         self.k = len(correlation)
-        self._known = _single() if self.k == 1 else _nearest(correlation)
-        gap = 1.0 if self._known is None else np.abs(self._known.correlation - correlation).max()
-        self.is_exact = bool(gap <= _SAME)
+        factors = _product_factors(correlation)
+        self.is_exact = factors is not None or self.k == 1
+        near = None if self.is_exact else _nearest_factors(correlation)
+        known = near if factors is None else factors
+        self._table = None if known is None else _table(known)
         self._own: _Directions | None = None
         self._near: _Directions | None = None
         if not self.is_exact:
-            near = None if self._known is None else self._known.correlation
             self._own, self._near = _directions(correlation, near)
 
     def sf(self, t: np.ndarray, df: np.ndarray) -> np.ndarray:
@@ -119,14 +115,14 @@ class LargestT:
 
     def _tails(self, t: np.ndarray, df: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compute the probabilities and their standard errors, arrays (n,)."""
-        exact = np.ones(len(t)) if self._known is None else self._known.tail(t, df)
+        if self.k == 1:
+            return t_tails(t, df), np.zeros(len(t))
+        exact = np.ones(len(t)) if self._table is None else np.exp(_over_s(self._table, t, df))
         if self._own is None:
             return exact, np.zeros(len(t))
-        replicates = self._own.tails(t, df)
+        replicates = exact[:, None] * self._own.tails(t, df)
         if self._near is not None:
-            near = self._near.tails(t, df)  # zero where both underflow
-            replicates = np.divide(replicates, near, out=np.ones_like(near), where=near > 0.0)
-            replicates *= exact[:, None]
+            replicates /= self._near.tails(t, df)
         error = replicates.std(axis=1, ddof=1) / np.sqrt(_REPLICATES)
         return np.minimum(replicates.mean(axis=1), 1.0), np.asarray(error)
 
@@ -176,44 +172,7 @@ class LargestT:
         return np.exp(new)
 
 
-# --- correlations with exact probabilities ------------------------------------------------------
-
-
-class _Known(NamedTuple):
-    """Correlations (k, k) whose P(max |T_i| > t) is a function of t and df."""
-
-    correlation: np.ndarray
-    tail: Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-def _single() -> _Known:
-    return _Known(np.eye(1), t_tails)
-
-
-def _nearest(correlation: np.ndarray) -> _Known | None:
-    """Return the nearest correlations with exact probabilities; None if none are near."""
-    factors = _product_factors(correlation)
-    if factors is None:
-        factors = _nearest_factors(correlation)
-    if factors is not None:
-        return _products(factors)
-    k = len(correlation)
-    n = round(0.5 + np.sqrt(0.25 + 2.0 * k))
-    if n * (n - 1) != 2 * k:
-        return None
-    C = np.array([np.eye(n)[i] - np.eye(n)[j] for i, j in combinations(range(n), 2)])
-    pairs = 0.5 * C @ C.T
-    if np.abs(pairs - correlation).max() > _NEAR:
-        return None
-    return _Known(pairs, lambda t, df: studentized_range.sf(t * np.sqrt(2.0), n, df))
-
-
-def _products(a: np.ndarray) -> _Known:
-    """Return correlations a_i a_j."""
-    table = _table(a)
-    correlation = np.outer(a, a)
-    np.fill_diagonal(correlation, 1.0)
-    return _Known(correlation, lambda t, df: np.exp(_over_s(table, t, df)))
+# --- correlations that are products -------------------------------------------------------------
 
 
 def _product_factors(correlation: np.ndarray) -> np.ndarray | None:
@@ -222,6 +181,8 @@ def _product_factors(correlation: np.ndarray) -> np.ndarray | None:
     Signs do not matter: max |T_i| is the same for -T_i.
     """
     k = len(correlation)
+    if k == 1:
+        return None
     if k == 2:
         a = np.array([1.0, np.sign(correlation[0, 1]) or 1.0]) * np.sqrt(abs(correlation[0, 1]))
     else:
@@ -231,8 +192,8 @@ def _product_factors(correlation: np.ndarray) -> np.ndarray | None:
         j = others[off[i, others].argmax()]
         rest = np.array([n for n in others if n != j])
         n = rest[(off[i, rest] * off[j, rest]).argmax()]
-        if off[j, n] <= _SAME:
-            return np.zeros(k) if off.max() <= _SAME else None
+        if off[j, n] <= _PRODUCT:
+            return np.zeros(k) if off.max() <= _PRODUCT else None
         square = correlation[i, j] * correlation[i, n] / correlation[j, n]
         if square <= 0.0:
             return None
@@ -240,7 +201,7 @@ def _product_factors(correlation: np.ndarray) -> np.ndarray | None:
         a[i] = np.sqrt(square)
     gap = np.outer(a, a) - correlation
     np.fill_diagonal(gap, 0.0)
-    fits = np.abs(gap).max() <= _SAME and (a**2).max() <= _LARGEST_SQUARE
+    fits = np.abs(gap).max() <= _PRODUCT and (a**2).max() <= _LARGEST_SQUARE
     return a if fits else None
 
 
@@ -311,18 +272,22 @@ class _Directions(NamedTuple):
 def _directions(
     correlation: np.ndarray, near: np.ndarray | None
 ) -> tuple[_Directions, _Directions | None]:
-    """Sample directions, for these correlations and for others `near` them.
+    """Sample directions, for these correlations and for products `near` them.
 
-    Both use the same points, and factors that are as close as a rotation makes them. So their
-    errors are nearly the same, and the ratio of the two is far more accurate than either.
+    Both use the same points and symmetric square roots, so their errors are nearly the same, and
+    the ratio of the two is far more accurate than either.
     """
     from scipy.stats import qmc
 
-    roots = [_factor(correlation)]
-    rank = roots[0].shape[1]
-    if near is not None and (other := _factor(near)).shape[1] == rank:
-        U, _, Vt = np.linalg.svd(roots[0].T @ other)
-        roots = [roots[0] @ U @ Vt, other]
+    if near is None:
+        U, size, _ = np.linalg.svd(correlation, hermitian=True)
+        rank = int((size > _RANK * size[0]).sum())
+        roots = [U[:, :rank] * np.sqrt(size[:rank])]
+    else:
+        rank = len(correlation)
+        other = np.outer(near, near)
+        np.fill_diagonal(other, 1.0)
+        roots = [_square_root(correlation), _square_root(other)]
     n = 2 ** int(np.clip(_WORK - np.log2(len(correlation)), *_FEWEST_AND_MOST))
     sums, shares = np.zeros((len(roots), _BINS)), np.zeros((len(roots), _REPLICATES, _BINS))
     for replicate in range(_REPLICATES):
@@ -342,11 +307,10 @@ def _directions(
     return found[0], found[1] if len(found) > 1 else None
 
 
-def _factor(correlation: np.ndarray) -> np.ndarray:
-    """Return C (k, rank) with C C' = correlations."""
+def _square_root(correlation: np.ndarray) -> np.ndarray:
+    """Return the symmetric square root of correlations."""
     size, U = np.linalg.eigh(correlation)
-    used = size > _RANK * size[-1]
-    return np.asarray(U[:, used] * np.sqrt(size[used]))
+    return np.asarray((U * np.sqrt(np.maximum(size, 0.0))) @ U.T)
 
 
 def _nearest_factors(correlation: np.ndarray) -> np.ndarray | None:

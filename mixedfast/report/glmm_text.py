@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mixedfast.report.page import Page
-from mixedfast.report.sections import Section
+from mixedfast.report.sections import Cells, Grid, Section
 from mixedfast.report.text import (
     coefficient_grid,
     correlation_section,
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from mixedfast.report.protocols import GeneralizedModel
 
 __all__ = ["glmm_page"]
+
+#: What the parameter of the variance is called, by family.
+_DISPERSIONS = {
+    "Gamma": "Dispersion phi (variance phi mu^2)",
+    "inverse_gaussian": "Dispersion phi (variance phi mu^3)",
+    "nbinom2": "Dispersion kappa (variance mu + mu^2 / kappa)",
+}
 
 
 def glmm_page(m: GeneralizedModel, ddf: DDF | None) -> Page:
@@ -48,8 +55,26 @@ def glmm_page(m: GeneralizedModel, ddf: DDF | None) -> Page:
         title,
         likelihood_grid(m),
         random_grid(m.varcorr, m.nobs, m.n_groups),
+        _dispersion_line(m),
         coefficient_grid(table, "Fixed effects:", letter, with_df, tests=ddf is not None),
+        _threshold_grid(m),
         correlation_section(m.vcov()),
         "\n".join(notes) or None,
     ]
     return Page([part for part in parts if part is not None])
+
+
+def _dispersion_line(m: GeneralizedModel) -> Section | None:
+    """Write the dispersion, or kappa, of a family that has one."""
+    if m.family not in _DISPERSIONS:
+        return None
+    return f"{_DISPERSIONS[m.family]}: {m.dispersion:.4g}"
+
+
+def _threshold_grid(m: GeneralizedModel) -> Section | None:
+    """Lay out the thresholds of a cumulative model."""
+    if not len(m.thresholds):
+        return None
+    names = tuple(str(name) for name in m.thresholds.index)
+    values = tuple(f"{value:.4f}" for value in m.thresholds)
+    return Grid((Cells("", names, left=True), Cells("Estimate", values)), "Thresholds:")

@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedfast._memo import cached_property
 from mixedfast._stored import stored
-from mixedfast._validation import check_choice, check_count, check_flag, check_level, check_seed
-from mixedfast.data.frames import as_table
+from mixedfast._validation import check_choice, check_flag
 from mixedfast.data.frames_out import returns_callers_tables
 from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarning, warn
-from mixedfast.estimation.glmm.fit import GLMMFit
-from mixedfast.estimation.glmm.responses import Response, response_of
-from mixedfast.inference.distributions import t_quantile
-from mixedfast.inference.prediction.generalized import (
-    RESIDUALS,
-    average_mean,
-    draw,
-    residuals,
-    simulated_eta,
-)
-from mixedfast.inference.prediction.henderson import linear_predictor, prior_variance
-from mixedfast.inference.prediction.predict import (
-    Prediction,
-    new_variance,
-    predict_new,
-    predict_old,
-)
-from mixedfast.inference.prediction.re_form import chosen_effects
-from mixedfast.inference.prediction.row_arguments import offset_of_new, recipe_of
+from mixedfast.estimation.glmm.cumulative import thresholds_of
+from mixedfast.inference.prediction.henderson import prior_variance
 from mixedfast.inference.prediction.row_tiles import rows_of_design
 from mixedfast.inference.transformation import Transformation
 from mixedfast.results import tables
-from mixedfast.results.estimates import Estimates
 from mixedfast.results.fixed_effects import STORED_FIELDS
+from mixedfast.results.glmm_rows import GLMMRowMethods
 from mixedfast.results.hypothesis_tests import HypothesisTests
 
 if TYPE_CHECKING:
@@ -54,8 +36,12 @@ __all__ = ["GLMMResult"]
 _LATENT = {"logit": np.pi**2 / 3.0, "probit": 1.0, "cloglog": np.pi**2 / 6.0}
 
 
+#: Name of the constant column.
+_CONSTANT = "Intercept"
+
+
 @stored("GLMMResult", fields=({"fit": "GLMMFit", **STORED_FIELDS},), whole=True)
-class GLMMResult(Estimates, HypothesisTests):
+class GLMMResult(GLMMRowMethods, HypothesisTests):
     """A fitted generalized linear mixed model; made by `mixedfast.glmer`.
 
     Estimates are on the scale of the link. Pickles and files hold no rows until ``keep_rows`` is
@@ -74,9 +60,6 @@ class GLMMResult(Estimates, HypothesisTests):
     """
 
     _function = "glmer"
-    _fit: GLMMFit  # type: ignore[assignment]
-    #: Numbers of trials of the rows used.
-    _trials: np.ndarray | None = None
 
     def __repr__(self) -> str:
         groups = ", ".join(f"{name} {count}" for name, count in self.n_groups.items())
@@ -86,6 +69,30 @@ class GLMMResult(Estimates, HypothesisTests):
         )
 
     # -- estimates ---------------------------------------------------------------------------------
+
+    @property
+    def params(self) -> pd.Series:
+        """Fixed effects, (p,); NaN for columns that could not be identified."""
+        return self._without_constant(super().params)
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard errors of `params`, (p,)."""
+        return self._without_constant(super().bse)
+
+    @property
+    def dropped_columns(self) -> tuple[str, ...]:
+        """Columns of X that the columns before them determine; their coefficients are NaN."""
+        found = super().dropped_columns
+        if not self._fit.family.is_ordered:
+            return found
+        return tuple(name for name in found if name != _CONSTANT)
+
+    def _without_constant(self, table: Any) -> Any:
+        """Leave out the row of the intercept, which a cumulative model does not have."""
+        return (
+            table.drop(index=_CONSTANT, errors="ignore") if self._fit.family.is_ordered else table
+        )
 
     @property
     def family(self) -> str:
@@ -109,19 +116,29 @@ class GLMMResult(Estimates, HypothesisTests):
 
     @property
     def dispersion(self) -> float:
-        """Dispersion of the family: 1 for binomial and Poisson responses."""
-        return 1.0
+        """Parameter of the variance of the family.
+
+        phi of Gamma and inverse Gaussian responses, of variance phi mu^2 and phi mu^3; kappa of
+        nbinom2, of variance mu + mu^2 / kappa; 1 for the other families.
+        """
+        fit = self._fit
+        one = len(fit.extra) == 1 and not fit.family.is_ordered
+        return float(np.exp(fit.extra[0])) if one else 1.0
 
     @property
     def thresholds(self) -> pd.Series:
-        """Thresholds of a cumulative model; empty for other families."""
+        """Thresholds of a cumulative model, index ``low|high``; empty for other families."""
         import pandas as pd
 
-        return pd.Series(dtype=float)
+        family = self._fit.family
+        if not family.is_ordered:
+            return pd.Series(dtype=float)
+        names = [f"{a}|{b}" for a, b in pairwise(family.categories)]
+        return pd.Series(thresholds_of(self._fit.extra), index=names)
 
     @property
     def df_model(self) -> int:
-        """Number of parameters: fixed effects and theta."""
+        """Number of parameters: fixed effects, theta, and those of the family."""
         return self._fit.cp.p + len(self._fit.theta) + len(self._fit.extra)
 
     @returns_callers_tables
@@ -236,6 +253,7 @@ class GLMMResult(Estimates, HypothesisTests):
         ratios = {"logit": "odds_ratio", "log": "ratio"}
         return Transformation(self.link, family.mean, family.mean_slope, ratios.get(self.link, ""))
 
+    @returns_callers_tables
     def coef_table(self, ddf: DDF = "asymptotic", level: float = 0.95) -> pd.DataFrame:
         """Return the coefficients with standard errors, z tests and confidence intervals.
 
@@ -251,7 +269,8 @@ class GLMMResult(Estimates, HypothesisTests):
         DataFrame
             As `LMMResult.coef_table`.
         """
-        return super().coef_table(ddf, level)
+        found: pd.DataFrame = self._without_constant(tables.coef_table(self._fit, ddf, level))
+        return found
 
     def contrast(
         self,
@@ -378,163 +397,6 @@ class GLMMResult(Estimates, HypothesisTests):
         from mixedfast.report.glmm_text import glmm_page
 
         return glmm_page(self._in_pandas(), ddf)
-
-    # -- rows --------------------------------------------------------------------------------------
-
-    @cached_property
-    def fitted(self) -> np.ndarray:
-        """Means at the conditional modes, (n,): probabilities or expected counts."""
-        return self._pad(self._fit.family.mean(self._eta))
-
-    @cached_property
-    def _eta(self) -> np.ndarray:
-        """Linear predictors at the conditional modes, on the rows used."""
-        return linear_predictor(self._fit, rows_of_design(self._fit.cp, self._rows("fitted")))
-
-    def _response(self) -> Response:
-        """Return the response of the rows used."""
-        design = self._rows("resid")
-        return response_of(
-            self._fit.family, design.response_name, design.y, self._trials, design.weights
-        )
-
-    def resid(self, type: str = "deviance", seed: int | None = 0) -> np.ndarray:
-        """Return residuals at the conditional modes, (n,).
-
-        Parameters
-        ----------
-        type : {"deviance", "pearson", "response", "working", "quantile"}
-            Signed roots of the contributions to the deviance; in units of the standard deviation;
-            observed less expected; the same on the scale of the link; or randomized quantile
-            residuals, standard normal under the model (Dunn and Smyth 1996).
-        seed : int, optional
-            Of the randomized residuals.
-        """
-        check_choice("type", type, RESIDUALS)
-        check_seed(seed)
-        data = self._response()
-        found = residuals(self._fit.family, self._eta, data.y, data.size, data.observed, type, seed)
-        return self._pad(found)
-
-    def predict(
-        self,
-        newdata: Any = None,
-        type: str = "response",
-        re: Any = True,
-        allow_new_levels: bool = False,
-        interval: str | None = None,
-        level: float = 0.95,
-        offset: Any = None,
-    ) -> np.ndarray | pd.DataFrame:
-        """Predict means or linear predictors.
-
-        Parameters
-        ----------
-        newdata : data frame or mapping of arrays, optional
-            Default: the rows used.
-        type : {"response", "link"}
-            Means (probabilities, expected counts), or linear predictors.
-        re : bool, str or "average"
-            True: at the conditional modes. False: at random effects of zero, the mean of a typical
-            group. "average": the mean over the distribution of the random effects, by quadrature,
-            as in the population. A formula or name keeps these effects and sets others to zero.
-        allow_new_levels : bool
-            Whether groups that are not in the fit have effects of zero instead of an error.
-        interval : {None, "confidence"}
-            Intervals of the linear predictor, from the joint uncertainty of the parameters and the
-            modes, transformed to the scale of `type`. Not with ``re="average"``.
-        level : float
-        offset : str or (rows,) array, optional
-            Of the new rows, where that of the fit was an array.
-
-        Returns
-        -------
-        (rows,) array, or DataFrame
-            With an interval: ``fit, se, lower, upper``; ``se`` is on the scale of the link.
-        """
-        check_choice("type", type, ("response", "link"))
-        check_choice("interval", interval, (None, "confidence"))
-        check_flag("allow_new_levels", allow_new_levels)
-        check_level(level)
-        family = self._fit.family
-        if isinstance(re, str) and re == "average":
-            if interval is not None:
-                raise ArgumentError('predict: no interval with re="average"; use re=False')
-            return self._average(newdata, type, offset)
-        chosen = chosen_effects(self._fit.cp, re)
-        found = self._predicted(newdata, chosen, allow_new_levels, interval is not None, offset)
-        transform = family.mean if type == "response" else np.asarray
-        if found.se is None:
-            return transform(found.fit)
-        import pandas as pd
-
-        margin = t_quantile(0.5 + 0.5 * level, np.array(np.inf)) * found.se
-        ends = found.fit - margin, found.fit + margin
-        lower, upper = (transform(np.asarray(end)) for end in ends)
-        if type == "response" and self.link == "inverse":
-            lower, upper = upper, lower
-        return pd.DataFrame(
-            {"fit": transform(found.fit), "se": found.se, "lower": lower, "upper": upper}
-        )
-
-    def _predicted(
-        self, newdata: Any, chosen: list[np.ndarray], new_levels: bool, se: bool, offset: Any
-    ) -> Prediction:
-        """Predict on the scale of the link."""
-        fit = self._fit
-        if newdata is None:
-            found = predict_old(fit, self._rows("predict without newdata"), chosen, se, False)
-            parts = (part if part is None else self._pad(part) for part in (found.fit, found.se))
-            return Prediction(*parts)  # type: ignore[arg-type]
-        table, recipe = as_table(newdata), recipe_of(fit.cp)
-        own = offset_of_new(offset, table, recipe)
-        return predict_new(fit, recipe, table, chosen, new_levels, se, False, offset=own)
-
-    def _average(self, newdata: Any, type: str, offset: Any) -> np.ndarray:
-        """Predict means over the distribution of the random effects."""
-        none = chosen_effects(self._fit.cp, False)
-        eta = self._predicted(newdata, none, True, False, offset).fit
-        if newdata is None:
-            rows = rows_of_design(self._fit.cp, self._rows("predict"))
-            variance = self._pad(prior_variance(self._fit, rows))
-        else:
-            every = chosen_effects(self._fit.cp, True)
-            table, recipe = as_table(newdata), recipe_of(self._fit.cp)
-            own = offset_of_new(offset, table, recipe)
-            variance = new_variance(self._fit, recipe, table, every, own)
-        mean = average_mean(self._fit.family, eta, variance)
-        return mean if type == "response" else self._fit.family.link_of(mean)
-
-    def simulate(self, n: int = 1, seed: int | None = None, re: str = "new") -> np.ndarray:
-        """Draw responses from the fitted model, for the rows used.
-
-        Parameters
-        ----------
-        n : int
-            Draws.
-        seed : int, optional
-            The same seed gives the same numbers; draw r depends only on the seed and r.
-        re : {"new", "kept"}
-            New random effects in every draw, or the conditional modes.
-
-        Returns
-        -------
-        (rows, n) array
-            Successes or counts.
-        """
-        check_count("n", n)
-        check_seed(seed)
-        check_choice("re", re, ("new", "kept"))
-        fit, design = self._fit, self._rows("simulate")
-        kept = chosen_effects(fit.cp, re == "kept")
-        fixed = rows_of_design(fit.cp, design, kept)
-        drawn = rows_of_design(fit.cp, design, [~own for own in kept])
-        size = self._response().size
-        out = np.empty((design.n, n))
-        for r, child in enumerate(np.random.SeedSequence(seed).spawn(n)):
-            rng = np.random.default_rng(child)
-            out[:, r] = draw(fit.family, simulated_eta(fit, fixed, drawn, rng), size, rng)
-        return out
 
     def update(self, formula: str | None = None, data: Any = None, **changes: Any) -> GLMMResult:
         """Fit again with some arguments changed, all others as in the call that made this result.

@@ -133,9 +133,8 @@ class MarginalMeans(GridMeans, Tabled):
         -----
         Dunnett's and multivariate t p values are those of the largest absolute value of several t,
         with the correlations and df of the model. They are computed by quadrature, to 1e-10, where
-        the correlations are products of two numbers, as for a control in a balanced design, or
-        those of all differences of means with equal variances. Otherwise they are computed by
-        quasi-Monte Carlo with a fixed seed, whose standard error is printed. Scheffé's p values
+        the correlations are products of two numbers, as for a control in a balanced design, and
+        otherwise by quasi-Monte Carlo with a fixed seed, whose standard error is printed. Scheffé's
         are those of F with the rank of the contrasts (Scheffé 1953, Biometrika 40).
 
         Examples

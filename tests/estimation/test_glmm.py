@@ -12,9 +12,13 @@ from helpers.glmm_cases import frame, golden, names
 from helpers.reference_families import DenseModel, finite_differences, inverse_link
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from mixedfast.design.build import build
-from mixedfast.estimation.glmm.families import Family
+from mixedfast.estimation.glmm.cumulative import category_probabilities, thresholds_of
+from mixedfast.estimation.glmm.designs import without_intercept
+from mixedfast.estimation.glmm.dispersion import constant_of
+from mixedfast.estimation.glmm.families import Family, family_of
 from mixedfast.estimation.glmm.fit import fit_glmm, structure_of, system_of
 from mixedfast.estimation.glmm.responses import response_of
 from mixedfast.formula.parser import parse
@@ -31,8 +35,8 @@ def prepared(name):
     """Build the design and the response of a golden model."""
     case = golden(name)
     rows = frame(case["dataset"])
-    design = build(parse(case["formula"]), rows, weights=case["weights"])
-    trials = None if case["trials"] is None else rows[case["trials"]].to_numpy(dtype=float)
+    design = build(parse(case["formula"]), rows, weights=case.get("weights"))
+    trials = None if case.get("trials") is None else rows[case["trials"]].to_numpy(dtype=float)
     family = Family(case["family"], case["link"])
     response = response_of(family, design.response_name, design.y, trials, design.weights)
     return case, design, family, response
@@ -92,6 +96,54 @@ def test_optimum(name):
         np.testing.assert_allclose(
             fit.posterior[g][levels][:, :k, :k], variances[: len(levels)], rtol=5e-5, atol=1e-7
         )
+
+
+#: clmm stops at a relative gradient: its estimates are this many standard errors from the optimum.
+CLMM = 5e-5
+
+
+@pytest.mark.parametrize("name", names("Gamma", "nbinom2"))
+def test_dispersion(name):
+    """Deviances at fixed parameters and at the optimum, and standard errors, of glmmTMB."""
+    case, design, family, response = prepared(name)
+    cp = structure_of(design)
+    system = system_of(cp, design, response, family, case["curvature"])
+    sign = 1.0 if family.name == "nbinom2" else -1.0
+    for at in case["fixed_points"]:
+        x = np.concatenate([point(cp, at["sd"], at["beta"]), [sign * at["tmb_betad"]]])
+        assert system.value(x) == pytest.approx(at["deviance"], abs=1e-7)
+    fit = fit_glmm(cp, design, response, family, case["curvature"])
+    assert fit.optimum.converged
+    assert fit.deviance == pytest.approx(case["deviance"], abs=1e-7)
+    errors = np.array([row["se"] for row in case["coefs"]])
+    assert (np.abs(fit.beta - list(case["fixef"].values())) / errors).max() < 1e-6
+    assert sign * fit.extra[0] == pytest.approx(case["tmb_betad"], abs=1e-6)
+    np.testing.assert_allclose(fit.theta, case["sd"], rtol=1e-6)
+    # both Hessians are from differences
+    unit = np.outer(errors, errors)
+    np.testing.assert_allclose(
+        fit.vcov / unit, np.array(case["vcov_hessian"]) / unit, rtol=0, atol=2e-6
+    )
+
+
+def test_thresholds():
+    """The cumulative model of `ordinal::clmm`."""
+    case = golden("wine_ordinal")
+    rows = frame(case["dataset"])
+    design = build(parse(case["formula"]), rows, ordered=True)
+    family = Family(case["family"], case["link"])
+    used = without_intercept(design)
+    response = response_of(family, "rating", design.y)
+    fit = fit_glmm(structure_of(used), used, response, family, "observed")
+    assert fit.optimum.converged
+    assert fit.deviance == pytest.approx(case["deviance"], abs=1e-5)
+    rows_of_r = case["coefs"]
+    errors = np.array([row["Std. Error"] for row in rows_of_r])
+    estimates = np.concatenate([thresholds_of(fit.extra), fit.beta])
+    off = np.abs(estimates - [row["Estimate"] for row in rows_of_r]) / errors
+    assert off.max() < CLMM
+    np.testing.assert_allclose(np.sqrt(np.diag(fit.vcov)), errors[-2:], rtol=2e-4)
+    assert fit.theta[0] == pytest.approx(case["sd"][0], rel=CLMM)
 
 
 # -- random designs --------------------------------------------------------------------------------
@@ -198,3 +250,85 @@ def _by_term(cp, theta):
     cov = cp.covariance
     lambdas = cov.lambdas(cov.to_user(theta))
     return [cov.term_block(term, lambdas) for term in cov.terms]
+
+
+# -- families with parameters of their own ---------------------------------------------------------
+
+WITH_PARAMETERS = [
+    *[
+        (name, link)
+        for name in ("nbinom2", "Gamma", "inverse_gaussian")
+        for link in ("log", "sqrt")
+    ],
+    ("Gamma", "inverse"),
+    *[("cumulative", link) for link in ("logit", "probit", "cloglog")],
+]
+
+
+def loglik_of(family, eta, y, extra):
+    """Log densities by SciPy."""
+    if family.name == "cumulative":
+        cdf = {"logit": stats.logistic.cdf, "probit": stats.norm.cdf}.get(
+            family.link, lambda x: -np.expm1(-np.exp(x))
+        )
+        ends = np.concatenate([[-40.0], thresholds_of(extra), [40.0]])
+        at = y.astype(int)
+        return np.log(cdf(ends[at + 1] - eta) - cdf(ends[at] - eta))
+    mu = inverse_link(family.link, eta)[0]
+    size = np.exp(extra[0])
+    if family.name == "nbinom2":
+        return stats.nbinom.logpmf(y, size, size / (size + mu))
+    if family.name == "Gamma":
+        return stats.gamma.logpdf(y, 1.0 / size, scale=mu * size)
+    return stats.invgauss.logpdf(y, mu * size, scale=1.0 / size)
+
+
+@pytest.mark.parametrize("family", WITH_PARAMETERS)
+@given(
+    structure=st.sampled_from(list(STRUCTURES)),
+    curvature=st.sampled_from(["expected", "observed"]),
+    seed=st.integers(0, 2**32 - 1),
+    zero=st.booleans(),
+)
+def test_parameters_of_families(family, structure, curvature, seed, zero):
+    """Log likelihoods against SciPy, and the gradient in all parameters against differences."""
+    kind = family_of(*family)
+    curvature = "observed" if kind.is_ordered else curvature
+    rng = np.random.default_rng(seed)
+    table, formula, theta, beta = drawn(("poisson", family[1]), structure, seed)
+    if family[1] in ("sqrt", "inverse"):  # linear predictors far from zero
+        beta[:] = [4.0, 0.2, 0.3, -0.3]
+        theta *= 0.3
+    extra = rng.normal(size=1) * 0.5
+    if kind.is_ordered:
+        table["y"] = np.concatenate([[0, 1, 2, 3], rng.integers(0, 4, len(table) - 4)]) * 1.0
+        extra = np.concatenate([[-1.0], rng.normal(size=2) * 0.3])
+    elif kind.name != "nbinom2":
+        table["y"] = rng.gamma(2.0, 1.0, len(table)) + 0.2
+    if zero:
+        theta[:] = 0.0
+    design = build(parse(formula), table, weights="w")
+    if kind.is_ordered:
+        design, beta = without_intercept(design), beta[1:]
+    response = response_of(kind, "y", design.y, None, design.weights)
+    cp = structure_of(design)
+    system = system_of(cp, design, response, kind, curvature)
+    x = np.concatenate([point(cp, theta, beta), extra])
+    value = system.value(x)
+    if not np.isfinite(value):  # observed weights need not give a positive definite M
+        assert curvature == "observed" and not kind.is_ordered
+        return
+    eta, order = system.modes.eta, system.rows.order
+    own = response.size[order] @ loglik_of(kind, eta, response.y[order], extra)
+    found = system.modes.loglik + constant_of(kind, extra, response)
+    assert found == pytest.approx(own, rel=1e-10)
+    gradient, expected = system.full_gradient(), finite_differences(system.value, x)
+    assert np.abs(gradient - expected).max() < GRADIENT * max(1.0, np.abs(expected).max())
+
+
+@given(seed=st.integers(0, 2**32 - 1), link=st.sampled_from(["logit", "probit", "cloglog"]))
+def test_probabilities_of_categories_add_to_one(seed, link):
+    rng = np.random.default_rng(seed)
+    found = category_probabilities(link, rng.normal(size=9), rng.normal(size=4))
+    np.testing.assert_allclose(found.sum(axis=1), 1.0, rtol=1e-12)
+    assert (found >= 0).all()

@@ -265,15 +265,10 @@ def test_dunnett_by_nested_quadrature(k, df):
     assert largest.sf(quantile, df) == pytest.approx(0.05, rel=1e-9)
 
 
-def pair_differences(n: int) -> np.ndarray:
-    """Return all differences of n means as rows."""
-    return np.array([np.eye(n)[i] - np.eye(n)[j] for i, j in itertools.combinations(range(n), 2)])
-
-
-def test_quasi_monte_carlo_of_the_studentized_range():
-    """In an order that is not recognized: within six of the standard errors it states."""
-    for n in (4, 5, 8):
-        C = np.roll(pair_differences(n), 1, axis=0)
+def test_pairwise_differences_are_the_studentized_range():
+    """Quasi-Monte Carlo within six of the standard errors it states."""
+    for n in (3, 5, 8):
+        C = np.array([np.eye(n)[i] - np.eye(n)[j] for i, j in itertools.combinations(range(n), 2)])
         largest = LargestT(C @ C.T / 2)
         assert not largest.is_exact
         t, df = np.array([0.5, 1.0, 2.0, 3.0, 5.0]), np.array([5.0, 12.5, 40.0, 40.0, np.inf])
@@ -286,27 +281,6 @@ def test_quasi_monte_carlo_of_the_studentized_range():
         assert np.isnan(largest.sf([np.nan, 1.0], [4.0, np.nan])).all()
         quantile = largest.isf(0.05, np.array([12.5, 40.0]))
         np.testing.assert_allclose(largest.sf(quantile, [12.5, 40.0]), 0.05, rtol=1e-9)
-
-
-@pytest.mark.parametrize("n", [4, 7])
-def test_differences_of_means_with_unequal_variances(n):
-    """Exact with equal ones; against plain Monte Carlo, within five of its standard errors."""
-    rng = np.random.default_rng(n)
-    C, df = pair_differences(n), 21.5
-    assert LargestT(C @ C.T / 2).is_exact
-    variance = rng.uniform(0.8, 1.25, n)
-    R = C @ np.diag(variance) @ C.T
-    R /= np.sqrt(np.outer(np.diag(R), np.diag(R)))
-    largest = LargestT(R)
-    assert not largest.is_exact
-    Z = rng.normal(size=(200_000, n)) * np.sqrt(variance) @ C.T
-    Z /= np.sqrt((C**2) @ variance)
-    drawn = np.abs(Z).max(axis=1) / np.sqrt(rng.chisquare(df, len(Z)) / df)
-    for t in (1.5, 2.5, 3.5):
-        share = (drawn > t).mean()
-        error = np.sqrt(share * (1.0 - share) / len(drawn))
-        assert largest.sf(t, df) == pytest.approx(share, abs=5.0 * error)
-        assert largest.error(t, df) < 2e-5
 
 
 @pytest.mark.parametrize("k", [4, 9])
@@ -335,7 +309,6 @@ def test_one_statistic_is_t_and_far_tails_are_bonferroni():
     one = LargestT(np.eye(1))
     assert one.sf(2.0, 7.0) == pytest.approx(2 * stats.t.sf(2.0, 7.0), rel=1e-12)
     assert one.isf(0.05, np.array([7.0])) == pytest.approx(stats.t.isf(0.025, 7.0), rel=1e-12)
-    assert LargestT(pair_differences(3) @ pair_differences(3).T / 2).sf(60.0, np.inf) == 0.0
     six = LargestT(one_factor(np.full(6, np.sqrt(0.5))))
     for df in (40.0, np.inf):
         bound = 12 * stats.t.sf(9.0, df)

@@ -231,3 +231,75 @@ def test_rare_events_and_offsets_converge():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mf.SingularFitWarning)
         assert mf.glmer("rare ~ x + (1 | g)", {**data, "rare": rare}, "binomial").converged
+
+
+# -- families with parameters of their own ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["cost_gamma", "epil_negbin"])
+def test_dispersion(name):
+    case = golden(name)
+    g = mf.glmer(case["formula"], frame(case["dataset"]), case["family"], case["link"])
+    assert g.curvature == "observed"
+    assert g.loglik == pytest.approx(case["loglik"], abs=1e-7)
+    assert (g.df_model, g.aic) == (case["df"], pytest.approx(case["aic"], abs=1e-7))
+    sign = 1.0 if name == "epil_negbin" else -1.0
+    assert g.dispersion == pytest.approx(np.exp(sign * case["tmb_betad"]), rel=1e-6)
+    assert "Dispersion" in str(g.summary())
+    for key, scale in [("link", "link"), ("response", "response")]:
+        np.testing.assert_allclose(g.predict(type=scale)[:8], case["predict"][key], rtol=1e-6)
+
+
+@pytest.mark.parametrize("as_categories", [True, False])
+def test_ordered_categories(as_categories, tmp_path):
+    case = golden("wine_ordinal")
+    rows = frame("wine")
+    if not as_categories:
+        rows["rating"] = rows["rating"].astype(int)
+    g = mf.glmer(case["formula"], rows, "cumulative")
+    assert list(g.params.index) == ["temp[T.warm]", "contact[T.yes]"]
+    assert g.dropped_columns == () and "Thresholds" in str(g.summary())
+    assert list(g.thresholds.index) == list(case["thresholds"])
+    np.testing.assert_allclose(g.thresholds, list(case["thresholds"].values()), atol=2e-5)
+    found = g.predict()
+    assert list(found.columns) == ["1", "2", "3", "4", "5"]
+    np.testing.assert_allclose(found.sum(axis=1), 1.0)
+    np.testing.assert_allclose(found, g.fitted)
+    np.testing.assert_allclose(g.predict(rows), found)
+    np.testing.assert_allclose(g.predict(re="average").sum(axis=1), 1.0)
+    assert set(np.unique(g.simulate(3, seed=1))) <= {0.0, 1.0, 2.0, 3.0, 4.0}
+    pairs = g.emmeans("temp").pairs()
+    assert float(pairs["estimate"].iloc[0]) == pytest.approx(-g.params["temp[T.warm]"])
+    g.save(tmp_path / "wine.mf")
+    again = mf.load(tmp_path / "wine.mf")
+    pd.testing.assert_series_equal(again.thresholds, g.thresholds)
+    with pytest.raises(mf.MixedFastError, match="no mean"):
+        g.resid("pearson")
+    with pytest.raises(mf.MixedFastError, match="observed"):
+        mf.glmer(case["formula"], rows, "cumulative", curvature="expected")
+
+
+@pytest.mark.parametrize("family", ["Gamma", "inverse_gaussian", "nbinom2", "cumulative"])
+def test_quantile_residuals_of_simulated_responses(family):
+    """Quantile residuals of data from the model are standard normal: variance one to 5 SE."""
+    rng = np.random.default_rng(3)
+    n, J = 1500, 50
+    table = pd.DataFrame({"x": rng.normal(size=n), "g": np.arange(n) % J})
+    eta = 0.5 + 0.4 * table["x"] + 0.5 * rng.normal(size=J)[table["g"]]
+    mu = np.exp(eta)
+    table["y"] = {
+        "Gamma": lambda: rng.gamma(2.0, mu / 2.0),
+        "inverse_gaussian": lambda: rng.wald(mu, 3.0),
+        "nbinom2": lambda: rng.negative_binomial(2.0, 2.0 / (2.0 + mu)),
+        "cumulative": lambda: np.digitize(eta + rng.logistic(size=n), [-1.0, 0.5, 2.0]),
+    }[family]()
+    g = mf.glmer("y ~ x + (1 | g)", table, family)
+    found = g.resid("quantile")
+    # the fitted modes take up about J of the n degrees of freedom
+    assert abs(found.var() - (1 - J / n)) < 5 * np.sqrt(2 / n)
+    assert abs(found.mean()) < 5 / np.sqrt(n)
+    wanted = {"Gamma": 0.5, "inverse_gaussian": 1 / 3, "nbinom2": 2.0, "cumulative": 1.0}[family]
+    assert g.dispersion == pytest.approx(wanted, rel=0.25)
+    again = g.simulate(400, seed=5, re="kept").mean(axis=1)
+    if family != "cumulative":
+        assert np.corrcoef(again, g.fitted)[0, 1] > 0.95

@@ -17,6 +17,9 @@ cdef extern from "mf_families.h" nogil:
         mf_family family, mf_link link, int64_t n, const double *eta, const double *y,
         const double *a, double extra, double *l, double *s, double *w, double *h, double *dw,
         double *dh)
+    void mf_negative_binomial_slopes(
+        mf_link link, int64_t n, const double *eta, const double *y, const double *a,
+        double kappa, double *dl, double *ds, double *dw, double *dh)
     void mf_inverse_link(mf_link link, int64_t n, const double *eta, double *mu, double *dmu)
 
 #: Families and links in the order of csrc/mf_families.h.
@@ -74,6 +77,29 @@ def family_rows(
             mf_family_rows(
                 which, how, n, &eta[0], &y[0], &a[0], extra, at[0], at[1], at[2], at[3], at[4],
                 at[5])
+    return out
+
+
+def negative_binomial_slopes(
+    str link, const double[::1] eta, const double[::1] y, const double[::1] a, double kappa,
+):
+    """Return the derivatives of l, s, w and h in log kappa of the negative binomial family, (4, n).
+
+    As `family_rows` defines them, without the terms of the log likelihood that have no eta.
+    """
+    cdef int64_t n = eta.shape[0]
+    cdef mf_link how = <mf_link><int>LINKS.index(link)
+    if not has_link("nbinom2", link):
+        raise ValueError(f"the nbinom2 family has no link {link}")
+    if y.shape[0] != n or a.shape[0] != n:
+        raise ValueError("negative_binomial_slopes: eta, y and a (n,)")
+    out = np.empty((4, n))
+    cdef double[:, ::1] rows = out
+    if n:
+        with nogil:
+            mf_negative_binomial_slopes(
+                how, n, &eta[0], &y[0], &a[0], kappa, &rows[0, 0], &rows[1, 0], &rows[2, 0],
+                &rows[3, 0])
     return out
 
 

@@ -12,16 +12,33 @@ from mixedfast._stored import stored
 from mixedfast._validation import did_you_mean
 from mixedfast.errors import ArgumentError
 from mixedfast.estimation.glmm import _families
+from mixedfast.estimation.glmm.cumulative import CUMULATIVE_LINKS, cumulative_rows
 
 __all__ = ["FAMILIES", "LINKS", "Family", "FamilyRows", "family_of"]
 
 #: Families by name, with their default links.
-FAMILIES = {"binomial": "logit", "poisson": "log"}
+FAMILIES = {
+    "binomial": "logit",
+    "poisson": "log",
+    "nbinom2": "log",
+    "Gamma": "log",
+    "inverse_gaussian": "log",
+    "cumulative": "logit",
+}
 LINKS = _families.LINKS
 #: Link under which the mean is the natural parameter: observed and expected weights are then equal.
 _CANONICAL = {"binomial": "logit", "poisson": "log"}
 #: Other spellings that users know from R and statsmodels.
-_SPELLINGS = {"bernoulli": "binomial", "logistic": "binomial"}
+_SPELLINGS = {
+    "bernoulli": "binomial",
+    "logistic": "binomial",
+    "gamma": "Gamma",
+    "negative_binomial": "nbinom2",
+    "inverse.gaussian": "inverse_gaussian",
+    "ordinal": "cumulative",
+}
+#: No further parameters.
+_NO_EXTRA = np.zeros(0)
 
 
 class FamilyRows(NamedTuple):
@@ -60,6 +77,8 @@ class Family:
         One of `FAMILIES`.
     link : str
         One of `LINKS`.
+    categories : tuple of str
+        Of an ordered response; empty for other families.
 
     Examples
     --------
@@ -69,14 +88,30 @@ class Family:
 
     name: str
     link: str
+    categories: tuple[str, ...] = ()
 
     @property
     def is_canonical(self) -> bool:
         """Whether observed and expected weights are the same."""
         return _CANONICAL.get(self.name) == self.link
 
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the response holds ordered categories, which have no mean."""
+        return self.name == "cumulative"
+
+    @property
+    def curvature(self) -> str:
+        """The weights of the log determinant by default: those of lme4 where it has the family."""
+        return "expected" if self.name in _CANONICAL else "observed"
+
     def rows(
-        self, eta: np.ndarray, y: np.ndarray, size: np.ndarray, third: bool = False
+        self,
+        eta: np.ndarray,
+        y: np.ndarray,
+        size: np.ndarray,
+        extra: np.ndarray = _NO_EXTRA,
+        third: bool = False,
     ) -> FamilyRows:
         """Evaluate the family at linear predictors (n,).
 
@@ -85,10 +120,17 @@ class Family:
         eta : (n,) array
         y, size : (n,) arrays
             See `mixedfast.estimation.glmm.responses.Response`.
+        extra : (r,) array
+            Parameters of the family; see `mixedfast.estimation.glmm.dispersion`.
         third : bool
             Whether the derivatives of the weights are wanted.
         """
-        return FamilyRows(*_families.family_rows(self.name, self.link, eta, y, size, 0.0, third))
+        if self.name == "cumulative":
+            own = cumulative_rows(self.link, eta, y, size, extra)
+            return FamilyRows(own.l, own.s, own.h, own.h, own.dh, own.dh)
+        kappa = float(np.exp(extra[0])) if self.name == "nbinom2" else 0.0
+        a = size * np.exp(-extra[0]) if self.name in ("Gamma", "inverse_gaussian") else size
+        return FamilyRows(*_families.family_rows(self.name, self.link, eta, y, a, kappa, third))
 
     def mean(self, eta: np.ndarray) -> np.ndarray:
         """Compute means from linear predictors of any shape."""
@@ -102,9 +144,13 @@ class Family:
         values = np.ascontiguousarray(eta, dtype=float)
         return _families.inverse_link(self.link, values.ravel()).reshape(2, *values.shape)
 
-    def variance(self, mu: np.ndarray) -> np.ndarray:
+    def variance(self, mu: np.ndarray, extra: np.ndarray = _NO_EXTRA) -> np.ndarray:
         """Compute the variance function V(mu), of one trial where the family is binomial."""
-        return mu * (1.0 - mu) if self.name == "binomial" else mu
+        if self.name == "nbinom2":
+            return mu + mu**2 / np.exp(extra[0])
+        if self.name == "binomial":
+            return mu * (1.0 - mu)
+        return np.asarray(mu ** {"poisson": 1, "Gamma": 2, "inverse_gaussian": 3}[self.name])
 
     def link_of(self, mu: np.ndarray) -> np.ndarray:
         """Compute linear predictors from means."""
@@ -124,7 +170,9 @@ class Family:
 
     def first_eta(self, y: np.ndarray, size: np.ndarray) -> np.ndarray:
         """Compute linear predictors to start from: those of the data, inside the range."""
-        mu = (y + 0.5) / (size + 1.0) if self.name == "binomial" else y + 0.1
+        if self.name == "cumulative":
+            return np.zeros(len(y))
+        mu = (y + 0.5) / (size + 1.0) if self.name == "binomial" else y + 0.1 * (y <= 0.0)
         return np.asarray(self.link_of(mu))
 
     @cached_property
@@ -154,7 +202,7 @@ def family_of(family: str, link: str | None = None) -> Family:
             "(normal responses: mf.lmer)"
         )
     chosen = FAMILIES[name] if link is None else link
-    own = [one for one in LINKS if _families.has_link(name, one)]
+    own = list(CUMULATIVE_LINKS) if name == "cumulative" else _links_of(name)
     if chosen not in own:
         hint = did_you_mean(chosen, own, most=1)
         raise ArgumentError(
@@ -162,3 +210,7 @@ def family_of(family: str, link: str | None = None) -> Family:
             f"{', '.join(own)}"
         )
     return Family(name, chosen)
+
+
+def _links_of(name: str) -> list[str]:
+    return [one for one in LINKS if _families.has_link(name, one)]

@@ -31,7 +31,7 @@ from mixedfast.estimation.newton import Optimum, minimize
 from mixedfast.estimation.small_search import CRITERION_TOLERANCE, ZERO_TOLERANCE
 from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE, is_no_higher, newton_step
 
-__all__ = ["CURVATURES", "GLMMFit", "fit_glmm", "structure_of", "system_of"]
+__all__ = ["CURVATURES", "GLMMFit", "among_all_columns", "fit_glmm", "structure_of", "system_of"]
 
 CURVATURES = ("expected", "observed")
 #: The search by BFGS ends with the step after a predicted decrease below this, or with one that is
@@ -294,6 +294,33 @@ def structure_of(design: Design, threads: int | None = None) -> CrossProducts:
     cp = well_conditioned(bare, threads)
     cp = keep_columns(cp, independent_columns(cp))
     return replace(cp, meta=replace(cp.meta, weighted=design.weights is not None))
+
+
+def among_all_columns(fit: GLMMFit, kept: tuple[int, ...]) -> GLMMFit:
+    """Count the columns of X of a fit without intercept among all columns again.
+
+    Parameters
+    ----------
+    fit : GLMMFit
+    kept : tuple of int
+        The columns that the design of the fit had.
+    """
+
+    def numbered(cp: CrossProducts) -> CrossProducts:
+        alias = cp.alias
+        if alias is not None:
+            alias = np.zeros((cp.p, len(cp.meta.x_names)))
+            alias[:, list(kept)] = cp.alias
+        assert cp.meta.recipe is not None  # the sums of a design have its recipe
+        recipe = replace(cp.meta.recipe, kept=tuple(range(len(cp.meta.x_names))))
+        return replace(
+            cp,
+            kept=np.asarray(kept, dtype=cp.kept.dtype)[cp.kept],
+            alias=alias,
+            meta=replace(cp.meta, recipe=recipe),
+        )
+
+    return replace(fit, cp=numbered(fit.cp), working=numbered(fit.working))
 
 
 def system_of(

@@ -8,6 +8,7 @@ for the adjoint). With leverages a_i = z_i'Lambda M^-1 Lambda'z_i, c_i = a_i dw_
 at observed weights t = Z Lambda M_H^-1 Lambda'Z'c,
 
     dd/dbeta = X'(c - 2 s - H t),
+    dd/dpsi  = sum_i ( a_i dw_i/dpsi + t_i ds_i/dpsi - 2 dl_i/dpsi ) for parameters of the family,
     dd/dH_g  = sum_j [ K_jj - e_j e_j' + (k_j e_j' + e_j k_j') / 2 ],
     e = Z's,   k = Z'(c - H t),   K = Z'V0^-1 Z with V0^-1 = W_c - W_c Z Lambda M^-1 Lambda'Z'W_c
 
@@ -27,6 +28,12 @@ from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines.interface import Engine, traces_of
 from mixedfast.estimation.boundary import find_escape
 from mixedfast.estimation.criterion import Derivatives, Escape
+from mixedfast.estimation.glmm.dispersion import (
+    ExtraSlopes,
+    constant_of,
+    extra_slopes,
+    first_extra,
+)
 from mixedfast.estimation.glmm.families import Family
 from mixedfast.estimation.glmm.modes import Modes, ModeSearch
 from mixedfast.estimation.glmm.responses import Response
@@ -36,7 +43,7 @@ __all__ = ["GLMMSystem"]
 
 
 class GLMMSystem:
-    """The mutable workspace of a fit; a `Criterion` of (theta, beta), internal basis.
+    """The mutable workspace of a fit; a `Criterion` of (theta, beta, extra), internal basis.
 
     Everything but `value` refers to the point that was evaluated last.
 
@@ -70,6 +77,7 @@ class GLMMSystem:
         self.on_evaluation: Callable[[int], Any] | None = None
         self.theta: np.ndarray
         self.beta: np.ndarray
+        self.extra: np.ndarray
         self.lambdas: list[np.ndarray]
         self.modes: Modes
         self.logdet: float
@@ -87,22 +95,28 @@ class GLMMSystem:
     # -- values -----------------------------------------------------------------------------------
 
     def value(self, x: np.ndarray) -> float:
-        """Find the modes at x = (theta, beta) and return the deviance; infinite without modes."""
+        """Find the modes at x and return the deviance; infinite where there are none.
+
+        x = (theta, beta, extra)
+        """
         self.evaluations += 1
         if self.on_evaluation is not None:
             self.on_evaluation(1)
         self._K = self._blocks = self._gradient = None
         self._holds = ""
         self.x = np.array(x, dtype=float)
-        self.theta, self.beta = self.x[: self.n_theta], self.x[self.n_theta :]
+        m, p = self.n_theta, self.rows.cp.p
+        self.theta, self.beta, self.extra = self.x[:m], self.x[m : m + p], self.x[m + p :]
         self.lambdas = self.covariance.lambdas(self.theta)
-        found = self.modes_at.find(self.family, self.lambdas, self.rows.fixed(self.beta))
+        fixed = self.rows.fixed(self.beta)
+        found = self.modes_at.find(self.family, self.lambdas, fixed, self.extra)
         if found is not None:
             self.modes = found
             logdet = self._factor(self.curvature)
             if logdet is not None:
                 self.logdet = logdet
-                loglik = found.loglik + self.response.constant
+                constant = constant_of(self.family, self.extra, self.response)
+                loglik = found.loglik + constant
                 self.deviance = -2.0 * loglik + found.penalty + logdet
                 if math.isfinite(self.deviance):
                     return self.deviance
@@ -147,7 +161,7 @@ class GLMMSystem:
         return self.rows.quadratic(self.engine.posterior_blocks(), self._pair_blocks())
 
     def full_gradient(self) -> np.ndarray:
-        """Compute the gradient in (theta, beta)."""
+        """Compute the gradient in (theta, beta, extra)."""
         if self._gradient is None:
             self._gradient = self._make_gradient()
         return self._gradient
@@ -155,7 +169,8 @@ class GLMMSystem:
     def _make_gradient(self) -> np.ndarray:
         now, data = self.modes.rows, self.rows
         K = self.K
-        c = self.leverages() * now.weight_slopes(self.curvature)
+        leverages = self.leverages()
+        c = leverages * now.weight_slopes(self.curvature)
         Zc = data.by_level(c)
         self._factor("observed")
         solved = self.engine.solve([own[:, :, None] for own in Zc])
@@ -166,7 +181,17 @@ class GLMMSystem:
             cross = k.T @ e
             self._blocks.append(own.sum(axis=0) - e.T @ e + 0.5 * (cross + cross.T))
         of_beta = data.X.T @ (left - 2.0 * now.s)
-        return np.concatenate([self.covariance.gradient(self.lambdas, self._blocks), of_beta])
+        of_theta = self.covariance.gradient(self.lambdas, self._blocks)
+        slopes = self._extra_slopes()
+        of_extra = slopes.w @ leverages + slopes.s @ t - 2.0 * slopes.l.sum(axis=1)
+        return np.concatenate([of_theta, of_beta, of_extra])
+
+    def _extra_slopes(self) -> ExtraSlopes:
+        """Compute the derivatives of the rows in the parameters of the family."""
+        now, data = self.modes, self.rows
+        return extra_slopes(
+            self.family, self.extra, now.eta, data.y, data.size, now.rows, self.curvature
+        )
 
     def gradient_blocks(self) -> list[np.ndarray]:
         """Compute dd/dH_g, symmetric (K,K) per group."""
@@ -190,12 +215,13 @@ class GLMMSystem:
         }
 
     def first_hessian(self) -> np.ndarray:
-        """Approximate the Hessian in (theta, beta): expected information, without the cross part.
+        """Approximate the Hessian in (theta, beta, extra): information, without the cross parts.
 
-        For theta as `hessian_blocks`, for beta 2 X'V0^-1 X.
+        For theta as `hessian_blocks`, for beta 2 X'V0^-1 X, for the parameters of the family the
+        products of scores.
         """
         m, p = self.n_theta, len(self.beta)
-        out = np.zeros((m + p, m + p))
+        out = np.zeros((len(self.x), len(self.x)))
         for block in self.hessian_blocks().items():
             (g, _), second = block
             G = [np.zeros((size, size)) for size in self.covariance.sizes]
@@ -206,7 +232,9 @@ class GLMMSystem:
             }
             zero[g, g] = second
             out[:m, :m] += self.covariance.hessian(self.lambdas, G, zero)
-        out[m:, m:] = 2.0 * self.information()
+        scores = self._extra_slopes().l
+        out[m + p :, m + p :] = 2.0 * scores @ scores.T
+        out[m : m + p, m : m + p] = 2.0 * self.information()
         return out
 
     def information(self) -> np.ndarray:
@@ -237,8 +265,14 @@ class GLMMSystem:
 
     @property
     def safe_start(self) -> np.ndarray:
-        """Every lambda the identity and beta zero."""
-        return np.concatenate([self.covariance.identity, np.zeros(self.rows.cp.p)])
+        """Every lambda the identity, beta zero, and parameters of the family without predictors."""
+        return np.concatenate(
+            [
+                self.covariance.identity,
+                np.zeros(self.rows.cp.p),
+                first_extra(self.family, self.rows.y, self.rows.size),
+            ]
+        )
 
     @property
     def cp(self) -> CrossProducts:

@@ -71,7 +71,9 @@ class ModeSearch:
         """Forget the last modes and start from zero."""
         self._v = [np.zeros_like(v) for v in self._v]
 
-    def find(self, family: Family, lambdas: list[np.ndarray], fixed: np.ndarray) -> Modes | None:
+    def find(
+        self, family: Family, lambdas: list[np.ndarray], fixed: np.ndarray, extra: np.ndarray
+    ) -> Modes | None:
         """Find the modes.
 
         Parameters
@@ -80,6 +82,8 @@ class ModeSearch:
         lambdas : list of (K,K) arrays
         fixed : (n,) array
             X beta + offset.
+        extra : (r,) array
+            Further parameters of the family.
 
         Returns
         -------
@@ -87,6 +91,7 @@ class ModeSearch:
             None where there are none to find: the family is not defined at any start, or the search
             does not end.
         """
+        self._extra = extra
         found = self._find(family, lambdas, fixed)
         if found is None and any(v.any() for v in self._v):
             self.restart()
@@ -139,7 +144,7 @@ class ModeSearch:
         return None
 
     def _evaluate(self, family: Family, eta: np.ndarray, third: bool = False) -> FamilyRows:
-        return family.rows(eta, self.rows.y, self.rows.size, third)
+        return family.rows(eta, self.rows.y, self.rows.size, self._extra, third)
 
     @staticmethod
     def _objective(now: FamilyRows, b: list[np.ndarray], v: list[np.ndarray]) -> float:

@@ -15,6 +15,8 @@ __all__ = ["Response", "response_of"]
 #: A count may differ from a whole number by this much, relative to it or to one: a proportion times
 #: its trials rounds.
 _WHOLE = 1e-6
+#: More ordered categories than this are a continuous response.
+_MOST_CATEGORIES = 50
 
 
 @stored(
@@ -42,7 +44,8 @@ class Response:
     trials, weights : (n,) array or None
         As they were given.
     constant : float
-        Sum of the terms of the log likelihood that do not depend on the linear predictor.
+        Sum of the terms of the log likelihood that depend on the data alone. Those with parameters
+        of the family: `mixedfast.estimation.glmm.dispersion.constant_of`.
     """
 
     y: np.ndarray
@@ -74,7 +77,8 @@ def response_of(
         Of the response, for messages.
     y : (n,) array
         Binomial: 0 and 1, or successes out of `trials`, or proportions of as many trials as
-        `weights` say. Poisson: counts.
+        `weights` say. Poisson and nbinom2: counts. Gamma and inverse_gaussian: positive numbers.
+        Cumulative: numbers of ordered categories.
     trials : (n,) array, optional
         Whole numbers; binomial only.
     weights : (n,) array, optional
@@ -96,11 +100,31 @@ def response_of(
             f"trials= is for family='binomial', and the family is {family.name!r}: an exposure is "
             "an offset, offset(log(exposure))"
         )
+    size = np.ones(len(y)) if weights is None else weights
+    if family.name in ("Gamma", "inverse_gaussian"):
+        _refuse(name, y, y <= 0, "is not positive", "numbers above 0")
+        return Response(y, size, y, None, weights, 0.0)
+    if family.name == "cumulative":
+        codes = _categories(name, y)
+        return Response(codes, size, codes, None, weights, 0.0)
     _refuse(name, y, (y < 0) | ~_is_whole(y), "is not a count", "whole numbers from 0")
     from scipy.special import gammaln
 
-    size = np.ones(len(y)) if weights is None else weights
-    return Response(y, size, y, None, weights, -float(size @ gammaln(y + 1.0)))
+    constant = -float(size @ gammaln(y + 1.0)) if family.name == "poisson" else 0.0
+    return Response(y, size, y, None, weights, constant)
+
+
+def _categories(name: str, y: np.ndarray) -> np.ndarray:
+    """Code the ordered values of a response as 0, 1, 2 and so on."""
+    values, codes = np.unique(y, return_inverse=True)
+    if len(values) < 2:
+        raise DataError(f"the response {name!r} has one category only: {values[0]:g}")
+    if len(values) > _MOST_CATEGORIES:
+        raise DataError(
+            f"the response {name!r} has {len(values)} different values: family='cumulative' is for "
+            f"at most {_MOST_CATEGORIES} ordered categories"
+        )
+    return codes.astype(float)
 
 
 def _binomial(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mixedfast.estimation.glmm.dispersion import first_extra, refined_extra
 from mixedfast.estimation.glmm.families import Family
 from mixedfast.estimation.glmm.rows import GLMMRows
 from mixedfast.estimation.starting_values import starting_theta
@@ -20,20 +21,23 @@ _LARGEST_ETA = 30.0
 
 
 def first_point(family: Family, rows: GLMMRows) -> np.ndarray:
-    """Choose (theta, beta) to start from, internal basis.
+    """Choose (theta, beta, extra) to start from, internal basis.
 
     beta of the model without random effects; theta from moments of its working response, as for a
     linear mixed model.
     """
-    beta = glm_beta(family, rows)
+    extra = first_extra(family, rows.y, rows.size)
+    beta = glm_beta(family, rows, extra)
     fixed = rows.fixed(beta)
-    now = family.rows(fixed, rows.y, rows.size)
+    if family.name != "cumulative":
+        extra = refined_extra(family, extra, family.mean(fixed), rows.y, rows.size)
+    now = family.rows(fixed, rows.y, rows.size, extra)
     w = np.where(now.w > 0.0, now.w, np.finfo(float).tiny)
     working = fixed + now.s / w - (0.0 if rows.offset is None else rows.offset)
-    return np.concatenate([starting_theta(rows.products(w, working)), beta])
+    return np.concatenate([starting_theta(rows.products(w, working)), beta, extra])
 
 
-def glm_beta(family: Family, rows: GLMMRows) -> np.ndarray:
+def glm_beta(family: Family, rows: GLMMRows, extra: np.ndarray) -> np.ndarray:
     """Estimate beta of the model without random effects by Fisher scoring, (p,).
 
     From at most 100,000 rows. Where the family is not defined at the start, as may happen with a
@@ -45,7 +49,7 @@ def glm_beta(family: Family, rows: GLMMRows) -> np.ndarray:
     eta = family.first_eta(y, size)
     beta, value = np.zeros(X.shape[1]), -np.inf
     for _ in range(_MAX_STEPS):
-        now = family.rows(eta, y, size)
+        now = family.rows(eta, y, size, extra)
         w = np.where(np.isfinite(now.w) & (now.w > 0.0), now.w, 0.0)
         working = np.where(w > 0.0, eta - offset + now.s / np.where(w > 0.0, w, 1.0), 0.0)
         root = np.sqrt(w)
@@ -53,7 +57,7 @@ def glm_beta(family: Family, rows: GLMMRows) -> np.ndarray:
         step, moved = target - beta, False
         for _ in range(_MAX_HALVINGS):
             eta = X @ (beta + step) + offset
-            new = float(family.rows(eta, y, size).l.sum())
+            new = float(family.rows(eta, y, size, extra).l.sum())
             if np.isfinite(new) and new >= value:
                 moved = True
                 break
