@@ -15,7 +15,7 @@ from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarni
 from mixedfast.estimation.glmm.cumulative import thresholds_of
 from mixedfast.inference.prediction.henderson import prior_variance
 from mixedfast.inference.prediction.row_tiles import rows_of_design
-from mixedfast.inference.transformation import Transformation
+from mixedfast.inference.transformation import Transformation, of_link
 from mixedfast.results import tables
 from mixedfast.results.fixed_effects import STORED_FIELDS
 from mixedfast.results.glmm_rows import GLMMRowMethods
@@ -250,8 +250,8 @@ class GLMMResult(GLMMRowMethods, HypothesisTests):
     @property
     def _transformation(self) -> Transformation:
         family = self._fit.family
-        ratios = {"logit": "odds_ratio", "log": "ratio"}
-        return Transformation(self.link, family.mean, family.mean_slope, ratios.get(self.link, ""))
+        counts = family.name == "poisson"
+        return of_link(self.link, family.mean, family.mean_slope, counts)
 
     @returns_callers_tables
     def coef_table(self, ddf: DDF = "asymptotic", level: float = 0.95) -> pd.DataFrame:
@@ -289,7 +289,7 @@ class GLMMResult(GLMMRowMethods, HypothesisTests):
         """Compute estimated marginal means on the scale of the link, or ``type="response"``.
 
         See `LMMResult.emmeans`. Differences of logits become odds ratios, differences of logarithms
-        ratios.
+        of rates rate ratios.
         """
         return super().emmeans(specs, ddf, **options)
 

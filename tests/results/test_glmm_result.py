@@ -165,6 +165,20 @@ def test_wald_tests_of_terms():
     assert pairs.odds_ratio[0] == pytest.approx(np.exp(-g.params.iloc[1]), rel=1e-8)
 
 
+def test_means_of_counts_are_rates():
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"f": np.tile(list("abc"), 40), "g": np.repeat(np.arange(20), 6)})
+    eta = 0.5 * (data["f"] == "b") + rng.normal(size=20)[data["g"]]
+    data["y"] = rng.poisson(np.exp(eta))
+    g = mf.glmer("y ~ f + (1 | g)", data, family="poisson")
+    means = g.emmeans("f", type="response")
+    found = means.contrast("control", adjust="none")
+    assert found.estimate.tolist() == pytest.approx(np.exp(g.params.iloc[1:]), rel=1e-10)
+    assert found.to_frame().columns[1] == "rate_ratio"
+    assert means.to_frame()["response"][0] == pytest.approx(np.exp(g.params.iloc[0]), rel=1e-10)
+    assert "tests on the scale of log" in " ".join(str(found).split())
+
+
 def test_files_and_pickles(tmp_path):
     _, g = fitted("cbpp")
     g.save(tmp_path / "g.mf")
