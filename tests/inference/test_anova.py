@@ -369,3 +369,29 @@ def test_terms_contain_others_as_sas_says(case):
         assert sorted(term.split(":")) == sorted(row["term"].split(":"))
         assert table.loc[term, "f_value"] == pytest.approx(row["F"], rel=1e-5)
         assert table.loc[term, "den_df"] == pytest.approx(row["df"], rel=1e-3)
+
+
+def test_a_control_group_beside_a_factorial():
+    """The factors determine the indicator of treatment, which has no hypothesis of type II or III.
+
+    lmerTest tests one coefficient there. The other terms are contrasts of the four treated cells.
+    """
+    rng = np.random.default_rng(3)
+    cell = np.tile(["control", "a1b1", "a1b2", "a2b1", "a2b2"], 12)[:-4]
+    data = pd.DataFrame({"cell": cell, "g": np.repeat(list("uvwxyz"), 10)[:-4]})
+    treated = data["cell"] != "control"
+    data["trt"] = np.where(treated, "yes", "no")
+    data["a"] = data["cell"].str[:2].where(treated, "none")
+    data["b"] = data["cell"].str[2:].where(treated, "none")
+    data["y"] = rng.normal(size=len(data)) + rng.normal(size=6)[data["g"].factorize()[0]]
+    m = mf.lmer("y ~ trt + a * b + (1 | g)", data)
+    means = mf.lmer("y ~ 0 + cell + (1 | g)", data)
+    for type in ("II", "III"):
+        assert m.anova(type).loc["trt"].isna().all()
+    a = means.contrast("cell[a1b1] + cell[a1b2] - cell[a2b1] - cell[a2b2] = 0").iloc[0]
+    ab = means.contrast("cell[a1b1] - cell[a1b2] - cell[a2b1] + cell[a2b2] = 0").iloc[0]
+    for term, test in (("a", a), ("a:b", ab)):
+        found = m.anova("III").loc[term]
+        assert found["num_df"] == 1
+        assert found["f_value"] == pytest.approx(test["statistic"] ** 2, rel=1e-6)
+        assert found["den_df"] == pytest.approx(test["df"], rel=1e-6)
