@@ -108,8 +108,10 @@ def lmer(
         for the rows left out.
     start : sequence of float, optional
         Starting values of theta; the default is a moment estimate.
-    engine : {"auto", "block", "cholmod"}
-        The factorization of M(theta); "auto" chooses by structure.
+    engine : {"auto", "block", "cholmod", "krylov"}
+        The factorization of M(theta); "auto" chooses "block" or "cholmod" by structure. "krylov" is
+        for crossed factors whose factorization needs too much memory or time: traces are estimated
+        from random probes, and ``optimization["monte_carlo"]`` has the error that this leaves.
     threads : int, optional
         Number of threads that read the rows.
     levels, checkpoint

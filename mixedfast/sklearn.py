@@ -50,7 +50,7 @@ class MixedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         The name of a column of X.
     contrasts : dict, optional
     na_action : {"omit", "raise"}
-    engine : {"auto", "block", "cholmod"}
+    engine : {"auto", "block", "cholmod", "krylov"}
         As for `mixedfast.lmer`.
     re : bool
         Whether predictions contain the effects of known groups. New groups, and rows without the

@@ -10,12 +10,13 @@ from mixedfast.engines._levels import MAX_K
 from mixedfast.engines.block import BlockEngine
 from mixedfast.engines.cholmod import CholmodEngine, Pattern, analyse
 from mixedfast.engines.interface import Engine
+from mixedfast.engines.krylov.engine import KrylovEngine
 from mixedfast.engines.layout import Layout, lay_out
 from mixedfast.errors import BuildError, DataError
 
 __all__ = ["ENGINES", "choose", "memory"]
 
-ENGINES = ("auto", "block", "cholmod")
+ENGINES = ("auto", "block", "cholmod", "krylov")
 
 #: Numbers in a dense rest up to which it is factored in less time than a sparse analysis takes.
 _SMALL_REST = 2_000_000
@@ -36,7 +37,9 @@ def choose(cp: CrossProducts, requested: str = "auto") -> Engine:
     Parameters
     ----------
     cp : CrossProducts
-    requested : {"auto", "block", "cholmod"}
+    requested : {"auto", "block", "cholmod", "krylov"}
+        "krylov" estimates traces from random probes; it is used where it is named.
+        With one grouping factor nothing has to be estimated, and the engine is "block".
 
     Raises
     ------
@@ -59,6 +62,8 @@ def choose(cp: CrossProducts, requested: str = "auto") -> Engine:
             )
     if requested == "cholmod":
         return CholmodEngine(cp)
+    if requested == "krylov" and len(cp.groups) > 1:
+        return KrylovEngine(cp)
     layout = lay_out(cp)
     if requested == "block" or not layout.rest:
         return BlockEngine(cp, layout)

@@ -21,9 +21,11 @@ from mixedfast.crossprod.subset import keep_columns
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines.choose import choose
 from mixedfast.engines.interface import Engine
+from mixedfast.engines.krylov.engine import KrylovEngine
 from mixedfast.engines.threads import is_small, on_one_blas_thread_unless
 from mixedfast.errors import DataError, NotIdentifiedError
 from mixedfast.estimation.local_model import NeighbourModel, choose_model
+from mixedfast.estimation.monte_carlo import MonteCarlo, ProbedSearch, monte_carlo
 from mixedfast.estimation.newton import (
     COSTLY_TOLERANCE,
     NEIGHBOUR_TOLERANCE,
@@ -161,9 +163,10 @@ class Fit:
         """Make a private workspace for these cross-products, or for others of the same shape."""
         data = self.cp if cp is None else cp
         own = self.remainder if cp is None else None
-        return PLSSystem(
-            data, choose(data, self.engine_wanted), self.reml if reml is None else reml, own
-        )
+        engine = choose(data, self.engine_wanted)
+        if isinstance(engine, KrylovEngine):
+            engine.use(*(int(str(self.engine[name])) for name in ("probes", "directions")))
+        return PLSSystem(data, engine, self.reml if reml is None else reml, own)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_memo": {}}
@@ -190,6 +193,12 @@ class Fit:
             )
 
         return self.memo("curvature", make)
+
+    def monte_carlo(self) -> MonteCarlo | None:
+        """Estimate the Monte-Carlo error of theta, once per fit; None where there is none."""
+        if self.engine["engine"] != KrylovEngine.name:
+            return None
+        return self.memo("monte_carlo", lambda: monte_carlo(self.system))
 
     @property
     def nu(self) -> int:
@@ -379,7 +388,7 @@ def fit_crossproducts(
     reml : bool
     start : (m,) array, optional
         theta to start from, in the user's basis.
-    engine : {"auto", "block", "cholmod"}
+    engine : {"auto", "block", "cholmod", "krylov"}
     progress : {"auto", True, False}
         Show a bar that counts evaluations.
     remainder : ResidualProducts, optional
@@ -460,11 +469,14 @@ def _engine_fit(
 ) -> Fit:
     """Fit a model by searches on an engine."""
     system = PLSSystem(cp, engine, reml, remainder)
-    search = EngineSearch(system, _remaining(engine, neighbour))
+    probed = isinstance(engine, KrylovEngine)
+    search = (ProbedSearch if probed else EngineSearch)(system, _remaining(engine, neighbour))
     with bar(None, "fitting", progress, " evaluations") as system.on_evaluation:
         model = neighbour or choose_model(system, exact=len(cp.groups) == 1)
         has_digits = partial(_has_digits, search, remainder)
-        optimum = best_optimum(search, search.by_model(first, model), several, has_digits)
+        optimum = search.by_model(first, model)
+        if not probed:
+            optimum = best_optimum(search, optimum, several, has_digits)
         if not optimum.converged and not optimum.exact_hessian and _can_be_exact(system):
             optimum = optimum.then(search.exactly(optimum.theta))
         theta = settle(search, canonical(cp.covariance, optimum.theta), optimum.deviance)

@@ -48,6 +48,7 @@ __all__ = [
     "NO_WAY_DOWN",
     "REMAINING_TOLERANCE",
     "Optimum",
+    "first_point",
     "line_search",
     "minimize",
     "undefined",
@@ -166,7 +167,7 @@ class _Search(Generic[AnyCriterion]):
     ) -> None:
         self.criterion, self.model = criterion, model
         self.tolerance, self.remaining = tolerance, remaining
-        self.x, self.value = _first(criterion, start)
+        self.x, self.value = first_point(criterion, start)
         self.predicted = np.inf
         self.iterations = self.escapes = 0
         self.log: list[tuple[int, float, float]] = []
@@ -272,7 +273,7 @@ class _Search(Generic[AnyCriterion]):
         )
 
 
-def _first(criterion: Criterion, start: np.ndarray) -> tuple[np.ndarray, float]:
+def first_point(criterion: Criterion, start: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the first point and its value: `start`, or the safe start where there is no value."""
     for x in (np.array(start, dtype=float), criterion.safe_start):
         value = np.inf if x is None else criterion.value(x)

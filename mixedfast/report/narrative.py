@@ -293,6 +293,14 @@ def convergence_sentences(m: MixedModel) -> list[str]:
             f"Converged after {steps} and {evaluations} of the likelihood. "
             f"Largest possible further improvement in the deviance: {left}."
         )
+    error = found.get("monte_carlo")
+    if error is not None and error["probes"]:
+        sentences.append(
+            "Traces are Monte-Carlo estimates from "
+            f"{error['probes']} probes: the error of the variance parameters is at most "
+            f"{error['ratio']:.1e} of their standard errors, that of the deviance about "
+            f"{error['deviance_se']:.1e}."
+        )
     return [*sentences, *notices(m)]
 
 

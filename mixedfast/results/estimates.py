@@ -11,6 +11,7 @@ from mixedfast._validation import check_flag
 from mixedfast.data.frames_out import returns_callers_tables
 from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarning, warn
 from mixedfast.estimation.fit_rows import NO_RESIDUALS
+from mixedfast.estimation.monte_carlo import TARGET
 from mixedfast.estimation.newton import Optimum
 from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE
 from mixedfast.inference.ddf.flat_directions import flat_directions, rest_on_flat
@@ -300,7 +301,7 @@ class Estimates(FixedPart):
 
     @property
     def engine(self) -> str:
-        """The factorization used: "block" or "cholmod"."""
+        """The factorization used: "block", "cholmod" or "krylov"."""
         return str(self._fit.engine["engine"])
 
     @cached_property
@@ -315,7 +316,12 @@ class Estimates(FixedPart):
         minutes. All of these are computed at the estimates at the first access. ``converged`` uses
         the values of the search itself, which on large crossed models predicts the last decrease
         from the step before (``log`` has the predicted decrease of every step).
-        ``not_identified`` lists the variances along which the criterion is flat for every response.
+        ``monte_carlo`` is None, but for ``engine="krylov"``: ``ratio``, the largest Monte-Carlo
+        standard error of a theta as a share of its statistical standard error; ``expected_loss``,
+        by how much the deviance is then expected to be above its minimum; ``deviance_se``, the
+        Monte-Carlo standard error of the deviance itself; and ``probes``, zero where the traces
+        are exact. ``not_identified`` lists the variances along which the criterion is flat for
+        every response.
         """
         best = self._fit.optimum
         if best is None:
@@ -334,7 +340,20 @@ class Estimates(FixedPart):
             "decrement": curvature.decrement,
             "boundary_decrement": curvature.boundary_decrement,
             "engine": dict(self._fit.engine),
+            "monte_carlo": self._monte_carlo(),
             "log": best.log,
+        }
+
+    def _monte_carlo(self) -> dict[str, float] | None:
+        """Return the Monte-Carlo error of theta and of the deviance; None where there is none."""
+        error = self._fit.monte_carlo()
+        if error is None:
+            return None
+        return {
+            "ratio": error.largest,
+            "expected_loss": error.loss,
+            "deviance_se": error.criterion,
+            "probes": error.probes,
         }
 
     def convergence(self) -> Convergence:
@@ -391,6 +410,15 @@ class Estimates(FixedPart):
         best = self._fit.optimum
         if best is not None and not best.converged:
             warn(f"{best.message}: {self._why_not_converged(best)}", ConvergenceWarning)
+        error = self._fit.monte_carlo()
+        if error is not None and not error.meets_target:
+            warn(
+                f"the Monte-Carlo error of theta is {error.largest:.1e} of its standard error "
+                f"after {error.probes} probes, more than {TARGET:.0e}; the deviance is expected to "
+                f"be {error.loss:.1e} above its minimum. Where memory allows, engine='block' or "
+                "engine='cholmod' has no such error.",
+                ConvergenceWarning,
+            )
         if self.not_identified:
             warn(
                 f"{'; '.join(self.not_identified)}. The estimates of these variances are one of "

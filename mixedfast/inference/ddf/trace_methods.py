@@ -33,6 +33,8 @@ PairTraces = dict[tuple[int, int], np.ndarray]
 
 #: The share of the memory of the machine that exact traces may take.
 _MEMORY_SHARE = 0.5
+#: Operations of exact traces that are refused, about a day of one core.
+_MOST_OPERATIONS = 1e15
 #: A warning precedes work of more operations than this. A core does the second number in a second
 #: of large products (solves with sparse factors are slower).
 _LONG_OPERATIONS = 5e11
@@ -185,13 +187,21 @@ def _check_cost(system: PLSSystem, how: TraceMethod) -> None:
     Raises
     ------
     NotDefinedError
-        When they do not fit into memory; the message has the size and the alternative.
+        When they do not fit into memory or would take days; the message has the size and the
+        alternative.
 
     Warns
     -----
     UserWarning
         When they take minutes.
     """
+    if system.traces.trace_operations() > _MOST_OPERATIONS:
+        raise NotDefinedError(
+            f"{how.name}: the exact traces of the crossed factors "
+            f"{', '.join(g.name for g in system.cp.groups)} would take days: use "
+            f'ddf=mixedfast.{type(how).__name__}(traces="stochastic"), which takes a few '
+            'solves per probe and reports its standard error, or ddf="asymptotic"'
+        )
     needed, there = system.traces.trace_bytes(), memory()
     if needed > _MEMORY_SHARE * there:
         size = sum(group.n_levels * group.k for group in system.cp.groups)

@@ -1,0 +1,1 @@
+"""The krylov engine: conjugate gradients and random probes for large crossed factors."""
