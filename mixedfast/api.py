@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from mixedfast._progress import Show
-from mixedfast._validation import check_choice
+from mixedfast._validation import check_choice, check_count
 from mixedfast.crossprod.collinearity import well_conditioned
 from mixedfast.crossprod.identifiability import check_random_part
 from mixedfast.crossprod.streaming import (
@@ -185,7 +185,7 @@ def glmer(
 ) -> GLMMResult:
     """Fit a generalized linear mixed model: pass or fail, counts, grades, positive numbers.
 
-    Maximum likelihood by Laplace's approximation, with exact gradients.
+    Maximum likelihood by Laplace's approximation or quadrature, with exact gradients.
 
     Parameters
     ----------
@@ -209,7 +209,8 @@ def glmer(
     offset : str or (n,) array, optional
         Added to the linear predictor, such as the logarithm of an exposure.
     n_agq : int
-        1: Laplace's approximation.
+        Nodes of adaptive Gauss-Hermite quadrature, for one random effect such as ``(1 | g)``; 1 is
+        Laplace's approximation, for any random part.
     curvature : {"expected", "observed"}, optional
         Weights of the log determinant: expected as in lme4, or observed as in glmmTMB, which is
         Laplace's method proper. Both are the same for canonical links. Default: expected for
@@ -245,8 +246,7 @@ def glmer(
     if is_lazy(data) or is_stream(data):
         raise DataError("mf.glmer takes a table in memory: collect the lazy frame or read the file")
     check_choice("curvature", curvature, (None, *CURVATURES))
-    if n_agq != 1:
-        raise ArgumentError(f"n_agq={n_agq!r}: Laplace's approximation is n_agq=1")
+    check_count("n_agq", n_agq)
     chosen = family_of(family, link)
     design, chosen = design_of(chosen, formula, data, weights, offset, contrasts, na_action)
     if curvature == "expected" and chosen.is_ordered:
@@ -266,7 +266,7 @@ def glmer(
     )
     first = None if start is None else np.asarray(start)
     fit = fit_glmm(
-        cp, used, response, chosen, curvature or chosen.curvature, first, engine, progress
+        cp, used, response, chosen, curvature or chosen.curvature, first, engine, progress, n_agq
     )
     result = GLMMResult(among_all_columns(fit, used.kept), design)
     result._trials, result._call = counts, Call(glmer, given, path)

@@ -31,7 +31,8 @@ _DISPERSIONS = {
 
 def glmm_page(m: GeneralizedModel, ddf: DDF | None) -> Page:
     """Lay out the page of a generalized linear mixed model."""
-    how = "Laplace approximation"
+    nodes = f"quadrature, {m.n_agq} nodes"
+    how = nodes if m.n_agq > 1 else "Laplace approximation"
     tests = {"None": "", "asymptotic": "; z tests"}.get(
         str(ddf), f"; t tests with {ddf_words(ddf)}"
     )

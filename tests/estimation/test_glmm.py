@@ -12,14 +12,16 @@ from helpers.glmm_cases import frame, golden, names
 from helpers.reference_families import DenseModel, finite_differences, inverse_link
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import integrate, stats
 
 from mixedfast.design.build import build
+from mixedfast.engines.choose import choose
 from mixedfast.estimation.glmm.cumulative import category_probabilities, thresholds_of
 from mixedfast.estimation.glmm.designs import without_intercept
 from mixedfast.estimation.glmm.dispersion import constant_of
 from mixedfast.estimation.glmm.families import Family, family_of
 from mixedfast.estimation.glmm.fit import fit_glmm, structure_of, system_of
+from mixedfast.estimation.glmm.quadrature import QuadratureSystem
 from mixedfast.estimation.glmm.responses import response_of
 from mixedfast.formula.parser import parse
 
@@ -96,6 +98,89 @@ def test_optimum(name):
         np.testing.assert_allclose(
             fit.posterior[g][levels][:, :k, :k], variances[: len(levels)], rtol=5e-5, atol=1e-7
         )
+
+
+#: lme4's quadrature, against an independent program.
+AT_NODES = 1e-7
+
+
+@pytest.mark.parametrize("name", names("binomial", "poisson", n_agq=True))
+def test_quadrature(name):
+    case, design, family, response = prepared(name)
+    cp = structure_of(design)
+    system = system_of(cp, design, response, family, "expected", "auto", case["n_agq"])
+    for at in case["fixed_points"]:
+        x = point(cp, at["theta"], at["beta"])
+        assert system.value(x) == pytest.approx(at["deviance"], abs=AT_NODES)
+    fit = fit_glmm(cp, design, response, family, n_agq=case["n_agq"])
+    assert fit.optimum.converged
+    assert fit.deviance == pytest.approx(case["deviance"], abs=AT_OPTIMUM)
+    errors = np.array([row["se"] for row in case["coefs"]])
+    assert (np.abs(fit.beta - list(case["fixef"].values())) / errors).max() < 2e-4
+    np.testing.assert_allclose(fit.theta, case["theta"], atol=2e-5)
+    unit = np.outer(errors, errors)
+    np.testing.assert_allclose(fit.vcov / unit, case["vcov_hessian"] / unit, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        ("binomial", "logit"),
+        ("binomial", "probit"),
+        ("poisson", "log"),
+        ("nbinom2", "log"),
+        ("Gamma", "log"),
+    ],
+)
+@given(
+    seed=st.integers(0, 2**32 - 1), nodes=st.integers(1, 9), term=st.sampled_from(["1", "0 + x"])
+)
+def test_gradient_of_quadrature(family, seed, nodes, term):
+    """Against differences, also at a zero variance; one node is Laplace's approximation."""
+    table, _, theta, beta = drawn(
+        family if family[0] == "binomial" else ("poisson", "log"), "one", seed
+    )
+    kind = family_of(*family)
+    table["y"] += 0.5 * (kind.name == "Gamma")
+    theta[0] *= seed % 4 > 0
+    design = build(parse(f"y ~ x + f + offset(off) + ({term} | g)"), table, weights="w")
+    trials = table["trials"].to_numpy(dtype=float) if kind.name == "binomial" else None
+    response = response_of(kind, "y", design.y, trials, design.weights)
+    cp = structure_of(design)
+    extra = np.full(int(kind.name in ("nbinom2", "Gamma")), 0.3)
+    x = np.concatenate([point(cp, theta, beta), extra])
+    laplace = system_of(cp, design, response, kind, kind.curvature)
+    system = QuadratureSystem(
+        laplace.rows, response, kind, choose(cp, "auto"), kind.curvature, nodes
+    )
+    value = system.value(x)
+    if nodes == 1:
+        assert value == pytest.approx(laplace.value(x), rel=1e-12)
+    gradient, expected = system.full_gradient(), finite_differences(system.value, x)
+    assert np.abs(gradient - expected).max() < GRADIENT * max(1.0, np.abs(expected).max())
+
+
+def test_quadrature_is_the_integral():
+    """Nodes enough: the deviance is that of numerical integration over each level."""
+    table, formula, theta, beta = drawn(("binomial", "logit"), "one", 4)
+    design = build(parse(formula), table)
+    kind = Family("binomial", "logit")
+    response = response_of(kind, "y", design.y, table["trials"].to_numpy(dtype=float))
+    cp = structure_of(design)
+    system = system_of(cp, design, response, kind, "expected", "auto", 25)
+    theta[0] = 1.3
+    found = system.value(point(cp, theta, beta))
+    X = np.column_stack([np.ones(len(table)), table["x"], table["f"] == "b", table["f"] == "c"])
+    fixed, total = X @ beta + table["off"].to_numpy(), 0.0
+    for _, at in table.groupby("g").indices.items():
+
+        def likelihood(u, at=at):
+            p = 1.0 / (1.0 + np.exp(-fixed[at] - 1.3 * u))
+            own = stats.binom.pmf(table["y"].to_numpy()[at], table["trials"].to_numpy()[at], p)
+            return own.prod() * stats.norm.pdf(u)
+
+        total -= 2.0 * np.log(integrate.quad(likelihood, -9, 9, epsrel=1e-12, epsabs=0)[0])
+    assert found == pytest.approx(total, abs=1e-8)
 
 
 #: clmm stops at a relative gradient: its estimates are this many standard errors from the optimum.

@@ -317,3 +317,18 @@ def test_quantile_residuals_of_simulated_responses(family):
     again = g.simulate(400, seed=5, re="kept").mean(axis=1)
     if family != "cumulative":
         assert np.corrcoef(again, g.fitted)[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("name", names("binomial", n_agq=True))
+def test_quadrature(name):
+    case = golden(name)
+    rows = frame(case["dataset"])
+    options = {"trials": case["trials"], "n_agq": case["n_agq"]}
+    g = mf.glmer(case["formula"], rows, "binomial", **options)
+    assert g.loglik == pytest.approx(case["loglik"], abs=1e-6) and g.n_agq == case["n_agq"]
+    assert f"{case['n_agq']} nodes" in str(g.summary())
+    with pytest.raises(mf.MixedFastError, match="approximations"):
+        mf.anova(g, g.update(n_agq=1))
+    twice = rows.assign(other=np.arange(len(rows)) % 7)
+    with pytest.raises(mf.MixedFastError, match="one random effect"):
+        mf.glmer(f"{case['formula']} + (1 | other)", twice, "binomial", **options)

@@ -23,6 +23,7 @@ from mixedfast.errors import NotIdentifiedError
 from mixedfast.estimation.fit import canonical, internal_theta
 from mixedfast.estimation.glmm.families import Family
 from mixedfast.estimation.glmm.laplace import GLMMSystem
+from mixedfast.estimation.glmm.quadrature import QuadratureSystem
 from mixedfast.estimation.glmm.quasi_newton import QuasiNewtonModel, hessian_by_differences
 from mixedfast.estimation.glmm.responses import Response
 from mixedfast.estimation.glmm.rows import rows_of
@@ -330,6 +331,7 @@ def system_of(
     family: Family,
     curvature: str = "expected",
     engine: str = "auto",
+    n_agq: int = 1,
 ) -> GLMMSystem:
     """Make the workspace of a fit.
 
@@ -342,10 +344,13 @@ def system_of(
     family : Family
     curvature : {"expected", "observed"}
     engine : {"auto", "block", "cholmod"}
+    n_agq : int
+        Nodes of the quadrature; 1 for Laplace's approximation.
     """
-    return GLMMSystem(
-        rows_of(design, response, cp), response, family, choose(cp, engine), curvature
-    )
+    rows, chosen = rows_of(design, response, cp), choose(cp, engine)
+    if n_agq > 1:
+        return QuadratureSystem(rows, response, family, chosen, curvature, n_agq)
+    return GLMMSystem(rows, response, family, chosen, curvature)
 
 
 @on_one_blas_thread_unless(lambda cp, *_, **__: is_small(cp))
@@ -358,8 +363,9 @@ def fit_glmm(
     start: np.ndarray | None = None,
     engine: str = "auto",
     progress: Show = False,
+    n_agq: int = 1,
 ) -> GLMMFit:
-    """Fit a generalized linear mixed model by Laplace's approximation.
+    """Fit a generalized linear mixed model by Laplace's approximation, or by quadrature.
 
     Parameters
     ----------
@@ -374,6 +380,8 @@ def fit_glmm(
     engine : {"auto", "block", "cholmod"}
     progress : {"auto", True, False}
         Show a bar that counts evaluations.
+    n_agq : int
+        Nodes of the quadrature; 1 for Laplace's approximation.
 
     Returns
     -------
@@ -384,7 +392,7 @@ def fit_glmm(
     NotIdentifiedError
         When the deviance is not defined at any start.
     """
-    system = system_of(cp, design, response, family, curvature, engine)
+    system = system_of(cp, design, response, family, curvature, engine, n_agq)
     first = first_point(family, system.rows)
     if start is not None:
         first[: system.n_theta] = internal_theta(cp, start, "start")
@@ -477,7 +485,7 @@ def _frozen(
         working=system.rows.products(weights, np.zeros(len(weights))),
         family=system.family,
         curvature=system.curvature,
-        n_agq=1,
+        n_agq=system.n_agq,
         theta_internal=x[:m],
         beta_internal=x[m : m + p],
         extra=x[m + p :],

@@ -58,6 +58,7 @@ class GLMMSystem:
     """
 
     lower = None
+    n_agq = 1
 
     def __init__(
         self,
