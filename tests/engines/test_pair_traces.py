@@ -6,6 +6,7 @@ Exact ones, random ones, and what does not fit.
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -126,6 +127,24 @@ def test_one_grouping_factor_always_fits(monkeypatch):
     monkeypatch.setattr(room, "memory", lambda: 0.0)
     m = fitted_model("sleepstudy")
     assert m.coef_table(ddf="kenward-roger")["df"].tolist() == pytest.approx([17.0, 17.0])
+
+
+@pytest.mark.parametrize("probes", [20, 200])
+def test_probes_are_counted_by_a_progress_bar(monkeypatch, probes):
+    """The bar ends at its total: 24 plates and 6 samples with a unit vector per level, or probes."""
+    announced, done = [], []
+
+    @contextmanager
+    def bar(total, label, unit):
+        announced.append((total, label, unit))
+        yield done.append
+
+    monkeypatch.setattr(room, "bar", bar)
+    ddf = mf.KenwardRoger(traces="stochastic", probes=probes, seed=17)
+    m = mf.lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", mf.load_dataset("penicillin"))
+    m.coef_table(ddf=ddf)
+    assert announced == [(min(probes, 24) + 6, "kenward-roger: probes", " solves")]
+    assert sum(done) == announced[0][0]
 
 
 def test_settings_that_make_no_sense():

@@ -13,6 +13,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from mixedfast._progress import bar
 from mixedfast._validation import check_count, check_seed, memory
 from mixedfast.engines.stochastic_traces import probed
 from mixedfast.errors import ArgumentError, NotDefinedError, warn
@@ -176,7 +177,7 @@ def pair_traces(system: PLSSystem, how: TraceMethod) -> SampledTraces:
         When exact traces would not fit into memory.
     """
     if how.traces == "stochastic":
-        return _probed(system, how.probes, how.seed)
+        return _probed(system, how)
     _check_cost(system, how)
     return SampledTraces(system.pair_traces(), [])
 
@@ -241,9 +242,20 @@ def warn_if_long(what: str, operations: float, further: str) -> None:
         )
 
 
-def _probed(system: PLSSystem, probes: int, seed: int) -> SampledTraces:
+def _probed(system: PLSSystem, how: TraceMethod) -> SampledTraces:
     """Estimate the traces from random probes, with and without each batch of them."""
-    batches = probed(system.traces.times_k, system.cp.groups, probes, probes, _BATCHES, seed).pairs
+    groups, probes, multiply = system.cp.groups, how.probes, system.traces.times_k
+    # a probe is taken at each component of its factor
+    solves = sum(min(probes, group.n_levels) * group.k for group in groups)
+    with bar(solves, f"{how.name}: probes", unit=" solves") as advance:
+
+        def counted(columns: list[np.ndarray]) -> list[np.ndarray]:
+            """Multiply by K and count the columns."""
+            product = multiply(columns)
+            advance(columns[0].shape[-1])
+            return product
+
+        batches = probed(counted, groups, probes, probes, _BATCHES, how.seed).pairs
     mean = {key: part.mean(axis=0) for key, part in batches.items()}
     without = [
         {
