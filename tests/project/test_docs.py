@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from helpers.examples import agree, examples, output
@@ -37,7 +38,11 @@ def scale(names: dict[str, Any]) -> None:
     patients = pd.DataFrame(
         {"y": students["math"], "age": students["ses"] * 9 + 30, "clinic": students["school"]}
     )
-    names.update(duckdb=duckdb, formula=formula, patients=patients)
+    rng = np.random.default_rng(0)
+    user, film = rng.integers(0, 40, 600), rng.integers(0, 25, 600)
+    rating = rng.normal(size=600) + rng.normal(size=40)[user] + rng.normal(size=25)[film]
+    ratings = pd.DataFrame({"user": user, "film": film, "rating": rating})
+    names.update(duckdb=duckdb, formula=formula, patients=patients, ratings=ratings)
 
 
 #: What a page finds before its first block, where that is not an empty folder.
