@@ -35,6 +35,7 @@ _EXAMPLES = """\
 examples:
   mixedfast fit "math ~ 1 + ses + (1 + ses | school)" students.csv
   mixedfast fit "score ~ dose * time + (1 | clinic/patient)" trial.parquet --ml --anova
+  mixedfast fit "passed ~ ses + (1 | school)" students.csv --family binomial
   mixedfast fit "y ~ x + (1 | g)" data.csv.gz --ddf kenward-roger --html report.html
   mixedfast demo --html demo.html
 """
@@ -154,7 +155,7 @@ def _add_fit(commands: Any) -> None:
         "fit",
         help="fit a mixed model to a CSV or Parquet file and print its summary",
         description="Fit a linear mixed model to a file and print its summary; without a random "
-        "term, fit a linear regression.",
+        "term, fit a linear regression; with --family, a generalized linear mixed model.",
         epilog=f"{_EXAMPLES}\n{_STATUS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -173,9 +174,18 @@ def _add_fit(commands: Any) -> None:
         "--ddf",
         metavar="M",
         choices=_DDF,
-        default="satterthwaite",
         help=f"method of the denominator degrees of freedom: {', '.join(_DDF)} "
-        "(default: %(default)s)",
+        "(default: satterthwaite; with --family asymptotic, z tests)",
+    )
+    fit.add_argument(
+        "--family",
+        metavar="F",
+        help="generalized linear mixed model: binomial, poisson, nbinom2, Gamma, inverse_gaussian "
+        "or cumulative",
+    )
+    fit.add_argument("--link", metavar="L", help="link of --family, such as probit")
+    fit.add_argument(
+        "--trials", metavar="COL", help="column of the number of trials of --family binomial"
     )
     fit.add_argument("--anova", action="store_true", help="also print the analysis of variance")
     fit.add_argument(
@@ -225,7 +235,18 @@ def _fit(options: argparse.Namespace) -> None:
         options.wrong_usage("--type needs --anova")
     data = _data(options.file, options.categorical)
     common = {"weights": options.weights, "offset": options.offset, "na_action": options.na}
+    if options.family is None and (options.link or options.trials):
+        options.wrong_usage("--link and --trials need --family")
+    ddf = options.ddf or ("asymptotic" if options.family else "satterthwaite")
     m: LMMResult | OLSResult
+    if options.family is not None:
+        if options.html is not None or options.anova or options.ml:
+            options.wrong_usage("--family is not for --html, --anova and --ml")
+        own = {"family": options.family, "link": options.link, "trials": options.trials}
+        generalized = mf.glmer(options.formula, data, **own, **common)
+        generalized.library = "pandas"
+        print(generalized.summary(ddf=ddf))
+        return
     if parse(options.formula, require_random=False).random:
         m = mf.lmer(options.formula, data, REML=not options.ml, **common)
     elif options.ml:
@@ -236,12 +257,12 @@ def _fit(options: argparse.Namespace) -> None:
         m = mf.lm(options.formula, data, **common)
     m.library = "pandas"
     if options.html is not None:  # before anything is printed: whoever reads that may stop reading
-        _write_page(options.html, m.to_html(ddf=options.ddf) or "", [options.file])
-    print(m.summary(ddf=options.ddf))
+        _write_page(options.html, m.to_html(ddf=ddf) or "", [options.file])
+    print(m.summary(ddf=ddf))
     if options.anova:
         kind = options.type or "III"
-        heading = f"Type {kind} analysis of variance ({options.ddf} degrees of freedom)"
-        print(f"\n{anova_text(m.anova(type=kind, ddf=options.ddf), heading)}")
+        heading = f"Type {kind} analysis of variance ({ddf} degrees of freedom)"
+        print(f"\n{anova_text(m.anova(type=kind, ddf=ddf), heading)}")
 
 
 def _data(file: str, categorical: Sequence[str]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,11 @@ import numpy as np
 from mixedfast._stored import stored
 from mixedfast._validation import check_choice, check_flag
 from mixedfast.data.frames_out import returns_callers_tables
-from mixedfast.errors import ArgumentError, ConvergenceWarning, SingularFitWarning, warn
+from mixedfast.errors import ArgumentError, ConvergenceWarning, DataError, SingularFitWarning, warn
 from mixedfast.estimation.glmm.cumulative import thresholds_of
+from mixedfast.estimation.glmm.designs import without_intercept
+from mixedfast.estimation.glmm.fit import among_all_columns, fit_glmm, structure_of
+from mixedfast.estimation.glmm.responses import response_of
 from mixedfast.inference.prediction.henderson import prior_variance
 from mixedfast.inference.prediction.row_tiles import rows_of_design
 from mixedfast.inference.transformation import Transformation, of_link
@@ -397,6 +401,55 @@ class GLMMResult(GLMMRowMethods, HypothesisTests):
         from mixedfast.report.glmm_text import glmm_page
 
         return glmm_page(self._in_pandas(), ddf)
+
+    def refit(self, y: Any) -> GLMMResult:
+        """Fit the same model to another response, such as one that `simulate` drew.
+
+        Parameters
+        ----------
+        y : (n,) array
+            One value per row used; of a binomial model with trials the successes, of a cumulative
+            model the places of the categories, counted from 0.
+
+        Returns
+        -------
+        GLMMResult
+
+        Raises
+        ------
+        DataError
+            Where `y` has another length, or values that the family does not allow.
+
+        Examples
+        --------
+        >>> import mixedfast as mf
+        >>> students = mf.load_dataset("hsb")
+        >>> students["passed"] = (students["math"] > 12).astype(int)
+        >>> g = mf.glmer("passed ~ ses + (1 | school)", students, family="binomial")
+        >>> g.refit(g.simulate(seed=1)[:, 0]).params.round(1).to_dict()
+        {'Intercept': 0.3, 'ses': 0.8}
+        """
+        design, old = self._rows("refit"), self._fit
+        values = np.asarray(y, dtype=float)
+        if values.shape != (design.n,):
+            raise DataError(f"refit: y has shape {values.shape}, and the fit used {design.n} rows")
+        again = replace(design, y=values)
+        data = response_of(old.family, design.response_name, values, self._trials, design.weights)
+        used = without_intercept(again) if old.family.is_ordered else again
+        fit = fit_glmm(
+            structure_of(used),
+            used,
+            data,
+            old.family,
+            old.curvature,
+            old.theta,
+            old.engine_wanted,
+            n_agq=old.n_agq,
+        )
+        result = GLMMResult(among_all_columns(fit, used.kept), again)
+        result._trials, result._call, result.library = self._trials, self._call, self.library
+        result._index, result._padded = self._index, self._padded
+        return result
 
     def update(self, formula: str | None = None, data: Any = None, **changes: Any) -> GLMMResult:
         """Fit again with some arguments changed, all others as in the call that made this result.

@@ -32,6 +32,20 @@ def test_fit_prints_the_summary(csv: str, capsys: pytest.CaptureFixture[str]) ->
     assert printed.err == ""
 
 
+def test_fit_prints_a_generalized_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    students = mf.load_dataset("hsb").head(600)
+    students["passed"] = (students["math"] > 12).astype(int)
+    path = str(tmp_path / "students.csv")
+    students.to_csv(path, index=False)
+    formula = "passed ~ ses + (1 | school)"
+    assert main(["fit", formula, path, "--family", "binomial", "--link", "probit"]) == 0
+    g = mf.glmer(formula, pd.read_csv(path, dtype={"school": str}), "binomial", "probit")
+    assert capsys.readouterr().out == f"{g.summary()}\n"
+    with pytest.raises(SystemExit):
+        main(["fit", formula, path, "--link", "probit"])
+    assert "need --family" in capsys.readouterr().err
+
+
 def test_fit_reads_parquet_as_it_reads_csv(
     csv: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -332,3 +332,26 @@ def test_quadrature(name):
     twice = rows.assign(other=np.arange(len(rows)) % 7)
     with pytest.raises(mf.MixedFastError, match="one random effect"):
         mf.glmer(f"{case['formula']} + (1 | other)", twice, "binomial", **options)
+
+
+@pytest.mark.parametrize("name", ["cbpp", "wine_ordinal", "cbpp_agq9"])
+def test_refit(name):
+    """The same response gives the same estimates; the first result does not change."""
+    case = golden(name)
+    g = mf.glmer(
+        case["formula"],
+        frame(case["dataset"]),
+        case["family"],
+        trials=case.get("trials"),
+        n_agq=case["n_agq"],
+    )
+    before = g.params.copy()
+    again = g.refit(g._design.y)
+    # both searches end with a Newton step
+    np.testing.assert_allclose(again.params, g.params, rtol=1e-7)
+    assert again.criterion == pytest.approx(g.criterion, abs=1e-9)
+    other = g.refit(g.simulate(seed=2)[:, 0]) if name != "wine_ordinal" else again
+    assert (name == "wine_ordinal") == np.allclose(other.params, g.params, rtol=1e-7)
+    pd.testing.assert_series_equal(g.params, before)
+    with pytest.raises(mf.DataError, match="shape"):
+        g.refit(np.zeros(3))
