@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mixedfast.crossprod import _sums
-from mixedfast.crossprod.pool import CONSTANT, Placed, pool_of
+from mixedfast.crossprod.pool import CONSTANT, DesignPool, Placed, pool_of
 from mixedfast.crossprod.row_sums import threaded
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.design.types import Design
 from mixedfast.errors import DataError
 
-__all__ = ["LevelSums", "parts_of_levels", "sums_of_levels"]
+__all__ = ["LevelSums", "parts_of_levels", "products_by_code", "sums_of_levels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,21 +67,37 @@ def sums_of_levels(cp: CrossProducts, designs: Iterable[Design], g: int) -> Leve
 def _sums_of_factor(cp: CrossProducts, design: Design, g: int) -> LevelSums:
     pool = pool_of(design, cp.scaling)
     codes, J = pool.groups[g]
-
-    def by_level(columns: Sequence[Placed], weighted: bool) -> np.ndarray:
-        every = np.arange(len(columns), dtype=np.int32)
-        kernel = pool.kernel(columns, weighted)
-        _, sums = threaded(kernel, design.n, every, [(codes, J, every, every)], 1)
-        return _sums.select_sums(sums[0], 0, len(columns), every)
-
     columns = pool.at(pool.xy)
     unweighted = None
     if cp.unweighted is not None:
         z = pool.columns[len(columns) :]
-        unweighted = by_level([CONSTANT, *columns[:-1], *z], weighted=False)
+        placed = [CONSTANT, *columns[:-1], *z]
+        unweighted = _by_code(pool, placed, codes, J, weighted=False)
     logs = np.zeros(J) if design.weights is None else np.bincount(codes, np.log(design.weights), J)
-    xy = by_level(columns, weighted=True)
+    xy = _by_code(pool, columns, codes, J, weighted=True)
     return LevelSums(np.bincount(codes, minlength=J), logs, xy, unweighted)
+
+
+def _by_code(
+    pool: DesignPool, columns: Sequence[Placed], codes: np.ndarray, J: int, weighted: bool
+) -> np.ndarray:
+    """Sum the products of columns over the rows with each code, (J, c, c)."""
+    every = np.arange(len(columns), dtype=np.int32)
+    kernel = pool.kernel(columns, weighted)
+    _, sums = threaded(kernel, pool.n, every, [(codes, J, every, every)], 1)
+    return _sums.select_sums(sums[0], 0, len(columns), every)
+
+
+def products_by_code(
+    cp: CrossProducts, design: Design, codes: np.ndarray, n_codes: int
+) -> np.ndarray:
+    """Sum [X y]'W[X y] over the rows with each code, (n_codes, p+1, p+1), in the scaling of `cp`.
+
+    The design has the columns of `cp`; codes lie from 0 to n_codes - 1.
+    """
+    pool = pool_of(design, cp.scaling)
+    placed = np.ascontiguousarray(codes, dtype=np.int32)
+    return _by_code(pool, pool.at(pool.xy), placed, n_codes, weighted=True)
 
 
 def parts_of_levels(cp: CrossProducts, g: int, sums: LevelSums) -> Iterator[CrossProducts]:

@@ -16,6 +16,7 @@ import numpy as np
 from mixedfast._validation import check_kind
 from mixedfast.data.frames_out import as_pandas
 from mixedfast.errors import DataError
+from mixedfast.inference.ddf.cluster_robust import ClusterRobust
 from mixedfast.report.number_format import (
     STARS_LEGEND,
     chop,
@@ -302,6 +303,11 @@ def _lmm_title(m: MixedModel, ddf: DDF | None) -> str:
 
 def ddf_words(ddf: DDF | None) -> str:
     """Name a method of degrees of freedom in words."""
+    if isinstance(ddf, ClusterRobust):
+        return (
+            f"standard errors robust to clusters ({ddf.kind}, {ddf.n_clusters} clusters of "
+            f"{ddf.cluster}) and Satterthwaite's degrees of freedom"
+        )
     name, _, how = str(ddf).partition(" (")
     return _DDF_WORDS.get(name, f"{name} degrees of freedom") + (f" ({how}" if how else "")
 
@@ -469,14 +475,16 @@ def ols_page(lm: LeastSquaresModel, ddf: DDF = "residual") -> Page:
     ddf : str
     """
     weighted = lm.weights_used
+    robust = isinstance(ddf, ClusterRobust)
+    tests = f"; {ddf_words(ddf)}" if robust else ""
     parts: list[Section] = [
-        f"Linear model fit by {'weighted ' if weighted else ''}least squares\nFormula: "
+        f"Linear model fit by {'weighted ' if weighted else ''}least squares{tests}\nFormula: "
         f"{lm.formula}",
         coefficient_grid(
             lm.coef_table(ddf),
             "Coefficients:",
             "z" if ddf == "asymptotic" else "t",
-            with_df=False,
+            with_df=robust,
             tests=True,
         ),
         "\n".join(_ols_fit_lines(lm)),
@@ -489,6 +497,8 @@ def ols_page(lm: LeastSquaresModel, ddf: DDF = "residual") -> Page:
             ),
         )
     notes = row_notes(lm.n_dropped, lm.dropped_columns)
+    if robust:
+        notes.append("The F-statistic is that of independent errors with equal variances.")
     return Page([*parts, "\n".join(notes)] if notes else parts)
 
 

@@ -14,6 +14,7 @@ from mixedfast.estimation.fit_rows import NO_RESIDUALS
 from mixedfast.estimation.monte_carlo import TARGET
 from mixedfast.estimation.newton import Optimum
 from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE
+from mixedfast.inference.ddf.cluster_robust import KINDS
 from mixedfast.inference.ddf.flat_directions import flat_directions, rest_on_flat
 from mixedfast.inference.ddf.kenward_roger import kenward_roger
 from mixedfast.inference.ddf.trace_methods import KenwardRoger
@@ -21,6 +22,7 @@ from mixedfast.inference.diagnostics.convergence import Convergence, convergence
 from mixedfast.inference.diagnostics.repca import components
 from mixedfast.results import tables
 from mixedfast.results.fixed_effects import FixedPart
+from mixedfast.results.robust import robust_covariance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,13 +55,20 @@ class Estimates(FixedPart):
         return self._fit.theta.copy()
 
     @returns_callers_tables
-    def vcov(self, ddf: str | KenwardRoger | None = None) -> pd.DataFrame:
+    def vcov(
+        self, ddf: str | KenwardRoger | None = None, cluster: str | None = None
+    ) -> pd.DataFrame:
         """Return the covariance matrix of the fixed effects.
 
         Parameters
         ----------
-        ddf : {None, "kenward-roger"} or mixedfast.KenwardRoger
-            With "kenward-roger" the small-sample adjusted matrix of Kenward and Roger (1997).
+        ddf : {None, "kenward-roger", "CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3"}
+            Or a `mixedfast.KenwardRoger`. With "kenward-roger" the small-sample adjusted matrix of
+            Kenward and Roger (1997); with "CR0" to "CR3" cluster-robust matrices, named as in
+            clubSandwich (Bell and McCaffrey 2002; Pustejovsky and Tipton 2018). Prior weights are
+            part of the working covariance: rows are multiplied by the roots of their weights.
+        cluster : str, optional
+            Clusters of a cluster-robust matrix, as for `coef_table`.
 
         Returns
         -------
@@ -70,6 +79,8 @@ class Estimates(FixedPart):
         ------
         ArgumentError
             For anything else as `ddf`.
+        NotDefinedError
+            When clusters do not hold whole groups, or there are too few.
 
         Examples
         --------
@@ -80,10 +91,16 @@ class Estimates(FixedPart):
         Intercept      46.57 -1.45
         Days           -1.45  2.39
         """
+        if isinstance(ddf, str) and ddf in KINDS:
+            values = robust_covariance(self, ddf, cluster).vcov(self._fit)
+            return self._coefficient_matrix(values)
+        if cluster is not None:
+            raise ArgumentError(f'cluster={cluster!r} needs a kind: vcov("CR2")')
         how = ddf if isinstance(ddf, KenwardRoger) else None
         if how is None and ddf not in (None, "kenward-roger"):
             raise ArgumentError(
-                f'vcov(ddf={ddf!r}): None, "kenward-roger" or mixedfast.KenwardRoger(...)'
+                f'vcov({ddf!r}): choose None, "kenward-roger", mixedfast.KenwardRoger() or one of '
+                f"{', '.join(KINDS)}"
             )
         adjusted = ddf is not None
         values = kenward_roger(self._fit, how).vcov if adjusted else self._fit.vcov

@@ -258,7 +258,9 @@ class GLMMResult(GLMMRowMethods, HypothesisTests):
         return of_link(self.link, family.mean, family.mean_slope, counts)
 
     @returns_callers_tables
-    def coef_table(self, ddf: DDF = "asymptotic", level: float = 0.95) -> pd.DataFrame:
+    def coef_table(  # type: ignore[override]
+        self, ddf: DDF = "asymptotic", level: float = 0.95
+    ) -> pd.DataFrame:
         """Return the coefficients with standard errors, z tests and confidence intervals.
 
         Parameters
@@ -276,7 +278,7 @@ class GLMMResult(GLMMRowMethods, HypothesisTests):
         found: pd.DataFrame = self._without_constant(tables.coef_table(self._fit, ddf, level))
         return found
 
-    def contrast(
+    def contrast(  # type: ignore[override]
         self,
         L: Any,
         rhs: float | Sequence[float] = 0.0,

@@ -10,6 +10,7 @@ from mixedfast.inference.hypotheses.emmeans import emmeans
 from mixedfast.results import tables
 from mixedfast.results.fixed_effects import FixedPart
 from mixedfast.results.marginal_means import MarginalMeans
+from mixedfast.results.robust import tests_with
 from mixedfast.results.tabled import tabled
 
 if TYPE_CHECKING:
@@ -30,7 +31,13 @@ class HypothesisTests(FixedPart):
         return None
 
     @returns_callers_tables
-    def coef_table(self, ddf: DDF = "satterthwaite", level: float = 0.95) -> pd.DataFrame:
+    def coef_table(
+        self,
+        ddf: DDF = "satterthwaite",
+        level: float = 0.95,
+        vcov: str | None = None,
+        cluster: str | None = None,
+    ) -> pd.DataFrame:
         """Return the coefficients with standard errors, df, t tests and confidence intervals.
 
         Parameters
@@ -43,6 +50,13 @@ class HypothesisTests(FixedPart):
             methods that count groups are refused.
         level : float
             Of the confidence intervals, between 0 and 1.
+        vcov : {"CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3"}, optional
+            Standard errors that stay valid when the variances and correlations of the model are
+            wrong, from the differences between clusters. "CR2" with its Satterthwaite df is
+            accurate for few clusters too. Joint tests are HTZ of Pustejovsky and Tipton (2018).
+        cluster : str, optional
+            The clusters of `vcov`: a grouping factor, or a column of the data whose clusters hold
+            whole groups. Default: the grouping factor with the fewest levels.
 
         Returns
         -------
@@ -63,17 +77,23 @@ class HypothesisTests(FixedPart):
         >>> m = mf.lmer("Reaction ~ Days + (Days | Subject)", mf.load_dataset("sleepstudy"))
         >>> m.coef_table().df.round(2).to_dict()
         {'Intercept': 17.0, 'Days': 17.0}
+        >>> m.coef_table(vcov="CR2", cluster="Subject").std_error.round(3).to_dict()
+        {'Intercept': 6.825, 'Days': 1.546}
         """
-        return tables.coef_table(self._fit, ddf, level)
+        return tables.coef_table(self._fit, tests_with(self, ddf, vcov, cluster), level)
 
     @returns_callers_tables
-    def drop1(self, ddf: DDF = "satterthwaite") -> pd.DataFrame:
+    def drop1(
+        self, ddf: DDF = "satterthwaite", vcov: str | None = None, cluster: str | None = None
+    ) -> pd.DataFrame:
         """Test the terms that may be dropped: those that no higher-order term contains.
 
         Parameters
         ----------
         ddf : str or TraceMethod
             As for `coef_table`; for terms with several columns see `anova`.
+        vcov, cluster
+            As for `coef_table`.
 
         Returns
         -------
@@ -87,7 +107,7 @@ class HypothesisTests(FixedPart):
         >>> m.drop1().index.tolist()
         ['ses:sex']
         """
-        return tables.drop1(self._fit, ddf)
+        return tables.drop1(self._fit, tests_with(self, ddf, vcov, cluster))
 
     @returns_callers_tables
     def contrast(
@@ -97,6 +117,8 @@ class HypothesisTests(FixedPart):
         ddf: DDF = "satterthwaite",
         joint: bool = False,
         level: float = 0.95,
+        vcov: str | None = None,
+        cluster: str | None = None,
     ) -> pd.DataFrame:
         """Test linear combinations of the coefficients.
 
@@ -113,6 +135,8 @@ class HypothesisTests(FixedPart):
             One F test of all rows together instead of one t test per row. F does not depend on
             how the hypothesis is written; Satterthwaite's df do, unless `ddf` is
             ``mixedfast.Satterthwaite(joint="invariant")``.
+        vcov, cluster
+            As for `coef_table`.
 
         Returns
         -------
@@ -134,7 +158,8 @@ class HypothesisTests(FixedPart):
         >>> m.contrast("Days = 10").p_value.round(3).tolist()
         [0.766]
         """
-        return tables.contrast(self._fit, L, rhs, ddf, joint, level)
+        method = tests_with(self, ddf, vcov, cluster)
+        return tables.contrast(self._fit, L, rhs, method, joint, level)
 
     def emmeans(
         self,
@@ -146,6 +171,8 @@ class HypothesisTests(FixedPart):
         weights: str = "equal",
         offset: float | None = None,
         type: str = "link",
+        vcov: str | None = None,
+        cluster: str | None = None,
     ) -> MarginalMeans:
         """Compute estimated marginal means: predictions on a grid, averaged over the other factors.
 
@@ -175,6 +202,8 @@ class HypothesisTests(FixedPart):
             The scale of a model of a transformed response, such as ``log(y)``: that of the model,
             or that of y. Standard errors on the scale of y follow by the delta method, intervals
             are transformed, and differences of logarithms become ratios.
+        vcov, cluster
+            As for `coef_table`.
 
         Returns
         -------
@@ -196,7 +225,7 @@ class HypothesisTests(FixedPart):
             specs,
             at=at,
             by=by,
-            ddf=ddf,
+            ddf=tests_with(self, ddf, vcov, cluster),
             level=level,
             weights=weights,
             offset=offset,
@@ -215,6 +244,8 @@ class HypothesisTests(FixedPart):
         by: Any = None,
         level: float = 0.95,
         weights: str = "equal",
+        vcov: str | None = None,
+        cluster: str | None = None,
     ) -> MarginalMeans:
         """Compute the slopes of a covariate at the levels of factors, averaged over the others.
 
@@ -224,7 +255,7 @@ class HypothesisTests(FixedPart):
             The covariate, a column of numbers; the formula may transform it.
         specs : str or list of str
             As for `emmeans`: ``"treat"`` for the slope in each treatment.
-        ddf, at, by, level, weights
+        ddf, at, by, level, weights, vcov, cluster
             As for `emmeans`. A slope that depends on `x` itself, as under ``poly(x, 2)``, is taken
             at the mean of `x`, or at the values ``at={x: [...]}`` with `x` in `specs`.
 
@@ -262,7 +293,7 @@ class HypothesisTests(FixedPart):
             specs,
             at=at,
             by=by,
-            ddf=ddf,
+            ddf=tests_with(self, ddf, vcov, cluster),
             level=level,
             weights=weights,
             design=self._design,

@@ -34,6 +34,7 @@ from mixedfast.results.influence import Influence
 from mixedfast.results.mixed_tests import MixedTests
 from mixedfast.results.new_rows import NewRows
 from mixedfast.results.refit import Refit, is_many
+from mixedfast.results.robust import tests_with
 from mixedfast.results.step import Step
 from mixedfast.results.tabled import tabled
 
@@ -331,13 +332,20 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
             "singular": self.is_singular,
         }
 
-    def summary(self, ddf: DDF | None = "satterthwaite") -> Summary:
+    def summary(
+        self,
+        ddf: DDF | None = "satterthwaite",
+        vcov: str | None = None,
+        cluster: str | None = None,
+    ) -> Summary:
         """Summarize the fit on a page like that of lme4 and lmerTest.
 
         Parameters
         ----------
         ddf : str, TraceMethod or None
             As for `coef_table`; None leaves tests out.
+        vcov, cluster : str, optional
+            As for `coef_table`.
 
         Returns
         -------
@@ -361,7 +369,8 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
         """
         from mixedfast.report.text import Summary
 
-        if ddf is not None:
+        if ddf is not None or vcov is not None:
+            ddf = tests_with(self, "" if ddf is None else ddf, vcov, cluster)
             ddf_method(ddf)
         return Summary(self._in_pandas(), ddf)
 

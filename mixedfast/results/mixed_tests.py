@@ -17,6 +17,7 @@ from mixedfast.results import tables
 from mixedfast.results.bootstrap import Bootstrap
 from mixedfast.results.hypothesis_tests import HypothesisTests
 from mixedfast.results.profile import Profile
+from mixedfast.results.robust import tests_with
 from mixedfast.results.tabled import tabled
 
 if TYPE_CHECKING:
@@ -53,7 +54,13 @@ class MixedTests(HypothesisTests):
         return tables.ddf_table(self._fit)
 
     @returns_callers_tables
-    def anova(self, type: str = "III", ddf: DDF = "satterthwaite") -> pd.DataFrame:
+    def anova(
+        self,
+        type: str = "III",
+        ddf: DDF = "satterthwaite",
+        vcov: str | None = None,
+        cluster: str | None = None,
+    ) -> pd.DataFrame:
         """Test the terms of the fixed part by F tests.
 
         Parameters
@@ -65,6 +72,8 @@ class MixedTests(HypothesisTests):
             As for `coef_table`. Satterthwaite's df of a term with several columns depend on the
             contrasts in types I and II, and may differ between types that test the same
             hypothesis; ``mixedfast.Satterthwaite(joint="invariant")`` gives one number.
+        vcov, cluster
+            As for `coef_table`.
 
         Returns
         -------
@@ -87,7 +96,7 @@ class MixedTests(HypothesisTests):
         sex         1.0  6830.42    51.30
         ses:sex     1.0  7173.55     2.53
         """
-        return tables.anova_table(self._fit, type, ddf)
+        return tables.anova_table(self._fit, type, tests_with(self, ddf, vcov, cluster))
 
     @returns_callers_tables
     def ranova(self) -> pd.DataFrame:
@@ -119,6 +128,8 @@ class MixedTests(HypothesisTests):
         n: int = 1000,
         seed: int | None = None,
         progress: Show = "auto",
+        vcov: str | None = None,
+        cluster: str | None = None,
     ) -> pd.DataFrame:
         """Compute confidence intervals.
 
@@ -136,6 +147,8 @@ class MixedTests(HypothesisTests):
             Of the bootstrap.
         progress : {"auto", True, False}
             Show a bar while profiles are computed or replicates fitted.
+        vcov, cluster
+            Of Wald intervals, as for `coef_table`.
 
         Returns
         -------
@@ -168,7 +181,9 @@ class MixedTests(HypothesisTests):
         check_choice("method", method, ("wald", "profile", "boot"))
         check_level(level)
         if method == "wald":
-            return tables.wald_intervals(self._fit, level, ddf)
+            return tables.wald_intervals(self._fit, level, tests_with(self, ddf, vcov, cluster))
+        if vcov is not None or cluster is not None:
+            raise ArgumentError(f'confint(method={method!r}): vcov= and cluster= need "wald"')
         if method == "profile":
             return self.profile(max_level=max(level, 0.99), progress=progress).confint(level)
         found = self.bootstrap(n, seed=seed, progress=progress)

@@ -12,7 +12,9 @@ import numpy as np
 from mixedfast._stored import stored
 from mixedfast._validation import check_choice, check_flag, check_path
 from mixedfast.data.frames_out import returns_callers_tables
+from mixedfast.errors import ArgumentError
 from mixedfast.estimation.least_squares import LeastSquares, least_squares
+from mixedfast.inference.ddf.cluster_robust import KINDS
 from mixedfast.inference.ddf.methods import DDF, without_groups
 from mixedfast.inference.hypotheses.regression import (
     FStatistic,
@@ -25,6 +27,7 @@ from mixedfast.results.display import Display, written
 from mixedfast.results.fixed_effects import STORED_FIELDS
 from mixedfast.results.hypothesis_tests import HypothesisTests
 from mixedfast.results.refit import Refit
+from mixedfast.results.robust import robust_covariance, tests_with
 from mixedfast.results.row_methods import RowMethods
 
 if TYPE_CHECKING:
@@ -99,13 +102,16 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         return r_squared(self._fit)
 
     @returns_callers_tables
-    def vcov(self, ddf: DDF | None = None) -> pd.DataFrame:
+    def vcov(self, ddf: DDF | None = None, cluster: str | None = None) -> pd.DataFrame:
         """Return the covariance matrix of the estimated coefficients.
 
         Parameters
         ----------
         ddf : str, optional
-            As for a mixed model. Kenward and Roger's adjustment is zero here.
+            As for a mixed model: "CR0" to "CR3" are cluster-robust matrices. Kenward and Roger's
+            adjustment is zero here.
+        cluster : str, optional
+            The clusters of a cluster-robust matrix: a column of the data.
 
         Returns
         -------
@@ -124,12 +130,25 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         Intercept      43.69 -6.90
         Days           -6.90  1.53
         """
+        if isinstance(ddf, str) and ddf in KINDS:
+            values = robust_covariance(self, ddf, cluster).vcov(self._fit)
+            return self._coefficient_matrix(values)
+        if cluster is not None:
+            raise ArgumentError(
+                f'cluster={cluster!r} needs a cluster-robust matrix: vcov("CR2", ...)'
+            )
         if ddf is not None:
             without_groups(ddf)
         return self._coefficient_matrix(self._fit.vcov)
 
     @returns_callers_tables
-    def anova(self, type: str = "I", ddf: DDF = "residual") -> pd.DataFrame:
+    def anova(
+        self,
+        type: str = "I",
+        ddf: DDF = "residual",
+        vcov: str | None = None,
+        cluster: str | None = None,
+    ) -> pd.DataFrame:
         """Compute the analysis of variance.
 
         Parameters
@@ -138,6 +157,8 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
             Each term after those before it, as in ``anova`` of a linear model in R; or by
             containment, or marginal.
         ddf : str
+            As for `coef_table`.
+        vcov, cluster : str, optional
             As for `coef_table`.
 
         Returns
@@ -158,11 +179,17 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         >>> m.anova()["sum_sq"].round(6).to_dict()
         {'x': 9.8, 'Residuals': 0.2}
         """
-        return tables.regression_anova(self._fit, type, ddf)
+        method = tests_with(self, ddf, vcov, cluster, "residual")
+        return tables.regression_anova(self._fit, type, method)
 
     @returns_callers_tables
     def confint(
-        self, method: str = "wald", level: float = 0.95, ddf: DDF = "residual"
+        self,
+        method: str = "wald",
+        level: float = 0.95,
+        ddf: DDF = "residual",
+        vcov: str | None = None,
+        cluster: str | None = None,
     ) -> pd.DataFrame:
         """Compute confidence intervals of the coefficients, exact for normal errors.
 
@@ -171,6 +198,8 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         method : {"wald"}
         level : float
         ddf : str
+            As for `coef_table`.
+        vcov, cluster : str, optional
             As for `coef_table`.
 
         Returns
@@ -193,7 +222,8 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         Days            8.0       12.9
         """
         check_choice("method", method, ("wald",))
-        return tables.wald_intervals(self._fit, level, ddf)
+        tests = tests_with(self, ddf, vcov, cluster, "residual")
+        return tables.wald_intervals(self._fit, level, tests)
 
     def predict(
         self,
@@ -306,12 +336,16 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
             "p_value": f.p,
         }
 
-    def summary(self, ddf: DDF = "residual") -> Page:
+    def summary(
+        self, ddf: DDF = "residual", vcov: str | None = None, cluster: str | None = None
+    ) -> Page:
         """Summarize the fit on a page like that of ``lm`` in R.
 
         Parameters
         ----------
         ddf : str
+            As for `coef_table`.
+        vcov, cluster : str, optional
             As for `coef_table`.
 
         Returns
@@ -329,13 +363,14 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         """
         from mixedfast.report.text import ols_page
 
-        return ols_page(self._in_pandas(), without_groups(ddf))
+        tests = tests_with(self, ddf, vcov, cluster, "residual")
+        return ols_page(self._in_pandas(), without_groups(tests))
 
     def to_html(
         self,
         path: str | PathLike[str] | None = None,
         title: str | None = None,
-        ddf: str = "residual",
+        ddf: DDF = "residual",
         pictures: bool = True,
     ) -> str | None:
         """Write a report to one HTML file: the summary, intervals, pictures of the residuals.

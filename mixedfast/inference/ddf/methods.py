@@ -16,6 +16,7 @@ from mixedfast._validation import check_level, did_you_mean
 from mixedfast.errors import NotDefinedError
 from mixedfast.estimation.fit import Fit
 from mixedfast.estimation.linear_fit import LinearFit
+from mixedfast.inference.ddf.cluster_robust import ClusterRobust
 from mixedfast.inference.ddf.design_based import design_df
 from mixedfast.inference.ddf.flat_directions import rest_on_flat
 from mixedfast.inference.ddf.joint_hypothesis import (
@@ -171,6 +172,22 @@ def _kenward_roger_method(how: KenwardRoger) -> Method:
     )
 
 
+def _cluster_robust_method(how: ClusterRobust) -> Method:
+    """Make the tests with a cluster-robust covariance: Satterthwaite's df, and HTZ for joint tests.
+
+    Its p values are of the fit from which it was computed.
+    """
+    return Method(
+        str(how),
+        f"cluster-robust covariance {how}",
+        lambda fit: fit,
+        how.std_errors,
+        how.df,
+        how.wald,
+        lambda fit, hypothesis: how.factor_and_df(fit, hypothesis.L),
+    )
+
+
 _METHODS: dict[str, Method] = {
     m.name: m
     for m in (
@@ -197,8 +214,11 @@ _METHODS: dict[str, Method] = {
 METHODS: tuple[str, ...] = tuple(_METHODS)
 
 
-DDF = str | TraceMethod
-"""A value of ``ddf=``: a name, or `mixedfast.Satterthwaite` or `mixedfast.KenwardRoger`."""
+DDF = str | TraceMethod | ClusterRobust
+"""A value of ``ddf=``: a name, or `mixedfast.Satterthwaite` or `mixedfast.KenwardRoger`.
+
+Inside the package also a cluster-robust covariance, which users give as ``vcov=``.
+"""
 
 
 def method(ddf: DDF) -> Method:
@@ -209,6 +229,8 @@ def method(ddf: DDF) -> Method:
     NotDefinedError
         For an unknown name; the message lists the known ones.
     """
+    if isinstance(ddf, ClusterRobust):
+        return _cluster_robust_method(ddf)
     if isinstance(ddf, Satterthwaite):
         return _satterthwaite_method(ddf)
     if isinstance(ddf, KenwardRoger):
@@ -227,14 +249,16 @@ def method(ddf: DDF) -> Method:
 _EXACT = ("residual", "containment", "satterthwaite", "kenward-roger")
 
 
-def without_groups(ddf: DDF) -> str:
-    """Return the name of the method for a regression: "residual" (n - p) or "asymptotic".
+def without_groups(ddf: DDF) -> DDF:
+    """Return the method for a regression: "residual" (n - p), "asymptotic" or cluster-robust.
 
     Raises
     ------
     NotDefinedError
         For an unknown method, and for those that count groups.
     """
+    if isinstance(ddf, ClusterRobust):
+        return ddf
     name = method(ddf).name
     if name == "asymptotic":
         return name

@@ -65,7 +65,7 @@ class SquaresTest(NamedTuple):
 def regression_anova(fit: LeastSquares, type: str, ddf: DDF) -> list[SquaresTest]:
     """Test the terms, with the residuals as last row; see ``OLSResult.anova``."""
     known, error = without_groups(ddf), fit.sigma**2
-    if str(type) in ("I", "1"):
+    if str(type) in ("I", "1") and isinstance(known, str):
         den = math.inf if known == "asymptotic" else float(fit.nu)
         tests = [
             SquaresTest(name, df, ss, ss / df, ss / df / error, f_tail(ss / df / error, df, den))

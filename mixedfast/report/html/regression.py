@@ -13,12 +13,13 @@ from mixedfast.report.page import page_html
 from mixedfast.report.text import ols_page, page
 
 if TYPE_CHECKING:
+    from mixedfast.inference.ddf.methods import DDF
     from mixedfast.report.protocols import LeastSquaresModel
 
 __all__ = ["regression_html"]
 
 
-def regression_html(m: LeastSquaresModel, title: str | None, ddf: str, pictures: bool) -> str:
+def regression_html(m: LeastSquaresModel, title: str | None, ddf: DDF, pictures: bool) -> str:
     """Build the report as one HTML document; see ``OLSResult.to_html``."""
     heading = m.formula if title is None else title
     check_kind("title", heading, str, "text")
