@@ -13,9 +13,11 @@ import ast
 import contextlib
 import doctest
 import io
+import os
 import re
 import shlex
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +109,10 @@ def tidied(text: str) -> str:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        path = Path(name)
-        path.write_text(written(path.read_text(encoding="utf-8")), encoding="utf-8")
+    pages, start = [Path(name).resolve() for name in sys.argv[1:]], Path.cwd()
+    for path in pages:
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)  # the examples of a page write files
+            made = written(path.read_text(encoding="utf-8"))
+            os.chdir(start)
+        path.write_text(made, encoding="utf-8")
