@@ -29,11 +29,12 @@ from mixedfast.errors import (
 
 if TYPE_CHECKING:
     from mixedfast._versions import show_versions
-    from mixedfast.api import anova, crossproducts, fit, glmer, lm, lmer
+    from mixedfast.api import anova, crossproducts, fit, lm, lmer
     from mixedfast.crossprod.types import CrossProducts
     from mixedfast.data.read_table import read_table
     from mixedfast.datasets import list_datasets, load_dataset
     from mixedfast.formula.expressions import allow_in_formulas
+    from mixedfast.generalized import glmer
     from mixedfast.inference.ddf.trace_methods import KenwardRoger, Satterthwaite
     from mixedfast.report.model_table import table
     from mixedfast.report.text import page
@@ -53,7 +54,7 @@ _MODULES = {
     "anova": "mixedfast.api",
     "crossproducts": "mixedfast.api",
     "fit": "mixedfast.api",
-    "glmer": "mixedfast.api",
+    "glmer": "mixedfast.generalized",
     "lm": "mixedfast.api",
     "lmer": "mixedfast.api",
     "lmer_by": "mixedfast.subsets",

@@ -10,7 +10,6 @@ from mixedfast.engines._levels import MAX_K
 from mixedfast.engines.block import BlockEngine
 from mixedfast.engines.cholmod import CholmodEngine, Pattern, analyse
 from mixedfast.engines.interface import Engine
-from mixedfast.engines.krylov.engine import KrylovEngine
 from mixedfast.engines.layout import Layout, lay_out
 from mixedfast.errors import BuildError, DataError
 
@@ -63,6 +62,9 @@ def choose(cp: CrossProducts, requested: str = "auto") -> Engine:
     if requested == "cholmod":
         return CholmodEngine(cp)
     if requested == "krylov" and len(cp.groups) > 1:
+        # imports parts of SciPy that other models do not need
+        from mixedfast.engines.krylov.engine import KrylovEngine
+
         return KrylovEngine(cp)
     layout = lay_out(cp)
     if requested == "block" or not layout.rest:

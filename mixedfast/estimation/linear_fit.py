@@ -6,13 +6,17 @@ Tests and predictions read fits by this protocol.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from mixedfast.crossprod.types import CrossProducts
+from mixedfast.engines.interface import Engine
 
-__all__ = ["LinearFit"]
+if TYPE_CHECKING:
+    from typing import TypeGuard
+
+__all__ = ["GeneralizedFit", "LinearFit", "is_generalized"]
 
 
 class LinearFit(Protocol):
@@ -67,3 +71,32 @@ class LinearFit(Protocol):
     def memo(self, name: str, make: Callable[[], Any]) -> Any:
         """Return ``make()``, called once per fit."""
         ...
+
+
+class GeneralizedFit(LinearFit, Protocol):
+    """The fit of a generalized linear mixed model, a `LinearFit` on the scale of the link.
+
+    See `mixedfast.estimation.glmm.fit.GLMMFit`, imported only where such a model is fitted.
+    """
+
+    @property
+    def family(self) -> Any: ...
+    @property
+    def extra(self) -> np.ndarray: ...
+    @property
+    def curvature(self) -> str: ...
+    @property
+    def n_agq(self) -> int: ...
+    @property
+    def response_sums(self) -> np.ndarray: ...
+    @property
+    def lambdas(self) -> list[np.ndarray]: ...
+    @property
+    def modes_internal(self) -> tuple[np.ndarray, ...]: ...
+    @property
+    def solved(self) -> Engine: ...
+
+
+def is_generalized(fit: LinearFit) -> TypeGuard[GeneralizedFit]:
+    """Return whether a fit is of a generalized linear mixed model."""
+    return hasattr(fit, "family")

@@ -197,7 +197,7 @@ def test_files_and_pickles(tmp_path):
         ({"family": "binomal"}, mf.ArgumentError, "did you mean 'binomial'"),
         ({"family": "gaussian"}, mf.ArgumentError, "normal responses: mf.lmer"),
         ({"link": "sqrt"}, mf.ArgumentError, "the links of the binomial family are"),
-        ({"n_agq": 9}, mf.ArgumentError, "n_agq=9"),
+        ({"n_agq": 0}, mf.ArgumentError, "n_agq=0"),
         ({"curvature": "exact"}, mf.ArgumentError, "curvature='exact'"),
         ({"trials": "n"}, mf.DataError, "no column 'n'"),
         ({"y": -1.0}, mf.DataError, "is negative"),

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import eigh_tridiagonal
 
 from mixedfast.errors import NotIdentifiedError
 
@@ -100,6 +99,8 @@ def log_forms(B: np.ndarray, solved: Solved) -> np.ndarray:
 
     T[i,i] = 1/alpha_i + beta_{i-1}/alpha_{i-1}, T[i,i+1] = sqrt(beta_i)/alpha_i
     """
+    from scipy.linalg import eigh_tridiagonal
+
     out = np.zeros(B.shape[1])
     for c, steps in enumerate(solved.steps):
         if not steps:

@@ -11,8 +11,7 @@ from mixedfast._validation import check_flag
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.errors import DataError, NotDefinedError
 from mixedfast.estimation.fit import Fit, fit_crossproducts
-from mixedfast.estimation.glmm.fit import GLMMFit
-from mixedfast.estimation.linear_fit import LinearFit
+from mixedfast.estimation.linear_fit import LinearFit, is_generalized
 
 __all__ = ["ComparedModel", "by_ml", "compare", "n_parameters"]
 
@@ -111,9 +110,9 @@ def compare(
 
 def _check_same_family(one: LinearFit, other: LinearFit) -> None:
     """Raise DataError unless both are linear, or both are generalized, of one family and data."""
-    if not isinstance(one, GLMMFit) and not isinstance(other, GLMMFit):
+    if not is_generalized(one) and not is_generalized(other):
         return
-    if not (isinstance(one, GLMMFit) and isinstance(other, GLMMFit)):
+    if not (is_generalized(one) and is_generalized(other)):
         raise DataError("a generalized linear mixed model is not comparable with a linear one")
     if one.family.name != other.family.name:
         raise DataError(
@@ -127,7 +126,7 @@ def _check_same_family(one: LinearFit, other: LinearFit) -> None:
 
 def n_parameters(fit: LinearFit) -> int:
     """Count the parameters of a model: coefficients, theta, and sigma or those of the family."""
-    own = len(fit.extra) if isinstance(fit, GLMMFit) else 1
+    own = len(fit.extra) if is_generalized(fit) else 1
     return fit.cp.p + len(fit.theta) + own
 
 

@@ -20,8 +20,7 @@ import numpy as np
 
 from mixedfast.engines.interface import Engine
 from mixedfast.estimation.fit import Fit
-from mixedfast.estimation.glmm.fit import GLMMFit
-from mixedfast.estimation.linear_fit import LinearFit
+from mixedfast.estimation.linear_fit import GeneralizedFit, LinearFit, is_generalized
 from mixedfast.inference.prediction.row_tiles import ModelRows
 
 __all__ = [
@@ -67,7 +66,7 @@ def henderson_blocks(fit: LinearFit) -> HendersonBlocks:
     def make() -> HendersonBlocks:
         """Compute the blocks."""
         W = fit.whitening
-        if isinstance(fit, GLMMFit):
+        if is_generalized(fit):
             return _of_working_model(fit)
         if not isinstance(fit, Fit):
             return HendersonBlocks(W, [], [], [], [], None)
@@ -80,7 +79,7 @@ def henderson_blocks(fit: LinearFit) -> HendersonBlocks:
     return fit.memo("henderson blocks", make)
 
 
-def _of_working_model(fit: GLMMFit) -> HendersonBlocks:
+def _of_working_model(fit: GeneralizedFit) -> HendersonBlocks:
     """Compute the blocks of a generalized model, with the weights at its conditional modes."""
     W, engine = fit.whitening, fit.solved
     H = [block @ block.T for block in fit.lambdas]
