@@ -392,6 +392,10 @@ class GLMMResult(GLMMRowMethods, HypothesisTests):
             ]
         )
 
+    def _measures(self) -> dict[str, float]:
+        """Return the further measures of tables: there are none that need no rows."""
+        return {}
+
     def summary(self, ddf: DDF | None = "asymptotic") -> Page:
         """Make the page of the model, in the layout of lme4.
 

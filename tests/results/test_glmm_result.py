@@ -355,3 +355,14 @@ def test_refit(name):
     pd.testing.assert_series_equal(g.params, before)
     with pytest.raises(mf.DataError, match="shape"):
         g.refit(np.zeros(3))
+
+
+def test_table_beside_a_linear_model():
+    students = mf.load_dataset("hsb")
+    students["passed"] = (students["math"] > 12).astype(int)
+    g = mf.glmer("passed ~ ses + (1 | school)", students, "binomial")
+    m = mf.lmer("passed ~ ses + (1 | school)", students, REML=False)
+    shown = str(mf.table(g, m, names=["logit", "linear"]))
+    for number in (g.params["ses"], m.params["ses"]):
+        assert f"{number:.3f}" in shown
+    assert f"{g.criterion:,.1f}" in shown and "linear" in shown
