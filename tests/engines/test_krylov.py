@@ -199,3 +199,21 @@ def test_one_factor_needs_no_probes() -> None:
     """A model with one factor is fitted by the block engine, exactly."""
     m = mf.lmer("y ~ x + (1 | g0)", crossed(300, (20, 5), 9), engine="krylov")
     assert m.engine == "block" and m.optimization["monte_carlo"] is None
+
+
+def test_nearly_separate_communities_need_their_directions() -> None:
+    """50 communities that share 0.2 % of their rows: 60 directions meet the target."""
+    rng = np.random.default_rng(3)
+    n, parts = 60_000, 50
+    own = rng.integers(0, parts, n)
+    other = np.where(rng.random(n) < 0.002, rng.integers(0, parts, n), own)
+    g0, g1 = own * 60 + rng.integers(0, 60, n), other * 30 + rng.integers(0, 30, n)
+    y = rng.normal(size=n) + 0.7 * rng.normal(size=3000)[g0] + 0.5 * rng.normal(size=1500)[g1]
+    table = pd.DataFrame({"g0": g0, "g1": g1, "y": y})
+    m = mf.lmer("y ~ 1 + (1 | g0) + (1 | g1)", table, engine="krylov")
+    exact = mf.lmer("y ~ 1 + (1 | g0) + (1 | g1)", table, engine="block")
+    claimed = m._fit.monte_carlo()
+    assert claimed is not None and claimed.meets_target
+    assert m.optimization["engine"]["directions"] == 60
+    error = (m._fit.theta_internal - exact._fit.theta_internal) / standard_errors(exact)
+    assert (np.abs(error) < 5.0 * claimed.ratio).all()
