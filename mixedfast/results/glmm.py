@@ -12,7 +12,14 @@ import numpy as np
 from mixedfast._stored import stored
 from mixedfast._validation import check_choice, check_flag
 from mixedfast.data.frames_out import returns_callers_tables
-from mixedfast.errors import ArgumentError, ConvergenceWarning, DataError, SingularFitWarning, warn
+from mixedfast.errors import (
+    ArgumentError,
+    ConvergenceWarning,
+    DataError,
+    NotDefinedError,
+    SingularFitWarning,
+    warn,
+)
 from mixedfast.estimation.glmm.cumulative import thresholds_of
 from mixedfast.estimation.glmm.designs import without_intercept
 from mixedfast.estimation.glmm.fit import among_all_columns, fit_glmm, structure_of
@@ -326,11 +333,13 @@ class GLMMResult(GLMMRowMethods, HypothesisTests):
         return found
 
     @returns_callers_tables
-    def confint(self, level: float = 0.95) -> pd.DataFrame:
+    def confint(self, method: str = "wald", level: float = 0.95) -> pd.DataFrame:
         """Return Wald intervals of the coefficients.
 
         Parameters
         ----------
+        method : {"wald"}
+            From the Hessian of all parameters, so that the uncertainty of theta is included.
         level : float
 
         Returns
@@ -338,6 +347,12 @@ class GLMMResult(GLMMRowMethods, HypothesisTests):
         DataFrame
             ``conf_low, conf_high``, index: coefficients.
         """
+        if method in ("profile", "boot"):
+            raise NotDefinedError(
+                f"method={method!r} is for linear mixed models: a generalized one has "
+                'method="wald"; for a bootstrap, refit(y) to draws of simulate()'
+            )
+        check_choice("method", method, ("wald",))
         return self.coef_table(level=level)[["conf_low", "conf_high"]]
 
     @returns_callers_tables

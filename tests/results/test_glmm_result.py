@@ -366,3 +366,10 @@ def test_table_beside_a_linear_model():
     for number in (g.params["ses"], m.params["ses"]):
         assert f"{number:.3f}" in shown
     assert f"{g.criterion:,.1f}" in shown and "linear" in shown
+
+
+def test_intervals_by_name():
+    _, g = fitted("cbpp")
+    pd.testing.assert_frame_equal(g.confint("wald", level=0.9), g.confint(level=0.9))
+    with pytest.raises(mf.NotDefinedError, match="linear mixed models"):
+        g.confint(method="profile")
