@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mixedfast.report.model_table import table
     from mixedfast.report.text import page
     from mixedfast.results import LMMResult
+    from mixedfast.results.pooled import pool
     from mixedfast.results.saved import load
     from mixedfast.simulations import permute, power
     from mixedfast.subsets import lmer_by
@@ -63,6 +64,7 @@ _MODULES = {
     "load_dataset": "mixedfast.datasets",
     "page": "mixedfast.report.text",
     "permute": "mixedfast.simulations",
+    "pool": "mixedfast.results.pooled",
     "power": "mixedfast.simulations",
     "read_table": "mixedfast.data.read_table",
     "show_versions": "mixedfast._versions",
@@ -100,6 +102,7 @@ __all__ = [
     "load_dataset",
     "page",
     "permute",
+    "pool",
     "power",
     "read_table",
     "show_versions",

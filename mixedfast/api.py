@@ -45,6 +45,7 @@ from mixedfast.results.fixed_effects import FixedPart
 from mixedfast.results.foreign_names import explain_arguments
 from mixedfast.results.lmm import LMMResult
 from mixedfast.results.ols import OLSResult
+from mixedfast.results.pooled import with_pool
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 __all__ = ["anova", "crossproducts", "fit", "lm", "lmer"]
 
 
+@with_pool
 @explain_arguments
 def lmer(
     formula: str,
