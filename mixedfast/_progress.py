@@ -70,7 +70,8 @@ def bar(
 
 
 def _is_interactive() -> bool:
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    # None without a console (pythonw.exe) or with a closed stream
+    return (sys.stderr is not None and sys.stderr.isatty()) or "ipykernel" in sys.modules
 
 
 def _tqdm() -> Any:

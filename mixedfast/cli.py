@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,9 @@ from mixedfast._versions import __version__
 from mixedfast.errors import DataError, MixedFastError
 
 if TYPE_CHECKING:
-    from mixedfast.results import LMMResult, OLSResult
+    import pandas as pd
+
+    from mixedfast.results import GLMMResult, LMMResult, OLSResult
 
 __all__ = ["main"]
 
@@ -37,6 +41,8 @@ examples:
   mixedfast fit "score ~ dose * time + (1 | clinic/patient)" trial.parquet --ml --anova
   mixedfast fit "passed ~ ses + (1 | school)" students.csv --family binomial
   mixedfast fit "y ~ x + (1 | g)" data.csv.gz --ddf kenward-roger --html report.html
+  mixedfast fit "y ~ x + (1 | g)" data.csv --where "x > 0 and sex == 'f'" --table models.docx
+  mixedfast fit "y ~ x + (1 | g)" 'parts/*.parquet' --checkpoint sums.mf --save fit.mf
   mixedfast demo --html demo.html
 """
 
@@ -50,6 +56,31 @@ exit status:
 """
 
 _ERROR, _INTERRUPTED, _READER_GONE = 1, 130, 141
+
+#: Number of the last of the three streams that every program has.
+_STANDARD_ERROR = 2
+
+#: Plots that need no further argument.
+_PLOTS = ("caterpillar", "qq", "residuals", "shrinkage", "slopes")
+
+_TABLES = (".csv", ".json", ".html", ".docx")
+
+#: What a condition of --where may consist of: columns, numbers, text, comparisons and arithmetic.
+_CONDITION = (
+    ast.Name,
+    ast.Constant,
+    ast.Compare,
+    ast.BoolOp,
+    ast.UnaryOp,
+    ast.BinOp,
+    ast.List,
+    ast.Tuple,
+    ast.expr_context,
+    ast.operator,
+    ast.unaryop,
+    ast.boolop,
+    ast.cmpop,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,6 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     mixedfast ...
     0
     """
+    if not _open_streams():
+        _say("standard output is closed: nothing can be printed")
+        return _ERROR
     options = _parser().parse_args(arguments)
     try:
         with _warnings_in_one_line():
@@ -106,8 +140,24 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _open_streams() -> bool:
+    """Prepare the output for any text; return whether there is an output.
+
+    Letters that the terminal cannot show are printed as escapes such as ``\\xe9``. If a stream is
+    closed, its number is taken, so that no file that is written later gets the number of an output.
+    """
+    while (taken := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+        pass
+    os.close(taken)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    return sys.stdout is not None
+
+
 def _say(text: str) -> None:
-    """One line on standard error."""
+    """Print one line on standard error, if it is open."""
+    if sys.stderr is None:  # print would write to standard output
+        return
     print(f"mixedfast: {' '.join(text.split())}", file=sys.stderr)
 
 
@@ -160,7 +210,7 @@ def _add_fit(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     fit.add_argument(
-        "formula", metavar="FORMULA", help='lme4\'s language: "y ~ x + (1 + x | group)"'
+        "formula", metavar="FORMULA", type=_text, help='lme4\'s language: "y ~ x + (1 + x | group)"'
     )
     fit.add_argument(
         "file",
@@ -196,14 +246,19 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument(
         "--weights",
         metavar="COL",
+        type=_text,
         help="column of precision weights: residual variance sigma^2 / weight",
     )
     fit.add_argument(
-        "--offset", metavar="COL", help="column that is part of the response with coefficient one"
+        "--offset",
+        metavar="COL",
+        type=_text,
+        help="column that is part of the response with coefficient one",
     )
     fit.add_argument(
         "--categorical",
         metavar="COL",
+        type=_text,
         action="append",
         default=[],
         help="take a column of numbers as categories (repeatable)",
@@ -220,63 +275,269 @@ def _add_fit(commands: Any) -> None:
         type=Path,
         help="also write a report: tables, pictures, and a glossary",
     )
+    _add_rows(fit)
+    _add_outputs(fit)
     fit.set_defaults(run=_fit, wrong_usage=fit.error)
+
+
+def _add_rows(fit: argparse.ArgumentParser) -> None:
+    fit.add_argument(
+        "--where",
+        metavar="CONDITION",
+        type=_text,
+        help="use the rows of a single file that satisfy it: \"age >= 18 and sex == 'f'\"",
+    )
+    fit.add_argument(
+        "--levels",
+        metavar="COL=A,B",
+        type=_text,
+        action="append",
+        default=[],
+        help="all levels of a column, in this order, for data read in batches (repeatable)",
+    )
+    fit.add_argument(
+        "--checkpoint",
+        metavar="SUMS",
+        help="file for the sums over the batches read so far; the same command after an "
+        "interruption continues from it",
+    )
+    fit.add_argument(
+        "--threads", metavar="N", type=int, help="number of threads that read the rows"
+    )
+
+
+def _add_outputs(fit: argparse.ArgumentParser) -> None:
+    fit.add_argument("--save", metavar="OUT", help="save the result, for mixedfast.load in Python")
+    fit.add_argument(
+        "--table",
+        metavar="OUT",
+        help="write the table of fixed effects to a .csv or .json file, or the table of the model "
+        "to an .html or .docx file; csv, json or html alone prints it in place of the summary",
+    )
+    fit.add_argument(
+        "--plot",
+        nargs=2,
+        metavar=("PLOT", "OUT"),
+        action="append",
+        default=[],
+        help=f"draw {', '.join(_PLOTS)} to a .png, .svg or .pdf file (repeatable)",
+    )
+
+
+def _text(argument: str) -> str:
+    """Return an argument as text where the shell's encoding is ASCII but the argument is UTF-8."""
+    try:
+        return os.fsencode(argument).decode("utf-8")
+    except UnicodeError:
+        raise argparse.ArgumentTypeError("the text is not UTF-8") from None
 
 
 # --- commands -------------------------------------------------------------------------------------
 
 
 def _fit(options: argparse.Namespace) -> None:
-    import mixedfast as mf
-    from mixedfast.formula.parser import parse
     from mixedfast.report.text import anova_text
 
     if options.type and not options.anova:
         options.wrong_usage("--type needs --anova")
-    data = _data(options.file, options.categorical)
-    common = {"weights": options.weights, "offset": options.offset, "na_action": options.na}
+    options.ddf = ddf = options.ddf or ("asymptotic" if options.family else "satterthwaite")
     if options.family is None and (options.link or options.trials):
         options.wrong_usage("--link and --trials need --family")
-    ddf = options.ddf or ("asymptotic" if options.family else "satterthwaite")
-    m: LMMResult | OLSResult
     if options.family is not None:
-        if options.html is not None or options.anova or options.ml:
-            options.wrong_usage("--family is not for --html, --anova and --ml")
-        own = {"family": options.family, "link": options.link, "trials": options.trials}
-        generalized = mf.glmer(options.formula, data, **own, **common)
-        generalized.library = "pandas"
-        print(generalized.summary(ddf=ddf))
+        print(_generalized(options).summary(ddf=ddf))
         return
-    if parse(options.formula, require_random=False).random:
-        m = mf.lmer(options.formula, data, REML=not options.ml, **common)
-    elif options.ml:
-        options.wrong_usage(
-            "--ml is for mixed models, and this formula has no random term such as (1 | group)"
-        )
-    else:
-        m = mf.lm(options.formula, data, **common)
+    table = _table_kind(options)
+    for plot, _ in options.plot:
+        if plot not in _PLOTS:
+            options.wrong_usage(f"--plot {plot}: choose from {', '.join(_PLOTS)}")
+    m = _model(options)
     m.library = "pandas"
-    if options.html is not None:  # before anything is printed: whoever reads that may stop reading
+    # files before anything is printed: whoever reads that may stop reading
+    if options.html is not None:
         _write_page(options.html, m.to_html(ddf=ddf) or "", [options.file])
-    print(m.summary(ddf=ddf))
+    if options.save is not None:
+        m.save(options.save)
+    for plot, path in options.plot:
+        _draw(m, plot, path, options.file)
+    if table and Path(options.table).suffix:
+        _write_table(m, options, table)
+    printed = table == f".{options.table}"
+    print(_table_text(m, ddf, table) if table and printed else m.summary(ddf=ddf))
     if options.anova:
         kind = options.type or "III"
         heading = f"Type {kind} analysis of variance ({ddf} degrees of freedom)"
         print(f"\n{anova_text(m.anova(type=kind, ddf=ddf), heading)}")
 
 
-def _data(file: str, categorical: Sequence[str]) -> Any:
-    """Read one file as a table; return a folder or a pattern as it is, to be read in batches."""
+def _generalized(options: argparse.Namespace) -> GLMMResult:
+    import mixedfast as mf
+
+    linear = ("html", "anova", "ml", "save", "table", "plot", "levels", "checkpoint", "threads")
+    wrong = [f"--{name}" for name in linear if getattr(options, name)]
+    if wrong:
+        options.wrong_usage(f"--family is not for {wrong[0]}")
+    m = mf.glmer(
+        options.formula,
+        _data(options),
+        family=options.family,
+        link=options.link,
+        trials=options.trials,
+        weights=options.weights,
+        offset=options.offset,
+        na_action=options.na,
+    )
+    m.library = "pandas"
+    return m
+
+
+def _model(options: argparse.Namespace) -> LMMResult | OLSResult:
+    import mixedfast as mf
+    from mixedfast.formula.parser import parse
+
+    common = {"weights": options.weights, "offset": options.offset, "na_action": options.na}
+    if parse(options.formula, require_random=False).random:
+        return mf.lmer(
+            options.formula,
+            _data(options),
+            REML=not options.ml,
+            levels=_levels(options) or None,
+            checkpoint=options.checkpoint,
+            threads=options.threads,
+            **common,
+        )
+    given = ("ml", "levels", "checkpoint", "threads")
+    wrong = [f"--{name}" for name in given if getattr(options, name)]
+    if wrong:
+        options.wrong_usage(
+            f"{wrong[0]} is for mixed models, and this formula has no random term such as "
+            "(1 | group)"
+        )
+    return mf.lm(options.formula, _data(options), **common)
+
+
+def _levels(options: argparse.Namespace) -> dict[str, list[str]]:
+    levels = {}
+    for given in options.levels:
+        column, sign, values = given.rpartition("=")
+        if not sign:
+            options.wrong_usage(f"--levels {given}: write COLUMN=A,B,C")
+        levels[column] = values.split(",")
+    return levels
+
+
+def _data(options: argparse.Namespace) -> Any:
+    """Return the path for `lmer` to read, or the table where the command changes it."""
     from mixedfast.data.read_table import read_table, with_categories
 
-    if not (Path(file).is_dir() or any(mark in file for mark in "*?[")):
-        return with_categories(read_table(file), categorical)
-    if categorical:
+    file = options.file
+    batches = [f"--{name}" for name in ("checkpoint", "levels") if getattr(options, name)]
+    table = [f"--{name}" for name in ("categorical", "where") if getattr(options, name)]
+    several = Path(file).is_dir() or any(mark in file for mark in "*?[")
+    if table and (batches or several):
         raise DataError(
-            "--categorical needs a single file: several files are read in batches with their own "
-            "types"
+            f"{table[0]} needs a single file that is read whole: several files, and those of "
+            "--checkpoint and --levels, are read in batches with their own types"
         )
-    return file
+    if batches and file == "-":
+        raise DataError(f"{batches[0]} needs a file: standard input cannot be read again")
+    if batches or several or not (table or options.family or not Path(file).is_file()):
+        return file
+    rows = read_table(file)
+    return with_categories(_rows_where(rows, options.where), options.categorical)
+
+
+def _rows_where(rows: pd.DataFrame, condition: str | None) -> pd.DataFrame:
+    """Return the rows that satisfy a condition.
+
+    Raises
+    ------
+    DataError
+        When the condition cannot be read or compared, names a column that is not there, or leaves
+        no row.
+    """
+    if condition is None:
+        return rows
+    import pandas as pd
+    from pandas.api.types import is_bool_dtype
+
+    from mixedfast.formula.expressions import expression_tree
+
+    tree, names = expression_tree(condition)
+    for node in ast.walk(tree):
+        if not isinstance(node, _CONDITION):
+            raise DataError(
+                f"--where {condition}: write comparisons of columns with numbers or quoted text, "
+                "joined by and, or, not"
+            )
+        if isinstance(node, ast.Name) and names.get(node.id, node.id) not in rows.columns:
+            raise DataError(
+                f"--where {condition}: there is no column {names.get(node.id, node.id)!r} in the "
+                "data"
+            )
+    try:
+        kept = pd.Series(rows.eval(condition, engine="python"))
+    except (TypeError, ValueError, KeyError, SyntaxError, NotImplementedError) as error:
+        raise DataError(f"--where {condition} cannot be computed: {error}") from error
+    if len(kept) != len(rows) or not is_bool_dtype(kept):
+        raise DataError(f"--where {condition}: write a comparison, such as age >= 18")
+    kept = kept.fillna(False)
+    if not kept.any():
+        raise DataError(f"--where {condition}: no row satisfies it")
+    return rows[kept.to_numpy(dtype=bool)]
+
+
+def _table_kind(options: argparse.Namespace) -> str | None:
+    """Return the ending of the table's format, for a file or to be printed."""
+    if options.table is None:
+        return None
+    kind = Path(options.table).suffix.lower() or f".{options.table}"
+    if kind not in _TABLES:
+        options.wrong_usage(
+            f"--table {options.table}: give csv, json or html, or a file that ends in one of "
+            f"{', '.join(_TABLES)}"
+        )
+    if kind == ".docx" and options.table == "docx":
+        options.wrong_usage("--table docx: a Word file needs a name, such as model.docx")
+    return kind
+
+
+def _table_text(m: LMMResult | OLSResult, ddf: str, kind: str) -> str:
+    import mixedfast as mf
+
+    if kind == ".html":
+        return mf.table(m, ddf=ddf).to_html() or ""
+    rows = m.coef_table(ddf=ddf).reset_index()
+    if kind == ".json":
+        return str(rows.to_json(orient="records", double_precision=15))
+    return str(rows.to_csv(index=False)).rstrip()
+
+
+def _write_table(m: LMMResult | OLSResult, options: argparse.Namespace, kind: str) -> None:
+    import mixedfast as mf
+    from mixedfast.data.whole_file import write_text
+
+    if kind == ".docx":
+        mf.table(m, ddf=options.ddf).to_docx(options.table)
+        return
+    text = _table_text(m, options.ddf, kind)
+    write_text("--table", options.table, f"{text}\n", [options.file])
+
+
+def _draw(m: LMMResult | OLSResult, plot: str, path: str, data: str) -> None:
+    """Draw one plot to a file."""
+    import numpy as np
+
+    from mixedfast.data.whole_file import whole_file
+
+    kind = Path(path).suffix.lower().removeprefix(".")
+    if kind not in ("png", "svg", "pdf"):
+        raise DataError(f"--plot {plot} {path}: the name should end in .png, .svg or .pdf")
+    draw = getattr(m.plot, plot, None)
+    if draw is None:
+        raise DataError(f"--plot {plot}: a regression without random terms has no such plot")
+    figure = np.ravel(draw())[0].figure
+    with whole_file("--plot", path, [data]) as file:
+        figure.savefig(file, format=kind, dpi=200, bbox_inches="tight")
 
 
 def _write_page(path: Path, page: str, inputs: Sequence[str] = ()) -> None:

@@ -96,6 +96,8 @@ def read_table(path: str | os.PathLike[str], labels: bool = True) -> pd.DataFram
     [[1.0, 2.5]]
     """
     if str(path) == "-":
+        if sys.stdin is None:
+            raise DataError("standard input is closed: give the name of a file")
         # not read by pandas, which reports an interrupted pipe as a damaged file
         return _read_text("standard input", BytesIO(sys.stdin.buffer.read()))
     file = Path(os.path.expanduser(os.fspath(path)))

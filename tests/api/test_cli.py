@@ -6,7 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
-from io import BytesIO, TextIOWrapper
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 import pandas as pd
@@ -311,3 +311,134 @@ def test_the_module_runs_as_a_program() -> None:
     )
     assert done.returncode == 0
     assert done.stdout.startswith("mixedfast")
+
+
+def _shell(arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the command in a shell, with redirections."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$0" -m mixedfast {arguments}', sys.executable],
+        capture_output=True,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.parametrize(
+    ("closed", "said"),
+    [
+        (">&-", b"mixedfast: standard output is closed: nothing can be printed\n"),
+        ("<&- >&-", b"mixedfast: standard output is closed: nothing can be printed\n"),
+        ("<&- >&- 2>&-", b""),
+    ],
+)
+def test_a_closed_output_is_one_line(csv: str, closed: str, said: bytes) -> None:
+    done = _shell(f"fit '{FORMULA}' '{csv}' {closed}")
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", said)
+
+
+def test_a_closed_input_is_one_line() -> None:
+    done = _shell(f"fit '{FORMULA}' - <&-")
+    assert done.returncode == 1
+    assert done.stderr == b"mixedfast: standard input is closed: give the name of a file\n"
+
+
+def test_warnings_do_not_reach_the_output_when_the_error_stream_is_closed(csv: str) -> None:
+    model = "fit 'Reaction ~ Days + (Days | Subject)' --where 'Days > 5' "
+    done = _shell(f"{model} '{csv}' 2>&-")
+    assert done.returncode == 0
+    assert b"warning:" not in done.stdout
+    assert done.stdout.startswith(b"Linear mixed model")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    ],
+)
+def test_letters_that_the_terminal_cannot_show_are_escaped(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    path = tmp_path / "sleep.csv"
+    mf.load_dataset("sleepstudy").rename(columns={"Subject": "\xe9l\xe8ve"}).to_csv(
+        path, index=False
+    )
+    done = _shell(f"fit 'Reaction ~ Days + (1 | \xe9l\xe8ve)' '{path}'", **environment)
+    assert done.returncode == 0, done.stderr
+    assert b"groups: \\xe9l\\xe8ve, 18" in done.stdout
+
+
+def test_where_uses_the_rows_that_satisfy_it(csv: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", FORMULA, csv, "--where", "Days > 1 and not Subject == 308"]) == 0
+    rows = pd.read_csv(csv)
+    wanted = mf.lmer(FORMULA, rows[(rows["Days"] > 1) & (rows["Subject"] != 308)])
+    assert capsys.readouterr().out == f"{wanted.summary()}\n"
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("Days", "write a comparison"),
+        ("Dys > 1", "no column 'Dys'"),
+        ("Days > 100", "no row satisfies it"),
+        ("Days > 'a'", "cannot be computed"),
+        ("Days >", "cannot read"),
+        ("__import__('os').getpid() > 0", "write comparisons of columns"),
+        ("@main > 0", "cannot read"),
+    ],
+)
+def test_conditions_that_cannot_be_used(
+    csv: str, condition: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", FORMULA, csv, "--where", condition]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_saved_result_is_the_one_that_is_printed(
+    csv: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", FORMULA, csv, "--save", str(tmp_path / "m.mf")]) == 0
+    coefficients = mf.load(tmp_path / "m.mf").coef_table().to_csv()
+    capsys.readouterr()
+    assert main(["fit", FORMULA, csv, "--table", "csv"]) == 0
+    assert capsys.readouterr().out == coefficients
+
+
+def test_batches_with_levels_checkpoint_and_threads(
+    csv: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    m = mf.lmer(FORMULA, pd.read_csv(csv))
+    levels = ",".join(str(level) for level in sorted(m.ranef()["Subject"].index.astype(int)))
+    sums = tmp_path / "sums.mf"
+    more = ["--levels", f"Subject={levels}", "--checkpoint", str(sums), "--threads", "2"]
+    assert main(["fit", FORMULA, csv, "--table", "csv", *more]) == 0
+    printed = pd.read_csv(StringIO(capsys.readouterr().out), index_col=0)
+    pd.testing.assert_frame_equal(printed, m.coef_table(), rtol=1e-6)
+    assert main(["fit", FORMULA, csv, "--where", "Days > 1", *more]) == 1
+    assert "--where needs a single file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "html", "docx"])
+def test_tables_are_written(csv: str, tmp_path: Path, kind: str) -> None:
+    if kind == "docx":
+        pytest.importorskip("docx")
+    path = tmp_path / f"table.{kind}"
+    assert main(["fit", FORMULA, csv, "--table", str(path)]) == 0
+    wanted = mf.lmer(FORMULA, pd.read_csv(csv)).coef_table()
+    if kind in ("csv", "json"):
+        read = pd.read_csv(path) if kind == "csv" else pd.read_json(path, precise_float=True)
+        pd.testing.assert_frame_equal(read.set_index("term"), wanted, rtol=1e-12)
+    else:
+        assert path.stat().st_size > 1000
+
+
+def test_plots_are_written(csv: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    png, svg = tmp_path / "c.png", tmp_path / "q.svg"
+    plots = ["--plot", "caterpillar", str(png), "--plot", "qq", str(svg)]
+    assert main(["fit", FORMULA, csv, *plots]) == 0
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in svg.read_bytes()
+    assert main(["fit", FORMULA, csv, "--plot", "qq", str(tmp_path / "q.doc")]) == 1
+    assert "should end in .png" in capsys.readouterr().err
