@@ -233,13 +233,18 @@ def _damage() -> tuple[type[Exception], ...]:
 # --- Parquet, Feather, Excel ----------------------------------------------------------------------
 
 
+#: What pyarrow raises for damaged files: the last three where the description of the columns for
+#: pandas is damaged (a name is missing), or a type that pyarrow does not have.
+_DAMAGED_ARROW = (OSError, ValueError, LookupError, TypeError, NotImplementedError)
+
+
 def _read_parquet(file: Path) -> pd.DataFrame:
     if find_spec("pyarrow") is not None:
         from pyarrow import parquet
 
         try:
             return _to_pandas(parquet.read_table(file))
-        except (OSError, ValueError) as error:
+        except _DAMAGED_ARROW as error:
             raise unreadable(file, error, "Parquet") from error
     if find_spec("polars") is not None:
         import pandas as pd
@@ -260,7 +265,7 @@ def _read_feather(file: Path) -> pd.DataFrame:
 
     try:
         return _to_pandas(feather.read_table(file))
-    except (OSError, ValueError) as error:
+    except _DAMAGED_ARROW as error:
         raise unreadable(file, error, "Feather") from error
 
 

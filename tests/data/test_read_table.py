@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -219,3 +220,14 @@ def test_a_library_that_is_missing_is_named(name, library, tmp_path, monkeypatch
         monkeypatch.setattr(place, lambda _: None)
     with pytest.raises(mf.MissingLibraryError, match=f"pip install {library}"):
         read_table(tmp_path / name)
+
+
+def test_parquet_with_a_damaged_description_for_pandas_is_an_error_of_data(tmp_path: Path) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "rows.parquet"
+    table = pa.Table.from_pandas(pd.DataFrame({"y": [1.0, 2.0]}))
+    about = table.schema.metadata[b"pandas"]
+    damaged = about.replace(b'"pandas_type"', b'"pandaz_type"')
+    parquet.write_table(table.replace_schema_metadata({b"pandas": damaged}), path)
+    with pytest.raises(mf.DataError, match=r"rows\.parquet cannot be read as Parquet"):
+        read_table(path)
