@@ -60,6 +60,26 @@ def test_family_rows(family, link, n, seed, third):
         close(own, other, TEXTBOOK)
 
 
+@pytest.mark.parametrize("link", ["log", "inverse", "sqrt", "identity"])
+@given(n=ROWS, seed=SEEDS)
+def test_slopes_in_kappa(link, n, seed):
+    """Against fourth-order differences of the textbook rows in log kappa."""
+    rng = np.random.default_rng(seed)
+    eta, y, a = drawn("nbinom2", link, n, rng)
+    kappa, step = float(rng.uniform(0.5, 4.0)), 1e-3
+
+    def at(move):
+        return _reference.family_rows("nbinom2", link, eta, y, a, kappa * np.exp(move), False)
+
+    wanted = (8 * (at(step) - at(-step)) - (at(2 * step) - at(-2 * step))) / (12 * step)
+    own = _families.negative_binomial_slopes(link, eta, y, a, kappa)
+    for one, other in zip(own, wanted, strict=True):
+        # truncation and rounding of the differences, in units of the largest value
+        np.testing.assert_allclose(
+            one, other, rtol=0, atol=1e-8 * max(1.0, np.abs(other).max(initial=0))
+        )
+
+
 @pytest.mark.parametrize("link", _families.LINKS)
 @given(seed=SEEDS)
 def test_inverse_link(link, seed):

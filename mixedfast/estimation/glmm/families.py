@@ -191,8 +191,8 @@ def family_of(family: str, link: str | None = None) -> Family:
 
     Examples
     --------
-    >>> family_of("binomial"), family_of("poisson", "sqrt").link
-    (Family(name='binomial', link='logit'), 'sqrt')
+    >>> family_of("binomial").link, family_of("poisson", "sqrt").link
+    ('logit', 'sqrt')
     """
     name = _SPELLINGS.get(family, family) if isinstance(family, str) else family
     if not isinstance(name, str) or name not in FAMILIES:
