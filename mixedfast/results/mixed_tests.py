@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from mixedfast._progress import Show
 from mixedfast._validation import check_choice, check_level
@@ -273,14 +273,25 @@ class MixedTests(HypothesisTests):
         found = bootstrap(self._fit, n, seed=seed, progress=progress, threads=threads)
         return tabled(Bootstrap, found, self.library)
 
-    def icc(self) -> ICC:
+    @overload
+    def icc(self, by: None = ...) -> ICC: ...
+    @overload
+    def icc(self, by: str) -> pd.Series: ...
+    def icc(self, by: str | None = None) -> ICC | pd.Series:
         """Compute the intraclass correlation: adjusted (for the fixed effects) and unadjusted.
+
+        Parameters
+        ----------
+        by : {None, "group"}
+            With "group" the share of each grouping factor in the variance that the fixed effects
+            leave.
 
         Returns
         -------
-        ICC
+        ICC or Series
             ``adjusted``, the share of the variance that the fixed effects leave, and
-            ``unadjusted``, the share of all variance.
+            ``unadjusted``, the share of all variance; by group a series that adds up to
+            ``adjusted``.
 
         Examples
         --------
@@ -289,7 +300,12 @@ class MixedTests(HypothesisTests):
         >>> round(m.icc().adjusted, 3)
         0.109
         """
-        return r2_icc.icc(self._fit)
+        check_choice("by", by, (None, "group"))
+        if by is None:
+            return r2_icc.icc(self._fit)
+        import pandas as pd
+
+        return pd.Series(r2_icc.icc_by_group(self._fit), name="icc")
 
     def r2(self) -> R2:
         """Compute Nakagawa's marginal and conditional R2, with random slopes after Johnson (2014).

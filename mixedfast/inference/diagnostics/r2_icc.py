@@ -9,7 +9,7 @@ import numpy as np
 from mixedfast.crossprod.row_moments import row_moments
 from mixedfast.estimation.fit import Fit
 
-__all__ = ["ICC", "R2", "by_group", "icc", "r2", "variances"]
+__all__ = ["ICC", "R2", "by_group", "icc", "icc_by_group", "r2", "variances"]
 
 
 class ICC(NamedTuple):
@@ -71,6 +71,13 @@ def icc(fit: Fit) -> ICC:
     """
     fixed, random, residual = variances(fit)
     return ICC(random / (random + residual), random / (fixed + random + residual))
+
+
+def icc_by_group(fit: Fit) -> dict[str, float]:
+    """Compute the share of each grouping factor in the variance that the fixed effects leave."""
+    each = by_group(fit)
+    total = sum(each.values()) + fit.sigma**2
+    return {name: value / total for name, value in each.items()}
 
 
 def r2(fit: Fit) -> R2:
