@@ -12,17 +12,20 @@ from typing import Any
 import numpy as np
 
 from mixedfast._memo import cached_property
+from mixedfast._validation import available_cores
 from mixedfast.covariance.relative import SMALLEST_DIVISOR, lower_root
 from mixedfast.crossprod.types import CrossProducts
 from mixedfast.engines.interface import check_structure, shares_random_effects, unsolvable
 from mixedfast.engines.layout import spread, spread_edges
 from mixedfast.engines.pair_traces import columns_bytes, pair_traces_by_columns, shared_columns
-from mixedfast.engines.threads import on_one_blas_thread
+from mixedfast.engines.threads import on_one_blas_thread, require_room
 from mixedfast.engines.turns import Turns, in_turn
 from mixedfast.errors import BuildError
 
 __all__ = ["CholmodEngine", "Pattern"]
 
+#: Buffers per core: the threads of CHOLMOD take one each, and BLAS below them another.
+_ROOM_OF_CHOLMOD = 2
 #: Diagonal elements of lambda from this on: K comes from I - M^-1. Below, lambda is replaced by a
 #: small invertible one (see `_extrapolated`).
 _SMALL_LAMBDA = 1e-4
@@ -133,6 +136,7 @@ class CholmodEngine:
     def __init__(
         self, cp: CrossProducts, pattern: Pattern | None = None, factor: Any = None
     ) -> None:
+        require_room(1 + _ROOM_OF_CHOLMOD * available_cores())
         self.pattern = Pattern(cp) if pattern is None else pattern
         self._sparse = analyse(self.pattern) if factor is None else factor
         self.turns = Turns()

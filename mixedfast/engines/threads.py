@@ -46,6 +46,10 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
+#: Address space of a thread: its stack of 8 MiB, and a buffer of OpenBLAS of 32 or 64 MiB.
+_THREAD_ROOM = 80 << 20
+
+
 @cache
 def controller() -> ThreadpoolController:
     """Find the BLAS libraries of NumPy, SciPy and CHOLMOD, once; it takes ten milliseconds.
@@ -216,6 +220,28 @@ def is_small(cp: CrossProducts) -> bool:
     return sum(rest) + columns <= _SMALL_ORDER and (lead + sum(rest)) * columns <= _SMALL_NUMBERS
 
 
+def require_room(threads: int) -> None:
+    """Raise MemoryError where the address space ends before the buffers of new threads.
+
+    At the end of memory OpenBLAS asks again and again for the buffer of a thread, and libgomp ends
+    the process.
+
+    Parameters
+    ----------
+    threads : int
+        Threads to be started, each with a stack and a buffer of BLAS.
+    """
+    try:
+        np.empty(threads * _THREAD_ROOM, dtype=np.uint8)  # touches no page
+    except MemoryError as error:
+        size = threads * _THREAD_ROOM >> 20
+        raise MemoryError(
+            f"not enough memory to start {threads} thread{'s' if threads > 1 else ''} for dense "
+            f"algebra, which need {size} MiB: raise the limit of the process (ulimit -v), or fit "
+            "with threads=1 on fewer cores (taskset)"
+        ) from error
+
+
 class Workers:
     """A few threads that share the parts of a step.
 
@@ -236,6 +262,8 @@ class Workers:
         A forked child has no threads of its parent and starts its own.
         """
         if self._process != os.getpid():
+            if self.count > 1:
+                require_room(self.count - 1)
             self._pool = ThreadPoolExecutor(self.count - 1) if self.count > 1 else None
             self._process = os.getpid()
         return self._pool
