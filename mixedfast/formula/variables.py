@@ -162,7 +162,7 @@ def _factors(formula: str, _: frozenset[str]) -> dict[str, FactorInfo]:
         terms = list(Formula(formula))
     except (FormulaicError, SyntaxError) as error:
         raise FormulaError(f"formulaic cannot read {formula!r}: {one_line(error)}") from error
-    except RecursionError as error:
+    except (RecursionError, MemoryError) as error:  # both from Python's parser
         raise too_deep(formula) from error
     if not all(isinstance(term, Term) for term in terms):
         raise FormulaError(f"{formula!r} has more than one part: remove the '~' or '|'")

@@ -230,3 +230,17 @@ def test_powers_that_come_to_an_end(fixed):
 )
 def test_a_formula_that_is_no_string(formula):
     refused(FormulaError, "a formula is a string", formula)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "I(" + "+".join(["Days"] * 5000) + ")",
+        "I(Days)" + "[0]" * 1000,
+        "I(" + "**".join(["Days"] * 3000) + ")",
+    ],
+    ids=["sums", "subscripts", "powers"],
+)
+def test_expressions_nested_too_deeply_are_errors_of_the_formula(part: str) -> None:
+    with pytest.raises(mf.FormulaError, match="too many nested operations"):
+        mf.lmer(f"Reaction ~ {part} + (1 | Subject)", mf.load_dataset("sleepstudy"))
