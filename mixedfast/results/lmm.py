@@ -143,8 +143,8 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
         {'Intercept': 242.31, 'Days': 9.05}
         >>> many = m.refit(m.simulate(1000, seed=1))
         >>> many
-        <ResponseFits Reaction ~ Days + (Days | Subject); 1000 responses; 18 singular; \
-0 not converged; 0 with an error>
+        <ResponseFits Reaction ~ Days + (Days | Subject); 1000 responses; 18 singular;
+        0 not converged; 0 with an error>
         >>> many.params.mean().round(1).to_dict()
         {'Intercept': 251.5, 'Days': 10.5}
         >>> many.each[0].params.round(2).to_dict()
