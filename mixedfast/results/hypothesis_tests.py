@@ -10,7 +10,7 @@ from mixedfast.inference.hypotheses.emmeans import emmeans
 from mixedfast.results import tables
 from mixedfast.results.fixed_effects import FixedPart
 from mixedfast.results.marginal_means import MarginalMeans
-from mixedfast.results.robust import tests_with
+from mixedfast.results.robust import df_method_with
 from mixedfast.results.tabled import tabled
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class HypothesisTests(FixedPart):
         >>> m.coef_table(vcov="CR2", cluster="Subject").std_error.round(3).to_dict()
         {'Intercept': 6.825, 'Days': 1.546}
         """
-        return tables.coef_table(self._fit, tests_with(self, ddf, vcov, cluster), level)
+        return tables.coef_table(self._fit, df_method_with(self, ddf, vcov, cluster), level)
 
     @returns_callers_tables
     def drop1(
@@ -107,7 +107,7 @@ class HypothesisTests(FixedPart):
         >>> m.drop1().index.tolist()
         ['ses:sex']
         """
-        return tables.drop1(self._fit, tests_with(self, ddf, vcov, cluster))
+        return tables.drop1(self._fit, df_method_with(self, ddf, vcov, cluster))
 
     @returns_callers_tables
     def contrast(
@@ -158,7 +158,7 @@ class HypothesisTests(FixedPart):
         >>> m.contrast("Days = 10").p_value.round(3).tolist()
         [0.766]
         """
-        method = tests_with(self, ddf, vcov, cluster)
+        method = df_method_with(self, ddf, vcov, cluster)
         return tables.contrast(self._fit, L, rhs, method, joint, level)
 
     def emmeans(
@@ -225,7 +225,7 @@ class HypothesisTests(FixedPart):
             specs,
             at=at,
             by=by,
-            ddf=tests_with(self, ddf, vcov, cluster),
+            ddf=df_method_with(self, ddf, vcov, cluster),
             level=level,
             weights=weights,
             offset=offset,
@@ -293,7 +293,7 @@ class HypothesisTests(FixedPart):
             specs,
             at=at,
             by=by,
-            ddf=tests_with(self, ddf, vcov, cluster),
+            ddf=df_method_with(self, ddf, vcov, cluster),
             level=level,
             weights=weights,
             design=self._design,

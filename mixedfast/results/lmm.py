@@ -34,7 +34,7 @@ from mixedfast.results.influence import Influence
 from mixedfast.results.mixed_tests import MixedTests
 from mixedfast.results.new_rows import NewRows
 from mixedfast.results.refit import Refit, is_many
-from mixedfast.results.robust import tests_with
+from mixedfast.results.robust import df_method_with
 from mixedfast.results.step import Step
 from mixedfast.results.tabled import tabled
 
@@ -143,7 +143,7 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
         {'Intercept': 242.31, 'Days': 9.05}
         >>> many = m.refit(m.simulate(1000, seed=1))
         >>> many
-        <ResponseFits Reaction ~ Days + (Days | Subject); 1000 responses; 18 singular;
+        <ResponseFits Reaction ~ Days + (Days | Subject); 1000 responses; 22 singular;
         0 not converged; 0 with an error>
         >>> many.params.mean().round(1).to_dict()
         {'Intercept': 251.5, 'Days': 10.5}
@@ -370,7 +370,7 @@ class LMMResult(Estimates, Refit, MixedTests, NewRows, Display):
         from mixedfast.report.text import Summary
 
         if ddf is not None or vcov is not None:
-            ddf = tests_with(self, "" if ddf is None else ddf, vcov, cluster)
+            ddf = df_method_with(self, "" if ddf is None else ddf, vcov, cluster)
             ddf_method(ddf)
         return Summary(self._in_pandas(), ddf)
 

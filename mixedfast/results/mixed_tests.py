@@ -17,7 +17,7 @@ from mixedfast.results import tables
 from mixedfast.results.bootstrap import Bootstrap
 from mixedfast.results.hypothesis_tests import HypothesisTests
 from mixedfast.results.profile import Profile
-from mixedfast.results.robust import tests_with
+from mixedfast.results.robust import df_method_with
 from mixedfast.results.tabled import tabled
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class MixedTests(HypothesisTests):
         sex         1.0  6830.42    51.30
         ses:sex     1.0  7173.55     2.53
         """
-        return tables.anova_table(self._fit, type, tests_with(self, ddf, vcov, cluster))
+        return tables.anova_table(self._fit, type, df_method_with(self, ddf, vcov, cluster))
 
     @returns_callers_tables
     def ranova(self) -> pd.DataFrame:
@@ -181,7 +181,7 @@ class MixedTests(HypothesisTests):
         check_choice("method", method, ("wald", "profile", "boot"))
         check_level(level)
         if method == "wald":
-            return tables.wald_intervals(self._fit, level, tests_with(self, ddf, vcov, cluster))
+            return tables.wald_intervals(self._fit, level, df_method_with(self, ddf, vcov, cluster))
         if vcov is not None or cluster is not None:
             raise ArgumentError(f'confint(method={method!r}): vcov= and cluster= need "wald"')
         if method == "profile":

@@ -27,7 +27,7 @@ from mixedfast.results.display import Display, written
 from mixedfast.results.fixed_effects import STORED_FIELDS
 from mixedfast.results.hypothesis_tests import HypothesisTests
 from mixedfast.results.refit import Refit
-from mixedfast.results.robust import robust_covariance, tests_with
+from mixedfast.results.robust import df_method_with, robust_covariance
 from mixedfast.results.row_methods import RowMethods
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         >>> m.anova()["sum_sq"].round(6).to_dict()
         {'x': 9.8, 'Residuals': 0.2}
         """
-        method = tests_with(self, ddf, vcov, cluster, "residual")
+        method = df_method_with(self, ddf, vcov, cluster, "residual")
         return tables.regression_anova(self._fit, type, method)
 
     @returns_callers_tables
@@ -222,7 +222,7 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         Days            8.0       12.9
         """
         check_choice("method", method, ("wald",))
-        tests = tests_with(self, ddf, vcov, cluster, "residual")
+        tests = df_method_with(self, ddf, vcov, cluster, "residual")
         return tables.wald_intervals(self._fit, level, tests)
 
     def predict(
@@ -363,7 +363,7 @@ class OLSResult(Refit, HypothesisTests, RowMethods, Display):
         """
         from mixedfast.report.text import ols_page
 
-        tests = tests_with(self, ddf, vcov, cluster, "residual")
+        tests = df_method_with(self, ddf, vcov, cluster, "residual")
         return ols_page(self._in_pandas(), without_groups(tests))
 
     def to_html(

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from mixedfast.inference.ddf.methods import DDF
     from mixedfast.results.base import Fitted
 
-__all__ = ["robust_covariance", "tests_with"]
+__all__ = ["df_method_with", "robust_covariance"]
 
 
-def tests_with(
+def df_method_with(
     m: Fitted, ddf: DDF, vcov: str | None, cluster: str | None, default: str = "satterthwaite"
 ) -> DDF:
     """Return the method of the tests: `ddf`, or tests with the covariance `vcov`.
