@@ -16,6 +16,7 @@ import numpy as np
 
 from mixedfast.inference.diagnostics.r2_icc import by_group, variances
 from mixedfast.report.number_format import decimals, p_value, significant
+from mixedfast.report.text import monte_carlo_note
 from mixedfast.report.wording import counted, plural
 
 if TYPE_CHECKING:
@@ -293,15 +294,7 @@ def convergence_sentences(m: MixedModel) -> list[str]:
             f"Converged after {steps} and {evaluations} of the likelihood. "
             f"Largest possible further improvement in the deviance: {left}."
         )
-    error = found.get("monte_carlo")
-    if error is not None and error["probes"]:
-        sentences.append(
-            "Traces are Monte-Carlo estimates from "
-            f"{error['probes']} probes: the error of the variance parameters is at most "
-            f"{error['ratio']:.1e} of their standard errors, that of the deviance about "
-            f"{error['deviance_se']:.1e}."
-        )
-    return [*sentences, *notices(m)]
+    return [*sentences, *monte_carlo_note(m), *notices(m)]
 
 
 def _times(count: int, noun: str) -> str:

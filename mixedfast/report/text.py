@@ -44,6 +44,7 @@ __all__ = [
     "ddf_words",
     "likelihood_grid",
     "matrix_grid",
+    "monte_carlo_note",
     "ols_page",
     "page",
     "random_grid",
@@ -452,6 +453,7 @@ def _lmm_notes(m: MixedModel, ddf: DDF | None) -> list[str]:
             )
     if name == "kenward-roger" and not m.reml:
         notes.append("Kenward and Roger's tests are those of the same model refitted by REML.")
+    notes += monte_carlo_note(m)
     notes += [
         f"Not identified: {what}. Standard errors and tests that depend on it are NaN."
         for what in m.not_identified
@@ -461,6 +463,18 @@ def _lmm_notes(m: MixedModel, ddf: DDF | None) -> list[str]:
             "The optimizer stopped before it reached an optimum: do not use these estimates."
         )
     return notes
+
+
+def monte_carlo_note(m: MixedModel) -> list[str]:
+    """Write the sentence on the Monte-Carlo error of a fit with estimated traces, in a list."""
+    error = m.optimization.get("monte_carlo") if m.engine == "krylov" else None
+    if error is None or not error["probes"]:
+        return []
+    return [
+        f"Traces are Monte-Carlo estimates from {error['probes']:,} probes: the error of the "
+        f"variance parameters is at most {error['ratio']:.1e} of their standard errors, that of "
+        f"the deviance about {error['deviance_se']:.1e}."
+    ]
 
 
 # --- ordinary regression -------------------------------------------------------------------------
