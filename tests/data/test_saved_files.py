@@ -103,5 +103,5 @@ print(len(REGISTRY))
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
     *kinds, count = told.stdout.split()
-    assert set(kinds) == {"LMMResult", "OLSResult", "CrossProducts", "Checkpoint"}
+    assert set(kinds) == {"LMMResult", "GLMMResult", "OLSResult", "CrossProducts", "Checkpoint"}
     assert int(count) == len(REGISTRY)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfast._stored import stored
 from mixedfast.errors import DataError
 from mixedfast.estimation.glmm.families import Family
 
@@ -19,16 +18,6 @@ _WHOLE = 1e-6
 _MOST_CATEGORIES = 50
 
 
-@stored(
-    "GLMMResponse",
-    arrays={
-        "y": "finite n",
-        "size": "finite n",
-        "observed": "finite n",
-        "trials": "finite n",
-        "weights": "finite n",
-    },
-)
 @dataclass(frozen=True, eq=False)
 class Response:
     """The response of a generalized linear model, as the family reads it.
