@@ -304,6 +304,7 @@ def _golden_result(case: str, **changes: Any) -> Any:
         "dropped_columns": (),
         "weights_used": False,
         "is_streamed": False,
+        "engine": "block",
         "coef_table": lambda ddf="satterthwaite": (
             table.assign(df=np.inf) if ddf == "asymptotic" else table
         ),
