@@ -81,7 +81,7 @@ def table(
         Name -> label for coefficients, variables and grouping factors:
         ``{"ses": "Status", "school": "School"}``.
     stars : bool
-        Mark small p values: * below .05, ** below .01, *** below .001.
+        Mark small p values: ``*`` below .05, ``**`` below .01, ``***`` below .001.
     show : str or sequence of str
         Below each estimate: ``"std_error"``, ``"statistic"``, ``"p_value"``, ``"conf_int"``. Rows:
         ``"variance"`` or ``"sd"`` of the random effects, ``"corr"`` (their correlations),
