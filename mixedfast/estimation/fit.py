@@ -70,7 +70,7 @@ RESOLUTION = 1e-7
 SMALL_SHARE = 1e-5
 #: Error of sums over rows, and of eliminating one factor from another, in units in the last place
 #: of the subtracted numbers.
-_ELIMINATION = 16.0
+ELIMINATION = 16.0
 #: Message of a fit that is not called converged because rounding is larger than the certificate.
 ROUNDING = "rounding hides the optimum"
 
@@ -239,7 +239,7 @@ class Fit:
 
         The rows have them, when they are read once more.
         """
-        eps = _ELIMINATION * float(np.finfo(float).eps)
+        eps = ELIMINATION * float(np.finfo(float).eps)
         return eps * self.hidden_x >= RESOLUTION or (
             self.share <= SMALL_SHARE and eps * self.nu >= RESOLUTION * self.share
         )
@@ -256,9 +256,9 @@ class Fit:
 
         def make() -> float:
             eps, hidden = np.finfo(float).eps, self._pivots
-            if _ELIMINATION * hidden > RESOLUTION / eps:  # a bound; compute the sum itself
+            if ELIMINATION * hidden > RESOLUTION / eps:  # a bound; compute the sum itself
                 hidden = self._lost_pivots()
-            return float(eps * _ELIMINATION * (self.nu / self.share + hidden + self.hidden_x))
+            return float(eps * ELIMINATION * (self.nu / self.share + hidden + self.hidden_x))
 
         return self.memo("resolution", make)
 
@@ -297,7 +297,7 @@ class Fit:
         several = self.remainder is not None and len(self.cp.groups) > 1
         return (
             several
-            and float(np.finfo(float).eps) * _ELIMINATION * self._pivots > CERTIFICATE_TOLERANCE
+            and float(np.finfo(float).eps) * ELIMINATION * self._pivots > CERTIFICATE_TOLERANCE
         )
 
     @cached_property
@@ -452,7 +452,7 @@ def _small_fit(
     theta = settle(search, canonical(cp.covariance, optimum.theta), optimum.deviance)
     optimum = replace(optimum, theta=theta)
     fit = Fit(cp, reml, theta, search.solution, optimum, engine.describe())
-    lost = float(np.finfo(float).eps) * _ELIMINATION * fit._pivots
+    lost = float(np.finfo(float).eps) * ELIMINATION * fit._pivots
     return fit if optimum.converged and lost < RESOLUTION and not fit.needs_rows else None
 
 

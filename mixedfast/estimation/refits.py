@@ -16,14 +16,18 @@ from mixedfast.crossprod.new_response import Responses
 from mixedfast.engines.choose import choose
 from mixedfast.engines.interface import Engine
 from mixedfast.engines.layout import times_a
-from mixedfast.estimation.fit import Fit, settle
+from mixedfast.errors import NotIdentifiedError
+from mixedfast.estimation.fit import ELIMINATION, RESOLUTION, SMALL_SHARE, Fit, settle
 from mixedfast.estimation.local_model import choose_model
 from mixedfast.estimation.newton import minimize
-from mixedfast.estimation.pls import PLSSystem
+from mixedfast.estimation.pls import PLSSystem, total
 from mixedfast.estimation.small_search import refit_small, small_system
 from mixedfast.estimation.steps import CERTIFICATE_TOLERANCE, REFIT_TOLERANCE
 
-__all__ = ["Refits", "new_engine", "refit", "scores"]
+__all__ = ["Refits", "lacks_digits", "new_engine", "refit", "scores"]
+
+#: Relative error of sums over rows.
+_ROUNDING = ELIMINATION * float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,17 +82,62 @@ def refit(
         )
     else:
         theta, beta, LX, deviance, r2, certificate = refit_small(small, responses, start, tolerance)
-        out = Refits(theta, beta, LX, deviance, r2, certificate < CERTIFICATE_TOLERANCE)
+        # an engine searches where pivots have few digits, as in a single fit
+        exact = _ROUNDING * _pivots(fit, theta) < RESOLUTION
+        out = Refits(theta, beta, LX, deviance, r2, exact & (certificate < CERTIFICATE_TOLERANCE))
     for r in np.flatnonzero(~out.converged):
         engine.take(responses.crossproducts(fit.cp, int(r)))
         system = PLSSystem(engine.cp, engine, fit.reml)
         model = choose_model(system, exact=len(fit.cp.groups) == 1)
-        alone = minimize(system, out.theta[r], model, tolerance=tolerance)
+        try:
+            alone = minimize(system, out.theta[r], model, tolerance=tolerance)
+        except NotIdentifiedError:  # no theta solves the equations
+            out.beta[r] = out.LX[r] = out.deviance[r] = out.r2[r] = np.nan
+            continue
         out.theta[r] = settle(system, alone.theta, alone.deviance)
         solution = system.solution
         out.beta[r], out.LX[r] = solution.beta, solution.LX
         out.deviance[r], out.r2[r] = solution.deviance, solution.r2
         out.converged[r] = alone.converged
+    return out
+
+
+def lacks_digits(fit: Fit, responses: Responses, found: Refits) -> np.ndarray:
+    """Return for which refits a single fit reads the rows again, or is not called converged.
+
+    The rules of `Fit.needs_rows` and `Fit.resolution`, for all responses at once.
+
+    Parameters
+    ----------
+    fit : Fit
+    responses : Responses
+    found : Refits
+        Of these responses.
+
+    Returns
+    -------
+    (R,) bool array
+        True also where a search failed outright.
+    """
+    squares = np.diag(fit.cp.xy)[:-1]
+    share = found.r2 / (responses.yy + found.beta**2 @ squares)
+    hidden = np.zeros(len(share))
+    if fit.reml:
+        hidden = (np.linalg.inv(found.LX) ** 2).sum(axis=1) @ squares
+    sums = fit.nu / share + hidden + _pivots(fit, found.theta)
+    enough = (
+        (_ROUNDING * hidden < RESOLUTION)
+        & ((share > SMALL_SHARE) | (_ROUNDING * fit.nu < RESOLUTION * share))
+        & (_ROUNDING * sums < CERTIFICATE_TOLERANCE)
+    )
+    return ~enough  # NaN is not enough
+
+
+def _pivots(fit: Fit, theta: np.ndarray) -> np.ndarray:
+    """Return `Fit._pivots` at each theta (R,m), (R,)."""
+    out = np.zeros(len(theta))
+    for group, lam in zip(fit.cp.groups, fit.covariance.lambdas(theta), strict=True):
+        out += np.einsum("rac,rbc,ab->r", lam, lam, total(group.A))
     return out
 
 

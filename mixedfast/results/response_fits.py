@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from mixedfast.data.frames_out import apart, returns_callers_tables
 from mixedfast.engines.threads import on_one_blas_thread
 from mixedfast.errors import DataError, MixedFastError
 from mixedfast.estimation.fit import Fit
-from mixedfast.estimation.refits import Refits, new_engine, refit
+from mixedfast.estimation.refits import Refits, lacks_digits, new_engine, refit
 from mixedfast.estimation.several_optima import may_have_several_optima
 from mixedfast.inference.ddf.flat_directions import flat_directions, rest_on_flat
 from mixedfast.results.refit import Refit
@@ -167,13 +167,14 @@ class ResponseFits(Tabled):
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Refits of some responses to the same rows."""
+    """Refits of some responses to the same rows, and the messages of those that have none."""
 
     model: Refit
     places: np.ndarray
     found: Refits
     shift: np.ndarray
     values: np.ndarray
+    errors: dict[int, str]
 
 
 @on_one_blas_thread
@@ -287,13 +288,18 @@ def _batches(
 
     def work(own: np.ndarray) -> _Part:
         Y = np.ascontiguousarray(values[:, own])
-        responses, shift = products.of(Y)
-        found = (
-            _one_by_one(m, Y, shift)
-            if several
-            else refit(fit, responses, new_engine(fit), _TOLERANCE)
-        )
-        return _Part(m, own, found, shift, Y)
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            responses, shift = products.of(Y)
+        found = _nothing_found(fit, len(own))
+        # squares that overflow or vanish have a message of their own
+        usable = np.flatnonzero(np.isfinite(responses.yy) & (responses.yy > 0.0) & (not several))
+        if len(usable):
+            these = responses.of(usable)
+            quick = refit(fit, these, new_engine(fit), _TOLERANCE)
+            trusted = quick.converged & ~lacks_digits(fit, these, quick)
+            _place(found, usable[trusted], quick, trusted)
+        failed = _one_by_one(m, Y, shift, found, np.flatnonzero(~found.converged))
+        return _Part(m, own, found, shift, Y, {int(own[r]): text for r, text in failed.items()})
 
     batches = [places[first : first + size] for first in range(0, len(places), size)]
     with thread_pool(min(threads or available_cores(), len(batches))) as workers:
@@ -303,30 +309,50 @@ def _batches(
             advance(len(part.places))
 
 
-def _one_by_one(m: Refit, Y: np.ndarray, shift: np.ndarray) -> Refits:
-    """Refit each response from all starts of a fit, in the scale of the fit of `m`."""
-    cp, found = m._fit.cp, []
-    for y, s in zip(Y.T, shift, strict=True):
-        other = replace(m._rows("refit"), y=np.ascontiguousarray(y))
-        fit = _as_mixed(m._fit_response(other))
+def _nothing_found(fit: Fit, R: int) -> Refits:
+    """Make the estimates of responses that are not fitted yet."""
+    p = fit.cp.p
+    return Refits(
+        theta=np.full((R, len(fit.theta_internal)), np.nan),
+        beta=np.full((R, p), np.nan),
+        LX=np.full((R, p, p), np.nan),
+        deviance=np.full(R, np.nan),
+        r2=np.full(R, np.nan),
+        converged=np.zeros(R, dtype=bool),
+    )
+
+
+def _place(found: Refits, at: np.ndarray, other: Refits, which: np.ndarray) -> None:
+    """Write some refits in the places of others."""
+    for field in fields(Refits):
+        getattr(found, field.name)[at] = getattr(other, field.name)[which]
+
+
+def _one_by_one(
+    m: Refit, Y: np.ndarray, shift: np.ndarray, found: Refits, places: np.ndarray
+) -> dict[int, str]:
+    """Refit responses as single fits, from all starts and from rows where sums lack digits.
+
+    Write them in the scale of the fit of `m`; return the messages of those that have no fit.
+    """
+    cp = _mixed(m).cp
+    failed = {}
+    for r in places.tolist():
+        other = replace(m._rows("refit"), y=np.ascontiguousarray(Y[:, r]))
+        try:
+            fit = _as_mixed(m._fit_response(other))
+        except MixedFastError as error:
+            failed[r] = str(error)
+            continue
         factor = cp.scale[-1] / fit.cp.scale[-1]
         solution = fit.solution
         beta = solution.beta * factor
         if cp.constant is not None and cp.ones is not None:
-            beta = beta + (fit.cp.shift[-1] - s) * cp.scale[-1] * cp.ones
-        good = fit.optimum is None or fit.optimum.converged
-        found.append(
-            (
-                fit.theta_internal,
-                beta,
-                solution.LX,
-                solution.deviance,
-                solution.r2 * factor**2,
-                good,
-            )
-        )
-    theta, beta, LX, deviance, r2, converged = (np.array(part) for part in zip(*found, strict=True))
-    return Refits(theta, beta, LX, deviance, r2, converged.astype(bool))
+            beta = beta + (fit.cp.shift[-1] - shift[r]) * cp.scale[-1] * cp.ones
+        found.theta[r], found.beta[r], found.LX[r] = fit.theta_internal, beta, solution.LX
+        found.deviance[r], found.r2[r] = solution.deviance, solution.r2 * factor**2
+        found.converged[r] = fit.optimum is None or fit.optimum.converged
+    return failed
 
 
 def _collect(
@@ -337,6 +363,7 @@ def _collect(
     terms, thetas = tuple(cp.meta.x_names), tuple(theta_names(cp))
     R, p = len(names), len(terms)
     n, known = np.zeros(R, dtype=int), np.zeros(R, dtype=bool)
+    errors = errors | {place: text for part in parts for place, text in part.errors.items()}
     criterion, sigma = np.full((2, R), np.nan)
     converged, singular = np.zeros((2, R), dtype=bool)
     theta, (params, bse) = np.full((R, len(thetas)), np.nan), np.full((2, R, p), np.nan)
@@ -362,7 +389,7 @@ def _collect(
         params[np.ix_(at, own.kept)], bse[np.ix_(at, own.kept)] = beta, errors_of
         for place, y in zip(at.tolist(), part.values.T, strict=True):
             fits[place] = partial(part.model.refit, y)
-    known[list(errors)] = True
+    known[list(errors)] = True  # those without any row too
     kept = np.flatnonzero(known)
     return ResponseFits(
         m.formula,

@@ -139,6 +139,48 @@ def test_rows_that_lose_a_coefficient():
     assert np.isnan(found.params.iloc[1, 1])
 
 
+@pytest.mark.parametrize("formula", [SLEEP, "Reaction ~ Days + (0 + Days | Subject)"])
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (lambda days: np.full(180, 5.0), "reproduce the response exactly"),
+        (lambda days: np.zeros(180), "reproduce the response exactly"),
+        (lambda days: 2.0 + 3.0 * days, "reproduce the response exactly"),
+        (lambda days: 1e-200 * np.sin(days), "squares vanish"),
+        (lambda days: 1e200 * np.sin(days), "squares overflow"),
+    ],
+)
+def test_a_response_without_a_fit_is_a_row_with_its_error(formula, bad, message):
+    data = mf.load_dataset("sleepstudy")
+    m = quietly(lambda: mf.lmer(formula, data))
+    y = data.Reaction.to_numpy()
+    found = m.refit(np.column_stack([y, bad(data.Days.to_numpy()), y + 1.0]))
+    assert message in found.messages[1] and not found.converged[1]
+    assert np.isnan(found.criterion[1]) and np.isnan(found.params.iloc[1]).all()
+    assert found.messages[0] is None and found.messages[2] is None
+    np.testing.assert_allclose(found.criterion[[0, 2]], m.criterion, rtol=1e-9)
+    assert "3 responses; 0 singular; 0 not converged; 1 with an error" in str(found)
+    with pytest.raises(mf.MixedFastError, match=message):
+        found.each[1]
+
+
+@pytest.mark.parametrize("noise", [1e-4, 1e-5, 1e-7])
+def test_responses_with_few_digits_are_fitted_from_rows(sleep, noise):
+    """Residuals are a small share of the response, and their squares are lost in sums."""
+    data = mf.load_dataset("sleepstudy")
+    rng = np.random.default_rng(5)
+    groups = rng.normal(size=(18, 2))[np.arange(180) // 10]
+    y = groups[:, 0] + groups[:, 1] * data.Days.to_numpy() + noise * rng.normal(size=180)
+    Y = np.column_stack([y, data.Reaction, 2.0 * y])
+    found = quietly(lambda: sleep.refit(Y))
+    for i in range(3):
+        one = quietly(lambda i=i: sleep.refit(Y[:, i]))
+        assert found.converged[i] == one.converged
+        assert found.criterion[i] == pytest.approx(one.criterion, rel=1e-10)
+        np.testing.assert_allclose(found.sigma[i], one.sigma, rtol=1e-7)
+        np.testing.assert_allclose(found.bse.iloc[i], one.bse, rtol=1e-5)
+
+
 def test_results_do_not_depend_on_threads(sleep):
     Y = sleep.simulate(600, seed=1)
     one, two = sleep.refit(Y, threads=1).to_frame(), sleep.refit(Y, threads=3).to_frame()

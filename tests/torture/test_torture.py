@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from families import Case
 from verdict import REFEREE, examine, theta_of_r
 
 import mixedfast as mf
+from mixedfast.estimation.small_search import small_system
 
 MODELS = [*(all_cases() if os.environ.get("TORTURE") == "all" else sample()), *documented_cases()]
 
@@ -42,6 +44,21 @@ def test_hard_model(case: Case) -> None:
     assert np.isfinite(found.above_r) or case.name not in REFEREE, "R's optimum checks nothing"
     assert not found.above_starts > TOLERANCE + found.resolution
     assert not found.above_r > TOLERANCE + found.resolution
+
+
+@pytest.mark.parametrize("case", MODELS, ids=str)
+def test_compiled_searches_end_at_the_optimum_of_an_engine(case: Case) -> None:
+    """Where sums have too few digits for the compiled search, an engine searches for both."""
+    if case.refused is not None or "engine" in case.options:
+        pytest.skip("no choice of a search")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mf.MixedFastWarning)
+        chosen = mf.lmer(case.formula, case.data, REML=case.reml, **case.options)
+        if small_system(chosen._fit.cp, case.reml) is None:
+            pytest.skip("not a small model")
+        other = mf.lmer(case.formula, case.data, REML=case.reml, engine="block", **case.options)
+    assert chosen.converged == other.converged
+    assert chosen.criterion == pytest.approx(other.criterion, rel=1e-10, abs=1e-10)
 
 
 def test_theta_of_r_is_found_by_name() -> None:

@@ -31,6 +31,7 @@ from mixedfast._validation import (
     check_threads,
 )
 from mixedfast.engines.threads import on_one_blas_thread
+from mixedfast.estimation.newton import undefined
 from mixedfast.estimation.refits import Refits, new_engine, refit, scores
 from mixedfast.estimation.small_search import small_system
 from mixedfast.inference.intervals.bootstrap_intervals import Replicates
@@ -117,6 +118,8 @@ def bootstrap(
         drawn = sampler.draw([_generator(key, r) for r in batch])
         at_fit = scores(fit, drawn, engine)
         found = refit(fit, drawn, engine)
+        if np.isnan(found.deviance).any():
+            raise undefined()
         idle.put(engine)
         return found, at_fit
 
